@@ -1,0 +1,2 @@
+//! The command `sio`.
+fn main() {}

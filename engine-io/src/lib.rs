@@ -1,0 +1,1 @@
+//! Engine.IO v4 server: long-polling, WebSocket, upgrade, heartbeat, limits.

@@ -1,0 +1,1 @@
+//! ClientManager, messages, wire format, registry, hub, emitter and the in-memory manager.

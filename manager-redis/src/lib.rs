@@ -1,0 +1,1 @@
+//! ClientManager over Redis publish/subscribe.

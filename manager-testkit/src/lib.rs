@@ -1,0 +1,1 @@
+//! Conformance suite, fault injection and recorder for implementations of ClientManager.

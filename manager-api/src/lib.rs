@@ -1,1 +1,14 @@
 //! ClientManager, messages, wire format, registry, hub, emitter and the in-memory manager.
+#![deny(missing_docs)]
+
+mod error;
+mod id;
+mod manager;
+mod retry;
+mod subscription;
+
+pub use error::{Error, ErrorKind};
+pub use id::{EventName, HostId, Namespace, RESERVED_EVENTS, Room, Sid};
+pub use manager::{ClientManager, Health, ManagerOptions};
+pub use retry::Backoff;
+pub use subscription::{Incoming, MIN_COST, Subscription, SubscriptionSender, Unsubscribed};

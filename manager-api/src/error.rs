@@ -1,0 +1,89 @@
+//! The one error of this crate and of every manager.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong, as far as a caller would act on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller's input cannot be used: a bad URL, option, namespace, event name or payload.
+    Config,
+    /// The broker could not be reached, or refused the connection.
+    Connect,
+    /// The connection broke, or the broker refused, while a message was on its way.
+    ///
+    /// The broker may or may not have taken the message.
+    Publish,
+    /// The deadline passed before the broker answered.
+    Timeout,
+    /// The manager was closed.
+    Closed,
+    /// Bytes that are not what they should be.
+    Malformed,
+    /// The message is larger than a limit allows.
+    TooLarge,
+    /// Nobody with that id is connected here.
+    NotFound,
+}
+
+/// Why an operation of a manager, an emitter or a hub failed.
+///
+/// `Display` names what was attempted and the likely cause; [`source`](StdError::source) holds the error of the client
+/// library, never flattened to text. No password is ever part of either.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Source>,
+}
+
+impl Error {
+    /// Makes an error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the error that caused this one.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Returns what kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Tells whether the same call may succeed later.
+    ///
+    /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may have taken it
+    /// although its answer never came.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout
+        )
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}

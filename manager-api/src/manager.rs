@@ -1,0 +1,143 @@
+//! The contract between a broker and everything above it.
+
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{Error, HostId, Subscription};
+
+/// Carries opaque messages between processes over one channel of a broker.
+///
+/// Three methods are required; everything Socket.IO-shaped is written once above them, in
+/// `Hub` and `Emitter`. Every bullet below is a case of the conformance suite in `manager-testkit`.
+///
+/// # Delivery
+///
+/// - At most once: a message reaches every subscriber at most once, and is never replayed by the manager.
+/// - Messages of one publisher reach a subscriber in the order in which they were published.
+/// - A manager's own subscription sees its own messages too; the hub drops them by their origin.
+/// - A late subscriber sees nothing earlier.
+/// - Channels are isolated from each other.
+///
+/// # Write-only
+///
+/// A manager that nobody subscribed to leaves no consumer, queue or group on the broker, and connects on first use.
+#[async_trait]
+pub trait ClientManager: Send + Sync + 'static {
+    /// Publishes one message and returns once the broker has accepted it.
+    ///
+    /// # Behaviour
+    ///
+    /// - `Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.
+    /// - Many publishes may be in flight; they keep the order in which their futures were first polled.
+    /// - Never blocks for ever: bytes in flight are bounded, beyond that it waits; after the configured deadline it fails.
+    /// - While the broker is down it waits for the connection to come back, up to the deadline.
+    /// - Bytes arrive exactly, whatever they hold.
+    ///
+    /// # Errors
+    ///
+    /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) when the broker is out of reach,
+    /// [`Publish`](crate::ErrorKind::Publish) when it refused or the connection broke before its answer (the message may have been
+    /// taken), [`TooLarge`](crate::ErrorKind::TooLarge), and [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up waiting for the answer; the message may still be published.
+    async fn publish(&self, message: Bytes) -> Result<(), Error>;
+
+    /// Subscribes to the channel and returns once every later publish will be seen.
+    ///
+    /// # Behaviour
+    ///
+    /// - Yields messages in broker order, and [`Incoming::Gap`](crate::Incoming::Gap) whenever messages may have been missed.
+    /// - Reconnects by itself, for ever, with [`Backoff`](crate::Backoff), resubscribes, and never goes deaf silently.
+    /// - Dropping a pending receive loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) if the first subscription does not succeed within the
+    /// configured deadline; [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no subscription behind.
+    async fn subscribe(&self) -> Result<Subscription, Error>;
+
+    /// Flushes what was handed to [`publish`](Self::publish), then releases every connection and ends every subscription.
+    ///
+    /// # Behaviour
+    ///
+    /// - Publishes handed over before are accepted or fail; none is forgotten.
+    /// - Subscriptions end; a publish afterwards is [`Closed`](crate::ErrorKind::Closed). Closing twice is harmless.
+    ///
+    /// # Errors
+    ///
+    /// If the broker cannot be flushed within the configured deadline. Everything is released all the same.
+    async fn close(&self) -> Result<(), Error>;
+
+    /// Returns the id under which the broker knows this manager (an AMQP queue name, a Kafka key), if it has one.
+    ///
+    /// A hub over this manager takes the same id. Default: none.
+    fn host_id(&self) -> Option<HostId> {
+        None
+    }
+
+    /// Reports how the connection to the broker is. Default: nothing known.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+}
+
+/// The state of a manager's connections, for health checks and metrics.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Health {
+    /// When the publishing connection was last established; `None` while there is none.
+    pub publishing_since: Option<SystemTime>,
+    /// When the subscription was last established; `None` while there is none.
+    pub listening_since: Option<SystemTime>,
+    /// The latest failure of either, as text without secrets, and when it happened.
+    pub last_error: Option<(SystemTime, String)>,
+    /// Messages the broker has accepted.
+    pub num_published: u64,
+    /// Publishes that failed.
+    pub num_publish_failures: u64,
+    /// Messages received.
+    pub num_received: u64,
+    /// Times a subscription had to admit that messages may have been missed.
+    pub num_gaps: u64,
+}
+
+/// Limits and times that every manager has, with the same names and defaults.
+#[derive(Clone, Debug)]
+pub struct ManagerOptions {
+    /// The channel (Redis), exchange (AMQP) or topic (Kafka). Default `socketio`, as in python-socketio.
+    pub channel: String,
+    /// The longest that a publish, a subscribe or a close may take. Default 10 s.
+    pub deadline: Duration,
+    /// Message bytes that may be handed over and not yet accepted; beyond that `publish` waits. Default 64 MiB.
+    pub max_in_flight_bytes: usize,
+    /// The largest message, in bytes; a larger one is refused before it is sent. Default 16 MiB.
+    pub max_message_bytes: usize,
+    /// Message bytes received and not yet taken by the subscriber; beyond that reading from the broker pauses. Default 16 MiB.
+    pub max_buffered_bytes: usize,
+    /// The first wait before a reconnect; it doubles with each failure. Default 1 s.
+    pub backoff_base: Duration,
+    /// The longest wait before a reconnect. Default 60 s.
+    pub backoff_cap: Duration,
+}
+
+impl Default for ManagerOptions {
+    fn default() -> Self {
+        Self {
+            channel: "socketio".to_owned(),
+            deadline: Duration::from_secs(10),
+            max_in_flight_bytes: 64 << 20,
+            max_message_bytes: 16 << 20,
+            max_buffered_bytes: 16 << 20,
+            backoff_base: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(60),
+        }
+    }
+}

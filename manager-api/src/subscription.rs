@@ -1,0 +1,216 @@
+//! The receiving end of a channel, and the sending end a manager holds.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// What a subscription yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Incoming {
+    /// One message, exactly as it was published.
+    Message(Bytes),
+    /// Messages may have been missed since the last one.
+    Gap {
+        /// What happened, for people: "reconnected to the broker", "the subscriber fell behind".
+        reason: String,
+    },
+}
+
+/// The messages of a channel, from the moment of subscribing on.
+///
+/// It ends when the manager is closed. Dropping it ends the subscription.
+#[derive(Debug)]
+pub struct Subscription {
+    queue: mpsc::UnboundedReceiver<Queued>,
+    /// Present so that dropping the subscription wakes a sender that waits for room.
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Queued {
+    incoming: Incoming,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Subscription {
+    /// Makes both ends of a subscription that holds at most `max_bytes` of messages not yet received.
+    ///
+    /// A message counts for at least [`MIN_COST`] bytes, so that empty ones are bounded too.
+    pub fn channel(max_bytes: usize) -> (SubscriptionSender, Subscription) {
+        let (sender, queue) = mpsc::unbounded_channel();
+        let capacity = max_bytes.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let room = Arc::new(Semaphore::new(capacity));
+        let sender = SubscriptionSender {
+            queue: sender,
+            room: room.clone(),
+            capacity,
+        };
+        (sender, Subscription { queue, room })
+    }
+
+    /// Receives what comes next; `None` once the manager is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn recv(&mut self) -> Option<Incoming> {
+        self.queue.recv().await.map(|queued| queued.incoming)
+    }
+
+    /// Receives what is there already, without waiting.
+    pub fn try_recv(&mut self) -> Option<Incoming> {
+        self.queue.try_recv().ok().map(|queued| queued.incoming)
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.queue
+            .poll_recv(cx)
+            .map(|next| next.map(|queued| queued.incoming))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.room.close();
+    }
+}
+
+/// The end of a subscription that a manager fills.
+#[derive(Clone, Debug)]
+pub struct SubscriptionSender {
+    queue: mpsc::UnboundedSender<Queued>,
+    room: Arc<Semaphore>,
+    capacity: usize,
+}
+
+/// The subscription was dropped: there is nobody left to listen for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unsubscribed;
+
+impl SubscriptionSender {
+    /// Hands over one message; waits while the subscriber is behind by more than the limit.
+    ///
+    /// A manager that calls this from its reading loop thereby stops reading, and the broker's own flow control takes over.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsubscribed`] when the subscription was dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message was not handed over.
+    pub async fn message(&self, message: Bytes) -> Result<(), Unsubscribed> {
+        let permit = self.room.clone().acquire_many_owned(self.cost(&message));
+        let room = permit.await.map_err(|_| Unsubscribed)?;
+        self.enqueue(Incoming::Message(message), Some(room))
+    }
+
+    /// Hands over one message if there is room for it; `Ok(false)` if not.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsubscribed`] when the subscription was dropped.
+    pub fn try_message(&self, message: Bytes) -> Result<bool, Unsubscribed> {
+        if self.is_closed() {
+            return Err(Unsubscribed);
+        }
+        match self
+            .room
+            .clone()
+            .try_acquire_many_owned(self.cost(&message))
+        {
+            Ok(room) => self
+                .enqueue(Incoming::Message(message), Some(room))
+                .map(|()| true),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Admits that messages may have been missed at this point of the stream. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsubscribed`] when the subscription was dropped.
+    pub fn gap(&self, reason: impl Into<String>) -> Result<(), Unsubscribed> {
+        let reason = reason.into();
+        self.enqueue(Incoming::Gap { reason }, None)
+    }
+
+    /// Tells whether the subscription was dropped.
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// Completes when the subscription is dropped.
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
+    fn enqueue(
+        &self,
+        incoming: Incoming,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Unsubscribed> {
+        let queued = Queued {
+            incoming,
+            _room: room,
+        };
+        self.queue.send(queued).map_err(|_| Unsubscribed)
+    }
+
+    fn cost(&self, message: &Bytes) -> u32 {
+        // A message larger than the whole limit passes alone.
+        let cost = message.len().clamp(MIN_COST, self.capacity);
+        u32::try_from(cost).expect("capacity fits u32")
+    }
+}
+
+/// What a queued message counts for at least, in bytes: about what its bookkeeping takes.
+pub const MIN_COST: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn a_sender_waits_for_room_and_a_receive_makes_some() {
+        let (sender, mut subscription) = Subscription::channel(1000);
+        let big = Bytes::from(vec![0; 800]);
+        sender.message(big.clone()).await.unwrap();
+        assert_eq!(sender.try_message(big.clone()), Ok(false));
+        assert!(sender.message(big.clone()).now_or_never().is_none());
+        assert_eq!(
+            subscription.recv().await,
+            Some(Incoming::Message(big.clone()))
+        );
+        assert_eq!(sender.message(big).now_or_never(), Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn dropping_the_subscription_frees_a_waiting_sender() {
+        let (sender, subscription) = Subscription::channel(200);
+        sender.message(Bytes::from(vec![0; 200])).await.unwrap();
+        let waiting = sender.message(Bytes::from_static(b"x"));
+        drop(subscription);
+        assert_eq!(waiting.await, Err(Unsubscribed));
+        sender.closed().await;
+    }
+
+    #[tokio::test]
+    async fn a_message_larger_than_the_limit_passes_alone() {
+        let (sender, mut subscription) = Subscription::channel(200);
+        let huge = Bytes::from(vec![7; 5000]);
+        sender.message(huge.clone()).await.unwrap();
+        assert_eq!(subscription.try_recv(), Some(Incoming::Message(huge)));
+    }
+}

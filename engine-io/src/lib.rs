@@ -1,1 +1,30 @@
 //! Engine.IO v4 server: long-polling, WebSocket, upgrade, heartbeat, limits.
+//!
+//! An [`Engine`] answers HTTP requests and hands the messages of each client to a [`Session`] that a [`Handler`] made for
+//! it; a [`Socket`] sends the other way. The crate knows hyper's types and tokio's sockets, no web framework.
+//!
+//! - Requests in: [`Engine::handle`] takes any `http::Request`, and takes the connection over when it becomes a WebSocket.
+//! - Packets out: an [`Outgoing`] is encoded once and shared by all its recipients; [`Socket::send`] never blocks.
+//! - Limits: everything a client can make the server hold is bounded by a field of [`Config`].
+
+mod body;
+mod close;
+mod config;
+mod engine;
+mod error;
+mod handshake;
+mod metrics;
+mod outgoing;
+mod session;
+mod socket;
+
+pub use body::ResponseBody;
+pub use close::CloseReason;
+pub use config::{Config, Transport, Transports};
+pub use engine::Engine;
+pub use error::{BoxError, ProtocolError, SendError};
+pub use handshake::{Handshake, PeerAddr, Secure};
+pub use metrics::{ClosedBy, Metrics};
+pub use outgoing::Outgoing;
+pub use session::{Handler, Message, Session};
+pub use socket::{Sent, Socket};

@@ -1,0 +1,55 @@
+//! Why a connection ended.
+
+use std::fmt;
+
+/// Tells why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// The client did not answer a ping in time.
+    PingTimeout,
+    /// The client closed the connection, or went away without a word.
+    TransportClose,
+    /// The connection broke, or the client used it against the rules (two polls at once, an aborted poll).
+    TransportError,
+    /// The client sent something that is no packet.
+    ParseError,
+    /// This side closed the connection.
+    ForcedClose,
+    /// The client read too slowly: its outbox exceeded a limit of [`Config`](crate::Config).
+    Overflow,
+    /// [`Engine::shutdown`](crate::Engine::shutdown) was called.
+    ServerShutdown,
+}
+
+impl CloseReason {
+    /// All reasons, in the order of their declaration.
+    pub const ALL: [Self; 7] = [
+        Self::PingTimeout,
+        Self::TransportClose,
+        Self::TransportError,
+        Self::ParseError,
+        Self::ForcedClose,
+        Self::Overflow,
+        Self::ServerShutdown,
+    ];
+
+    /// Returns the name that the JavaScript implementation uses for this reason, where it knows it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PingTimeout => "ping timeout",
+            Self::TransportClose => "transport close",
+            Self::TransportError => "transport error",
+            Self::ParseError => "parse error",
+            Self::ForcedClose => "forced close",
+            Self::Overflow => "overflow",
+            Self::ServerShutdown => "server shutting down",
+        }
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

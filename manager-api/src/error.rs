@@ -67,10 +67,7 @@ impl Error {
     /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may have taken it
     /// although its answer never came.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout
-        )
+        matches!(self.kind, ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout)
     }
 }
 
@@ -82,8 +79,6 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }

@@ -4,11 +4,15 @@
 mod error;
 mod id;
 mod manager;
+mod message;
+mod payload;
 mod retry;
 mod subscription;
 
 pub use error::{Error, ErrorKind};
 pub use id::{EventName, HostId, Namespace, RESERVED_EVENTS, Room, Sid};
 pub use manager::{ClientManager, Health, ManagerOptions};
+pub use message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
+pub use payload::{Payload, PayloadBuilder};
 pub use retry::Backoff;
 pub use subscription::{Incoming, MIN_COST, Subscription, SubscriptionSender, Unsubscribed};

@@ -19,11 +19,7 @@ impl Backoff {
     /// Starts at `base` and doubles up to `cap`. A `cap` below `base` counts as `base`.
     pub fn new(base: Duration, cap: Duration) -> Self {
         let cap = cap.max(base);
-        Self {
-            base,
-            cap,
-            next: base,
-        }
+        Self { base, cap, next: base }
     }
 
     /// Takes base and cap from the options of a manager.

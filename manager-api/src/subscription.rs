@@ -72,9 +72,7 @@ impl Stream for Subscription {
     type Item = Incoming;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        self.queue
-            .poll_recv(cx)
-            .map(|next| next.map(|queued| queued.incoming))
+        self.queue.poll_recv(cx).map(|next| next.map(|queued| queued.incoming))
     }
 }
 
@@ -123,14 +121,8 @@ impl SubscriptionSender {
         if self.is_closed() {
             return Err(Unsubscribed);
         }
-        match self
-            .room
-            .clone()
-            .try_acquire_many_owned(self.cost(&message))
-        {
-            Ok(room) => self
-                .enqueue(Incoming::Message(message), Some(room))
-                .map(|()| true),
+        match self.room.clone().try_acquire_many_owned(self.cost(&message)) {
+            Ok(room) => self.enqueue(Incoming::Message(message), Some(room)).map(|()| true),
             Err(_) => Ok(false),
         }
     }
@@ -155,15 +147,8 @@ impl SubscriptionSender {
         self.queue.closed().await;
     }
 
-    fn enqueue(
-        &self,
-        incoming: Incoming,
-        room: Option<OwnedSemaphorePermit>,
-    ) -> Result<(), Unsubscribed> {
-        let queued = Queued {
-            incoming,
-            _room: room,
-        };
+    fn enqueue(&self, incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Result<(), Unsubscribed> {
+        let queued = Queued { incoming, _room: room };
         self.queue.send(queued).map_err(|_| Unsubscribed)
     }
 
@@ -189,10 +174,7 @@ mod tests {
         sender.message(big.clone()).await.unwrap();
         assert_eq!(sender.try_message(big.clone()), Ok(false));
         assert!(sender.message(big.clone()).now_or_never().is_none());
-        assert_eq!(
-            subscription.recv().await,
-            Some(Incoming::Message(big.clone()))
-        );
+        assert_eq!(subscription.recv().await, Some(Incoming::Message(big.clone())));
         assert_eq!(sender.message(big).now_or_never(), Some(Ok(())));
     }
 

@@ -1,0 +1,144 @@
+//! What processes tell each other.
+
+use std::time::Duration;
+
+use crate::{EventName, HostId, Namespace, Payload, Room, Sid};
+
+/// A message together with the process it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// The sender; for a [`Message::Callback`] the process it is meant for. `None` in messages of strangers that name no host.
+    pub host_id: Option<HostId>,
+    /// What is said.
+    pub message: Message,
+}
+
+/// The messages of python-socketio's queue (`pubsub_manager.py`).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Emit an event to clients.
+    Emit(Emit),
+    /// A client's acknowledgement, for the process that asked for it.
+    Callback(Callback),
+    /// Disconnect a client from a namespace.
+    Disconnect {
+        /// The client.
+        sid: Sid,
+        /// Its namespace.
+        namespace: Namespace,
+    },
+    /// Put a client into a room.
+    EnterRoom {
+        /// The client.
+        sid: Sid,
+        /// The room.
+        room: Room,
+        /// The namespace of both.
+        namespace: Namespace,
+    },
+    /// Take a client out of a room.
+    LeaveRoom {
+        /// The client.
+        sid: Sid,
+        /// The room.
+        room: Room,
+        /// The namespace of both.
+        namespace: Namespace,
+    },
+    /// Take everybody out of a room.
+    CloseRoom {
+        /// The room.
+        room: Room,
+        /// Its namespace.
+        namespace: Namespace,
+    },
+}
+
+/// An event and whom it is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Emit {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The event's name.
+    pub event: EventName,
+    /// Its arguments.
+    pub payload: Payload,
+    /// The rooms; a client in several of them gets the event once.
+    pub target: Target,
+    /// Clients that do not get it.
+    pub skip: Vec<Sid>,
+    /// Rooms whose members do not get it. An extension: python-socketio does not know it and delivers to them.
+    pub except: Vec<Room>,
+    /// May be dropped for a client that cannot take it at once. An extension; python-socketio delivers all the same.
+    pub volatile: bool,
+    /// Where acknowledgements go, if any are wanted.
+    pub callback: Option<CallbackAddress>,
+    /// How long acknowledgements are waited for. An extension; `None` leaves it to the receiving server.
+    pub ack_timeout: Option<Duration>,
+}
+
+impl Emit {
+    /// An event for everybody in a namespace; the other fields are set as needed.
+    pub fn new(namespace: Namespace, event: EventName, payload: Payload) -> Self {
+        Self {
+            namespace,
+            event,
+            payload,
+            target: Target::Everyone,
+            skip: Vec::new(),
+            except: Vec::new(),
+            volatile: false,
+            callback: None,
+            ack_timeout: None,
+        }
+    }
+}
+
+/// Whom an event is for, within its namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Everybody.
+    #[default]
+    Everyone,
+    /// The members of these rooms; of none, if there are none.
+    Rooms(Vec<Room>),
+}
+
+impl Target {
+    /// Adds a room: everybody becomes the members of that room alone.
+    pub fn add(&mut self, room: Room) {
+        match self {
+            Target::Everyone => *self = Target::Rooms(vec![room]),
+            Target::Rooms(rooms) => rooms.push(room),
+        }
+    }
+
+    /// Returns the room if there is exactly one.
+    pub fn single(&self) -> Option<&Room> {
+        match self {
+            Target::Rooms(rooms) if rooms.len() == 1 => rooms.first(),
+            _ => None,
+        }
+    }
+}
+
+/// What the origin of an emit finds its callback by: echoed by whoever answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallbackAddress {
+    /// The room the event was emitted to, if it was one.
+    pub room: Option<Room>,
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The number that the origin gave.
+    pub id: u64,
+}
+
+/// A client's acknowledgement on its way back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Callback {
+    /// The address from the emit.
+    pub address: CallbackAddress,
+    /// What the client answered.
+    pub payload: Payload,
+}

@@ -1,0 +1,286 @@
+//! Arguments to a value.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde::Deserializer;
+use serde::de::value::{MapDeserializer, SeqAccessDeserializer, SeqDeserializer, StrDeserializer, UnitDeserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, IntoDeserializer, SeqAccess, Visitor};
+use serde::forward_to_deserialize_any;
+use serde_json::value::RawValue;
+use serde_json::{Error, Value};
+
+use super::Payload;
+
+pub(super) fn from_payload<T: DeserializeOwned>(payload: &Payload) -> Result<T, Error> {
+    if let Wants::Nothing = wants::<T>() {
+        return T::deserialize(UnitDeserializer::new());
+    }
+    if !payload.attachments.is_empty() {
+        let values: Vec<Value> = serde_json::from_slice(&payload.json)?;
+        let attachments = &payload.attachments;
+        return from_arguments(values.iter().map(|value| Attached { value, attachments }));
+    }
+    if let Wants::One = wants::<T>() {
+        return (&mut serde_json::Deserializer::from_slice(&payload.json)).deserialize_seq(First(PhantomData));
+    }
+    let arguments: Vec<&RawValue> = serde_json::from_slice(&payload.json)?;
+    from_arguments(arguments.into_iter())
+}
+
+fn from_arguments<'de, T, I>(mut arguments: I) -> Result<T, Error>
+where
+    T: DeserializeOwned,
+    I: Iterator<Item: Deserializer<'de, Error = Error>>,
+{
+    match wants::<T>() {
+        Wants::Tuple(left) => T::deserialize(SeqAccessDeserializer::new(Padded { arguments, left })),
+        Wants::One | Wants::Nothing => match arguments.next() {
+            Some(first) => T::deserialize(first),
+            None => T::deserialize(UnitDeserializer::new()),
+        },
+    }
+}
+
+/// Takes the first element without parsing the others; a missing one is `null`.
+struct First<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for First<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of arguments")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut arguments: A) -> Result<T, A::Error> {
+        let first = match arguments.next_element::<T>()? {
+            Some(first) => first,
+            None => T::deserialize(UnitDeserializer::new())?,
+        };
+        while arguments.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(first)
+    }
+}
+
+/// As many arguments as a tuple wants: missing ones are `null`, surplus ones are left.
+struct Padded<I> {
+    arguments: I,
+    left: usize,
+}
+
+impl<'de, I> SeqAccess<'de> for Padded<I>
+where
+    I: Iterator<Item: Deserializer<'de, Error = Error>>,
+{
+    type Error = Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let value = match self.arguments.next() {
+            Some(argument) => seed.deserialize(argument)?,
+            None => seed.deserialize(UnitDeserializer::<Error>::new())?,
+        };
+        Ok(Some(value))
+    }
+}
+
+/// A JSON value in which a placeholder object reads as the bytes it stands for.
+#[derive(Clone, Copy)]
+struct Attached<'a> {
+    value: &'a Value,
+    attachments: &'a [Bytes],
+}
+
+impl<'a> Attached<'a> {
+    fn bytes(&self) -> Option<Result<&'a Bytes, Error>> {
+        let object = self.value.as_object()?;
+        if object.get("_placeholder") != Some(&Value::Bool(true)) {
+            return None;
+        }
+        let num = object.get("num").and_then(Value::as_u64);
+        let found = num.and_then(|num| self.attachments.get(usize::try_from(num).ok()?));
+        Some(found.ok_or_else(|| de::Error::custom("a placeholder stands for an attachment that is not there")))
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Error> for Attached<'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Attached<'de> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        if let Some(bytes) = self.bytes() {
+            return visitor.visit_bytes(bytes?);
+        }
+        let attachments = self.attachments;
+        match self.value {
+            Value::Array(values) => {
+                let values = values.iter().map(|value| Attached { value, attachments });
+                visitor.visit_seq(SeqDeserializer::new(values))
+            }
+            Value::Object(map) => {
+                let entries = map
+                    .iter()
+                    .map(|(key, value)| (key.as_str(), Attached { value, attachments }));
+                visitor.visit_map(MapDeserializer::new(entries))
+            }
+            plain => plain.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        let attachments = self.attachments;
+        match self.value {
+            Value::String(variant) => visitor.visit_enum(StrDeserializer::new(variant)),
+            Value::Object(map) => {
+                let entries = map
+                    .iter()
+                    .map(|(key, value)| (key.as_str(), Attached { value, attachments }));
+                visitor.visit_enum(de::value::MapAccessDeserializer::new(MapDeserializer::new(entries)))
+            }
+            _ => Err(de::Error::custom("expected a variant's name or an object")),
+        }
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
+        unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+enum Wants {
+    Nothing,
+    Tuple(usize),
+    One,
+}
+
+/// Asks a type, by the first call it makes to a deserializer, what it is; nothing is read.
+fn wants<T: DeserializeOwned>() -> Wants {
+    match T::deserialize(Probe) {
+        Err(Answer(wants)) => wants,
+        Ok(_) => Wants::One,
+    }
+}
+
+struct Probe;
+
+struct Answer(Wants);
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the shape of a type")
+    }
+}
+
+impl std::error::Error for Answer {}
+
+impl de::Error for Answer {
+    fn custom<M: fmt::Display>(_: M) -> Self {
+        Answer(Wants::One)
+    }
+}
+
+impl<'de> Deserializer<'de> for Probe {
+    type Error = Answer;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
+        Err(Answer(Wants::One))
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
+        Err(Answer(Wants::Nothing))
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, _: V) -> Result<V::Value, Answer> {
+        Err(Answer(Wants::Tuple(len)))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit_struct newtype_struct seq tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    fn payload(json: &'static str, attachments: &[&'static [u8]]) -> Payload {
+        let attachments = attachments.iter().map(|bytes| Bytes::from_static(bytes)).collect();
+        Payload::from_trusted(json.into(), attachments)
+    }
+
+    #[test]
+    fn a_tuple_takes_several_arguments_and_anything_else_the_first() {
+        let three = payload(r#"["a",{"b":1},[2,3]]"#, &[]);
+        let (a, b, c): (String, Value, Vec<u8>) = three.parse().unwrap();
+        assert_eq!((a.as_str(), b["b"].as_u64(), c), ("a", Some(1), vec![2, 3]));
+        assert_eq!(three.parse::<String>().unwrap(), "a");
+        assert_eq!(payload("[[1,2]]", &[]).parse::<Vec<u8>>().unwrap(), [1, 2]);
+        three.parse::<()>().unwrap();
+    }
+
+    #[test]
+    fn a_missing_argument_is_null() {
+        let none = payload("[]", &[]);
+        assert_eq!(none.parse::<Option<u8>>().unwrap(), None);
+        assert!(none.parse::<u8>().is_err());
+        let one = payload("[1]", &[]);
+        assert_eq!(one.parse::<(u8, Option<u8>)>().unwrap(), (1, None));
+    }
+
+    #[test]
+    fn a_placeholder_reads_as_its_attachment_anywhere() {
+        #[derive(Deserialize)]
+        struct Photo {
+            name: Option<String>,
+            data: Bytes,
+        }
+        let photo = r#"[{"name":"me","data":{"_placeholder":true,"num":1}},{"_placeholder":true,"num":0}]"#;
+        let photo = payload(photo, &[b"zero", b"one"]);
+        let (photo, zero): (Photo, Bytes) = photo.parse().unwrap();
+        assert_eq!(
+            (photo.name.as_deref(), &photo.data[..], &zero[..]),
+            (Some("me"), &b"one"[..], &b"zero"[..])
+        );
+    }
+
+    #[test]
+    fn a_placeholder_for_nothing_is_an_error() {
+        let bad = payload(r#"[{"_placeholder":true,"num":9}]"#, &[b"x"]);
+        assert!(bad.parse::<Bytes>().is_err());
+    }
+}

@@ -1,0 +1,311 @@
+//! The broker over real sockets: once by raw bytes, once by the `redis` client.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Broker, Limits, Stats};
+
+/// A broker that runs until it is dropped or stopped.
+struct Running {
+    url: String,
+    addr: std::net::SocketAddr,
+    stats: Stats,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(limits: Limits) -> Running {
+        let broker = Broker::bind_with("127.0.0.1:0", limits).await.unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (url, addr, stats) = (broker.url(), broker.local_addr(), broker.stats());
+        let stopped = async move { drop(stopped.await) };
+        Running {
+            url,
+            addr,
+            stats,
+            stop: Some(stop),
+            task: tokio::spawn(broker.run(stopped)),
+        }
+    }
+
+    async fn raw(&self) -> Raw {
+        Raw {
+            stream: TcpStream::connect(self.addr).await.unwrap(),
+        }
+    }
+}
+
+/// A client that sends and expects exact bytes.
+struct Raw {
+    stream: TcpStream,
+}
+
+impl Raw {
+    async fn send(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut out = format!("*{}\r\n", words.len());
+        for word in words {
+            out.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        self.stream.write_all(out.as_bytes()).await.unwrap();
+    }
+
+    async fn expect(&mut self, expected: &str) {
+        let mut got = vec![0; expected.len()];
+        let read = tokio::time::timeout(Duration::from_secs(10), self.stream.read_exact(&mut got)).await;
+        assert!(read.is_ok(), "nothing came, expected {expected:?}");
+        assert_eq!(String::from_utf8_lossy(&got), expected);
+    }
+
+    async fn ask(&mut self, line: &str, expected: &str) {
+        self.send(line).await;
+        self.expect(expected).await;
+    }
+
+    async fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        // A reset counts as an end: the other side closed with our bytes unread.
+        let _ = tokio::time::timeout(Duration::from_secs(10), self.stream.read_to_end(&mut rest))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn resp2_subscriber_gets_arrays_and_may_send_few_commands() {
+    let broker = Running::start(Limits::default()).await;
+    let (mut sub, mut publisher) = (broker.raw().await, broker.raw().await);
+    sub.ask(
+        "SUBSCRIBE a b",
+        "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n",
+    )
+    .await;
+    sub.ask("PSUBSCRIBE a*", "*3\r\n$10\r\npsubscribe\r\n$2\r\na*\r\n:3\r\n")
+        .await;
+    publisher.ask("PUBLISH a hi", ":2\r\n").await;
+    sub.expect("*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n").await;
+    sub.expect("*4\r\n$8\r\npmessage\r\n$2\r\na*\r\n$1\r\na\r\n$2\r\nhi\r\n")
+        .await;
+    sub.ask("PING", "*2\r\n$4\r\npong\r\n$0\r\n\r\n").await;
+    sub.ask("PUBLISH a no", "-ERR Can't execute 'publish': only").await;
+    sub.expect(" (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context\r\n")
+        .await;
+    publisher
+        .ask("PUBSUB NUMSUB a x", "*4\r\n$1\r\na\r\n:1\r\n$1\r\nx\r\n:0\r\n")
+        .await;
+    publisher.ask("PUBSUB CHANNELS [b]", "*1\r\n$1\r\nb\r\n").await;
+    publisher.ask("PUBSUB NUMPAT", ":1\r\n").await;
+    sub.ask("UNSUBSCRIBE a", "*3\r\n$11\r\nunsubscribe\r\n$1\r\na\r\n:2\r\n")
+        .await;
+    sub.ask("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$1\r\nb\r\n:1\r\n")
+        .await;
+    sub.ask("UNSUBSCRIBE", "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:1\r\n")
+        .await;
+    sub.ask("RESET", "+RESET\r\n").await;
+    sub.ask("PUBLISH a x", ":0\r\n").await;
+}
+
+#[tokio::test]
+async fn resp3_subscriber_gets_pushes_and_may_send_everything() {
+    let broker = Running::start(Limits::default()).await;
+    let mut client = broker.raw().await;
+    let hello = format!(
+        "%7\r\n$6\r\nserver\r\n$3\r\nsio\r\n$7\r\nversion\r\n$5\r\n{}\r\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    client.ask("HELLO 3", &hello).await;
+    client
+        .expect("$5\r\nproto\r\n:3\r\n$2\r\nid\r\n:1\r\n$4\r\nmode\r\n$10\r\nstandalone\r\n")
+        .await;
+    client
+        .expect("$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n")
+        .await;
+    client
+        .ask("SUBSCRIBE a", ">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+        .await;
+    client
+        .ask("PUBLISH a hi", ">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n:1\r\n")
+        .await;
+    client.ask("CLIENT GETNAME", "_\r\n").await;
+    client.ask("PING", "+PONG\r\n").await;
+}
+
+#[tokio::test]
+async fn what_clients_send_on_connecting_is_answered() {
+    let broker = Running::start(Limits::default()).await;
+    let mut client = broker.raw().await;
+    for (line, expected) in [
+        ("AUTH secret", "+OK\r\n"),
+        ("AUTH user secret", "+OK\r\n"),
+        ("SELECT 3", "+OK\r\n"),
+        ("client setinfo LIB-NAME x", "+OK\r\n"),
+        ("CLIENT SETNAME me", "+OK\r\n"),
+        ("CLIENT GETNAME", "$2\r\nme\r\n"),
+        ("CLIENT ID", ":1\r\n"),
+        ("COMMAND DOCS", "*0\r\n"),
+        ("ECHO x", "$1\r\nx\r\n"),
+        ("HELLO 4", "-NOPROTO unsupported protocol version\r\n"),
+        ("PUBLISH a", "-ERR wrong number of arguments for 'publish' command\r\n"),
+        (
+            "GET a",
+            "-ERR unknown command 'GET': this broker does publish/subscribe only\r\n",
+        ),
+        ("QUIT", "+OK\r\n"),
+    ] {
+        client.ask(line, expected).await;
+    }
+    client.expect_end().await;
+}
+
+#[tokio::test]
+async fn the_redis_client_publishes_a_pipeline_and_subscribes_in_both_versions() {
+    let broker = Running::start(Limits::default()).await;
+    let client = redis::Client::open(broker.url.as_str()).unwrap();
+    let mut resp2 = client.get_async_pubsub().await.unwrap();
+    resp2.subscribe("c").await.unwrap();
+    let (sender, mut pushes) = tokio::sync::mpsc::unbounded_channel();
+    let resp3_client = redis::Client::open(format!("{}/?protocol=resp3", broker.url)).unwrap();
+    let config = redis::AsyncConnectionConfig::new().set_push_sender(sender);
+    let mut resp3 = resp3_client
+        .get_multiplexed_async_connection_with_config(&config)
+        .await
+        .unwrap();
+    resp3.subscribe("c").await.unwrap();
+
+    let mut publisher = client.get_multiplexed_async_connection().await.unwrap();
+    let mut pipeline = redis::pipe();
+    for number in 0..1_000 {
+        pipeline.publish("c", format!("message {number}"));
+    }
+    let receivers: Vec<usize> = pipeline.query_async(&mut publisher).await.unwrap();
+    assert_eq!(receivers, vec![2; 1_000]);
+
+    let mut messages = resp2.on_message();
+    for number in 0..1_000 {
+        let message = messages.next().await.unwrap();
+        assert_eq!(message.get_payload::<String>().unwrap(), format!("message {number}"));
+    }
+    let mut num_pushed = 0;
+    while num_pushed < 1_000 {
+        let push = pushes.recv().await.unwrap();
+        if push.kind == redis::PushKind::Message {
+            let expected = redis::Value::BulkString(format!("message {num_pushed}").into());
+            assert_eq!(push.data[1], expected);
+            num_pushed += 1;
+        }
+    }
+    assert_eq!((broker.stats.published(), broker.stats.delivered()), (1_000, 2_000));
+}
+
+#[tokio::test]
+async fn binary_and_a_mebibyte_arrive_exact() {
+    let broker = Running::start(Limits::default()).await;
+    let client = redis::Client::open(broker.url.as_str()).unwrap();
+    let mut subscriber = client.get_async_pubsub().await.unwrap();
+    subscriber.subscribe(&b"\x00\r\n"[..]).await.unwrap();
+    let mut publisher = client.get_multiplexed_async_connection().await.unwrap();
+    let payload: Vec<u8> = (0..1_u32 << 20).map(|number| (number % 251) as u8).collect();
+    let command = redis::cmd("PUBLISH").arg(&b"\x00\r\n"[..]).arg(&payload).to_owned();
+    assert_eq!(command.query_async::<usize>(&mut publisher).await.unwrap(), 1);
+    assert_eq!(
+        subscriber.on_message().next().await.unwrap().get_payload_bytes(),
+        payload
+    );
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_is_cut_and_the_others_get_everything() {
+    let limits = Limits {
+        outbox_bytes: 4 << 20,
+        slow_bytes: 1 << 20,
+        slow_grace: Duration::from_millis(100),
+        ..Limits::default()
+    };
+    let broker = Running::start(limits).await;
+    let client = redis::Client::open(broker.url.as_str()).unwrap();
+    let mut deaf = broker.raw().await;
+    deaf.ask("SUBSCRIBE c", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+        .await;
+    let mut healthy = client.get_async_pubsub().await.unwrap();
+    healthy.subscribe("c").await.unwrap();
+    let reading = tokio::spawn(async move { healthy.on_message().take(400).count().await });
+    let mut publisher = client.get_multiplexed_async_connection().await.unwrap();
+    let payload = vec![b'x'; 100_000];
+    for _ in 0..400 {
+        let command = redis::cmd("PUBLISH").arg("c").arg(&payload).to_owned();
+        command.query_async::<usize>(&mut publisher).await.unwrap();
+    }
+    assert_eq!(reading.await.unwrap(), 400);
+    deaf.expect_end().await;
+    assert_eq!(broker.stats.slow_clients(), 1);
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_command_are_answered_and_end_the_connection() {
+    let broker = Running::start(Limits {
+        frame_bytes: 1_000,
+        ..Limits::default()
+    })
+    .await;
+    for bytes in [
+        "GET / HTTP/1.1\r\n\r\n",
+        &"*1\r\n".repeat(10_000),
+        "*2\r\n$4\r\nECHO\r\n$1001\r\n",
+    ] {
+        let mut client = broker.raw().await;
+        // The answer may come before all of it is written.
+        let _ = client.stream.write_all(bytes.as_bytes()).await;
+        client.expect("-ERR Protocol error").await;
+        client.expect_end().await;
+    }
+    assert_eq!(broker.stats.protocol_errors(), 3);
+}
+
+#[tokio::test]
+async fn limits_of_clients_and_subscriptions_are_answered() {
+    let limits = Limits {
+        num_clients: 1,
+        num_subscriptions: 1,
+        channel_bytes: 3,
+        ..Limits::default()
+    };
+    let broker = Running::start(limits).await;
+    let mut first = broker.raw().await;
+    first
+        .ask("SUBSCRIBE long", "-ERR a channel's name has at most 3 bytes\r\n")
+        .await;
+    first
+        .ask("SUBSCRIBE a b", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
+        .await;
+    first.expect("-ERR a client has at most 1 subscriptions\r\n").await;
+    let mut second = broker.raw().await;
+    second.expect("-ERR max number of clients reached\r\n").await;
+    second.expect_end().await;
+    assert_eq!(broker.stats.refused_clients(), 1);
+}
+
+#[tokio::test]
+async fn stopping_sends_what_is_queued_and_closes() {
+    let mut broker = Running::start(Limits::default()).await;
+    let mut client = broker.raw().await;
+    client.ask("PING", "+PONG\r\n").await;
+    drop(broker.stop.take());
+    client.expect_end().await;
+    tokio::time::timeout(Duration::from_secs(10), &mut broker.task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(TcpStream::connect(broker.addr).await.is_err());
+}
+
+#[tokio::test]
+async fn only_loopback_is_bound() {
+    let error = Broker::bind("0.0.0.0:0").await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}

@@ -1,0 +1,138 @@
+//! The conformance suite: one async function per behaviour that the documentation of `ClientManager` promises.
+
+mod close;
+mod delivery;
+mod outage;
+mod publish;
+mod subscribe;
+mod support;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use manager_api::{ClientManager, ManagerOptions};
+
+pub use close::*;
+pub use delivery::*;
+pub use outage::*;
+pub use publish::*;
+pub use subscribe::*;
+
+/// A broker as the suite sees it: something that makes managers and can be taken down.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Makes a manager with `options`. It must not connect yet.
+    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager>;
+
+    /// Stops the broker, without ceremony. Called only where the broker is the test's own.
+    async fn stop(&self);
+
+    /// Starts the broker again at the same address and returns once it answers.
+    async fn start(&self);
+
+    /// Stops and starts the broker.
+    async fn restart(&self) {
+        self.stop().await;
+        self.start().await;
+    }
+
+    /// Counts what subscribers of `channel` have on the broker: subscriptions, consumers, queues, groups.
+    async fn num_consumers(&self, channel: &str) -> usize;
+
+    /// Tells whether messages may be missed when the broker restarts, so that a `Gap` must follow. Default: yes.
+    fn restart_loses_messages(&self) -> bool {
+        true
+    }
+}
+
+/// Runs one case and fails it by name if it hangs. Used by [`conformance!`](crate::conformance!).
+///
+/// # Panics
+///
+/// If the case panics or takes longer than two minutes.
+pub async fn run(name: &str, case: impl Future<Output = ()>) {
+    let done = tokio::time::timeout(Duration::from_secs(120), case).await;
+    assert!(done.is_ok(), "{name} did not end within two minutes");
+}
+
+/// Makes a module of tests, one per case, for one backend.
+///
+/// `shared` and `private` are expressions that give a [`Backend`](crate::Backend), evaluated in each test; they may await. Cases that stop
+/// the broker evaluate `private`, all others `shared`. The calling crate needs `tokio` with `macros` and `rt-multi-thread`.
+///
+/// ```ignore
+/// manager_testkit::conformance! {
+///     mod redis;
+///     shared: Redis::shared().await;
+///     private: Redis::private().await;
+/// }
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    (mod $name:ident; shared: $shared:expr; private: $private:expr $(;)?) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            $crate::conformance! { @cases $shared;
+                a_message_reaches_every_subscriber_once
+                order_per_publisher_is_kept
+                bytes_arrive_exactly
+                undecodable_bytes_pass
+                channels_are_isolated
+                a_late_subscriber_sees_nothing_earlier
+                own_messages_come_back
+                many_publishes_in_flight_keep_order
+                bytes_in_flight_are_bounded_and_waiting_publishes_keep_order
+                a_message_that_is_too_large_is_refused
+                a_cancelled_publish_harms_nobody
+                dropping_a_pending_receive_loses_nothing
+                dropping_a_subscription_ends_it
+                dropping_a_pending_subscribe_leaves_nothing_behind
+                a_publisher_only_manager_leaves_nothing_behind
+                a_slow_subscriber_is_bounded_and_loses_nothing_silently
+                close_flushes_then_ends_the_stream
+                after_close_everything_is_closed
+            }
+            $crate::conformance! { @cases $private;
+                a_broker_restart_yields_a_gap_then_messages
+                a_restart_under_load_loses_nothing_silently
+                a_publish_while_the_broker_is_down_fails_within_the_deadline
+                a_publish_waits_for_the_broker_to_come_back
+                a_subscribe_while_the_broker_is_down_fails_within_the_deadline
+                a_subscribe_waits_for_the_broker_to_come_back
+                close_while_the_broker_is_down_releases_everything
+                health_tells_since_when_and_the_last_error
+            }
+        }
+    };
+    (@cases $backend:expr; $($case:ident)*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let backend = $backend;
+            $crate::conformance::run(stringify!($case), $crate::conformance::$case(&backend)).await;
+        }
+    )*};
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_case_is_in_the_macro() {
+        let sources = [
+            include_str!("close.rs"),
+            include_str!("delivery.rs"),
+            include_str!("outage.rs"),
+            include_str!("publish.rs"),
+            include_str!("subscribe.rs"),
+        ];
+        let own = include_str!("mod.rs");
+        let listed = |name: &str| own.lines().any(|line| line.trim() == name);
+        let cases = sources.iter().flat_map(|source| source.lines());
+        let names = cases.filter_map(|line| line.strip_prefix("pub async fn ")?.split('(').next());
+        let missing: Vec<_> = names.filter(|name| !listed(name)).collect();
+        assert!(missing.is_empty(), "never run: {missing:?}");
+    }
+}

@@ -1,0 +1,191 @@
+//! A manager that misbehaves on command.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use manager_api::{
+    ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription, SubscriptionSender, Unsubscribed,
+};
+use tokio::time::sleep;
+
+/// Wraps a manager and injects faults, by count and therefore the same in every run.
+///
+/// Clones share the faults and the manager, so that a test keeps one and hands over another.
+#[derive(Debug)]
+pub struct Flaky<M> {
+    inner: Arc<M>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    num_failing: usize,
+    num_refused_after_sending: usize,
+    num_lost: usize,
+    num_doubled: usize,
+    delay: Duration,
+    is_cut: bool,
+    subscribers: Vec<SubscriptionSender>,
+}
+
+impl<M> Clone for Flaky<M> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            faults: self.faults.clone(),
+        }
+    }
+}
+
+impl<M> Flaky<M> {
+    /// Wraps `inner`; no fault is active yet.
+    pub fn new(inner: M) -> Self {
+        Self {
+            inner: Arc::new(inner),
+            faults: Arc::default(),
+        }
+    }
+
+    /// Returns the manager inside.
+    pub fn inner(&self) -> &M {
+        &self.inner
+    }
+
+    /// Fails the next `count` publishes; their messages never leave.
+    pub fn fail_publishes(&self, count: usize) {
+        self.faults().num_failing = count;
+    }
+
+    /// Fails the next `count` publishes although their messages are sent, as a lost reply does.
+    pub fn lose_replies(&self, count: usize) {
+        self.faults().num_refused_after_sending = count;
+    }
+
+    /// Drops the next `count` received messages, silently: what the layers above cannot know.
+    pub fn drop_messages(&self, count: usize) {
+        self.faults().num_lost = count;
+    }
+
+    /// Hands over each of the next `count` received messages twice.
+    pub fn duplicate_messages(&self, count: usize) {
+        self.faults().num_doubled = count;
+    }
+
+    /// Holds back every message received from now on for `delay`, one after the other.
+    pub fn delay_messages(&self, delay: Duration) {
+        self.faults().delay = delay;
+    }
+
+    /// Cuts the connection: publishes fail, received messages are lost, until [`mend`](Self::mend).
+    pub fn cut(&self) {
+        self.faults().is_cut = true;
+    }
+
+    /// Mends the connection; every subscription gets a gap.
+    pub fn mend(&self) {
+        let mut faults = self.faults();
+        if std::mem::take(&mut faults.is_cut) {
+            faults
+                .subscribers
+                .retain(|subscriber| subscriber.gap("the connection was cut and mended").is_ok());
+        }
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        lock(&self.faults)
+    }
+}
+
+fn lock(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
+    faults.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl<M: ClientManager> ClientManager for Flaky<M> {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        let loses_reply = {
+            let mut faults = self.faults();
+            if faults.is_cut {
+                return Err(Error::new(ErrorKind::Connect, "the connection is cut, on command"));
+            }
+            if take_one(&mut faults.num_failing) {
+                return Err(Error::new(ErrorKind::Publish, "the publish failed, on command"));
+            }
+            take_one(&mut faults.num_refused_after_sending)
+        };
+        self.inner.publish(message).await?;
+        match loses_reply {
+            true => Err(Error::new(ErrorKind::Publish, "the reply was lost, on command")),
+            false => Ok(()),
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        let inner = self.inner.subscribe().await?;
+        let (sender, subscription) = Subscription::channel(1 << 20);
+        let mut faults = self.faults();
+        faults.subscribers.retain(|subscriber| !subscriber.is_closed());
+        // Kept for `mend`; `close` lets go of it, so that the stream ends.
+        faults.subscribers.push(sender.clone());
+        drop(faults);
+        tokio::spawn(forward(inner, sender, self.faults.clone()));
+        Ok(subscription)
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let closed = self.inner.close().await;
+        self.faults().subscribers.clear();
+        closed
+    }
+
+    fn host_id(&self) -> Option<HostId> {
+        self.inner.host_id()
+    }
+
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+}
+
+async fn forward(mut inner: Subscription, sender: SubscriptionSender, faults: Arc<Mutex<Faults>>) {
+    loop {
+        let incoming = tokio::select! {
+            incoming = inner.recv() => incoming,
+            () = sender.closed() => None,
+        };
+        let Some(incoming) = incoming else { return };
+        if pass(incoming, &sender, &faults).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn pass(incoming: Incoming, sender: &SubscriptionSender, faults: &Mutex<Faults>) -> Result<(), Unsubscribed> {
+    let message = match incoming {
+        Incoming::Message(message) => message,
+        Incoming::Gap { reason } => return sender.gap(reason),
+        _ => return Ok(()),
+    };
+    let (delay, is_doubled) = {
+        let mut faults = lock(faults);
+        if faults.is_cut || take_one(&mut faults.num_lost) {
+            return Ok(());
+        }
+        (faults.delay, take_one(&mut faults.num_doubled))
+    };
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    if is_doubled {
+        sender.message(message.clone()).await?;
+    }
+    sender.message(message).await
+}
+
+fn take_one(count: &mut usize) -> bool {
+    let is_due = *count > 0;
+    *count = count.saturating_sub(1);
+    is_due
+}

@@ -1,21 +1,33 @@
 //! ClientManager, messages, wire format, registry, hub, emitter and the in-memory manager.
 #![deny(missing_docs)]
 
+mod ack;
+mod broadcast;
+mod emitter;
 mod error;
+mod hub;
 mod id;
+mod limited_log;
 mod manager;
 mod memory;
 mod message;
 mod payload;
+mod registry;
 mod retry;
 mod subscription;
 pub mod wire;
 
+pub use ack::{Answer, Answers};
+pub use broadcast::{Broadcast, DEFAULT_ACK_TIMEOUT, Scope, Sink};
+pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
+pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};
 pub use id::{EventName, HostId, Namespace, RESERVED_EVENTS, Room, Sid};
+pub use limited_log::LimitedLog;
 pub use manager::{ClientManager, Health, ManagerOptions};
 pub use memory::{MemoryBus, MemoryManager};
 pub use message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 pub use payload::{Payload, PayloadBuilder};
+pub use registry::{ClientKey, Member, Recipients, Registry};
 pub use retry::Backoff;
 pub use subscription::{Incoming, MIN_COST, Subscription, SubscriptionSender, Unsubscribed};

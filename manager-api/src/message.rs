@@ -141,4 +141,6 @@ pub struct Callback {
     pub address: CallbackAddress,
     /// What the client answered.
     pub payload: Payload,
+    /// Who answered. An extension: `None` in answers of python-socketio.
+    pub client: Option<Sid>,
 }

@@ -1,0 +1,272 @@
+//! What to emit, and to whom: one builder for emitters and servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+
+use crate::{Answers, Emit, Error, ErrorKind, EventName, Message, Namespace, Payload, Room, Sid, Target};
+
+/// How long acknowledgements are waited for unless [`Broadcast::timeout`] says otherwise.
+pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where a [`Broadcast`] goes: to the broker alone, or to this host's clients first.
+pub trait Sink: Send + Sync + 'static {
+    /// Emits; completes when the broker has accepted it.
+    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Emits and collects answers. A failure to publish is the first thing that the answers yield.
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers>;
+
+    /// Says anything else: disconnect, enter, leave, close.
+    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>>;
+}
+
+/// How far an event goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// To the clients of every server on the channel.
+    #[default]
+    Cluster,
+    /// To the clients of this server only; an emitter has none.
+    Local,
+}
+
+/// An event being addressed: choose namespace and rooms, exclude some, then emit.
+///
+/// Nothing is checked until the end: what is wrong with a namespace or an event name is told by the call that would have sent it, and
+/// nothing is sent then.
+///
+/// ```no_run
+/// # async fn example(emitter: manager_api::Emitter) -> Result<(), manager_api::Error> {
+/// emitter.of("/chat").to("lobby").to("hall").except("muted").emit("news", &("hello", 1)).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing happens until `emit` or another verb is called and awaited"]
+#[derive(Clone)]
+pub struct Broadcast {
+    sink: Arc<dyn Sink>,
+    namespace: Result<Namespace, Arc<str>>,
+    target: Target,
+    skip: Vec<Sid>,
+    except: Vec<Room>,
+    volatile: bool,
+    scope: Scope,
+    timeout: Duration,
+}
+
+impl Broadcast {
+    /// Starts with everybody in `/`.
+    pub fn new(sink: Arc<dyn Sink>) -> Self {
+        Self {
+            sink,
+            namespace: Ok(Namespace::root()),
+            target: Target::Everyone,
+            skip: Vec::new(),
+            except: Vec::new(),
+            volatile: false,
+            scope: Scope::Cluster,
+            timeout: DEFAULT_ACK_TIMEOUT,
+        }
+    }
+
+    /// Chooses the namespace. Default `/`.
+    pub fn of(mut self, namespace: impl AsRef<str>) -> Self {
+        self.namespace = Namespace::new(namespace.as_ref()).map_err(|error| error.to_string().into());
+        self
+    }
+
+    /// Adds a room, or a client by its id; a client in several of the rooms gets the event once.
+    pub fn to(mut self, room: impl Into<Room>) -> Self {
+        self.target.add(room.into());
+        self
+    }
+
+    /// Adds several rooms. With none added by this or [`to`](Self::to), the event is for everybody in the namespace.
+    pub fn to_all<R: Into<Room>>(self, rooms: impl IntoIterator<Item = R>) -> Self {
+        rooms.into_iter().fold(self, Self::to)
+    }
+
+    /// Excludes the members of a room.
+    ///
+    /// On our servers only: python-socketio has no word for it and delivers to them. Use [`skip`](Self::skip) for single clients, which
+    /// both understand.
+    pub fn except(mut self, room: impl Into<Room>) -> Self {
+        self.except.push(room.into());
+        self
+    }
+
+    /// Excludes one client.
+    pub fn skip(mut self, sid: impl Into<Sid>) -> Self {
+        self.skip.push(sid.into());
+        self
+    }
+
+    /// Lets the event be dropped for a client whose connection cannot take it at once.
+    pub fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// Keeps the event to the clients of this server; an emitter, which has none, then reaches nobody.
+    pub fn local(mut self) -> Self {
+        self.scope = Scope::Local;
+        self
+    }
+
+    /// Sets how long acknowledgements are waited for. Default [`DEFAULT_ACK_TIMEOUT`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Emits an event with a payload, as [`Payload::new`] reads it: a tuple is several arguments, `()` none.
+    ///
+    /// A server delivers to its own clients first, then publishes. Completes when the broker has accepted the event.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used: nothing was sent. Otherwise what
+    /// [`ClientManager::publish`](crate::ClientManager::publish) says; clients of this server have got the event all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave the event unsent, or sent without anybody knowing.
+    pub fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> BoxFuture<'static, Result<(), Error>> {
+        let payload = Payload::new(data);
+        self.emit_result(event, payload)
+    }
+
+    /// Emits an event whose arguments are ready-made.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn emit_payload(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<(), Error>> {
+        self.emit_result(event, Ok(payload))
+    }
+
+    /// Emits an event and collects what the clients answer, until [`timeout`](Self::timeout) or a [count](Answers::count).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used. That the broker did not take the event is told by the answers,
+    /// because clients of this server may answer all the same.
+    pub fn emit_with_ack<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        data: &T,
+    ) -> BoxFuture<'static, Result<Answers, Error>> {
+        let payload = Payload::new(data);
+        self.ask(event, payload)
+    }
+
+    /// Emits an event whose arguments are ready-made, and collects answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_with_ack`](Self::emit_with_ack).
+    pub fn emit_payload_with_ack(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<Answers, Error>> {
+        self.ask(event, Ok(payload))
+    }
+
+    /// Emits `message` with a payload.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn send<T: Serialize + ?Sized>(self, data: &T) -> BoxFuture<'static, Result<(), Error>> {
+        self.emit("message", data)
+    }
+
+    /// Disconnects a client from the namespace, wherever it is connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit). That nobody has that client is no error.
+    pub fn disconnect(self, sid: impl Into<Sid>) -> BoxFuture<'static, Result<(), Error>> {
+        let sid = sid.into();
+        self.command(|namespace| Message::Disconnect { sid, namespace })
+    }
+
+    /// Puts a client into a room, wherever it is connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit). That nobody has that client is no error.
+    pub fn enter_room(self, sid: impl Into<Sid>, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
+        let (sid, room) = (sid.into(), room.into());
+        self.command(|namespace| Message::EnterRoom { sid, room, namespace })
+    }
+
+    /// Takes a client out of a room, wherever it is connected.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit). That nobody has that client is no error.
+    pub fn leave_room(self, sid: impl Into<Sid>, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
+        let (sid, room) = (sid.into(), room.into());
+        self.command(|namespace| Message::LeaveRoom { sid, room, namespace })
+    }
+
+    /// Takes everybody out of a room, on every server. The clients are not told.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn close_room(self, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
+        let room = room.into();
+        self.command(|namespace| Message::CloseRoom { room, namespace })
+    }
+
+    fn command(self, message: impl FnOnce(Namespace) -> Message) -> BoxFuture<'static, Result<(), Error>> {
+        let sink = self.sink.clone();
+        let message = self.checked_namespace().map(message);
+        match message {
+            Ok(message) => sink.command(message),
+            Err(error) => std::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    fn emit_result(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<(), Error>> {
+        let (sink, scope) = (self.sink.clone(), self.scope);
+        match self.into_emit(event, payload) {
+            Ok(emit) => sink.emit(emit, scope),
+            Err(error) => std::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    fn ask(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<Answers, Error>> {
+        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.timeout);
+        let emit = self.into_emit(event, payload);
+        async move { Ok(sink.emit_with_ack(emit?, scope, timeout).await) }.boxed()
+    }
+
+    fn into_emit(self, event: &str, payload: Result<Payload, Error>) -> Result<Emit, Error> {
+        let mut emit = Emit::new(self.checked_namespace()?, EventName::new(event)?, payload?);
+        emit.target = self.target;
+        emit.skip = self.skip;
+        emit.except = self.except;
+        emit.volatile = self.volatile;
+        Ok(emit)
+    }
+
+    fn checked_namespace(&self) -> Result<Namespace, Error> {
+        let namespace = self.namespace.clone();
+        namespace.map_err(|text| Error::new(ErrorKind::Config, &*text))
+    }
+}
+
+impl std::fmt::Debug for Broadcast {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broadcast")
+            .field("namespace", &self.namespace)
+            .field("target", &self.target)
+            .field("skip", &self.skip)
+            .field("except", &self.except)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,322 @@
+//! What a server does with a manager: deliver to its own clients, tell the others, and listen to them.
+
+mod listen;
+mod metrics;
+mod pace;
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, watch};
+
+pub use metrics::HubMetrics;
+
+use crate::ack::AckTable;
+use crate::wire::{self, OwnMark};
+use crate::{
+    Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, ErrorKind, HostId,
+    LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid, Sink,
+};
+use metrics::Counters;
+use pace::Pace;
+
+/// What a hub needs of the server whose clients it serves.
+///
+/// Nothing here may block or panic; a packet is made once per event and shared by all recipients.
+pub trait Deliver: Send + Sync + 'static {
+    /// A cheap handle of a client.
+    type Client: Clone + Send + Sync + 'static;
+    /// An event, encoded for every kind of transport.
+    type Packet: Send + Sync;
+
+    /// Encodes an event; with an id if acknowledgements are wanted.
+    fn encode(&self, emit: &Emit, ack: Option<u64>) -> Self::Packet;
+
+    /// Hands a packet to a client's outbox.
+    fn deliver(&self, client: &Self::Client, packet: &Self::Packet, volatile: bool) -> Pressure;
+
+    /// Disconnects a client from its namespace.
+    fn disconnect(&self, client: &Self::Client);
+}
+
+/// How full the outbox is that a packet went into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pressure {
+    /// There is room.
+    Low,
+    /// The client takes less than it is sent: a sender that can wait had better do so for a moment.
+    High,
+}
+
+/// Limits of a hub.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HubOptions {
+    /// How long questions of other processes wait for this host's clients, when they do not say. Default 60 s.
+    pub ack_timeout: Duration,
+    /// The longest `ack_timeout` that another process may ask for. Default 10 min.
+    pub max_ack_timeout: Duration,
+    /// Acknowledgements for other processes that may wait for the broker; more are dropped, counted and logged. Default 8,192.
+    pub max_queued_callbacks: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            ack_timeout: Duration::from_secs(60),
+            max_ack_timeout: Duration::from_secs(600),
+            max_queued_callbacks: 8_192,
+        }
+    }
+}
+
+/// Joins the clients of this host to those of every other host on the channel.
+///
+/// - **Local first, then publish**: a dead broker never stops delivery to this host's clients; the caller still learns that the publish
+///   failed.
+/// - Its own messages are recognised and dropped before they are decoded.
+/// - One undecodable message, slow client or panicking delivery never stops [`run`](Self::run).
+pub struct Hub<D: Deliver> {
+    deliver: D,
+    manager: Option<Arc<dyn ClientManager>>,
+    registry: Registry<D::Client>,
+    host_id: HostId,
+    own_mark: OwnMark,
+    acks: Arc<AckTable>,
+    callbacks: mpsc::Sender<Bytes>,
+    outgoing_callbacks: tokio::sync::Mutex<mpsc::Receiver<Bytes>>,
+    subscribed: watch::Sender<bool>,
+    counters: Counters,
+    pace: Pace,
+    options: HubOptions,
+}
+
+impl<D: Deliver> Hub<D> {
+    /// Makes a hub; without a manager this host is alone.
+    pub fn new(deliver: D, manager: Option<Arc<dyn ClientManager>>, options: HubOptions) -> Arc<Self> {
+        let known_as = manager.as_ref().and_then(|manager| manager.host_id());
+        let host_id = known_as.unwrap_or_else(HostId::random);
+        let (callbacks, outgoing_callbacks) = mpsc::channel(options.max_queued_callbacks.max(1));
+        Arc::new(Self {
+            deliver,
+            manager,
+            registry: Registry::new(),
+            own_mark: OwnMark::new(&host_id),
+            host_id,
+            acks: Arc::default(),
+            callbacks,
+            outgoing_callbacks: tokio::sync::Mutex::new(outgoing_callbacks),
+            subscribed: watch::Sender::new(false),
+            counters: Counters::default(),
+            pace: Pace::default(),
+            options,
+        })
+    }
+
+    /// Starts an event for everybody in `/`.
+    pub fn broadcast(self: &Arc<Self>) -> Broadcast {
+        Broadcast::new(self.clone())
+    }
+
+    /// Returns who is where on this host.
+    pub fn registry(&self) -> &Registry<D::Client> {
+        &self.registry
+    }
+
+    /// Returns the server side.
+    pub fn deliver(&self) -> &D {
+        &self.deliver
+    }
+
+    /// Returns the id under which this host publishes.
+    pub fn host_id(&self) -> &HostId {
+        &self.host_id
+    }
+
+    /// Returns the manager, if there is one.
+    pub fn manager(&self) -> Option<&Arc<dyn ClientManager>> {
+        self.manager.as_ref()
+    }
+
+    /// Returns the counters as they stand.
+    pub fn metrics(&self) -> HubMetrics {
+        self.counters.snapshot(&self.acks)
+    }
+
+    /// Completes once the channel was first subscribed to; at once if there is no manager.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn subscribed(&self) {
+        if self.manager.is_some() {
+            // The sender lives in `self`, so this cannot fail while it is borrowed.
+            let _ = self.subscribed.subscribe().wait_for(|subscribed| *subscribed).await;
+        }
+    }
+
+    /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers.
+    pub fn remove(&self, namespace: &Namespace, sid: &Sid, key: ClientKey) {
+        self.registry.remove(namespace, sid);
+        self.acks.forget_client(key);
+    }
+
+    /// Takes the acknowledgement `id` of a client of this host.
+    ///
+    /// An answer to nothing, a second answer, and an answer of a client that was not asked are ignored.
+    pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) {
+        static DROPPED: LimitedLog = LimitedLog::new();
+        let Some((host_id, callback)) = self.acks.answer(key, sid, id, payload) else {
+            return;
+        };
+        let message = wire::encode(&Envelope {
+            host_id: Some(host_id),
+            message: Message::Callback(callback),
+        });
+        if self.callbacks.try_send(message).is_err() {
+            Counters::add(&self.counters.callbacks_dropped);
+            if let Some(suppressed) = DROPPED.pass() {
+                tracing::warn!(
+                    suppressed,
+                    "dropped an acknowledgement for another process: too many wait for the broker"
+                );
+            }
+        }
+    }
+
+    /// Delivers to the clients of this host; asks them all for an answer if `ack` says so.
+    async fn deliver_here(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
+        let packet = self.deliver.encode(emit, ack);
+        let mut delivered = 0;
+        let mut pressed = false;
+        for chunk in recipients.chunks() {
+            for member in chunk {
+                pressed |= self.deliver.deliver(&member.handle, &packet, emit.volatile) == Pressure::High;
+                delivered += 1;
+            }
+            if delivered >= YIELD_EVERY {
+                delivered = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        if pressed {
+            self.pace.pause().await;
+        }
+    }
+
+    fn recipients(&self, emit: &Emit) -> Recipients<D::Client> {
+        self.registry
+            .recipients(&emit.namespace, &emit.target, &emit.skip, &emit.except)
+    }
+
+    fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
+        let manager = self.manager.clone();
+        let envelope = manager.is_some().then(|| Envelope {
+            host_id: Some(self.host_id.clone()),
+            message,
+        });
+        let message = envelope.map(|envelope| wire::encode(&envelope));
+        async move {
+            match (manager, message) {
+                (Some(manager), Some(message)) => manager.publish(message).await,
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Carries out what concerns a client or room of this host. `true`: it was done here, nobody else need know.
+    fn command_here(&self, message: &Message) -> bool {
+        let done = match message {
+            Message::EnterRoom { sid, room, namespace } => self.registry.enter(namespace, sid, room).map(|_| ()),
+            Message::LeaveRoom { sid, room, namespace } => self.registry.leave(namespace, sid, room).map(|_| ()),
+            Message::Disconnect { sid, namespace } => match self.registry.get(namespace, sid) {
+                Some(client) => {
+                    self.deliver.disconnect(&client);
+                    Ok(())
+                }
+                None => Err(Error::new(ErrorKind::NotFound, "not connected here")),
+            },
+            Message::CloseRoom { room, namespace } => {
+                self.close_room_here(namespace, room);
+                return false;
+            }
+            Message::Emit(_) | Message::Callback(_) => return false,
+        };
+        done.is_ok()
+    }
+
+    fn close_room_here(&self, namespace: &Namespace, room: &Room) {
+        for sid in self.registry.members_of(namespace, room) {
+            // A client that left in the meantime is out of the room, which is what was asked for.
+            let _ = self.registry.leave(namespace, &sid, room);
+        }
+    }
+}
+
+/// Recipients after which a long fan-out lets others run: some tenths of a millisecond. Yielding more often would let every
+/// recipient's task write between two events that could have left together.
+const YIELD_EVERY: usize = 4_096;
+
+impl<D: Deliver> Sink for Hub<D> {
+    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        async move {
+            let recipients = self.recipients(&emit);
+            if !recipients.is_empty() {
+                self.deliver_here(&emit, &recipients, None).await;
+            }
+            match scope {
+                Scope::Local => Ok(()),
+                Scope::Cluster => self.publish(Message::Emit(emit)).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn emit_with_ack(self: Arc<Self>, mut emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
+        async move {
+            let others = scope == Scope::Cluster && self.manager.is_some();
+            let recipients = self.recipients(&emit);
+            let expected: HashSet<_> = recipients.iter().map(|member| member.key).collect();
+            let nobody = expected.is_empty() && !others;
+            let (id, mut answers) = self.acks.ask(expected, others, timeout);
+            if nobody {
+                answers.no_more();
+                return answers;
+            }
+            self.deliver_here(&emit, &recipients, Some(id)).await;
+            if others {
+                emit.callback = Some(CallbackAddress {
+                    room: emit.target.single().cloned(),
+                    namespace: emit.namespace.clone(),
+                    id,
+                });
+                emit.ack_timeout = Some(timeout);
+                if let Err(error) = self.publish(Message::Emit(emit)).await {
+                    answers.fail(error);
+                }
+            }
+            answers
+        }
+        .boxed()
+    }
+
+    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
+        if self.command_here(&message) {
+            return std::future::ready(Ok(())).boxed();
+        }
+        self.publish(message).boxed()
+    }
+}
+
+impl<D: Deliver> std::fmt::Debug for Hub<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub")
+            .field("host_id", &self.host_id)
+            .finish_non_exhaustive()
+    }
+}

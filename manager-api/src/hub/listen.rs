@@ -1,0 +1,155 @@
+//! The listening half of a hub.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+
+use super::{Counters, Deliver, Hub};
+use crate::{
+    Backoff, ClientManager, Emit, Envelope, ErrorKind, HostId, Incoming, LimitedLog, Message, Subscription, wire,
+};
+
+/// Acknowledgements for other processes that are published at a time.
+const CALLBACKS_IN_FLIGHT: usize = 256;
+
+/// How often questions of other processes are looked through for those whose time is over.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+impl<D: Deliver> Hub<D> {
+    /// Listens to the channel and carries out what the other processes say, until the manager is closed; returns at once without a manager.
+    ///
+    /// Subscribing is tried for ever, with back-off. Run it once, as a task of its own.
+    pub async fn run(self: Arc<Self>) {
+        let Some(manager) = self.manager.clone() else {
+            return;
+        };
+        let mut outgoing = self.outgoing_callbacks.lock().await;
+        let listening = async {
+            if let Some(subscription) = self.subscribe(&*manager).await {
+                self.subscribed.send_replace(true);
+                self.listen(subscription).await;
+            }
+        };
+        tokio::select! {
+            () = listening => {}
+            () = publish_callbacks(&*manager, &mut outgoing, &self.counters) => {}
+            () = self.sweep() => {}
+        }
+    }
+
+    async fn subscribe(&self, manager: &dyn ClientManager) -> Option<Subscription> {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        loop {
+            match manager.subscribe().await {
+                Ok(subscription) => return Some(subscription),
+                Err(error) if error.kind() == ErrorKind::Closed => return None,
+                Err(error) => {
+                    let delay = backoff.next_delay();
+                    tracing::error!(%error, ?delay, "cannot listen to the other servers yet");
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    }
+
+    async fn listen(&self, mut subscription: Subscription) {
+        while let Some(incoming) = subscription.recv().await {
+            match incoming {
+                Incoming::Message(message) => {
+                    Counters::add(&self.counters.received);
+                    if AssertUnwindSafe(self.take(message)).catch_unwind().await.is_err() {
+                        Counters::add(&self.counters.panics);
+                        tracing::error!("delivering a message from the channel panicked; it is passed over");
+                    }
+                }
+                Incoming::Gap { reason } => {
+                    Counters::add(&self.counters.gaps);
+                    tracing::warn!(%reason, "messages of other processes may have been missed");
+                }
+            }
+        }
+    }
+
+    async fn take(&self, message: Bytes) {
+        if self.own_mark.is_on(&message) {
+            return Counters::add(&self.counters.own);
+        }
+        match wire::decode(&message) {
+            Ok(envelope) => self.carry_out(envelope).await,
+            Err(reason) => self.pass_over(&reason),
+        }
+    }
+
+    async fn carry_out(&self, envelope: Envelope) {
+        let is_own = envelope.host_id.as_ref() == Some(&self.host_id);
+        match envelope.message {
+            Message::Callback(callback) if is_own => self.acks.answer_from_afar(callback),
+            Message::Callback(_) => {}
+            _ if is_own => Counters::add(&self.counters.own),
+            Message::Emit(emit) => self.emit_from_afar(emit, envelope.host_id).await,
+            command => {
+                self.command_here(&command);
+            }
+        }
+    }
+
+    async fn emit_from_afar(&self, emit: Emit, origin: Option<HostId>) {
+        let recipients = self.recipients(&emit);
+        if recipients.is_empty() {
+            return;
+        }
+        let ack = match (&emit.callback, origin) {
+            (Some(address), Some(origin)) => {
+                let expected = recipients.iter().map(|member| member.key).collect();
+                let wanted = emit.ack_timeout.unwrap_or(self.options.ack_timeout);
+                let timeout = wanted.min(self.options.max_ack_timeout);
+                Some(self.acks.ask_for(origin, address.clone(), expected, timeout))
+            }
+            _ => None,
+        };
+        self.deliver_here(&emit, &recipients, ack).await;
+    }
+
+    fn pass_over(&self, reason: &wire::DecodeError) {
+        static UNDECODABLE: LimitedLog = LimitedLog::new();
+        Counters::add(&self.counters.undecodable);
+        if let Some(suppressed) = UNDECODABLE.pass() {
+            tracing::warn!(suppressed, %reason, "passed over a message on the channel");
+        }
+    }
+
+    async fn sweep(&self) {
+        let mut ticks = tokio::time::interval(SWEEP_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.acks.sweep();
+        }
+    }
+}
+
+/// Publishes the acknowledgements of this host's clients; never completes.
+async fn publish_callbacks(manager: &dyn ClientManager, outgoing: &mut mpsc::Receiver<Bytes>, counters: &Counters) {
+    static FAILED: LimitedLog = LimitedLog::new();
+    let mut in_flight = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(callback) = outgoing.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
+                in_flight.push(manager.publish(callback));
+            }
+            Some(Err(error)) = in_flight.next() => {
+                Counters::add(&counters.callbacks_dropped);
+                if let Some(suppressed) = FAILED.pass() {
+                    tracing::warn!(suppressed, %error, "an acknowledgement did not reach the process that asked");
+                }
+            }
+            else => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a hub counts.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::ack::AckTable;
+
+/// The counters of a hub since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubMetrics {
+    /// Messages taken from the channel, own ones included.
+    pub received: u64,
+    /// Own messages that came back.
+    pub own: u64,
+    /// Messages passed over because they could not be decoded.
+    pub undecodable: u64,
+    /// Times when messages may have been missed.
+    pub gaps: u64,
+    /// Acknowledgements for other processes that could not be published.
+    pub callbacks_dropped: u64,
+    /// Acknowledgements for this process that nobody took in time.
+    pub answers_dropped: u64,
+    /// Questions that wait for answers now.
+    pub questions: u64,
+    /// Messages whose delivery panicked.
+    pub panics: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) received: AtomicU64,
+    pub(super) own: AtomicU64,
+    pub(super) undecodable: AtomicU64,
+    pub(super) gaps: AtomicU64,
+    pub(super) callbacks_dropped: AtomicU64,
+    pub(super) panics: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn snapshot(&self, acks: &AckTable) -> HubMetrics {
+        HubMetrics {
+            received: self.received.load(Relaxed),
+            own: self.own.load(Relaxed),
+            undecodable: self.undecodable.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
+            callbacks_dropped: self.callbacks_dropped.load(Relaxed),
+            answers_dropped: acks.num_dropped(),
+            questions: acks.len() as u64,
+            panics: self.panics.load(Relaxed),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Slowing a sender down while its recipients lag, without letting one of them stop it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A budget of pauses: a sender may be held up for a tenth of the time at most.
+///
+/// Recipients that are merely slower than a burst catch up in these pauses. One that is stuck costs the others a tenth of the rate until
+/// its connection is closed for it.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    budget: Mutex<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct Budget {
+    left: Duration,
+    refilled: Option<Instant>,
+}
+
+const PAUSE: Duration = Duration::from_millis(1);
+const MAX_BUDGET: Duration = Duration::from_millis(200);
+
+impl Pace {
+    /// Waits for a moment if the budget allows it.
+    pub(super) async fn pause(&self) {
+        if self.draw() {
+            tokio::time::sleep(PAUSE).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn draw(&self) -> bool {
+        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let earned = budget.refilled.map_or(MAX_BUDGET, |last| (now - last) / 10);
+        budget.refilled = Some(now);
+        budget.left = (budget.left + earned).min(MAX_BUDGET);
+        match budget.left.checked_sub(PAUSE) {
+            Some(left) => {
+                budget.left = left;
+                true
+            }
+            None => false,
+        }
+    }
+}

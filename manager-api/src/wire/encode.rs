@@ -1,0 +1,224 @@
+//! A message to bytes.
+
+use std::io::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+
+use crate::{Callback, Emit, Envelope, HostId, Message, Namespace, Payload, Room, Sid, Target};
+
+/// How every callback we write begins; no other message does.
+pub(super) const CALLBACK_PREFIX: &[u8] = b"{\"method\":\"callback\"";
+
+/// The version of our extension fields.
+pub(super) const EXTENSION_VERSION: u64 = 1;
+
+/// Writes a message as python-socketio would, extensions only where they are used.
+pub fn encode(envelope: &Envelope) -> Bytes {
+    let mut out = Writer(Vec::with_capacity(192 + payload_size(&envelope.message)));
+    match &envelope.message {
+        Message::Emit(emit) => out.emit(emit),
+        Message::Callback(callback) => {
+            out.callback(callback, envelope.host_id.as_ref());
+            return out.0.into();
+        }
+        Message::Disconnect { sid, namespace } => {
+            out.method("disconnect");
+            out.member("sid", sid.as_str());
+            out.member("namespace", namespace.as_str());
+        }
+        Message::EnterRoom { sid, room, namespace } => out.membership("enter_room", sid, room, namespace),
+        Message::LeaveRoom { sid, room, namespace } => out.membership("leave_room", sid, room, namespace),
+        Message::CloseRoom { room, namespace } => {
+            out.method("close_room");
+            out.key("room");
+            out.room(room);
+            out.member("namespace", namespace.as_str());
+        }
+    }
+    match &envelope.host_id {
+        Some(host_id) => out.0.extend_from_slice(&host_suffix(host_id)),
+        None => out.0.push(b'}'),
+    }
+    out.0.into()
+}
+
+/// How every message of a host ends, except callbacks.
+pub(super) fn host_suffix(host_id: &HostId) -> Vec<u8> {
+    let mut out = Writer(Vec::new());
+    out.member("host_id", host_id.as_str());
+    out.0.push(b'}');
+    out.0
+}
+
+fn payload_size(message: &Message) -> usize {
+    match message {
+        Message::Emit(emit) => emit.payload.size() * 3 / 2,
+        Message::Callback(callback) => callback.payload.size() * 3 / 2,
+        _ => 0,
+    }
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn emit(&mut self, emit: &Emit) {
+        self.method("emit");
+        self.member("event", emit.event.as_str());
+        self.arguments("data", &emit.payload);
+        self.raw(if emit.payload.attachments().is_empty() {
+            ",\"binary\":false"
+        } else {
+            ",\"binary\":true"
+        });
+        self.member("namespace", emit.namespace.as_str());
+        self.key("room");
+        self.target(&emit.target);
+        self.key("skip_sid");
+        self.skip(&emit.skip);
+        self.key("callback");
+        match &emit.callback {
+            None => self.raw("null"),
+            Some(address) => {
+                self.raw("[");
+                self.optional_room(address.room.as_ref());
+                self.raw(",");
+                self.string(address.namespace.as_str());
+                write!(self.0, ",{}]", address.id).expect("writing to memory");
+            }
+        }
+        self.extensions(emit);
+    }
+
+    fn callback(&mut self, callback: &Callback, host_id: Option<&HostId>) {
+        self.method("callback");
+        self.member("host_id", host_id.map_or("", HostId::as_str));
+        self.key("sid");
+        self.optional_room(callback.address.room.as_ref());
+        self.member("namespace", callback.address.namespace.as_str());
+        write!(self.0, ",\"id\":{}", callback.address.id).expect("writing to memory");
+        self.arguments("args", &callback.payload);
+        if !callback.payload.attachments().is_empty() {
+            self.raw(",\"binary\":true");
+        }
+        if let Some(client) = &callback.client {
+            self.key("sio");
+            write!(self.0, "{{\"v\":{EXTENSION_VERSION}").expect("writing to memory");
+            self.member("client", client.as_str());
+            self.raw("}");
+        }
+        self.raw("}");
+    }
+
+    fn membership(&mut self, method: &str, sid: &Sid, room: &Room, namespace: &Namespace) {
+        self.method(method);
+        self.member("sid", sid.as_str());
+        self.key("room");
+        self.room(room);
+        self.member("namespace", namespace.as_str());
+    }
+
+    fn extensions(&mut self, emit: &Emit) {
+        if emit.except.is_empty() && !emit.volatile && emit.ack_timeout.is_none() {
+            return;
+        }
+        self.key("sio");
+        write!(self.0, "{{\"v\":{EXTENSION_VERSION}").expect("writing to memory");
+        if !emit.except.is_empty() {
+            self.key("except");
+            self.list(&emit.except, Self::room);
+        }
+        if emit.volatile {
+            self.raw(",\"volatile\":true");
+        }
+        if let Some(timeout) = emit.ack_timeout {
+            write!(self.0, ",\"ack_timeout_ms\":{}", timeout.as_millis()).expect("writing to memory");
+        }
+        self.raw("}");
+    }
+
+    fn target(&mut self, target: &Target) {
+        match (target, target.single()) {
+            (Target::Everyone, _) => self.raw("null"),
+            (_, Some(room)) => self.room(room),
+            (Target::Rooms(rooms), None) => self.list(rooms, Self::room),
+        }
+    }
+
+    fn skip(&mut self, skip: &[Sid]) {
+        match skip {
+            [] => self.raw("null"),
+            [sid] => self.string(sid.as_str()),
+            sids => self.list(sids, |out, sid| out.string(sid.as_str())),
+        }
+    }
+
+    /// Arguments alone, or with attachments: `[arguments, base64, base64, …]`.
+    fn arguments(&mut self, key: &str, payload: &Payload) {
+        self.key(key);
+        if payload.attachments().is_empty() {
+            return self.raw(payload.json());
+        }
+        self.raw("[");
+        self.raw(payload.json());
+        for attachment in payload.attachments() {
+            self.raw(",\"");
+            let start = self.0.len();
+            let len = base64::encoded_len(attachment.len(), true).expect("an attachment fits memory");
+            self.0.resize(start + len, 0);
+            BASE64_STANDARD
+                .encode_slice(attachment, &mut self.0[start..])
+                .expect("the room was measured");
+            self.raw("\"");
+        }
+        self.raw("]");
+    }
+
+    fn method(&mut self, name: &str) {
+        self.raw("{\"method\":\"");
+        self.raw(name);
+        self.raw("\"");
+    }
+
+    fn member(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.string(value);
+    }
+
+    fn key(&mut self, key: &str) {
+        self.raw(",\"");
+        self.raw(key);
+        self.raw("\":");
+    }
+
+    fn optional_room(&mut self, room: Option<&Room>) {
+        match room {
+            Some(room) => self.room(room),
+            None => self.raw("null"),
+        }
+    }
+
+    fn room(&mut self, room: &Room) {
+        match room.is_number() {
+            true => self.raw(room.as_str()),
+            false => self.string(room.as_str()),
+        }
+    }
+
+    fn list<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
+        for (i, item) in items.iter().enumerate() {
+            self.raw(if i == 0 { "[" } else { "," });
+            write(self, item);
+        }
+        self.raw(if items.is_empty() { "[]" } else { "]" });
+    }
+
+    fn string(&mut self, text: &str) {
+        serde_json::to_writer(&mut self.0, text).expect("a string is JSON");
+    }
+
+    fn raw(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+}

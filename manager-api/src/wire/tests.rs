@@ -1,0 +1,225 @@
+//! The recorded messages of python-socketio, read and written.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::*;
+
+/// Keeps what the builder makes instead of sending it.
+#[derive(Default)]
+struct Capture(Mutex<Option<Message>>);
+
+impl Sink for Capture {
+    fn emit(self: Arc<Self>, emit: Emit, _: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        self.command(Message::Emit(emit))
+    }
+
+    fn emit_with_ack(self: Arc<Self>, _: Emit, _: Scope, _: Duration) -> BoxFuture<'static, Answers> {
+        unreachable!("no recorded call asks for acknowledgements")
+    }
+
+    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
+        *self.0.lock().unwrap() = Some(message);
+        std::future::ready(Ok(())).boxed()
+    }
+}
+
+/// Makes the call of a recorded line with our own interface.
+fn our_call(method: &str, args: &str) -> Message {
+    let capture = Arc::new(Capture::default());
+    let io = Broadcast::new(capture.clone());
+    let bytes = Bytes::from_static;
+    let done = match (method, event_of(args)) {
+        ("emit", "my event") => io.to("my room").emit("my event", &json!({"foo": "bar"})),
+        ("emit", "broadcast") => io.emit("broadcast", "hello"),
+        ("emit", "no data") => io.emit("no data", &None::<()>),
+        ("emit", "tuple") => io.to("r").emit("tuple", &("a", 1, json!({"b": [true, null, 1.5]}))),
+        ("emit", "empty tuple") => io.to("r").emit("empty tuple", &()),
+        ("emit", "list") => io.to("r").emit("list", &vec![1, 2, 3]),
+        ("emit", "bytes") => io.to("r").emit("bytes", &bytes(b"\x00\x01\xfe\xff")),
+        ("emit", "nested bytes") => {
+            #[derive(serde::Serialize)]
+            struct Nested {
+                a: Bytes,
+                l: (Bytes, Z),
+            }
+            #[derive(serde::Serialize)]
+            struct Z {
+                z: Bytes,
+            }
+            let nested = Nested {
+                a: bytes(b"abc"),
+                l: (bytes(b""), Z { z: bytes(b"\xff") }),
+            };
+            io.to("r").emit("nested bytes", &nested)
+        }
+        ("emit", "tuple bytes") => io.to("r").emit("tuple bytes", &(bytes(b"one"), "two", bytes(b"three"))),
+        ("emit", "ns") => io.of("/chat").to("r").emit("ns", &1),
+        ("emit", "rooms list") => io.to_all(["r1", "r2"]).emit("rooms list", &1),
+        ("emit", "skip one") => io.to("r").skip("sid1").emit("skip one", &1),
+        ("emit", "skip many") => io.to("r").skip("sid1").skip("sid2").emit("skip many", &1),
+        ("emit", "unicode ☃") => io.to("pokój").emit("unicode ☃", "żółć 😀"),
+        ("emit", "to") => io.to("via-to").emit("to", &1),
+        ("emit", "int room") => io.to(7).emit("int room", &1),
+        ("emit", "placeholder-like") => io
+            .to("r")
+            .emit("placeholder-like", &json!({"_placeholder": true, "num": 0})),
+        ("emit", "big int") => io.to("r").emit("big int", &9_223_372_036_854_775_809_u64),
+        ("close_room", _) => io.of("/chat").close_room("my room"),
+        ("disconnect", _) => io.disconnect("some-sid"),
+        ("enter_room", _) => io.enter_room("some-sid", "r"),
+        ("leave_room", _) => io.leave_room("some-sid", "r"),
+        other => panic!("no call of ours for {other:?}"),
+    };
+    done.now_or_never().unwrap().unwrap();
+    capture.0.lock().unwrap().take().unwrap()
+}
+
+/// `{'event': 'my event', …}` → `my event`
+fn event_of(args: &str) -> &str {
+    args.strip_prefix("{'event': '")
+        .and_then(|rest| rest.split('\'').next())
+        .unwrap_or_default()
+}
+
+/// Compares what is meant: python escapes and spaces its JSON differently.
+fn same(ours: &Message, theirs: &Message) -> bool {
+    let value = |payload: &Payload| serde_json::from_str::<Value>(payload.json()).unwrap();
+    match (ours, theirs) {
+        (Message::Emit(ours), Message::Emit(theirs)) => {
+            let mut theirs = theirs.clone();
+            let ours_is_null = value(&ours.payload) == json!([null]) && theirs.payload.is_empty();
+            let same_payload = value(&ours.payload) == value(&theirs.payload) || ours_is_null;
+            let same_attachments = ours.payload.attachments() == theirs.payload.attachments();
+            theirs.payload = ours.payload.clone();
+            same_payload && same_attachments && *ours == theirs
+        }
+        _ => ours == theirs,
+    }
+}
+
+#[test]
+fn every_recorded_message_of_python_socketio_is_read_as_its_call_and_written_the_same() {
+    let mut lines = 0;
+    for line in include_str!("../../tests/vectors/redis.jsonl").lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let body = line["body"].as_str().unwrap();
+        let method = line["call"]["method"].as_str().unwrap();
+        let ours = our_call(method, line["call"]["args"].as_str().unwrap());
+
+        let theirs = decode(&Bytes::from(body.to_owned())).unwrap();
+        assert!(same(&ours, &theirs.message), "{body} was read as {:?}", theirs.message);
+
+        let host_id = theirs.host_id.clone();
+        let written = encode(&Envelope { host_id, message: ours });
+        let written: Value = serde_json::from_slice(&written).unwrap();
+        assert_eq!(written, serde_json::from_str::<Value>(body).unwrap());
+        lines += 1;
+    }
+    assert_eq!(lines, 22);
+}
+
+fn envelope(message: Message) -> Envelope {
+    let host_id = Some(HostId::from("0cf88e8f646d40878f05006a427ce228"));
+    Envelope { host_id, message }
+}
+
+#[test]
+fn extensions_and_callbacks_survive_the_way_there_and_back() {
+    let payload = Payload::new(&(Bytes::from_static(b"\x01"), "x")).unwrap();
+    let mut emit = Emit::new(
+        Namespace::new("/a").unwrap(),
+        EventName::new("e").unwrap(),
+        payload.clone(),
+    );
+    emit.target = Target::Rooms(vec!["r".into(), 7.into()]);
+    emit.except = vec!["not".into()];
+    emit.volatile = true;
+    emit.ack_timeout = Some(Duration::from_millis(1500));
+    let address = CallbackAddress {
+        room: Some("r".into()),
+        namespace: Namespace::root(),
+        id: 3,
+    };
+    emit.callback = Some(address.clone());
+    let callback = Callback {
+        address,
+        payload,
+        client: Some("sid".into()),
+    };
+    for message in [Message::Emit(emit), Message::Callback(callback)] {
+        let envelope = envelope(message);
+        assert_eq!(decode(&encode(&envelope)).unwrap(), envelope);
+    }
+}
+
+#[test]
+fn missing_fields_are_read_leniently() {
+    let bare = Bytes::from_static(br#"{"method":"emit","event":"e","data":[1]}"#);
+    let expected = Emit::new(
+        Namespace::root(),
+        EventName::new("e").unwrap(),
+        Payload::new(&1).unwrap(),
+    );
+    assert_eq!(decode(&bare).unwrap().message, Message::Emit(expected));
+}
+
+#[test]
+fn what_cannot_be_read_says_why() {
+    let reason = |body: &'static [u8]| decode(&Bytes::from_static(body)).unwrap_err();
+    assert!(matches!(reason(b"\x80\x04\x95"), DecodeError::Pickle));
+    assert!(matches!(reason(b"not json"), DecodeError::Json(_)));
+    assert!(matches!(reason(b"[1]"), DecodeError::Json(_)));
+    assert!(matches!(reason(b"{}"), DecodeError::NoMethod));
+    assert!(matches!(
+        reason(br#"{"method":"dance"}"#),
+        DecodeError::UnknownMethod(_)
+    ));
+    for body in [
+        &br#"{"method":"emit","data":[]}"#[..],
+        br#"{"method":"emit","event":"disconnect","data":[]}"#,
+        br#"{"method":"emit","event":"e","data":"text"}"#,
+        br#"{"method":"emit","event":"e","data":[[],"%"],"binary":true}"#,
+        br#"{"method":"emit","event":"e","data":[],"binary":true}"#,
+        br#"{"method":"emit","event":"e","data":[],"namespace":"nope"}"#,
+        br#"{"method":"emit","event":"e","data":[],"callback":["r","/"]}"#,
+        br#"{"method":"enter_room","sid":"s"}"#,
+        br#"{"method":"disconnect"}"#,
+    ] {
+        assert!(
+            matches!(reason(body), DecodeError::Field { .. }),
+            "{}",
+            String::from_utf8_lossy(body)
+        );
+    }
+}
+
+#[test]
+fn own_messages_are_known_by_their_mark_and_callbacks_never_are() {
+    let mine = envelope(Message::CloseRoom {
+        room: "r".into(),
+        namespace: Namespace::root(),
+    });
+    let mark = OwnMark::new(mine.host_id.as_ref().unwrap());
+    assert!(mark.is_on(&encode(&mine)));
+    let other = Envelope {
+        host_id: Some(HostId::random()),
+        ..mine
+    };
+    assert!(!mark.is_on(&encode(&other)));
+    let callback = Callback {
+        address: CallbackAddress {
+            room: None,
+            namespace: Namespace::root(),
+            id: 1,
+        },
+        payload: Payload::empty(),
+        client: None,
+    };
+    assert!(!mark.is_on(&encode(&envelope(Message::Callback(callback)))));
+}

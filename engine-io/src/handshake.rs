@@ -35,8 +35,7 @@ impl Handshake {
         let mut extensions = std::mem::take(&mut parts.extensions);
         extensions.remove::<hyper::upgrade::OnUpgrade>();
         let peer = extensions.remove::<PeerAddr>().map(|peer| peer.0);
-        let secure = extensions.remove::<Secure>().is_some()
-            || parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
+        let secure = extensions.remove::<Secure>().is_some() || parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
         if extensions.is_empty() {
             // An emptied map keeps its table.
             extensions = Extensions::new();
@@ -85,9 +84,7 @@ impl Handshake {
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in self.raw_headers() {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-            {
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
                 headers.append(name, value);
             }
         }
@@ -113,9 +110,7 @@ impl Handshake {
         let mut rest = &self.copy[self.target_len as usize..];
         std::iter::from_fn(move || {
             let (lengths, tail) = rest.split_at_checked(8)?;
-            let length = |at: usize| {
-                u32::from_le_bytes(lengths[at..at + 4].try_into().expect("four bytes")) as usize
-            };
+            let length = |at: usize| u32::from_le_bytes(lengths[at..at + 4].try_into().expect("four bytes")) as usize;
             let (name, tail) = tail.split_at(length(0));
             let (value, tail) = tail.split_at(length(4));
             rest = tail;
@@ -155,11 +150,7 @@ fn copy_head(parts: &Parts) -> (Box<[u8]>, u32, u32) {
         copy.extend_from_slice(name.as_str().as_bytes());
         copy.extend_from_slice(value.as_bytes());
     }
-    (
-        copy.into_boxed_slice(),
-        path.len() as u32,
-        target_len as u32,
-    )
+    (copy.into_boxed_slice(), path.len() as u32, target_len as u32)
 }
 
 fn text(bytes: &[u8]) -> &str {

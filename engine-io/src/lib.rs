@@ -7,16 +7,29 @@
 //! - Packets out: an [`Outgoing`] is encoded once and shared by all its recipients; [`Socket::send`] never blocks.
 //! - Limits: everything a client can make the server hold is bounded by a field of [`Config`].
 
+mod answer;
 mod body;
 mod close;
 mod config;
+mod driver;
 mod engine;
 mod error;
 mod handshake;
+mod inbound;
+mod log;
 mod metrics;
 mod outgoing;
+mod packet;
+mod polling;
+mod post;
+mod route;
 mod session;
+mod sessions;
+mod shared;
 mod socket;
+mod state;
+mod timer;
+mod websocket;
 
 pub use body::ResponseBody;
 pub use close::CloseReason;

@@ -1,6 +1,55 @@
 //! Counters.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use crate::CloseReason;
+
+/// A counter that many threads add to; its readers need no order.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: usize) {
+        self.0.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of an engine.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) opened: Counter,
+    pub(crate) closed: [Counter; CloseReason::ALL.len()],
+    pub(crate) volatile_dropped: Counter,
+    pub(crate) messages_in: Counter,
+    pub(crate) messages_out: Counter,
+    pub(crate) bytes_in: Counter,
+    pub(crate) bytes_out: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) panics: Counter,
+    pub(crate) fast_upgrades: Counter,
+}
+
+impl Counters {
+    pub(crate) fn snapshot(&self, open_sessions: usize) -> Metrics {
+        Metrics {
+            open_sessions: open_sessions as u64,
+            opened: self.opened.get(),
+            closed: ClosedBy(self.closed.each_ref().map(Counter::get)),
+            volatile_dropped: self.volatile_dropped.get(),
+            messages_in: self.messages_in.get(),
+            messages_out: self.messages_out.get(),
+            bytes_in: self.bytes_in.get(),
+            bytes_out: self.bytes_out.get(),
+            refused: self.refused.get(),
+            panics: self.panics.get(),
+            fast_upgrades: self.fast_upgrades.get(),
+        }
+    }
+}
 
 /// A snapshot of an engine's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

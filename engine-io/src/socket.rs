@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Outgoing, SendError, Transport};
+use crate::shared::Shared;
+use crate::{CloseReason, Outgoing, SendError, Transport};
 
 /// Tells what became of a packet that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,16 @@ pub enum Sent {
 
 /// The handle of a connection; clones refer to the same one, and it may outlive the connection.
 #[derive(Clone)]
-pub struct Socket(Arc<()>);
+pub struct Socket(Arc<Shared>);
 
 impl Socket {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// Returns the Engine.IO id: 20 characters, and a secret between the client and this server.
     pub fn id(&self) -> &str {
-        unimplemented!()
+        self.0.sid.as_str()
     }
 
     /// Queues a packet; never blocks.
@@ -33,47 +38,47 @@ impl Socket {
     /// [`SendError::Closed`] when the connection is closed, or closing; [`SendError::Overflow`] when the packet exceeds the
     /// hard limit of the outbox, for which the client is disconnected.
     pub fn send(&self, packet: Outgoing) -> Result<Sent, SendError> {
-        let _ = packet;
-        unimplemented!()
+        self.0.send(packet)
     }
 
     /// Queues a packet if the transport can take it now, else drops it; never blocks.
     ///
-    /// It is dropped when something is queued before it, when a polling client has no request waiting, or when a
-    /// connection is just being upgraded.
+    /// A WebSocket takes it unless the kernel refused bytes, or more than 256 KiB (or the soft limit) wait; long-polling
+    /// takes it if a request waits and nothing is queued before it.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closed, or closing.
     pub fn send_volatile(&self, packet: Outgoing) -> Result<Sent, SendError> {
-        let _ = packet;
-        unimplemented!()
+        self.0.send_volatile(packet)
     }
 
-    /// Closes the connection with [`CloseReason::ForcedClose`](crate::CloseReason::ForcedClose), after what is queued has
-    /// been written or a bounded time has passed.
+    /// Closes the connection with [`CloseReason::ForcedClose`], after what is queued has been written or a bounded time
+    /// has passed.
     pub fn close(&self) {
-        unimplemented!()
+        self.0.close(CloseReason::ForcedClose);
     }
 
     /// Returns the transport that carries the connection now.
     pub fn transport(&self) -> Transport {
-        unimplemented!()
+        self.0.state().transport
     }
 
-    /// Returns how many bytes wait to be written.
+    /// Returns how many bytes wait to be written; each packet counts 64 bytes more than it has on the wire.
     pub fn buffered_bytes(&self) -> usize {
-        unimplemented!()
+        self.0.state().outbox.cost
     }
 
     /// Tells whether packets can be sent.
     pub fn is_open(&self) -> bool {
-        unimplemented!()
+        self.0.state().is_open()
     }
 }
 
 impl fmt::Debug for Socket {
     // The id is a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Socket").finish_non_exhaustive()
+        f.debug_struct("Socket")
+            .field("transport", &self.transport())
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,76 @@
+//! Sends every message back to its sender: `cargo run -p engine-io --example echo -- 127.0.0.1:3000`.
+//!
+//! The timings are those that the protocol's test suite expects.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine_io::{
+    CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, PeerAddr, ProtocolError, Session, Socket,
+};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+struct Echo;
+
+struct EchoSession(Socket);
+
+impl Handler for Echo {
+    fn open(&self, socket: Socket, _: Handshake) -> Box<dyn Session> {
+        Box::new(EchoSession(socket))
+    }
+}
+
+impl Session for EchoSession {
+    fn message(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+        let packet = match message {
+            Message::Text(text) => Outgoing::text(text),
+            Message::Binary(data) => Outgoing::binary(Bytes::copy_from_slice(data)),
+        };
+        // A client that is gone misses nothing.
+        let _ = self.0.send(packet);
+        Ok(())
+    }
+
+    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    fn is_saturated(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self, _: CloseReason) {}
+}
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let engine = Engine::new(
+        Echo,
+        Config {
+            path: "/engine.io/".to_owned(),
+            ping_interval: Duration::from_millis(300),
+            ping_timeout: Duration::from_millis(200),
+            ..Config::default()
+        },
+    );
+    let listener = TcpListener::bind(address).await?;
+    loop {
+        let (stream, peer) = listener.accept().await?;
+        let engine = engine.clone();
+        let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(PeerAddr(peer));
+            let engine = engine.clone();
+            async move { Ok::<_, Infallible>(engine.handle(request).await) }
+        });
+        tokio::spawn(
+            hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades(),
+        );
+    }
+}

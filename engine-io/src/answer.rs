@@ -1,0 +1,97 @@
+//! The answers to HTTP requests.
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Response, StatusCode};
+
+use crate::ResponseBody;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    UnknownTransport,
+    UnknownSid,
+    BadHandshakeMethod,
+    BadRequest,
+    UnsupportedVersion,
+}
+
+impl Refusal {
+    fn message(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSid => "Session ID unknown",
+            Self::BadHandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::UnsupportedVersion => "Unsupported protocol version",
+        }
+    }
+
+    fn body(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
+            Self::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
+            Self::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
+            Self::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
+            Self::UnsupportedVersion => r#"{"code":5,"message":"Unsupported protocol version"}"#,
+        }
+    }
+
+    /// Answers a plain request.
+    pub(crate) fn answer(self) -> Response<ResponseBody> {
+        let mut response = response(400, Some("application/json"), self.body());
+        response.headers_mut().remove(header::CACHE_CONTROL);
+        response
+    }
+
+    /// Answers a request that wanted to become a WebSocket.
+    pub(crate) fn answer_upgrade(self) -> Response<ResponseBody> {
+        let mut response = response(400, Some("text/html"), self.message());
+        response.headers_mut().remove(header::CACHE_CONTROL);
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+}
+
+/// Answers a POST whose packets were taken.
+pub(crate) fn ok() -> Response<ResponseBody> {
+    response(200, Some("text/html"), "ok")
+}
+
+/// Answers a GET with packets.
+pub(crate) fn payload(payload: impl Into<Bytes>) -> Response<ResponseBody> {
+    response(200, Some("text/plain; charset=UTF-8"), payload)
+}
+
+/// Answers with nothing but a status.
+pub(crate) fn empty(status: u16) -> Response<ResponseBody> {
+    let mut response = response(status, None, Bytes::new());
+    response.headers_mut().clear();
+    response
+}
+
+/// Answers an upgrade with 101.
+pub(crate) fn switching_protocols(accept: HeaderValue) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::default());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    response
+}
+
+fn response(status: u16, kind: Option<&'static str>, body: impl Into<Bytes>) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::new(body));
+    *response.status_mut() = StatusCode::from_u16(status).expect("statuses here are valid");
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    if let Some(kind) = kind {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    response
+}

@@ -1,0 +1,208 @@
+//! Calls into sessions: one at a time, their panics caught, their work polled by exactly one task.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::engine::Live;
+use crate::shared::{Shared, wake};
+use crate::state::Driver;
+use crate::{CloseReason, Session};
+
+/// A session, until its work is done.
+#[derive(Default)]
+pub(crate) struct SessionCell {
+    session: Option<Box<dyn Session>>,
+    /// Counts the session until it is dropped.
+    live: Option<Live>,
+    told: bool,
+}
+
+/// A session panicked; its connection is closed for it.
+pub(crate) struct Panicked;
+
+impl Shared {
+    /// Lets the handler make the session.
+    pub(crate) fn open_session(self: &Arc<Self>, make: impl FnOnce() -> Box<dyn Session>) -> Result<(), Panicked> {
+        let result = self.catch(make);
+        if result.is_err() {
+            self.fail(CloseReason::ForcedClose);
+        }
+        let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        cell.session = Some(result?);
+        cell.live = Some(Live::new(&self.engine));
+        drop(cell);
+        if self.state().closed().is_some() {
+            // Closed before there was a session to tell.
+            self.kick_driver();
+        }
+        Ok(())
+    }
+
+    /// Calls the session, unless it is gone or was told of its end.
+    pub(crate) fn with_session<R>(
+        self: &Arc<Self>,
+        call: impl FnOnce(&mut dyn Session) -> R,
+    ) -> Result<Option<R>, Panicked> {
+        let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if cell.told {
+            return Ok(None);
+        }
+        let Some(session) = &mut cell.session else {
+            return Ok(None);
+        };
+        let result = self.catch(|| call(session.as_mut()));
+        drop(cell);
+        if result.is_err() {
+            self.fail(CloseReason::ForcedClose);
+        }
+        result.map(Some)
+    }
+
+    /// Polls the session's work, after telling it if the connection is gone. Ready when nothing is left.
+    pub(crate) fn drive(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive_if(cx, |_| true)
+    }
+
+    fn drive_if(self: &Arc<Self>, cx: &mut Context<'_>, still: impl FnOnce(&Driver) -> bool) -> Poll<()> {
+        let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let closed = {
+            let state = self.state();
+            // Asked under the session's lock: whoever takes over polls after us, and its waker stays the last.
+            if !still(&state.driver) {
+                return Poll::Ready(());
+            }
+            state.closed()
+        };
+        let told_before = cell.told;
+        cell.told |= closed.is_some();
+        let Some(session) = &mut cell.session else {
+            return Poll::Ready(());
+        };
+        let result = self.catch(|| {
+            if let (Some(reason), false) = (closed, told_before) {
+                session.close(reason);
+            }
+            session.poll_work(cx)
+        });
+        if closed.is_some() && !matches!(result, Ok(Poll::Pending)) {
+            let done = (cell.session.take(), cell.live.take());
+            drop(cell);
+            let _ = self.catch(|| drop(done));
+            return Poll::Ready(());
+        }
+        drop(cell);
+        result.unwrap_or_else(|Panicked| {
+            self.fail(CloseReason::ForcedClose);
+            // Whoever drives must come back to tell the session.
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+    }
+
+    /// Tells the session of its end and drops it, whatever work is left: for a task that is itself dropped.
+    pub(crate) fn abandon_session(self: &Arc<Self>, reason: CloseReason) {
+        let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = std::mem::replace(&mut cell.told, true);
+        let session = cell.session.take();
+        let _live = cell.live.take();
+        drop(cell);
+        let _ = self.catch(|| {
+            let Some(mut session) = session else { return };
+            if !told {
+                session.close(reason);
+            }
+        });
+    }
+
+    /// Makes sure that somebody polls the session's work, because there may be new.
+    pub(crate) fn kick_driver(self: &Arc<Self>) {
+        let mut state = self.state();
+        match &mut state.driver {
+            Driver::Task => {
+                let waker = state.task.to_wake();
+                drop(state);
+                wake(waker);
+            }
+            Driver::Runner { kicked, waker } => {
+                *kicked = true;
+                let waker = waker.take();
+                drop(state);
+                wake(waker);
+            }
+            Driver::Nobody => {
+                state.driver = Driver::Runner {
+                    kicked: false,
+                    waker: None,
+                };
+                drop(state);
+                self.spawn_runner();
+            }
+        }
+    }
+
+    /// Polls the work right here if nobody drives it; what is not done at once goes to a task of its own.
+    pub(crate) fn drive_here(self: &Arc<Self>) {
+        let mut state = self.state();
+        if !matches!(state.driver, Driver::Nobody) {
+            drop(state);
+            return self.kick_driver();
+        }
+        state.driver = Driver::Runner {
+            kicked: false,
+            waker: None,
+        };
+        drop(state);
+        if self.run(&mut Context::from_waker(Waker::noop())).is_pending() {
+            self.spawn_runner();
+        }
+    }
+
+    fn spawn_runner(self: &Arc<Self>) {
+        let shared = self.clone();
+        self.engine.spawn(std::future::poll_fn(move |cx| shared.run(cx)));
+    }
+
+    /// Polls the work as the runner: ready when there is none, or when another drives it.
+    fn run(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut state = self.state();
+            let Driver::Runner { kicked, waker } = &mut state.driver else {
+                return Poll::Ready(());
+            };
+            *kicked = false;
+            *waker = Some(cx.waker().clone());
+            drop(state);
+            let done = self.drive_if(cx, |driver| matches!(driver, Driver::Runner { .. }));
+            let mut state = self.state();
+            let post = state.polling.as_mut().and_then(|polling| polling.post_waker.take());
+            let finished = match &state.driver {
+                Driver::Runner { kicked, .. } => done.is_ready() && !kicked,
+                _ => true,
+            };
+            if finished && matches!(state.driver, Driver::Runner { .. }) {
+                state.driver = Driver::Nobody;
+            }
+            drop(state);
+            // A POST may wait until the session is no longer saturated.
+            wake(post);
+            if finished {
+                return Poll::Ready(());
+            }
+            if done.is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn catch<R>(&self, call: impl FnOnce() -> R) -> Result<R, Panicked> {
+        catch_unwind(AssertUnwindSafe(call)).map_err(|_| {
+            self.engine.counters.panics.add(1);
+            self.engine
+                .logs
+                .panic
+                .warn("a session panicked; its connection is closed");
+            Panicked
+        })
+    }
+}

@@ -1,0 +1,57 @@
+//! Log lines that a hostile client cannot multiply.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Writes one line a second at most, and says how many it left out.
+pub(crate) struct Limited {
+    since: Instant,
+    quiet_until: AtomicU64,
+    left_out: AtomicU64,
+}
+
+/// The warnings of an engine, each with a limit of its own.
+pub(crate) struct Logs {
+    pub(crate) overflow: Limited,
+    pub(crate) panic: Limited,
+    pub(crate) full: Limited,
+}
+
+impl Logs {
+    pub(crate) fn new() -> Self {
+        Self {
+            overflow: Limited::new(),
+            panic: Limited::new(),
+            full: Limited::new(),
+        }
+    }
+}
+
+impl Limited {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            quiet_until: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn warn(&self, message: &'static str) {
+        let now = self.since.elapsed().as_millis() as u64;
+        let until = self.quiet_until.load(Ordering::Relaxed);
+        let next = now + PAUSE.as_millis() as u64;
+        let speak = now >= until
+            && self
+                .quiet_until
+                .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+        if !speak {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        tracing::warn!(target: "engine_io", left_out, "{message}");
+    }
+}

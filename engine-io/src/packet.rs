@@ -1,0 +1,74 @@
+//! Packets on their way in; no I/O.
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// As lenient as the decoders clients are tested against: padding may be missing.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A packet of a client.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Packet<'a> {
+    Close,
+    /// Only servers ping; a client does so while it probes a new transport.
+    Ping(&'a str),
+    Pong,
+    Message(&'a str),
+    Binary(Vec<u8>),
+    Upgrade,
+    /// A packet that means nothing here, and does no harm.
+    Ignored,
+}
+
+/// Says that something was no packet.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Malformed;
+
+impl<'a> Packet<'a> {
+    /// Reads one packet of text.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let kind = *text.as_bytes().first().ok_or(Malformed)?;
+        // Every byte matched below is ASCII, so the rest starts at a character.
+        match kind {
+            b'4' => Ok(Self::Message(&text[1..])),
+            b'3' => Ok(Self::Pong),
+            b'b' => BASE64.decode(&text[1..]).map(Self::Binary).map_err(|_| Malformed),
+            b'2' => Ok(Self::Ping(&text[1..])),
+            b'1' => Ok(Self::Close),
+            b'5' => Ok(Self::Upgrade),
+            b'0' | b'6' => Ok(Self::Ignored),
+            _ => Err(Malformed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_read() {
+        assert_eq!(Packet::parse("4hé"), Ok(Packet::Message("hé")));
+        assert_eq!(Packet::parse("4"), Ok(Packet::Message("")));
+        assert_eq!(Packet::parse("3"), Ok(Packet::Pong));
+        assert_eq!(Packet::parse("2probe"), Ok(Packet::Ping("probe")));
+        assert_eq!(Packet::parse("1"), Ok(Packet::Close));
+        assert_eq!(Packet::parse("5"), Ok(Packet::Upgrade));
+        assert_eq!(Packet::parse("6"), Ok(Packet::Ignored));
+        assert_eq!(Packet::parse("bAQIDBA=="), Ok(Packet::Binary(vec![1, 2, 3, 4])));
+        assert_eq!(Packet::parse("bAQIDBA"), Ok(Packet::Binary(vec![1, 2, 3, 4])));
+    }
+
+    #[test]
+    fn what_is_no_packet_is_refused() {
+        for text in ["", "7", "abc", "é", "b*", "bA", "\u{1e}"] {
+            assert_eq!(Packet::parse(text), Err(Malformed), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Long-polling: GETs that wait, and POSTs.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Response;
+
+use crate::answer::{self, Refusal};
+use crate::outgoing::SEPARATOR;
+use crate::shared::{Shared, wake};
+use crate::state::{Get, Life, State, Upgrade};
+use crate::{CloseReason, ResponseBody, Transport};
+
+/// How long a GET is held that arrives between the probe of a WebSocket and the end of the upgrade.
+const UPGRADE_HOLD: Duration = Duration::from_millis(100);
+
+const CLOSE: &str = "1";
+const NOOP: &str = "6";
+
+/// Answers a GET with packets, as soon as there are any.
+pub(crate) async fn get(shared: Arc<Shared>) -> Response<ResponseBody> {
+    let probed = match begin(&shared) {
+        Ok(probed) => probed,
+        Err(answer) => return *answer,
+    };
+    let mut waiting = Waiting {
+        shared: &shared,
+        done: false,
+    };
+    let packets = std::future::poll_fn(|cx| poll_packets(&shared, cx));
+    let answer = if probed {
+        match tokio::time::timeout(UPGRADE_HOLD, packets).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                end_with_noop(&mut shared.state());
+                std::future::poll_fn(|cx| poll_packets(&shared, cx)).await
+            }
+        }
+    } else {
+        packets.await
+    };
+    waiting.done = true;
+    answer
+}
+
+/// Ends the GET that waits, if there is one, so that an upgrade need not wait for it.
+pub(crate) fn end_with_noop(state: &mut State) {
+    let Some(get) = state.polling.as_mut().and_then(|polling| polling.get.as_mut()) else {
+        return;
+    };
+    get.noop = true;
+    // The waker only schedules a task.
+    wake(get.waker.take());
+}
+
+/// Lets a GET wait; tells whether an upgrade is likely to overtake it.
+fn begin(shared: &Arc<Shared>) -> Result<bool, Box<Response<ResponseBody>>> {
+    let mut state = shared.state();
+    if state.closed().is_some() {
+        return Err(Box::new(Refusal::UnknownSid.answer()));
+    }
+    let closing = match state.life {
+        Life::Closing { reason, .. } => Some(reason),
+        _ => None,
+    };
+    let Some(polling) = &mut state.polling else {
+        return Err(Box::new(Refusal::BadRequest.answer()));
+    };
+    if polling.get.is_some() {
+        shared.close_now(state, CloseReason::TransportError);
+        return Err(Box::new(answer::empty(400)));
+    }
+    if let (true, Some(reason)) = (polling.close_armed, closing) {
+        shared.close_now(state, reason);
+        return Err(Box::new(answer::payload("6\u{1e}1")));
+    }
+    polling.get = Some(Get::default());
+    Ok(polling.upgrade == Upgrade::Probed)
+}
+
+fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Response<ResponseBody>> {
+    let mut state = shared.state();
+    if let Some(reason) = state.closed() {
+        // A client that closed the session itself is not told of it.
+        let packet = if reason == CloseReason::TransportClose {
+            NOOP
+        } else {
+            CLOSE
+        };
+        return Poll::Ready(answer::payload(packet));
+    }
+    let empty = state.outbox.queue.is_empty();
+    let Some(polling) = &mut state.polling else {
+        return Poll::Ready(Refusal::BadRequest.answer());
+    };
+    let get = polling.get.as_mut().expect("a GET waits until it is answered here");
+    if empty && !get.noop {
+        get.waker = Some(cx.waker().clone());
+        return Poll::Pending;
+    }
+    polling.get = None;
+    if empty {
+        return Poll::Ready(answer::payload(NOOP));
+    }
+    let post = polling.post_waker.take();
+    let mut payload = take_payload(shared, &mut state);
+    let drained = state.outbox.queue.is_empty();
+    match (state.life, &mut state.polling) {
+        (
+            Life::Closing {
+                reason: CloseReason::ServerShutdown,
+                ..
+            },
+            _,
+        ) if drained => {
+            payload.extend_from_slice(&[SEPARATOR, b'1']);
+            shared.close_now(state, CloseReason::ServerShutdown);
+        }
+        (Life::Closing { .. }, Some(polling)) => {
+            polling.close_armed = drained;
+            drop(state);
+        }
+        _ => drop(state),
+    }
+    // A POST may wait until less is queued.
+    wake(post);
+    Poll::Ready(answer::payload(payload))
+}
+
+/// Takes as many packets as fit into one payload, one at least.
+fn take_payload(shared: &Shared, state: &mut State) -> Vec<u8> {
+    let max = shared.engine.config.max_payload;
+    let (mut count, mut length) = (0, 0);
+    for packet in &state.outbox.queue {
+        let more = usize::from(count > 0) + packet.payload_len();
+        if count > 0 && length + more > max {
+            break;
+        }
+        length += more;
+        count += 1;
+    }
+    let mut payload = Vec::with_capacity(length + 2);
+    let mut cost = 0;
+    for packet in state.outbox.queue.drain(..count) {
+        packet.write_payload(&mut payload);
+        cost += packet.cost();
+    }
+    crate::state::trim(&mut state.outbox.queue);
+    shared.written(state, cost);
+    shared.engine.counters.messages_out.add(count);
+    shared.engine.counters.bytes_out.add(payload.len());
+    payload
+}
+
+/// A GET whose future is dropped before it was answered was aborted by the client.
+struct Waiting<'a> {
+    shared: &'a Arc<Shared>,
+    done: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let state = self.shared.state();
+        if state.transport == Transport::Polling {
+            self.shared.close_now(state, CloseReason::TransportError);
+        }
+    }
+}

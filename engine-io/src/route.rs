@@ -1,0 +1,152 @@
+//! Which request is meant for whom, and which is refused.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::{Method, Request};
+
+use crate::answer::Refusal;
+use crate::engine::Inner;
+use crate::sessions::Sid;
+use crate::shared::Shared;
+use crate::{Transport, Transports};
+
+/// What a valid request asks for.
+pub(crate) enum Route {
+    Open(Transport),
+    Get(Arc<Shared>),
+    Post(Arc<Shared>),
+    /// A method that a session does not know.
+    Unknown,
+    Upgrade(Arc<Shared>),
+    /// A WebSocket that is of no use, and learns so after its handshake.
+    Useless,
+}
+
+/// The parameters of a query that matter; the last of equals counts.
+#[derive(Default)]
+struct Query<'a> {
+    version: Option<Cow<'a, str>>,
+    transport: Option<Cow<'a, str>>,
+    sid: Option<Cow<'a, str>>,
+}
+
+/// Finds out what a request asks for; the checks have the order that clients see in the reference server.
+pub(crate) fn route<B>(engine: &Inner, request: &Request<B>, upgrade: bool) -> Result<Route, Refusal> {
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let transport = query
+        .transport(engine.config.transports)
+        .ok_or(Refusal::UnknownTransport)?;
+    let version = query.version.as_deref() == Some("4");
+    let Some(sid) = query.sid.filter(|sid| !sid.is_empty()) else {
+        return open(transport, version, request.method(), upgrade);
+    };
+    let session = Sid::parse(&sid)
+        .and_then(|sid| engine.sessions.get(&sid))
+        .ok_or(Refusal::UnknownSid)?;
+    let carried_by = session.state().transport;
+    if (!upgrade && carried_by != transport) || !version {
+        return Err(Refusal::BadRequest);
+    }
+    if upgrade {
+        return match (transport, carried_by) {
+            (Transport::WebSocket, Transport::Polling) if engine.config.allow_upgrades => Ok(Route::Upgrade(session)),
+            (Transport::WebSocket, Transport::Polling) => Err(Refusal::BadRequest),
+            _ => Ok(Route::Useless),
+        };
+    }
+    if carried_by == Transport::WebSocket {
+        return Err(Refusal::BadRequest);
+    }
+    Ok(match *request.method() {
+        Method::GET => Route::Get(session),
+        Method::POST => Route::Post(session),
+        _ => Route::Unknown,
+    })
+}
+
+fn open(transport: Transport, version: bool, method: &Method, upgrade: bool) -> Result<Route, Refusal> {
+    if method != Method::GET {
+        return Err(Refusal::BadHandshakeMethod);
+    }
+    if transport == Transport::WebSocket && !upgrade {
+        return Err(Refusal::BadRequest);
+    }
+    if !version {
+        return Err(Refusal::UnsupportedVersion);
+    }
+    if transport == Transport::Polling && upgrade {
+        return Ok(Route::Useless);
+    }
+    Ok(Route::Open(transport))
+}
+
+impl<'a> Query<'a> {
+    fn parse(query: &'a str) -> Self {
+        let mut found = Self::default();
+        for pair in query.split('&') {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let slot = match key {
+                "EIO" => &mut found.version,
+                "transport" => &mut found.transport,
+                "sid" => &mut found.sid,
+                _ => continue,
+            };
+            *slot = Some(decode(value));
+        }
+        found
+    }
+
+    fn transport(&self, offered: Transports) -> Option<Transport> {
+        let transport = match self.transport.as_deref()? {
+            "polling" => Transport::Polling,
+            "websocket" => Transport::WebSocket,
+            _ => return None,
+        };
+        offered.contains(transport).then_some(transport)
+    }
+}
+
+fn decode(value: &str) -> Cow<'_, str> {
+    if !value.contains('%') {
+        return Cow::Borrowed(value);
+    }
+    let bytes = value.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if bytes[at] == b'%' => {
+                decoded.push(byte);
+                at += 3;
+            }
+            _ => {
+                decoded.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_equal_keys_counts() {
+        let query = Query::parse("EIO=4&transport=polling&EIO=3&sid=a&sid=&x&t=1");
+        assert_eq!(query.version.as_deref(), Some("3"));
+        assert_eq!(query.sid.as_deref(), Some(""));
+        assert_eq!(query.transport(Transports::Both), Some(Transport::Polling));
+        assert_eq!(query.transport(Transports::WebSocketOnly), None);
+    }
+
+    #[test]
+    fn values_are_decoded() {
+        assert_eq!(decode("%70olling"), "polling");
+        assert_eq!(decode("%"), "%");
+        assert_eq!(decode("%zz%4"), "%zz%4");
+    }
+}

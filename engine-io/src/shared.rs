@@ -1,0 +1,270 @@
+//! The heart of a connection, shared by its handles, its task, its requests and the clock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::driver::SessionCell;
+use crate::engine::Inner;
+use crate::sessions::Sid;
+use crate::state::{Driver, Heartbeat, Life, Outbox, Polling, State, Task};
+use crate::{CloseReason, Outgoing, SendError, Sent, Socket, Transport};
+
+/// The time that a WebSocket has to take what is left when the server closes it.
+pub(crate) const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Above this many waiting bytes senders learn that they had better slow down.
+const LOW_WATER: usize = 256 * 1024;
+
+pub(crate) struct Shared {
+    pub(crate) sid: Sid,
+    pub(crate) engine: Arc<Inner>,
+    pub(crate) session: Mutex<SessionCell>,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    pub(crate) fn new(engine: &Arc<Inner>, transport: Transport) -> Arc<Self> {
+        let due = engine.clock.after(engine.config.ping_interval);
+        let polling = (transport == Transport::Polling).then(Box::<Polling>::default);
+        // A WebSocket's task drives its session from the first turn on.
+        let driver = if polling.is_some() {
+            Driver::Nobody
+        } else {
+            Driver::Task
+        };
+        Arc::new(Self {
+            sid: Sid::random(),
+            engine: engine.clone(),
+            session: Mutex::new(SessionCell::default()),
+            state: Mutex::new(State {
+                outbox: Outbox::default(),
+                life: Life::Open,
+                transport,
+                heartbeat: Heartbeat {
+                    due,
+                    waiting: false,
+                    extended: false,
+                },
+                over_since: None,
+                scheduled: 0,
+                reading_paused: false,
+                driver,
+                task: Task::default(),
+                polling,
+            }),
+        })
+    }
+
+    /// Locks the state; nothing that runs under it calls foreign code.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn socket(self: &Arc<Self>) -> Socket {
+        Socket::new(self.clone())
+    }
+
+    pub(crate) fn send(self: &Arc<Self>, packet: Outgoing) -> Result<Sent, SendError> {
+        let mut state = self.state();
+        if !state.is_open() {
+            return Err(SendError::Closed);
+        }
+        let config = &self.engine.config;
+        if state.outbox.cost + packet.cost() > config.outbox_hard_limit {
+            self.engine
+                .logs
+                .overflow
+                .warn("a client was disconnected: its outbox is over the hard limit");
+            self.close_now(state, CloseReason::Overflow);
+            return Err(SendError::Overflow);
+        }
+        state.outbox.push(packet);
+        if state.outbox.cost > config.outbox_soft_limit && state.over_since.is_none() {
+            state.over_since = Some(self.engine.clock.now());
+            self.schedule(&mut state, self.engine.clock.after(config.slow_client_grace));
+        }
+        let congested = state.outbox.cost > LOW_WATER.min(config.outbox_soft_limit / 2);
+        let receiver = state.receiver();
+        drop(state);
+        wake(receiver);
+        Ok(if congested { Sent::Congested } else { Sent::Queued })
+    }
+
+    pub(crate) fn send_volatile(self: &Arc<Self>, packet: Outgoing) -> Result<Sent, SendError> {
+        let state = self.state();
+        if !state.is_open() {
+            return Err(SendError::Closed);
+        }
+        let room = LOW_WATER.min(self.engine.config.outbox_soft_limit);
+        let writable = match &state.polling {
+            Some(polling) => polling.get.is_some() && state.outbox.queue.is_empty(),
+            None => !state.outbox.blocked && state.outbox.cost + packet.cost() <= room,
+        };
+        drop(state);
+        if !writable {
+            self.engine.counters.volatile_dropped.add(1);
+            return Ok(Sent::Dropped);
+        }
+        self.send(packet)
+    }
+
+    /// Closes the connection after what is queued was flushed.
+    pub(crate) fn close(self: &Arc<Self>, reason: CloseReason) {
+        let mut state = self.state();
+        if !state.is_open() {
+            return;
+        }
+        let shutdown = reason == CloseReason::ServerShutdown;
+        let patience = match state.transport {
+            Transport::WebSocket => FLUSH_TIMEOUT,
+            Transport::Polling => self.engine.config.polling_close_timeout,
+        };
+        let deadline = self.engine.clock.after(patience);
+        state.life = Life::Closing { reason, deadline };
+        let empty = state.outbox.queue.is_empty();
+        if let Some(polling) = &mut state.polling {
+            // A waiting GET takes the close packet at once; at shutdown nobody waits for the next one.
+            if (empty && polling.get.is_some()) || (shutdown && polling.get.is_none()) {
+                return self.close_now(state, reason);
+            }
+            polling.close_armed = empty;
+        }
+        self.schedule(&mut state, deadline);
+        let receiver = state.receiver();
+        drop(state);
+        wake(receiver);
+    }
+
+    /// Ends the connection at once; the first reason stays.
+    pub(crate) fn fail(self: &Arc<Self>, reason: CloseReason) {
+        self.close_now(self.state(), reason);
+    }
+
+    /// Ends the connection under its lock: the only place where a connection becomes closed.
+    pub(crate) fn close_now(self: &Arc<Self>, mut state: MutexGuard<'_, State>, reason: CloseReason) {
+        if state.closed().is_some() {
+            return;
+        }
+        state.life = Life::Closed(reason);
+        let undelivered = std::mem::take(&mut state.outbox.queue);
+        state.outbox.clear();
+        let waiters: Vec<Waker> = state.polling.iter_mut().flat_map(|polling| polling.waiters()).collect();
+        drop(state);
+        drop(undelivered);
+        waiters.into_iter().for_each(Waker::wake);
+        if self.engine.sessions.remove(&self.sid) {
+            self.engine.release();
+            self.engine.counters.closed[reason as usize].add(1);
+            tracing::debug!(target: "engine_io", %reason, "a session closed");
+        }
+        self.kick_driver();
+    }
+
+    /// Takes note of a pong.
+    pub(crate) fn pong(&self) {
+        let due = self.engine.clock.after(self.engine.config.ping_interval);
+        self.state().heartbeat = Heartbeat {
+            due,
+            waiting: false,
+            extended: false,
+        };
+    }
+
+    /// Takes note of packets that are no pong: they extend the wait for one, once.
+    pub(crate) fn heard(&self, state: &mut State) {
+        if state.heartbeat.waiting && !state.heartbeat.extended {
+            let due = self.engine.clock.after(self.engine.config.ping_timeout);
+            state.heartbeat = Heartbeat {
+                due,
+                waiting: true,
+                extended: true,
+            };
+        }
+    }
+
+    /// Takes note of what was written.
+    pub(crate) fn written(&self, state: &mut State, cost: usize) {
+        if state.closed().is_none() {
+            state.outbox.written(cost);
+        }
+        if state.outbox.cost <= self.engine.config.outbox_soft_limit {
+            state.over_since = None;
+        }
+    }
+
+    /// Pauses and resumes reading; a client whose packets are not read gets new time for its pong.
+    pub(crate) fn pause_reading(&self, state: &mut State, pause: bool) {
+        if state.reading_paused && !pause && state.heartbeat.waiting {
+            state.heartbeat.due = self.engine.clock.after(self.engine.config.ping_timeout);
+        }
+        state.reading_paused = pause;
+    }
+
+    /// Makes sure that the clock looks at the connection at `due`.
+    pub(crate) fn schedule(&self, state: &mut State, due: u64) {
+        let tick = self.engine.timer.tick_of(due);
+        if state.scheduled == 0 || tick < state.scheduled {
+            state.scheduled = self.engine.timer.insert(&self.engine, self.sid, tick);
+        }
+    }
+
+    /// Does what is due: the clock calls it at the tick the connection was scheduled for.
+    pub(crate) fn on_tick(self: &Arc<Self>, tick: u64) {
+        let mut state = self.state();
+        if state.scheduled != tick {
+            return; // superseded by an earlier entry
+        }
+        state.scheduled = 0;
+        let now = self.engine.clock.now();
+        match state.life {
+            Life::Closed(_) => {}
+            Life::Closing { reason, deadline } if now >= deadline => self.close_now(state, reason),
+            Life::Closing { deadline, .. } => self.schedule(&mut state, deadline),
+            Life::Open => self.on_tick_open(state, now),
+        }
+    }
+
+    fn on_tick_open(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: u64) {
+        let config = &self.engine.config;
+        let grace = config.slow_client_grace.as_millis() as u64;
+        let mut due = u64::MAX;
+        if let Some(since) = state.over_since {
+            if now >= since + grace {
+                self.engine
+                    .logs
+                    .overflow
+                    .warn("a client was disconnected: it stayed over the soft limit");
+                return self.close_now(state, CloseReason::Overflow);
+            }
+            due = since + grace;
+        }
+        let mut receiver = None;
+        if now >= state.heartbeat.due {
+            let late = state.heartbeat.waiting && !state.reading_paused;
+            if late {
+                return self.close_now(state, CloseReason::PingTimeout);
+            }
+            if !state.heartbeat.waiting {
+                state.outbox.push(Outgoing::ping());
+                receiver = state.receiver();
+            }
+            let due = self.engine.clock.after(config.ping_timeout);
+            state.heartbeat = Heartbeat {
+                due,
+                waiting: true,
+                extended: false,
+            };
+        }
+        due = due.min(state.heartbeat.due);
+        self.schedule(&mut state, due);
+        drop(state);
+        wake(receiver);
+    }
+}
+
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,193 @@
+//! What a connection's lock protects.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+
+use crate::{CloseReason, Outgoing, Transport};
+
+/// An outbox of more slots gives its memory back when it is empty.
+const SLOTS_KEPT: usize = 16;
+
+/// Everything about a connection that more than one task changes.
+pub(crate) struct State {
+    pub(crate) outbox: Outbox,
+    pub(crate) life: Life,
+    pub(crate) transport: Transport,
+    pub(crate) heartbeat: Heartbeat,
+    /// When the outbox last rose above the soft limit, if it is above.
+    pub(crate) over_since: Option<u64>,
+    /// The tick of the connection's valid entry in the timer wheel.
+    pub(crate) scheduled: u64,
+    /// Reading from the client pauses, so it cannot be blamed for a missing pong.
+    pub(crate) reading_paused: bool,
+    pub(crate) driver: Driver,
+    /// The task that owns the WebSocket.
+    pub(crate) task: Task,
+    /// Present until the connection is upgraded; absent if it began as a WebSocket.
+    pub(crate) polling: Option<Box<Polling>>,
+}
+
+/// How alive a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Open,
+    /// What is queued is flushed, until the deadline at most.
+    Closing {
+        reason: CloseReason,
+        deadline: u64,
+    },
+    Closed(CloseReason),
+}
+
+/// The packets waiting for the transport.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    pub(crate) queue: VecDeque<Outgoing>,
+    /// The cost of all that was queued and is not yet written, including what the task took over.
+    pub(crate) cost: usize,
+    /// The last write did not take everything.
+    pub(crate) blocked: bool,
+}
+
+/// When the next ping, or the end, is due.
+pub(crate) struct Heartbeat {
+    pub(crate) due: u64,
+    /// A ping is not answered yet.
+    pub(crate) waiting: bool,
+    /// Other packets than a pong extended the wait, as they may once.
+    pub(crate) extended: bool,
+}
+
+/// Who polls the session's work.
+pub(crate) enum Driver {
+    Nobody,
+    /// A temporary task, or a request; `kicked` means that there may be new work since it looked.
+    Runner {
+        kicked: bool,
+        waker: Option<Waker>,
+    },
+    /// The task that owns the WebSocket.
+    Task,
+}
+
+/// What others need to know of the task that owns the WebSocket.
+#[derive(Default)]
+pub(crate) struct Task {
+    waker: Option<Waker>,
+    running: bool,
+}
+
+impl Task {
+    /// The task looks at the state by itself before it sleeps; nobody needs to wake it until then.
+    pub(crate) fn run(&mut self) {
+        self.running = true;
+    }
+
+    /// The task is about to sleep.
+    pub(crate) fn sleep(&mut self, waker: &Waker) {
+        self.running = false;
+        self.waker = Some(waker.clone());
+    }
+
+    /// Returns whom to wake, the first time something happens after the task went to sleep.
+    pub(crate) fn to_wake(&mut self) -> Option<Waker> {
+        if self.running { None } else { self.waker.take() }
+    }
+}
+
+/// What only long-polling needs.
+#[derive(Default)]
+pub(crate) struct Polling {
+    /// The GET that waits for packets.
+    pub(crate) get: Option<Get>,
+    /// A POST is being read or worked on.
+    pub(crate) post: bool,
+    pub(crate) post_waker: Option<Waker>,
+    /// The next GET is the last: it gets the close packet.
+    pub(crate) close_armed: bool,
+    pub(crate) upgrade: Upgrade,
+    pub(crate) probe_waker: Option<Waker>,
+}
+
+/// A GET that waits.
+#[derive(Default)]
+pub(crate) struct Get {
+    pub(crate) waker: Option<Waker>,
+    pub(crate) noop: bool,
+}
+
+/// How far a WebSocket came with replacing long-polling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Upgrade {
+    #[default]
+    None,
+    /// A WebSocket is open, and has shown nothing yet.
+    Opened,
+    /// Its probe was answered.
+    Probed,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, packet: Outgoing) {
+        self.cost += packet.cost();
+        self.queue.push_back(packet);
+    }
+
+    /// Moves what is queued to `taken`; the cost stays until it is [written](Self::written).
+    pub(crate) fn take_into(&mut self, taken: &mut VecDeque<Outgoing>) {
+        if taken.is_empty() {
+            std::mem::swap(&mut self.queue, taken);
+        } else {
+            taken.append(&mut self.queue);
+        }
+        trim(&mut self.queue);
+    }
+
+    pub(crate) fn written(&mut self, cost: usize) {
+        self.cost -= cost;
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue = VecDeque::new();
+        self.cost = 0;
+    }
+}
+
+/// Gives back the memory that a burst needed.
+pub(crate) fn trim(queue: &mut VecDeque<Outgoing>) {
+    if queue.is_empty() && queue.capacity() > SLOTS_KEPT {
+        *queue = VecDeque::new();
+    }
+}
+
+impl Polling {
+    /// Returns everybody who waits for something to happen to the session.
+    pub(crate) fn waiters(&mut self) -> impl Iterator<Item = Waker> {
+        let get = self.get.as_mut().and_then(|get| get.waker.take());
+        [get, self.post_waker.take(), self.probe_waker.take()]
+            .into_iter()
+            .flatten()
+    }
+}
+
+impl State {
+    pub(crate) fn is_open(&self) -> bool {
+        self.life == Life::Open
+    }
+
+    /// Returns the reason, once the connection is gone.
+    pub(crate) fn closed(&self) -> Option<CloseReason> {
+        match self.life {
+            Life::Closed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Returns whom to wake when something was queued.
+    pub(crate) fn receiver(&mut self) -> Option<Waker> {
+        match self.transport {
+            Transport::WebSocket => self.task.to_wake(),
+            Transport::Polling => self.polling.as_mut()?.get.as_mut()?.waker.take(),
+        }
+    }
+}

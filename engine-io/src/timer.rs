@@ -1,0 +1,135 @@
+//! One coarse clock for all connections of an engine, instead of a timer each.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::Config;
+use crate::engine::Inner;
+use crate::sessions::Sid;
+
+const SLOTS: u64 = 256;
+const FINEST: Duration = Duration::from_millis(5);
+const COARSEST: Duration = Duration::from_secs(1);
+
+/// Tells the time in milliseconds since it was made.
+pub(crate) struct Clock(Instant);
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.0.elapsed().as_millis() as u64
+    }
+
+    pub(crate) fn after(&self, duration: Duration) -> u64 {
+        self.now().saturating_add(duration.as_millis() as u64)
+    }
+}
+
+/// A wheel of slots; a connection has one valid entry at most, and is asked again when it comes up.
+pub(crate) struct Timer {
+    granularity: u64,
+    wheel: Mutex<Wheel>,
+}
+
+struct Wheel {
+    slots: Vec<Vec<(Sid, u64)>>,
+    /// The tick that comes next; all before it are done.
+    next: u64,
+    entries: usize,
+    running: bool,
+}
+
+impl Timer {
+    pub(crate) fn new(config: &Config) -> Self {
+        let times = [
+            config.ping_interval,
+            config.ping_timeout,
+            config.slow_client_grace,
+            config.polling_close_timeout,
+        ];
+        let shortest = times.into_iter().min().expect("there are several");
+        let granularity = (shortest / 16).clamp(FINEST, COARSEST).as_millis() as u64;
+        let slots = (0..SLOTS).map(|_| Vec::new()).collect();
+        Self {
+            granularity,
+            wheel: Mutex::new(Wheel {
+                slots,
+                next: 1,
+                entries: 0,
+                running: false,
+            }),
+        }
+    }
+
+    /// Returns the tick at which `due` has passed; ticks begin with 1.
+    pub(crate) fn tick_of(&self, due: u64) -> u64 {
+        due.div_ceil(self.granularity).max(1)
+    }
+
+    /// Enters a connection, and returns the tick that it will be looked at, which is no later than `tick` if that lies
+    /// ahead.
+    pub(crate) fn insert(&self, engine: &Arc<Inner>, sid: Sid, tick: u64) -> u64 {
+        let mut wheel = self.wheel();
+        if !wheel.running {
+            wheel.running = true;
+            wheel.next = wheel.next.max(engine.clock.now() / self.granularity + 1);
+            engine.spawn(turn(Arc::downgrade(engine), Duration::from_millis(self.granularity)));
+        }
+        let tick = tick.clamp(wheel.next, wheel.next + SLOTS - 1);
+        wheel.slots[(tick % SLOTS) as usize].push((sid, tick));
+        wheel.entries += 1;
+        tick
+    }
+
+    /// Takes out all that is due by now, or `None` if the wheel is empty and stops.
+    fn advance(&self, now: u64) -> Option<Vec<(Sid, u64)>> {
+        let mut wheel = self.wheel();
+        let mut due = Vec::new();
+        let last = now / self.granularity;
+        while wheel.next <= last && wheel.entries > 0 {
+            let slot = (wheel.next % SLOTS) as usize;
+            let entries = std::mem::take(&mut wheel.slots[slot]);
+            wheel.entries -= entries.len();
+            wheel.next += 1;
+            if due.is_empty() {
+                due = entries;
+            } else {
+                due.extend(entries);
+            }
+        }
+        if due.is_empty() && wheel.entries == 0 {
+            wheel.running = false;
+            return None;
+        }
+        Some(due)
+    }
+
+    fn wheel(&self) -> MutexGuard<'_, Wheel> {
+        self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn turn(engine: Weak<Inner>, granularity: Duration) {
+    let mut ticks = tokio::time::interval(granularity);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(engine) = engine.upgrade() else { return };
+        let Some(due) = engine.timer.advance(engine.clock.now()) else {
+            return;
+        };
+        for (at, (sid, tick)) in due.into_iter().enumerate() {
+            if let Some(shared) = engine.sessions.get(&sid) {
+                shared.on_tick(tick);
+            }
+            if at % 256 == 255 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}

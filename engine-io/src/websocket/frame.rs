@@ -1,0 +1,412 @@
+//! Frames of RFC 6455 as a server sees them; no I/O.
+
+/// The longest header of a frame that a server writes.
+pub(crate) const HEAD_ROOM: usize = 10;
+
+/// The longest header of a frame that a client writes.
+pub(crate) const MAX_CLIENT_HEAD: usize = 14;
+
+const FIN: u8 = 0x80;
+const RESERVED: u8 = 0x70;
+const MASKED: u8 = 0x80;
+const MAX_CONTROL: usize = 125;
+
+/// The kinds of frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpCode {
+    Continuation = 0,
+    Text = 1,
+    Binary = 2,
+    Close = 8,
+    Ping = 9,
+    Pong = 10,
+}
+
+/// What a client sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+    Ping(&'a [u8]),
+    Pong,
+    /// The code of a close frame, if it had one.
+    Close(Option<u16>),
+    /// A fragment was kept; its message is not complete.
+    Fragment,
+}
+
+/// How a client broke the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Violation {
+    Protocol,
+    NotUtf8,
+    TooLong,
+}
+
+impl Violation {
+    /// Returns the code to close the connection with.
+    pub(crate) fn close_code(self) -> u16 {
+        match self {
+            Self::Protocol => 1002,
+            Self::NotUtf8 => 1007,
+            Self::TooLong => 1009,
+        }
+    }
+}
+
+/// What the front of a buffer holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Front<'a> {
+    /// A frame, of this many bytes.
+    Event(Event<'a>, usize),
+    /// The buffer must hold so many bytes before it is worth another look.
+    Incomplete(usize),
+}
+
+/// Reads frames; holds memory only within a fragmented message.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    fragments: Option<Box<Fragments>>,
+}
+
+#[derive(Debug)]
+struct Fragments {
+    text: bool,
+    complete: bool,
+    data: Vec<u8>,
+}
+
+struct Head {
+    fin: bool,
+    opcode: OpCode,
+    mask: [u8; 4],
+    start: usize,
+    length: usize,
+}
+
+impl Decoder {
+    /// Reads the frame at the front of `buffer`, unmasking it in place.
+    ///
+    /// `max` bounds the length of a message, fragmented or not.
+    pub(crate) fn next<'a>(&'a mut self, buffer: &'a mut [u8], max: usize) -> Result<Front<'a>, Violation> {
+        self.settle();
+        let head = match parse_head(buffer, max)? {
+            Ok(head) => head,
+            Err(need) => return Ok(Front::Incomplete(need)),
+        };
+        self.check_order(&head)?;
+        let end = head.start + head.length;
+        if buffer.len() < end {
+            return Ok(Front::Incomplete(end));
+        }
+        let payload = &mut buffer[head.start..end];
+        unmask(payload, head.mask);
+        let event = match head.opcode {
+            OpCode::Ping => Event::Ping(payload),
+            OpCode::Pong => Event::Pong,
+            OpCode::Close => Event::Close(close_code(payload)?),
+            OpCode::Text if head.fin => Event::Text(utf8(payload)?),
+            OpCode::Binary if head.fin => Event::Binary(payload),
+            _ => self.collect(&head, payload, max)?,
+        };
+        Ok(Front::Event(event, end))
+    }
+
+    /// Gives back the memory of a fragmented message that was handed out.
+    pub(crate) fn settle(&mut self) {
+        if self.fragments.as_ref().is_some_and(|fragments| fragments.complete) {
+            self.fragments = None;
+        }
+    }
+
+    fn check_order(&self, head: &Head) -> Result<(), Violation> {
+        let in_order = match head.opcode {
+            OpCode::Continuation => self.fragments.is_some(),
+            OpCode::Text | OpCode::Binary => self.fragments.is_none(),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => true,
+        };
+        if in_order { Ok(()) } else { Err(Violation::Protocol) }
+    }
+
+    fn collect(&mut self, head: &Head, payload: &[u8], max: usize) -> Result<Event<'_>, Violation> {
+        let fragments = self.fragments.get_or_insert_with(|| {
+            Box::new(Fragments {
+                text: head.opcode == OpCode::Text,
+                complete: false,
+                data: Vec::new(),
+            })
+        });
+        if fragments.data.len() + payload.len() > max {
+            return Err(Violation::TooLong);
+        }
+        fragments.data.extend_from_slice(payload);
+        if !head.fin {
+            return Ok(Event::Fragment);
+        }
+        fragments.complete = true;
+        if fragments.text {
+            return Ok(Event::Text(utf8(&fragments.data)?));
+        }
+        Ok(Event::Binary(&fragments.data))
+    }
+}
+
+/// Reads a header: `Ok(Err(n))` means that n bytes are needed.
+fn parse_head(buffer: &[u8], max: usize) -> Result<Result<Head, usize>, Violation> {
+    let &[first, second, ..] = buffer else {
+        return Ok(Err(2));
+    };
+    if first & RESERVED != 0 || second & MASKED == 0 {
+        return Err(Violation::Protocol);
+    }
+    let fin = first & FIN != 0;
+    let opcode = match first & 0x0f {
+        0 => OpCode::Continuation,
+        1 => OpCode::Text,
+        2 => OpCode::Binary,
+        8 => OpCode::Close,
+        9 => OpCode::Ping,
+        10 => OpCode::Pong,
+        _ => return Err(Violation::Protocol),
+    };
+    let short = usize::from(second & 0x7f);
+    if opcode as u8 >= OpCode::Close as u8 && (!fin || short > MAX_CONTROL) {
+        return Err(Violation::Protocol);
+    }
+    let extended = match short {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let start = 2 + extended + 4;
+    if buffer.len() < start {
+        return Ok(Err(start));
+    }
+    let length = match extended {
+        0 => short as u64,
+        _ => buffer[2..2 + extended]
+            .iter()
+            .fold(0, |length, &byte| length << 8 | u64::from(byte)),
+    };
+    let shortest = [(2, 126), (8, 65_536)]
+        .iter()
+        .all(|&(bytes, least)| extended != bytes || length >= least);
+    if !shortest || length > u64::MAX >> 1 {
+        return Err(Violation::Protocol);
+    }
+    if length > max as u64 {
+        return Err(Violation::TooLong);
+    }
+    let mask = buffer[start - 4..start].try_into().expect("four bytes");
+    Ok(Ok(Head {
+        fin,
+        opcode,
+        mask,
+        start,
+        length: length as usize,
+    }))
+}
+
+fn unmask(payload: &mut [u8], mask: [u8; 4]) {
+    let word = u32::from_ne_bytes(mask);
+    let wide = u64::from(word) << 32 | u64::from(word);
+    let (chunks, rest) = payload.as_chunks_mut::<8>();
+    for chunk in chunks {
+        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+fn utf8(payload: &[u8]) -> Result<&str, Violation> {
+    simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NotUtf8)
+}
+
+fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
+    let [high, low, reason @ ..] = payload else {
+        return if payload.is_empty() {
+            Ok(None)
+        } else {
+            Err(Violation::Protocol)
+        };
+    };
+    let code = u16::from_be_bytes([*high, *low]);
+    let valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+    if !valid {
+        return Err(Violation::Protocol);
+    }
+    utf8(reason)?;
+    Ok(Some(code))
+}
+
+/// Writes the header of an unmasked, final frame, right-aligned; returns it and where it begins.
+pub(crate) fn head(opcode: OpCode, length: usize) -> ([u8; HEAD_ROOM], u8) {
+    let mut head = [0; HEAD_ROOM];
+    let start = match length {
+        0..=125 => {
+            head[9] = length as u8;
+            8
+        }
+        126..=65_535 => {
+            head[7] = 126;
+            head[8..].copy_from_slice(&(length as u16).to_be_bytes());
+            6
+        }
+        _ => {
+            head[1] = 127;
+            head[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            0
+        }
+    };
+    head[start] = FIN | opcode as u8;
+    (head, start as u8)
+}
+
+/// Writes the header of the frame whose payload is `buffer[payload..]` right before it; returns where it begins.
+pub(crate) fn write_head_before(buffer: &mut [u8], payload: usize, opcode: OpCode) -> usize {
+    let (head, start) = head(opcode, buffer.len() - payload);
+    let head = &head[usize::from(start)..];
+    let begin = payload - head.len();
+    buffer[begin..payload].copy_from_slice(head);
+    begin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+    fn client_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![first];
+        match payload.len() {
+            length @ 0..=125 => frame.push(MASKED | length as u8),
+            length @ 126..=65_535 => {
+                frame.push(MASKED | 126);
+                frame.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+            length => {
+                frame.push(MASKED | 127);
+                frame.extend_from_slice(&(length as u64).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&MASK);
+        frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, key)| byte ^ key));
+        frame
+    }
+
+    #[test]
+    fn messages_of_every_header_length_are_unmasked() {
+        for length in [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_001] {
+            let payload: Vec<u8> = (0..length).map(|at| at as u8).collect();
+            let mut frame = client_frame(0x82, &payload);
+            let total = frame.len();
+            let mut decoder = Decoder::default();
+            assert_eq!(
+                decoder.next(&mut frame, 100_000),
+                Ok(Front::Event(Event::Binary(&payload), total))
+            );
+        }
+    }
+
+    #[test]
+    fn a_cut_frame_says_what_it_needs() {
+        let frame = client_frame(0x81, &[b'x'; 300]);
+        let mut decoder = Decoder::default();
+        for cut in 0..frame.len() {
+            let need = match decoder.next(&mut frame[..cut].to_vec(), 1000).unwrap() {
+                Front::Incomplete(need) => need,
+                front => panic!("{front:?} of {cut} bytes"),
+            };
+            assert!(need > cut && need <= frame.len());
+        }
+    }
+
+    #[test]
+    fn fragments_make_one_message_and_control_frames_may_come_between() {
+        let mut decoder = Decoder::default();
+        let euro = "€".as_bytes();
+        assert_eq!(
+            decoder.next(&mut client_frame(0x01, &euro[..1]), 9),
+            Ok(Front::Event(Event::Fragment, 7))
+        );
+        assert_eq!(
+            decoder.next(&mut client_frame(0x89, b"hi"), 9),
+            Ok(Front::Event(Event::Ping(b"hi"), 8))
+        );
+        assert_eq!(
+            decoder.next(&mut client_frame(0x00, &euro[1..2]), 9),
+            Ok(Front::Event(Event::Fragment, 7))
+        );
+        assert_eq!(
+            decoder.next(&mut client_frame(0x80, &euro[2..]), 9),
+            Ok(Front::Event(Event::Text("€"), 7))
+        );
+        assert_eq!(decoder.next(&mut client_frame(0x80, b"x"), 9), Err(Violation::Protocol));
+        assert!(decoder.fragments.is_none());
+    }
+
+    #[test]
+    fn fragments_are_limited_together() {
+        let mut decoder = Decoder::default();
+        assert!(decoder.next(&mut client_frame(0x02, &[0; 6]), 10).is_ok());
+        assert_eq!(
+            decoder.next(&mut client_frame(0x80, &[0; 6]), 10),
+            Err(Violation::TooLong)
+        );
+    }
+
+    #[test]
+    fn broken_rules_are_named() {
+        let violation = |mut frame: Vec<u8>| Decoder::default().next(&mut frame, 1000).unwrap_err();
+        assert_eq!(violation(client_frame(0xc1, b"x")), Violation::Protocol, "reserved bit");
+        assert_eq!(violation(vec![0x81, 1, b'x']), Violation::Protocol, "not masked");
+        assert_eq!(
+            violation(client_frame(0x83, b"x")),
+            Violation::Protocol,
+            "unknown opcode"
+        );
+        assert_eq!(
+            violation(client_frame(0x09, b"x")),
+            Violation::Protocol,
+            "fragmented ping"
+        );
+        assert_eq!(
+            violation(client_frame(0x89, &[0; 126])),
+            Violation::Protocol,
+            "long ping"
+        );
+        assert_eq!(
+            violation(client_frame(0x80, b"x")),
+            Violation::Protocol,
+            "continues nothing"
+        );
+        assert_eq!(violation(client_frame(0x81, &[0xff])), Violation::NotUtf8);
+        assert_eq!(violation(client_frame(0x82, &[0; 1001])), Violation::TooLong);
+        assert_eq!(
+            violation(vec![0x82, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]),
+            Violation::Protocol,
+            "long form"
+        );
+        assert_eq!(
+            violation(vec![0x82, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]),
+            Violation::Protocol,
+            "sign bit"
+        );
+    }
+
+    #[test]
+    fn close_codes_are_checked() {
+        let close = |payload: &[u8]| match Decoder::default().next(&mut client_frame(0x88, payload), 10) {
+            Ok(Front::Event(Event::Close(code), _)) => Ok(code),
+            Err(violation) => Err(violation),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(close(&[]), Ok(None));
+        assert_eq!(close(&[0x03, 0xe8]), Ok(Some(1000)));
+        assert_eq!(close(&[0x03]), Err(Violation::Protocol));
+        assert_eq!(close(&[0x03, 0xed]), Err(Violation::Protocol), "1005 is never sent");
+        assert_eq!(close(&[0x03, 0xe8, 0xff]), Err(Violation::NotUtf8));
+    }
+}

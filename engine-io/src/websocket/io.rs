@@ -1,0 +1,104 @@
+//! Taking a connection over from the HTTP server, down to its bare socket if possible.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::engine::{Inner, Reservation};
+use crate::shared::Shared;
+use crate::websocket::linger::{close_frame, linger};
+use crate::websocket::probe::probe;
+use crate::websocket::task::Connection;
+use crate::{Handshake, Outgoing, Transport};
+
+/// What a WebSocket is for.
+pub(crate) enum Purpose {
+    /// A session of its own.
+    Open(Box<(Handshake, Reservation)>),
+    /// Carrying on a session that polls.
+    Upgrade(Arc<Shared>),
+    /// Nothing: it is closed at once.
+    Close,
+}
+
+/// What a WebSocket runs on.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// Serves the connection as soon as the HTTP server has let go of it.
+pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpose) {
+    let task_engine = engine.clone();
+    engine.spawn(async move {
+        // The answer may never leave; the place that is reserved must not be lost for it.
+        let upgraded = tokio::time::timeout(task_engine.config.upgrade_timeout, connection).await;
+        let Ok(Ok(upgraded)) = upgraded else {
+            tracing::debug!(target: "engine_io", "a client left during its WebSocket handshake");
+            return;
+        };
+        dispatch(&task_engine, upgraded, purpose);
+    });
+}
+
+fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose) {
+    let upgraded = match bare::<TcpStream>(upgraded) {
+        Ok((io, read)) => {
+            engine.counters.fast_upgrades.add(1);
+            return serve(engine, io, read, purpose);
+        }
+        Err(upgraded) => upgraded,
+    };
+    #[cfg(unix)]
+    let upgraded = match bare::<tokio::net::UnixStream>(upgraded) {
+        Ok((io, read)) => {
+            engine.counters.fast_upgrades.add(1);
+            return serve(engine, io, read, purpose);
+        }
+        Err(upgraded) => upgraded,
+    };
+    serve(engine, TokioIo::new(upgraded), Bytes::new(), purpose);
+}
+
+/// Unwraps the socket that hyper, or the server that recognises versions, was given, and what it read too much.
+fn bare<T: Io>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
+    let upgraded = match upgraded.downcast::<TokioIo<T>>() {
+        Ok(Parts { io, read_buf, .. }) => return Ok((io.into_inner(), read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let parts = auto::upgrade::downcast::<TokioIo<T>>(upgraded)?;
+    Ok((parts.io.into_inner(), parts.read_buf))
+}
+
+fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose) {
+    // The buffer is a slice of the HTTP server's; it must not live on.
+    let read = read.to_vec();
+    match purpose {
+        Purpose::Open(opening) => {
+            let (handshake, reservation) = *opening;
+            open(engine, io, read, handshake, reservation);
+        }
+        Purpose::Upgrade(shared) => {
+            engine.spawn(async move {
+                if let Some((io, read)) = probe(io, read, &shared).await {
+                    let engine = shared.engine.clone();
+                    engine.spawn(Connection::new(io, read, shared));
+                }
+            });
+        }
+        Purpose::Close => engine.spawn(linger(io, close_frame(None))),
+    }
+}
+
+fn open<I: Io>(engine: &Arc<Inner>, io: I, read: Vec<u8>, handshake: Handshake, reservation: Reservation) {
+    let shared = Shared::new(engine, Transport::WebSocket);
+    let packet = Outgoing::packet(&engine.open_packet(&shared));
+    shared.state().outbox.push(packet);
+    // The task must exist even if the session does not: it ends the connection.
+    let _ = engine.open(&shared, handshake, reservation);
+    engine.spawn(Connection::new(io, read, shared));
+}

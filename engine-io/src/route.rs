@@ -44,6 +44,10 @@ pub(crate) fn route<B>(engine: &Inner, request: &Request<B>, upgrade: bool) -> R
     let session = Sid::parse(&sid)
         .and_then(|sid| engine.sessions.get(&sid))
         .ok_or(Refusal::UnknownSid)?;
+    session.expire();
+    if session.state().closed().is_some() {
+        return Err(Refusal::UnknownSid);
+    }
     let carried_by = session.state().transport;
     if (!upgrade && carried_by != transport) || !version {
         return Err(Refusal::BadRequest);

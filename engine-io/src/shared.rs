@@ -209,6 +209,14 @@ impl Shared {
         }
     }
 
+    /// Ends the connection if a pong is overdue, for a request that the clock's next tick would come too late for.
+    pub(crate) fn expire(self: &Arc<Self>) {
+        let state = self.state();
+        if state.is_open() && state.is_overdue(self.engine.clock.now()) {
+            self.close_now(state, CloseReason::PingTimeout);
+        }
+    }
+
     /// Does what is due: the clock calls it at the tick the connection was scheduled for.
     pub(crate) fn on_tick(self: &Arc<Self>, tick: u64) {
         let mut state = self.state();
@@ -241,15 +249,19 @@ impl Shared {
         }
         let mut receiver = None;
         if now >= state.heartbeat.due {
-            let late = state.heartbeat.waiting && !state.reading_paused;
-            if late {
+            if state.is_overdue(now) {
                 return self.close_now(state, CloseReason::PingTimeout);
             }
             if !state.heartbeat.waiting {
                 state.outbox.push(Outgoing::ping());
                 receiver = state.receiver();
             }
-            let due = self.engine.clock.after(config.ping_timeout);
+            // The tick may be late by its granularity, which is no gain for the client; a stall of the server is.
+            let since = state
+                .heartbeat
+                .due
+                .max(now.saturating_sub(self.engine.timer.granularity()));
+            let due = since + config.ping_timeout.as_millis() as u64;
             state.heartbeat = Heartbeat {
                 due,
                 waiting: true,

@@ -183,6 +183,11 @@ impl State {
         }
     }
 
+    /// Tells whether the client had its time to answer a ping.
+    pub(crate) fn is_overdue(&self, now: u64) -> bool {
+        self.heartbeat.waiting && !self.reading_paused && now >= self.heartbeat.due
+    }
+
     /// Returns whom to wake when something was queued.
     pub(crate) fn receiver(&mut self) -> Option<Waker> {
         match self.transport {

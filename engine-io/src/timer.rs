@@ -66,6 +66,11 @@ impl Timer {
         }
     }
 
+    /// Returns how late a tick may be, in milliseconds.
+    pub(crate) fn granularity(&self) -> u64 {
+        self.granularity
+    }
+
     /// Returns the tick at which `due` has passed; ticks begin with 1.
     pub(crate) fn tick_of(&self, due: u64) -> u64 {
         due.div_ceil(self.granularity).max(1)

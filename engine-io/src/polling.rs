@@ -76,6 +76,8 @@ fn begin(shared: &Arc<Shared>) -> Result<bool, Box<Response<ResponseBody>>> {
         return Err(Box::new(answer::payload("6\u{1e}1")));
     }
     polling.get = Some(Get::default());
+    // A close packet may wait for this.
+    wake(polling.post_waker.take());
     Ok(polling.upgrade == Upgrade::Probed)
 }
 

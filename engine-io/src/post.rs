@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Response, header};
@@ -14,6 +15,9 @@ use crate::outgoing::SEPARATOR;
 use crate::shared::Shared;
 use crate::state::Life;
 use crate::{BoxError, CloseReason, ResponseBody, Transport};
+
+/// How long a close packet waits for a GET that is on its way, on another connection.
+const CLOSE_HOLD: Duration = Duration::from_millis(20);
 
 /// Takes the packets of a POST.
 pub(crate) async fn post<B>(shared: Arc<Shared>, headers: HeaderMap, body: B) -> Response<ResponseBody>
@@ -188,8 +192,28 @@ async fn deliver(shared: &Arc<Shared>, payload: &[u8]) {
     shared.engine.counters.messages_in.add(messages);
     match result {
         Ok(()) => shared.drive_here(),
-        Err(reason) => shared.fail(reason),
+        Err(reason) => {
+            if reason == CloseReason::TransportClose {
+                await_poll(shared).await;
+            }
+            shared.fail(reason);
+        }
     }
+}
+
+/// Waits a moment for the GET that clients send together with their close packet, for it is to be answered too.
+async fn await_poll(shared: &Arc<Shared>) {
+    let polled = std::future::poll_fn(|cx| {
+        let closed = wait(shared, cx);
+        let state = shared.state();
+        let waits = state.polling.as_ref().is_none_or(|polling| polling.get.is_some());
+        if closed || waits {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    let _ = tokio::time::timeout(CLOSE_HOLD, polled).await;
 }
 
 fn receive(shared: &Arc<Shared>, packet: &str) -> Result<Received, CloseReason> {

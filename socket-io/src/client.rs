@@ -1,0 +1,212 @@
+//! One client in one namespace, as everything inside the server sees it.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine_io::{Outgoing, SendError, Sent};
+use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Pressure, Room, Sid};
+
+use crate::connection::Connection;
+use crate::error::DisconnectReason;
+use crate::namespace::NamespaceState;
+use crate::packet;
+
+/// The connect handler has not accepted the client yet: what is sent to it waits.
+const CONNECTING: u8 = 0;
+const OPEN: u8 = 1;
+const CLOSED: u8 = 2;
+
+pub(crate) struct Client {
+    pub(crate) sid: Sid,
+    pub(crate) namespace: Arc<NamespaceState>,
+    pub(crate) connection: Arc<Connection>,
+    state: AtomicU8,
+    key: AtomicU64,
+    /// Gone once the client is accepted or refused.
+    waiting: Mutex<Option<Box<Waiting>>>,
+}
+
+/// What takes effect when the client is accepted.
+#[derive(Default)]
+struct Waiting {
+    rooms: Vec<Room>,
+    packets: Vec<Outgoing>,
+}
+
+/// Packets that a connect handler may send before the client is accepted.
+const MAX_WAITING: usize = 4_096;
+
+impl Client {
+    pub(crate) fn new(namespace: Arc<NamespaceState>, connection: Arc<Connection>) -> Arc<Self> {
+        Arc::new(Self {
+            sid: Sid::random(),
+            namespace,
+            connection,
+            state: AtomicU8::new(CONNECTING),
+            key: AtomicU64::new(0),
+            waiting: Mutex::new(Some(Box::default())),
+        })
+    }
+
+    pub(crate) fn key(&self) -> ClientKey {
+        self.key.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.load(Ordering::Acquire) == OPEN
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CLOSED
+    }
+
+    /// Lets the client in: registers it, then sends the acceptance and what waited for it.
+    ///
+    /// It is registered first, so that whoever learns of the acceptance can reach it at once; what is delivered meanwhile waits for the
+    /// lock and leaves after the acceptance.
+    pub(crate) fn accept(self: &Arc<Self>) {
+        let mut waiting = self.waiting();
+        if self.is_closed() {
+            return;
+        }
+        let (hub, namespace) = (&self.connection.server.hub, &self.namespace.name);
+        let key = match hub.registry().add(namespace, &self.sid, self.clone()) {
+            Ok(key) => key,
+            // Twenty random characters do not repeat.
+            Err(error) => return tracing::error!(target: "socket_io", %error, "a client could not be registered"),
+        };
+        self.key.store(key, Ordering::Relaxed);
+        let Waiting { rooms, packets } = *waiting.take().unwrap_or_default();
+        for room in rooms {
+            // Cannot fail: the client was registered just now, and leaves only by `close`, which waits for the lock.
+            let _ = hub.registry().enter(namespace, &self.sid, &room);
+        }
+        let acceptance = packet::encode_connect(namespace, &self.sid);
+        for packet in std::iter::once(acceptance).chain(packets) {
+            // A connection that is gone is cleaned up by its own task.
+            let _ = self.connection.socket.send(packet);
+        }
+        self.state.store(OPEN, Ordering::Release);
+        self.connection.set_joined();
+    }
+
+    /// Ends the membership, once; `true` if it was open. The disconnect handlers run on the connection's task.
+    pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> bool {
+        let mut waiting = self.waiting();
+        let was = self.state.swap(CLOSED, Ordering::AcqRel);
+        *waiting = None;
+        drop(waiting);
+        if was != OPEN {
+            return false;
+        }
+        let hub = &self.connection.server.hub;
+        hub.remove(&self.namespace.name, &self.sid, self.key());
+        self.connection.ended(self.clone(), reason);
+        true
+    }
+
+    /// Disconnects the client from the namespace; the connection stays.
+    pub(crate) fn disconnect(self: &Arc<Self>) {
+        if self.close(DisconnectReason::ServerNamespaceDisconnect) {
+            // If the connection is gone, so is the client.
+            let _ = self
+                .connection
+                .socket
+                .send(packet::encode_disconnect(&self.namespace.name));
+        }
+    }
+
+    pub(crate) fn send(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error> {
+        if !self.is_open() {
+            let Some(packet) = self.wait_with(packet)? else {
+                return Ok(Sent::Queued);
+            };
+            return self.send_now(packet, volatile);
+        }
+        self.send_now(packet, volatile)
+    }
+
+    fn send_now(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error> {
+        let socket = &self.connection.socket;
+        let sent = if volatile {
+            socket.send_volatile(packet)
+        } else {
+            socket.send(packet)
+        };
+        sent.map_err(|error| match error {
+            SendError::Overflow => Error::new(ErrorKind::TooLarge, "the client reads too slowly").with_source(error),
+            _ => gone(self),
+        })
+    }
+
+    /// Keeps a packet until the client is accepted; gives it back if that has happened.
+    fn wait_with(&self, packet: Outgoing) -> Result<Option<Outgoing>, Error> {
+        match &mut *self.waiting() {
+            Some(waiting) if waiting.packets.len() >= MAX_WAITING => {
+                let text = "too many packets wait for the client to be accepted";
+                Err(Error::new(ErrorKind::TooLarge, text))
+            }
+            Some(waiting) => {
+                waiting.packets.push(packet);
+                Ok(None)
+            }
+            None if self.is_closed() => Err(gone(self)),
+            None => Ok(Some(packet)),
+        }
+    }
+
+    /// Enters a room now, or when the client is accepted.
+    pub(crate) fn enter(&self, room: Room) -> Result<(), Error> {
+        if let Some(waiting) = &mut *self.waiting() {
+            waiting.rooms.push(room);
+            return Ok(());
+        }
+        let registry = self.connection.server.hub.registry();
+        registry.enter(&self.namespace.name, &self.sid, &room).map(|_| ())
+    }
+
+    pub(crate) fn leave(&self, room: &Room) -> Result<(), Error> {
+        if let Some(waiting) = &mut *self.waiting() {
+            waiting.rooms.retain(|other| other != room);
+            return Ok(());
+        }
+        let registry = self.connection.server.hub.registry();
+        registry.leave(&self.namespace.name, &self.sid, room).map(|_| ())
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Option<Box<Waiting>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gone(client: &Client) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("client {} is not connected any more", client.sid),
+    )
+}
+
+/// How the hub reaches the clients of this server.
+#[derive(Debug)]
+pub(crate) struct Local;
+
+impl Deliver for Local {
+    type Client = Arc<Client>;
+    type Packet = Outgoing;
+
+    fn encode(&self, emit: &Emit, ack: Option<u64>) -> Outgoing {
+        packet::encode_event(&emit.namespace, emit.event.as_str(), &emit.payload, ack)
+    }
+
+    fn deliver(&self, client: &Arc<Client>, packet: &Outgoing, volatile: bool) -> Pressure {
+        // A client that is gone, or goes for being too slow, is counted by the engine.
+        match client.send(packet.clone(), volatile) {
+            Ok(Sent::Congested) => Pressure::High,
+            _ => Pressure::Low,
+        }
+    }
+
+    fn disconnect(&self, client: &Arc<Client>) {
+        client.disconnect();
+    }
+}

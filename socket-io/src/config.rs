@@ -1,0 +1,40 @@
+//! Limits and times of a server.
+
+use std::time::Duration;
+
+/// How a server behaves; the default is right for most.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The transport below: path, heartbeat, sizes, transports.
+    pub engine: engine_io::Config,
+    /// A connection that has joined no namespace after this time is closed. Default 45 s, as in Node.
+    pub connect_timeout: Duration,
+    /// Namespaces that one connection may have joined or be joining. Default 64.
+    pub max_namespaces: usize,
+    /// Binary attachments of one packet of a client. Default 10, as in Node.
+    pub max_attachments: usize,
+    /// Bytes of all attachments of one packet of a client together. Default 10 MB.
+    pub max_attachment_bytes: usize,
+    /// Events of one connection that may wait for their handlers; reading from it pauses beyond. Default 1,024.
+    pub max_queued_events: usize,
+    /// Bytes of such events. Default 4 MiB.
+    pub max_queued_bytes: usize,
+    /// How this server works with the others.
+    pub hub: manager_api::HubOptions,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine: engine_io::Config::default(),
+            connect_timeout: Duration::from_secs(45),
+            max_namespaces: 64,
+            max_attachments: 10,
+            max_attachment_bytes: 10_000_000,
+            max_queued_events: 1_024,
+            max_queued_bytes: 4 << 20,
+            hub: manager_api::HubOptions::default(),
+        }
+    }
+}

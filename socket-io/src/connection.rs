@@ -1,0 +1,316 @@
+//! One connection: its packets in, and the work that its clients' handlers have to do.
+
+mod assembly;
+mod work;
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as Engine};
+use futures_util::task::AtomicWaker;
+use manager_api::Payload;
+use serde_json::value::RawValue;
+
+use crate::client::Client;
+use crate::error::{DisconnectReason, Refusal};
+use crate::handler::{ConnectContext, DisconnectContext, EventContext};
+use crate::packet::{self, Kind, Packet};
+use crate::server::Server;
+use crate::socket::Socket;
+use assembly::Assembly;
+use work::{Job, Load, Work};
+
+/// What all clients of a connection share.
+pub(crate) struct Connection {
+    pub(crate) socket: Engine,
+    pub(crate) handshake: Handshake,
+    pub(crate) server: Arc<Server>,
+    has_joined: AtomicBool,
+    /// Clients that left by another hand than the connection's own task.
+    ended: Mutex<Vec<(Arc<Client>, DisconnectReason)>>,
+    has_ended: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Connection {
+    pub(crate) fn new(socket: Engine, handshake: Handshake, server: Arc<Server>) -> Arc<Self> {
+        Arc::new(Self {
+            socket,
+            handshake,
+            server,
+            has_joined: AtomicBool::new(false),
+            ended: Mutex::default(),
+            has_ended: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        })
+    }
+
+    pub(crate) fn set_joined(&self) {
+        self.has_joined.store(true, Ordering::Relaxed);
+    }
+
+    /// Tells whether some client of this connection was ever accepted.
+    pub(crate) fn has_joined(&self) -> bool {
+        self.has_joined.load(Ordering::Relaxed)
+    }
+
+    /// Has the disconnect handlers run for a client that left.
+    pub(crate) fn ended(&self, client: Arc<Client>, reason: DisconnectReason) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.push((client, reason));
+        self.has_ended.store(true, Ordering::Release);
+        drop(ended);
+        self.waker.wake();
+    }
+
+    fn take_ended(&self) -> Vec<(Arc<Client>, DisconnectReason)> {
+        if !self.has_ended.swap(false, Ordering::AcqRel) {
+            return Vec::new();
+        }
+        mem::take(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The part of a connection that only its own task touches.
+pub(crate) struct ConnectionSession {
+    connection: Arc<Connection>,
+    members: Vec<Member>,
+    assembly: Option<Box<Assembly>>,
+    load: Load,
+}
+
+/// A client of this connection and what its handlers have to do, in order.
+struct Member {
+    client: Arc<Client>,
+    work: Work,
+}
+
+impl ConnectionSession {
+    pub(crate) fn new(connection: Arc<Connection>) -> Self {
+        Self {
+            connection,
+            members: Vec::new(),
+            assembly: None,
+            load: Load::default(),
+        }
+    }
+
+    fn take(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
+        match packet.kind {
+            Kind::Connect => self.connect(packet),
+            Kind::Disconnect => self.disconnect(packet),
+            Kind::Event => self.event(packet, attachments),
+            Kind::Ack => self.acknowledge(packet, attachments),
+        }
+    }
+
+    fn connect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
+        let auth = auth(packet.json)?;
+        let is_member =
+            |member: &Member| !member.client.is_closed() && member.client.namespace.name == packet.namespace;
+        if self.members.iter().any(is_member) {
+            return Err(ProtocolError::new("a second CONNECT to the same namespace"));
+        }
+        let connection = &self.connection;
+        let Some(namespace) = connection.server.namespace(packet.namespace) else {
+            return refuse(connection, packet.namespace, &Refusal::new("Invalid namespace"));
+        };
+        if self.members.len() >= connection.server.config.max_namespaces {
+            return refuse(connection, packet.namespace, &Refusal::new("Too many namespaces"));
+        }
+        let client = Client::new(namespace, connection.clone());
+        let mut member = Member::new(client.clone());
+        match client.namespace.on_connect() {
+            None => client.accept(),
+            Some(handler) => {
+                let socket = Socket::new(client);
+                member
+                    .work
+                    .push(Job::Connect(handler, ConnectContext { socket, auth }), &mut self.load);
+            }
+        }
+        self.members.push(member);
+        Ok(())
+    }
+
+    fn disconnect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
+        if !packet.json.is_empty() {
+            return Err(ProtocolError::new("a DISCONNECT with data"));
+        }
+        // Leaving what was never joined, or left already, changes nothing; Node does not mind either.
+        let client = self.member(packet.namespace).map(|member| member.client.clone());
+        if let Some(client) = client {
+            client.close(DisconnectReason::ClientNamespaceDisconnect);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
+        let (name, payload) = packet::event(packet.json, attachments)?;
+        let mut load = mem::take(&mut self.load);
+        let member = self.open_member(packet.namespace)?;
+        let client = &member.client;
+        match client.namespace.on_event(&name) {
+            Some((event, handler)) => {
+                let socket = Socket::new(client.clone());
+                let context = EventContext { socket, event, payload };
+                member.work.push(Job::Event(handler, context, packet.id), &mut load);
+            }
+            None => {
+                tracing::debug!(target: "socket_io", namespace = %client.namespace.name, event = %name, "no handler for an event")
+            }
+        }
+        self.load = load;
+        Ok(())
+    }
+
+    /// Acknowledgements pass the queue by: the handler that waits for one may be the very one that runs.
+    fn acknowledge(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
+        let payload = packet::ack_payload(packet.json, attachments)?;
+        let id = packet
+            .id
+            .ok_or(ProtocolError::new("an acknowledgement without an id"))?;
+        let client = &self.open_member(packet.namespace)?.client;
+        let hub = &client.connection.server.hub;
+        hub.acknowledge(client.key(), &client.sid, id, payload);
+        Ok(())
+    }
+
+    fn member(&mut self, namespace: &str) -> Option<&mut Member> {
+        let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
+        self.members.iter_mut().find(is_it)
+    }
+
+    fn open_member(&mut self, namespace: &str) -> Result<&mut Member, ProtocolError> {
+        let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
+        self.member(namespace).ok_or(not_joined)
+    }
+
+    /// Queues the disconnect handlers of clients that left.
+    fn note_ended(&mut self) {
+        for (client, reason) in self.connection.take_ended() {
+            let Some(member) = self
+                .members
+                .iter_mut()
+                .find(|member| Arc::ptr_eq(&member.client, &client))
+            else {
+                continue;
+            };
+            tracing::debug!(target: "socket_io", namespace = %client.namespace.name, %reason, "client disconnected");
+            if let Some(handler) = client.namespace.on_disconnect() {
+                let socket = Socket::new(client);
+                let context = DisconnectContext { socket, reason };
+                member.work.push(Job::Disconnect(handler, context), &mut self.load);
+            }
+        }
+    }
+}
+
+impl Session for ConnectionSession {
+    fn message(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+        match (message, self.assembly.take()) {
+            (Message::Text(text), None) => {
+                let packet = Packet::parse(text)?;
+                if packet.num_attachments == 0 {
+                    return self.take(packet, Vec::new());
+                }
+                let limits = &self.connection.server.config;
+                self.assembly = Some(Assembly::start(text, packet.num_attachments, limits)?);
+                Ok(())
+            }
+            (Message::Binary(bytes), Some(mut assembly)) => {
+                if !assembly.add(bytes)? {
+                    self.assembly = Some(assembly);
+                    return Ok(());
+                }
+                let (text, attachments) = assembly.finish();
+                self.take(Packet::parse(&text)?, attachments)
+            }
+            (Message::Text(_), Some(_)) => Err(ProtocolError::new("text where an attachment was due")),
+            (Message::Binary(_), None) => Err(ProtocolError::new("an attachment that belongs to nothing")),
+        }
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.connection.waker.register(cx.waker());
+        let mut budget = work::BUDGET;
+        let mut poll = Poll::Ready(());
+        // A handler may end clients, whose disconnect handlers are then due at once.
+        loop {
+            self.note_ended();
+            for member in &mut self.members {
+                if member
+                    .work
+                    .poll(&member.client, &mut self.load, &mut budget, cx)
+                    .is_pending()
+                {
+                    poll = Poll::Pending;
+                }
+            }
+            if budget == 0 || !self.connection.has_ended.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        self.members
+            .retain(|member| !member.client.is_closed() || !member.work.is_done());
+        if budget == 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        poll
+    }
+
+    fn is_saturated(&self) -> bool {
+        let limits = &self.connection.server.config;
+        self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        self.assembly = None;
+        for member in &self.members {
+            member.client.close(DisconnectReason::Connection(reason));
+        }
+    }
+}
+
+impl Drop for ConnectionSession {
+    /// Whatever became of the task: no client stays behind in a room.
+    fn drop(&mut self) {
+        for member in &self.members {
+            member
+                .client
+                .close(DisconnectReason::Connection(CloseReason::TransportError));
+        }
+    }
+}
+
+impl Member {
+    fn new(client: Arc<Client>) -> Self {
+        let work = Work::default();
+        Self { client, work }
+    }
+}
+
+/// The authentication details of a CONNECT: an object, or nothing.
+fn auth(json: &str) -> Result<Payload, ProtocolError> {
+    if json.is_empty() {
+        return Ok(Payload::empty());
+    }
+    let object: &RawValue = serde_json::from_str(json)
+        .map_err(|error| ProtocolError::new("a CONNECT with malformed data").with_source(error))?;
+    if !object.get().starts_with('{') {
+        return Err(ProtocolError::new("a CONNECT whose data is no object"));
+    }
+    Ok(Payload::from_trusted(format!("[{}]", object.get()).into(), Vec::new()))
+}
+
+fn refuse(connection: &Connection, namespace: &str, refusal: &Refusal) -> Result<(), ProtocolError> {
+    // A connection that is gone needs no refusal.
+    let _ = connection
+        .socket
+        .send(packet::encode_connect_error(namespace, &refusal.to_json()));
+    Ok(())
+}

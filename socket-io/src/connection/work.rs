@@ -1,0 +1,200 @@
+//! What the handlers of one client have to do: one thing at a time, in order.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use manager_api::{EventName, Payload};
+
+use crate::client::Client;
+use crate::error::Refusal;
+use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, HandlerError};
+use crate::packet;
+
+/// Handlers that one turn of a connection's task runs at most, so that others get theirs.
+pub(super) const BUDGET: usize = 128;
+
+/// How much waits for handlers of a connection.
+#[derive(Default)]
+pub(super) struct Load {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+/// Something for a handler to do.
+pub(super) enum Job {
+    Connect(BoxHandler<ConnectContext>, ConnectContext),
+    Event(BoxHandler<EventContext>, EventContext, Option<u64>),
+    Disconnect(BoxHandler<DisconnectContext>, DisconnectContext),
+}
+
+/// A handler at work.
+enum Running {
+    Connect(BoxFuture<'static, Result<(), Refusal>>),
+    Event(
+        BoxFuture<'static, Result<Payload, HandlerError>>,
+        EventName,
+        Option<u64>,
+    ),
+    Disconnect(BoxFuture<'static, Result<(), HandlerError>>),
+}
+
+/// The queue of one client, and its head.
+#[derive(Default)]
+pub(super) struct Work {
+    running: Option<Running>,
+    queue: VecDeque<Job>,
+}
+
+impl Work {
+    pub(super) fn push(&mut self, job: Job, load: &mut Load) {
+        load.events += 1;
+        load.bytes += job.size();
+        self.queue.push_back(job);
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.running.is_none() && self.queue.is_empty()
+    }
+
+    /// Runs handlers until one has to wait, the queue is empty, or the budget is used up.
+    pub(super) fn poll(
+        &mut self,
+        client: &Arc<Client>,
+        load: &mut Load,
+        budget: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            if let Some(running) = &mut self.running {
+                match guard(client, || running.poll(client, cx)) {
+                    Some(Poll::Pending) => return Poll::Pending,
+                    Some(Poll::Ready(())) => {}
+                    None => running.panicked(client),
+                }
+                self.running = None;
+            }
+            if *budget == 0 {
+                return if self.is_done() { Poll::Ready(()) } else { Poll::Pending };
+            }
+            let Some(job) = self.queue.pop_front() else {
+                self.give_back();
+                return Poll::Ready(());
+            };
+            *budget -= 1;
+            load.events -= 1;
+            load.bytes -= job.size();
+            self.running = job.start(client);
+        }
+    }
+
+    /// An idle client keeps no memory for the burst it once sent.
+    fn give_back(&mut self) {
+        if self.queue.capacity() > 0 {
+            self.queue = VecDeque::new();
+        }
+    }
+}
+
+impl Job {
+    fn size(&self) -> usize {
+        match self {
+            Job::Event(_, context, _) => context.payload.size(),
+            Job::Connect(_, context) => context.auth.size(),
+            Job::Disconnect(..) => 0,
+        }
+    }
+
+    /// Calls the handler; `None` if it could not be called, which has been dealt with then.
+    fn start(self, client: &Arc<Client>) -> Option<Running> {
+        match self {
+            Job::Connect(handler, context) => match guard(client, || handler(context)) {
+                Some(Ok(future)) => Some(Running::Connect(future)),
+                Some(Err(rejection)) => {
+                    tracing::warn!(target: "socket_io", %rejection, "a connect handler cannot be called; the client is refused");
+                    refuse(client, &Refusal::default());
+                    None
+                }
+                None => {
+                    refuse(client, &Refusal::default());
+                    None
+                }
+            },
+            Job::Event(handler, context, ack) => {
+                let event = context.event.clone();
+                match guard(client, || handler(context))? {
+                    Ok(future) => Some(Running::Event(future, event, ack)),
+                    Err(rejection) => {
+                        tracing::warn!(target: "socket_io", sid = %client.sid, %event, %rejection, "an event does not fit its handler");
+                        None
+                    }
+                }
+            }
+            Job::Disconnect(handler, context) => match guard(client, || handler(context))? {
+                Ok(future) => Some(Running::Disconnect(future)),
+                Err(rejection) => {
+                    tracing::error!(target: "socket_io", %rejection, "a disconnect handler cannot be called");
+                    None
+                }
+            },
+        }
+    }
+}
+
+impl Running {
+    fn poll(&mut self, client: &Arc<Client>, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Running::Connect(future) => future.as_mut().poll(cx).map(|outcome| match outcome {
+                Ok(()) => client.accept(),
+                Err(refusal) => refuse(client, &refusal),
+            }),
+            Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|outcome| match outcome {
+                Ok(payload) => acknowledge(client, &payload, *ack),
+                Err(error) => {
+                    tracing::error!(target: "socket_io", sid = %client.sid, %event, %error, "an event's handler failed");
+                }
+            }),
+            Running::Disconnect(future) => future.as_mut().poll(cx).map(|outcome| {
+                if let Err(error) = outcome {
+                    tracing::error!(target: "socket_io", sid = %client.sid, %error, "a disconnect handler failed");
+                }
+            }),
+        }
+    }
+
+    /// A connect handler that panicked has not accepted anybody.
+    fn panicked(&self, client: &Arc<Client>) {
+        match self {
+            Running::Connect(_) => refuse(client, &Refusal::default()),
+            Running::Event(_, event, _) => {
+                tracing::error!(target: "socket_io", sid = %client.sid, %event, "the event has no acknowledgement");
+            }
+            Running::Disconnect(_) => {}
+        }
+    }
+}
+
+/// Runs a piece of a handler; `None` if it panicked.
+fn guard<R>(client: &Client, call: impl FnOnce() -> R) -> Option<R> {
+    let result = catch_unwind(AssertUnwindSafe(call)).ok();
+    if result.is_none() {
+        tracing::error!(target: "socket_io", sid = %client.sid, namespace = %client.namespace.name, "a handler panicked");
+    }
+    result
+}
+
+fn acknowledge(client: &Client, payload: &Payload, ack: Option<u64>) {
+    if let Some(id) = ack {
+        // A client that is gone needs no acknowledgement.
+        let _ = client.send(packet::encode_ack(&client.namespace.name, payload, id), false);
+    }
+}
+
+fn refuse(client: &Arc<Client>, refusal: &Refusal) {
+    client.close(crate::DisconnectReason::ServerNamespaceDisconnect);
+    let packet = packet::encode_connect_error(client.namespace.name.as_str(), &refusal.to_json());
+    // A connection that is gone needs no refusal.
+    let _ = client.connection.socket.send(packet);
+}

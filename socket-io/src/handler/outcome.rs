@@ -1,0 +1,98 @@
+//! What handlers may return.
+
+use std::fmt::Display;
+
+use bytes::Bytes;
+use manager_api::Payload;
+use serde::Serialize;
+
+use super::{ConnectContext, Context, DisconnectContext, EventContext, HandlerError};
+use crate::error::Refusal;
+
+/// Something that a handler can return.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the return value of this handler",
+    note = "an event handler returns its acknowledgement: `()`, strings, numbers, `Value`, `Bytes`, vectors, options, tuples, `Ack(T)` around your own type, or a `Result` of these whose error can be displayed",
+    note = "a connect handler returns `()` or `bool`, or a `Result` whose error converts into `Refusal`; a disconnect handler returns `()` or a `Result`"
+)]
+pub trait IntoOutcome<C: Context> {
+    /// Converts it.
+    fn into_outcome(self) -> C::Outcome;
+}
+
+/// Acknowledges with a value of your own type.
+///
+/// As with [`Payload::new`], a tuple is several arguments and `()` none.
+#[derive(Clone, Copy, Debug)]
+pub struct Ack<T>(pub T);
+
+impl<T: Serialize> IntoOutcome<EventContext> for Ack<T> {
+    fn into_outcome(self) -> Result<Payload, HandlerError> {
+        acknowledge(&self.0)
+    }
+}
+
+impl IntoOutcome<EventContext> for Payload {
+    fn into_outcome(self) -> Result<Payload, HandlerError> {
+        Ok(self)
+    }
+}
+
+impl<T: IntoOutcome<EventContext>, E: Display> IntoOutcome<EventContext> for Result<T, E> {
+    fn into_outcome(self) -> Result<Payload, HandlerError> {
+        self.map_err(|error| error.to_string())?.into_outcome()
+    }
+}
+
+macro_rules! acknowledgement {
+    ($([$($generics:tt)*] $type:ty;)*) => {
+        $(impl<$($generics)*> IntoOutcome<EventContext> for $type {
+            fn into_outcome(self) -> Result<Payload, HandlerError> {
+                acknowledge(&self)
+            }
+        })*
+    };
+}
+
+acknowledgement! {
+    [] (); [] bool; [] char; [] String; [] &'static str;
+    [] i8; [] i16; [] i32; [] i64; [] isize; [] u8; [] u16; [] u32; [] u64; [] usize; [] f32; [] f64;
+    [] serde_json::Value; [] Bytes;
+    [T: Serialize] Vec<T>; [T: Serialize] Option<T>;
+    [A: Serialize] (A,); [A: Serialize, B: Serialize] (A, B); [A: Serialize, B: Serialize, C: Serialize] (A, B, C);
+    [A: Serialize, B: Serialize, C: Serialize, D: Serialize] (A, B, C, D);
+}
+
+fn acknowledge<T: Serialize>(value: &T) -> Result<Payload, HandlerError> {
+    Payload::new(value).map_err(|error| error.to_string())
+}
+
+impl IntoOutcome<ConnectContext> for () {
+    fn into_outcome(self) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+impl IntoOutcome<ConnectContext> for bool {
+    fn into_outcome(self) -> Result<(), Refusal> {
+        if self { Ok(()) } else { Err(Refusal::default()) }
+    }
+}
+
+impl<T: IntoOutcome<ConnectContext>, E: Into<Refusal>> IntoOutcome<ConnectContext> for Result<T, E> {
+    fn into_outcome(self) -> Result<(), Refusal> {
+        self.map_err(Into::into)?.into_outcome()
+    }
+}
+
+impl IntoOutcome<DisconnectContext> for () {
+    fn into_outcome(self) -> Result<(), HandlerError> {
+        Ok(())
+    }
+}
+
+impl<E: Display> IntoOutcome<DisconnectContext> for Result<(), E> {
+    fn into_outcome(self) -> Result<(), HandlerError> {
+        self.map_err(|error| error.to_string())
+    }
+}

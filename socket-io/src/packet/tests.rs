@@ -1,0 +1,141 @@
+use super::*;
+use bytes::Bytes;
+
+fn packet(kind: Kind, namespace: &'static str, id: Option<u64>, json: &'static str) -> Packet<'static> {
+    Packet {
+        kind,
+        num_attachments: 0,
+        namespace,
+        id,
+        json,
+    }
+}
+
+#[test]
+fn heads_are_read_with_and_without_their_optional_parts() {
+    let parse = |text| Packet::parse(text).unwrap();
+    assert_eq!(parse("0"), packet(Kind::Connect, "/", None, ""));
+    assert_eq!(parse("0/admin"), packet(Kind::Connect, "/admin", None, ""));
+    assert_eq!(parse("0/admin,{}"), packet(Kind::Connect, "/admin", None, "{}"));
+    assert_eq!(parse("2[\"a\"]"), packet(Kind::Event, "/", None, "[\"a\"]"));
+    assert_eq!(parse("2/n,12[\"a\"]"), packet(Kind::Event, "/n", Some(12), "[\"a\"]"));
+    assert_eq!(parse("3007[]"), packet(Kind::Ack, "/", Some(7), "[]"));
+    let binary = parse("52-/n,1[\"a\",{\"_placeholder\":true,\"num\":0}]");
+    assert_eq!(
+        (binary.num_attachments, binary.id, binary.namespace),
+        (2, Some(1), "/n")
+    );
+}
+
+#[test]
+fn malformed_heads_are_refused() {
+    for text in [
+        "",
+        "4\"x\"",
+        "7[]",
+        "9",
+        "x",
+        "5[\"a\"]",
+        "5-[\"a\"]",
+        "50-[\"a\"]",
+        "5x-[\"a\"]",
+        "5+1-[\"a\"]",
+        "299999999999999999999[\"a\"]",
+        "ü",
+    ] {
+        assert!(Packet::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn events_are_split_into_name_and_untouched_arguments() {
+    let (name, payload) = event(r#"["a", 1 , {"b" : 2}]"#, vec![]).unwrap();
+    assert_eq!((&*name, payload.json()), ("a", r#"[1 , {"b" : 2}]"#));
+    let (name, payload) = event("[\"a\"]", vec![]).unwrap();
+    assert_eq!((&*name, payload.json()), ("a", "[]"));
+    assert_eq!(event("[7]", vec![]).unwrap().0, "7");
+    assert_eq!(event(r#"["\u0061"]"#, vec![]).unwrap().0, "a");
+    assert_eq!(event(r#"["__proto__"]"#, vec![]).unwrap().0, "__proto__");
+}
+
+#[test]
+fn malformed_and_reserved_events_are_refused() {
+    for json in [
+        "",
+        "{}",
+        "[]",
+        "[null]",
+        "[true]",
+        "[[]]",
+        "[\"a\"",
+        "[\"a\",]",
+        "[\"a\",x]",
+        "[\"a\"]b",
+        "b,[\"x\"]",
+        "[\"connect\"]",
+        "[\"disconnect\",1]",
+        "[\"connect_error\"]",
+        "[\"newListener\"]",
+    ] {
+        assert!(event(json, vec![]).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn placeholders_must_stand_for_something() {
+    let attachments = || vec![Bytes::from_static(b"x")];
+    assert!(event(r#"["a",{"_placeholder":true,"num":0}]"#, attachments()).is_ok());
+    for bad in [
+        r#"["a",{"_placeholder":true,"num":1}]"#,
+        r#"["a",[{"x":{"_placeholder":true,"num":-1}}]]"#,
+        r#"["a",{"_placeholder":true}]"#,
+    ] {
+        assert!(event(bad, attachments()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn acknowledgements_are_arrays_or_nothing() {
+    assert_eq!(ack_payload("", vec![]).unwrap().json(), "[]");
+    assert_eq!(ack_payload("[1,\"a\"]", vec![]).unwrap().json(), "[1,\"a\"]");
+    for bad in ["{}", "1", "[1", "null"] {
+        assert!(ack_payload(bad, vec![]).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn packets_of_the_server_are_written_as_node_writes_them() {
+    let root = Namespace::root();
+    let admin = Namespace::new("/admin").unwrap();
+    let sid = Sid::from("abc");
+    let two = Payload::new(&("a", 1)).unwrap();
+    let binary = Payload::new(&Bytes::from_static(b"\x01")).unwrap();
+    let text = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(text(&|out| write_connect(out, &root, &sid)), "0{\"sid\":\"abc\"}");
+    assert_eq!(
+        text(&|out| write_connect(out, &admin, &sid)),
+        "0/admin,{\"sid\":\"abc\"}"
+    );
+    assert_eq!(text(&|out| write_connect_error(out, "/x", b"{}")), "4/x,{}");
+    assert_eq!(
+        text(&|out| write_event(out, &root, "e", &two, None)),
+        "2[\"e\",\"a\",1]"
+    );
+    let empty = Payload::empty();
+    assert_eq!(
+        text(&|out| write_event(out, &admin, "e", &empty, Some(3))),
+        "2/admin,3[\"e\"]"
+    );
+    let placeholder = "{\"_placeholder\":true,\"num\":0}";
+    let expected = format!("51-[\"e\",{placeholder}]");
+    assert_eq!(text(&|out| write_event(out, &root, "e", &binary, None)), expected);
+    assert_eq!(text(&|out| write_ack(out, &root, &two, 12)), "312[\"a\",1]");
+    assert_eq!(
+        text(&|out| write_ack(out, &root, &binary, 1)),
+        format!("61-1[{placeholder}]")
+    );
+}

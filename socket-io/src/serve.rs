@@ -1,0 +1,148 @@
+//! The server on a listener of its own, without a web framework.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine_io::{BoxError, PeerAddr};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use manager_api::LimitedLog;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::server::SocketIo;
+use crate::service::NotFound;
+
+/// Serves Socket.IO on a listener until `shutdown` completes; everything else is 404.
+///
+/// Then no new connection is accepted, every client is disconnected (`server shutting down`), their handlers finish, and the manager is
+/// flushed and closed.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let io = socket_io::SocketIo::new();
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// socket_io::serve(listener, io, async { tokio::signal::ctrl_c().await.ok(); }).await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// If the manager cannot be flushed at the end. Errors of single connections are logged, errors of accepting (too many open files) too;
+/// accepting goes on after a moment.
+pub async fn serve(
+    listener: TcpListener,
+    io: SocketIo,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), manager_api::Error> {
+    serve_with(listener, io, NotFound, shutdown).await
+}
+
+/// As [`serve`], but other requests are answered by a service.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_with<S, R>(
+    listener: TcpListener,
+    io: SocketIo,
+    fallback: S,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), manager_api::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
+    S::Future: Send + 'static,
+    R: http_body::Body<Data = Bytes> + Unpin + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    let service = io.layer().layer(fallback);
+    let (stop, stopped) = watch::channel(());
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => drop(tokio::spawn(connection(stream, peer, service.clone(), stopped.clone()))),
+                Err(error) => accept_failed(&error).await,
+            },
+            () = &mut shutdown => break,
+        }
+    }
+    drop((listener, stopped));
+    // Whoever sees the change finishes the request at hand; clients on a WebSocket are the server's to disconnect.
+    stop.send_replace(());
+    let closed = io.close().await;
+    // Every connection holds a receiver, so this completes when the last is gone.
+    let _ = tokio::time::timeout(LAST_REQUESTS, stop.closed()).await;
+    closed
+}
+
+/// How long requests under way may take at shutdown.
+const LAST_REQUESTS: Duration = Duration::from_secs(5);
+
+/// How long the head of a request may take. A connection that is idle between two requests counts too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The largest head of a request, and the buffer it is read into, in bytes.
+const HEAD_BYTES: usize = 16 * 1024;
+
+async fn connection<S, R>(stream: TcpStream, peer: SocketAddr, service: S, mut stopped: watch::Receiver<()>)
+where
+    S: Service<Request<Incoming>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
+    S::Future: Send + 'static,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
+    // Packets are small and wait for nothing; a socket that cannot be told so still works.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddr(peer));
+        let mut service = service.clone();
+        async move {
+            std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+            service.call(request).await
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_BYTES);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(target: "engine_io", %error, "a connection ended early");
+    }
+}
+
+/// Lets some connections end before accepting again: the error is likely to be their number.
+async fn accept_failed(error: &io::Error) {
+    static FAILED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = FAILED.pass() {
+        tracing::error!(target: "engine_io", suppressed, %error, "cannot accept a connection");
+    }
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    ) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

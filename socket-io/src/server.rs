@@ -1,0 +1,289 @@
+//! The server: what namespaces, connections and the other servers meet in.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+
+use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
+use manager_api::{Broadcast, ClientManager, Error, Hub, HubMetrics, Namespace as Name, Room};
+use serde::Serialize;
+use tokio::task::AbortHandle;
+
+use crate::client::Local;
+use crate::config::Config;
+use crate::connect_timeout::ConnectTimeouts;
+use crate::connection::{Connection, ConnectionSession};
+use crate::handler::States;
+use crate::namespace::{Namespace, NamespaceState};
+
+pub(crate) struct Server {
+    pub(crate) config: Config,
+    pub(crate) hub: Arc<Hub<Local>>,
+    pub(crate) states: States,
+    namespaces: RwLock<HashMap<Name, Arc<NamespaceState>>>,
+    connect_timeouts: ConnectTimeouts,
+    engine: OnceLock<Engine>,
+    listening: OnceLock<AbortHandle>,
+}
+
+impl Server {
+    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<NamespaceState>> {
+        self.namespaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    fn namespace_or_new(&self, name: Name) -> Arc<NamespaceState> {
+        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
+        let state = namespaces
+            .entry(name)
+            .or_insert_with_key(|name| NamespaceState::new(name.clone()));
+        state.clone()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(listening) = self.listening.get() {
+            listening.abort();
+        }
+    }
+}
+
+/// A Socket.IO server. Cloning is cheap; clones are the same server.
+///
+/// ```
+/// # use socket_io::{Data, Socket, SocketIo};
+/// let io = SocketIo::new();
+/// io.namespace("/").on("say", async |socket: Socket, io: SocketIo, Data(text): Data<String>| {
+///     io.to("lobby").skip(socket.id()).emit("said", &text).await
+/// });
+/// ```
+#[derive(Clone)]
+pub struct SocketIo {
+    server: Arc<Server>,
+}
+
+impl SocketIo {
+    /// Makes a server with the default configuration and no other servers beside it.
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Starts a server that is configured first.
+    pub fn builder() -> SocketIoBuilder {
+        SocketIoBuilder::default()
+    }
+
+    /// Returns a namespace, to register handlers. Clients can connect to it from now on; to `/` they always can.
+    ///
+    /// # Panics
+    ///
+    /// If the name does not begin with `/` or holds a comma.
+    pub fn namespace(&self, name: &str) -> Namespace {
+        let name = Name::new(name).unwrap_or_else(|error| panic!("{error}"));
+        Namespace::new(self.clone(), self.server.namespace_or_new(name))
+    }
+
+    /// Starts an event for everybody in `/`, on every server.
+    pub fn broadcast(&self) -> Broadcast {
+        self.server.hub.broadcast()
+    }
+
+    /// Starts an event in a namespace.
+    pub fn of(&self, namespace: &str) -> Broadcast {
+        self.broadcast().of(namespace)
+    }
+
+    /// Starts an event for a room of `/`, or for one client by its id.
+    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// Emits an event to everybody in `/`; see [`Broadcast::emit`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::emit`].
+    pub async fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
+        self.broadcast().emit(event, data).await
+    }
+
+    /// Completes once this server hears the others; at once if it has no manager.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ready(&self) {
+        self.server.hub.subscribed().await;
+    }
+
+    /// Disconnects every client, waits for their handlers, then flushes and closes the manager.
+    ///
+    /// # Errors
+    ///
+    /// If the manager cannot be flushed; everything is closed all the same.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.engine().shutdown().await;
+        match self.server.hub.manager() {
+            Some(manager) => manager.close().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the counters as they stand.
+    pub fn metrics(&self) -> Metrics {
+        Metrics {
+            engine: self.engine().metrics(),
+            hub: self.server.hub.metrics(),
+        }
+    }
+
+    /// Returns the transport below, for those who answer HTTP requests themselves.
+    pub fn engine(&self) -> &Engine {
+        self.server.engine.get().expect("set by the builder")
+    }
+
+    pub(crate) fn from_server(server: Arc<Server>) -> Self {
+        Self { server }
+    }
+
+    pub(crate) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+}
+
+impl Default for SocketIo {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for SocketIo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketIo")
+            .field("hub", &self.server.hub)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server counts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Connections, packets, bytes.
+    pub engine: engine_io::Metrics,
+    /// What passes between the servers.
+    pub hub: HubMetrics,
+}
+
+/// Configures a [`SocketIo`].
+#[derive(Default)]
+#[must_use = "nothing is made before `build`"]
+pub struct SocketIoBuilder {
+    config: Config,
+    manager: Option<Arc<dyn ClientManager>>,
+    states: States,
+}
+
+impl SocketIoBuilder {
+    /// Shares the work with every other server and emitter on the manager's channel.
+    pub fn manager(mut self, manager: impl ClientManager) -> Self {
+        self.manager = Some(Arc::new(manager));
+        self
+    }
+
+    /// As [`manager`](Self::manager), for one that others use too.
+    pub fn manager_arc(mut self, manager: Arc<dyn ClientManager>) -> Self {
+        self.manager = Some(manager);
+        self
+    }
+
+    /// Replaces the configuration.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Changes the configuration.
+    pub fn configure(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Adds a value that handlers can ask for by [`State`](crate::State); one of each type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Makes the server and, if it has a manager, begins to listen to the others.
+    ///
+    /// # Panics
+    ///
+    /// With a manager, if called outside a tokio runtime.
+    pub fn build(self) -> SocketIo {
+        let has_manager = self.manager.is_some();
+        let server = Arc::new(Server {
+            hub: Hub::new(Local, self.manager, self.config.hub.clone()),
+            connect_timeouts: ConnectTimeouts::new(self.config.connect_timeout),
+            config: self.config,
+            states: self.states,
+            namespaces: RwLock::default(),
+            engine: OnceLock::new(),
+            listening: OnceLock::new(),
+        });
+        server.namespace_or_new(Name::root());
+        let opener = Opener(Arc::downgrade(&server));
+        let engine = Engine::new(opener, server.config.engine.clone());
+        server.engine.get_or_init(|| engine);
+        if has_manager {
+            let task = tokio::spawn(server.hub.clone().run());
+            server.listening.get_or_init(|| task.abort_handle());
+        }
+        SocketIo { server }
+    }
+}
+
+impl std::fmt::Debug for SocketIoBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketIoBuilder")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens connections. Weak, because the server holds the engine that holds this.
+struct Opener(Weak<Server>);
+
+impl Handler for Opener {
+    fn open(&self, socket: engine_io::Socket, handshake: Handshake) -> Box<dyn Session> {
+        let Some(server) = self.0.upgrade() else {
+            socket.close();
+            return Box::new(NoServer);
+        };
+        let connection = Connection::new(socket, handshake, server);
+        connection.server.connect_timeouts.watch(&connection);
+        Box::new(ConnectionSession::new(connection))
+    }
+}
+
+/// The session of a client whose server is gone.
+struct NoServer;
+
+impl Session for NoServer {
+    fn message(&mut self, _: Message<'_>) -> Result<(), ProtocolError> {
+        Err(ProtocolError::new("the server is gone"))
+    }
+
+    fn poll_work(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        std::task::Poll::Ready(())
+    }
+
+    fn is_saturated(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self, _: CloseReason) {}
+}

@@ -1,0 +1,146 @@
+//! The server as a tower service and layer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use engine_io::{BoxError, ResponseBody};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::server::SocketIo;
+
+impl SocketIo {
+    /// Returns a service that answers Socket.IO requests, and everything else with 404.
+    pub fn service(&self) -> SocketIoService<NotFound> {
+        self.layer().layer(NotFound)
+    }
+
+    /// Returns a layer that answers Socket.IO requests and passes everything else on.
+    ///
+    /// ```
+    /// # use socket_io::SocketIo;
+    /// # let io = SocketIo::new();
+    /// let app: axum::Router = axum::Router::new().layer(io.layer());
+    /// ```
+    pub fn layer(&self) -> SocketIoLayer {
+        SocketIoLayer { io: self.clone() }
+    }
+}
+
+/// Wraps a service so that Socket.IO requests are answered by the server.
+#[derive(Clone, Debug)]
+pub struct SocketIoLayer {
+    io: SocketIo,
+}
+
+impl<S> Layer<S> for SocketIoLayer {
+    type Service = SocketIoService<S>;
+
+    fn layer(&self, inner: S) -> SocketIoService<S> {
+        let io = self.io.clone();
+        SocketIoService { io, inner }
+    }
+}
+
+/// Answers Socket.IO requests itself and everything else by another service.
+#[derive(Clone, Debug)]
+pub struct SocketIoService<S> {
+    io: SocketIo,
+    inner: S,
+}
+
+impl<S, B, R> Service<Request<B>> for SocketIoService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: 'static,
+    S::Error: 'static,
+    B: http_body::Body + Send + 'static,
+    B::Data: Buf + Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body<R>>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.io.engine().matches(request.uri().path()) {
+            let engine = self.io.engine().clone();
+            async move { Ok(engine.handle(request).await.map(Body::Engine)) }.boxed()
+        } else {
+            let response = self.inner.call(request);
+            async move { Ok(response.await?.map(Body::Inner)) }.boxed()
+        }
+    }
+}
+
+/// The body of a response: of the engine, or of the service behind it.
+#[derive(Debug)]
+pub enum Body<R> {
+    /// Of the engine.
+    Engine(ResponseBody),
+    /// Of the service behind it.
+    Inner(R),
+}
+
+impl<R> http_body::Body for Body<R>
+where
+    R: http_body::Body<Data = Bytes> + Unpin,
+    R::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Body::Engine(body) => Pin::new(body)
+                .poll_frame(cx)
+                .map_err(|never: Infallible| match never {}),
+            Body::Inner(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Engine(body) => body.is_end_stream(),
+            Body::Inner(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Engine(body) => body.size_hint(),
+            Body::Inner(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Answers everything with 404 `Not Found`.
+#[derive(Clone, Copy, Debug)]
+pub struct NotFound;
+
+impl<B> Service<Request<B>> for NotFound {
+    type Response = Response<ResponseBody>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        let mut response = Response::new(ResponseBody::new("Not Found"));
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        std::future::ready(Ok(response))
+    }
+}

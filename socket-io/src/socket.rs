@@ -1,0 +1,162 @@
+//! A client, as handlers see it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine_io::{Handshake, Transport};
+use manager_api::{Answers, Broadcast, Error, EventName, Namespace, Payload, Room, Sid};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::client::Client;
+use crate::handler::States;
+use crate::packet;
+use crate::server::SocketIo;
+
+/// A client in a namespace. Cloning is cheap; a handle may outlive the client.
+#[derive(Clone)]
+pub struct Socket {
+    client: Arc<Client>,
+}
+
+impl Socket {
+    pub(crate) fn new(client: Arc<Client>) -> Self {
+        Self { client }
+    }
+
+    /// Returns the public id of the client: 20 characters, another in each namespace.
+    pub fn id(&self) -> &Sid {
+        &self.client.sid
+    }
+
+    /// Returns the namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.client.namespace.name
+    }
+
+    /// Emits an event to this client; a tuple is several arguments, `()` none, and binary may stand anywhere in the payload.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](manager_api::ErrorKind::Config) if event or payload cannot be used, [`NotFound`](manager_api::ErrorKind::NotFound) if the
+    /// client is gone, [`TooLarge`](manager_api::ErrorKind::TooLarge) if it reads too slowly: it is disconnected then.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
+        let event = EventName::new(event)?;
+        let packet = packet::encode_event(self.namespace(), event.as_str(), &Payload::new(data)?, None);
+        self.client.send(packet, false).map(|_| ())
+    }
+
+    /// Emits `message` with a payload to this client.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn send<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), Error> {
+        self.emit("message", data)
+    }
+
+    /// Emits an event to this client and waits for its answer.
+    ///
+    /// A handler may call its own client: acknowledgements pass the queue of events by. A client that is not accepted yet cannot answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Timeout`](manager_api::ErrorKind::Timeout) if the client does not answer, or is gone;
+    /// [`Malformed`](manager_api::ErrorKind::Malformed) if the answer does not fit `R`; otherwise as [`emit`](Self::emit).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the question.
+    pub async fn call<T: Serialize + ?Sized, R: DeserializeOwned>(
+        &self,
+        event: &str,
+        data: &T,
+        timeout: Duration,
+    ) -> Result<R, Error> {
+        let answers: Answers = self.itself().timeout(timeout).emit_with_ack(event, data).await?;
+        answers.count(1).one().await
+    }
+
+    /// Starts an event for a room, without this client.
+    pub fn to(&self, room: impl Into<Room>) -> Broadcast {
+        self.broadcast().to(room)
+    }
+
+    /// Starts an event for everybody in the namespace but this client.
+    pub fn broadcast(&self) -> Broadcast {
+        self.io().of(self.namespace().as_str()).skip(self.id())
+    }
+
+    /// Enters a room.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](manager_api::ErrorKind::NotFound) if the client is gone.
+    pub fn join(&self, room: impl Into<Room>) -> Result<(), Error> {
+        self.client.enter(room.into())
+    }
+
+    /// Leaves a room. The one named by its own id cannot be left.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](manager_api::ErrorKind::NotFound) if the client is gone.
+    pub fn leave(&self, room: impl Into<Room>) -> Result<(), Error> {
+        self.client.leave(&room.into())
+    }
+
+    /// Returns the rooms, the client's own first; none if it is gone or not accepted yet.
+    pub fn rooms(&self) -> Vec<Room> {
+        let registry = self.client.connection.server.hub.registry();
+        registry.rooms_of(self.namespace(), self.id()).unwrap_or_default()
+    }
+
+    /// Disconnects the client from this namespace; its connection and other namespaces stay.
+    pub fn disconnect(&self) {
+        self.client.disconnect();
+    }
+
+    /// Closes the connection, with every namespace on it.
+    pub fn disconnect_all(&self) {
+        self.client.disconnect();
+        self.client.connection.socket.close();
+    }
+
+    /// Tells whether the client is connected, and accepted.
+    pub fn is_connected(&self) -> bool {
+        self.client.is_open()
+    }
+
+    /// Returns the request that opened the connection: headers, query, address.
+    pub fn handshake(&self) -> &Handshake {
+        &self.client.connection.handshake
+    }
+
+    /// Returns the transport that is in use now.
+    pub fn transport(&self) -> Transport {
+        self.client.connection.socket.transport()
+    }
+
+    /// Returns the server.
+    pub fn io(&self) -> SocketIo {
+        SocketIo::from_server(self.client.connection.server.clone())
+    }
+
+    pub(crate) fn states(&self) -> &States {
+        &self.client.connection.server.states
+    }
+
+    fn itself(&self) -> Broadcast {
+        self.io().of(self.namespace().as_str()).to(self.id()).local()
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", self.id())
+            .field("namespace", self.namespace())
+            .finish_non_exhaustive()
+    }
+}

@@ -42,8 +42,17 @@ impl Socket {
     /// [`Config`](manager_api::ErrorKind::Config) if event or payload cannot be used, [`NotFound`](manager_api::ErrorKind::NotFound) if the
     /// client is gone, [`TooLarge`](manager_api::ErrorKind::TooLarge) if it reads too slowly: it is disconnected then.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
+        self.emit_payload(event, Payload::new(data)?)
+    }
+
+    /// Emits an event whose arguments are ready-made.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn emit_payload(&self, event: &str, payload: Payload) -> Result<(), Error> {
         let event = EventName::new(event)?;
-        let packet = packet::encode_event(self.namespace(), event.as_str(), &Payload::new(data)?, None);
+        let packet = packet::encode_event(self.namespace(), event.as_str(), &payload, None);
         self.client.send(packet, false).map(|_| ())
     }
 

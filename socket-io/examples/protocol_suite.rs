@@ -1,0 +1,35 @@
+//! The server that the official Socket.IO protocol test suite wants: `cargo run -p socket-io --example protocol_suite [ADDRESS]`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use socket_io::{Auth, Error, Payload, Socket, SocketIo};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).unwrap_or("127.0.0.1:3000".to_owned());
+    let io = SocketIo::builder()
+        .configure(|config| {
+            config.engine.ping_interval = Duration::from_millis(300);
+            config.engine.ping_timeout = Duration::from_millis(200);
+            config.connect_timeout = Duration::from_secs(1);
+        })
+        .build();
+    io.namespace("/custom").on_connect(greet);
+    io.namespace("/")
+        .on_connect(greet)
+        .on("message", async |socket: Socket, arguments: Payload| socket.emit_payload("message-back", arguments))
+        .on("message-with-ack", async |arguments: Payload| arguments);
+
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on {}", listener.local_addr()?);
+    socket_io::serve(listener, io, std::future::pending()).await?;
+    Ok(())
+}
+
+/// Tells the client what it authenticated with.
+async fn greet(socket: Socket, Auth(auth): Auth<Option<Value>>) -> Result<(), String> {
+    let auth = auth.unwrap_or_else(|| serde_json::json!({}));
+    socket.emit("auth", &auth).map_err(|error: Error| error.to_string())
+}

@@ -1,1 +1,128 @@
-//! ClientManager over Redis publish/subscribe.
+//! [`ClientManager`] over Redis (or Valkey) publish/subscribe.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), manager_api::Error> {
+//! use manager_api::ClientManager;
+//! use manager_redis::{RedisManager, RedisOptions};
+//!
+//! let manager = RedisManager::new("redis://localhost:6379", RedisOptions::default())?;
+//! manager.publish("hello".into()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `config.rs` | options, URLs |
+//! | `connect.rs` | sockets, TLS, login, which node to talk to |
+//! | `publish.rs`, `pipeline.rs` | the queue of publishes; the connection that empties it |
+//! | `listen.rs` | a subscription that comes back |
+//! | `resp.rs` | where a reply ends |
+//! | `status.rs`, `error.rs` | health, log lines, errors |
+#![deny(missing_docs)]
+
+mod config;
+mod connect;
+mod error;
+mod listen;
+mod pipeline;
+mod publish;
+mod resp;
+mod status;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use manager_api::{ClientManager, Error, ErrorKind, Health, Subscription};
+use tokio::sync::watch;
+
+pub use config::{RedisOptions, SentinelOptions, TlsOptions};
+use connect::Connector;
+use publish::Publisher;
+use status::Status;
+
+/// A manager whose broker is Redis, alone, behind Sentinel, or a cluster.
+///
+/// Publishing shares one connection, opened by the first publish; every subscription has its own. Dropping the manager ends its
+/// subscriptions; what was handed to [`publish`](ClientManager::publish) is still sent in the background.
+#[derive(Debug)]
+pub struct RedisManager {
+    options: RedisOptions,
+    connector: Arc<Connector>,
+    status: Arc<Status>,
+    publisher: Publisher,
+    is_closed: watch::Sender<bool>,
+}
+
+impl RedisManager {
+    /// The URL schemes that [`new`](Self::new) understands.
+    pub const SCHEMES: &'static [&'static str] = config::SCHEMES;
+
+    /// Checks `url` and `options` and makes a manager; connects on first use.
+    ///
+    /// - `redis://[user:password@]host[:port][/db]`, with TLS `rediss://`; the same as `valkey://`, `valkeys://`
+    /// - `unix:///path/to/socket`, also `redis+unix://`, `valkey+unix://`
+    /// - `redis+sentinel://[user:password@]host[:port],…[/db][/service]`, with TLS `rediss+sentinel://`: the master is asked for at
+    ///   each connect; without a service, the channel's name is taken for one
+    /// - `redis+cluster://[user:password@]host[:port],…`, with TLS `rediss+cluster://`: any of the nodes will do, and the next one
+    ///   is tried at each reconnect
+    ///
+    /// Query parameters: `username`, `password`, `db` and, with TLS, `ca=/path/to/certificates.pem`. A database number is accepted and
+    /// has no effect: publish/subscribe knows no databases.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for a URL or an option that cannot be used. The text repeats no password.
+    pub fn new(url: &str, options: RedisOptions) -> Result<Self, Error> {
+        let connector = Arc::new(Connector::new(url, &options)?);
+        let status = Arc::new(Status::default());
+        let publisher = Publisher::new(connector.clone(), status.clone(), &options);
+        Ok(Self {
+            options,
+            connector,
+            status,
+            publisher,
+            is_closed: watch::Sender::new(false),
+        })
+    }
+}
+
+#[async_trait]
+impl ClientManager for RedisManager {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        let limit = self.options.common.max_message_bytes;
+        if message.len() > limit {
+            let text = format!("a message of {} bytes is over the limit of {limit}", message.len());
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        self.publisher.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        let mut is_closed = self.is_closed.subscribe();
+        if *is_closed.borrow() {
+            return Err(error::closed());
+        }
+        let subscribed = listen::subscribe(
+            self.connector.clone(),
+            self.status.clone(),
+            &self.options,
+            is_closed.clone(),
+        );
+        tokio::select! {
+            subscribed = subscribed => subscribed,
+            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(error::closed()),
+        }
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let flushed = self.publisher.close().await;
+        self.is_closed.send_replace(true);
+        flushed
+    }
+
+    fn health(&self) -> Health {
+        self.status.health()
+    }
+}

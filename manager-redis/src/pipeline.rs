@@ -1,0 +1,385 @@
+//! The publishing task: one connection that takes what is queued, sends it as one pipeline, and matches the replies.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BufMut, BytesMut};
+use manager_api::Backoff;
+use memchr::memchr;
+use tokio::io::AsyncWrite;
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
+
+use crate::connect::Connection;
+use crate::error::{Failure, refused, seconds, timed_out};
+use crate::publish::{Job, Queue};
+use crate::resp;
+
+/// What is encoded ahead of the socket, in bytes; a message is never split.
+const MAX_ENCODED: usize = 256 << 10;
+/// A larger output buffer is given back once it is empty.
+const MAX_SPARE: usize = 1 << 20;
+/// The longest reply to PUBLISH or PING; an error text is a line.
+const MAX_REPLY_LEN: usize = 64 << 10;
+const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+/// Sends what is queued until the manager is closed and everything is answered; connects only while there is something to send.
+pub(crate) async fn drive(queue: Arc<Queue>) {
+    let mut backoff = Backoff::from_options(&queue.options.common);
+    while is_wanted(&queue).await {
+        let Some(connection) = connect(&queue, &mut backoff).await else {
+            continue;
+        };
+        queue.status.publishing(&connection.address);
+        let since = Instant::now();
+        let mut pipeline = Pipeline::new(&queue, connection);
+        let outcome = poll_fn(|cx| pipeline.poll(cx)).await;
+        drop(pipeline.up.take());
+        let Err(failure) = outcome else { return };
+        pipeline.abandon(&failure);
+        queue.status.failed(&failure);
+        if since.elapsed() > queue.options.common.backoff_base {
+            backoff.reset();
+        } else {
+            // A server that closes what it accepted is not asked again and again.
+            expiring(&queue, sleep(next_delay(&queue, &mut backoff))).await;
+        }
+    }
+}
+
+/// Waits for something to send; false once there never will be.
+async fn is_wanted(queue: &Queue) -> bool {
+    poll_fn(|cx| {
+        queue.task.register(cx.waker());
+        match queue.has_jobs() {
+            true => Poll::Ready(true),
+            false if queue.is_over() => Poll::Ready(false),
+            false => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Connects, again and again, as long as anybody waits for it.
+async fn connect(queue: &Queue, backoff: &mut Backoff) -> Option<Connection> {
+    while queue.has_jobs() {
+        let failure = match expiring(queue, queue.connector.connect()).await {
+            Ok(connection) => {
+                queue.set_failure(None);
+                return Some(connection);
+            }
+            Err(failure) => Arc::new(failure),
+        };
+        queue.status.failed(&failure);
+        queue.set_failure(Some(failure.clone()));
+        if failure.is_refused() {
+            queue.fail_all(|| failure.unreachable(queue.deadline()));
+        }
+        expiring(queue, sleep(next_delay(queue, backoff))).await;
+    }
+    None
+}
+
+/// Several attempts fit into the deadline of a publish, however long the outage has been.
+fn next_delay(queue: &Queue, backoff: &mut Backoff) -> std::time::Duration {
+    backoff.next_delay().min(queue.deadline() / 4)
+}
+
+/// Completes `future`, and meanwhile fails queued jobs when they are due.
+async fn expiring<F: Future>(queue: &Queue, future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        match timeout_at(queue.next_due(), &mut future).await {
+            Ok(output) => return output,
+            Err(_) => queue.expire(),
+        }
+    }
+}
+
+struct Pipeline<'a> {
+    queue: &'a Queue,
+    connection: Connection,
+    /// Tells health, by being dropped, that the connection is gone.
+    up: Option<Up<'a>>,
+    /// Everything of a PUBLISH up to the length of its message.
+    head: Vec<u8>,
+    output: BytesMut,
+    /// Counts of bytes since the connection was made: where the encoded end, where the written end.
+    num_encoded: u64,
+    num_written: u64,
+    needs_flush: bool,
+    flights: VecDeque<Flight>,
+    /// When the server last gave a sign of life, or began to owe one.
+    last_sign: Instant,
+    has_yielded: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// One command that is not answered yet.
+struct Flight {
+    begins_at: u64,
+    /// None for a PING, and for a message whose caller's deadline passed.
+    job: Option<Job>,
+}
+
+struct Up<'a>(&'a Queue);
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        self.0.status.not_publishing();
+    }
+}
+
+impl<'a> Pipeline<'a> {
+    fn new(queue: &'a Queue, connection: Connection) -> Self {
+        let channel = &queue.options.common.channel;
+        let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n$", channel.len());
+        Self {
+            queue,
+            connection,
+            up: Some(Up(queue)),
+            head: head.into_bytes(),
+            output: BytesMut::new(),
+            num_encoded: 0,
+            num_written: 0,
+            needs_flush: false,
+            flights: VecDeque::new(),
+            last_sign: Instant::now(),
+            has_yielded: false,
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
+    }
+
+    /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
+        self.queue.task.register(cx.waker());
+        if self.yields_to_callers(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            let has_filled = self.fill();
+            let has_written = self.poll_write(cx)?;
+            let has_read = self.poll_read(cx)?;
+            if !(has_filled || has_written || has_read) {
+                break;
+            }
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            self.check_time()?;
+            self.poll_write(cx)?;
+        }
+        match self.flights.is_empty() && self.queue.is_over() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+
+    /// Lets the callers who are ready to run queue their messages first: then all leave together.
+    fn yields_to_callers(&mut self, cx: &mut Context<'_>) -> bool {
+        self.has_yielded = !self.has_yielded && self.queue.has_jobs();
+        if self.has_yielded {
+            cx.waker().wake_by_ref();
+        }
+        self.has_yielded
+    }
+
+    /// Encodes queued messages, as many as may be on their way.
+    fn fill(&mut self) -> bool {
+        let before = self.flights.len();
+        let max_unanswered = self.queue.options.max_unanswered.max(1);
+        while self.output.len() < MAX_ENCODED && self.flights.len() < max_unanswered {
+            let Some(job) = self.queue.next_job() else { break };
+            let begins_at = self.num_encoded;
+            let len = self.output.len();
+            self.output.put_slice(&self.head);
+            put_number(&mut self.output, job.message.len());
+            self.output.put_slice(b"\r\n");
+            self.output.put_slice(&job.message);
+            self.output.put_slice(b"\r\n");
+            self.num_encoded += (self.output.len() - len) as u64;
+            self.expect_reply(begins_at, Some(job));
+        }
+        self.flights.len() > before
+    }
+
+    fn expect_reply(&mut self, begins_at: u64, job: Option<Job>) {
+        if self.flights.is_empty() {
+            self.last_sign = Instant::now();
+        }
+        self.flights.push_back(Flight { begins_at, job });
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Arc<Failure>> {
+        let mut has_written = false;
+        while !self.output.is_empty() {
+            let stream = Pin::new(&mut self.connection.stream);
+            match stream.poll_write(cx, &self.output) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(0)) => return Err(self.lost(std::io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(len)) => {
+                    self.output.advance(len);
+                    self.num_written += len as u64;
+                    has_written = true;
+                    self.needs_flush = true;
+                }
+                Poll::Ready(Err(error)) => return Err(self.lost(error)),
+            }
+        }
+        if self.output.is_empty() && self.output.capacity() > MAX_SPARE {
+            self.output = BytesMut::new();
+        }
+        // TLS may hold back what it took.
+        if self.needs_flush {
+            match Pin::new(&mut self.connection.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.needs_flush = false,
+                Poll::Ready(Err(error)) => return Err(self.lost(error)),
+                Poll::Pending => {}
+            }
+        }
+        Ok(has_written)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Arc<Failure>> {
+        match pin!(self.connection.read()).poll(cx) {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(read) => read.map_err(Arc::new)?,
+        }
+        self.last_sign = Instant::now();
+        self.take_replies()?;
+        Ok(true)
+    }
+
+    /// Tells the callers whose replies were read.
+    fn take_replies(&mut self) -> Result<(), Arc<Failure>> {
+        let (mut at, mut count, mut cost) = (0, 0, 0);
+        while let Some(len) = self.reply_len(at)? {
+            let Some(flight) = self.flights.pop_front() else {
+                return Err(Arc::new(self.connection.not_redis()));
+            };
+            let reply = &self.connection.input[at..at + len];
+            at += len;
+            match flight.job {
+                None => {}
+                Some(job) if reply[0] == b'-' => {
+                    let error = refused(&self.connection.address, resp::error(reply));
+                    self.queue.fail(job, error);
+                }
+                Some(job) => {
+                    count += 1;
+                    cost += job.cost();
+                    job.answer(Ok(()));
+                }
+            }
+        }
+        self.connection.consume(at);
+        self.queue.status.published(count as u64);
+        if count > 0 {
+            self.queue.release(count, cost);
+        }
+        Ok(())
+    }
+
+    fn reply_len(&self, at: usize) -> Result<Option<usize>, Arc<Failure>> {
+        let input = &self.connection.input[at..];
+        // Almost every reply is the number of receivers.
+        if let Some(b':') = input.first()
+            && let Some(end) = memchr(b'\n', &input[..input.len().min(16)])
+        {
+            return Ok(Some(end + 1));
+        }
+        if input.is_empty() {
+            return Ok(None);
+        }
+        resp::reply_len(input, MAX_REPLY_LEN).map_err(|_| Arc::new(self.connection.not_redis()))
+    }
+
+    /// Fails what is due, asks for a sign of life, gives up on a server that owes one; sets the timer anew.
+    fn check_time(&mut self) -> Result<(), Arc<Failure>> {
+        self.queue.expire();
+        self.expire_flights();
+        let options = &self.queue.options;
+        if !self.flights.is_empty() && self.last_sign.elapsed() >= options.keepalive_timeout {
+            let text = format!("no answer within {}", seconds(options.keepalive_timeout));
+            return Err(Arc::new(Failure::other(&self.connection.address, text)));
+        }
+        let interval = options.keepalive_interval;
+        if self.flights.is_empty() && !interval.is_zero() && self.last_sign.elapsed() >= interval {
+            let begins_at = self.num_encoded;
+            self.output.put_slice(PING);
+            self.num_encoded += PING.len() as u64;
+            self.expect_reply(begins_at, None);
+        }
+        let next = self.next_check();
+        self.timer.as_mut().reset(next);
+        Ok(())
+    }
+
+    fn expire_flights(&mut self) {
+        let deadline = self.queue.deadline();
+        for flight in &mut self.flights {
+            if flight.job.as_ref().is_some_and(|job| job.since.elapsed() < deadline) {
+                break;
+            }
+            if let Some(job) = flight.job.take() {
+                self.queue.fail(job, timed_out(&self.connection.address, deadline));
+            }
+        }
+    }
+
+    fn next_check(&self) -> Instant {
+        let options = &self.queue.options;
+        let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
+        let due = oldest.map(|job| job.since + self.queue.deadline());
+        let sign = match self.flights.is_empty() {
+            true if options.keepalive_interval.is_zero() => None,
+            true => Some(self.last_sign + options.keepalive_interval),
+            false => Some(self.last_sign + options.keepalive_timeout),
+        };
+        // A message sent from now on needs no check before any of these.
+        let owed = Instant::now() + options.keepalive_timeout;
+        let next = self.queue.next_due().min(owed);
+        [due, sign].into_iter().flatten().fold(next, Instant::min)
+    }
+
+    /// Fails what was sent and puts back what was not, once the connection is lost.
+    fn abandon(&mut self, failure: &Arc<Failure>) {
+        let num_written = self.num_written;
+        let is_sent = |flight: &Flight| flight.begins_at < num_written;
+        let num_sent = self.flights.iter().take_while(|flight| is_sent(flight)).count();
+        let unsent = self.flights.split_off(num_sent);
+        self.queue.put_back(unsent.into_iter().filter_map(|flight| flight.job));
+        for job in self.flights.drain(..).filter_map(|flight| flight.job) {
+            self.queue.fail(job, failure.lost());
+        }
+    }
+
+    fn lost(&self, error: std::io::Error) -> Arc<Failure> {
+        Arc::new(Failure::io(&self.connection.address, error))
+    }
+}
+
+impl Drop for Pipeline<'_> {
+    fn drop(&mut self) {
+        if !self.flights.is_empty() {
+            let failure = Failure::other(&self.connection.address, "the manager was closed before the answer");
+            self.abandon(&Arc::new(failure));
+        }
+    }
+}
+
+/// Appends `number` in decimal.
+fn put_number(output: &mut BytesMut, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    output.put_slice(&digits[at..]);
+}

@@ -256,11 +256,11 @@ impl Shared {
                 state.outbox.push(Outgoing::ping());
                 receiver = state.receiver();
             }
-            // The tick may be late by its granularity, which is no gain for the client; a stall of the server is.
+            // The tick may be a little late, which is no gain for the client; a stall of the server is.
             let since = state
                 .heartbeat
                 .due
-                .max(now.saturating_sub(self.engine.timer.granularity()));
+                .max(now.saturating_sub(self.engine.timer.lateness()));
             let due = since + config.ping_timeout.as_millis() as u64;
             state.heartbeat = Heartbeat {
                 due,

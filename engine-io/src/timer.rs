@@ -66,9 +66,9 @@ impl Timer {
         }
     }
 
-    /// Returns how late a tick may be, in milliseconds.
-    pub(crate) fn granularity(&self) -> u64 {
-        self.granularity
+    /// Returns how late a look may be, in milliseconds: a tick is rounded up, and the wheel turns at its own phase.
+    pub(crate) fn lateness(&self) -> u64 {
+        2 * self.granularity + 2
     }
 
     /// Returns the tick at which `due` has passed; ticks begin with 1.

@@ -96,17 +96,22 @@ impl Shared {
         if !state.is_open() {
             return Err(SendError::Closed);
         }
-        let room = LOW_WATER.min(self.engine.config.outbox_soft_limit);
-        let writable = match &state.polling {
-            Some(polling) => polling.get.is_some() && state.outbox.queue.is_empty(),
-            None => !state.outbox.blocked && state.outbox.cost + packet.cost() <= room,
-        };
+        let writable = self.takes(&state, packet.cost());
         drop(state);
         if !writable {
             self.engine.counters.volatile_dropped.add(1);
             return Ok(Sent::Dropped);
         }
         self.send(packet)
+    }
+
+    /// Tells whether the transport can take a packet now.
+    pub(crate) fn takes(&self, state: &State, cost: usize) -> bool {
+        let room = LOW_WATER.min(self.engine.config.outbox_soft_limit);
+        match &state.polling {
+            Some(polling) => polling.get.is_some() && state.outbox.queue.is_empty(),
+            None => !state.outbox.blocked && state.outbox.cost + cost <= room,
+        }
     }
 
     /// Closes the connection after what is queued was flushed.

@@ -68,6 +68,12 @@ impl Socket {
         self.0.state().outbox.cost
     }
 
+    /// Tells whether the transport would take a small [volatile](Self::send_volatile) packet now.
+    pub fn is_writable(&self) -> bool {
+        let state = self.0.state();
+        state.is_open() && self.0.takes(&state, 0)
+    }
+
     /// Tells whether packets can be sent.
     pub fn is_open(&self) -> bool {
         self.0.state().is_open()

@@ -1,0 +1,228 @@
+//! Who is let in, and what the others are told.
+
+use engine_io::{CloseReason, Config, Engine, Transport, Transports};
+
+use crate::support::{Pending, Server, Ws, poll, upgrade_request};
+
+#[tokio::test]
+async fn a_polling_handshake_has_the_headers_and_the_five_keys() {
+    let mut server = Server::start(Config::default()).await;
+    let answer = server
+        .http(
+            "GET",
+            "/socket.io/?EIO=4&transport=polling&t=abc",
+            "x-name: value\r\n",
+            b"",
+        )
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(
+        answer.header("content-length"),
+        Some(answer.body.len().to_string().as_str())
+    );
+    let (socket, handshake) = server.opened().await;
+    let sid = socket.id();
+    assert_eq!(
+        answer.body,
+        format!(
+            r#"0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
+        )
+    );
+    assert_eq!(sid.len(), 20);
+    assert_eq!(socket.transport(), Transport::Polling);
+    assert_eq!(handshake.path(), "/socket.io/");
+    assert_eq!(handshake.query(), "EIO=4&transport=polling&t=abc");
+    assert_eq!(handshake.header("X-Name"), Some("value"));
+    assert_eq!(handshake.headers()["host"], "x");
+    assert!(handshake.peer_addr().unwrap().ip().is_loopback());
+    assert!(!handshake.is_secure());
+}
+
+#[tokio::test]
+async fn a_websocket_handshake_offers_no_upgrade() {
+    let mut server = Server::start(Config::default()).await;
+    let mut ws = Ws::connect(server.addr, "/?EIO=4&transport=websocket&greet").await;
+    let socket = server.opened().await.0;
+    let sid = socket.id();
+    assert_eq!(
+        ws.text().await,
+        format!(r#"0{{"sid":"{sid}","upgrades":[],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#)
+    );
+    assert_eq!(
+        ws.text().await,
+        "4hello",
+        "what the handler sends follows the opening packet"
+    );
+    assert_eq!(socket.transport(), Transport::WebSocket);
+}
+
+#[tokio::test]
+async fn the_handshake_packet_travels_alone() {
+    let mut server = Server::start(Config::default()).await;
+    let answer = server.get("/?EIO=4&transport=polling&greet").await;
+    assert!(answer.body.starts_with("0{") && !answer.body.contains("hello"));
+    let socket = server.opened().await.0;
+    assert_eq!(server.poll(socket.id()).await.answer().await.body, "4hello");
+}
+
+#[tokio::test]
+async fn refusals_have_code_and_message() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, _socket) = server.polling().await;
+    let transport = r#"{"code":0,"message":"Transport unknown"}"#;
+    let unknown = r#"{"code":1,"message":"Session ID unknown"}"#;
+    let method = r#"{"code":2,"message":"Bad handshake method"}"#;
+    let bad = r#"{"code":3,"message":"Bad request"}"#;
+    let version = r#"{"code":5,"message":"Unsupported protocol version"}"#;
+    let cases = [
+        ("GET", "/?EIO=4".to_owned(), transport),
+        ("GET", "/?EIO=4&transport=abc".to_owned(), transport),
+        ("POST", "/?transport=__proto__".to_owned(), transport),
+        ("GET", poll("zzz"), unknown),
+        ("GET", poll("__proto__"), unknown),
+        ("POST", poll("aaaaaaaaaaaaaaaaaaaa"), unknown),
+        ("PUT", poll("constructor"), unknown),
+        ("POST", "/?EIO=4&transport=polling".to_owned(), method),
+        ("PUT", "/?EIO=4&transport=polling".to_owned(), method),
+        ("OPTIONS", "/?EIO=4&transport=polling&sid=".to_owned(), method),
+        ("GET", "/?EIO=4&transport=websocket".to_owned(), bad),
+        ("GET", format!("/?EIO=4&transport=websocket&sid={sid}"), bad),
+        ("GET", format!("/?EIO=3&transport=polling&sid={sid}"), bad),
+        ("GET", "/?transport=polling".to_owned(), version),
+        ("GET", "/?EIO=3&transport=polling".to_owned(), version),
+        ("GET", "/?EIO=abc&transport=polling".to_owned(), version),
+        ("GET", "/?EIO=4&EIO=3&transport=polling".to_owned(), version),
+    ];
+    for (verb, target, body) in cases {
+        let answer = server.http(verb, &target, "", b"").await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, body), "{verb} {target}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    assert_eq!(
+        server.http("HEAD", "/?EIO=4&transport=polling", "", b"").await.status,
+        400
+    );
+    assert_eq!(server.engine.metrics().open_sessions, 1);
+}
+
+#[tokio::test]
+async fn an_upgrade_is_refused_before_it_switches() {
+    let server = Server::start(Config::default()).await;
+    let cases = [
+        ("/?EIO=3&transport=websocket", "Unsupported protocol version"),
+        ("/?transport=websocket", "Unsupported protocol version"),
+        ("/?EIO=4&transport=abc", "Transport unknown"),
+        ("/?EIO=4&transport=websocket&sid=zzz", "Session ID unknown"),
+    ];
+    for (target, message) in cases {
+        let answer = Pending::raw(server.addr, upgrade_request(target).as_bytes())
+            .await
+            .answer()
+            .await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, message), "{target}");
+        assert_eq!(answer.header("content-type"), Some("text/html"));
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    let old = upgrade_request("/?EIO=4&transport=websocket").replace("version: 13", "version: 8");
+    let answer = Pending::raw(server.addr, old.as_bytes()).await.answer().await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    assert_eq!(server.engine.metrics().opened, 0);
+}
+
+#[tokio::test]
+async fn a_websocket_of_no_use_is_closed_at_once() {
+    let mut server = Server::start(Config::default()).await;
+    Ws::connect(server.addr, "/?EIO=4&transport=polling")
+        .await
+        .closed(&[])
+        .await;
+    let (mut first, socket) = server.websocket().await;
+    Ws::upgrade(&server, socket.id()).await.closed(&[]).await;
+    first.send_text("4still here").await;
+    assert_eq!(first.text().await, "4still here");
+}
+
+#[tokio::test]
+async fn sessions_are_limited() {
+    let mut server = Server::start(Config {
+        max_sessions: 1,
+        ..Config::default()
+    })
+    .await;
+    let (mut ws, _) = server.websocket().await;
+    assert_eq!(server.get("/?EIO=4&transport=polling").await.status, 503);
+    let request =
+        upgrade_request("/?EIO=4&transport=websocket").replace("connection: Upgrade", "connection: Upgrade, close");
+    assert_eq!(
+        Pending::raw(server.addr, request.as_bytes())
+            .await
+            .answer()
+            .await
+            .status,
+        503
+    );
+    ws.send_text("1").await;
+    server.gone(CloseReason::TransportClose).await;
+    server.polling().await;
+}
+
+#[tokio::test]
+async fn transports_can_be_left_out() {
+    let unknown = r#"{"code":0,"message":"Transport unknown"}"#;
+    let mut server = Server::start(Config {
+        transports: Transports::PollingOnly,
+        ..Config::default()
+    })
+    .await;
+    assert!(
+        server
+            .get("/?EIO=4&transport=polling")
+            .await
+            .body
+            .contains(r#""upgrades":[]"#)
+    );
+    let request = upgrade_request("/?EIO=4&transport=websocket");
+    assert_eq!(
+        Pending::raw(server.addr, request.as_bytes()).await.answer().await.body,
+        "Transport unknown"
+    );
+    server.opened().await;
+
+    let server = Server::start(Config {
+        transports: Transports::WebSocketOnly,
+        ..Config::default()
+    })
+    .await;
+    assert_eq!(server.get("/?EIO=4&transport=polling").await.body, unknown);
+
+    let mut server = Server::start(Config {
+        allow_upgrades: false,
+        ..Config::default()
+    })
+    .await;
+    assert!(
+        server
+            .get("/?EIO=4&transport=polling")
+            .await
+            .body
+            .contains(r#""upgrades":[]"#)
+    );
+    let sid = server.opened().await.0.id().to_owned();
+    let request = upgrade_request(&format!("/?EIO=4&transport=websocket&sid={sid}"));
+    assert_eq!(
+        Pending::raw(server.addr, request.as_bytes()).await.answer().await.body,
+        "Bad request"
+    );
+}
+
+#[tokio::test]
+async fn paths_match_exactly() {
+    let server = Server::start(Config::default()).await;
+    let matches = |path| Engine::matches(&server.engine, path);
+    assert!(matches("/socket.io/") && matches("/socket.io"));
+    assert!(!matches("/socket.io-admin") && !matches("/socket.io/extra") && !matches("/socket.io//"));
+    assert!(!matches("/") && !matches(""));
+}

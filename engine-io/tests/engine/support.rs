@@ -1,0 +1,451 @@
+//! A server whose sessions tell what happens to them, and clients that know no more than bytes.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine_io::{
+    CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, PeerAddr, ProtocolError, Session, Socket,
+};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+
+/// Long enough for a loaded machine; only failing tests wait so long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("happens in time")
+}
+
+#[derive(Debug)]
+pub(crate) enum Event {
+    Opened(Socket, Handshake),
+    Text(String),
+    Binary(Vec<u8>),
+    Worked,
+    Closed(CloseReason),
+    Dropped,
+}
+
+pub(crate) struct Server {
+    pub(crate) addr: SocketAddr,
+    pub(crate) engine: Engine,
+    /// A permit lets one session end the work that `hold` queued.
+    pub(crate) release: Arc<Semaphore>,
+    events: mpsc::UnboundedReceiver<Event>,
+}
+
+impl Server {
+    pub(crate) async fn start(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Self::new(config, listener.local_addr().unwrap());
+        let engine = server.engine.clone();
+        tokio::spawn(async move {
+            loop {
+                let (stream, peer) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let engine = engine.clone();
+                let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                    request.extensions_mut().insert(PeerAddr(peer));
+                    let engine = engine.clone();
+                    async move { Ok::<_, Infallible>(engine.handle(request).await) }
+                });
+                let http = hyper::server::conn::http1::Builder::new();
+                tokio::spawn(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+            }
+        });
+        server
+    }
+
+    pub(crate) fn new(config: Config, addr: SocketAddr) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let release = Arc::new(Semaphore::new(0));
+        let engine = Engine::new(
+            Recorder {
+                events: sender,
+                release: release.clone(),
+            },
+            config,
+        );
+        Self {
+            addr,
+            engine,
+            release,
+            events,
+        }
+    }
+
+    pub(crate) async fn event(&mut self) -> Event {
+        within(self.events.recv()).await.expect("the handler lives")
+    }
+
+    pub(crate) fn no_event(&mut self) {
+        if let Ok(event) = self.events.try_recv() {
+            panic!("unexpected {event:?}");
+        }
+    }
+
+    pub(crate) async fn opened(&mut self) -> (Socket, Handshake) {
+        match self.event().await {
+            Event::Opened(socket, handshake) => (socket, handshake),
+            event => panic!("{event:?} instead of an opening"),
+        }
+    }
+
+    pub(crate) async fn text(&mut self) -> String {
+        match self.event().await {
+            Event::Text(text) => text,
+            event => panic!("{event:?} instead of a text"),
+        }
+    }
+
+    /// Awaits the end of a session, messages before it aside.
+    pub(crate) async fn closed(&mut self) -> CloseReason {
+        loop {
+            match self.event().await {
+                Event::Closed(reason) => return reason,
+                Event::Dropped => panic!("dropped before it was closed"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Awaits that a session was closed for a reason, and then dropped.
+    pub(crate) async fn gone(&mut self, reason: CloseReason) {
+        assert_eq!(self.closed().await, reason);
+        loop {
+            match self.event().await {
+                Event::Dropped => break,
+                Event::Closed(_) => panic!("closed twice"),
+                _ => {}
+            }
+        }
+        assert_eq!(self.engine.metrics().closed.get(reason), 1);
+        assert_eq!(self.engine.metrics().open_sessions, 0);
+    }
+
+    pub(crate) async fn http(&self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
+        Pending::start(self.addr, method, target, headers, body)
+            .await
+            .answer()
+            .await
+    }
+
+    pub(crate) async fn get(&self, target: &str) -> Answer {
+        self.http("GET", target, "", b"").await
+    }
+
+    pub(crate) async fn post(&self, sid: &str, body: &[u8]) -> Answer {
+        self.http("POST", &poll(sid), "", body).await
+    }
+
+    pub(crate) async fn poll(&self, sid: &str) -> Pending {
+        Pending::start(self.addr, "GET", &poll(sid), "", b"").await
+    }
+
+    /// Opens a session that polls; returns its secret name, and its socket.
+    pub(crate) async fn polling(&mut self) -> (String, Socket) {
+        let answer = self.get("/?EIO=4&transport=polling").await;
+        assert_eq!(answer.status, 200);
+        let socket = self.opened().await.0;
+        assert_eq!(sid_of(&answer.body), socket.id());
+        (socket.id().to_owned(), socket)
+    }
+
+    /// Opens a session on a WebSocket, and reads its opening packet.
+    pub(crate) async fn websocket(&mut self) -> (Ws, Socket) {
+        let mut ws = Ws::connect(self.addr, "/?EIO=4&transport=websocket").await;
+        let socket = self.opened().await.0;
+        assert_eq!(sid_of(&ws.text().await), socket.id());
+        (ws, socket)
+    }
+}
+
+pub(crate) fn poll(sid: &str) -> String {
+    format!("/?EIO=4&transport=polling&sid={sid}")
+}
+
+fn sid_of(packet: &str) -> &str {
+    packet.strip_prefix(r#"0{"sid":""#).unwrap().split('"').next().unwrap()
+}
+
+struct Recorder {
+    events: mpsc::UnboundedSender<Event>,
+    release: Arc<Semaphore>,
+}
+
+impl Handler for Recorder {
+    fn open(&self, socket: Socket, handshake: Handshake) -> Box<dyn Session> {
+        if handshake.query().contains("panic") {
+            panic!("as the client asked");
+        }
+        if handshake.query().contains("greet") {
+            socket.send(Outgoing::text("hello")).unwrap();
+        }
+        let _ = self.events.send(Event::Opened(socket.clone(), handshake));
+        Box::new(Recording {
+            events: self.events.clone(),
+            release: self.release.clone(),
+            socket,
+            work: None,
+        })
+    }
+}
+
+/// Sends every message back; some of them have effects.
+struct Recording {
+    events: mpsc::UnboundedSender<Event>,
+    release: Arc<Semaphore>,
+    socket: Socket,
+    work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Session for Recording {
+    fn message(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+        let (event, echo) = match message {
+            Message::Text(text) => (Event::Text(text.to_owned()), Outgoing::text(text)),
+            Message::Binary(data) => (
+                Event::Binary(data.to_vec()),
+                Outgoing::binary(Bytes::copy_from_slice(data)),
+            ),
+        };
+        let _ = self.events.send(event);
+        match message {
+            Message::Text("panic") => panic!("as the client asked"),
+            Message::Text("panic at work") => self.work = Some(Box::pin(async { panic!("as the client asked") })),
+            Message::Text("refuse") => return Err(ProtocolError::new("as the client asked")),
+            Message::Text("close") => self.socket.close(),
+            Message::Text("hold") => {
+                let release = self.release.clone();
+                self.work = Some(Box::pin(async move { release.acquire().await.unwrap().forget() }));
+            }
+            _ => {
+                let _ = self.socket.send(echo);
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(work) = &mut self.work {
+            std::task::ready!(work.as_mut().poll(cx));
+            self.work = None;
+            let _ = self.events.send(Event::Worked);
+        }
+        Poll::Ready(())
+    }
+
+    fn is_saturated(&self) -> bool {
+        self.work.is_some()
+    }
+
+    fn close(&mut self, reason: CloseReason) {
+        let _ = self.events.send(Event::Closed(reason));
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let _ = self.events.send(Event::Dropped);
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// A request on its way.
+pub(crate) struct Pending {
+    pub(crate) stream: TcpStream,
+}
+
+impl Pending {
+    pub(crate) async fn start(addr: SocketAddr, method: &str, target: &str, headers: &str, body: &[u8]) -> Self {
+        let length = if headers.contains("encoding") || method == "GET" {
+            String::new()
+        } else {
+            format!("content-length: {}\r\n", body.len())
+        };
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{length}{headers}\r\n");
+        Self::raw(addr, &[head.as_bytes(), body].concat()).await
+    }
+
+    pub(crate) async fn raw(addr: SocketAddr, request: &[u8]) -> Self {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        Self { stream }
+    }
+
+    pub(crate) async fn answer(mut self) -> Answer {
+        let mut bytes = Vec::new();
+        // A server that refuses a body may reset the connection after its answer.
+        let _ = within(self.stream.read_to_end(&mut bytes)).await;
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer {
+            status,
+            head: head.replace("\r\n", "\n"),
+            body: body.to_owned(),
+        }
+    }
+}
+
+pub(crate) const CLOSE: u8 = 8;
+const KEY: &str = "sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+pub(crate) fn upgrade_request(target: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n{KEY}\r\n")
+}
+
+/// A WebSocket client that may break every rule.
+pub(crate) struct Ws<S = TcpStream> {
+    pub(crate) stream: S,
+    buffer: Vec<u8>,
+}
+
+impl Ws {
+    /// Lets another task write.
+    pub(crate) fn split(self) -> (Ws<OwnedReadHalf>, OwnedWriteHalf) {
+        let (reader, writer) = self.stream.into_split();
+        (
+            Ws {
+                stream: reader,
+                buffer: self.buffer,
+            },
+            writer,
+        )
+    }
+
+    pub(crate) async fn connect(addr: SocketAddr, target: &str) -> Self {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(upgrade_request(target).as_bytes()).await.unwrap();
+        let mut ws = Self {
+            stream,
+            buffer: Vec::new(),
+        };
+        let head = loop {
+            let end = ws.buffer.windows(4).position(|window| window == b"\r\n\r\n");
+            match end {
+                Some(end) => break String::from_utf8(ws.buffer.drain(..end + 4).collect()).unwrap(),
+                None => assert!(ws.fill().await > 0, "the server closed"),
+            }
+        };
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert!(
+            head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+            "{head}"
+        );
+        ws
+    }
+
+    pub(crate) async fn upgrade(server: &Server, sid: &str) -> Self {
+        Self::connect(server.addr, &format!("/?EIO=4&transport=websocket&sid={sid}")).await
+    }
+
+    pub(crate) async fn send(&mut self, first: u8, payload: &[u8]) {
+        let frame = masked(first, payload);
+        self.stream.write_all(&frame).await.unwrap();
+    }
+
+    pub(crate) async fn send_text(&mut self, text: &str) {
+        self.send(0x81, text.as_bytes()).await;
+    }
+}
+
+impl<S: AsyncRead + Unpin> Ws<S> {
+    async fn fill(&mut self) -> usize {
+        within(self.stream.read_buf(&mut self.buffer)).await.unwrap_or(0)
+    }
+
+    /// Reads a frame; none when the server closed.
+    pub(crate) async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            if let [first, second, rest @ ..] = &self.buffer[..] {
+                assert_eq!(second & 0x80, 0, "servers do not mask");
+                let (extended, length) = match second {
+                    126 if rest.len() >= 2 => (2, usize::from(u16::from_be_bytes([rest[0], rest[1]]))),
+                    127 if rest.len() >= 8 => (8, u64::from_be_bytes(rest[..8].try_into().unwrap()) as usize),
+                    0..=125 => (0, usize::from(*second)),
+                    _ => (8, usize::MAX / 2),
+                };
+                if rest.len() >= extended + length {
+                    let frame = (*first, rest[extended..extended + length].to_vec());
+                    self.buffer.drain(..2 + extended + length);
+                    return Some(frame);
+                }
+            }
+            if self.fill().await == 0 {
+                return None;
+            }
+        }
+    }
+
+    pub(crate) async fn text(&mut self) -> String {
+        match self.frame().await {
+            Some((0x81, payload)) => String::from_utf8(payload).unwrap(),
+            frame => panic!("{frame:?} instead of a text"),
+        }
+    }
+
+    /// Reads to the end; the last frame must close the connection with this payload.
+    pub(crate) async fn closed(&mut self, payload: &[u8]) {
+        let mut last = None;
+        while let Some(frame) = self.frame().await {
+            last = Some(frame);
+        }
+        assert_eq!(last, Some((0x80 | CLOSE, payload.to_vec())));
+    }
+}
+
+pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mask = [1, 2, 3, 4];
+    let mut frame = vec![first];
+    match payload.len() {
+        length @ 0..=125 => frame.push(0x80 | length as u8),
+        length @ 126..=65_535 => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        length => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, key)| byte ^ key));
+    frame
+}
+
+/// Starts a poll and makes sure that it waits.
+pub(crate) async fn waiting_poll(server: &Server, sid: &str, socket: &Socket) -> Pending {
+    let pending = server.poll(sid).await;
+    within(async {
+        while !socket.is_writable() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    pending
+}

@@ -174,19 +174,17 @@ async fn deliver(shared: &Arc<Shared>, payload: &[u8]) {
     if memchr::memchr_iter(SEPARATOR, payload).take(max).count() >= max {
         return shared.fail(CloseReason::ParseError);
     }
-    let mut packets = text.split(char::from(SEPARATOR));
+    let mut packets = text.split(char::from(SEPARATOR)).peekable();
     let mut messages = 0;
     let result = std::future::poll_fn(|cx| {
-        loop {
+        while packets.peek().is_some() {
             ready!(poll_room(shared, cx));
-            let Some(packet) = packets.next() else {
-                return Poll::Ready(Ok(()));
-            };
-            match receive(shared, packet) {
+            match receive(shared, packets.next().expect("seen")) {
                 Ok(received) => messages += usize::from(matches!(received, Received::Message { .. })),
                 Err(reason) => return Poll::Ready(Err(reason)),
             }
         }
+        Poll::Ready(Ok(()))
     })
     .await;
     shared.engine.counters.messages_in.add(messages);

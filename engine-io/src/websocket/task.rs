@@ -37,6 +37,8 @@ pub(crate) struct Connection<I: Io> {
     /// Frames taken from the outbox, the first one written up to `offset`.
     sending: VecDeque<Outgoing>,
     offset: usize,
+    /// The stream may hold bytes back, as those of TLS do.
+    unflushed: bool,
     /// What was read and is not yet a frame, or waits until the session takes more.
     rest: Vec<u8>,
     /// How long `rest` must be before it is worth a look.
@@ -69,6 +71,7 @@ impl<I: Io> Connection<I> {
             shared,
             sending: VecDeque::new(),
             offset: 0,
+            unflushed: false,
             rest,
             need: 0,
             decoder: Decoder::default(),
@@ -92,7 +95,7 @@ impl<I: Io> Connection<I> {
                 self.break_off(&error);
                 continue;
             }
-            if let (Life::Closing { reason, .. }, true) = (life, self.sending.is_empty()) {
+            if let (Life::Closing { reason, .. }, true) = (life, !self.is_blocked()) {
                 self.close_if_flushed(reason);
                 continue;
             }
@@ -126,12 +129,12 @@ impl<I: Io> Connection<I> {
         if let (Some(pong), None) = (self.pong.take(), state.closed()) {
             state.outbox.push(pong);
         }
-        state.outbox.blocked = !self.sending.is_empty();
+        state.outbox.blocked = self.is_blocked();
         let paused = self.saturated || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;
         let resumed = state.reading_paused && !paused;
         self.shared.pause_reading(&mut state, paused);
         let news = !state.outbox.queue.is_empty() || resumed || state.life != Life::Open;
-        let waits_for_kernel = !self.sending.is_empty() && matches!(state.life, Life::Closing { .. });
+        let waits_for_kernel = self.is_blocked() && matches!(state.life, Life::Closing { .. });
         if !active && (!news || (waits_for_kernel && state.outbox.queue.is_empty())) {
             state.task.sleep(cx.waker());
             return Found::Nothing;
@@ -166,10 +169,19 @@ impl<I: Io> Connection<I> {
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
+            self.unflushed = true;
             self.advance(written);
         }
         trim(&mut self.sending);
+        if let (Some(io), true) = (&mut self.io, self.unflushed) {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
         Poll::Ready(Ok(()))
+    }
+
+    fn is_blocked(&self) -> bool {
+        !self.sending.is_empty() || self.unflushed
     }
 
     fn advance(&mut self, written: usize) {

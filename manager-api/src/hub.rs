@@ -320,3 +320,6 @@ impl<D: Deliver> std::fmt::Debug for Hub<D> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

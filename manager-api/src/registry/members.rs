@@ -34,7 +34,7 @@ impl<C: Clone> Members<C> {
         }
         let at_u32 = u32::try_from(at).expect("fewer than four thousand million clients on one host");
         self.position.insert(member.key, at_u32);
-        if at % CHUNK == 0 {
+        if at.is_multiple_of(CHUNK) {
             self.chunks.push(Arc::new(Vec::new()));
         }
         Arc::make_mut(&mut self.chunks[at / CHUNK]).push(member);

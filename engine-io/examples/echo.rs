@@ -1,6 +1,7 @@
 //! Sends every message back to its sender: `cargo run -p engine-io --example echo -- 127.0.0.1:3000`.
 //!
-//! The timings are those that the protocol's test suite expects.
+//! A second argument is the ping interval in milliseconds; its default, and the timeout, are those that the protocol's
+//! test suite expects.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};
@@ -49,11 +50,15 @@ impl Session for EchoSession {
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let interval = std::env::args()
+        .nth(2)
+        .and_then(|millis| millis.parse().ok())
+        .unwrap_or(300);
     let engine = Engine::new(
         Echo,
         Config {
             path: "/engine.io/".to_owned(),
-            ping_interval: Duration::from_millis(300),
+            ping_interval: Duration::from_millis(interval),
             ping_timeout: Duration::from_millis(200),
             ..Config::default()
         },

@@ -120,7 +120,7 @@ impl Shared {
         let mut state = self.state();
         match &mut state.driver {
             Driver::Task => {
-                let waker = state.task.to_wake();
+                let waker = state.task.take_sleeper();
                 drop(state);
                 wake(waker);
             }

@@ -35,9 +35,11 @@ impl Sid {
     }
 }
 
+type Shard = HashMap<Sid, Arc<Shared>>;
+
 /// All open sessions, by name.
 pub(crate) struct Sessions {
-    shards: Box<[Mutex<HashMap<Sid, Arc<Shared>>>]>,
+    shards: Box<[Mutex<Shard>]>,
 }
 
 impl Sessions {
@@ -77,13 +79,13 @@ impl Sessions {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    fn shard(&self, sid: &Sid) -> MutexGuard<'_, HashMap<Sid, Arc<Shared>>> {
+    fn shard(&self, sid: &Sid) -> MutexGuard<'_, Shard> {
         // Names are random, so any of their characters spreads them evenly.
         lock(&self.shards[usize::from(sid.0[0] ^ sid.0[1].rotate_left(3)) % SHARDS])
     }
 }
 
-fn lock(shard: &Mutex<HashMap<Sid, Arc<Shared>>>) -> MutexGuard<'_, HashMap<Sid, Arc<Shared>>> {
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -90,7 +90,7 @@ impl Task {
     }
 
     /// Returns whom to wake, the first time something happens after the task went to sleep.
-    pub(crate) fn to_wake(&mut self) -> Option<Waker> {
+    pub(crate) fn take_sleeper(&mut self) -> Option<Waker> {
         if self.running { None } else { self.waker.take() }
     }
 }
@@ -191,7 +191,7 @@ impl State {
     /// Returns whom to wake when something was queued.
     pub(crate) fn receiver(&mut self) -> Option<Waker> {
         match self.transport {
-            Transport::WebSocket => self.task.to_wake(),
+            Transport::WebSocket => self.task.take_sleeper(),
             Transport::Polling => self.polling.as_mut()?.get.as_mut()?.waker.take(),
         }
     }

@@ -19,7 +19,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     io.namespace("/custom").on_connect(greet);
     io.namespace("/")
         .on_connect(greet)
-        .on("message", async |socket: Socket, arguments: Payload| socket.emit_payload("message-back", arguments))
+        .on("message", async |socket: Socket, arguments: Payload| {
+            socket.emit_payload("message-back", arguments)
+        })
         .on("message-with-ack", async |arguments: Payload| arguments);
 
     let listener = TcpListener::bind(address).await?;

@@ -1,0 +1,130 @@
+//! A WebSocket client that speaks in packets, and a server for it.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use socket_io::{SocketIo, SocketIoBuilder};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+/// Whatever takes longer than this does not happen.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, what).await.expect("happens in time")
+}
+
+/// A server on a port of its own, until it is dropped.
+pub(crate) struct TestServer {
+    pub(crate) io: SocketIo,
+    pub(crate) address: SocketAddr,
+}
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        Self::with(SocketIo::builder()).await
+    }
+
+    pub(crate) async fn with(builder: SocketIoBuilder) -> Self {
+        let io = builder.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(socket_io::serve(listener, io.clone(), std::future::pending()));
+        Self { io, address }
+    }
+
+    /// A connection that has joined nothing.
+    pub(crate) async fn open(&self) -> Client {
+        Client::open(self.address).await
+    }
+
+    /// A connection whose client is in `/`.
+    pub(crate) async fn connect(&self) -> Client {
+        let mut client = self.open().await;
+        client.join("/").await;
+        client
+    }
+
+    /// Waits until the server has no client in any namespace any more.
+    pub(crate) async fn is_empty(&self) {
+        within(async {
+            while self.io.metrics().engine.open_sessions > 0 || self.io.namespace("/").num_clients() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+pub(crate) struct Client {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    pub(crate) sid: String,
+}
+
+impl Client {
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let (stream, _) = within(connect_async(url)).await.unwrap();
+        let sid = String::new();
+        let mut client = Self { stream, sid };
+        assert!(client.text().await.starts_with("0{"));
+        client
+    }
+
+    pub(crate) async fn join(&mut self, namespace: &str) {
+        let prefix = if namespace == "/" {
+            String::new()
+        } else {
+            format!("{namespace},")
+        };
+        self.send(&format!("40{prefix}")).await;
+        let reply = self.text().await;
+        let sid = reply.strip_prefix(&format!("40{prefix}{{\"sid\":\"")).expect(&reply);
+        self.sid = sid.trim_end_matches("\"}").to_owned();
+    }
+
+    pub(crate) async fn send(&mut self, packet: &str) {
+        self.stream.send(Message::text(packet)).await.unwrap();
+    }
+
+    pub(crate) async fn send_binary(&mut self, bytes: &'static [u8]) {
+        self.stream.send(Message::binary(bytes)).await.unwrap();
+    }
+
+    /// The next packet of the server, pings aside; `None` if it closed the connection.
+    pub(crate) async fn next(&mut self) -> Option<Message> {
+        loop {
+            match within(self.stream.next()).await {
+                Some(Ok(Message::Text(text))) if text.as_str() == "2" => self.send("3").await,
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(message)) => return Some(message),
+            }
+        }
+    }
+
+    pub(crate) async fn text(&mut self) -> String {
+        match self.next().await {
+            Some(Message::Text(text)) => text.as_str().to_owned(),
+            other => panic!("not a text packet: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn binary(&mut self) -> Vec<u8> {
+        match self.next().await {
+            Some(Message::Binary(bytes)) => bytes.to_vec(),
+            other => panic!("not a binary packet: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn expect(&mut self, packet: &str) {
+        assert_eq!(self.text().await, packet);
+    }
+
+    /// The server closes the connection without another packet.
+    pub(crate) async fn expect_closed(&mut self) {
+        assert_eq!(self.next().await, None);
+    }
+}

@@ -1,0 +1,153 @@
+//! How clients leave, and that nothing of them stays.
+
+use std::time::Duration;
+
+use socket_io::{DisconnectReason, Socket};
+use tokio::sync::mpsc;
+
+use crate::client::{TestServer, within};
+
+/// A server that tells the reasons for which clients of `/` and `/chat` left.
+async fn server() -> (TestServer, mpsc::UnboundedReceiver<(String, &'static str)>) {
+    let server = TestServer::start().await;
+    let (reasons, told) = mpsc::unbounded_channel();
+    for name in ["/", "/chat"] {
+        let reasons = reasons.clone();
+        server
+            .io
+            .namespace(name)
+            .on_disconnect(move |socket: Socket, reason: DisconnectReason| {
+                let reasons = reasons.clone();
+                async move {
+                    assert!(!socket.is_connected() && socket.rooms().is_empty());
+                    reasons
+                        .send((socket.namespace().to_string(), reason.as_str()))
+                        .map_err(|error| error.to_string())
+                }
+            });
+    }
+    (server, told)
+}
+
+#[tokio::test]
+async fn a_client_leaves_one_namespace_and_stays_in_the_other() {
+    let (server, mut told) = server().await;
+    let mut client = server.connect().await;
+    client.join("/chat").await;
+    client.send("41").await;
+    assert_eq!(
+        within(told.recv()).await.unwrap(),
+        ("/".into(), "client namespace disconnect")
+    );
+    server.io.of("/chat").emit("still here", &()).await.unwrap();
+    client.expect("42/chat,[\"still here\"]").await;
+    // It may come back.
+    client.join("/").await;
+    assert_eq!(server.io.namespace("/").num_clients(), 1);
+}
+
+#[tokio::test]
+async fn the_server_disconnects_from_a_namespace_or_altogether() {
+    let (server, mut told) = server().await;
+    server
+        .io
+        .namespace("/")
+        .on("leave me", async |socket: Socket| socket.disconnect());
+    server
+        .io
+        .namespace("/chat")
+        .on("leave me", async |socket: Socket| socket.disconnect_all());
+    let mut client = server.connect().await;
+    client.join("/chat").await;
+    client.send("42[\"leave me\"]").await;
+    client.expect("41").await;
+    assert_eq!(
+        within(told.recv()).await.unwrap(),
+        ("/".into(), "server namespace disconnect")
+    );
+    client.send("42/chat,[\"leave me\"]").await;
+    client.expect("41/chat,").await;
+    client.expect_closed().await;
+    assert_eq!(
+        within(told.recv()).await.unwrap(),
+        ("/chat".into(), "server namespace disconnect")
+    );
+    server.is_empty().await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_ends_the_client_in_every_namespace() {
+    let (server, mut told) = server().await;
+    let mut client = server.connect().await;
+    client.join("/chat").await;
+    drop(client);
+    let mut namespaces = [
+        within(told.recv()).await.unwrap().0,
+        within(told.recv()).await.unwrap().0,
+    ];
+    namespaces.sort();
+    assert_eq!(namespaces, ["/", "/chat"]);
+    server.is_empty().await;
+}
+
+#[tokio::test]
+async fn a_panicking_disconnect_handler_leaks_neither_client_nor_room() {
+    let server = TestServer::start().await;
+    server
+        .io
+        .namespace("/")
+        .on_connect(async |socket: Socket| socket.join("r").map_err(|_| "gone"));
+    server
+        .io
+        .namespace("/")
+        .on_disconnect(async || -> () { panic!("on purpose") });
+    for _ in 0..10 {
+        server.connect().await;
+    }
+    server.is_empty().await;
+    let answers = server
+        .io
+        .to("r")
+        .timeout(Duration::from_secs(60))
+        .emit_with_ack("q", &())
+        .await
+        .unwrap();
+    assert_eq!(within(answers.all()).await.unwrap().len(), 0, "nobody is in the room");
+}
+
+#[tokio::test]
+async fn events_received_before_the_end_are_handled_before_the_disconnect_handler() {
+    let (server, mut told) = server().await;
+    let (events, mut handled) = mpsc::unbounded_channel();
+    server.io.namespace("/").on("bye", move || {
+        let events = events.clone();
+        async move {
+            tokio::task::yield_now().await;
+            events.send("bye").map_err(|error| error.to_string())
+        }
+    });
+    let mut client = server.connect().await;
+    client.send("42[\"bye\"]").await;
+    client.send("41").await;
+    told.recv().await.unwrap();
+    assert_eq!(handled.try_recv(), Ok("bye"));
+}
+
+#[tokio::test]
+async fn a_slow_handler_of_one_client_holds_up_nobody_else() {
+    let server = TestServer::start().await;
+    server
+        .io
+        .namespace("/")
+        .on("hang", async || std::future::pending::<()>().await);
+    server.io.namespace("/").on("ok", async || "ok");
+    let mut stuck = server.connect().await;
+    stuck.send("42[\"hang\"]").await;
+    stuck.send("420[\"ok\"]").await;
+    let mut other = server.connect().await;
+    other.send("420[\"ok\"]").await;
+    other.expect("430[\"ok\"]").await;
+    // Even the stuck client still gets what is sent to it.
+    server.io.emit("news", &()).await.unwrap();
+    stuck.expect("42[\"news\"]").await;
+}

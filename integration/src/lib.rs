@@ -1,1 +1,23 @@
-//! Tests across crates, brokers, processes and languages.
+//! Tests across crates, brokers, processes and languages; this library is their harness.
+//!
+//! - [`brokers`] finds or starts the brokers that tests talk to;
+//! - [`process`] runs child processes whose output lines are events;
+//! - [`proxy`] cuts, stalls and restores TCP connections;
+//! - [`client`] and [`python`] drive clients and servers of other implementations;
+//! - [`tools`] says where Python, Node.js and `sio` are.
+//!
+//! Everything here panics rather than return an error, with what a reader of a failed test needs to know: a test that
+//! cannot have its surroundings has failed.
+
+pub mod brokers;
+pub mod client;
+pub mod driven;
+pub mod process;
+pub mod proxy;
+pub mod python;
+pub mod tools;
+
+use std::time::Duration;
+
+/// How long a test waits for what is bound to happen: 20 s. Only failing tests ever wait that long.
+pub const DEADLINE: Duration = Duration::from_secs(20);

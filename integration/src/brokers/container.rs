@@ -1,0 +1,81 @@
+//! Brokers in containers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use testcontainers::core::{ContainerPort, WaitFor};
+use testcontainers::runners::AsyncRunner;
+use testcontainers::{ContainerAsync, GenericImage, ImageExt};
+use tokio::time::timeout;
+
+use super::guard::Guard;
+
+/// How long getting the image and starting the container may take together. A registry that never answers must not
+/// hold the tests up for longer.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// The longest a container lives, in seconds, should nobody be left to remove it.
+const LIFETIME: &str = "7200";
+
+/// What to run.
+pub(super) struct Spec<'a> {
+    /// The image's reference, as `name:tag`.
+    pub(super) image: &'a str,
+    /// The port the broker listens on in the container.
+    pub(super) port: u16,
+    /// What it prints to standard output when it is ready.
+    pub(super) ready: &'a str,
+    /// The broker's command line.
+    pub(super) command: &'a [&'a str],
+}
+
+/// A running container, removed with the process.
+#[derive(Debug)]
+pub(super) struct Container {
+    /// Where the broker is reached, as `host:port`.
+    pub(super) address: String,
+    _container: ContainerAsync<GenericImage>,
+    _guard: Guard,
+}
+
+impl Container {
+    /// Starts a container, or says why there can be none.
+    pub(super) async fn start(spec: &Spec<'_>) -> Result<Self, String> {
+        if !daemon_may_answer() {
+            return Err("no Docker daemon answers".to_owned());
+        }
+        match timeout(PATIENCE, Self::try_start(spec)).await {
+            Ok(result) => result.map_err(|error| format!("Docker cannot run {}: {error}", spec.image)),
+            Err(_) => Err(format!("Docker did not get {} to run within {PATIENCE:?}", spec.image)),
+        }
+    }
+
+    async fn try_start(spec: &Spec<'_>) -> Result<Self, testcontainers::TestcontainersError> {
+        let (name, tag) = spec.image.rsplit_once(':').unwrap_or((spec.image, "latest"));
+        let command = ["timeout", LIFETIME].iter().chain(spec.command).copied();
+        let container = GenericImage::new(name, tag)
+            .with_exposed_port(ContainerPort::Tcp(spec.port))
+            .with_wait_for(WaitFor::message_on_stdout(spec.ready))
+            .with_cmd(command)
+            .start()
+            .await?;
+        let guard = Guard::run("docker rm --force --volumes \"$1\"", container.id());
+        let (host, port) = (
+            container.get_host().await?,
+            container.get_host_port_ipv4(spec.port).await?,
+        );
+        Ok(Self {
+            address: format!("{host}:{port}"),
+            _container: container,
+            _guard: guard,
+        })
+    }
+}
+
+/// Returns false where it is plain that asking would be in vain.
+fn daemon_may_answer() -> bool {
+    let rootless = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("docker.sock"));
+    let home = std::env::var_os("HOME").map(|folder| Path::new(&folder).join(".docker/run/docker.sock"));
+    std::env::var_os("DOCKER_HOST").is_some()
+        || Path::new("/var/run/docker.sock").exists()
+        || [rootless, home].into_iter().flatten().any(|socket| socket.exists())
+}

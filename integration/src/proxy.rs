@@ -1,0 +1,209 @@
+//! A TCP proxy whose connections can be cut, stalled and restored.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What the proxy does with connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Passes bytes.
+    Open,
+    /// Keeps connections, accepts new ones, passes nothing: a network that swallows packets.
+    Stalled,
+    /// Has closed every connection, and closes each new one at once.
+    Cut,
+}
+
+/// A proxy on a free port of 127.0.0.1. Dropping it closes its connections.
+#[derive(Debug)]
+pub struct TcpProxy {
+    addr: SocketAddr,
+    mode: watch::Sender<Mode>,
+    open: watch::Receiver<usize>,
+    accepted: Arc<AtomicUsize>,
+    listener: JoinHandle<()>,
+}
+
+impl TcpProxy {
+    /// Starts a proxy in front of `target`, a `host:port`.
+    ///
+    /// # Panics
+    ///
+    /// When no port can be had.
+    pub async fn start(target: impl Into<String>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("127.0.0.1 has a free port");
+        let addr = listener.local_addr().expect("a bound listener has an address");
+        let (mode, watched) = watch::channel(Mode::Open);
+        let (count, open) = watch::channel(0);
+        let accepted = Arc::<AtomicUsize>::default();
+        let state = State {
+            mode: watched,
+            open: Arc::new(count),
+            accepted: Arc::clone(&accepted),
+        };
+        let listener = tokio::spawn(accept(listener, target.into(), state));
+        Self {
+            addr,
+            mode,
+            open,
+            accepted,
+            listener,
+        }
+    }
+
+    /// Starts a proxy in front of the server that `url` names, and returns it with the same URL through the proxy.
+    ///
+    /// # Panics
+    ///
+    /// When `url` names no port.
+    pub async fn before(url: &str) -> (Self, String) {
+        let (scheme, rest) = url.split_once("://").expect("a URL has a scheme");
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (user, target) = authority
+            .rsplit_once('@')
+            .map_or(("", authority), |(user, target)| (user, target));
+        assert!(target.contains(':'), "no port in {url}");
+        let proxy = Self::start(target).await;
+        let at = if user.is_empty() { "" } else { "@" };
+        let through = format!("{scheme}://{user}{at}{}{path}", proxy.addr);
+        (proxy, through)
+    }
+
+    /// Returns where the proxy listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Closes every connection, and each new one at once; returns when all are closed.
+    ///
+    /// # Panics
+    ///
+    /// Not while the proxy lives.
+    pub async fn cut(&self) {
+        self.mode.send_replace(Mode::Cut);
+        self.open
+            .clone()
+            .wait_for(|open| *open == 0)
+            .await
+            .expect("the listener outlives its handle");
+    }
+
+    /// Keeps connections but passes nothing, as a network that swallows packets.
+    pub fn stall(&self) {
+        self.mode.send_replace(Mode::Stalled);
+    }
+
+    /// Passes bytes again; what a stall held back is passed now.
+    pub fn restore(&self) {
+        self.mode.send_replace(Mode::Open);
+    }
+
+    /// Waits until at least `count` connections pass through.
+    ///
+    /// # Panics
+    ///
+    /// Not while the proxy lives.
+    pub async fn connections(&self, count: usize) {
+        self.open
+            .clone()
+            .wait_for(|open| *open >= count)
+            .await
+            .expect("the listener outlives its handle");
+    }
+
+    /// Returns how many connections were accepted so far, those closed at once included.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for TcpProxy {
+    fn drop(&mut self) {
+        self.mode.send_replace(Mode::Cut);
+        self.listener.abort();
+    }
+}
+
+#[derive(Clone)]
+struct State {
+    mode: watch::Receiver<Mode>,
+    open: Arc<watch::Sender<usize>>,
+    accepted: Arc<AtomicUsize>,
+}
+
+/// Counts a connection for as long as it lives.
+struct Counted(Arc<watch::Sender<usize>>);
+
+impl Counted {
+    fn new(open: &Arc<watch::Sender<usize>>) -> Self {
+        open.send_modify(|open| *open += 1);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|open| *open -= 1);
+    }
+}
+
+async fn accept(listener: TcpListener, target: String, state: State) {
+    while let Ok((near, _)) = listener.accept().await {
+        state.accepted.fetch_add(1, Ordering::SeqCst);
+        // Counted before the mode is looked at, so that `cut` sees either the count or a connection closed at once.
+        let counted = Counted::new(&state.open);
+        if *state.mode.borrow() == Mode::Cut {
+            continue;
+        }
+        tokio::spawn(serve(near, target.clone(), state.mode.clone(), counted));
+    }
+}
+
+async fn serve(near: TcpStream, target: String, mode: watch::Receiver<Mode>, _counted: Counted) {
+    let mut cut = mode.clone();
+    tokio::select! {
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+        () = pass(near, target, mode) => {}
+    }
+}
+
+async fn pass(near: TcpStream, target: String, mode: watch::Receiver<Mode>) {
+    let Ok(far) = TcpStream::connect(target).await else {
+        return;
+    };
+    let delays = near.set_nodelay(true).is_err() || far.set_nodelay(true).is_err();
+    if delays {
+        return; // the peer is gone already
+    }
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    tokio::join!(
+        pump(near_read, far_write, mode.clone()),
+        pump(far_read, near_write, mode)
+    );
+}
+
+/// Passes one direction until it ends, and then tells the other side that it has.
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+    let mut chunk = vec![0; 16 * 1024];
+    loop {
+        let length = from.read(&mut chunk).await.unwrap_or(0);
+        if mode.wait_for(|mode| *mode == Mode::Open).await.is_err() {
+            return;
+        }
+        if length == 0 || to.write_all(&chunk[..length]).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Where the programs are that tests start: as `./test` exports them, else where `./test --prepare` puts them.
+
+use std::path::{Path, PathBuf};
+
+/// Returns the Python that has python-socketio.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn python() -> PathBuf {
+    let path = from_env("SIO_TEST_PYTHON").unwrap_or_else(|| environment().join("venv/bin/python"));
+    existing(path, "a Python with python-socketio")
+}
+
+/// Returns Node.js.
+#[must_use]
+pub fn node() -> PathBuf {
+    from_env("SIO_TEST_NODE").unwrap_or_else(|| PathBuf::from("node"))
+}
+
+/// Returns the `node_modules` that has socket.io-client.
+///
+/// # Panics
+///
+/// When there is none.
+#[must_use]
+pub fn node_modules() -> PathBuf {
+    let path = from_env("SIO_TEST_NODE_PATH").unwrap_or_else(|| environment().join("node/node_modules"));
+    existing(path, "socket.io-client for Node.js")
+}
+
+/// Returns a script of `integration/clients`.
+///
+/// # Panics
+///
+/// When there is no such script.
+#[must_use]
+pub fn script(name: &str) -> PathBuf {
+    existing(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("clients").join(name),
+        "a script of the tests",
+    )
+}
+
+/// Returns the binary `sio`, from `SIO_TEST_SIO` or from where cargo put it beside the running test.
+///
+/// # Panics
+///
+/// When it was not built: `cargo test -p integration` alone does not, `./test` does.
+#[must_use]
+pub fn sio() -> PathBuf {
+    let built = || {
+        let test = std::env::current_exe().expect("the running test has a path");
+        let profile = test.ancestors().nth(2).expect("cargo puts tests two folders deep");
+        profile.join(format!("sio{}", std::env::consts::EXE_SUFFIX))
+    };
+    let path = from_env("SIO_TEST_SIO").unwrap_or_else(built);
+    assert!(
+        path.exists(),
+        "no {}: run ./test, or `cargo build -p emitter-cli` first",
+        path.display()
+    );
+    path
+}
+
+fn from_env(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+fn environment() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../.test-env")
+}
+
+fn existing(path: PathBuf, what: &str) -> PathBuf {
+    assert!(
+        path.exists(),
+        "{what} is missing ({}): run `./test --prepare`",
+        path.display()
+    );
+    path
+}

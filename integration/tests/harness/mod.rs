@@ -1,0 +1,6 @@
+//! The harness itself, and the other implementations among themselves: what the other tests stand on.
+
+mod peers;
+mod process;
+mod proxy;
+mod redis;

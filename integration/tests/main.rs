@@ -1,0 +1,4 @@
+//! Tests across crates, brokers, processes and languages: one binary, these modules.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod harness;

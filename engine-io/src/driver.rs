@@ -120,7 +120,7 @@ impl Shared {
         let mut state = self.state();
         match &mut state.driver {
             Driver::Task => {
-                let waker = state.task.take_sleeper();
+                let waker = state.task.kick();
                 drop(state);
                 wake(waker);
             }

@@ -75,6 +75,7 @@ pub(crate) enum Driver {
 pub(crate) struct Task {
     waker: Option<Waker>,
     running: bool,
+    kicked: bool,
 }
 
 impl Task {
@@ -87,6 +88,17 @@ impl Task {
     pub(crate) fn sleep(&mut self, waker: &Waker) {
         self.running = false;
         self.waker = Some(waker.clone());
+    }
+
+    /// Makes sure that the task drives its session again; returns whom to wake.
+    pub(crate) fn kick(&mut self) -> Option<Waker> {
+        self.kicked = true;
+        self.take_sleeper()
+    }
+
+    /// Tells whether the task was kicked since it last asked.
+    pub(crate) fn take_kick(&mut self) -> bool {
+        std::mem::take(&mut self.kicked)
     }
 
     /// Returns whom to wake, the first time something happens after the task went to sleep.

@@ -46,6 +46,8 @@ pub(crate) struct Connection<I: Io> {
     decoder: Decoder,
     pong: Option<Outgoing>,
     saturated: bool,
+    /// Somebody else brought the session work.
+    kicked: bool,
     /// What the next look at the state must report.
     report: Report,
     /// The last frame the client gets, if it is to get one.
@@ -77,6 +79,7 @@ impl<I: Io> Connection<I> {
             decoder: Decoder::default(),
             pong: None,
             saturated: false,
+            kicked: false,
             report: Report::default(),
             farewell: Some(None),
         }
@@ -106,7 +109,7 @@ impl<I: Io> Connection<I> {
                     continue;
                 }
             };
-            if active || round == 0 {
+            if active || self.kicked || round == 0 {
                 // What is pending wakes this task by itself.
                 let _ = self.shared.drive(cx);
                 active |= self.resume();
@@ -133,9 +136,10 @@ impl<I: Io> Connection<I> {
         let paused = self.saturated || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;
         let resumed = state.reading_paused && !paused;
         self.shared.pause_reading(&mut state, paused);
-        let news = !state.outbox.queue.is_empty() || resumed || state.life != Life::Open;
+        self.kicked = state.task.take_kick();
+        let news = self.kicked || !state.outbox.queue.is_empty() || resumed || state.life != Life::Open;
         let waits_for_kernel = self.is_blocked() && matches!(state.life, Life::Closing { .. });
-        if !active && (!news || (waits_for_kernel && state.outbox.queue.is_empty())) {
+        if !active && (!news || (waits_for_kernel && !self.kicked && state.outbox.queue.is_empty())) {
             state.task.sleep(cx.waker());
             return Found::Nothing;
         }

@@ -1,9 +1,12 @@
 //! An engine behind plain hyper, looked at byte by byte over real TCP.
 
+#![allow(clippy::unwrap_used)] // in the helpers of tests, too
+
 mod handshake;
 mod heartbeat;
 mod limits;
 mod polling;
+mod stress;
 mod support;
 mod upgrade;
 mod websocket;

@@ -46,24 +46,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(config: Config) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let server = Self::new(config, listener.local_addr().unwrap());
-        let engine = server.engine.clone();
-        tokio::spawn(async move {
-            loop {
-                let (stream, peer) = listener.accept().await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let engine = engine.clone();
-                let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-                    request.extensions_mut().insert(PeerAddr(peer));
-                    let engine = engine.clone();
-                    async move { Ok::<_, Infallible>(engine.handle(request).await) }
-                });
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
-            }
-        });
+        let mut server = Self::new(config, ([127, 0, 0, 1], 0).into());
+        server.addr = listen(server.engine.clone()).await;
         server
+    }
+
+    /// Serves an engine of the test's own making.
+    pub(crate) async fn serve(engine: Engine) -> Self {
+        let addr = listen(engine.clone()).await;
+        Self {
+            addr,
+            engine,
+            release: Arc::new(Semaphore::new(0)),
+            events: mpsc::unbounded_channel().1,
+        }
     }
 
     pub(crate) fn new(config: Config, addr: SocketAddr) -> Self {
@@ -168,6 +164,25 @@ impl Server {
         assert_eq!(sid_of(&ws.text().await), socket.id());
         (ws, socket)
     }
+}
+
+async fn listen(engine: Engine) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, peer) = listener.accept().await.unwrap();
+            let engine = engine.clone();
+            let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                request.extensions_mut().insert(PeerAddr(peer));
+                let engine = engine.clone();
+                async move { Ok::<_, Infallible>(engine.handle(request).await) }
+            });
+            let http = hyper::server::conn::http1::Builder::new();
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        }
+    });
+    addr
 }
 
 pub(crate) fn poll(sid: &str) -> String {

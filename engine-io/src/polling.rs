@@ -1,6 +1,6 @@
 //! Long-polling: GETs that wait, and POSTs.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -105,29 +105,27 @@ fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Response<Res
     if empty {
         return Poll::Ready(answer::payload(NOOP));
     }
-    let post = polling.post_waker.take();
-    let mut payload = take_payload(shared, &mut state);
-    let drained = state.outbox.queue.is_empty();
-    match (state.life, &mut state.polling) {
-        (
-            Life::Closing {
-                reason: CloseReason::ServerShutdown,
-                ..
-            },
-            _,
-        ) if drained => {
-            payload.extend_from_slice(&[SEPARATOR, b'1']);
-            shared.close_now(state, CloseReason::ServerShutdown);
-        }
-        (Life::Closing { .. }, Some(polling)) => {
-            polling.close_armed = drained;
-            drop(state);
-        }
-        _ => drop(state),
-    }
     // A POST may wait until less is queued.
+    let post = polling.post_waker.take();
+    let payload = take_payload(shared, &mut state);
+    let payload = after_payload(shared, state, payload);
     wake(post);
     Poll::Ready(answer::payload(payload))
+}
+
+/// Brings a session that is closing one step further, once all it had was fetched.
+fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut payload: Vec<u8>) -> Vec<u8> {
+    let drained = state.outbox.queue.is_empty();
+    let Life::Closing { reason, .. } = state.life else {
+        return payload;
+    };
+    if drained && reason == CloseReason::ServerShutdown {
+        payload.extend_from_slice(&[SEPARATOR, b'1']);
+        shared.close_now(state, reason);
+    } else if let Some(polling) = &mut state.polling {
+        polling.close_armed = drained;
+    }
+    payload
 }
 
 /// Takes as many packets as fit into one payload, one at least.

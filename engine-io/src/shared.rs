@@ -168,12 +168,19 @@ impl Shared {
 
     /// Takes note of a pong.
     pub(crate) fn pong(&self) {
+        self.restart_heartbeat(&mut self.state());
+    }
+
+    /// Lets the next ping be due after a whole interval.
+    pub(crate) fn restart_heartbeat(&self, state: &mut State) {
         let due = self.engine.clock.after(self.engine.config.ping_interval);
-        self.state().heartbeat = Heartbeat {
+        state.heartbeat = Heartbeat {
             due,
             waiting: false,
             extended: false,
         };
+        // With an interval shorter than the timeout, the clock would come too late.
+        self.schedule(state, due);
     }
 
     /// Takes note of packets that are no pong: they extend the wait for one, once.

@@ -22,6 +22,20 @@ pub(crate) enum OpCode {
     Pong = 10,
 }
 
+impl OpCode {
+    fn parse(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Continuation),
+            1 => Some(Self::Text),
+            2 => Some(Self::Binary),
+            8 => Some(Self::Close),
+            9 => Some(Self::Ping),
+            10 => Some(Self::Pong),
+            _ => None,
+        }
+    }
+}
+
 /// What a client sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
@@ -160,15 +174,7 @@ fn parse_head(buffer: &[u8], max: usize) -> Result<Result<Head, usize>, Violatio
         return Err(Violation::Protocol);
     }
     let fin = first & FIN != 0;
-    let opcode = match first & 0x0f {
-        0 => OpCode::Continuation,
-        1 => OpCode::Text,
-        2 => OpCode::Binary,
-        8 => OpCode::Close,
-        9 => OpCode::Ping,
-        10 => OpCode::Pong,
-        _ => return Err(Violation::Protocol),
-    };
+    let opcode = OpCode::parse(first & 0x0f).ok_or(Violation::Protocol)?;
     let short = usize::from(second & 0x7f);
     if opcode as u8 >= OpCode::Close as u8 && (!fin || short > MAX_CONTROL) {
         return Err(Violation::Protocol);
@@ -182,18 +188,7 @@ fn parse_head(buffer: &[u8], max: usize) -> Result<Result<Head, usize>, Violatio
     if buffer.len() < start {
         return Ok(Err(start));
     }
-    let length = match extended {
-        0 => short as u64,
-        _ => buffer[2..2 + extended]
-            .iter()
-            .fold(0, |length, &byte| length << 8 | u64::from(byte)),
-    };
-    let shortest = [(2, 126), (8, 65_536)]
-        .iter()
-        .all(|&(bytes, least)| extended != bytes || length >= least);
-    if !shortest || length > u64::MAX >> 1 {
-        return Err(Violation::Protocol);
-    }
+    let length = payload_length(short, &buffer[2..2 + extended])?;
     if length > max as u64 {
         return Err(Violation::TooLong);
     }
@@ -205,6 +200,19 @@ fn parse_head(buffer: &[u8], max: usize) -> Result<Result<Head, usize>, Violatio
         start,
         length: length as usize,
     }))
+}
+
+/// Reads the length of a payload, which must have its shortest form.
+fn payload_length(short: usize, extended: &[u8]) -> Result<u64, Violation> {
+    if extended.is_empty() {
+        return Ok(short as u64);
+    }
+    let length = extended.iter().fold(0, |length, &byte| (length << 8) | u64::from(byte));
+    let least = if extended.len() == 2 { 126 } else { 65_536 };
+    if length < least || length > u64::MAX >> 1 {
+        return Err(Violation::Protocol);
+    }
+    Ok(length)
 }
 
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {

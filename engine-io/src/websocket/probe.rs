@@ -10,7 +10,7 @@ use crate::outgoing::Outgoing;
 use crate::packet::Packet;
 use crate::polling::end_with_noop;
 use crate::shared::{Shared, wake};
-use crate::state::{Driver, Heartbeat, Life, Upgrade};
+use crate::state::{Driver, Life, Upgrade};
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
 use crate::websocket::io::Io;
 use crate::websocket::linger::{close_frame, linger};
@@ -140,12 +140,7 @@ fn complete(shared: &Arc<Shared>) -> bool {
         return false;
     };
     state.transport = Transport::WebSocket;
-    let due = shared.engine.clock.after(shared.engine.config.ping_interval);
-    state.heartbeat = Heartbeat {
-        due,
-        waiting: false,
-        extended: false,
-    };
+    shared.restart_heartbeat(&mut state);
     state.reading_paused = false;
     if let Life::Closing { reason, .. } = state.life {
         let deadline = shared.engine.clock.after(crate::shared::FLUSH_TIMEOUT);

@@ -2,7 +2,8 @@
 
 use engine_io::{CloseReason, Config, Engine, Transport, Transports};
 
-use crate::support::{Pending, Server, Ws, poll, upgrade_request};
+use crate::client::{Pending, Ws, upgrade_request};
+use crate::support::{Server, poll};
 
 #[tokio::test]
 async fn a_polling_handshake_has_the_headers_and_the_five_keys() {

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use engine_io::{CloseReason, Config, Outgoing};
 
-use crate::support::{Server, Ws};
+use crate::client::Ws;
+use crate::support::Server;
 
 const INTERVAL: Duration = Duration::from_millis(120);
 const TIMEOUT: Duration = Duration::from_millis(80);

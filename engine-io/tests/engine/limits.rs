@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent, Socket};
 
-use crate::support::{Event, Server, Ws, poll, waiting_poll, within};
+use crate::client::Ws;
+use crate::support::{Event, Server, poll, waiting_poll, within};
 
 /// Sends until the kernel refuses to take more; returns how many packets that took.
 async fn stall(socket: &Socket, packet: &Outgoing) -> usize {

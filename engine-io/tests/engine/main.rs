@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers of tests, too
 
+mod client;
 mod handshake;
 mod heartbeat;
 mod limits;

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent};
 use tokio::io::AsyncWriteExt;
 
-use crate::support::{Event, Pending, Server, poll, waiting_poll};
+use crate::client::Pending;
+use crate::support::{Event, Server, poll, waiting_poll};
 
 const UNKNOWN: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
 

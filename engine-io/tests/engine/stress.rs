@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use engine_io::{CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
 
-use crate::support::{Pending, Server, Ws, poll, within};
+use crate::client::{Pending, Ws};
+use crate::support::{Server, poll, within};
 
 #[derive(Default)]
 struct Counts {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use engine_io::{CloseReason, Config, Outgoing, Transport};
 
-use crate::support::{Event, Pending, Server, Ws, poll, waiting_poll};
+use crate::client::{Pending, Ws};
+use crate::support::{Event, Server, poll, waiting_poll};
 
 const BAD_REQUEST: &str = r#"{"code":3,"message":"Bad request"}"#;
 

@@ -9,7 +9,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::support::{Event, Server, masked};
+use crate::client::masked;
+use crate::support::{Event, Server};
 
 #[tokio::test]
 async fn messages_travel_both_ways() {

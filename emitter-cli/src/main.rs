@@ -1,2 +1,7 @@
 //! The command `sio`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    emitter_cli::run()
+}

@@ -1,0 +1,89 @@
+//! The ready-made server of `serve` and `demo`: rooms to join, and a page that shows what arrives.
+
+mod page;
+mod query;
+
+use std::sync::Arc;
+
+use manager_api::{ClientManager, Payload};
+use socket_io::{Data, Refusal, Socket, SocketIo};
+
+pub(crate) use page::Page;
+
+/// The longest name of a room that a client may ask for, in bytes.
+const MAX_ROOM_BYTES: usize = 256;
+/// How many rooms a client may be in, its own not counted.
+const MAX_ROOMS: usize = 64;
+/// The most events that one `bcast` of the load generator asks for.
+const MAX_BROADCASTS: u32 = 10_000;
+
+/// Builds the server; `bench` adds the events of the load generator.
+pub(crate) fn server(manager: Arc<dyn ClientManager>, bench: bool) -> SocketIo {
+    let io = SocketIo::builder().manager_arc(manager).build();
+    let clients = io.namespace("/");
+    clients.on_connect(async |socket: Socket| {
+        let rooms = query::values(socket.handshake().query(), "room");
+        if rooms.len() > MAX_ROOMS {
+            return Err(Refusal::new(format!("at most {MAX_ROOMS} rooms")));
+        }
+        for room in rooms {
+            check_room(&room).map_err(Refusal::new)?;
+            socket.join(room).map_err(|error| Refusal::new(error.to_string()))?;
+        }
+        tracing::info!(id = %socket.id(), transport = ?socket.transport(), "client connected");
+        Ok(())
+    });
+    clients.on_disconnect(async |socket: Socket| tracing::info!(id = %socket.id(), "client disconnected"));
+    clients.on("join", async |socket: Socket, Data(room): Data<String>| {
+        join(&socket, room)
+    });
+    clients.on("leave", async |socket: Socket, Data(room): Data<String>| {
+        socket.leave(room).map_err(|error| error.to_string())?;
+        Ok::<_, String>("ok")
+    });
+    if bench {
+        clients.on("echo", async |payload: Payload| payload);
+        clients.on("bcast", async |io: SocketIo, Data(count): Data<u32>| {
+            broadcast(&io, count).await
+        });
+    }
+    io
+}
+
+/// What is wrong is acknowledged as text, so that people who type a name of a room see it.
+fn join(socket: &Socket, room: String) -> String {
+    let joined = check_room(&room).map_err(str::to_owned).and_then(|()| {
+        // The client's own room is the first.
+        if socket.rooms().len() > MAX_ROOMS {
+            return Err(format!("at most {MAX_ROOMS} rooms"));
+        }
+        socket.join(room).map_err(|error| error.to_string())
+    });
+    joined.map_or_else(|reason| reason, |()| "ok".to_owned())
+}
+
+fn check_room(room: &str) -> Result<(), &'static str> {
+    match room.len() {
+        0 => Err("the name of a room must not be empty"),
+        1..=MAX_ROOM_BYTES => Ok(()),
+        _ => Err("the name of the room is too long"),
+    }
+}
+
+/// Emits as many stamped messages of 128 bytes to the room of the load generator.
+async fn broadcast(io: &SocketIo, count: u32) -> Result<(), String> {
+    for _ in 0..count.min(MAX_BROADCASTS) {
+        let message = format!("{:016}:{}", monotonic_nanoseconds(), "x".repeat(111));
+        io.to("r")
+            .emit("m", &message)
+            .await
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// CLOCK_MONOTONIC, which every process of this host reads alike; `Instant` does not give its number away.
+fn monotonic_nanoseconds() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}

@@ -1,0 +1,161 @@
+//! From a broker's URL to the manager that speaks to it: the only place that knows which backends there are.
+
+use std::fmt;
+use std::sync::Arc;
+
+use manager_api::{ClientManager, Emitter, Error, ManagerOptions};
+use manager_redis::{RedisManager, RedisOptions};
+
+use crate::failure::Failure;
+
+/// Makes a manager from a URL; it connects on first use.
+type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>;
+
+/// Every scheme that [`connector`] knows, for the message about one it does not.
+const SCHEMES: [&[&str]; 1] = [RedisManager::SCHEMES];
+
+/// The backend for a scheme. A further backend is one arm here, and its schemes in the list above.
+fn connector(scheme: &str) -> Option<Connect> {
+    match scheme {
+        redis if RedisManager::SCHEMES.contains(&redis) => Some(|url, common| {
+            let options = RedisOptions {
+                common,
+                ..RedisOptions::default()
+            };
+            Ok(Arc::new(RedisManager::new(url, options)?))
+        }),
+        _ => None,
+    }
+}
+
+/// The URL of a broker whose scheme is known. Shown without its password.
+#[derive(Clone)]
+pub(crate) struct BrokerUrl {
+    url: String,
+    connect: Connect,
+}
+
+impl BrokerUrl {
+    /// Takes a URL.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`] with the known schemes if this is none of them.
+    pub(crate) fn parse(url: &str) -> Result<BrokerUrl, Failure> {
+        let known = SCHEMES.concat().join(", ");
+        let Some(scheme) = scheme(url) else {
+            let text =
+                format!("the broker's URL has no scheme; write one such as redis://HOST:PORT (known are {known})");
+            return Err(Failure::input(text));
+        };
+        match connector(&scheme) {
+            Some(connect) => Ok(BrokerUrl {
+                url: url.to_owned(),
+                connect,
+            }),
+            None => Err(Failure::input(format!(
+                "unknown broker scheme {scheme:?}; known are {known}"
+            ))),
+        }
+    }
+
+    /// Makes the manager.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`] if the manager cannot use the rest of the URL.
+    pub(crate) fn backend(&self, options: ManagerOptions) -> Result<Backend, Failure> {
+        let manager = (self.connect)(&self.url, options);
+        let manager = manager.map_err(|error| Failure::of(error, format!("cannot use {self}")))?;
+        Ok(Backend {
+            url: self.clone(),
+            manager,
+        })
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or((&self.url, ""));
+        // The password may hold any character but '@' and '/', encoded or not; a query may hold secrets too.
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let authority_end = rest.find('/').unwrap_or(rest.len());
+        let host_start = rest.rfind('@').map_or(0, |at| at + 1);
+        let shown = if host_start > authority_end {
+            "…"
+        } else {
+            &rest[host_start..]
+        };
+        write!(f, "{scheme}://{shown}")
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A manager, and the address by which errors name it.
+pub(crate) struct Backend {
+    pub(crate) url: BrokerUrl,
+    pub(crate) manager: Arc<dyn ClientManager>,
+}
+
+impl Backend {
+    /// An emitter over the manager.
+    pub(crate) fn emitter(&self) -> Emitter {
+        Emitter::from_arc(Arc::clone(&self.manager))
+    }
+
+    /// What an error of the manager means for the command: what was attempted, and where.
+    pub(crate) fn failure(&self, attempt: &str, error: Error) -> Failure {
+        Failure::of(error, format!("cannot {attempt} at {}", self.url))
+    }
+}
+
+fn scheme(url: &str) -> Option<String> {
+    let (scheme, _) = url.split_once(':')?;
+    let is_scheme = !scheme.is_empty()
+        && scheme
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+    (is_scheme && url[scheme.len()..].starts_with("://")).then(|| scheme.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_secrets() {
+        for (url, shown) in [
+            ("redis://127.0.0.1:7379", "redis://127.0.0.1:7379"),
+            ("redis://me:secret@h:1/2", "redis://h:1/2"),
+            ("rediss://:sec@ret@h:1", "rediss://h:1"),
+            ("redis://:sec/ret@h:1", "redis://…"),
+            ("redis://h:1?password=secret", "redis://h:1"),
+            ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            ("REDIS+SENTINEL://me:secret@a,b/main", "REDIS+SENTINEL://a,b/main"),
+        ] {
+            assert_eq!(BrokerUrl::parse(url).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    fn every_scheme_that_is_offered_is_known() {
+        assert!(SCHEMES.concat().iter().all(|scheme| connector(scheme).is_some()));
+        assert!(connector("http").is_none());
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_without_being_quoted() {
+        for url in ["", "localhost", "localhost:6379", ":secret@h", "://h"] {
+            let said = BrokerUrl::parse(url).unwrap_err().to_string();
+            assert!(
+                said.contains("redis://HOST:PORT") && !said.contains("secret"),
+                "{url}: {said}"
+            );
+        }
+    }
+}

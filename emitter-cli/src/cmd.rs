@@ -1,0 +1,25 @@
+//! What each subcommand does, one file each.
+
+mod completions;
+mod control;
+mod demo;
+mod emit;
+mod lines;
+mod listen;
+mod serve;
+
+use crate::failure::Failure;
+use crate::plan::Plan;
+
+/// Carries a plan out.
+pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
+    match plan {
+        Plan::Emit(plan) => emit::run(plan).await,
+        Plan::Lines(plan) => lines::run(plan).await,
+        Plan::Control(plan) => control::run(plan).await,
+        Plan::Listen(plan) => listen::run(plan).await,
+        Plan::Serve(plan) => serve::run(plan).await,
+        Plan::Demo(plan) => demo::run(plan).await,
+        Plan::Completions(shell) => completions::run(shell),
+    }
+}

@@ -1,0 +1,185 @@
+//! `sio demo`: server, broker, client and emitter in one process, over real connections.
+//!
+//! An event goes emitter → broker → server → client, each by TCP, and is timed from end to end.
+
+mod client;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use manager_api::{Emitter, ManagerOptions};
+use serde_json::json;
+use socket_io::SocketIo;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, interval, timeout};
+
+use super::serve::EmbeddedBroker;
+use crate::app;
+use crate::args::DEFAULT_URL;
+use crate::backend::{Backend, BrokerUrl};
+use crate::failure::Failure;
+use crate::output;
+use crate::plan::DemoPlan;
+use crate::stop;
+use client::Client;
+
+/// The room that the client joins and the page shows.
+const ROOM: &str = "lobby";
+const EVENT: &str = "tick";
+/// The ports of `sio serve`, for as long as they are free.
+const PREFERRED_PORT: u16 = 3_000;
+/// How long everything may take to start, and one event to arrive.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two events: for people to watch, or for a count to end soon.
+const WATCHED_INTERVAL: Duration = Duration::from_secs(1);
+const COUNTED_INTERVAL: Duration = Duration::from_millis(20);
+
+pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
+    let broker = match EmbeddedBroker::start(DEFAULT_URL.trim_start_matches("redis://")).await {
+        Ok(broker) => broker,
+        Err(_) => EmbeddedBroker::start("127.0.0.1:0").await?,
+    };
+    let url = BrokerUrl::parse(&broker.url)?;
+    let listener = listen().await?;
+    let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
+    let io = app::server(url.backend(ManagerOptions::default())?.manager, false);
+    let (stop_server, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(socket_io::serve_with(listener, io.clone(), app::Page, async move {
+        drop(stopped.await)
+    }));
+
+    let sending = url.backend(ManagerOptions {
+        deadline: PATIENCE,
+        ..ManagerOptions::default()
+    })?;
+    let emitter = sending.emitter();
+    let shown = tokio::select! {
+        shown = show(&io, addr, &sending, &emitter, plan.count) => shown,
+        () = stop::requested() => interrupted(plan.count),
+    };
+    super::emit::close(&emitter).await;
+    drop(stop_server);
+    if let Ok(Err(error)) = server.await {
+        tracing::info!(%error, "the server did not close cleanly");
+    }
+    broker.stop().await;
+    shown
+}
+
+async fn listen() -> Result<TcpListener, Failure> {
+    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    match TcpListener::bind(local(PREFERRED_PORT)).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => super::serve::listen(local(0), "no port is free").await,
+    }
+}
+
+/// Ctrl-C is how a demo without an end ends; one with a count has not come to it.
+fn interrupted(count: Option<NonZeroU64>) -> Result<(), Failure> {
+    match count {
+        None => Ok(()),
+        Some(count) => Err(Failure::broker(format!("interrupted before {count} deliveries"))),
+    }
+}
+
+async fn show(
+    io: &SocketIo,
+    addr: SocketAddr,
+    backend: &Backend,
+    emitter: &Emitter,
+    count: Option<NonZeroU64>,
+) -> Result<(), Failure> {
+    if timeout(PATIENCE, io.ready()).await.is_err() {
+        return Err(Failure::broker(
+            "the server did not subscribe to the embedded broker in time",
+        ));
+    }
+    let mut client = within(Client::connect(addr), "connect").await?;
+    let answer = within(client.call("join", ROOM), "join the room").await?;
+    if answer != "ok" {
+        return Err(Failure::broker(format!(
+            "the server answered {answer:?} to joining the room"
+        )));
+    }
+    output::print_line(&format!("page    http://{addr}/?room={ROOM}"))?;
+    output::print_line(&format!("broker  {} (embedded)", backend.url))?;
+    output::print_line(&format!(
+        "client  joined room {ROOM:?} over WebSocket; emitting into it\n"
+    ))?;
+    let latencies = deliver(&mut client, backend, emitter, count).await?;
+    summarise(latencies)
+}
+
+/// Emits and awaits one event after the other.
+async fn deliver(
+    client: &mut Client,
+    backend: &Backend,
+    emitter: &Emitter,
+    count: Option<NonZeroU64>,
+) -> Result<Vec<Duration>, Failure> {
+    let mut ticks = interval(if count.is_some() {
+        COUNTED_INTERVAL
+    } else {
+        WATCHED_INTERVAL
+    });
+    let mut latencies = Vec::new();
+    let mut number = 0_u64;
+    while count.is_none_or(|count| number < count.get()) {
+        // Between two events the client goes on answering heartbeats.
+        tokio::select! {
+            _ = ticks.tick() => {}
+            lost = client.idle() => return Err(lost),
+        }
+        number += 1;
+        let payload = json!({"number": number, "sent_at": milliseconds_since_epoch()});
+        let sent = Instant::now();
+        let accepted = emitter.to(ROOM).emit(EVENT, &payload);
+        accepted.await.map_err(|error| backend.failure("emit", error))?;
+        let arrived = async {
+            while client.event(EVENT).await?["number"] != number {}
+            Ok(())
+        };
+        within(arrived, &format!("receive event {number}")).await?;
+        let latency = sent.elapsed();
+        let milliseconds = latency.as_secs_f64() * 1e3;
+        output::print_line(&format!(
+            "delivered {number:>4}  {milliseconds:>7.2} ms  {EVENT} {payload}"
+        ))?;
+        if count.is_some() {
+            latencies.push(latency);
+        }
+    }
+    Ok(latencies)
+}
+
+fn summarise(mut latencies: Vec<Duration>) -> Result<(), Failure> {
+    latencies.sort_unstable();
+    let (Some(median), Some(worst)) = (latencies.get(latencies.len() / 2), latencies.last()) else {
+        return Ok(());
+    };
+    let milliseconds = |latency: &Duration| latency.as_secs_f64() * 1e3;
+    let (count, median, worst) = (latencies.len(), milliseconds(median), milliseconds(worst));
+    output::print_line(&format!(
+        "\nall {count} delivered; median {median:.2} ms, worst {worst:.2} ms"
+    ))
+}
+
+async fn within<T>(work: impl Future<Output = Result<T, Failure>>, what: &str) -> Result<T, Failure> {
+    let done = timeout(PATIENCE, work).await;
+    done.unwrap_or_else(|_| {
+        Err(Failure::broker(format!(
+            "the client did not {what} within {PATIENCE:?}"
+        )))
+    })
+}
+
+/// For the page, which has this machine's clock, but not this process' stop watch.
+fn milliseconds_since_epoch() -> f64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs_f64()
+        * 1e3
+}

@@ -1,0 +1,85 @@
+//! `sio emit`: one event, and the answers to it if they are wanted.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use manager_api::{Answer, Emitter};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::backend::Backend;
+use crate::failure::Failure;
+use crate::output;
+use crate::plan::EmitPlan;
+
+pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
+    let backend = plan.broker.backend()?;
+    let emitter = backend.emitter();
+    match plan.num_answers {
+        Some(count) => ask(&backend, &emitter, plan, count).await?,
+        None => {
+            let accepted = plan
+                .address
+                .broadcast(&emitter)
+                .emit_payload(plan.event.as_str(), plan.payload);
+            accepted.await.map_err(|error| backend.failure("emit", error))?;
+            tracing::info!(event = plan.event.as_str(), broker = %backend.url, "accepted");
+        }
+    }
+    close(&emitter).await;
+    Ok(())
+}
+
+/// Releases the connection. Everything was accepted before, so a failure is worth a line and no more.
+pub(super) async fn close(emitter: &Emitter) {
+    if let Err(error) = emitter.close().await {
+        tracing::info!(%error, "the connection to the broker did not close cleanly");
+    }
+}
+
+async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize) -> Result<(), Failure> {
+    let timeout = plan.broker.timeout();
+    let broadcast = plan.address.broadcast(emitter).timeout(timeout);
+    let asked = broadcast.emit_payload_with_ack(plan.event.as_str(), plan.payload).await;
+    let mut answers = asked.map_err(|error| backend.failure("emit", error))?.count(count);
+    let mut num_answers = 0;
+    while let Some(answer) = answers.next().await {
+        print(&answer.map_err(|error| backend.failure("emit", error))?)?;
+        num_answers += 1;
+    }
+    if num_answers < count {
+        let hint = if num_answers == 0 {
+            "; is anybody in the room, and does it acknowledge this event?"
+        } else {
+            ""
+        };
+        return Err(Failure::broker(format!(
+            "{num_answers} of {count} answers came within {timeout:?}{hint}"
+        )));
+    }
+    if !plan.quiet {
+        tracing::info!(num_answers, "all answers came");
+    }
+    Ok(())
+}
+
+/// An answer as a line of JSON; attachments, where there are any, in base64 in the order of their placeholders.
+fn print(answer: &Answer) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        client: Option<&'a str>,
+        args: Vec<&'a RawValue>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        attachments: Vec<String>,
+    }
+    let line = Line {
+        client: answer.client.as_ref().map(|sid| sid.as_str()),
+        args: answer.payload.arguments(),
+        attachments: answer
+            .payload
+            .attachments()
+            .iter()
+            .map(|bytes| BASE64_STANDARD.encode(bytes))
+            .collect(),
+    };
+    output::print_line(&serde_json::to_string(&line).expect("strings and JSON are JSON"))
+}

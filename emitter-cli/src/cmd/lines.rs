@@ -1,0 +1,232 @@
+//! `sio emit --lines`: an event for each line of standard input, as fast as the broker accepts.
+//!
+//! One thread reads, checks and encodes; the task here keeps many events in flight, started in the order of their lines, which is
+//! the order they are published in. Both ends are bounded: what is read ahead, and what is in flight.
+
+mod progress;
+mod reader;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use manager_api::Error;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::backend::Backend;
+use crate::failure::Failure;
+use crate::plan::LinesPlan;
+use crate::stop;
+use progress::Progress;
+use reader::{Batch, Read};
+
+/// Events handed to the manager and not yet accepted: enough to fill its pipeline many times over.
+const MAX_IN_FLIGHT: usize = 4_096;
+/// How far `--rate` may fall behind and still catch up, so that the clock's grain does not lower the rate.
+const MAX_CATCH_UP: Duration = Duration::from_millis(20);
+
+type Outcome = (u64, Result<(), Error>);
+
+pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
+    let backend = plan.broker.backend()?;
+    let emitter = backend.emitter();
+    let batches = reader::start(plan.format.parser(&emitter), plan.broker.options.max_message_bytes)?;
+    let mut pump = Pump {
+        backend: &backend,
+        waiting: VecDeque::new(),
+        in_flight: FuturesUnordered::new(),
+        pace: Pace::new(plan.events_per_second),
+        keep_going: plan.keep_going,
+        first_failure: None,
+        progress: Progress::start(plan.quiet),
+    };
+    let interrupted = pump.run(batches).await;
+    super::emit::close(&emitter).await;
+    pump.progress.finish(interrupted);
+    pump.first_failure.map_or(Ok(()), Err)
+}
+
+/// Moves lines from the reader into flight, and counts how they land.
+struct Pump<'a> {
+    backend: &'a Backend,
+    waiting: VecDeque<Read>,
+    in_flight: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    pace: Pace,
+    keep_going: bool,
+    /// The failure that decides the exit code: the broker's before the input's.
+    first_failure: Option<Failure>,
+    progress: Progress,
+}
+
+impl Pump<'_> {
+    /// Runs until everything landed; tells whether a signal ended it early.
+    async fn run(&mut self, mut batches: mpsc::Receiver<Batch>) -> bool {
+        let mut stop = std::pin::pin!(stop::requested());
+        let mut reading = true;
+        let mut interrupted = false;
+        loop {
+            self.launch();
+            if self.has_given_up() {
+                reading = false;
+                self.waiting.clear();
+            }
+            if !reading && self.waiting.is_empty() && self.in_flight.is_empty() {
+                return interrupted;
+            }
+            let wants_more = reading && self.waiting.is_empty();
+            let next_start = self.pace.next_start().filter(|_| !self.waiting.is_empty());
+            tokio::select! {
+                Some(outcome) = self.in_flight.next(), if !self.in_flight.is_empty() => self.land(outcome),
+                batch = batches.recv(), if wants_more => match batch {
+                    Some(batch) => self.waiting.extend(batch),
+                    None => reading = false,
+                },
+                () = sleep_until(next_start), if next_start.is_some() => {}
+                () = &mut stop, if !interrupted => {
+                    (interrupted, reading) = (true, false);
+                    self.waiting.clear();
+                }
+            }
+        }
+    }
+
+    /// Starts what may start now, in the order of the lines.
+    fn launch(&mut self) {
+        while self.in_flight.len() < MAX_IN_FLIGHT && !self.has_given_up() {
+            if !self.waiting.is_empty() && !self.pace.take() {
+                return;
+            }
+            match self.waiting.pop_front() {
+                Some(Read::Event { number, publish }) => {
+                    self.in_flight.push(Box::pin(async move { (number, publish.await) }));
+                }
+                Some(Read::Bad { number, reason }) => {
+                    self.progress.bad(number, &reason);
+                    let failure = Failure::input(format!("line {number} cannot be used: {reason}"));
+                    self.fail(failure, "stopped at a bad line; --keep-going would skip it");
+                }
+                Some(Read::Failed(failure)) => self.fail(failure, "reading ended early"),
+                None => return,
+            }
+        }
+    }
+
+    fn land(&mut self, (number, result): Outcome) {
+        match result {
+            Ok(()) => self.progress.accepted(),
+            Err(error) => {
+                let failure = self.backend.failure("emit", error);
+                // Once it gives up, what is still in flight fails for the same reason: counted, not said again.
+                let is_news = !self.has_given_up();
+                self.progress.refused(number, is_news.then_some(&failure));
+                self.fail(failure, "stopped at a refused event; --keep-going would go on");
+            }
+        }
+    }
+
+    /// Remembers the failure that decides the exit code. What it says was said when it happened.
+    fn fail(&mut self, failure: Failure, consequence: &'static str) {
+        let decides = match (&self.first_failure, &failure) {
+            (None, _) => true,
+            (Some(Failure::Input(_)), Failure::Broker(_)) => true,
+            (Some(_), _) => false,
+        };
+        if !decides {
+            return;
+        }
+        let summary = if self.keep_going {
+            "not every line was emitted"
+        } else {
+            consequence
+        };
+        self.first_failure = Some(match failure {
+            Failure::Input(_) => Failure::input(summary),
+            Failure::Broker(_) => Failure::broker(summary),
+            Failure::ClosedPipe => Failure::ClosedPipe,
+        });
+    }
+
+    fn has_given_up(&self) -> bool {
+        !self.keep_going && self.first_failure.is_some()
+    }
+}
+
+async fn sleep_until(start: Option<Instant>) {
+    if let Some(start) = start {
+        tokio::time::sleep_until(start).await;
+    }
+}
+
+/// When the next event may start.
+struct Pace {
+    interval: Option<Duration>,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(events_per_second: Option<f64>) -> Pace {
+        Pace {
+            interval: events_per_second.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+            next: Instant::now(),
+        }
+    }
+
+    /// Takes the turn if it has come.
+    fn take(&mut self) -> bool {
+        self.interval.is_none() || self.take_at(Instant::now())
+    }
+
+    fn take_at(&mut self, now: Instant) -> bool {
+        let Some(interval) = self.interval else {
+            return true;
+        };
+        if now < self.next {
+            return false;
+        }
+        let oldest = now.checked_sub(MAX_CATCH_UP).unwrap_or(now);
+        self.next = self.next.max(oldest) + interval;
+        true
+    }
+
+    /// When waiting is needed before the next turn, until when.
+    fn next_start(&self) -> Option<Instant> {
+        self.interval.map(|_| self.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many turns there are at once.
+    fn turns(pace: &mut Pace, now: Instant) -> usize {
+        std::iter::repeat_with(|| pace.take_at(now))
+            .take_while(|taken| *taken)
+            .count()
+    }
+
+    #[test]
+    fn a_rate_is_kept_and_an_idle_time_is_not_made_up_for() {
+        let mut pace = Pace::new(Some(1_000.0));
+        let start = pace.next;
+        let taken: usize = (0..100)
+            .map(|tick| turns(&mut pace, start + Duration::from_millis(7 * tick)))
+            .sum();
+        assert_eq!(taken, 694, "one at once, then 99 times 7");
+        assert_eq!(turns(&mut pace, start + Duration::from_secs(60)), 21);
+    }
+
+    #[test]
+    fn without_a_rate_nothing_waits() {
+        assert!(
+            Pace {
+                interval: None,
+                next: Instant::now() + Duration::from_secs(9)
+            }
+            .take()
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! What is to be done: every check of the input happens here, before anything is sent.
+
+mod data;
+mod lines;
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use clap_complete::Shell;
+use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, Namespace, Payload, Room, Sid};
+
+use crate::args::{Args, BrokerArgs, Command, DemoArgs, EmitArgs, NamespaceArgs, ServeArgs};
+use crate::backend::{Backend, BrokerUrl};
+use crate::failure::Failure;
+
+pub(crate) use lines::{LineFormat, ParsedLine};
+
+/// A command whose input is known to be usable.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    Emit(EmitPlan),
+    Lines(LinesPlan),
+    Control(ControlPlan),
+    Listen(ListenPlan),
+    Serve(ServePlan),
+    Demo(DemoPlan),
+    Completions(Shell),
+}
+
+/// One event.
+#[derive(Debug)]
+pub(crate) struct EmitPlan {
+    pub(crate) broker: BrokerPlan,
+    pub(crate) address: Address,
+    pub(crate) event: EventName,
+    pub(crate) payload: Payload,
+    pub(crate) num_answers: Option<usize>,
+    pub(crate) quiet: bool,
+}
+
+/// An event for each line of standard input.
+#[derive(Debug)]
+pub(crate) struct LinesPlan {
+    pub(crate) broker: BrokerPlan,
+    pub(crate) format: LineFormat,
+    pub(crate) events_per_second: Option<f64>,
+    pub(crate) keep_going: bool,
+    pub(crate) quiet: bool,
+}
+
+/// Something to do to a client or a room.
+#[derive(Debug)]
+pub(crate) struct ControlPlan {
+    pub(crate) broker: BrokerPlan,
+    pub(crate) namespace: Namespace,
+    pub(crate) action: Action,
+}
+
+#[derive(Debug)]
+pub(crate) enum Action {
+    Disconnect(Sid),
+    Enter(Sid, Room),
+    Leave(Sid, Room),
+    Close(Room),
+}
+
+#[derive(Debug)]
+pub(crate) struct ListenPlan {
+    pub(crate) broker: BrokerPlan,
+    pub(crate) json: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServePlan {
+    pub(crate) listen: SocketAddr,
+    /// `None` starts the embedded broker.
+    pub(crate) url: Option<BrokerUrl>,
+    pub(crate) options: ManagerOptions,
+    pub(crate) bench: bool,
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct DemoPlan {
+    pub(crate) count: Option<NonZeroU64>,
+}
+
+impl Plan {
+    /// Checks what the user typed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`], which says what to change.
+    pub(crate) fn new(args: Args) -> Result<Plan, Failure> {
+        let quiet = args.quiet;
+        match args.command {
+            Command::Emit(emit) if emit.lines => lines_plan(emit, quiet).map(Plan::Lines),
+            Command::Emit(emit) => emit_plan(emit, quiet).map(Plan::Emit),
+            Command::Disconnect { id, at } => control_plan(at, Action::Disconnect(id.as_str().into())),
+            Command::EnterRoom { id, room, at } => control_plan(at, Action::Enter(id.as_str().into(), room.into())),
+            Command::LeaveRoom { id, room, at } => control_plan(at, Action::Leave(id.as_str().into(), room.into())),
+            Command::CloseRoom { room, at } => control_plan(at, Action::Close(room.into())),
+            Command::Listen { json, broker } => Ok(Plan::Listen(ListenPlan {
+                broker: broker_plan(broker)?,
+                json,
+            })),
+            Command::Serve(serve) => serve_plan(serve, quiet).map(Plan::Serve),
+            Command::Demo(DemoArgs { count }) => Ok(Plan::Demo(DemoPlan { count })),
+            Command::Completions { shell } => Ok(Plan::Completions(shell)),
+        }
+    }
+}
+
+/// Which broker, and how to use it.
+#[derive(Debug, Clone)]
+pub(crate) struct BrokerPlan {
+    pub(crate) url: BrokerUrl,
+    pub(crate) options: ManagerOptions,
+}
+
+impl BrokerPlan {
+    /// Makes the manager, which connects on first use.
+    pub(crate) fn backend(&self) -> Result<Backend, Failure> {
+        self.url.backend(self.options.clone())
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.options.deadline
+    }
+}
+
+/// Whom an event is for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Address {
+    pub(crate) namespace: Namespace,
+    /// Everybody, if there is none.
+    pub(crate) rooms: Vec<Room>,
+    pub(crate) except: Vec<Sid>,
+}
+
+impl Address {
+    pub(crate) fn broadcast(&self, emitter: &Emitter) -> Broadcast {
+        let broadcast = emitter.of(&self.namespace).to_all(&self.rooms);
+        self.except.iter().fold(broadcast, Broadcast::skip)
+    }
+}
+
+fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
+    let broker = broker_plan(args.broker.clone())?;
+    let address = address(&args)?;
+    let event = event(args.event.as_deref().unwrap_or_default())?;
+    let num_answers = args.ack.map(|count| usize::try_from(count.get()).unwrap_or(usize::MAX));
+    let payload = data::payload(&args.data, args.text, &args.binary, broker.options.max_message_bytes)?;
+    Ok(EmitPlan {
+        broker,
+        address,
+        event,
+        payload,
+        num_answers,
+        quiet,
+    })
+}
+
+fn lines_plan(args: EmitArgs, quiet: bool) -> Result<LinesPlan, Failure> {
+    let address = address(&args)?;
+    let format = match (args.event.as_deref(), args.text) {
+        (Some(name), text) => LineFormat::Payload {
+            event: event(name)?,
+            address,
+            text,
+        },
+        (None, false) => LineFormat::Object { address },
+        (None, true) => {
+            return Err(Failure::input(
+                "--text needs an EVENT: without one, each line is a JSON object",
+            ));
+        }
+    };
+    if args.rate.is_some_and(|rate| !(0.001..=1e9).contains(&rate)) {
+        return Err(Failure::input("--rate is a number of events a second, from 0.001 on"));
+    }
+    let broker = broker_plan(args.broker)?;
+    Ok(LinesPlan {
+        broker,
+        format,
+        events_per_second: args.rate,
+        keep_going: args.keep_going,
+        quiet,
+    })
+}
+
+fn control_plan(args: NamespaceArgs, action: Action) -> Result<Plan, Failure> {
+    let namespace = namespace(&args.namespace)?;
+    Ok(Plan::Control(ControlPlan {
+        broker: broker_plan(args.broker)?,
+        namespace,
+        action,
+    }))
+}
+
+fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
+    let url = args.url.as_deref().map(BrokerUrl::parse).transpose()?;
+    let options = ManagerOptions {
+        channel: channel(args.channel)?,
+        ..ManagerOptions::default()
+    };
+    Ok(ServePlan {
+        listen: args.listen,
+        url,
+        options,
+        bench: args.bench,
+        quiet,
+    })
+}
+
+fn broker_plan(args: BrokerArgs) -> Result<BrokerPlan, Failure> {
+    let url = BrokerUrl::parse(&args.url)?;
+    let channel = channel(args.channel)?;
+    Ok(BrokerPlan {
+        url,
+        options: ManagerOptions {
+            channel,
+            deadline: args.timeout,
+            ..ManagerOptions::default()
+        },
+    })
+}
+
+fn channel(name: String) -> Result<String, Failure> {
+    if name.is_empty() {
+        return Err(Failure::input("--channel must not be empty"));
+    }
+    Ok(name)
+}
+
+fn address(args: &EmitArgs) -> Result<Address, Failure> {
+    Ok(Address {
+        namespace: namespace(&args.namespace)?,
+        rooms: args.room.iter().map(Room::from).collect(),
+        except: args.except.iter().map(|id| Sid::from(id.as_str())).collect(),
+    })
+}
+
+fn namespace(name: &str) -> Result<Namespace, Failure> {
+    Namespace::new(name).map_err(|error| Failure::input(error.to_string()))
+}
+
+fn event(name: &str) -> Result<EventName, Failure> {
+    EventName::new(name).map_err(|error| Failure::input(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn plan(line: &[&str]) -> Result<Plan, Failure> {
+        Plan::new(Args::try_parse_from([&["sio"], line].concat()).unwrap())
+    }
+
+    fn refused(line: &[&str]) -> String {
+        let failure = plan(line).unwrap_err();
+        assert_eq!(failure.code(), 2, "{line:?}");
+        failure.to_string()
+    }
+
+    #[test]
+    fn an_event_with_rooms_arguments_and_everything() {
+        let line = [
+            "emit", "-n", "/chat", "-r", "a", "-r", "b", "--except", "id", "--ack", "2", "news", "1", "[\"x\"]",
+        ];
+        let Ok(Plan::Emit(plan)) = plan(&line) else {
+            panic!("no plan")
+        };
+        assert_eq!(plan.address.namespace.as_str(), "/chat");
+        assert_eq!(plan.address.rooms, [Room::from("a"), Room::from("b")]);
+        assert_eq!(plan.address.except, [Sid::from("id")]);
+        assert_eq!(plan.payload.json(), "[1,[\"x\"]]");
+        assert_eq!((plan.event.as_str(), plan.num_answers), ("news", Some(2)));
+        assert_eq!(plan.broker.timeout(), Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused() {
+        assert!(refused(&["emit", "connect"]).contains("reserved"));
+        assert!(refused(&["emit", ""]).contains("empty"));
+        assert!(refused(&["emit", "-n", "chat", "news"]).contains("must begin with '/'"));
+        assert!(refused(&["emit", "news", "--channel", ""]).contains("--channel"));
+        assert!(refused(&["emit", "--lines", "--text"]).contains("EVENT"));
+        assert!(refused(&["emit", "--lines", "--rate", "0", "x"]).contains("--rate"));
+        assert!(refused(&["close-room", "a", "-n", "x"]).contains("namespace"));
+    }
+
+    #[test]
+    fn unknown_schemes_are_refused_with_the_known_ones() {
+        let said = refused(&["emit", "--url", "mqtt://me:secret@h", "news"]);
+        assert!(said.contains("mqtt") && said.contains("redis+sentinel"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_no_command_line() {
+        for line in [
+            &["emit"][..],
+            &["emit", "--lines", "news", "1"],
+            &["emit", "--lines", "--ack", "1", "news"],
+            &["emit", "--rate", "1", "news"],
+            &["emit", "--ack", "0", "news"],
+            &["-q", "-v", "emit", "news"],
+            &["demo", "--count", "0"],
+            &["serve", "--listen", "nowhere"],
+        ] {
+            assert!(Args::try_parse_from([&["sio"], line].concat()).is_err(), "{line:?}");
+        }
+    }
+}

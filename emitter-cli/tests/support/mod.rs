@@ -1,0 +1,259 @@
+//! A broker, and the binary as a child process.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+/// Long enough for a busy machine; whatever takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The embedded broker on a port of its own, for as long as the test runs.
+pub struct Broker {
+    pub url: String,
+    stats: emitter_cli::broker::Stats,
+    publisher: redis::aio::MultiplexedConnection,
+}
+
+impl Broker {
+    pub async fn start() -> Broker {
+        let broker = emitter_cli::broker::Broker::bind("127.0.0.1:0").await.unwrap();
+        let (url, stats) = (broker.url(), broker.stats());
+        tokio::spawn(broker.run(std::future::pending()));
+        let client = redis::Client::open(url.as_str()).unwrap();
+        let publisher = client.get_multiplexed_async_connection().await.unwrap();
+        Broker { url, stats, publisher }
+    }
+
+    pub async fn publish(&self, channel: &str, message: &str) {
+        let command = redis::cmd("PUBLISH").arg(channel).arg(message).to_owned();
+        let _: usize = command.query_async(&mut self.publisher.clone()).await.unwrap();
+    }
+
+    pub async fn subscribe(&self, channel: &str) -> Channel {
+        let client = redis::Client::open(self.url.as_str()).unwrap();
+        let mut subscription = client.get_async_pubsub().await.unwrap();
+        subscription.subscribe(channel).await.unwrap();
+        Channel {
+            messages: subscription.into_on_message(),
+        }
+    }
+
+    pub async fn wait_for_subscriber(&self, channel: &str) {
+        let subscribed = async {
+            while self.stats.num_subscribers(channel) == 0 {
+                // Each turn is an exchange with the broker, which therefore gets on with its work.
+                let _: () = redis::cmd("PING")
+                    .query_async(&mut self.publisher.clone())
+                    .await
+                    .unwrap();
+            }
+        };
+        timeout(PATIENCE, subscribed).await.expect("nobody subscribes");
+    }
+}
+
+/// What others publish.
+pub struct Channel {
+    messages: redis::aio::PubSubStream,
+}
+
+impl Channel {
+    pub async fn next(&mut self) -> Value {
+        let message = timeout(PATIENCE, self.messages.next())
+            .await
+            .expect("no message came")
+            .unwrap();
+        serde_json::from_slice(message.get_payload_bytes()).unwrap()
+    }
+}
+
+/// The URL, with a password, of a port where nobody listens.
+pub fn dead_url() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("redis://me:secret@{}", listener.local_addr().unwrap())
+}
+
+/// The URL, with a password, of a server that accepts connections and never says a word.
+pub async fn silent_url() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://me:secret@{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            open.push(stream);
+        }
+    });
+    url
+}
+
+/// The whole answer to a GET.
+pub async fn http_get(addr: &str, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer))
+        .await
+        .expect("no answer came")
+        .unwrap();
+    answer
+}
+
+/// A Socket.IO client that sees packets as they are.
+pub struct Client {
+    pub id: String,
+    socket: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+}
+
+impl Client {
+    /// Connects to `/`, with more of a query.
+    pub async fn connect(addr: &str, query: &str) -> Client {
+        let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket{query}");
+        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let mut client = Client {
+            id: String::new(),
+            socket,
+        };
+        assert!(client.next().await.starts_with('0'));
+        client.send("40").await;
+        let accepted = client.next().await;
+        let accepted: Value = serde_json::from_str(accepted.strip_prefix("40").unwrap()).unwrap();
+        client.id = accepted["sid"].as_str().unwrap().to_owned();
+        client
+    }
+
+    pub async fn send(&mut self, packet: &str) {
+        self.socket.send(Message::text(packet)).await.unwrap();
+    }
+
+    /// The next packet that is no heartbeat.
+    pub async fn next(&mut self) -> String {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next())
+                .await
+                .expect("no packet came")
+                .unwrap()
+                .unwrap();
+            match message.into_text().unwrap().as_str() {
+                "2" => self.send("3").await,
+                packet => return packet.to_owned(),
+            }
+        }
+    }
+
+    pub async fn expect(&mut self, packet: &str) {
+        assert_eq!(self.next().await, packet);
+    }
+}
+
+/// A command line to be run.
+pub struct Sio {
+    command: Command,
+}
+
+/// How it ended.
+pub struct Done {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Sio {
+    pub fn new(args: &[&str]) -> Sio {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sio"));
+        command
+            .args(args)
+            .env_remove("SIO_URL")
+            .env_remove("RUST_LOG")
+            .kill_on_drop(true);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Sio { command }
+    }
+
+    pub fn url(self, url: &str) -> Sio {
+        self.args(&["--url", url])
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Sio {
+        self.command.args(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Sio {
+        self.command.env(name, value);
+        self
+    }
+
+    pub fn start(mut self) -> Running {
+        let mut child = self.command.spawn().unwrap();
+        let stdout = child.stdout.take().map(BufReader::new);
+        Running { child, stdout }
+    }
+
+    pub async fn run(self, input: &str) -> Done {
+        let mut running = self.start();
+        let mut stdin = running.child.stdin.take().unwrap();
+        let input = input.to_owned();
+        // It may end without having read all of it.
+        tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
+        running.finish().await
+    }
+}
+
+/// A process; killed when it is dropped.
+pub struct Running {
+    child: Child,
+    stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    pub async fn line(&mut self) -> String {
+        let mut line = String::new();
+        let stdout = self.stdout.as_mut().unwrap();
+        let num_bytes = timeout(PATIENCE, stdout.read_line(&mut line))
+            .await
+            .expect("no line came")
+            .unwrap();
+        assert!(num_bytes > 0, "standard output ended");
+        line
+    }
+
+    pub fn close_stdout(&mut self) {
+        self.stdout = None;
+    }
+
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let killed = Command::new("kill").args(["-s", name, &id]).status().await.unwrap();
+        assert!(killed.success());
+    }
+
+    /// Waits for the end, and reads what is left of its output.
+    pub async fn finish(mut self) -> Done {
+        drop(self.child.stdin.take());
+        let mut stderr_pipe = self.child.stderr.take().unwrap();
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let mut stdout_pipe = self.stdout.take();
+        let read_stdout = async {
+            if let Some(pipe) = &mut stdout_pipe {
+                pipe.read_to_string(&mut stdout).await.unwrap();
+            }
+        };
+        let reading = async { tokio::join!(read_stdout, stderr_pipe.read_to_string(&mut stderr), self.child.wait()) };
+        let ((), _, status) = timeout(PATIENCE, reading).await.expect("it does not end");
+        Done {
+            code: status.unwrap().code().unwrap_or(-1),
+            stdout,
+            stderr,
+        }
+    }
+}

@@ -26,7 +26,7 @@ impl Driven {
     #[must_use]
     pub fn python(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(tools::python());
-        command.arg(tools::script(name)).args(arguments);
+        command.arg("-B").arg(tools::script(name)).args(arguments); // -B: leaves no compiled files in the tree
         Self::spawn(name, command)
     }
 

@@ -59,10 +59,10 @@ impl Container {
             .start()
             .await?;
         let guard = Guard::run("docker rm --force --volumes \"$1\"", container.id());
-        let (host, port) = (
-            container.get_host().await?,
-            container.get_host_port_ipv4(spec.port).await?,
-        );
+        let host = container.get_host().await?.to_string();
+        // The port is one of IPv4, which the name need not lead to.
+        let host = if host == "localhost" { "127.0.0.1" } else { &host };
+        let port = container.get_host_port_ipv4(spec.port).await?;
         Ok(Self {
             address: format!("{host}:{port}"),
             _container: container,

@@ -1,6 +1,6 @@
 //! The command `sio`, as a library so that tests and examples can start its parts.
 //!
-//! What the user typed ([`args`]) becomes a validated [`plan`], which is then run ([`cmd`]): whatever is wrong with the input is found
+//! What the user typed (`args`) becomes a validated `plan`, which is then run (`cmd`): whatever is wrong with the input is found
 //! before anything is sent.
 
 mod app;

@@ -24,12 +24,15 @@ impl fmt::Display for ProtocolError {
     }
 }
 
-/// Takes the first command off `input`: its arguments, and how many bytes they were; `None` while it is incomplete.
+/// A command's arguments, its name first, and how many bytes it took.
+pub(super) type Command<'a> = (Vec<&'a [u8]>, usize);
+
+/// Takes the first command off `input`; `None` while it is incomplete.
 ///
 /// # Errors
 ///
 /// When the bytes can never become a command within the limits.
-pub(super) fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<(Vec<&'a [u8]>, usize)>, ProtocolError> {
+pub(super) fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Command<'a>>, ProtocolError> {
     let Some(num_bytes) = measure(input, limits)? else {
         return Ok(None);
     };
@@ -214,7 +217,7 @@ fn integer(number: usize) -> i64 {
 mod tests {
     use super::*;
 
-    fn args(input: &[u8]) -> Result<Option<(Vec<&[u8]>, usize)>, ProtocolError> {
+    fn args(input: &[u8]) -> Result<Option<Command<'_>>, ProtocolError> {
         decode(
             input,
             &Limits {

@@ -87,8 +87,9 @@ impl Topics {
     /// The channels with subscribers, of those whose name the pattern matches.
     pub(super) fn channels(&self, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let by_name = self.lock();
-        let fits = |name: &&Box<[u8]>| pattern.is_none_or(|pattern| glob::matches(pattern, name));
-        by_name.channels.keys().filter(fits).cloned().collect()
+        let fits = |name: &[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name));
+        let names = by_name.channels.keys();
+        names.filter(|name| fits(name)).cloned().collect()
     }
 
     pub(super) fn num_patterns(&self) -> usize {

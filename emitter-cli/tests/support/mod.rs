@@ -1,5 +1,7 @@
 //! A broker, and the binary as a child process.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what fails is to panic")]
+
 use std::process::Stdio;
 use std::time::Duration;
 

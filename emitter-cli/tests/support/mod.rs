@@ -16,14 +16,14 @@ use tokio_tungstenite::tungstenite::Message;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The embedded broker on a port of its own, for as long as the test runs.
-pub struct Broker {
-    pub url: String,
+pub(crate) struct Broker {
+    pub(crate) url: String,
     stats: emitter_cli::broker::Stats,
     publisher: redis::aio::MultiplexedConnection,
 }
 
 impl Broker {
-    pub async fn start() -> Broker {
+    pub(crate) async fn start() -> Broker {
         let broker = emitter_cli::broker::Broker::bind("127.0.0.1:0").await.unwrap();
         let (url, stats) = (broker.url(), broker.stats());
         tokio::spawn(broker.run(std::future::pending()));
@@ -32,12 +32,12 @@ impl Broker {
         Broker { url, stats, publisher }
     }
 
-    pub async fn publish(&self, channel: &str, message: &str) {
+    pub(crate) async fn publish(&self, channel: &str, message: &str) {
         let command = redis::cmd("PUBLISH").arg(channel).arg(message).to_owned();
         let _: usize = command.query_async(&mut self.publisher.clone()).await.unwrap();
     }
 
-    pub async fn subscribe(&self, channel: &str) -> Channel {
+    pub(crate) async fn subscribe(&self, channel: &str) -> Channel {
         let client = redis::Client::open(self.url.as_str()).unwrap();
         let mut subscription = client.get_async_pubsub().await.unwrap();
         subscription.subscribe(channel).await.unwrap();
@@ -46,7 +46,7 @@ impl Broker {
         }
     }
 
-    pub async fn wait_for_subscriber(&self, channel: &str) {
+    pub(crate) async fn wait_for_subscriber(&self, channel: &str) {
         let subscribed = async {
             while self.stats.num_subscribers(channel) == 0 {
                 // Each turn is an exchange with the broker, which therefore gets on with its work.
@@ -61,12 +61,12 @@ impl Broker {
 }
 
 /// What others publish.
-pub struct Channel {
+pub(crate) struct Channel {
     messages: redis::aio::PubSubStream,
 }
 
 impl Channel {
-    pub async fn next(&mut self) -> Value {
+    pub(crate) async fn next(&mut self) -> Value {
         let message = timeout(PATIENCE, self.messages.next())
             .await
             .expect("no message came")
@@ -76,13 +76,13 @@ impl Channel {
 }
 
 /// The URL, with a password, of a port where nobody listens.
-pub fn dead_url() -> String {
+pub(crate) fn dead_url() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     format!("redis://me:secret@{}", listener.local_addr().unwrap())
 }
 
 /// The URL, with a password, of a server that accepts connections and never says a word.
-pub async fn silent_url() -> String {
+pub(crate) async fn silent_url() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://me:secret@{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -95,7 +95,7 @@ pub async fn silent_url() -> String {
 }
 
 /// The whole answer to a GET.
-pub async fn http_get(addr: &str, path: &str) -> String {
+pub(crate) async fn http_get(addr: &str, path: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -108,14 +108,14 @@ pub async fn http_get(addr: &str, path: &str) -> String {
 }
 
 /// A Socket.IO client that sees packets as they are.
-pub struct Client {
-    pub id: String,
+pub(crate) struct Client {
+    pub(crate) id: String,
     socket: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
 }
 
 impl Client {
     /// Connects to `/`, with more of a query.
-    pub async fn connect(addr: &str, query: &str) -> Client {
+    pub(crate) async fn connect(addr: &str, query: &str) -> Client {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket{query}");
         let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         let mut client = Client {
@@ -130,12 +130,12 @@ impl Client {
         client
     }
 
-    pub async fn send(&mut self, packet: &str) {
+    pub(crate) async fn send(&mut self, packet: &str) {
         self.socket.send(Message::text(packet)).await.unwrap();
     }
 
     /// The next packet that is no heartbeat.
-    pub async fn next(&mut self) -> String {
+    pub(crate) async fn next(&mut self) -> String {
         loop {
             let message = timeout(PATIENCE, self.socket.next())
                 .await
@@ -149,25 +149,25 @@ impl Client {
         }
     }
 
-    pub async fn expect(&mut self, packet: &str) {
+    pub(crate) async fn expect(&mut self, packet: &str) {
         assert_eq!(self.next().await, packet);
     }
 }
 
 /// A command line to be run.
-pub struct Sio {
+pub(crate) struct Sio {
     command: Command,
 }
 
 /// How it ended.
-pub struct Done {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Sio {
-    pub fn new(args: &[&str]) -> Sio {
+    pub(crate) fn new(args: &[&str]) -> Sio {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sio"));
         command
             .args(args)
@@ -181,27 +181,27 @@ impl Sio {
         Sio { command }
     }
 
-    pub fn url(self, url: &str) -> Sio {
+    pub(crate) fn url(self, url: &str) -> Sio {
         self.args(&["--url", url])
     }
 
-    pub fn args(mut self, args: &[&str]) -> Sio {
+    pub(crate) fn args(mut self, args: &[&str]) -> Sio {
         self.command.args(args);
         self
     }
 
-    pub fn env(mut self, name: &str, value: &str) -> Sio {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Sio {
         self.command.env(name, value);
         self
     }
 
-    pub fn start(mut self) -> Running {
+    pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
         let stdout = child.stdout.take().map(BufReader::new);
         Running { child, stdout }
     }
 
-    pub async fn run(self, input: &str) -> Done {
+    pub(crate) async fn run(self, input: &str) -> Done {
         let mut running = self.start();
         let mut stdin = running.child.stdin.take().unwrap();
         let input = input.to_owned();
@@ -212,13 +212,13 @@ impl Sio {
 }
 
 /// A process; killed when it is dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Running {
-    pub async fn line(&mut self) -> String {
+    pub(crate) async fn line(&mut self) -> String {
         let mut line = String::new();
         let stdout = self.stdout.as_mut().unwrap();
         let num_bytes = timeout(PATIENCE, stdout.read_line(&mut line))
@@ -229,18 +229,18 @@ impl Running {
         line
     }
 
-    pub fn close_stdout(&mut self) {
+    pub(crate) fn close_stdout(&mut self) {
         self.stdout = None;
     }
 
-    pub async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         let killed = Command::new("kill").args(["-s", name, &id]).status().await.unwrap();
         assert!(killed.success());
     }
 
     /// Waits for the end, and reads what is left of its output.
-    pub async fn finish(mut self) -> Done {
+    pub(crate) async fn finish(mut self) -> Done {
         drop(self.child.stdin.take());
         let mut stderr_pipe = self.child.stderr.take().unwrap();
         let (mut stdout, mut stderr) = (String::new(), String::new());

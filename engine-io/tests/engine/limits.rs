@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent, Socket};
+use tokio::io::AsyncWriteExt;
 
-use crate::client::Ws;
+use crate::client::{Ws, masked};
 use crate::support::{Event, Server, poll, waiting_poll, within};
 
 /// Sends until the kernel refuses to take more; returns how many packets that took.
@@ -85,11 +86,37 @@ async fn a_client_that_catches_up_stays_and_is_read_again() {
         tokio::task::yield_now().await;
     }
     ws.send_text("4read later").await;
+    let_others_run().await;
+    server.no_event();
     for _ in 0..count {
         assert_eq!(ws.text().await.len(), 50_001);
     }
     assert_eq!(ws.text().await, "4read later");
     assert_eq!(server.text().await, "read later");
+}
+
+#[tokio::test]
+async fn a_saturated_session_leaves_its_input_to_the_kernel() {
+    let mut server = Server::start(Config::default()).await;
+    let (mut ws, _socket) = server.websocket().await;
+    ws.send_text("4hold").await;
+    assert_eq!(server.text().await, "hold");
+    let (_reader, mut writer) = ws.split();
+    let flood = tokio::spawn(async move {
+        let message = masked(0x82, &[0; 100_000]);
+        // Ends when the server does.
+        while writer.write_all(&message).await.is_ok() {}
+    });
+    let_others_run().await;
+    assert!(server.engine.metrics().bytes_in < 200_000);
+    flood.abort();
+}
+
+/// Lets every task go as far as it can without the test.
+async fn let_others_run() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

@@ -19,9 +19,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{Login, Node, RedisOptions, Target, TlsOptions, Topology, bad};
+use crate::config::{RedisOptions, TlsOptions, bad};
 use crate::error::{Failure, seconds};
 use crate::resp;
+use crate::url::{Login, Node, Target, Topology};
 
 /// What is read at once.
 const READ_LEN: usize = 64 << 10;

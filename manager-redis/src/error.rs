@@ -34,17 +34,19 @@ impl Failure {
 
     /// The server answered with an error.
     pub(crate) fn server(address: &str, error: RedisError) -> Self {
-        let is_login = matches!(error.code(), Some("WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED"))
-            || error.detail().is_some_and(|detail| detail.contains("AUTH"))
-            || error.kind() == redis::ErrorKind::AuthenticationFailed;
-        let what = match is_login {
-            true => format!("authentication failed: {error}"),
-            false => format!("the server refused: {error}"),
+        let is_forbidden = matches!(error.code(), Some("NOPERM" | "DENIED"));
+        let is_login = matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
+            || error.kind() == redis::ErrorKind::AuthenticationFailed
+            || error.detail().is_some_and(|detail| detail.contains("AUTH"));
+        let what = match (is_login, is_forbidden) {
+            (true, _) => format!("authentication failed: {error}"),
+            (_, true) => format!("not permitted: {error}"),
+            _ => format!("the server refused: {error}"),
         };
         Self {
             address: address.to_owned(),
             what,
-            is_refused: is_login,
+            is_refused: is_login || is_forbidden,
             source: Some(error),
         }
     }
@@ -59,7 +61,7 @@ impl Failure {
         }
     }
 
-    /// Tells whether trying again soon is pointless, because the login is wrong.
+    /// Tells whether trying again soon is pointless, because the login is wrong or not enough.
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused
     }

@@ -13,7 +13,7 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `config.rs` | options, URLs |
+//! | `config.rs`, `url.rs` | options, what a URL says |
 //! | `connect.rs` | sockets, TLS, login, which node to talk to |
 //! | `publish.rs`, `pipeline.rs` | the queue of publishes; the connection that empties it |
 //! | `listen.rs` | a subscription that comes back |
@@ -29,6 +29,7 @@ mod pipeline;
 mod publish;
 mod resp;
 mod status;
+mod url;
 
 use std::sync::Arc;
 
@@ -57,7 +58,7 @@ pub struct RedisManager {
 
 impl RedisManager {
     /// The URL schemes that [`new`](Self::new) understands.
-    pub const SCHEMES: &'static [&'static str] = config::SCHEMES;
+    pub const SCHEMES: &'static [&'static str] = url::SCHEMES;
 
     /// Checks `url` and `options` and makes a manager; connects on first use.
     ///

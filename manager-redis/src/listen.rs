@@ -20,6 +20,8 @@ use crate::status::Status;
 const MIN_SHARED: usize = 32 << 10;
 /// The longest answer that is not a message.
 const MAX_REPLY_LEN: usize = 64 << 10;
+/// The bytes that end a line, and a message.
+const LINE_END: usize = 2;
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 /// Subscribes and hands the connection to a task of its own.
@@ -165,13 +167,13 @@ impl Listener {
         loop {
             let needed = match self.take(connection) {
                 Ok(Received::Message(message)) => {
-                    sender.message(message).await?;
                     self.status.received();
+                    sender.message(message).await?;
                     continue;
                 }
                 Ok(Received::TooLarge(len)) => {
                     self.admit_too_large(len, sender)?;
-                    match self.discard(connection, len + 2).await {
+                    match self.discard(connection, len + LINE_END).await {
                         Ok(()) => continue,
                         Err(failure) => return Ok(failure),
                     }
@@ -189,45 +191,44 @@ impl Listener {
 
     /// Takes what the input begins with.
     fn take(&self, connection: &mut Connection) -> Result<Received, Failure> {
-        let input = &mut connection.input;
-        let not_redis = Failure::other;
-        let nonsense = "the answer is not in Redis' protocol";
+        let input = &connection.input;
         if input.starts_with(&self.head) {
-            let head = self.head.len();
-            let line = resp::length_line(&input[head..]).map_err(|_| not_redis(&connection.address, nonsense))?;
-            let Some((len, line)) = line else {
-                return Ok(Received::Incomplete(0));
+            let length = resp::length_line(&input[self.head.len()..]);
+            return match length.map_err(|_| connection.not_redis())? {
+                Some((len, line)) => Ok(self.take_message(connection, self.head.len() + line, len)),
+                None => Ok(Received::Incomplete(0)),
             };
-            let begins_at = head + line;
-            if len > self.options.common.max_message_bytes {
-                connection.consume(begins_at);
-                return Ok(Received::TooLarge(len));
-            }
-            if input.len() < begins_at + len + 2 {
-                return Ok(Received::Incomplete(begins_at + len + 2));
-            }
-            let message = match len >= MIN_SHARED {
-                true => input.split_to(begins_at + len).freeze().slice(begins_at..),
-                false => {
-                    let message = Bytes::copy_from_slice(&input[begins_at..begins_at + len]);
-                    connection.consume(begins_at + len);
-                    message
-                }
-            };
-            connection.consume(2);
-            return Ok(Received::Message(message));
-        }
-        if input.is_empty() || self.head.starts_with(input) {
-            return Ok(Received::Incomplete(0));
         }
         match resp::reply_len(input, MAX_REPLY_LEN) {
+            // The head of a message that is not all there yet is such a reply too.
             Ok(None) => Ok(Received::Incomplete(0)),
-            Ok(Some(len)) => match resp::value(&input.split_to(len)) {
+            Ok(Some(len)) => match resp::value(&connection.input.split_to(len)) {
                 Ok(_) => Ok(Received::Pong),
                 Err(error) => Err(Failure::server(&connection.address, error)),
             },
-            Err(_) => Err(not_redis(&connection.address, nonsense)),
+            Err(_) => Err(connection.not_redis()),
         }
+    }
+
+    fn take_message(&self, connection: &mut Connection, begins_at: usize, len: usize) -> Received {
+        let ends_at = begins_at + len;
+        if len > self.options.common.max_message_bytes {
+            connection.consume(begins_at);
+            return Received::TooLarge(len);
+        }
+        if connection.input.len() < ends_at + LINE_END {
+            return Received::Incomplete(ends_at + LINE_END);
+        }
+        let message = match len >= MIN_SHARED {
+            true => connection.input.split_to(ends_at).freeze().slice(begins_at..),
+            false => {
+                let message = Bytes::copy_from_slice(&connection.input[begins_at..ends_at]);
+                connection.consume(ends_at);
+                message
+            }
+        };
+        connection.consume(LINE_END);
+        Received::Message(message)
     }
 
     fn admit_too_large(&self, len: usize, sender: &SubscriptionSender) -> Result<(), Unsubscribed> {

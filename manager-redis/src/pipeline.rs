@@ -27,6 +27,7 @@ const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 /// Sends what is queued until the manager is closed and everything is answered; connects only while there is something to send.
 pub(crate) async fn drive(queue: Arc<Queue>) {
+    let _answers = AnswersAll(&queue);
     let mut backoff = Backoff::from_options(&queue.options.common);
     while is_wanted(&queue).await {
         let Some(connection) = connect(&queue, &mut backoff).await else {
@@ -38,14 +39,24 @@ pub(crate) async fn drive(queue: Arc<Queue>) {
         let outcome = poll_fn(|cx| pipeline.poll(cx)).await;
         drop(pipeline.up.take());
         let Err(failure) = outcome else { return };
-        pipeline.abandon(&failure);
         queue.status.failed(&failure);
+        queue.set_failure(Some(failure.clone()));
+        pipeline.abandon(&failure);
         if since.elapsed() > queue.options.common.backoff_base {
             backoff.reset();
         } else {
             // A server that closes what it accepted is not asked again and again.
             expiring(&queue, sleep(next_delay(&queue, &mut backoff))).await;
         }
+    }
+}
+
+/// Answers whoever still waits when the task ends before its time: by `close`, or because its runtime ends.
+struct AnswersAll<'a>(&'a Queue);
+
+impl Drop for AnswersAll<'_> {
+    fn drop(&mut self) {
+        self.0.fail_all(|| self.0.overdue());
     }
 }
 
@@ -122,6 +133,13 @@ struct Flight {
     begins_at: u64,
     /// None for a PING, and for a message whose caller's deadline passed.
     job: Option<Job>,
+}
+
+/// What was accepted and not yet released.
+#[derive(Default)]
+struct Accepted {
+    count: usize,
+    cost: usize,
 }
 
 struct Up<'a>(&'a Queue);
@@ -253,30 +271,49 @@ impl<'a> Pipeline<'a> {
 
     /// Tells the callers whose replies were read.
     fn take_replies(&mut self) -> Result<(), Arc<Failure>> {
-        let (mut at, mut count, mut cost) = (0, 0, 0);
-        while let Some(len) = self.reply_len(at)? {
-            let Some(flight) = self.flights.pop_front() else {
-                return Err(Arc::new(self.connection.not_redis()));
-            };
-            let reply = &self.connection.input[at..at + len];
-            at += len;
-            match flight.job {
-                None => {}
-                Some(job) if reply[0] == b'-' => {
-                    let error = refused(&self.connection.address, resp::error(reply));
-                    self.queue.fail(job, error);
+        let mut at = 0;
+        let mut accepted = Accepted::default();
+        let taken = loop {
+            match self.reply_len(at) {
+                Ok(Some(len)) => {
+                    if let Err(failure) = self.take_reply(at, len, &mut accepted) {
+                        break Err(failure);
+                    }
+                    at += len;
                 }
-                Some(job) => {
-                    count += 1;
-                    cost += job.cost();
-                    job.answer(Ok(()));
-                }
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
             }
-        }
+        };
         self.connection.consume(at);
-        self.queue.status.published(count as u64);
-        if count > 0 {
-            self.queue.release(count, cost);
+        if accepted.count > 0 {
+            self.queue.release(accepted.count, accepted.cost);
+        }
+        taken
+    }
+
+    fn take_reply(&mut self, at: usize, len: usize, accepted: &mut Accepted) -> Result<(), Arc<Failure>> {
+        let reply = &self.connection.input[at..at + len];
+        let Some(flight) = self.flights.pop_front() else {
+            return Err(Arc::new(self.connection.not_redis()));
+        };
+        let Some(job) = flight.job else { return Ok(()) };
+        match reply[0] {
+            b':' => {
+                accepted.count += 1;
+                accepted.cost += job.cost();
+                self.queue.status.published();
+                job.answer(Ok(()));
+            }
+            b'-' => {
+                let error = refused(&self.connection.address, resp::error(reply));
+                self.queue.fail(job, error);
+            }
+            _ => {
+                let failure = Arc::new(self.connection.not_redis());
+                self.queue.fail(job, failure.lost());
+                return Err(failure);
+            }
         }
         Ok(())
     }

@@ -92,11 +92,10 @@ impl Publisher {
         self.queue.close();
         let settled = timeout(deadline, self.queue.until_settled()).await;
         if let Some(task) = self.queue.take_task() {
-            // All that is left for it to do is to close its connection.
+            // Whoever still waits is answered, and the connection closed.
             task.abort();
             let _ = task.await;
         }
-        self.queue.fail_all(|| self.queue.overdue());
         let num_lost = self.queue.status.num_publish_failures() - num_failures;
         if settled.is_ok() && num_lost == 0 {
             return Ok(());
@@ -156,7 +155,7 @@ impl Queue {
             }
         };
         if timeout_at(until, enqueued).await.is_err() {
-            self.status.publish_failed(1);
+            self.status.publish_failed();
             return Err(self.overdue());
         }
         self.task.wake();
@@ -257,7 +256,7 @@ impl Queue {
 
     pub(crate) fn fail(&self, job: Job, error: Error) {
         let cost = job.cost();
-        self.status.publish_failed(1);
+        self.status.publish_failed();
         job.answer(Err(error));
         self.release(1, cost);
     }
@@ -276,7 +275,7 @@ impl Queue {
     }
 
     /// What a caller is told whose deadline passed before its message was sent.
-    fn overdue(&self) -> Error {
+    pub(crate) fn overdue(&self) -> Error {
         match &self.state().failure {
             Some(failure) => failure.unreachable(self.deadline()),
             None => timed_out(self.connector.label(), self.deadline()),

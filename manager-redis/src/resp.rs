@@ -42,7 +42,10 @@ pub(crate) fn value(reply: &[u8]) -> RedisResult<Value> {
 
 /// Turns one whole error reply into an error.
 pub(crate) fn error(reply: &[u8]) -> RedisError {
-    value(reply).expect_err("the reply begins with '-'")
+    match value(reply) {
+        Err(error) => error,
+        Ok(_) => (redis::ErrorKind::Parse, "an error that is none").into(),
+    }
 }
 
 /// Reads the digits before the next line end: the number and what follows, or `None` while incomplete.
@@ -105,6 +108,14 @@ mod tests {
             for end in 0..reply.len() {
                 assert_eq!(reply_len(&reply[..end], 1000), Ok(None));
             }
+        }
+    }
+
+    #[test]
+    fn any_error_reply_is_an_error() {
+        assert_eq!(error(b"-NOPERM no\r\n").code(), Some("NOPERM"));
+        for reply in [&b"-\r\n"[..], b"- \r\n", b"-\xff\r\n"] {
+            assert!(!error(reply).to_string().is_empty());
         }
     }
 

@@ -31,12 +31,12 @@ struct State {
 }
 
 impl Status {
-    pub(crate) fn published(&self, count: u64) {
-        self.num_published.fetch_add(count, Ordering::Relaxed);
+    pub(crate) fn published(&self) {
+        self.num_published.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn publish_failed(&self, count: u64) {
-        self.num_publish_failures.fetch_add(count, Ordering::Relaxed);
+    pub(crate) fn publish_failed(&self) {
+        self.num_publish_failures.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn num_publish_failures(&self) -> u64 {

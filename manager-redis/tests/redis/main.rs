@@ -1,4 +1,5 @@
 //! The suite and the faults, on real servers of the tests' own. Needs `redis-server` on the PATH.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod conformance;
 mod faults;

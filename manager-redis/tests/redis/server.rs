@@ -60,6 +60,15 @@ impl Server {
         if !self.arguments.iter().any(|argument| argument == "--port") {
             command.arg("--port").arg(self.port.to_string());
         }
+        self.spawn(command).await;
+    }
+
+    /// Starts a sentinel: its configuration file comes first, and it knows no persistence.
+    pub(crate) async fn restart_sentinel(&self) {
+        self.spawn(Command::new("redis-server")).await;
+    }
+
+    async fn spawn(&self, mut command: Command) {
         command
             .args(&self.arguments)
             .stdin(Stdio::null())

@@ -1,0 +1,359 @@
+//! What a URL says.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use manager_api::Error;
+
+use crate::config::bad;
+
+pub(crate) const SCHEMES: &[&str] = &[
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "unix",
+    "redis+unix",
+    "valkey+unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "valkey+sentinel",
+    "valkeys+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+    "valkey+cluster",
+    "valkeys+cluster",
+];
+
+/// Where to connect and as whom: a URL, parsed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) topology: Topology,
+    pub(crate) has_tls: bool,
+    pub(crate) login: Login,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Topology {
+    Unix(PathBuf),
+    /// One server, or several cluster nodes of which any will do.
+    Nodes(Vec<Node>),
+    Sentinel {
+        sentinels: Vec<Node>,
+        service: String,
+    },
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self::Nodes(Vec::new())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[derive(Clone, Default, PartialEq)]
+pub(crate) struct Login {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let password = self.password.as_ref().map(|_| "***");
+        let mut debug = f.debug_struct("Login");
+        debug.field("username", &self.username).field("password", &password);
+        debug.finish()
+    }
+}
+
+impl Target {
+    /// Parses `url`; errors repeat its scheme or the name of a parameter, nothing else of it.
+    pub(crate) fn parse(url: &str, channel: &str) -> Result<Self, Error> {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(bad(format!("the URL has no scheme; known are {}", SCHEMES.join(", "))));
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        if !SCHEMES.contains(&scheme.as_str()) {
+            let known = SCHEMES.join(", ");
+            return Err(bad(format!("unknown URL scheme {scheme:?}; known are {known}")));
+        }
+        let (flavour, kind) = match scheme.split_once('+') {
+            Some((flavour, kind)) => (flavour, kind),
+            None if scheme == "unix" => ("redis", "unix"),
+            None => (scheme.as_str(), ""),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
+        let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let mut target = Self {
+            has_tls: matches!(flavour, "rediss" | "valkeys"),
+            login: login(userinfo)?,
+            ..Self::default()
+        };
+        target.topology = topology(kind, hosts, path, channel)?;
+        target.apply_query(query)?;
+        Ok(target)
+    }
+
+    fn apply_query(&mut self, query: &str) -> Result<(), Error> {
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let value = decoded(value)?;
+            match name {
+                "username" => self.login.username = Some(value),
+                "password" => self.login.password = Some(value),
+                "db" => check_db(&value)?,
+                "ca" if self.has_tls => self.ca_file = Some(value.into()),
+                "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS, such as rediss://")),
+                _ => {
+                    let text = format!("unknown URL parameter {name:?}; known are username, password, db, ca");
+                    return Err(bad(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the place for people.
+    pub(crate) fn label(&self) -> String {
+        let list = |nodes: &[Node]| nodes.iter().map(Node::to_string).collect::<Vec<_>>().join(", ");
+        match &self.topology {
+            Topology::Unix(path) => path.display().to_string(),
+            Topology::Nodes(nodes) => list(nodes),
+            Topology::Sentinel { sentinels, service } => {
+                format!("service {service:?} of sentinels {}", list(sentinels))
+            }
+        }
+    }
+}
+
+fn topology(kind: &str, hosts: &str, path: &str, channel: &str) -> Result<Topology, Error> {
+    match kind {
+        "unix" => match path.is_empty() || !hosts.is_empty() {
+            true => Err(bad("a unix URL needs an absolute path: unix:///run/redis.sock")),
+            false => Ok(Topology::Unix(decoded(path)?.into())),
+        },
+        "sentinel" => {
+            let service = sentinel_service(path)?.unwrap_or_else(|| channel.to_owned());
+            let sentinels = nodes(hosts, 26_379)?;
+            Ok(Topology::Sentinel { sentinels, service })
+        }
+        _ => {
+            check_db(path.trim_matches('/'))?;
+            let nodes = nodes(hosts, 6379)?;
+            if nodes.len() > 1 && kind != "cluster" {
+                return Err(bad(
+                    "several hosts need redis+cluster:// or redis+sentinel:// as the scheme",
+                ));
+            }
+            Ok(Topology::Nodes(nodes))
+        }
+    }
+}
+
+/// Reads `/db/service`, of which each part may be missing.
+fn sentinel_service(path: &str) -> Result<Option<String>, Error> {
+    let path = path.trim_matches('/');
+    let service = match path.split_once('/') {
+        Some((db, service)) => {
+            check_db(db)?;
+            service
+        }
+        None if path.parse::<u32>().is_ok() => "",
+        None => path,
+    };
+    let service = decoded(service)?;
+    Ok(Some(service).filter(|service| !service.is_empty()))
+}
+
+fn nodes(hosts: &str, default_port: u16) -> Result<Vec<Node>, Error> {
+    hosts.split(',').map(|host| node(host.trim(), default_port)).collect()
+}
+
+fn node(text: &str, default_port: u16) -> Result<Node, Error> {
+    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':')),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let host = if host.is_empty() { "localhost" } else { host };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port > 0),
+        None => Some(default_port),
+    };
+    // The text may be part of a password with an unescaped '/', so it is not repeated.
+    let Some(port) = port else {
+        return Err(bad(
+            "the URL has a port that is no number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded)",
+        ));
+    };
+    Ok(Node {
+        host: decoded(host)?,
+        port,
+    })
+}
+
+fn login(userinfo: &str) -> Result<Login, Error> {
+    let (username, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let given = |text: &str| decoded(text).map(|text| Some(text).filter(|text| !text.is_empty()));
+    Ok(Login {
+        username: given(username)?,
+        password: given(password)?,
+    })
+}
+
+fn check_db(db: &str) -> Result<(), Error> {
+    match db.is_empty() || db.parse::<u32>().is_ok() {
+        true => Ok(()),
+        false => Err(bad("the database in the URL is not a number")),
+    }
+}
+
+/// Undoes percent-encoding.
+fn decoded(text: &str) -> Result<String, Error> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Err(bad("the URL has a '%' that two hexadecimal digits do not follow"));
+        };
+        bytes.push((high << 4 | low) as u8);
+    }
+    String::from_utf8(bytes).map_err(|_| bad("the URL is not UTF-8 once percent-decoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use manager_api::ErrorKind;
+
+    use super::*;
+
+    fn parse(url: &str) -> Target {
+        Target::parse(url, "channel").unwrap()
+    }
+
+    fn refusal(url: &str) -> String {
+        let error = Target::parse(url, "channel").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("secret"), "{text}");
+        text
+    }
+
+    fn node(host: &str, port: u16) -> Node {
+        let host = host.to_owned();
+        Node { host, port }
+    }
+
+    #[test]
+    fn plain_urls_name_one_node() {
+        for (url, expected, has_tls) in [
+            ("redis://", node("localhost", 6379), false),
+            ("redis://h", node("h", 6379), false),
+            ("REDIS://h:1/", node("h", 1), false),
+            ("redis://[::1]:7/3", node("::1", 7), false),
+            ("rediss://h:2/0?ca=/a%20b", node("h", 2), true),
+            ("valkey://h:3?db=1", node("h", 3), false),
+            ("valkeys://h", node("h", 6379), true),
+        ] {
+            let target = parse(url);
+            assert_eq!(target.topology, Topology::Nodes(vec![expected]), "{url}");
+            assert_eq!(target.has_tls, has_tls, "{url}");
+        }
+        assert_eq!(parse("rediss://h?ca=/a%20b").ca_file, Some("/a b".into()));
+    }
+
+    #[test]
+    fn logins_are_decoded_and_never_shown() {
+        for url in [
+            "redis://me:s%40:%2Fecret@h",
+            "redis://h?username=me&password=s@:/ecret",
+            "unix://me:s%40:%2Fecret@/run/r.sock",
+        ] {
+            let target = parse(url);
+            assert_eq!(target.login.username.as_deref(), Some("me"), "{url}");
+            assert_eq!(target.login.password.as_deref(), Some("s@:/ecret"), "{url}");
+            assert!(!format!("{target:?} {}", target.label()).contains("ecret"));
+        }
+        assert_eq!(parse("redis://:pw@h").login.username, None);
+    }
+
+    #[test]
+    fn sentinel_and_cluster_urls_name_several_nodes() {
+        let two = vec![node("a", 1), node("b", 26_379)];
+        for (url, service) in [
+            ("redis+sentinel://u:p@a:1,b/0/mymaster", "mymaster"),
+            ("valkey+sentinel://a:1,b/mymaster", "mymaster"),
+            ("rediss+sentinel://a:1,b/2", "channel"),
+            ("redis+sentinel://a:1,b", "channel"),
+        ] {
+            let sentinels = two.clone();
+            let service = service.to_owned();
+            assert_eq!(parse(url).topology, Topology::Sentinel { sentinels, service }, "{url}");
+        }
+        let target = parse("rediss+cluster://a:1,b:2");
+        assert_eq!(target.topology, Topology::Nodes(vec![node("a", 1), node("b", 2)]));
+        assert!(target.has_tls);
+    }
+
+    #[test]
+    fn unix_urls_name_a_path() {
+        for url in [
+            "unix:///run/r.sock?db=0",
+            "redis+unix:///run/r.sock",
+            "valkey+unix:///run/r.sock",
+        ] {
+            assert_eq!(parse(url).topology, Topology::Unix("/run/r.sock".into()), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_without_repeating_it() {
+        let unknown = refusal("amqp://u:secret@h");
+        assert!(
+            unknown.contains("amqp") && unknown.contains("redis+sentinel"),
+            "{unknown}"
+        );
+        for url in [
+            "",
+            "secret",
+            "redis://u:secret@h:port",
+            "redis://u:sec/secret@h",
+            "redis://h:99999",
+            "redis://h/secret",
+            "redis://u:secret%4@h",
+            "redis://a,b",
+            "redis://h?ca=/secret",
+            "redis://h?nothing=secret",
+            "unix://",
+            "redis+sentinel://h/secret/x",
+        ] {
+            refusal(url);
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! Everything here panics rather than return an error, with what a reader of a failed test needs to know: a test that
 //! cannot have its surroundings has failed.
 
+pub mod bench;
 pub mod brokers;
 pub mod client;
 pub mod driven;

@@ -1,4 +1,5 @@
-//! The suite on the in-memory manager, and the decorators.
+//! The suite on the in-memory manager, on the decorators, and on managers that are broken on purpose.
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,4 +139,143 @@ async fn recorder_keeps_what_passed() {
     assert_eq!(recorder.until_published(2).await, [A, B]);
     let received = recorder.until_received(2).await;
     assert_eq!(received, [Incoming::Message(A), Incoming::Message(B)]);
+}
+
+/// Managers that break one promise each: the suite must notice.
+mod broken {
+    use manager_api::{Error, MemoryManager, SubscriptionSender};
+    use manager_testkit::conformance;
+
+    use super::*;
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fault {
+        Doubles,
+        Loses,
+        Swaps,
+        HidesGaps,
+        Mangles,
+        AcceptsEverything,
+        BlocksForEver,
+        SharesOneChannel,
+        NeverEnds,
+        LeavesAConsumer,
+    }
+
+    struct Broken(MemoryBus, Fault);
+
+    #[async_trait]
+    impl Backend for Broken {
+        async fn manager(&self, mut options: ManagerOptions) -> Arc<dyn ClientManager> {
+            if self.1 == Fault::SharesOneChannel {
+                options.channel = "one".to_owned();
+            }
+            let inner = Flaky::new(self.0.manager_with(options));
+            match self.1 {
+                Fault::Doubles => inner.duplicate_messages(usize::MAX),
+                Fault::Loses => inner.drop_messages(1),
+                _ => {}
+            }
+            Arc::new(BrokenManager { inner, fault: self.1 })
+        }
+
+        async fn stop(&self) {
+            self.0.stop();
+        }
+
+        async fn start(&self) {
+            self.0.start();
+        }
+
+        async fn num_consumers(&self, channel: &str) -> usize {
+            self.0.num_subscribers(channel) + usize::from(self.1 == Fault::LeavesAConsumer)
+        }
+    }
+
+    struct BrokenManager {
+        inner: Flaky<MemoryManager>,
+        fault: Fault,
+    }
+
+    #[async_trait]
+    impl ClientManager for BrokenManager {
+        async fn publish(&self, message: Bytes) -> Result<(), Error> {
+            let published = self.inner.publish(message).await;
+            match self.fault {
+                Fault::AcceptsEverything => Ok(()),
+                Fault::BlocksForEver if published.is_err() => std::future::pending().await,
+                _ => published,
+            }
+        }
+
+        async fn subscribe(&self) -> Result<Subscription, Error> {
+            let inner = self.inner.subscribe().await?;
+            let (sender, subscription) = Subscription::channel(1 << 20);
+            tokio::spawn(forward(inner, sender, self.fault));
+            Ok(subscription)
+        }
+
+        async fn close(&self) -> Result<(), Error> {
+            self.inner.close().await
+        }
+    }
+
+    async fn forward(mut inner: Subscription, sender: SubscriptionSender, fault: Fault) {
+        let mut held = None;
+        while let Some(incoming) = inner.recv().await {
+            let message = match incoming {
+                Incoming::Message(message) => message,
+                _ if fault == Fault::HidesGaps => continue,
+                _ => {
+                    let _ = sender.gap("as it came");
+                    continue;
+                }
+            };
+            if fault == Fault::Swaps && held.is_none() {
+                held = Some(message);
+                continue;
+            }
+            let message = match fault {
+                Fault::Mangles => String::from_utf8_lossy(&message).into_owned().into(),
+                _ => message,
+            };
+            let _ = sender.message(message).await;
+            if let Some(overtaken) = held.take() {
+                let _ = sender.message(overtaken).await;
+            }
+        }
+        if fault == Fault::NeverEnds {
+            sender.closed().await;
+        }
+    }
+
+    macro_rules! noticed {
+        ($($fault:ident by $($case:ident)+;)*) => {$($(
+            mod $case {
+                use super::*;
+
+                #[tokio::test(start_paused = true)]
+                #[should_panic]
+                async fn notices() {
+                    let backend = Broken(MemoryBus::new(), Fault::$fault);
+                    conformance::run("broken", conformance::$case(&backend)).await;
+                }
+            }
+        )+)*};
+    }
+
+    noticed! {
+        Doubles by a_message_reaches_every_subscriber_once own_messages_come_back;
+        Loses by a_late_subscriber_sees_nothing_earlier dropping_a_pending_receive_loses_nothing;
+        Swaps by order_per_publisher_is_kept many_publishes_in_flight_keep_order;
+        HidesGaps by a_broker_restart_yields_a_gap_then_messages a_slow_subscriber_is_bounded_and_loses_nothing_silently;
+        Mangles by bytes_arrive_exactly undecodable_bytes_pass;
+        AcceptsEverything by a_publish_while_the_broker_is_down_fails_within_the_deadline a_message_that_is_too_large_is_refused
+            after_close_everything_is_closed;
+        BlocksForEver by close_while_the_broker_is_down_releases_everything;
+        SharesOneChannel by channels_are_isolated;
+        NeverEnds by close_flushes_then_ends_the_stream;
+        LeavesAConsumer by a_publisher_only_manager_leaves_nothing_behind dropping_a_subscription_ends_it
+            dropping_a_pending_subscribe_leaves_nothing_behind;
+    }
 }

@@ -17,10 +17,10 @@ pub(crate) const DEFAULT_URL: &str = "redis://127.0.0.1:7379";
 #[command(name = "sio", version, disable_help_subcommand = true, after_help = MAIN_EXAMPLES)]
 pub(crate) struct Args {
     /// Only errors on standard error: no summary, no progress
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 90)]
     pub(crate) quiet: bool,
     /// More diagnostics on standard error; repeat for still more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 91)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -77,7 +77,8 @@ impl fmt::Display for Failure {
         let mut said = String::new();
         for cause in error.chain() {
             let text = cause.to_string();
-            if said.contains(&text) {
+            let words = text.split(" (os error").next().unwrap_or_default().to_lowercase();
+            if said.to_lowercase().contains(&words) {
                 continue;
             }
             if !said.is_empty() {
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn the_chain_is_one_line_and_repeats_nothing() {
-        let io = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
+        let io = io::Error::new(io::ErrorKind::ConnectionRefused, "Connection refused (os error 111)");
         let error = Error::new(ErrorKind::Connect, "cannot reach h:1: connection refused").with_source(io);
         let failure = Failure::of(error, "cannot emit \"news\"");
         assert_eq!(

@@ -36,7 +36,6 @@ pub(crate) struct EmitPlan {
     pub(crate) event: EventName,
     pub(crate) payload: Payload,
     pub(crate) num_answers: Option<usize>,
-    pub(crate) quiet: bool,
 }
 
 /// An event for each line of standard input.
@@ -96,7 +95,7 @@ impl Plan {
         let quiet = args.quiet;
         match args.command {
             Command::Emit(emit) if emit.lines => lines_plan(emit, quiet).map(Plan::Lines),
-            Command::Emit(emit) => emit_plan(emit, quiet).map(Plan::Emit),
+            Command::Emit(emit) => emit_plan(emit).map(Plan::Emit),
             Command::Disconnect { id, at } => control_plan(at, Action::Disconnect(id.as_str().into())),
             Command::EnterRoom { id, room, at } => control_plan(at, Action::Enter(id.as_str().into(), room.into())),
             Command::LeaveRoom { id, room, at } => control_plan(at, Action::Leave(id.as_str().into(), room.into())),
@@ -146,7 +145,7 @@ impl Address {
     }
 }
 
-fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
+fn emit_plan(args: EmitArgs) -> Result<EmitPlan, Failure> {
     let broker = broker_plan(args.broker.clone())?;
     let address = address(&args)?;
     let event = event(args.event.as_deref().unwrap_or_default())?;
@@ -158,7 +157,6 @@ fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
         event,
         payload,
         num_answers,
-        quiet,
     })
 }
 

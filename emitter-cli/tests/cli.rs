@@ -75,7 +75,7 @@ async fn clients_and_rooms_are_managed() {
         ),
         (&["close-room", "r"], json!({"method": "close_room", "room": "r"})),
     ] {
-        let done = Sio::new(line).url(&broker.url).run("").await;
+        let done = Sio::new(line).env("SIO_URL", &broker.url).run("").await;
         assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{line:?}");
         let message = channel.next().await;
         for (field, value) in expected.as_object().unwrap() {
@@ -115,30 +115,34 @@ async fn what_cannot_be_sent_exits_2_and_sends_nothing() {
 #[tokio::test]
 async fn a_broker_out_of_reach_exits_1_within_the_deadline() {
     let (refusing, silent) = (dead_url(), silent_url().await);
-    for (url, cause) in [(&refusing, "refused"), (&silent, "")] {
+    let lines = [
+        &["emit", "news"][..],
+        &["emit", "--ack", "1", "news"],
+        &["listen"],
+        &["close-room", "r"],
+    ];
+    let cases = lines
+        .iter()
+        .flat_map(|line| [(line, &refusing, "refused"), (line, &silent, "")]);
+    let checks = cases.map(async |(line, url, cause)| {
         let host = url.rsplit('@').next().unwrap();
-        for line in [
-            &["emit", "news"][..],
-            &["emit", "--ack", "1", "news"],
-            &["listen"],
-            &["close-room", "r"],
-        ] {
-            let started = Instant::now();
-            let done = Sio::new(line).url(url).args(&["--timeout", "1s"]).run("").await;
-            assert_eq!(done.code, 1, "{line:?}: {}", done.stderr);
-            assert!(
-                done.stderr.contains(host) && done.stderr.contains(cause),
-                "{line:?}: {}",
-                done.stderr
-            );
-            assert!(!done.stderr.contains("secret"), "{line:?}: {}", done.stderr);
-            assert!(
-                started.elapsed() < Duration::from_secs(10),
-                "{line:?} took {:?}",
-                started.elapsed()
-            );
-        }
-    }
+        let started = Instant::now();
+        let done = Sio::new(line).url(url).args(&["--timeout", "1s"]).run("").await;
+        assert_eq!(done.code, 1, "{line:?}: {}", done.stderr);
+        assert!(
+            done.stderr.contains(host) && done.stderr.contains(cause),
+            "{line:?}: {}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("sio serve"), "what to do: {}", done.stderr);
+        assert!(!done.stderr.contains("secret"), "{line:?}: {}", done.stderr);
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{line:?} took {:?}",
+            started.elapsed()
+        );
+    });
+    futures_util::future::join_all(checks).await;
 }
 
 #[tokio::test]
@@ -339,7 +343,6 @@ async fn clients_of_serve_get_what_is_emitted_into_their_rooms() {
         .next()
         .unwrap()
         .to_owned();
-    broker.wait_for_subscriber("socketio").await;
 
     let page = http_get(&addr, "/").await;
     assert!(
@@ -405,6 +408,54 @@ async fn a_port_that_is_taken_is_named() {
     assert_eq!(done.code, 1);
     assert!(
         done.stderr.contains(&addr) && done.stderr.contains("--listen"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_its_broker_serves_its_own_clients_and_says_so() {
+    let mut serving = Sio::new(&["serve", "--listen", "127.0.0.1:0"]).url(&dead_url()).start();
+    let addr = serving
+        .line()
+        .await
+        .trim_end()
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .to_owned();
+    let mut client = Client::connect(&addr, "").await;
+    client.send("420[\"join\",\"r\"]").await;
+    client.expect("430[\"ok\"]").await;
+    serving.signal("TERM").await;
+    let done = serving.finish().await;
+    assert!(
+        done.stderr.contains("not subscribed yet") && !done.stderr.contains("secret"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn a_signal_ends_lines_after_what_was_read() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let mut lines = Sio::new(&["emit", "--lines", "n"]).url(&broker.url).start();
+    lines.write("1\n2\n3").await;
+    for number in [1, 2] {
+        assert_eq!(
+            channel.next().await["data"],
+            json!([number]),
+            "at once, not when the input ends"
+        );
+    }
+    lines.signal("INT").await;
+    let done = lines.finish_with_open_stdin().await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("2 accepted, 0 refused, 0 bad") && done.stderr.contains("interrupted"),
         "{}",
         done.stderr
     );

@@ -281,4 +281,26 @@ mod tests {
             b">1\r\n$1\r\nm\r\n"
         );
     }
+
+    #[test]
+    fn no_bytes_make_it_panic_or_take_more_than_there_is() {
+        let seed = b"*3\r\n$7\r\nPUBLISH\r\n$1\r\nc\r\n$4\r\n\r\n$1\r\n";
+        let alphabet = b"*$+-:0123456789\r\n\0a\xff";
+        let mut state = 42_u32;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as usize % below
+        };
+        for _ in 0..100_000 {
+            let mut input = seed.to_vec();
+            for _ in 0..1 + random(4) {
+                let at = random(input.len());
+                input[at] = alphabet[random(alphabet.len())];
+            }
+            input.truncate(1 + random(input.len()));
+            if let Ok(Some((args, num_bytes))) = args(&input) {
+                assert!(num_bytes <= input.len() && args.len() <= 4, "{}", input.escape_ascii());
+            }
+        }
+    }
 }

@@ -56,9 +56,7 @@ async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize)
             "{num_answers} of {count} answers came within {timeout:?}{hint}"
         )));
     }
-    if !plan.quiet {
-        tracing::info!(num_answers, "all answers came");
-    }
+    tracing::info!(num_answers, "all answers came");
     Ok(())
 }
 

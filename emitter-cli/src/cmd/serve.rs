@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use socket_io::SocketIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -15,6 +17,9 @@ use crate::failure::Failure;
 use crate::output;
 use crate::plan::ServePlan;
 use crate::stop;
+
+/// How long the server waits for its broker before it says that it is there without.
+const READY_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let listener = listen(plan.listen, "name another with --listen").await?;
@@ -29,14 +34,41 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     };
     let backend = url.backend(plan.options)?;
     let io = app::server(Arc::clone(&backend.manager), plan.bench);
-    if !plan.quiet {
-        announce(listener.local_addr().unwrap_or(plan.listen), &url, embedded.is_some())?;
-    }
-    let served = socket_io::serve_with(listener, io, app::Page, stop::requested()).await;
+    let addr = listener.local_addr().unwrap_or(plan.listen);
+    let serving = socket_io::serve_with(listener, io.clone(), app::Page, stop::requested());
+    let announcing = async {
+        ready(&io, &url).await;
+        if plan.quiet {
+            Ok(())
+        } else {
+            announce(addr, &url, embedded.is_some())
+        }
+    };
+    let served = both(serving, announcing).await?;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
     served.map_err(|error| backend.failure("flush what was published", error))
+}
+
+/// Serves to the end, while what is to be said is said; only if that fails, serving ends before its time.
+async fn both<T>(
+    serving: impl Future<Output = T>,
+    announcing: impl Future<Output = Result<(), Failure>>,
+) -> Result<T, Failure> {
+    let mut serving = std::pin::pin!(serving);
+    tokio::select! {
+        served = &mut serving => return Ok(served),
+        announced = announcing => announced?,
+    }
+    Ok(serving.await)
+}
+
+/// Waits until what is emitted elsewhere reaches this server's clients, or says that it does not yet.
+async fn ready(io: &SocketIo, url: &BrokerUrl) {
+    if tokio::time::timeout(READY_PATIENCE, io.ready()).await.is_err() {
+        tracing::warn!(broker = %url, "not subscribed yet; until then clients get only what this server emits itself");
+    }
 }
 
 /// Binds the address.

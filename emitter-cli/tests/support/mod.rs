@@ -239,9 +239,25 @@ impl Running {
         assert!(killed.success());
     }
 
-    /// Waits for the end, and reads what is left of its output.
+    pub(crate) async fn write(&mut self, text: &str) {
+        self.child
+            .stdin
+            .as_mut()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .await
+            .unwrap();
+    }
+
+    /// Closes its input, waits for the end, and reads what is left of its output.
     pub(crate) async fn finish(mut self) -> Done {
         drop(self.child.stdin.take());
+        self.finish_with_open_stdin().await
+    }
+
+    /// As `finish`, but its input stays open.
+    pub(crate) async fn finish_with_open_stdin(mut self) -> Done {
+        let _open = self.child.stdin.take();
         let mut stderr_pipe = self.child.stderr.take().unwrap();
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let mut stdout_pipe = self.stdout.take();

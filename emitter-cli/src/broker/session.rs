@@ -15,6 +15,9 @@ use super::topics::Kind;
 /// What is left of an unknown command's name in the error that answers it.
 const SHOWN_NAME_BYTES: usize = 64;
 
+/// No command that is known has a longer name.
+const LONGEST_NAME_BYTES: usize = 16;
+
 /// Whether a connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -76,17 +79,20 @@ impl Session {
         let Some((name, args)) = args.split_first() else {
             return Flow::Continue; // an empty array: Redis ignores it too
         };
-        let mut upper = [0_u8; 16];
-        let upper = match upper.get_mut(..name.len()) {
-            Some(upper) => upper,
-            None => return self.unknown(name),
+        let mut upper = [0_u8; LONGEST_NAME_BYTES];
+        let Some(upper) = upper.get_mut(..name.len()) else {
+            return self.unknown(name);
         };
         upper.copy_from_slice(name);
         upper.make_ascii_uppercase();
-        if let Some(error) = self.forbidden(upper) {
-            return self.reply(&Reply::Error(&error));
+        match self.forbidden(upper) {
+            Some(error) => self.reply(&Reply::Error(&error)),
+            None => self.dispatch(upper, name, args),
         }
-        match (&*upper, args) {
+    }
+
+    fn dispatch(&mut self, upper: &[u8], name: &[u8], args: &[&[u8]]) -> Flow {
+        match (upper, args) {
             (b"PUBLISH", [channel, payload]) => self.publish(channel, payload),
             (b"SUBSCRIBE", [_, ..]) => self.subscribe(Kind::Channel, args),
             (b"PSUBSCRIBE", [_, ..]) => self.subscribe(Kind::Pattern, args),

@@ -9,6 +9,9 @@ use crate::output;
 use crate::plan::ListenPlan;
 use crate::stop;
 
+/// Bytes of lines that are printed together.
+const MAX_BATCH_BYTES: usize = 64 << 10;
+
 pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
     let subscribed = backend.manager.subscribe().await;
@@ -20,22 +23,36 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
             incoming = subscription.recv() => incoming,
             () = &mut stop => break,
         };
-        let line = match incoming {
-            Some(Incoming::Message(bytes)) => match (wire::decode(&bytes), plan.json) {
-                (Ok(envelope), true) => show::json(&envelope),
-                (Ok(envelope), false) => show::text(&envelope),
-                (Err(error), true) => show::undecodable_json(&error, bytes.len()),
-                (Err(error), false) => show::undecodable_text(&error, bytes.len()),
-            },
-            Some(Incoming::Gap { reason }) if plan.json => show::gap_json(&reason),
-            Some(Incoming::Gap { reason }) => show::gap_text(&reason),
-            Some(_) => continue,
-            None => return Err(Failure::broker(format!("the subscription at {} ended", backend.url))),
+        let Some(incoming) = incoming else {
+            return Err(Failure::broker(format!("the subscription at {} ended", backend.url)));
         };
-        output::print_line(&line)?;
+        let mut lines = line(&incoming, plan.json);
+        // What came together is printed together: a busy channel is not slowed by a write for each line.
+        while lines.len() < MAX_BATCH_BYTES
+            && let Some(incoming) = subscription.try_recv()
+        {
+            lines.push_str(&line(&incoming, plan.json));
+        }
+        output::print(lines.as_bytes())?;
     }
     if let Err(error) = backend.manager.close().await {
         tracing::info!(%error, "the connection to the broker did not close cleanly");
     }
     Ok(())
+}
+
+fn line(incoming: &Incoming, is_json: bool) -> String {
+    let mut line = match incoming {
+        Incoming::Message(bytes) => match (wire::decode(bytes), is_json) {
+            (Ok(envelope), true) => show::json(&envelope),
+            (Ok(envelope), false) => show::text(&envelope),
+            (Err(error), true) => show::undecodable_json(&error, bytes.len()),
+            (Err(error), false) => show::undecodable_text(&error, bytes.len()),
+        },
+        Incoming::Gap { reason } if is_json => show::gap_json(reason),
+        Incoming::Gap { reason } => show::gap_text(reason),
+        _ => return String::new(),
+    };
+    line.push('\n');
+    line
 }

@@ -1,0 +1,177 @@
+//! `sio emit` of one event, and what is done to clients and rooms.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Broker, Sio, dead_url, silent_url};
+
+#[tokio::test]
+async fn emit_publishes_what_was_asked_for() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("news-channel").await;
+    let line = [
+        "emit",
+        "-n",
+        "/chat",
+        "-r",
+        "a",
+        "-r",
+        "b",
+        "--except",
+        "x",
+        "news",
+        "1",
+        "{\"b\": [2]}",
+    ];
+    let done = Sio::new(&line)
+        .url(&broker.url)
+        .args(&["--channel", "news-channel"])
+        .run("")
+        .await;
+    assert_eq!((done.code, done.stdout.as_str(), done.stderr.as_str()), (0, "", ""));
+    let message = channel.next().await;
+    let expected = json!({"method": "emit", "event": "news", "namespace": "/chat", "room": ["a", "b"], "skip_sid": "x", "data": [1, {"b": [2]}]});
+    for (field, value) in expected.as_object().unwrap() {
+        assert_eq!(&message[field], value, "{field} of {message}");
+    }
+}
+
+#[tokio::test]
+async fn arguments_come_from_files_and_standard_input() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (text, binary) = (folder.path().join("a.json"), folder.path().join("b.bin"));
+    std::fs::write(&text, "{\"from\":\"file\"}").unwrap();
+    std::fs::write(&binary, [0, 1, 255]).unwrap();
+    let (text, binary) = (format!("@{}", text.display()), binary.display().to_string());
+    let line = ["emit", "e", &text, "@-", "--binary", &binary];
+    let done = Sio::new(&line).url(&broker.url).run(" [1]\n").await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    let message = channel.next().await;
+    assert_eq!(message["binary"], json!(true));
+    let placeholder = json!({"_placeholder": true, "num": 0});
+    assert_eq!(message["data"], json!([[{"from": "file"}, [1], placeholder], "AAH/"]));
+}
+
+#[tokio::test]
+async fn clients_and_rooms_are_managed() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    for (line, expected) in [
+        (
+            &["disconnect", "id"][..],
+            json!({"method": "disconnect", "sid": "id", "namespace": "/"}),
+        ),
+        (
+            &["enter-room", "id", "r"],
+            json!({"method": "enter_room", "sid": "id", "room": "r"}),
+        ),
+        (
+            &["leave-room", "id", "r", "-n", "/c"],
+            json!({"method": "leave_room", "sid": "id", "namespace": "/c"}),
+        ),
+        (&["close-room", "r"], json!({"method": "close_room", "room": "r"})),
+    ] {
+        let done = Sio::new(line).env("SIO_URL", &broker.url).run("").await;
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{line:?}");
+        let message = channel.next().await;
+        for (field, value) in expected.as_object().unwrap() {
+            assert_eq!(&message[field], value, "{field} of {message}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_exits_2_and_sends_nothing() {
+    let url = dead_url();
+    for (line, reason) in [
+        (&["emit", "news", "{\"a\":}"][..], "line 1 column 6"),
+        (&["emit", "news", "hello"], "--text"),
+        (&["emit", "connect"], "reserved"),
+        (&["emit", ""], "empty"),
+        (&["emit", "-n", "chat", "news"], "must begin with '/'"),
+        (&["emit"], "<EVENT>"),
+        (&["emit", "news", "@/no/such/file"], "/no/such/file"),
+        (&["nonsense"], "nonsense"),
+        (&["demo", "--count", "x"], "--count"),
+    ] {
+        let done = Sio::new(line).env("SIO_URL", &url).run("").await;
+        assert_eq!(done.code, 2, "{line:?}: {}", done.stderr);
+        assert!(done.stderr.contains(reason), "{line:?}: {}", done.stderr);
+    }
+    let done = Sio::new(&["emit", "news"]).url("mqtt://me:secret@host").run("").await;
+    assert_eq!(done.code, 2);
+    assert!(
+        done.stderr.contains("mqtt") && done.stderr.contains("rediss"),
+        "{}",
+        done.stderr
+    );
+    assert!(!done.stderr.contains("secret"), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn a_broker_out_of_reach_exits_1_within_the_deadline() {
+    let (refusing, silent) = (dead_url(), silent_url().await);
+    let lines = [
+        &["emit", "news"][..],
+        &["emit", "--ack", "1", "news"],
+        &["listen"],
+        &["close-room", "r"],
+    ];
+    let cases = lines
+        .iter()
+        .flat_map(|line| [(line, &refusing, "refused"), (line, &silent, "")]);
+    let checks = cases.map(async |(line, url, cause)| {
+        let host = url.rsplit('@').next().unwrap();
+        let started = Instant::now();
+        let done = Sio::new(line).url(url).args(&["--timeout", "1s"]).run("").await;
+        assert_eq!(done.code, 1, "{line:?}: {}", done.stderr);
+        assert!(
+            done.stderr.contains(host) && done.stderr.contains(cause),
+            "{line:?}: {}",
+            done.stderr
+        );
+        assert!(done.stderr.contains("sio serve"), "what to do: {}", done.stderr);
+        assert!(!done.stderr.contains("secret"), "{line:?}: {}", done.stderr);
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{line:?} took {:?}",
+            started.elapsed()
+        );
+    });
+    futures_util::future::join_all(checks).await;
+}
+
+#[tokio::test]
+async fn answers_are_printed_as_json() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let asking = Sio::new(&["emit", "--ack", "1", "-r", "id", "question"])
+        .url(&broker.url)
+        .start();
+    let question = channel.next().await;
+    let (room, namespace, id) = (
+        &question["callback"][0],
+        &question["callback"][1],
+        &question["callback"][2],
+    );
+    let answer = json!({"method": "callback", "host_id": question["host_id"], "sid": room, "namespace": namespace, "id": id, "args": ["yes", 2]});
+    broker.publish("socketio", &answer.to_string()).await;
+    let done = asking.finish().await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let printed: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(printed["args"], json!(["yes", 2]));
+}
+
+#[tokio::test]
+async fn too_few_answers_exit_1() {
+    let broker = Broker::start().await;
+    let done = Sio::new(&["emit", "--ack", "2", "--timeout", "200ms", "q"])
+        .url(&broker.url)
+        .run("")
+        .await;
+    assert_eq!((done.code, done.stdout.as_str()), (1, ""));
+    assert!(done.stderr.contains("0 of 2 answers"), "{}", done.stderr);
+}

@@ -1,0 +1,108 @@
+//! `sio emit --lines`.
+
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::support::{Broker, Sio, dead_url};
+
+#[tokio::test]
+async fn lines_are_emitted_in_order() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let input: String = (0..5_000).map(|number| format!("{{\"number\": {number}}}\n")).collect();
+    let done = Sio::new(&["emit", "--lines", "-r", "r", "n"])
+        .url(&broker.url)
+        .run(&input)
+        .await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("5000 accepted, 0 refused, 0 bad"),
+        "{}",
+        done.stderr
+    );
+    for number in 0..5_000 {
+        let message = channel.next().await;
+        assert_eq!(
+            (&message["data"], &message["room"]),
+            (&json!([{"number": number}]), &json!("r"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_rate_is_kept() {
+    let broker = Broker::start().await;
+    let started = Instant::now();
+    let input = "1\n".repeat(50);
+    let done = Sio::new(&["emit", "--lines", "--rate", "100", "-q", "n"])
+        .url(&broker.url)
+        .run(&input)
+        .await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+    let seconds = started.elapsed().as_secs_f64();
+    assert!(seconds > 0.4, "50 events at 100/s took {seconds} s");
+}
+
+#[tokio::test]
+async fn a_bad_line_is_named_and_stops_or_is_skipped() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let input = "{\"event\":\"a\",\"data\":1}\n\n{\"event\":\"b\",\"data\":}\n{\"event\":\"c\",\"args\":[2,3]}\n";
+    let done = Sio::new(&["emit", "--lines"]).url(&broker.url).run(input).await;
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("line 3 is bad: expected value at column 21"),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("1 accepted, 0 refused, 1 bad"), "{}", done.stderr);
+    assert_eq!(channel.next().await["event"], "a");
+
+    let done = Sio::new(&["emit", "--lines", "--keep-going"])
+        .url(&broker.url)
+        .run(input)
+        .await;
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("2 accepted, 0 refused, 1 bad"), "{}", done.stderr);
+    assert_eq!(channel.next().await["event"], "a");
+    assert_eq!(channel.next().await["data"], json!([2, 3]));
+}
+
+#[tokio::test]
+async fn refused_lines_are_counted_and_named() {
+    let done = Sio::new(&["emit", "--lines", "--keep-going", "--timeout", "1s", "n"])
+        .url(&dead_url())
+        .run("1\n2\n")
+        .await;
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("line 1 was refused") && done.stderr.contains("line 2 was refused"),
+        "{}",
+        done.stderr
+    );
+    assert!(done.stderr.contains("0 accepted, 2 refused, 0 bad"), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn a_signal_ends_lines_after_what_was_read() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let mut lines = Sio::new(&["emit", "--lines", "n"]).url(&broker.url).start();
+    lines.write("1\n2\n3").await;
+    for number in [1, 2] {
+        assert_eq!(
+            channel.next().await["data"],
+            json!([number]),
+            "at once, not when the input ends"
+        );
+    }
+    lines.signal("INT").await;
+    let done = lines.finish_with_open_stdin().await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("2 accepted, 0 refused, 0 bad") && done.stderr.contains("interrupted"),
+        "{}",
+        done.stderr
+    );
+}

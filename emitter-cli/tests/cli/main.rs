@@ -1,0 +1,28 @@
+//! The binary as its users run it: arguments, input, exit codes, output; over the embedded broker.
+
+mod emit;
+mod lines;
+mod listen;
+mod serve;
+mod support;
+
+use support::Sio;
+
+#[tokio::test]
+async fn help_completions_and_version_need_no_broker() {
+    for (line, expected) in [
+        (&["--help"][..], "Examples:"),
+        (&["emit", "--help"], "sio emit --lines"),
+        (&["serve", "--help"], "Examples:"),
+        (&["completions", "bash"], "_sio()"),
+        (&["completions", "zsh"], "#compdef sio"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+    ] {
+        let done = Sio::new(line).run("").await;
+        assert_eq!(done.code, 0, "{line:?}");
+        assert!(done.stdout.contains(expected), "{line:?}: {}", done.stdout);
+        let mut closed = Sio::new(line).start();
+        closed.close_stdout();
+        assert_eq!(closed.finish().await.code, 0, "{line:?} into a closed pipe");
+    }
+}

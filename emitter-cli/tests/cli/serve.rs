@@ -1,0 +1,137 @@
+//! `sio serve` and `sio demo`.
+
+use crate::support::{Broker, Client, Running, Sio, dead_url, http_get};
+
+#[tokio::test]
+async fn a_demo_with_a_count_ends_when_all_were_delivered() {
+    let done = Sio::new(&["demo", "--count", "5"]).run("").await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", done.stdout);
+    assert_eq!(
+        done.stdout.lines().filter(|line| line.starts_with("delivered")).count(),
+        5,
+        "{}",
+        done.stdout
+    );
+    assert!(
+        done.stdout.contains("http://127.0.0.1:") && done.stdout.contains("all 5 delivered"),
+        "{}",
+        done.stdout
+    );
+}
+
+#[tokio::test]
+async fn a_demo_without_a_count_runs_until_it_is_stopped() {
+    let mut demo = Sio::new(&["demo"]).start();
+    while !demo.line().await.starts_with("delivered    1 ") {}
+    demo.signal("INT").await;
+    let done = demo.finish().await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+/// A server on a port of its own, and its address.
+async fn serving(url: &str) -> (Running, String) {
+    let mut serving = Sio::new(&["serve", "--listen", "127.0.0.1:0"]).url(url).start();
+    let line = serving.line().await;
+    let (_, url) = line
+        .trim_end()
+        .split_once("http://")
+        .expect("the address is printed first");
+    let addr = url.trim_end_matches('/').to_owned();
+    (serving, addr)
+}
+
+/// Emits into a room.
+async fn emit(broker: &Broker, room: &str, number: &str) {
+    let done = Sio::new(&["emit", "-r", room, "news", number])
+        .url(&broker.url)
+        .run("")
+        .await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn serve_has_a_page_and_stops_on_a_signal() {
+    let broker = Broker::start().await;
+    let (serving, addr) = serving(&broker.url).await;
+    let page = http_get(&addr, "/").await;
+    assert!(
+        page.starts_with("HTTP/1.1 200") && page.contains("<title>sio"),
+        "{page}"
+    );
+    assert!(http_get(&addr, "/other").await.starts_with("HTTP/1.1 404"));
+    serving.signal("TERM").await;
+    let done = serving.finish().await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn clients_of_serve_get_what_is_emitted_into_their_rooms() {
+    let broker = Broker::start().await;
+    let (_serving, addr) = serving(&broker.url).await;
+    let mut client = Client::connect(&addr, "&room=query%20room").await;
+    client.send("420[\"join\",\"event room\"]").await;
+    client.expect("430[\"ok\"]").await;
+    client.send("421[\"join\",\"\"]").await;
+    client.expect("431[\"the name of a room must not be empty\"]").await;
+    for (room, number) in [
+        ("query room", "1"),
+        ("event room", "2"),
+        (client.id.clone().as_str(), "3"),
+    ] {
+        emit(&broker, room, number).await;
+        client.expect(&format!("42[\"news\",{number}]")).await;
+    }
+    client.send("422[\"leave\",\"event room\"]").await;
+    client.expect("432[\"ok\"]").await;
+    emit(&broker, "event room", "4").await;
+    emit(&broker, "query room", "5").await;
+    client.expect("42[\"news\",5]").await;
+}
+
+#[tokio::test]
+async fn clients_of_serve_answer_and_are_disconnected() {
+    let broker = Broker::start().await;
+    let (_serving, addr) = serving(&broker.url).await;
+    let mut client = Client::connect(&addr, "").await;
+    let asking = Sio::new(&["emit", "--ack", "1", "-r", &client.id, "question", "\"ready?\""])
+        .url(&broker.url)
+        .start();
+    let question = client.next().await;
+    let id = question.strip_prefix("42").unwrap().split('[').next().unwrap();
+    client.send(&format!("43{id}[\"yes\"]")).await;
+    let done = asking.finish().await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stdout.contains("\"args\":[\"yes\"]"), "{}", done.stdout);
+    let done = Sio::new(&["disconnect", &client.id]).url(&broker.url).run("").await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    client.expect("41").await;
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let done = Sio::new(&["serve", "--listen", &addr]).url(&dead_url()).run("").await;
+    assert_eq!(done.code, 1);
+    assert!(
+        done.stderr.contains(&addr) && done.stderr.contains("--listen"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_its_broker_serves_its_own_clients_and_says_so() {
+    let (serving, addr) = serving(&dead_url()).await;
+    let mut client = Client::connect(&addr, "").await;
+    client.send("420[\"join\",\"r\"]").await;
+    client.expect("430[\"ok\"]").await;
+    serving.signal("TERM").await;
+    let done = serving.finish().await;
+    assert!(
+        done.stderr.contains("not subscribed yet") && !done.stderr.contains("secret"),
+        "{}",
+        done.stderr
+    );
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}

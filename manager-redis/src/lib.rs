@@ -15,14 +15,19 @@
 //! |---|---|
 //! | `config.rs`, `url.rs` | options, what a URL says |
 //! | `connect.rs` | sockets, TLS, login, which node to talk to |
-//! | `publish.rs`, `pipeline.rs` | the queue of publishes; the connection that empties it |
+//! | `publish.rs`, `drive.rs`, `pipeline.rs` | the queue of publishes; the task and the connection that empty it |
 //! | `listen.rs` | a subscription that comes back |
 //! | `resp.rs` | where a reply ends |
 //! | `status.rs`, `error.rs` | health, log lines, errors |
+//!
+//! Where Redis differs from other brokers: it keeps nothing. Whatever is published while a subscriber's connection is down is lost to
+//! that subscriber, which is told so by a `Gap`; a subscriber that stays too far behind is disconnected by the server
+//! (`client-output-buffer-limit`), which is a `Gap` as well.
 #![deny(missing_docs)]
 
 mod config;
 mod connect;
+mod drive;
 mod error;
 mod listen;
 mod pipeline;

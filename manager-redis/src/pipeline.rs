@@ -1,16 +1,14 @@
-//! The publishing task: one connection that takes what is queued, sends it as one pipeline, and matches the replies.
+//! One connection that takes what is queued, sends it as one pipeline, and matches the replies.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, BytesMut};
-use manager_api::Backoff;
 use memchr::memchr;
 use tokio::io::AsyncWrite;
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::Connection;
 use crate::error::{Failure, refused, seconds, timed_out};
@@ -25,95 +23,10 @@ const MAX_SPARE: usize = 1 << 20;
 const MAX_REPLY_LEN: usize = 64 << 10;
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// Sends what is queued until the manager is closed and everything is answered; connects only while there is something to send.
-pub(crate) async fn drive(queue: Arc<Queue>) {
-    let _answers = AnswersAll(&queue);
-    let mut backoff = Backoff::from_options(&queue.options.common);
-    while is_wanted(&queue).await {
-        let Some(connection) = connect(&queue, &mut backoff).await else {
-            continue;
-        };
-        queue.status.publishing(&connection.address);
-        let since = Instant::now();
-        let mut pipeline = Pipeline::new(&queue, connection);
-        let outcome = poll_fn(|cx| pipeline.poll(cx)).await;
-        drop(pipeline.up.take());
-        let Err(failure) = outcome else { return };
-        queue.status.failed(&failure);
-        queue.set_failure(Some(failure.clone()));
-        pipeline.abandon(&failure);
-        if since.elapsed() > queue.options.common.backoff_base {
-            backoff.reset();
-        } else {
-            // A server that closes what it accepted is not asked again and again.
-            expiring(&queue, sleep(next_delay(&queue, &mut backoff))).await;
-        }
-    }
-}
-
-/// Answers whoever still waits when the task ends before its time: by `close`, or because its runtime ends.
-struct AnswersAll<'a>(&'a Queue);
-
-impl Drop for AnswersAll<'_> {
-    fn drop(&mut self) {
-        self.0.fail_all(|| self.0.overdue());
-    }
-}
-
-/// Waits for something to send; false once there never will be.
-async fn is_wanted(queue: &Queue) -> bool {
-    poll_fn(|cx| {
-        queue.task.register(cx.waker());
-        match queue.has_jobs() {
-            true => Poll::Ready(true),
-            false if queue.is_over() => Poll::Ready(false),
-            false => Poll::Pending,
-        }
-    })
-    .await
-}
-
-/// Connects, again and again, as long as anybody waits for it.
-async fn connect(queue: &Queue, backoff: &mut Backoff) -> Option<Connection> {
-    while queue.has_jobs() {
-        let failure = match expiring(queue, queue.connector.connect()).await {
-            Ok(connection) => {
-                queue.set_failure(None);
-                return Some(connection);
-            }
-            Err(failure) => Arc::new(failure),
-        };
-        queue.status.failed(&failure);
-        queue.set_failure(Some(failure.clone()));
-        if failure.is_refused() {
-            queue.fail_all(|| failure.unreachable(queue.deadline()));
-        }
-        expiring(queue, sleep(next_delay(queue, backoff))).await;
-    }
-    None
-}
-
-/// Several attempts fit into the deadline of a publish, however long the outage has been.
-fn next_delay(queue: &Queue, backoff: &mut Backoff) -> std::time::Duration {
-    backoff.next_delay().min(queue.deadline() / 4)
-}
-
-/// Completes `future`, and meanwhile fails queued jobs when they are due.
-async fn expiring<F: Future>(queue: &Queue, future: F) -> F::Output {
-    let mut future = pin!(future);
-    loop {
-        match timeout_at(queue.next_due(), &mut future).await {
-            Ok(output) => return output,
-            Err(_) => queue.expire(),
-        }
-    }
-}
-
-struct Pipeline<'a> {
+/// One connection at work: polled until it is lost.
+pub(crate) struct Pipeline<'a> {
     queue: &'a Queue,
     connection: Connection,
-    /// Tells health, by being dropped, that the connection is gone.
-    up: Option<Up<'a>>,
     /// Everything of a PUBLISH up to the length of its message.
     head: Vec<u8>,
     output: BytesMut,
@@ -142,22 +55,13 @@ struct Accepted {
     cost: usize,
 }
 
-struct Up<'a>(&'a Queue);
-
-impl Drop for Up<'_> {
-    fn drop(&mut self) {
-        self.0.status.not_publishing();
-    }
-}
-
 impl<'a> Pipeline<'a> {
-    fn new(queue: &'a Queue, connection: Connection) -> Self {
+    pub(crate) fn new(queue: &'a Queue, connection: Connection) -> Self {
         let channel = &queue.options.common.channel;
         let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n$", channel.len());
         Self {
             queue,
             connection,
-            up: Some(Up(queue)),
             head: head.into_bytes(),
             output: BytesMut::new(),
             num_encoded: 0,
@@ -171,7 +75,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
         self.queue.task.register(cx.waker());
         if self.yields_to_callers(cx) {
             return Poll::Pending;
@@ -381,7 +285,7 @@ impl<'a> Pipeline<'a> {
     }
 
     /// Fails what was sent and puts back what was not, once the connection is lost.
-    fn abandon(&mut self, failure: &Arc<Failure>) {
+    pub(crate) fn abandon(&mut self, failure: &Arc<Failure>) {
         let num_written = self.num_written;
         let is_sent = |flight: &Flight| flight.begins_at < num_written;
         let num_sent = self.flights.iter().take_while(|flight| is_sent(flight)).count();

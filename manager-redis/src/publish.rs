@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::config::RedisOptions;
 use crate::connect::Connector;
+use crate::drive;
 use crate::error::{Failure, closed, seconds, timed_out};
-use crate::pipeline;
 use crate::status::Status;
 
 /// Queues publishes for a task of its own, which the first publish starts.
@@ -168,7 +168,7 @@ impl Queue {
         state.jobs.push_back(job);
         // A task ends with its runtime; a manager may outlive that.
         if state.task.as_ref().is_none_or(JoinHandle::is_finished) {
-            state.task = Some(tokio::spawn(pipeline::drive(self.clone())));
+            state.task = Some(tokio::spawn(drive::drive(self.clone())));
         }
     }
 

@@ -145,37 +145,16 @@ async fn cut_connections_are_replaced() {
 async fn killed_with_many_in_flight_every_caller_is_answered_and_nothing_is_lost_silently() {
     const CALLERS: usize = 64;
     let server = Server::start().await;
-    let server = &server;
     let mut options = hasty();
     options.common.deadline = Duration::from_secs(10);
     let manager = Arc::new(RedisManager::new(&server.url(), options).unwrap());
     let mut subscription = manager.subscribe().await.unwrap();
-    let num_accepted = AtomicUsize::new(0);
-    let until = |count| {
-        let num_accepted = &num_accepted;
-        async move {
-            while num_accepted.load(Ordering::Relaxed) < count {
-                tokio::task::yield_now().await;
-            }
-        }
-    };
-    let callers = (0..CALLERS).map(|caller| {
-        let (manager, num_accepted) = (&manager, &num_accepted);
-        async move {
-            let mut accepted = Vec::new();
-            for number in 0..300 {
-                let message = Bytes::from(format!("{caller} {number}"));
-                match manager.publish(message.clone()).await {
-                    Ok(()) => accepted.push(message),
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::Publish, "{error:?}"),
-                }
-                num_accepted.fetch_add(1, Ordering::Relaxed);
-            }
-            accepted
-        }
-    });
+    let num_answered = AtomicUsize::new(0);
+    let callers = (0..CALLERS).map(|caller| publish_300(&manager, caller, &num_answered));
     let outage = async {
-        until(CALLERS * 50).await;
+        while num_answered.load(Ordering::Relaxed) < CALLERS * 50 {
+            tokio::task::yield_now().await;
+        }
         server.kill().await;
         server.restart().await;
     };
@@ -184,19 +163,38 @@ async fn killed_with_many_in_flight_every_caller_is_answered_and_nothing_is_lost
     assert!(num_accepted >= CALLERS * 298, "one message a caller is lost at most");
 
     until_published(&manager, "end").await;
-    let (mut received, mut num_gaps) = (Vec::new(), 0);
-    loop {
-        match next(&mut subscription).await {
-            Incoming::Message(message) if message == "end" => break,
-            Incoming::Message(message) => received.push(message),
-            _ => num_gaps += 1,
-        }
-    }
+    let (received, num_gaps) = receive_until_end(&mut subscription).await;
     assert_eq!(num_gaps, 1);
     let mut once = received.clone();
     once.sort();
     once.dedup();
     assert_eq!(once.len(), received.len(), "nothing comes twice");
+}
+
+/// Receives until the message `end`: the messages, and how many gaps there were.
+async fn receive_until_end(subscription: &mut Subscription) -> (Vec<Bytes>, usize) {
+    let (mut received, mut num_gaps) = (Vec::new(), 0);
+    loop {
+        match next(subscription).await {
+            Incoming::Message(message) if message == "end" => return (received, num_gaps),
+            Incoming::Message(message) => received.push(message),
+            _ => num_gaps += 1,
+        }
+    }
+}
+
+/// Publishes 300 messages one after the other, each once; returns those that were accepted.
+async fn publish_300(manager: &RedisManager, caller: usize, num_answered: &AtomicUsize) -> Vec<Bytes> {
+    let mut accepted = Vec::new();
+    for number in 0..300 {
+        let message = Bytes::from(format!("{caller} {number}"));
+        match manager.publish(message.clone()).await {
+            Ok(()) => accepted.push(message),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Publish, "{error:?}"),
+        }
+        num_answered.fetch_add(1, Ordering::Relaxed);
+    }
+    accepted
 }
 
 #[tokio::test]

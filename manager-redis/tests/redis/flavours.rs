@@ -154,8 +154,8 @@ async fn until_reply(server: &Server, command: &redis::Cmd, text: &str) {
         .unwrap_or_else(|_| panic!("{text} never came"));
 }
 
-#[tokio::test]
-async fn sentinel_names_the_master_and_a_failover_is_a_gap() {
+/// A master, its replica, and a sentinel that watches both as `mymaster`.
+async fn master_replica_and_sentinel() -> (Server, Server, Server) {
     let first = Server::start().await;
     let second = Server::start().await;
     let follow = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(first.port).to_owned();
@@ -169,7 +169,12 @@ async fn sentinel_names_the_master_and_a_failover_is_a_gap() {
     );
     std::fs::write(sentinel.dir.path().join("sentinel.conf"), config).unwrap();
     sentinel.restart_sentinel().await;
+    (first, second, sentinel)
+}
 
+#[tokio::test]
+async fn sentinel_names_the_master_and_a_failover_is_a_gap() {
+    let (first, second, sentinel) = master_replica_and_sentinel().await;
     let dead = free_port();
     let url = format!(
         "redis+sentinel://127.0.0.1:{dead},127.0.0.1:{}/0/mymaster",

@@ -1,0 +1,80 @@
+//! Options.
+
+use std::fmt;
+use std::time::Duration;
+
+use manager_api::{Error, ErrorKind, ManagerOptions};
+
+/// How a [`KafkaManager`](crate::KafkaManager) connects and what its limits are.
+#[derive(Clone)]
+pub struct KafkaOptions {
+    /// What every manager has: channel (here a topic), deadline, limits, back-off.
+    pub common: ManagerOptions,
+    /// How the topic is created if it is missing.
+    pub topic: TopicOptions,
+    /// How long a message may wait for others to travel with. Default 1 ms; more than 5 ms counts as 5 ms.
+    pub linger: Duration,
+    /// A broker that owes an answer for this long counts as dead and its connection is replaced. Default 10 s; at least 10 ms.
+    pub request_timeout: Duration,
+    /// How often a subscription looks for new partitions. Default 10 s; at least 100 ms.
+    pub partition_refresh: Duration,
+    /// Further properties of librdkafka, such as `security.protocol`; those in the URL take precedence. Default none.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self {
+            common: ManagerOptions::default(),
+            topic: TopicOptions::default(),
+            linger: Duration::from_millis(1),
+            request_timeout: Duration::from_secs(10),
+            partition_refresh: Duration::from_secs(10),
+            properties: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values may be secrets.
+        let names: Vec<_> = self.properties.iter().map(|(name, _)| name).collect();
+        f.debug_struct("KafkaOptions")
+            .field("common", &self.common)
+            .field("topic", &self.topic)
+            .field("linger", &self.linger)
+            .field("request_timeout", &self.request_timeout)
+            .field("partition_refresh", &self.partition_refresh)
+            .field("properties", &names)
+            .finish()
+    }
+}
+
+/// How a topic is created that is not there yet.
+#[derive(Clone, Debug)]
+pub struct TopicOptions {
+    /// Whether a missing topic is created. Default true; otherwise it is an error.
+    pub is_created: bool,
+    /// Its partitions. Default none: as many as the broker is configured for.
+    pub num_partitions: Option<u16>,
+    /// Its replicas. Default none: as many as the broker is configured for.
+    pub num_replicas: Option<u16>,
+    /// Its properties, such as `retention.ms`. Default none, except that `max.message.bytes` allows for the largest message.
+    pub properties: Vec<(String, String)>,
+}
+
+impl Default for TopicOptions {
+    fn default() -> Self {
+        Self {
+            is_created: true,
+            num_partitions: None,
+            num_replicas: None,
+            properties: Vec::new(),
+        }
+    }
+}
+
+/// An option or URL that cannot be used.
+pub(crate) fn bad(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, text)
+}

@@ -1,0 +1,188 @@
+//! What can go wrong with Kafka, and what the caller is told.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use manager_api::{Error, ErrorKind};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// One failed attempt to use the brokers, shared by all whom it concerns.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    what: String,
+    is_refused: bool,
+    source: Option<Arc<KafkaError>>,
+}
+
+impl Failure {
+    /// What the client library says, while `attempt`ing something.
+    pub(crate) fn new(attempt: &str, error: KafkaError) -> Self {
+        let code = error.rdkafka_error_code();
+        let what = match code {
+            Some(code) => format!("{attempt}: {code}"),
+            None => format!("{attempt}: {error}"),
+        };
+        Self {
+            what,
+            is_refused: code.is_some_and(is_refusal),
+            source: Some(Arc::new(error)),
+        }
+    }
+
+    /// What the client library reports by itself, in words of its own.
+    pub(crate) fn reported(error: KafkaError, reason: &str) -> Self {
+        let code = error.rdkafka_error_code();
+        Self {
+            what: reason.to_owned(),
+            is_refused: code.is_some_and(is_refusal),
+            source: Some(Arc::new(error)),
+        }
+    }
+
+    /// Anything else; trying again may help.
+    pub(crate) fn other(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            is_refused: false,
+            source: None,
+        }
+    }
+
+    /// Tells whether trying again soon is pointless: the login, a permission or the topic's properties are wrong.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// What a caller is told whose deadline passed while there was no connection.
+    pub(crate) fn unreachable(&self, label: &str, deadline: Duration) -> Error {
+        let text = match self.is_refused {
+            true => format!("cannot use Kafka at {label}: {}", self.what),
+            false => format!(
+                "cannot reach Kafka at {label} within {}: {}",
+                seconds(deadline),
+                self.what
+            ),
+        };
+        Error::new(ErrorKind::Connect, text).with_source(self.clone())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Failure {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        code,
+        Authentication
+            | SaslAuthenticationFailed
+            | UnsupportedSASLMechanism
+            | TopicAuthorizationFailed
+            | ClusterAuthorizationFailed
+            | InvalidTopic
+            | InvalidConfig
+            | InvalidPartitions
+            | InvalidReplicationFactor
+            | PolicyViolation
+    )
+}
+
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the manager is closed")
+}
+
+pub(crate) fn too_large(len: usize, limit: usize) -> Error {
+    let text = format!("a message of {len} bytes is over the limit of {limit}");
+    Error::new(ErrorKind::TooLarge, text)
+}
+
+pub(crate) fn timed_out(label: &str, deadline: Duration) -> Error {
+    let text = format!("Kafka at {label} did not answer within {}", seconds(deadline));
+    Error::new(ErrorKind::Timeout, text)
+}
+
+/// The client library cannot be set up like this; nothing was sent.
+pub(crate) fn unusable(error: KafkaError) -> Error {
+    match error {
+        // Neither the value nor what is said about it: it may be a secret.
+        KafkaError::ClientConfig(_, _, name, _) => {
+            let text = format!("librdkafka has no property {name:?}, or cannot use the value it was given");
+            Error::new(ErrorKind::Config, text)
+        }
+        error => Error::new(ErrorKind::Config, format!("librdkafka cannot be set up: {error}")).with_source(error),
+    }
+}
+
+/// The message was handed over, and came back.
+pub(crate) fn not_delivered(label: &str, len: usize, error: KafkaError) -> Error {
+    let code = error.rdkafka_error_code();
+    let (kind, text) = match code {
+        Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
+            let text = format!(
+                "Kafka at {label} refused a message of {len} bytes as too large (max.message.bytes of the topic)"
+            );
+            (ErrorKind::TooLarge, text)
+        }
+        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
+            let text = format!("the manager was closed before Kafka at {label} took the message");
+            (ErrorKind::Timeout, text)
+        }
+        Some(code) => (
+            ErrorKind::Publish,
+            format!("Kafka at {label} did not take the message: {code}"),
+        ),
+        None => (
+            ErrorKind::Publish,
+            format!("Kafka at {label} did not take the message: {error}"),
+        ),
+    };
+    Error::new(kind, text).with_source(error)
+}
+
+pub(crate) fn seconds(duration: Duration) -> String {
+    format!("{} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_from_an_absence() {
+        let deadline = Duration::from_secs(1);
+        let absent = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
+        let absent = Failure::reported(absent, "1/1 brokers are down").unreachable("h:1", deadline);
+        assert_eq!(absent.kind(), ErrorKind::Connect);
+        assert!(
+            absent.to_string().contains("h:1 within 1 s: 1/1 brokers are down"),
+            "{absent}"
+        );
+        let refused = Failure::reported(KafkaError::Global(RDKafkaErrorCode::Authentication), "bad password");
+        assert!(refused.is_refused());
+        let refused = refused.unreachable("h:1", deadline).to_string();
+        assert_eq!(refused, "cannot use Kafka at h:1: bad password");
+    }
+
+    #[test]
+    fn kinds_follow_what_the_broker_said() {
+        for (code, kind) in [
+            (RDKafkaErrorCode::MessageSizeTooLarge, ErrorKind::TooLarge),
+            (RDKafkaErrorCode::PurgeQueue, ErrorKind::Timeout),
+            (RDKafkaErrorCode::NotEnoughReplicas, ErrorKind::Publish),
+        ] {
+            let error = not_delivered("h:1", 7, KafkaError::MessageProduction(code));
+            assert_eq!(error.kind(), kind);
+            assert!(error.to_string().contains("h:1"), "{error}");
+        }
+    }
+}

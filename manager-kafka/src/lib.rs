@@ -1,0 +1,126 @@
+//! [`ClientManager`] over Apache Kafka.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), manager_api::Error> {
+//! use manager_api::ClientManager;
+//! use manager_kafka::{KafkaManager, KafkaOptions};
+//!
+//! let manager = KafkaManager::new("kafka://localhost:9092", KafkaOptions::default())?;
+//! manager.publish("hello".into()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `config.rs`, `url.rs` | options, what a URL says |
+//! | `connect.rs` | the clients' properties, the topic |
+//! | `publish.rs`, `start.rs` | who waits for a message's acceptance; the first connection |
+//! | `listen.rs`, `place.rs`, `partitions.rs` | a subscription; what it reads; where it is in each partition |
+//! | `status.rs`, `error.rs` | health, log lines, errors |
+//!
+//! Where Kafka differs from other brokers: it keeps messages, so a subscription goes on where it was after any interruption and loses
+//! nothing. A `Gap` comes only when the messages are gone from the broker as well: retention removed them, the topic was deleted, an
+//! unclean election lost them. The channel is a topic; the key of each message is the manager's host id, so that what one manager publishes
+//! stays in one partition and thereby in order. Adding partitions moves publishers to other partitions, once without that order.
+//!
+//! Subscriptions join no group and commit no offset. Beside what [`ManagerOptions`](manager_api::ManagerOptions) allows, librdkafka holds as
+//! many bytes again that were fetched ahead.
+#![deny(missing_docs)]
+
+mod config;
+mod connect;
+mod error;
+mod listen;
+mod partitions;
+mod place;
+mod publish;
+mod start;
+mod status;
+mod url;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use manager_api::{ClientManager, Error, Health, HostId, Subscription};
+use tokio::sync::watch;
+
+pub use config::{KafkaOptions, TopicOptions};
+use connect::Connector;
+use publish::Publisher;
+use status::Status;
+
+/// A manager whose broker is Apache Kafka.
+///
+/// Publishing shares one client of librdkafka, made by the first publish; every subscription has its own, and a thread. Dropping the
+/// manager ends its subscriptions; what was handed to [`publish`](ClientManager::publish) is still sent in the background.
+#[derive(Debug)]
+pub struct KafkaManager {
+    connector: Arc<Connector>,
+    status: Arc<Status>,
+    publisher: Publisher,
+    is_closed: watch::Sender<bool>,
+}
+
+impl KafkaManager {
+    /// The URL schemes that [`new`](Self::new) understands.
+    pub const SCHEMES: &'static [&'static str] = url::SCHEMES;
+
+    /// Checks `url` and `options` and makes a manager; connects on first use.
+    ///
+    /// `kafka://host[:port],…[?property=value&…]` names one or more brokers of a cluster; the rest are learned from them. Any property of
+    /// librdkafka may follow, percent-encoded: `security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=…&sasl.password=…`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](manager_api::ErrorKind::Config) for a URL or an option that cannot be used. The text repeats no value of a
+    /// property.
+    pub fn new(url: &str, options: KafkaOptions) -> Result<Self, Error> {
+        let connector = Arc::new(Connector::new(url, options)?);
+        let status = Arc::new(Status::default());
+        Ok(Self {
+            publisher: Publisher::new(connector.clone(), status.clone()),
+            connector,
+            status,
+            is_closed: watch::Sender::new(false),
+        })
+    }
+}
+
+#[async_trait]
+impl ClientManager for KafkaManager {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        let limit = self.connector.options.common.max_message_bytes;
+        if message.len() > limit {
+            return Err(error::too_large(message.len(), limit));
+        }
+        self.publisher.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        let mut is_closed = self.is_closed.subscribe();
+        if *is_closed.borrow() {
+            return Err(error::closed());
+        }
+        let subscribed = listen::subscribe(self.connector.clone(), self.status.clone(), is_closed.clone());
+        tokio::select! {
+            subscribed = subscribed => subscribed,
+            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(error::closed()),
+        }
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let flushed = self.publisher.close().await;
+        self.is_closed.send_replace(true);
+        flushed
+    }
+
+    fn host_id(&self) -> Option<HostId> {
+        Some(self.connector.host_id.clone())
+    }
+
+    fn health(&self) -> Health {
+        self.status.health()
+    }
+}

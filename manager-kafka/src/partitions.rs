@@ -1,0 +1,86 @@
+//! Where a subscription is in each partition.
+
+use std::collections::BTreeMap;
+
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+/// The offset that comes next, of each partition.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Positions(BTreeMap<i32, i64>);
+
+/// What a message is in the order of its partition.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Step {
+    Next,
+    /// It was seen before.
+    Old,
+    /// Messages before it, from this offset on, are not there.
+    After(i64),
+}
+
+impl Positions {
+    pub(crate) fn set(&mut self, partition: i32, next: i64) {
+        self.0.insert(partition, next);
+    }
+
+    pub(crate) fn get(&self, partition: i32) -> Option<i64> {
+        self.0.get(&partition).copied()
+    }
+
+    /// Steps over the message at `offset`.
+    pub(crate) fn step(&mut self, partition: i32, offset: i64) -> Step {
+        let next = self.0.entry(partition).or_insert(offset);
+        let expected = *next;
+        if offset < expected {
+            return Step::Old;
+        }
+        *next = offset + 1;
+        match offset > expected {
+            true => Step::After(expected),
+            false => Step::Next,
+        }
+    }
+
+    /// Adds those of `partitions` that are new, from their beginning; tells whether there were any.
+    pub(crate) fn add_new(&mut self, partitions: &[i32]) -> bool {
+        let num_before = self.0.len();
+        for partition in partitions {
+            self.0.entry(*partition).or_insert(0);
+        }
+        self.0.len() > num_before
+    }
+
+    pub(crate) fn list(&self, topic: &str) -> Result<TopicPartitionList, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(self.0.len());
+        for (partition, next) in &self.0 {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*next))?;
+        }
+        Ok(list)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_messages_are_told_from_missing_ones() {
+        let mut positions = Positions::default();
+        positions.set(0, 5);
+        assert_eq!(positions.step(0, 5), Step::Next);
+        assert_eq!(positions.step(0, 5), Step::Old);
+        assert_eq!(positions.step(0, 9), Step::After(6));
+        assert_eq!(positions.get(0), Some(10));
+    }
+
+    #[test]
+    fn new_partitions_begin_at_their_beginning_and_known_ones_stay() {
+        let mut positions = Positions::default();
+        positions.set(0, 5);
+        assert!(positions.add_new(&[0, 1]));
+        assert!(!positions.add_new(&[0, 1]));
+        assert_eq!((positions.get(0), positions.get(1)), (Some(5), Some(0)));
+        assert_eq!(positions.list("t").unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,452 @@
+//! Publishing: who waits in which order, for how long, and what they are told.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use manager_api::{Error, ErrorKind, MIN_COST};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::unconstrained;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::connect::{Connector, Context, Trouble};
+use crate::error::{closed, not_delivered, seconds, timed_out};
+use crate::start;
+use crate::status::{Role, Status};
+
+/// How much later than the deadline librdkafka may report that a message expired.
+const REPORT_SLACK: Duration = Duration::from_secs(1);
+/// How long an abandoned producer may take to give its messages back.
+const PURGE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Publishes through one client of librdkafka, which the first publish makes.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    core: Arc<Core>,
+}
+
+/// What callers, the starting thread and `close` share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) trouble: Arc<Trouble>,
+    flight: Arc<Flight>,
+    /// Passed on in the order of first polls; whoever has it may hand over.
+    turn: tokio::sync::Mutex<()>,
+    /// Bytes that may be in flight.
+    room: Arc<Semaphore>,
+    capacity: usize,
+    phase: Mutex<Phase>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nothing to do; there may be a producer already.
+    Idle(Option<Arc<Producer>>),
+    /// A thread looks for the brokers and the topic.
+    Starting(VecDeque<Job>),
+    Ready(Arc<Producer>),
+}
+
+/// A producer that is released on a thread of its own, because that takes a while.
+pub(crate) struct Producer(Option<ThreadedProducer<Context>>);
+
+/// One message on its way to librdkafka.
+#[derive(Debug)]
+pub(crate) struct Job {
+    message: Bytes,
+    since: Instant,
+    ticket: Box<Ticket>,
+}
+
+/// Who waits for a message's acceptance; goes through librdkafka with it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    reply: oneshot::Sender<Result<(), Error>>,
+    len: usize,
+    connector: Arc<Connector>,
+    // Given back last to first, after the reply.
+    _room: OwnedSemaphorePermit,
+    _aboard: Aboard,
+}
+
+impl Publisher {
+    pub(crate) fn new(connector: Arc<Connector>, status: Arc<Status>) -> Self {
+        let limit = connector.options.common.max_in_flight_bytes;
+        let capacity = limit.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let core = Core {
+            connector,
+            status,
+            trouble: Arc::default(),
+            flight: Arc::default(),
+            turn: tokio::sync::Mutex::new(()),
+            room: Arc::new(Semaphore::new(capacity)),
+            capacity,
+            phase: Mutex::new(Phase::Idle(None)),
+        };
+        Self { core: Arc::new(core) }
+    }
+
+    pub(crate) async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        let core = &self.core;
+        let since = Instant::now();
+        let aboard = Flight::board(&core.flight).ok_or_else(closed)?;
+        let limit = since + core.connector.deadline();
+        let cost = core.cost(&message);
+        let len = message.len();
+        let (reply, mut answer) = oneshot::channel();
+        let ticket = |room| {
+            Box::new(Ticket {
+                reply,
+                len,
+                connector: core.connector.clone(),
+                _room: room,
+                _aboard: aboard,
+            })
+        };
+        if let Ok(_turn) = core.turn.try_lock()
+            && let Ok(room) = core.room.clone().try_acquire_many_owned(cost)
+        {
+            let ticket = ticket(room);
+            let may_be_late = core.hand_over(Job { message, since, ticket });
+            if !may_be_late {
+                // librdkafka watches the time.
+                return answer.await.unwrap_or_else(|_| Err(closed()));
+            }
+        } else {
+            let entered = timeout_at(limit, async {
+                // Not subject to the task's budget: the first poll decides the order.
+                let _turn = unconstrained(core.turn.lock()).await;
+                let room = unconstrained(core.room.clone().acquire_many_owned(cost)).await;
+                let ticket = ticket(room.expect("the room is never closed"));
+                core.hand_over(Job { message, since, ticket });
+            });
+            if entered.await.is_err() {
+                core.status.publish_failed();
+                return Err(core.overdue());
+            }
+        }
+        match timeout_at(limit + REPORT_SLACK, &mut answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(closed())),
+            Err(_) => Err(core.overdue()),
+        }
+    }
+
+    /// Refuses new publishes and waits until all others are answered, up to the deadline.
+    pub(crate) async fn close(&self) -> Result<(), Error> {
+        let core = &self.core;
+        let num_failures = core.status.num_publish_failures();
+        let deadline = core.connector.deadline();
+        core.flight.close();
+        let settled = timeout(deadline, core.flight.until_empty()).await;
+        if settled.is_err() {
+            core.abandon();
+            // Whoever still waits is answered by then; if not, by the release of the producer.
+            let _ = timeout(PURGE_PATIENCE, core.flight.until_empty()).await;
+        }
+        core.release();
+        let num_lost = core.status.num_publish_failures() - num_failures;
+        if settled.is_ok() && num_lost == 0 {
+            return Ok(());
+        }
+        let text = format!(
+            "{num_lost} messages could not be flushed to Kafka at {} within {}",
+            core.connector.label(),
+            seconds(deadline)
+        );
+        Err(Error::new(ErrorKind::Timeout, text))
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.core.flight.close();
+        if self.core.flight.is_empty() {
+            return self.core.release();
+        }
+        let core = self.core.clone();
+        // If there is no thread to be had, the messages are given back instead of sent.
+        let _ = std::thread::Builder::new()
+            .name("sio-kafka-flush".to_owned())
+            .spawn(move || {
+                let limit = std::time::Instant::now() + core.connector.deadline() + REPORT_SLACK;
+                while !core.flight.is_empty() && std::time::Instant::now() < limit {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                core.abandon();
+                core.release();
+            });
+    }
+}
+
+impl Core {
+    /// Sends `job`, or queues it for the start; tells whether it was queued. Only for whoever has the turn.
+    fn hand_over(self: &Arc<Self>, job: Job) -> bool {
+        let mut phase = self.phase();
+        let producer = match &mut *phase {
+            Phase::Starting(backlog) => {
+                backlog.push_back(job);
+                return true;
+            }
+            Phase::Ready(producer) if self.trouble.get() == 0 => producer.clone(),
+            Phase::Ready(producer) | Phase::Idle(Some(producer)) => {
+                let is_usable = self.trouble.get() != Trouble::CLIENT;
+                let producer = is_usable.then(|| producer.clone());
+                self.start(&mut phase, producer, job);
+                return true;
+            }
+            Phase::Idle(None) => {
+                self.start(&mut phase, None, job);
+                return true;
+            }
+        };
+        drop(phase);
+        self.send(&producer, job);
+        false
+    }
+
+    fn start(self: &Arc<Self>, phase: &mut Phase, producer: Option<Arc<Producer>>, job: Job) {
+        self.trouble.clear();
+        let started = start::spawn(self.clone(), producer);
+        match started {
+            Ok(()) => *phase = Phase::Starting(VecDeque::from([job])),
+            Err(error) => {
+                let text = format!("there is no thread for Kafka: {error}");
+                self.fail(*job.ticket, Error::new(ErrorKind::Publish, text).with_source(error));
+                *phase = Phase::Idle(None);
+            }
+        }
+    }
+
+    fn send(&self, producer: &Producer, job: Job) {
+        let record = BaseRecord::with_opaque_to(self.connector.topic(), job.ticket)
+            .key(self.connector.host_id.as_str())
+            .payload(&job.message[..]);
+        let Some(producer) = &producer.0 else { return };
+        if let Err((error, record)) = producer.send(record) {
+            self.trouble.note(error.rdkafka_error_code());
+            let ticket = record.delivery_opaque;
+            let error = not_delivered(self.connector.label(), ticket.len, error);
+            self.fail(*ticket, error);
+        }
+    }
+
+    /// Sends what waited for the start, and whatever comes from now on.
+    pub(crate) fn become_ready(&self, producer: Arc<Producer>) {
+        let mut phase = self.phase();
+        let Phase::Starting(backlog) = &mut *phase else { return };
+        let backlog = std::mem::take(backlog);
+        self.status.up(Role::Publishing);
+        // Nobody else hands over until this is done.
+        backlog.into_iter().for_each(|job| self.send(&producer, job));
+        *phase = Phase::Ready(producer);
+    }
+
+    /// Ends the start if nobody waits for it any more.
+    pub(crate) fn give_up(&self, producer: &Option<Arc<Producer>>) -> bool {
+        let mut phase = self.phase();
+        match &*phase {
+            Phase::Starting(backlog) if !backlog.is_empty() => return false,
+            Phase::Starting(_) => *phase = Phase::Idle(producer.clone()),
+            // Released in the meantime.
+            _ => {}
+        }
+        true
+    }
+
+    /// Fails the jobs that have waited for the start long enough; returns how long the next one may still wait.
+    pub(crate) fn expire(&self) -> Option<Duration> {
+        loop {
+            let mut phase = self.phase();
+            let Phase::Starting(backlog) = &mut *phase else {
+                return None;
+            };
+            let left = (backlog.front()?.since + self.connector.deadline()).saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                return Some(left);
+            }
+            let overdue = backlog.pop_front();
+            drop(phase);
+            overdue
+                .into_iter()
+                .for_each(|job| self.fail(*job.ticket, self.overdue()));
+        }
+    }
+
+    /// Fails every job that waits for the start.
+    pub(crate) fn fail_backlog(&self, error: impl Fn() -> Error) {
+        let backlog = match &mut *self.phase() {
+            Phase::Starting(backlog) => std::mem::take(backlog),
+            _ => return,
+        };
+        backlog.into_iter().for_each(|job| self.fail(*job.ticket, error()));
+    }
+
+    /// Gives every message back that was not accepted yet.
+    fn abandon(&self) {
+        self.fail_backlog(|| self.overdue());
+        if let Phase::Ready(producer) = &*self.phase()
+            && let Some(producer) = &producer.0
+        {
+            producer.purge(PurgeConfig::default().queue().inflight());
+        }
+    }
+
+    fn release(&self) {
+        *self.phase() = Phase::Idle(None);
+        self.status.down(Role::Publishing);
+    }
+
+    fn fail(&self, ticket: Ticket, error: Error) {
+        self.status.publish_failed();
+        ticket.answer(Err(error));
+    }
+
+    /// What a caller is told whose deadline passed.
+    pub(crate) fn overdue(&self) -> Error {
+        overdue(&self.connector, &self.status)
+    }
+
+    fn cost(&self, message: &Bytes) -> u32 {
+        // A message larger than the whole limit passes alone.
+        let cost = message.len().clamp(MIN_COST, self.capacity);
+        u32::try_from(cost).expect("capacity fits u32")
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn overdue(connector: &Connector, status: &Status) -> Error {
+    match status.failure(Role::Publishing) {
+        Some(failure) => failure.unreachable(connector.label(), connector.deadline()),
+        None => timed_out(connector.label(), connector.deadline()),
+    }
+}
+
+impl Producer {
+    pub(crate) fn new(core: &Core) -> Result<Self, KafkaError> {
+        let context = Context {
+            status: core.status.clone(),
+            role: Role::Publishing,
+            trouble: core.trouble.clone(),
+        };
+        let producer = core.connector.producer().create_with_context(context)?;
+        Ok(Self(Some(producer)))
+    }
+
+    pub(crate) fn client(&self) -> &rdkafka::client::Client<Context> {
+        self.0.as_ref().expect("taken only by the release").client()
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        let producer = self.0.take();
+        // If there is no thread to be had, the closure is dropped right here, which is slow but does the same.
+        let release = std::thread::Builder::new().name("sio-kafka-release".to_owned());
+        let _ = release.spawn(move || drop(producer));
+    }
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Producer")
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let error = match result {
+            Ok(_) => {
+                self.status.published();
+                return ticket.answer(Ok(()));
+            }
+            Err((error, _)) => error.clone(),
+        };
+        self.status.publish_failed();
+        let code = error.rdkafka_error_code();
+        self.trouble.note(code);
+        let error = match code {
+            Some(
+                RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::TimedOutQueue,
+            ) => {
+                self.status.down(Role::Publishing);
+                overdue(&ticket.connector, &self.status)
+            }
+            _ => not_delivered(ticket.connector.label(), ticket.len, error),
+        };
+        ticket.answer(Err(error));
+    }
+}
+
+impl Ticket {
+    /// Tells the caller, if it still waits.
+    fn answer(self, result: Result<(), Error>) {
+        let _ = self.reply.send(result);
+    }
+}
+
+/// The publishes that were begun and not answered.
+#[derive(Debug, Default)]
+struct Flight {
+    num: AtomicUsize,
+    is_closed: AtomicBool,
+    is_empty: Notify,
+}
+
+/// Counts for one publish.
+#[derive(Debug)]
+struct Aboard(Arc<Flight>);
+
+impl Flight {
+    /// Counts one more publish, unless this is closed.
+    fn board(flight: &Arc<Self>) -> Option<Aboard> {
+        // Counted first: whoever closes sees either the count or this look at the flag.
+        flight.num.fetch_add(1, Ordering::SeqCst);
+        let aboard = Aboard(flight.clone());
+        (!flight.is_closed()).then_some(aboard)
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.num.load(Ordering::SeqCst) == 0
+    }
+
+    async fn until_empty(&self) {
+        loop {
+            let mut empty = pin!(self.is_empty.notified());
+            empty.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            empty.await;
+        }
+    }
+}
+
+impl Drop for Aboard {
+    fn drop(&mut self) {
+        if self.0.num.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.is_empty.notify_waiters();
+        }
+    }
+}

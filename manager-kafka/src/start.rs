@@ -1,0 +1,80 @@
+//! The first connection: a thread that looks for the brokers and the topic while publishes wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use manager_api::Backoff;
+
+use crate::connect::Known;
+use crate::error::{Failure, unusable};
+use crate::publish::{Core, Producer};
+use crate::status::Role;
+
+/// The longest that one request may keep the thread from looking at the time.
+const SLICE: Duration = Duration::from_millis(500);
+/// Between two looks at a topic that is being created, of which the broker gives no sign.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Starts the thread. It ends when `core` is ready, or nobody waits for it any more.
+pub(crate) fn spawn(core: Arc<Core>, producer: Option<Arc<Producer>>) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name("sio-kafka-start".to_owned());
+    thread.spawn(move || run(&core, producer)).map(drop)
+}
+
+fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
+    let mut backoff = Backoff::from_options(&core.connector.options.common);
+    loop {
+        let left = core.expire();
+        if core.give_up(&producer) {
+            return;
+        }
+        let left = left.unwrap_or(SLICE).min(SLICE).max(Duration::from_millis(1));
+        let pause = match attempt(core, &mut producer, left) {
+            Ok(Found::Ready(producer)) => return core.become_ready(producer),
+            Ok(Found::NotYet) => LOOK,
+            Ok(Found::Unusable) => continue,
+            Err(failure) => {
+                core.status.failed(Role::Publishing, &failure);
+                if failure.is_refused() {
+                    let (label, deadline) = (core.connector.label(), core.connector.deadline());
+                    core.fail_backlog(|| failure.unreachable(label, deadline));
+                    continue;
+                }
+                backoff.next_delay()
+            }
+        };
+        // No longer than the next caller may wait.
+        std::thread::sleep(pause.min(core.expire().unwrap_or(Duration::ZERO)).min(SLICE));
+    }
+}
+
+enum Found {
+    Ready(Arc<Producer>),
+    NotYet,
+    /// No client can be made; everybody was told.
+    Unusable,
+}
+
+fn attempt(core: &Core, producer: &mut Option<Arc<Producer>>, limit: Duration) -> Result<Found, Failure> {
+    let producer = match producer {
+        Some(producer) => producer,
+        None => match Producer::new(core) {
+            Ok(made) => producer.insert(Arc::new(made)),
+            Err(error) => {
+                core.fail_backlog(|| unusable(error.clone()));
+                return Ok(Found::Unusable);
+            }
+        },
+    };
+    let connector = &core.connector;
+    match connector.known_partitions(producer.client(), limit) {
+        Ok(Known::Partitions(_)) => Ok(Found::Ready(producer.clone())),
+        Ok(_) => {
+            connector.partitions(producer.client(), limit.max(SLICE))?;
+            Ok(Found::NotYet)
+        }
+        // What the client itself has reported says more than that there was no answer.
+        Err(failure) if failure.is_refused() => Err(failure),
+        Err(failure) => Err(core.status.failure(Role::Publishing).unwrap_or(failure)),
+    }
+}

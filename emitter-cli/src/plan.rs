@@ -136,12 +136,15 @@ pub(crate) struct Address {
     /// Everybody, if there is none.
     pub(crate) rooms: Vec<Room>,
     pub(crate) except: Vec<Sid>,
+    /// Their members do not get it, on servers of ours.
+    pub(crate) except_rooms: Vec<Room>,
 }
 
 impl Address {
     pub(crate) fn broadcast(&self, emitter: &Emitter) -> Broadcast {
         let broadcast = emitter.of(&self.namespace).to_all(&self.rooms);
-        self.except.iter().fold(broadcast, Broadcast::skip)
+        let broadcast = self.except.iter().fold(broadcast, Broadcast::skip);
+        self.except_rooms.iter().fold(broadcast, Broadcast::except)
     }
 }
 
@@ -237,6 +240,7 @@ fn address(args: &EmitArgs) -> Result<Address, Failure> {
         namespace: namespace(&args.namespace)?,
         rooms: args.room.iter().map(Room::from).collect(),
         except: args.except.iter().map(|id| Sid::from(id.as_str())).collect(),
+        except_rooms: Vec::new(),
     })
 }
 

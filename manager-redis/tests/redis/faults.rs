@@ -259,7 +259,7 @@ async fn nobody_there_is_named_with_host_and_cause() {
         manager.publish("x".into()).await.unwrap_err(),
         manager.subscribe().await.unwrap_err(),
     ] {
-        let expected = format!("cannot reach Redis at 127.0.0.1:{port} within 1 s: connection refused");
+        let expected = format!("cannot reach the broker within 1 s: Redis at 127.0.0.1:{port}: connection refused");
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.kind(), ErrorKind::Connect);
         let source = std::error::Error::source(&error).and_then(std::error::Error::source);

@@ -76,7 +76,6 @@ pub(crate) struct ServePlan {
     /// `None` starts the embedded broker.
     pub(crate) url: Option<BrokerUrl>,
     pub(crate) options: ManagerOptions,
-    pub(crate) bench: bool,
     pub(crate) quiet: bool,
 }
 
@@ -136,12 +135,15 @@ pub(crate) struct Address {
     /// Everybody, if there is none.
     pub(crate) rooms: Vec<Room>,
     pub(crate) except: Vec<Sid>,
+    /// Their members do not get it, on servers of ours.
+    pub(crate) except_rooms: Vec<Room>,
 }
 
 impl Address {
     pub(crate) fn broadcast(&self, emitter: &Emitter) -> Broadcast {
         let broadcast = emitter.of(&self.namespace).to_all(&self.rooms);
-        self.except.iter().fold(broadcast, Broadcast::skip)
+        let broadcast = self.except.iter().fold(broadcast, Broadcast::skip);
+        self.except_rooms.iter().fold(broadcast, Broadcast::except)
     }
 }
 
@@ -207,7 +209,6 @@ fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
         listen: args.listen,
         url,
         options,
-        bench: args.bench,
         quiet,
     })
 }
@@ -237,6 +238,7 @@ fn address(args: &EmitArgs) -> Result<Address, Failure> {
         namespace: namespace(&args.namespace)?,
         rooms: args.room.iter().map(Room::from).collect(),
         except: args.except.iter().map(|id| Sid::from(id.as_str())).collect(),
+        except_rooms: Vec::new(),
     })
 }
 

@@ -136,6 +136,7 @@ impl Broker {
 
 /// Starts serving a connection, or closes it when there are too many.
 fn accept(shared: &Arc<Shared>, clients: &mut JoinSet<()>, stream: TcpStream, stopped: watch::Receiver<()>) {
+    while clients.try_join_next().is_some() {} // who has left does not count
     if clients.len() >= shared.limits.num_clients {
         shared.counters.refused_clients.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(

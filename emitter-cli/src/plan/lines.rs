@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use manager_api::{Broadcast, Emitter, EventName, Namespace, Payload, Room, Sid};
 use serde::{Deserialize, Deserializer};
@@ -81,34 +83,18 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
         return Ok(None);
     }
     let line: Line<'_> = serde_json::from_slice(line).map_err(not_json)?;
-    if line.method.is_some_and(|method| method != "emit") {
+    if line.method.as_ref().is_some_and(|method| method != "emit") {
         return Err("a \"method\" other than \"emit\" cannot be emitted".into());
     }
     let event = EventName::new(&line.event).map_err(|error| error.to_string())?;
-    let payload = match (line.data, line.args) {
-        (None, None) => Payload::empty(),
-        (Some(data), None) => json_argument(data.get().as_bytes())?.unwrap_or_else(Payload::empty),
-        (None, Some(args)) => {
-            let args = Bytes::copy_from_slice(args.get().as_bytes());
-            Payload::from_json_array(args).map_err(|error| format!("\"args\": {error}"))?
-        }
-        (Some(_), Some(_)) => return Err("either \"data\" or \"args\", not both".into()),
-    };
-    let address = Address {
-        namespace: match line.namespace {
-            Some(name) => Namespace::new(&name).map_err(|error| error.to_string())?,
-            None => default.namespace.clone(),
-        },
-        rooms: line
-            .room
-            .map_or_else(|| default.rooms.clone(), |rooms| rooms.collect(RoomName::room)),
-        except: line.except.map_or_else(
-            || default.except.clone(),
-            |ids| ids.collect(|id| Sid::from(id.as_ref())),
-        ),
-    };
+    let payload = line.payload()?;
+    let is_volatile = line.volatile;
+    let mut broadcast = line.address(default)?.broadcast(emitter);
+    if is_volatile {
+        broadcast = broadcast.volatile();
+    }
     Ok(Some(ParsedLine {
-        broadcast: address.broadcast(emitter),
+        broadcast,
         event,
         payload,
     }))
@@ -135,13 +121,74 @@ struct Line<'a> {
     namespace: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     except: Option<OneOrMany<Cow<'a, str>>>,
-    /// Written by `sio listen --json`, whose events can be emitted again.
+    /// From here on: written by `sio listen --json`, whose events can be emitted again.
+    #[serde(borrow, default)]
+    except_rooms: Option<OneOrMany<RoomName<'a>>>,
+    /// In base64, in the order of their placeholders.
+    #[serde(borrow, default)]
+    attachments: Vec<Cow<'a, str>>,
+    #[serde(default)]
+    volatile: bool,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "time")]
     _time: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "host_id")]
     _host_id: Option<&'a RawValue>,
+}
+
+impl Line<'_> {
+    fn payload(&self) -> Result<Payload, String> {
+        let payload = match (self.data, self.args) {
+            (None, None) => Payload::empty(),
+            (Some(data), None) => json_argument(data.get().as_bytes())?.unwrap_or_else(Payload::empty),
+            (None, Some(args)) => {
+                let args = Bytes::copy_from_slice(args.get().as_bytes());
+                Payload::from_json_array(args).map_err(|error| format!("\"args\": {error}"))?
+            }
+            (Some(_), Some(_)) => return Err("either \"data\" or \"args\", not both".into()),
+        };
+        if self.attachments.is_empty() {
+            return Ok(payload);
+        }
+        let decode = |text: &Cow<'_, str>| BASE64_STANDARD.decode(text.as_bytes()).map(Bytes::from);
+        let attachments: Result<Vec<Bytes>, _> = self.attachments.iter().map(decode).collect();
+        let attachments = attachments.map_err(|error| format!("\"attachments\": {error}"))?;
+        if payload.json().matches("\"_placeholder\"").count() != attachments.len() {
+            return Err("\"attachments\" must be as many as there are placeholders".into());
+        }
+        let json = Bytes::copy_from_slice(payload.json().as_bytes());
+        Ok(Payload::from_trusted(json, attachments))
+    }
+
+    /// What the line leaves out is taken from the default.
+    fn address(self, default: &Address) -> Result<Address, String> {
+        let namespace = match self.namespace {
+            Some(name) => Namespace::new(&name).map_err(|error| error.to_string())?,
+            None => default.namespace.clone(),
+        };
+        let rooms = match self.room {
+            Some(OneOrMany::Many(none)) if none.is_empty() => {
+                return Err("an empty list of rooms is nobody; leave \"room\" out to reach everybody".into());
+            }
+            Some(rooms) => rooms.collect(RoomName::room),
+            None => default.rooms.clone(),
+        };
+        if rooms.iter().any(|room| room.as_str().is_empty()) {
+            return Err("the name of a room must not be empty".into());
+        }
+        let except = match self.except {
+            Some(ids) => ids.collect(|id| Sid::from(id.as_ref())),
+            None => default.except.clone(),
+        };
+        let except_rooms = self.except_rooms.map(|rooms| rooms.collect(RoomName::room));
+        Ok(Address {
+            namespace,
+            rooms,
+            except,
+            except_rooms: except_rooms.unwrap_or_default(),
+        })
+    }
 }
 
 /// Keeps `null` apart from a field that is missing.
@@ -220,6 +267,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_listened_to_is_emitted_with_attachments_and_exclusions() {
+        let line = br#"{"time":1.5,"method":"emit","event":"n","args":[{"_placeholder":true,"num":0}],"attachments":["AQID"],"except_rooms":["muted"],"namespace":"/","host_id":"x"}"#;
+        let parsed = object_parser()(line).unwrap().unwrap();
+        assert_eq!(parsed.payload.attachments(), [Bytes::from_static(&[1, 2, 3])]);
+        assert!(format!("{:?}", parsed.broadcast).contains("muted"));
+    }
+
+    #[test]
     fn bad_objects_say_why() {
         let mut parse = object_parser();
         for (line, reason) in [
@@ -232,6 +287,13 @@ mod tests {
             (br#"{"event":"n","namespace":"c"}"#, "must begin with"),
             (br#"{"event":"n","room":{}}"#, "list of names"),
             (br#"{"method":"disconnect","event":"n"}"#, "method"),
+            (br#"{"event":"n","room":[]}"#, "nobody"),
+            (br#"{"event":"n","room":["a",""]}"#, "empty"),
+            (br#"{"event":"n","attachments":["AA=="]}"#, "as many"),
+            (
+                br#"{"event":"n","data":{"_placeholder":true,"num":0},"attachments":["?"]}"#,
+                "attachments",
+            ),
             (b"[1", "column 2"),
             (b"\xff", "column 1"),
         ] {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::{Envelope, Message, Namespace, Payload, Room, Target};
+use manager_api::{Envelope, Message, Namespace, Payload, Room, Target, wire};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -27,17 +27,19 @@ pub(super) fn json(envelope: &Envelope) -> String {
             line.event = Some(emit.event.as_str());
             line.arguments(&emit.payload);
             line.room = match &emit.target {
-                Target::Everyone => Vec::new(),
-                Target::Rooms(rooms) => rooms.iter().map(room_value).collect(),
+                Target::Everyone => None,
+                Target::Rooms(rooms) => Some(rooms.iter().map(room_value).collect()),
             };
             line.except = emit.skip.iter().map(|sid| sid.as_str()).collect();
+            line.except_rooms = emit.except.iter().map(room_value).collect();
+            line.volatile = emit.volatile;
             line.namespace = Some(emit.namespace.as_str());
         }
         Message::Callback(callback) => {
             line.method = "callback";
             line.id = Some(callback.address.id);
             line.arguments(&callback.payload);
-            line.room = callback.address.room.iter().map(room_value).collect();
+            line.room = callback.address.room.as_ref().map(|room| vec![room_value(room)]);
             line.namespace = Some(callback.address.namespace.as_str());
         }
         Message::Disconnect { sid, namespace } => line.control("disconnect", Some(sid.as_str()), None, namespace),
@@ -108,8 +110,6 @@ pub(super) fn gap_text(reason: &str) -> String {
     printable(&format!("{}  messages may have been missed: {reason}", clock()))
 }
 
-use manager_api::wire;
-
 #[derive(Default, Serialize)]
 struct Line<'a> {
     /// Seconds since 1970.
@@ -123,10 +123,15 @@ struct Line<'a> {
     attachments: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    room: Vec<Box<RawValue>>,
+    /// Everybody, if there is none; nobody, if it is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<Vec<Box<RawValue>>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     except: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    except_rooms: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    volatile: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,7 +153,7 @@ impl<'a> Line<'a> {
     fn control(&mut self, method: &'static str, sid: Option<&'a str>, room: Option<&Room>, namespace: &'a Namespace) {
         self.method = method;
         self.sid = sid;
-        self.room = room.into_iter().map(room_value).collect();
+        self.room = room.map(|room| vec![room_value(room)]);
         self.namespace = Some(namespace.as_str());
     }
 }
@@ -238,6 +243,19 @@ mod tests {
         assert!(
             text.contains("emit \"n\" to \"a\", 7 except 1 in /c  1,{\"a\": 2}"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn what_an_event_has_beside_its_arguments_is_not_lost() {
+        let envelope = decoded(
+            r#"{"method":"emit","event":"n","data":[[{"_placeholder":true,"num":0}],"AQID"],"binary":true,"namespace":"/","room":[],"sio":{"v":1,"except":["b"],"volatile":true}}"#,
+        );
+        let line: Value = serde_json::from_str(&json(&envelope)).unwrap();
+        assert_eq!(line["attachments"], json!(["AQID"]));
+        assert_eq!(
+            (&line["room"], &line["except_rooms"], &line["volatile"]),
+            (&json!([]), &json!(["b"]), &json!(true))
         );
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use manager_api::{ClientManager, Emitter, Error, ManagerOptions};
+#[cfg(feature = "kafka")]
+use manager_kafka::{KafkaManager, KafkaOptions};
 use manager_redis::{RedisManager, RedisOptions};
 
 use crate::failure::Failure;
@@ -12,7 +14,11 @@ use crate::failure::Failure;
 type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>;
 
 /// Every scheme that [`connector`] knows, for the message about one it does not.
-const SCHEMES: [&[&str]; 1] = [RedisManager::SCHEMES];
+const SCHEMES: &[&[&str]] = &[
+    RedisManager::SCHEMES,
+    #[cfg(feature = "kafka")]
+    KafkaManager::SCHEMES,
+];
 
 /// The backend for a scheme. A further backend is one arm here, and its schemes in the list above.
 fn connector(scheme: &str) -> Option<Connect> {
@@ -23,6 +29,14 @@ fn connector(scheme: &str) -> Option<Connect> {
                 ..RedisOptions::default()
             };
             Ok(Arc::new(RedisManager::new(url, options)?))
+        }),
+        #[cfg(feature = "kafka")]
+        kafka if KafkaManager::SCHEMES.contains(&kafka) => Some(|url, common| {
+            let options = KafkaOptions {
+                common,
+                ..KafkaOptions::default()
+            };
+            Ok(Arc::new(KafkaManager::new(url, options)?))
         }),
         _ => None,
     }
@@ -136,6 +150,8 @@ mod tests {
             ("redis://:sec/ret@h:1", "redis://…"),
             ("redis://h:1?password=secret", "redis://h:1"),
             ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            #[cfg(feature = "kafka")]
+            ("kafka://h1:1,h2?sasl.password=secret", "kafka://h1:1,h2"),
             ("REDIS+SENTINEL://me:secret@a,b/main", "REDIS+SENTINEL://a,b/main"),
         ] {
             assert_eq!(BrokerUrl::parse(url).unwrap().to_string(), shown);

@@ -4,5 +4,6 @@
 mod cluster;
 mod faults;
 mod harness;
+mod kafka;
 mod redis;
 mod support;

@@ -311,9 +311,13 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         self.trouble.note(code);
-        self.status.failed(self.role, &Failure::reported(error, reason));
-        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+        let is_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
+        if is_down {
             self.status.down(self.role);
+        }
+        // That all are down is no news beside why each of them is.
+        if !is_down || self.status.failure(self.role).is_none() {
+            self.status.failed(self.role, &Failure::reported(error, reason));
         }
     }
 }

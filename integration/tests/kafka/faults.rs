@@ -1,0 +1,157 @@
+//! Connections cut, brokers restarted and frozen, while numbered messages are under way.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use integration::brokers::KafkaBroker;
+use manager_api::{ClientManager, Error, ErrorKind, Subscription};
+use manager_kafka::{KafkaManager, KafkaOptions};
+use tokio::time::{Instant, timeout};
+
+use super::{manager, next_message, options, publish_at_last};
+
+/// How many messages are handed over before the first is waited for.
+const BURST: usize = 50;
+
+/// Options with which nothing fails before the fault is over.
+fn patient() -> KafkaOptions {
+    let mut options = options();
+    options.common.deadline = Duration::from_secs(60);
+    options
+}
+
+/// Options with which a fault is an error soon.
+fn hasty() -> KafkaOptions {
+    let mut options = options();
+    options.common.deadline = Duration::from_secs(2);
+    options.request_timeout = Duration::from_secs(1);
+    options
+}
+
+/// Publishes numbers from `first` on in bursts of which each is accepted before the next.
+async fn publish_numbers(publisher: &KafkaManager, first: usize, count: usize) {
+    for burst in (first..first + count).collect::<Vec<_>>().chunks(BURST) {
+        let accepted = join_all(burst.iter().map(|number| publisher.publish(number.to_string().into()))).await;
+        accepted.into_iter().collect::<Result<(), Error>>().expect("accepted");
+    }
+}
+
+/// Receives `first..first + count` in order, nothing else in between, no gap.
+async fn expect_numbers(subscription: &mut Subscription, first: usize, count: usize) {
+    for expected in first..first + count {
+        assert_eq!(next_message(subscription).await, expected.to_string());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_connections_lose_nothing_double_nothing_and_keep_the_order() {
+    const ROUND: usize = 2000;
+    let (_broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let url = format!("kafka://{}", proxy.addr());
+    let options = patient();
+    let server = manager(&url, &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    let publisher = manager(&url, &options);
+    for round in 0..5 {
+        let first = round * ROUND;
+        let cuts = async {
+            expect_numbers(&mut subscription, first, ROUND / 2).await;
+            proxy.cut().await;
+            proxy.restore();
+            expect_numbers(&mut subscription, first + ROUND / 2, ROUND / 2).await;
+        };
+        tokio::join!(publish_numbers(&publisher, first, ROUND), cuts);
+    }
+    assert_eq!(subscription.try_recv(), None);
+    assert_eq!(server.health().num_gaps, 0);
+    assert_eq!(publisher.health().num_publish_failures, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restarts_lose_nothing_double_nothing_and_keep_the_order() {
+    const ROUND: usize = 2000;
+    let mut broker = KafkaBroker::start().await;
+    let options = patient();
+    let server = manager(&broker.url(), &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    let publisher = manager(&broker.url(), &options);
+    for round in 0..2 {
+        let first = round * ROUND;
+        let restart = async {
+            expect_numbers(&mut subscription, first, ROUND / 2).await;
+            broker.restart().await;
+            expect_numbers(&mut subscription, first + ROUND / 2, ROUND / 2).await;
+        };
+        tokio::join!(publish_numbers(&publisher, first, ROUND), restart);
+    }
+    assert_eq!(subscription.try_recv(), None);
+    assert_eq!(server.health().num_gaps, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frozen_broker_is_noticed_and_its_return_too() {
+    let broker = KafkaBroker::start().await;
+    let options = hasty();
+    let server = manager(&broker.url(), &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    let publisher = manager(&broker.url(), &options);
+    publish_at_last(&publisher, "before").await;
+    assert_eq!(next_message(&mut subscription).await, "before");
+    broker.freeze().await;
+    let started = Instant::now();
+    let overdue = publisher.publish("lost".into()).await.unwrap_err();
+    assert!(overdue.is_retryable(), "{overdue:?}");
+    assert!(overdue.to_string().contains(&broker.address()), "{overdue}");
+    let took = started.elapsed();
+    assert!(took < options.common.deadline + Duration::from_secs(1), "{took:?}");
+    broker.thaw();
+    publish_at_last(&publisher, "after").await;
+    // The broker may have found the first one in its socket.
+    while next_message(&mut subscription).await != "after" {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_given_up_is_never_sent() {
+    let mut broker = KafkaBroker::start().await;
+    let options = hasty();
+    let server = manager(&broker.url(), &patient_on(&options));
+    let mut subscription = server.subscribe().await.unwrap();
+    let used = manager(&broker.url(), &options);
+    publish_at_last(&used, "before").await;
+    assert_eq!(next_message(&mut subscription).await, "before");
+    broker.kill();
+    let unused = manager(&broker.url(), &options);
+    for publisher in [&used, &unused] {
+        let given_up = publisher.publish("given up".into()).await.unwrap_err();
+        assert_eq!(given_up.kind(), ErrorKind::Connect, "{given_up:?}");
+        let said = given_up.to_string();
+        assert!(said.contains(&broker.address()) && said.contains("efused"), "{said}");
+    }
+    broker.restart().await;
+    for publisher in [&used, &unused] {
+        publish_at_last(publisher, "after").await;
+    }
+    for _ in 0..2 {
+        assert_eq!(next_message(&mut subscription).await, "after");
+    }
+}
+
+/// The same topic with a deadline that never passes.
+fn patient_on(options: &KafkaOptions) -> KafkaOptions {
+    let mut options = options.clone();
+    options.common.deadline = Duration::from_secs(60);
+    options
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_an_error_with_address_and_cause() {
+    let publisher = manager("kafka://127.0.0.1:1", &hasty());
+    let (published, subscribed) = tokio::join!(publisher.publish("x".into()), publisher.subscribe());
+    for error in [published.unwrap_err(), subscribed.err().unwrap()] {
+        assert_eq!(error.kind(), ErrorKind::Connect, "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains("127.0.0.1:1") && said.contains("efused"), "{said}");
+    }
+    let closed = timeout(Duration::from_secs(5), publisher.close()).await;
+    closed.expect("close ends").expect("nothing was left");
+}

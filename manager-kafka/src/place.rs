@@ -13,6 +13,8 @@ use crate::error::Failure;
 use crate::partitions::Positions;
 use crate::status::{Role, Status};
 
+/// How long a client's report may take to come after the failure itself.
+const REPORT_WAIT: Duration = Duration::from_millis(10);
 /// How many reports of a client are taken at once.
 const MAX_REPORTS: usize = 100;
 
@@ -115,7 +117,7 @@ impl Place {
     /// Finds words for a failure: what the client itself has reported says more than that there was no answer.
     pub(crate) fn explained(&self, failure: Failure) -> Failure {
         for _ in 0..MAX_REPORTS {
-            if self.poll(Duration::ZERO).is_none() {
+            if self.poll(REPORT_WAIT).is_none() {
                 break;
             }
         }

@@ -1,9 +1,12 @@
 //! Tests across crates, brokers, processes and languages: one binary, these modules.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod clients;
 mod cluster;
 mod faults;
 mod harness;
+mod interop;
 mod kafka;
 mod redis;
+mod served;
 mod support;

@@ -26,13 +26,13 @@ async fn a_python_manager_hears_and_is_heard() {
     let heard = &heard["message"];
     assert_eq!((&heard["method"], &heard["event"]), (&json!("emit"), &json!("news")));
     assert_eq!(heard["room"], "lobby");
-    assert_eq!(heard["data"], json!({ "größe": [1, null] }));
+    assert_eq!(heard["data"], json!([{ "größe": [1, null] }]));
     next_message(&mut subscription).await;
 
     let command = json!({ "cmd": "emit", "name": "back", "args": [{ "é": 2 }], "room": "lobby" });
     python.call(command).await;
     let message: Value = serde_json::from_slice(&next_message(&mut subscription).await).unwrap();
     assert_eq!((&message["method"], &message["event"]), (&json!("emit"), &json!("back")));
-    assert_eq!((&message["room"], &message["data"]), (&json!("lobby"), &json!({ "é": 2 })));
+    assert_eq!((&message["room"], &message["data"]), (&json!("lobby"), &json!([{ "é": 2 }])));
     ours.close().await.unwrap();
 }

@@ -22,6 +22,9 @@ const OVERHEAD: usize = 1024;
 const MAX_LINGER: Duration = Duration::from_millis(5);
 /// How often librdkafka looks for messages whose time is over.
 const EXPIRY_SCAN: Duration = Duration::from_secs(1);
+/// The first wait before a reconnect, from which librdkafka doubles. It counts a connection that it replaces by itself, as it does with the
+/// very first one, as lost, so that the first message of every process would wait for the back-off.
+const FIRST_RECONNECT: Duration = Duration::from_millis(20);
 /// Each partition's share of one answer to a fetch; a larger message comes alone.
 const MAX_FETCH: usize = 1 << 20;
 
@@ -143,7 +146,7 @@ impl Connector {
             )
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")
-            .set("reconnect.backoff.ms", millis(common.backoff_base))
+            .set("reconnect.backoff.ms", millis(common.backoff_base.min(FIRST_RECONNECT)))
             .set(
                 "reconnect.backoff.max.ms",
                 millis(common.backoff_cap.max(common.backoff_base)),

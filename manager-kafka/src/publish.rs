@@ -313,6 +313,11 @@ impl Core {
         overdue(&self.connector, &self.status)
     }
 
+    /// Tells whether every publish was answered.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.flight.is_empty()
+    }
+
     fn cost(&self, message: &Bytes) -> u32 {
         // A message larger than the whole limit passes alone.
         let cost = message.len().clamp(MIN_COST, self.capacity);

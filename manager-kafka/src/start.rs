@@ -15,6 +15,9 @@ const SLICE: Duration = Duration::from_millis(500);
 /// Between two looks at a topic that is being created, of which the broker gives no sign.
 const LOOK: Duration = Duration::from_millis(10);
 
+/// How often a new client is reminded of its producer id.
+const MAX_NUDGES: usize = 20;
+
 /// Starts the thread. It ends when `core` is ready, or nobody waits for it any more.
 pub(crate) fn spawn(core: Arc<Core>, producer: Option<Arc<Producer>>) -> std::io::Result<()> {
     let thread = std::thread::Builder::new().name("sio-kafka-start".to_owned());
@@ -30,7 +33,10 @@ fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
         }
         let left = left.unwrap_or(SLICE).min(SLICE).max(Duration::from_millis(1));
         let pause = match attempt(core, &mut producer, left) {
-            Ok(Found::Ready(producer)) => return core.become_ready(producer),
+            Ok(Found::Ready(producer)) => {
+                core.become_ready(producer.clone());
+                return nudge(core, &producer);
+            }
             Ok(Found::NotYet) => LOOK,
             Ok(Found::Unusable) => continue,
             Err(failure) => {
@@ -45,6 +51,19 @@ fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
         };
         // No longer than the next caller may wait.
         std::thread::sleep(pause.min(core.expire().unwrap_or(Duration::ZERO)).min(SLICE));
+    }
+}
+
+/// Has the client look for its producer id until the first message is accepted: by itself it looks every 500 ms, but also whenever it hears of
+/// the brokers.
+fn nudge(core: &Core, producer: &Producer) {
+    for _ in 0..MAX_NUDGES {
+        std::thread::sleep(LOOK);
+        if core.is_settled() {
+            return;
+        }
+        // Only that there is an answer matters.
+        let _ = core.connector.known_partitions(producer.client(), SLICE);
     }
 }
 

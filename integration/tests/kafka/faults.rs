@@ -147,10 +147,16 @@ fn patient_on(options: &KafkaOptions) -> KafkaOptions {
 async fn nobody_at_the_address_is_an_error_with_address_and_cause() {
     let publisher = manager("kafka://127.0.0.1:1", &hasty());
     let (published, subscribed) = tokio::join!(publisher.publish("x".into()), publisher.subscribe());
-    for (what, error) in [("publish", published.unwrap_err()), ("subscribe", subscribed.unwrap_err())] {
+    for (what, error) in [
+        ("publish", published.unwrap_err()),
+        ("subscribe", subscribed.unwrap_err()),
+    ] {
         assert_eq!(error.kind(), ErrorKind::Connect, "{what}: {error:?}");
         let said = error.to_string();
-        assert!(said.contains("127.0.0.1:1") && said.contains("efused"), "{what}: {said}");
+        assert!(
+            said.contains("127.0.0.1:1") && said.contains("efused"),
+            "{what}: {said}"
+        );
     }
     let closed = timeout(Duration::from_secs(5), publisher.close()).await;
     closed.expect("close ends").expect("nothing was left");

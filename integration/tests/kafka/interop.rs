@@ -21,7 +21,11 @@ async fn a_python_manager_hears_and_is_heard() {
     python.until(2 * DEADLINE, |event| event["event"] == "ready").await;
 
     let emitter = Emitter::from_arc(ours.clone());
-    emitter.to("lobby").emit("news", &json!({ "größe": [1, null] })).await.unwrap();
+    emitter
+        .to("lobby")
+        .emit("news", &json!({ "größe": [1, null] }))
+        .await
+        .unwrap();
     let heard = python.until(DEADLINE, |event| event["event"] == "heard").await;
     let heard = &heard["message"];
     assert_eq!((&heard["method"], &heard["event"]), (&json!("emit"), &json!("news")));
@@ -32,7 +36,13 @@ async fn a_python_manager_hears_and_is_heard() {
     let command = json!({ "cmd": "emit", "name": "back", "args": [{ "é": 2 }], "room": "lobby" });
     python.call(command).await;
     let message: Value = serde_json::from_slice(&next_message(&mut subscription).await).unwrap();
-    assert_eq!((&message["method"], &message["event"]), (&json!("emit"), &json!("back")));
-    assert_eq!((&message["room"], &message["data"]), (&json!("lobby"), &json!([{ "é": 2 }])));
+    assert_eq!(
+        (&message["method"], &message["event"]),
+        (&json!("emit"), &json!("back"))
+    );
+    assert_eq!(
+        (&message["room"], &message["data"]),
+        (&json!("lobby"), &json!([{ "é": 2 }]))
+    );
     ours.close().await.unwrap();
 }

@@ -5,7 +5,7 @@ mod query;
 
 use std::sync::Arc;
 
-use manager_api::{ClientManager, Payload};
+use manager_api::ClientManager;
 use socket_io::{Data, Refusal, Socket, SocketIo};
 
 pub(crate) use page::Page;
@@ -14,11 +14,9 @@ pub(crate) use page::Page;
 const MAX_ROOM_BYTES: usize = 256;
 /// How many rooms a client may be in, its own not counted.
 const MAX_ROOMS: usize = 64;
-/// The most events that one `bcast` of the load generator asks for.
-const MAX_BROADCASTS: u32 = 10_000;
 
-/// Builds the server; `bench` adds the events of the load generator.
-pub(crate) fn server(manager: Arc<dyn ClientManager>, bench: bool) -> SocketIo {
+/// Builds the server.
+pub(crate) fn server(manager: Arc<dyn ClientManager>) -> SocketIo {
     let io = SocketIo::builder().manager_arc(manager).build();
     let clients = io.namespace("/");
     clients.on_connect(async |socket: Socket| {
@@ -41,12 +39,6 @@ pub(crate) fn server(manager: Arc<dyn ClientManager>, bench: bool) -> SocketIo {
         socket.leave(room).map_err(|error| error.to_string())?;
         Ok::<_, String>("ok")
     });
-    if bench {
-        clients.on("echo", async |payload: Payload| payload);
-        clients.on("bcast", async |io: SocketIo, Data(count): Data<u32>| {
-            broadcast(&io, count).await
-        });
-    }
     io
 }
 
@@ -68,22 +60,4 @@ fn check_room(room: &str) -> Result<(), &'static str> {
         1..=MAX_ROOM_BYTES => Ok(()),
         _ => Err("the name of the room is too long"),
     }
-}
-
-/// Emits as many stamped messages of 128 bytes to the room of the load generator.
-async fn broadcast(io: &SocketIo, count: u32) -> Result<(), String> {
-    for _ in 0..count.min(MAX_BROADCASTS) {
-        let message = format!("{:016}:{}", monotonic_nanoseconds(), "x".repeat(111));
-        io.to("r")
-            .emit("m", &message)
-            .await
-            .map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
-/// CLOCK_MONOTONIC, which every process of this host reads alike; `Instant` does not give its number away.
-fn monotonic_nanoseconds() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
 }

@@ -141,9 +141,6 @@ pub(crate) struct ServeArgs {
     /// The channel that servers and emitters share
     #[arg(long, default_value = "socketio")]
     pub(crate) channel: String,
-    /// Answer the events of the load generator
-    #[arg(long, hide = true)]
-    pub(crate) bench: bool,
 }
 
 /// See it work: server, broker, client and emitter in one process, over real connections

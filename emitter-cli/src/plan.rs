@@ -76,7 +76,6 @@ pub(crate) struct ServePlan {
     /// `None` starts the embedded broker.
     pub(crate) url: Option<BrokerUrl>,
     pub(crate) options: ManagerOptions,
-    pub(crate) bench: bool,
     pub(crate) quiet: bool,
 }
 
@@ -210,7 +209,6 @@ fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
         listen: args.listen,
         url,
         options,
-        bench: args.bench,
         quiet,
     })
 }

@@ -24,7 +24,7 @@ pub trait Session: Send {
     /// Drives queued asynchronous work, such as the handlers of events; `Ready` means that nothing is left.
     ///
     /// Polled by the connection's task after messages and whenever woken, also after [`close`](Self::close), until it is
-    /// `Ready`.
+    /// `Ready`; then again after messages and [`Socket::wake_session`].
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Tells whether so much work is queued that reading from this client pauses; its ping timeout is suspended

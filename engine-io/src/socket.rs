@@ -58,6 +58,12 @@ impl Socket {
         self.0.close(CloseReason::ForcedClose);
     }
 
+    /// Has the session's [`poll_work`](crate::Session::poll_work) called soon: what was done from elsewhere has left it new
+    /// work, and once that method was `Ready` its waker wakes nobody.
+    pub fn wake_session(&self) {
+        self.0.kick_driver();
+    }
+
     /// Returns the transport that carries the connection now.
     pub fn transport(&self) -> Transport {
         self.0.state().transport

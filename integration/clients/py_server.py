@@ -105,7 +105,9 @@ class Server:
 
 async def main():
     server = Server(sys.argv[1], sys.argv[2])
-    await server.listen()
+    # Beside the commands, whose end must end the script also while Redis does not answer.
+    listening = asyncio.create_task(server.listen())
+    listening.add_done_callback(lambda task: task.cancelled() or task.exception() and say("failure", error=repr(task.exception())))
     await serve(server.run)
 
 

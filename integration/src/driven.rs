@@ -27,7 +27,7 @@ impl Driven {
     pub fn python(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(tools::python());
         command.arg("-B").arg(tools::script(name)).args(arguments); // -B: leaves no compiled files in the tree
-        Self::spawn(name, command)
+        Self::program(name, command)
     }
 
     /// Starts the Node.js script `name`.
@@ -35,10 +35,12 @@ impl Driven {
     pub fn node(name: &str) -> Self {
         let mut command = Command::new(tools::node());
         command.arg(tools::script(name)).env("NODE_PATH", tools::node_modules());
-        Self::spawn(name, command)
+        Self::program(name, command)
     }
 
-    fn spawn(name: &str, command: Command) -> Self {
+    /// Starts a program that obeys as the scripts do; `name` is what failures call it.
+    #[must_use]
+    pub fn program(name: &str, command: Command) -> Self {
         Self {
             process: Process::spawn(name, command),
             pending: VecDeque::new(),

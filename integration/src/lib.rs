@@ -4,11 +4,13 @@
 //! - [`process`] runs child processes whose output lines are events;
 //! - [`proxy`] cuts, stalls and restores TCP connections;
 //! - [`client`] and [`python`] drive clients and servers of other implementations;
+//! - [`app`] is a server of ours for tests of several processes;
 //! - [`tools`] says where Python, Node.js and `sio` are.
 //!
 //! Everything here panics rather than return an error, with what a reader of a failed test needs to know: a test that
 //! cannot have its surroundings has failed.
 
+pub mod app;
 pub mod bench;
 pub mod brokers;
 pub mod client;
@@ -22,3 +24,8 @@ use std::time::Duration;
 
 /// How long a test waits for what is bound to happen: 20 s. Only failing tests ever wait that long.
 pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The examples of the README, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -1,4 +1,8 @@
 //! Tests across crates, brokers, processes and languages: one binary, these modules.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cluster;
+mod faults;
 mod harness;
+mod redis;
+mod support;

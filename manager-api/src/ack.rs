@@ -246,10 +246,13 @@ impl AckTable {
         });
     }
 
-    /// Forgets the questions of other processes whose time is over.
+    /// Forgets the questions of other processes whose time is over. Those of this process end with their [`Answers`], which tell why.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        self.pending().retain(|_, pending| pending.deadline > now);
+        self.pending().retain(|_, pending| match pending.reply {
+            Reply::Here(_) => true,
+            Reply::There(..) => pending.deadline > now,
+        });
     }
 
     /// Answers dropped because nobody took them in time.

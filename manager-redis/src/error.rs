@@ -69,11 +69,8 @@ impl Failure {
     /// What a caller is told whose deadline passed while there was no connection.
     pub(crate) fn unreachable(self: &Arc<Self>, deadline: Duration) -> Error {
         let text = match self.is_refused {
-            true => format!("cannot use Redis at {}: {}", self.address, self.what),
-            false => {
-                let within = seconds(deadline);
-                format!("cannot reach Redis at {} within {within}: {}", self.address, self.what)
-            }
+            true => format!("the broker refuses: {self}"),
+            false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
         };
         Error::new(ErrorKind::Connect, text).with_source(self.clone())
     }

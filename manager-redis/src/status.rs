@@ -2,13 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use manager_api::Health;
-use tokio::time::Instant;
-
-/// The least time between two log lines of one kind.
-const LOG_INTERVAL: Duration = Duration::from_secs(5);
+use manager_api::{Health, LimitedLog};
 
 #[derive(Debug, Default)]
 pub(crate) struct Status {
@@ -25,9 +21,9 @@ struct State {
     listening_since: Option<SystemTime>,
     num_listening: usize,
     last_error: Option<(SystemTime, String)>,
-    down: LogLimit,
-    back: LogLimit,
-    gap: LogLimit,
+    down: LimitedLog,
+    back: LimitedLog,
+    gap: LimitedLog,
 }
 
 impl Status {
@@ -111,39 +107,5 @@ impl State {
         if let Some(num_more) = self.back.pass() {
             tracing::info!(target: "manager_redis", num_more, "connected to Redis at {address}, {role}");
         }
-    }
-}
-
-/// Lets one line pass in each interval and counts the others.
-#[derive(Debug, Default)]
-struct LogLimit {
-    last: Option<Instant>,
-    num_suppressed: u64,
-}
-
-impl LogLimit {
-    /// Returns how many lines were suppressed since the last one, if this one may pass.
-    fn pass(&mut self) -> Option<u64> {
-        let now = Instant::now();
-        if self.last.is_some_and(|last| now - last < LOG_INTERVAL) {
-            self.num_suppressed += 1;
-            return None;
-        }
-        self.last = Some(now);
-        Some(std::mem::take(&mut self.num_suppressed))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_line_passes_and_the_others_are_counted() {
-        let mut limit = LogLimit::default();
-        assert_eq!(limit.pass(), Some(0));
-        assert_eq!((limit.pass(), limit.pass()), (None, None));
-        limit.last = limit.last.and_then(|last| last.checked_sub(LOG_INTERVAL));
-        assert_eq!(limit.pass(), Some(2));
     }
 }

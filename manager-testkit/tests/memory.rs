@@ -250,7 +250,7 @@ mod broken {
     }
 
     macro_rules! noticed {
-        ($($fault:ident by $($case:ident)+;)*) => {$($(
+        ($level:ident: $($fault:ident by $($case:ident)+;)*) => {$($(
             mod $case {
                 use super::*;
 
@@ -258,13 +258,13 @@ mod broken {
                 #[should_panic]
                 async fn notices() {
                     let backend = Broken(MemoryBus::new(), Fault::$fault);
-                    conformance::run("broken", conformance::$case(&backend)).await;
+                    conformance::run("broken", manager_testkit::$level::$case(&backend)).await;
                 }
             }
         )+)*};
     }
 
-    noticed! {
+    noticed! { conformance:
         Doubles by a_message_reaches_every_subscriber_once own_messages_come_back;
         Loses by a_late_subscriber_sees_nothing_earlier dropping_a_pending_receive_loses_nothing;
         Swaps by order_per_publisher_is_kept many_publishes_in_flight_keep_order;
@@ -277,5 +277,13 @@ mod broken {
         NeverEnds by close_flushes_then_ends_the_stream;
         LeavesAConsumer by a_publisher_only_manager_leaves_nothing_behind dropping_a_subscription_ends_it
             dropping_a_pending_subscribe_leaves_nothing_behind;
+    }
+    noticed! { hub:
+        Doubles by an_emit_reaches_every_member_once_and_not_the_excluded own_messages_are_dropped answers_come_back_to_whoever_asked;
+        Loses by clients_and_rooms_are_managed_from_afar a_question_ends_at_its_deadline_and_leaves_nothing;
+        Swaps by events_and_commands_of_one_host_keep_their_order;
+        HidesGaps by after_a_restart_the_hosts_hear_each_other_again;
+        AcceptsEverything by local_delivery_goes_on_while_the_broker_is_down;
+
     }
 }

@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as Engine};
-use futures_util::task::AtomicWaker;
 use manager_api::Payload;
 use serde_json::value::RawValue;
 
@@ -32,7 +31,6 @@ pub(crate) struct Connection {
     /// Clients that left by another hand than the connection's own task.
     ended: Mutex<Vec<(Arc<Client>, DisconnectReason)>>,
     has_ended: AtomicBool,
-    waker: AtomicWaker,
 }
 
 impl Connection {
@@ -44,7 +42,6 @@ impl Connection {
             has_joined: AtomicBool::new(false),
             ended: Mutex::default(),
             has_ended: AtomicBool::new(false),
-            waker: AtomicWaker::new(),
         })
     }
 
@@ -63,7 +60,7 @@ impl Connection {
         ended.push((client, reason));
         self.has_ended.store(true, Ordering::Release);
         drop(ended);
-        self.waker.wake();
+        self.socket.wake_session();
     }
 
     fn take_ended(&self) -> Vec<(Arc<Client>, DisconnectReason)> {
@@ -235,7 +232,6 @@ impl Session for ConnectionSession {
     }
 
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.waker.register(cx.waker());
         let mut budget = work::BUDGET;
         let mut poll = Poll::Ready(());
         // A handler may end clients, whose disconnect handlers are then due at once.

@@ -134,9 +134,12 @@ impl SocketIo {
 
     /// Returns the counters as they stand.
     pub fn metrics(&self) -> Metrics {
+        let (num_clients, num_rooms) = self.server.hub.registry().size();
         Metrics {
             engine: self.engine().metrics(),
             hub: self.server.hub.metrics(),
+            num_clients,
+            num_rooms,
         }
     }
 
@@ -176,6 +179,10 @@ pub struct Metrics {
     pub engine: engine_io::Metrics,
     /// What passes between the servers.
     pub hub: HubMetrics,
+    /// Clients that are connected to this server now, in all namespaces.
+    pub num_clients: usize,
+    /// Rooms that have a member on this server now; those named by a client's id do not count.
+    pub num_rooms: usize,
 }
 
 /// Configures a [`SocketIo`].

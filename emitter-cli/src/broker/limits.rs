@@ -19,7 +19,7 @@ pub struct Limits {
     pub outbox_bytes: usize,
     /// Bytes waiting for one client from which its publishers are made to wait. Default 8 MiB.
     pub slow_bytes: usize,
-    /// How long a client may stay over `slow_bytes` before it is disconnected. Default 2 s.
+    /// How long a client may stay over `slow_bytes` before it is disconnected. Default 5 s.
     pub slow_grace: Duration,
 }
 
@@ -33,7 +33,7 @@ impl Default for Limits {
             channel_bytes: 1_024,
             outbox_bytes: 64 << 20,
             slow_bytes: 8 << 20,
-            slow_grace: Duration::from_secs(2),
+            slow_grace: Duration::from_secs(5),
         }
     }
 }

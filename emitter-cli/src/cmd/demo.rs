@@ -44,7 +44,7 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     let url = BrokerUrl::parse(&broker.url)?;
     let listener = listen().await?;
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
-    let io = app::server(url.backend(ManagerOptions::default())?.manager, false);
+    let io = app::server(url.backend(ManagerOptions::default())?.manager);
     let (stop_server, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(socket_io::serve_with(listener, io.clone(), app::Page, async move {
         drop(stopped.await)

@@ -25,10 +25,13 @@ use reader::{Batch, Read};
 
 /// Events handed to the manager and not yet accepted: enough to fill its pipeline many times over.
 const MAX_IN_FLIGHT: usize = 4_096;
+/// Bytes of their arguments, beyond which no further event is started.
+const MAX_IN_FLIGHT_BYTES: usize = 32 << 20;
 /// How far `--rate` may fall behind and still catch up, so that the clock's grain does not lower the rate.
 const MAX_CATCH_UP: Duration = Duration::from_millis(20);
 
-type Outcome = (u64, Result<(), Error>);
+/// The number of an event's line, the bytes of its arguments, and whether the broker accepted it.
+type Outcome = (u64, usize, Result<(), Error>);
 
 pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
@@ -38,6 +41,7 @@ pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
         backend: &backend,
         waiting: VecDeque::new(),
         in_flight: FuturesUnordered::new(),
+        in_flight_bytes: 0,
         pace: Pace::new(plan.events_per_second),
         keep_going: plan.keep_going,
         first_failure: None,
@@ -53,6 +57,7 @@ pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
 struct Pump<'a> {
     backend: &'a Backend,
     waiting: VecDeque<Read>,
+    in_flight_bytes: usize,
     in_flight: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     pace: Pace,
     keep_going: bool,
@@ -95,26 +100,36 @@ impl Pump<'_> {
 
     /// Starts what may start now, in the order of the lines.
     fn launch(&mut self) {
-        while self.in_flight.len() < MAX_IN_FLIGHT && !self.has_given_up() {
+        while self.has_room() && !self.has_given_up() {
             if !self.waiting.is_empty() && !self.pace.take() {
                 return;
             }
             match self.waiting.pop_front() {
-                Some(Read::Event { number, publish }) => {
-                    self.in_flight.push(Box::pin(async move { (number, publish.await) }));
+                Some(Read::Event {
+                    number,
+                    num_bytes,
+                    publish,
+                }) => {
+                    self.in_flight_bytes += num_bytes;
+                    self.in_flight
+                        .push(Box::pin(async move { (number, num_bytes, publish.await) }));
                 }
                 Some(Read::Bad { number, reason }) => {
                     self.progress.bad(number, &reason);
                     let failure = Failure::input(format!("line {number} cannot be used: {reason}"));
                     self.fail(failure, "stopped at a bad line; --keep-going would skip it");
                 }
-                Some(Read::Failed(failure)) => self.fail(failure, "reading ended early"),
+                Some(Read::Failed(failure)) => {
+                    self.progress.say(&format!("sio: {failure}"));
+                    self.fail(failure, "reading ended early");
+                }
                 None => return,
             }
         }
     }
 
-    fn land(&mut self, (number, result): Outcome) {
+    fn land(&mut self, (number, num_bytes, result): Outcome) {
+        self.in_flight_bytes -= num_bytes;
         match result {
             Ok(()) => self.progress.accepted(),
             Err(error) => {
@@ -147,6 +162,11 @@ impl Pump<'_> {
             Failure::Broker(_) => Failure::broker(summary),
             Failure::ClosedPipe => Failure::ClosedPipe,
         });
+    }
+
+    /// A single event always has room, however large.
+    fn has_room(&self) -> bool {
+        self.in_flight.len() < MAX_IN_FLIGHT && self.in_flight_bytes < MAX_IN_FLIGHT_BYTES
     }
 
     fn has_given_up(&self) -> bool {

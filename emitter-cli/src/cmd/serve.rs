@@ -33,7 +33,7 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
         (None, None) => unreachable!("without a URL there is an embedded broker"),
     };
     let backend = url.backend(plan.options)?;
-    let io = app::server(Arc::clone(&backend.manager), plan.bench);
+    let io = app::server(Arc::clone(&backend.manager));
     let addr = listener.local_addr().unwrap_or(plan.listen);
     let serving = socket_io::serve_with(listener, io.clone(), app::Page, stop::requested());
     let announcing = async {

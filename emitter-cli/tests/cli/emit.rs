@@ -168,7 +168,7 @@ async fn answers_are_printed_as_json() {
 #[tokio::test]
 async fn too_few_answers_exit_1() {
     let broker = Broker::start().await;
-    let done = Sio::new(&["emit", "--ack", "2", "--timeout", "200ms", "q"])
+    let done = Sio::new(&["emit", "--ack", "2", "--timeout", "2s", "q"])
         .url(&broker.url)
         .run("")
         .await;

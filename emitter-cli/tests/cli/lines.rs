@@ -106,3 +106,22 @@ async fn a_signal_ends_lines_after_what_was_read() {
         done.stderr
     );
 }
+
+#[tokio::test]
+async fn large_lines_pass_and_too_large_ones_are_bad() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let (large, too_large) = ("x".repeat(9 << 20), "x".repeat(17 << 20));
+    let input = format!("{large}\n{too_large}\n{large}\n{large}\n{large}\n{large}\nend\n");
+    let done = Sio::new(&["emit", "--lines", "--text", "--keep-going", "n"])
+        .url(&broker.url)
+        .run(&input)
+        .await;
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(done.stderr.contains("line 2 is bad: longer than"), "{}", done.stderr);
+    assert!(done.stderr.contains("6 accepted, 0 refused, 1 bad"), "{}", done.stderr);
+    for _ in 0..5 {
+        assert_eq!(channel.next().await["data"][0].as_str().map(str::len), Some(9 << 20));
+    }
+    assert_eq!(channel.next().await["data"], json!(["end"]));
+}

@@ -221,6 +221,26 @@ async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
     assert_eq!(one.hub.metrics().questions, 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_question_swept_at_its_deadline_still_says_that_it_timed_out() {
+    let table = Arc::<AckTable>::default();
+    let second = Duration::from_secs(1);
+    let (_, mut answers) = table.ask(HashSet::new(), true, second);
+    let address = CallbackAddress {
+        room: None,
+        namespace: Namespace::root(),
+        id: 1,
+    };
+    table.ask_for(HostId::random(), address, HashSet::from([1]), second);
+    tokio::time::advance(second).await;
+    table.sweep();
+    assert_eq!(table.len(), 1, "the question of another process is over");
+    assert!(answers.next().await.is_none());
+    assert!(answers.timed_out());
+    drop(answers);
+    assert_eq!(table.len(), 0);
+}
+
 #[tokio::test]
 async fn a_client_that_leaves_is_not_waited_for() {
     let hub = Hub::new(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use manager_api::{ClientManager, Error, ErrorKind, Incoming, ManagerOptions, Subscription};
 use manager_redis::{RedisManager, RedisOptions};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -94,6 +94,30 @@ async fn a_frozen_server_is_noticed_and_its_return_too() {
     until_gap(&mut subscription).await;
     until_published(&manager, "after").await;
     expect_message(&mut subscription, "after").await;
+}
+
+#[tokio::test]
+async fn a_server_slower_than_the_deadline_keeps_its_connection() {
+    let server = Server::start().await;
+    let mut options = hasty();
+    options.keepalive_timeout = Duration::from_secs(60);
+    let manager = RedisManager::new(&server.url(), options).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    manager.publish("before".into()).await.unwrap();
+    let since = manager.health().publishing_since;
+    server.freeze().await;
+    let started = Instant::now();
+    let late = manager.publish("late".into()).await.unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Timeout);
+    assert!(started.elapsed() < Duration::from_secs(2));
+    server.thaw().await;
+    manager.publish("after".into()).await.unwrap();
+    for expected in ["before", "late", "after"] {
+        expect_message(&mut subscription, expected).await;
+    }
+    let health = manager.health();
+    assert_eq!(health.publishing_since, since);
+    assert_eq!((health.num_published, health.num_publish_failures), (2, 1));
 }
 
 #[tokio::test]
@@ -235,7 +259,7 @@ async fn nobody_there_is_named_with_host_and_cause() {
         manager.publish("x".into()).await.unwrap_err(),
         manager.subscribe().await.unwrap_err(),
     ] {
-        let expected = format!("cannot reach Redis at 127.0.0.1:{port} within 1 s: connection refused");
+        let expected = format!("cannot reach the broker within 1 s: Redis at 127.0.0.1:{port}: connection refused");
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.kind(), ErrorKind::Connect);
         let source = std::error::Error::source(&error).and_then(std::error::Error::source);
@@ -292,6 +316,39 @@ async fn what_is_no_redis_is_an_error_and_is_not_hammered() {
         assert!(started.elapsed() < Duration::from_secs(3));
         let num_accepted = num_accepted.load(Ordering::SeqCst);
         assert!(num_accepted <= 100, "{num_accepted} connections");
+    }
+}
+
+/// Answers PING and hangs up on PUBLISH; counts those.
+async fn hangs_up_on_publish() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let num_publishes = Arc::new(AtomicUsize::new(0));
+    let count = num_publishes.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"there or not\r\n") && stream.read_buf(&mut seen).await.unwrap() > 0 {
+                if seen.ends_with(b"PING\r\n") {
+                    stream.write_all(b"+PONG\r\n").await.unwrap();
+                }
+            }
+            let text = String::from_utf8_lossy(&seen);
+            count.fetch_add(text.matches("PUBLISH").count(), Ordering::SeqCst);
+        }
+    });
+    (url, num_publishes)
+}
+
+#[tokio::test]
+async fn what_was_sent_is_never_sent_again() {
+    let (url, num_publishes) = hangs_up_on_publish().await;
+    let manager = RedisManager::new(&url, hasty()).unwrap();
+    for num_sent in 1..=3 {
+        let error = manager.publish("there or not".into()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Publish, "{error:?}");
+        assert!(error.to_string().contains("may or may not"), "{error}");
+        assert_eq!(num_publishes.load(Ordering::SeqCst), num_sent);
     }
 }
 

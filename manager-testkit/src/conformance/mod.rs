@@ -1,11 +1,12 @@
 //! The conformance suite: one async function per behaviour that the documentation of `ClientManager` promises.
+//! The cases of [`hub`](crate::hub) come on top.
 
 mod close;
 mod delivery;
 mod outage;
 mod publish;
 mod subscribe;
-mod support;
+pub(crate) mod support;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub async fn run(name: &str, case: impl Future<Output = ()>) {
     assert!(done.is_ok(), "{name} did not end within two minutes");
 }
 
-/// Makes a module of tests, one per case, for one backend.
+/// Makes a module of tests, one per case, for one backend; those of [`hub`](crate::hub) in a module `hub` inside.
 ///
 /// `shared` and `private` are expressions that give a [`Backend`](crate::Backend), evaluated in each test; they may await. Cases that stop
 /// the broker evaluate `private`, all others `shared`. The calling crate needs `tokio` with `macros` and `rt-multi-thread`.
@@ -106,15 +107,41 @@ macro_rules! conformance {
                 close_while_the_broker_is_down_releases_everything
                 health_tells_since_when_and_the_last_error
             }
+
+            mod hub {
+                #[allow(unused_imports)]
+                use super::*;
+
+                $crate::conformance! { @hub $shared;
+                    an_emit_reaches_every_member_once_and_not_the_excluded
+                    events_and_commands_of_one_host_keep_their_order
+                    own_messages_are_dropped
+                    malformed_messages_are_counted_and_the_stream_lives_on
+                    clients_and_rooms_are_managed_from_afar
+                    answers_come_back_to_whoever_asked
+                    only_the_first_answer_of_an_asked_client_counts
+                    a_question_ends_at_its_deadline_and_leaves_nothing
+                }
+                $crate::conformance! { @hub $private;
+                    local_delivery_goes_on_while_the_broker_is_down
+                    after_a_restart_the_hosts_hear_each_other_again
+                }
+            }
         }
     };
     (@cases $backend:expr; $($case:ident)*) => {$(
+        $crate::conformance! { @case $backend; $case $crate::conformance::$case }
+    )*};
+    (@hub $backend:expr; $($case:ident)*) => {$(
+        $crate::conformance! { @case $backend; $case $crate::hub::$case }
+    )*};
+    (@case $backend:expr; $case:ident $path:path) => {
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $case() {
             let backend = $backend;
-            $crate::conformance::run(stringify!($case), $crate::conformance::$case(&backend)).await;
+            $crate::conformance::run(stringify!($case), $path(&backend)).await;
         }
-    )*};
+    };
 }
 
 #[cfg(test)]
@@ -127,6 +154,9 @@ mod tests {
             include_str!("outage.rs"),
             include_str!("publish.rs"),
             include_str!("subscribe.rs"),
+            include_str!("../hub/answers.rs"),
+            include_str!("../hub/messages.rs"),
+            include_str!("../hub/outage.rs"),
         ];
         let own = include_str!("mod.rs");
         let listed = |name: &str| own.lines().any(|line| line.trim() == name);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Options on a channel of the test's own, with waits short enough for a test.
-pub(super) fn options() -> ManagerOptions {
+pub(crate) fn options() -> ManagerOptions {
     ManagerOptions {
         channel: format!("sio-test-{}", HostId::random()),
         backoff_base: Duration::from_millis(20),
@@ -21,43 +21,43 @@ pub(super) fn options() -> ManagerOptions {
 }
 
 /// The same with a short deadline, for cases in which it passes.
-pub(super) fn hasty_options() -> ManagerOptions {
+pub(crate) fn hasty_options() -> ManagerOptions {
     ManagerOptions {
         deadline: Duration::from_secs(1),
         ..options()
     }
 }
 
-pub(super) fn numbered(number: usize) -> Bytes {
+pub(crate) fn numbered(number: usize) -> Bytes {
     Bytes::from(number.to_string())
 }
 
 /// A numbered message of `len` bytes.
-pub(super) fn padded(number: usize, len: usize) -> Bytes {
+pub(crate) fn padded(number: usize, len: usize) -> Bytes {
     let mut text = number.to_string().into_bytes();
     text.resize(len, b' ');
     Bytes::from(text)
 }
 
-pub(super) fn number_of(message: &Bytes) -> usize {
+pub(crate) fn number_of(message: &Bytes) -> usize {
     let text = std::str::from_utf8(message).expect("a numbered message is text");
     text.trim_end().parse().expect("a numbered message is a number")
 }
 
-pub(super) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(PATIENCE, future).await {
         Ok(output) => output,
         Err(_) => panic!("{what}: nothing within {PATIENCE:?}"),
     }
 }
 
-pub(super) async fn next(subscription: &mut Subscription) -> Incoming {
+pub(crate) async fn next(subscription: &mut Subscription) -> Incoming {
     let incoming = soon("receive", subscription.recv()).await;
     incoming.expect("the subscription goes on")
 }
 
 /// Receives a message where a gap would be a failure.
-pub(super) async fn next_message(subscription: &mut Subscription) -> Bytes {
+pub(crate) async fn next_message(subscription: &mut Subscription) -> Bytes {
     match next(subscription).await {
         Incoming::Message(message) => message,
         other => panic!("expected a message, got {other:?}"),
@@ -65,18 +65,18 @@ pub(super) async fn next_message(subscription: &mut Subscription) -> Bytes {
 }
 
 /// Receives `0..count` in order, nothing else in between.
-pub(super) async fn expect_numbers(subscription: &mut Subscription, count: usize) {
+pub(crate) async fn expect_numbers(subscription: &mut Subscription, count: usize) {
     for expected in 0..count {
         assert_eq!(number_of(&next_message(subscription).await), expected);
     }
 }
 
-pub(super) async fn until_gap(subscription: &mut Subscription) {
+pub(crate) async fn until_gap(subscription: &mut Subscription) {
     while !matches!(next(subscription).await, Incoming::Gap { .. }) {}
 }
 
 /// Waits until `condition` holds: the broker's own bookkeeping sends no event to wait for.
-pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
@@ -85,7 +85,7 @@ pub(super) async fn eventually<F: Future<Output = bool>>(what: &str, mut conditi
 }
 
 /// Asserts that `received` goes up, and that wherever one of `accepted` is missing there is a gap.
-pub(super) fn assert_no_silent_loss(received: &[Incoming], accepted: &[usize]) {
+pub(crate) fn assert_no_silent_loss(received: &[Incoming], accepted: &[usize]) {
     let mut last = None;
     let mut admitted = false;
     let mut accepted = accepted.iter().copied().peekable();

@@ -139,3 +139,45 @@ fn packets_of_the_server_are_written_as_node_writes_them() {
         format!("61-1[{placeholder}]")
     );
 }
+
+#[test]
+fn no_damaged_packet_makes_the_parser_panic() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let seeds = [
+        "0/admin,{\"token\":\"abc\"}",
+        "1/admin,",
+        "2/n,12[\"a\",1,{\"b\":[true,null,1.5e3]},\"żółć 😀\"]",
+        "52-/n,1[\"a\",{\"_placeholder\":true,\"num\":0},{\"x\":{\"_placeholder\":true,\"num\":1}}]",
+        "3007[1,\"two\"]",
+        "61-3[{\"_placeholder\":true,\"num\":0}]",
+    ];
+    let mut num_valid = 0;
+    for _ in 0..50_000 {
+        let mut characters: Vec<char> = random.choice(seeds).unwrap().chars().collect();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(0..characters.len());
+            match random.u8(0..4) {
+                0 => characters[at] = random.char(..),
+                1 => {
+                    characters[at] = *random
+                        .choice(&['[', ']', '{', '}', ',', '"', '\\', '/', '-', '0', '9'])
+                        .unwrap()
+                }
+                2 => drop(characters.remove(at)),
+                _ => characters.insert(at, random.char('\0'..'\u{80}')),
+            }
+        }
+        let text: String = characters.into_iter().collect();
+        let Ok(packet) = Packet::parse(&text) else { continue };
+        let attachments = vec![Bytes::new(); packet.num_attachments.min(3)];
+        let read = match packet.kind {
+            Kind::Event => event(packet.json, attachments).map(|(_, payload)| payload),
+            _ => ack_payload(packet.json, attachments),
+        };
+        if let Ok(payload) = read {
+            payload.arguments();
+            num_valid += 1;
+        }
+    }
+    assert!(num_valid > 1_000, "the test reaches beyond the head of packets");
+}

@@ -4,20 +4,14 @@ use axum::Router;
 use axum::routing::get;
 use http_body_util::BodyExt;
 use socket_io::{Socket, SocketIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use crate::client::{Client, within};
+use crate::client::{Client, request, within};
 
 async fn http_get(address: std::net::SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut response = String::new();
-    within(stream.read_to_string(&mut response)).await.unwrap();
-    response
+    request(address, "GET", path, "").await
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use socket_io::{DisconnectReason, Socket};
 use tokio::sync::mpsc;
 
-use crate::client::{TestServer, within};
+use crate::client::{TestServer, request, within};
 
 /// A server that tells the reasons for which clients of `/` and `/chat` left.
 async fn server() -> (TestServer, mpsc::UnboundedReceiver<(String, &'static str)>) {
@@ -44,6 +44,28 @@ async fn a_client_leaves_one_namespace_and_stays_in_the_other() {
     // It may come back.
     client.join("/").await;
     assert_eq!(server.io.namespace("/").num_clients(), 1);
+}
+
+#[tokio::test]
+async fn handlers_of_a_client_that_polls_run_although_it_asks_for_nothing() {
+    let (server, mut told) = server().await;
+    let (sockets, mut accepted) = mpsc::unbounded_channel();
+    server.io.namespace("/").on_connect(move |socket: Socket| {
+        sockets.send(socket).expect("the test runs");
+        std::future::ready(())
+    });
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let opening = request(server.address, "GET", path, "").await;
+    let (_, rest) = opening.split_once("\"sid\":\"").unwrap();
+    let path = format!("{path}&sid={}", &rest[..20]);
+    assert!(request(server.address, "POST", &path, "40").await.ends_with("ok"));
+    let socket = within(accepted.recv()).await.unwrap();
+    assert!(request(server.address, "GET", &path, "").await.contains("40{"));
+    socket.disconnect();
+    assert_eq!(
+        within(told.recv()).await.unwrap(),
+        ("/".into(), "server namespace disconnect")
+    );
 }
 
 #[tokio::test]

@@ -81,7 +81,8 @@ impl Progress {
         );
     }
 
-    fn say(&self, line: &str) {
+    /// Prints a line above the bar.
+    pub(super) fn say(&self, line: &str) {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 }

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::plan::ParsedLine;
 
 /// Bytes read at once; the lines among them travel together.
-const READ_BYTES: usize = 64 << 10;
+const READ_BYTES: usize = 32 << 10;
 /// Batches read ahead of what is in flight.
 const NUM_BATCHES: usize = 4;
 
@@ -20,6 +20,8 @@ pub(super) enum Read {
     /// An event; its number is that of its line, counted from 1.
     Event {
         number: u64,
+        /// Of its arguments.
+        num_bytes: usize,
         publish: BoxFuture<'static, Result<(), Error>>,
     },
     /// A line that is no event.
@@ -148,9 +150,11 @@ impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
                 event,
                 payload,
             })) => {
+                let num_bytes = payload.size();
                 // Encoded here and now; published when it is awaited.
                 Some(Read::Event {
                     number,
+                    num_bytes,
                     publish: broadcast.emit_payload(event.as_str(), payload),
                 })
             }

@@ -1,0 +1,93 @@
+//! The server that the cluster and fault tests run, in their own process or in one beside it (`src/bin/sio-test-node.rs`).
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use manager_api::{Broadcast, Error, ManagerOptions};
+use manager_redis::RedisOptions;
+use serde_json::{Value, json};
+use socket_io::{Data, Payload, Socket, SocketIo};
+
+/// Registers the events: `join(room)` and `leave(room)` answer `true`, `echo` answers with its arguments.
+pub fn register(io: &SocketIo) {
+    io.namespace("/")
+        .on("join", async |socket: Socket, Data(room): Data<String>| {
+            socket.join(room).map(|()| true)
+        })
+        .on("leave", async |socket: Socket, Data(room): Data<String>| {
+            socket.leave(room).map(|()| true)
+        })
+        .on("echo", async |arguments: Payload| arguments);
+}
+
+/// Returns options with which every fault is noticed within fractions of a second, and every publish answered within one.
+#[must_use]
+pub fn hasty(channel: &str) -> RedisOptions {
+    let mut options = RedisOptions::default();
+    options.common = ManagerOptions {
+        channel: channel.to_owned(),
+        deadline: Duration::from_secs(1),
+        backoff_base: Duration::from_millis(20),
+        backoff_cap: Duration::from_millis(100),
+        max_in_flight_bytes: 4 << 20,
+        ..ManagerOptions::default()
+    };
+    options.connect_timeout = Duration::from_millis(500);
+    options.keepalive_interval = Duration::from_millis(200);
+    options.keepalive_timeout = Duration::from_millis(400);
+    options
+}
+
+/// Numbered events to emit: `m(origin, number, padding)`, `number` from 0.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// Who emits.
+    pub origin: String,
+    /// How many events.
+    pub count: u64,
+    /// How many are on their way at a time; their order is kept.
+    pub in_flight: usize,
+    /// The length of the padding, in bytes.
+    pub padding: usize,
+}
+
+impl Load {
+    /// Emits everything to `to`, and returns what became of each event, in order.
+    pub async fn emit(&self, to: &Broadcast) -> Vec<Result<(), Error>> {
+        let padding = "x".repeat(self.padding);
+        let emits = (0..self.count).map(|number| to.clone().emit("m", &(&self.origin, number, &padding)));
+        futures_util::stream::iter(emits)
+            .buffered(self.in_flight)
+            .collect()
+            .await
+    }
+}
+
+/// Returns the memory that this process holds, and the most that it ever held, in KiB; zero where there is no `/proc`.
+#[must_use]
+pub fn memory() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
+    };
+    (field("VmRSS:"), field("VmHWM:"))
+}
+
+/// Returns what a server counts, and the memory of its process, as JSON.
+#[must_use]
+pub fn report(io: &SocketIo) -> Value {
+    let (resident, peak) = memory();
+    let metrics = io.metrics();
+    json!({
+        "sessions": metrics.engine.open_sessions,
+        "clients": metrics.num_clients,
+        "rooms": metrics.num_rooms,
+        "received": metrics.hub.received,
+        "own": metrics.hub.own,
+        "gaps": metrics.hub.gaps,
+        "resident_kib": resident,
+        "peak_kib": peak,
+    })
+}

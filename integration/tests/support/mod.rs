@@ -1,0 +1,60 @@
+//! Servers of ours, in this process and beside it, and a client that reads them at the level of packets.
+
+pub(crate) mod client;
+pub(crate) mod node;
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use integration::{DEADLINE, app};
+use socket_io::{SocketIo, SocketIoBuilder};
+use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout};
+
+pub(crate) use client::{Client, Numbered, Reader};
+pub(crate) use node::Node;
+
+/// Completes `future`, which is bound to happen.
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match timeout(DEADLINE, future).await {
+        Ok(output) => output,
+        Err(_) => panic!("{what}: not within {DEADLINE:?}"),
+    }
+}
+
+/// Waits until `condition` holds, for what gives no sign of its own.
+pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < end, "{what}: not within {DEADLINE:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
+/// A server of ours in this process, which ends with the test.
+pub(crate) struct Server {
+    pub(crate) io: SocketIo,
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts a server; returns once it hears the others.
+    pub(crate) async fn start(builder: SocketIoBuilder) -> Self {
+        let io = builder.build();
+        app::register(&io);
+        within("the subscription", io.ready()).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(socket_io::serve(listener, io.clone(), std::future::pending()));
+        Self { io, address }
+    }
+
+    /// Waits until nobody is connected, and checks that nothing is left of those who were.
+    pub(crate) async fn expect_empty(&self) {
+        let is_empty = || {
+            let metrics = self.io.metrics();
+            (metrics.engine.open_sessions, metrics.num_clients, metrics.num_rooms) == (0, 0, 0)
+        };
+        eventually("sessions, clients and rooms are gone", is_empty).await;
+    }
+}

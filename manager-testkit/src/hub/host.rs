@@ -1,0 +1,171 @@
+//! A host without a server: its clients write down what they are handed.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use manager_api::{
+    ClientKey, ClientManager, Deliver, Emit, EventName, Hub, HubOptions, ManagerOptions, Namespace, Payload, Pressure,
+    Room, Sid,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::conformance::Backend;
+use crate::conformance::support::{options, soon};
+
+/// The event whose encoding panics.
+pub(super) const PANIC: &str = "panic";
+
+/// One event as a client got it.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub(super) sid: Sid,
+    pub(super) event: EventName,
+    pub(super) payload: Payload,
+    /// The id of the acknowledgement that is asked for.
+    pub(super) ack: Option<u64>,
+}
+
+/// The server side of a hub.
+pub(super) struct Desk {
+    disconnected: Mutex<Vec<Sid>>,
+}
+
+/// A client: its id, and where everything ends up that it is handed.
+#[derive(Clone)]
+pub(super) struct Client {
+    sid: Sid,
+    inbox: mpsc::UnboundedSender<Delivery>,
+}
+
+pub(super) struct Packet {
+    event: EventName,
+    payload: Payload,
+    ack: Option<u64>,
+}
+
+impl Deliver for Desk {
+    type Client = Client;
+    type Packet = Packet;
+
+    fn encode(&self, emit: &Emit, ack: Option<u64>) -> Packet {
+        assert_ne!(emit.event.as_str(), PANIC, "as it was told to");
+        Packet {
+            event: emit.event.clone(),
+            payload: emit.payload.clone(),
+            ack,
+        }
+    }
+
+    fn deliver(&self, client: &Client, packet: &Packet, _: bool) -> Pressure {
+        let delivery = Delivery {
+            sid: client.sid.clone(),
+            event: packet.event.clone(),
+            payload: packet.payload.clone(),
+            ack: packet.ack,
+        };
+        // A host that is gone reads nothing more.
+        let _ = client.inbox.send(delivery);
+        Pressure::Low
+    }
+
+    fn disconnect(&self, client: &Client) {
+        let mut disconnected = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
+        disconnected.push(client.sid.clone());
+    }
+}
+
+/// A hub that listens, and the inbox that its clients share.
+pub(super) struct Host {
+    pub(super) hub: Arc<Hub<Desk>>,
+    inbox: mpsc::UnboundedReceiver<Delivery>,
+    sender: mpsc::UnboundedSender<Delivery>,
+    listening: JoinHandle<()>,
+}
+
+impl Host {
+    pub(super) async fn start(backend: &dyn Backend, options: ManagerOptions) -> Self {
+        Self::over(backend.manager(options).await).await
+    }
+
+    pub(super) async fn over(manager: Arc<dyn ClientManager>) -> Self {
+        let desk = Desk {
+            disconnected: Mutex::default(),
+        };
+        let hub = Hub::new(desk, Some(manager), HubOptions::default());
+        let listening = tokio::spawn(hub.clone().run());
+        soon("subscribed", hub.subscribed()).await;
+        let (sender, inbox) = mpsc::unbounded_channel();
+        Self {
+            hub,
+            inbox,
+            sender,
+            listening,
+        }
+    }
+
+    /// Adds a client to `/`, and to `rooms`.
+    pub(super) fn add(&self, sid: &str, rooms: &[&str]) -> ClientKey {
+        let sid = Sid::from(sid);
+        let client = Client {
+            sid: sid.clone(),
+            inbox: self.sender.clone(),
+        };
+        let registry = self.hub.registry();
+        let key = registry.add(&Namespace::root(), &sid, client).expect("the id is free");
+        for &room in rooms {
+            let entered = registry.enter(&Namespace::root(), &sid, &room.into());
+            entered.expect("the client is registered");
+        }
+        key
+    }
+
+    pub(super) async fn next(&mut self) -> Delivery {
+        let next = soon("a delivery", self.inbox.recv()).await;
+        next.expect("the host holds the sender")
+    }
+
+    /// The next delivery is this one.
+    pub(super) async fn expect(&mut self, sid: &str, event: &str, json: &str) {
+        let next = self.next().await;
+        let got = (next.sid.as_str(), next.event.as_str(), next.payload.json());
+        assert_eq!(got, (sid, event, json));
+    }
+
+    /// Everything that was sent before by `from` has been carried out here; nothing of it is left in the inbox.
+    ///
+    /// `sid` is a client of this host.
+    pub(super) async fn settle(&mut self, from: &Host, sid: &str) {
+        let settled = from.hub.broadcast().to(sid).emit("settled", &());
+        soon("publish", settled).await.expect("publish");
+        self.expect(sid, "settled", "[]").await;
+    }
+
+    /// The rooms of a client in the order of their names, without its own.
+    pub(super) fn rooms(&self, sid: &str) -> Vec<Room> {
+        let sid = Sid::from(sid);
+        let rooms = self.hub.registry().rooms_of(&Namespace::root(), &sid);
+        let mut rooms = rooms.expect("the client is registered");
+        rooms.retain(|room| room.as_str() != sid.as_str());
+        rooms.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        rooms
+    }
+
+    pub(super) fn disconnected(&self) -> Vec<Sid> {
+        let disconnected = self.hub.deliver().disconnected.lock();
+        disconnected.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+/// Two hosts on a channel of their own, and its options.
+pub(super) async fn two_hosts(backend: &dyn Backend) -> (Host, Host, ManagerOptions) {
+    let options = options();
+    let one = Host::start(backend, options.clone()).await;
+    let two = Host::start(backend, options.clone()).await;
+    (one, two, options)
+}

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "amqp")]
+use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, Emitter, Error, ManagerOptions};
 use manager_redis::{RedisManager, RedisOptions};
 
@@ -12,7 +14,11 @@ use crate::failure::Failure;
 type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>;
 
 /// Every scheme that [`connector`] knows, for the message about one it does not.
-const SCHEMES: [&[&str]; 1] = [RedisManager::SCHEMES];
+const SCHEMES: &[&[&str]] = &[
+    RedisManager::SCHEMES,
+    #[cfg(feature = "amqp")]
+    AmqpManager::SCHEMES,
+];
 
 /// The backend for a scheme. A further backend is one arm here, and its schemes in the list above.
 fn connector(scheme: &str) -> Option<Connect> {
@@ -23,6 +29,14 @@ fn connector(scheme: &str) -> Option<Connect> {
                 ..RedisOptions::default()
             };
             Ok(Arc::new(RedisManager::new(url, options)?))
+        }),
+        #[cfg(feature = "amqp")]
+        amqp if AmqpManager::SCHEMES.contains(&amqp) => Some(|url, common| {
+            let options = AmqpOptions {
+                common,
+                ..AmqpOptions::default()
+            };
+            Ok(Arc::new(AmqpManager::new(url, options)?))
         }),
         _ => None,
     }
@@ -136,6 +150,8 @@ mod tests {
             ("redis://:sec/ret@h:1", "redis://…"),
             ("redis://h:1?password=secret", "redis://h:1"),
             ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            #[cfg(feature = "amqp")]
+            ("amqp://me:secret@h:1//", "amqp://h:1//"),
             ("REDIS+SENTINEL://me:secret@a,b/main", "REDIS+SENTINEL://a,b/main"),
         ] {
             assert_eq!(BrokerUrl::parse(url).unwrap().to_string(), shown);

@@ -37,6 +37,8 @@ pub(crate) struct Listener {
     arguments: FieldTable,
     /// Whether the queue was declared once, so that it may exist.
     is_declared: bool,
+    /// Whether the queue was found gone, which is still to be admitted: it may be there again at the next attempt to connect.
+    was_gone: bool,
     seen: Seen,
 }
 
@@ -45,8 +47,6 @@ struct Line {
     link: Link,
     channel: Channel,
     consumer: Consumer,
-    /// Whether the queue was there already, with everything that was published meanwhile.
-    is_resumed: bool,
     /// Deliveries not acknowledged yet, and the tag of the latest.
     num_unacked: u16,
     last_tag: u64,
@@ -73,6 +73,7 @@ impl Listener {
             status,
             arguments: options.queue.table(),
             is_declared: false,
+            was_gone: false,
             seen: Seen::new(options.prefetch.into()),
             queue,
             options,
@@ -106,13 +107,13 @@ impl Listener {
             // The caller gave up.
             () = ready.closed() => return,
         };
-        let line = match opened {
-            Ok(line) => slot.insert(line),
+        match opened {
+            Ok(line) => *slot = Some(line),
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
             }
-        };
+        }
         let (sender, subscription) = Subscription::channel(self.options.common.max_buffered_bytes);
         let up = self.status.listening(self.connector.label());
         if ready.send(Ok(subscription)).is_err() {
@@ -120,7 +121,7 @@ impl Listener {
         }
         tokio::select! {
             () = sender.closed() => {}
-            _ = self.listen_for_ever(line, up, &sender) => {}
+            _ = self.listen_for_ever(slot, up, &sender) => {}
         }
     }
 
@@ -153,17 +154,19 @@ impl Listener {
 
     async fn listen_for_ever(
         &mut self,
-        line: &mut Line,
+        slot: &mut Option<Line>,
         mut up: Listening,
         sender: &SubscriptionSender,
     ) -> Result<(), Unsubscribed> {
         let mut backoff = Backoff::from_options(&self.options.common);
-        loop {
+        while let Some(line) = slot {
             let since = Instant::now();
             let End::Lost(failure) = self.read_until_lost(line, sender).await else {
                 return Err(Unsubscribed);
             };
             drop(up);
+            // The broker must not take it for alive still: as long as it does, nobody else gets messages.
+            *slot = None;
             self.status.failed(&failure);
             if since.elapsed() > self.options.common.backoff_base {
                 backoff.reset();
@@ -171,18 +174,17 @@ impl Listener {
                 // A broker that closes what it accepted is not asked again and again.
                 sleep(backoff.next_delay()).await;
             }
-            *line = self.reopen(&mut backoff).await;
+            *slot = Some(self.reopen(&mut backoff).await);
             up = self.status.listening(self.connector.label());
-            if line.is_resumed {
+            if !std::mem::take(&mut self.was_gone) {
                 self.seen.begin_replay();
                 continue;
             }
             self.seen.clear();
-            self.admit(
-                format!("the queue was gone when the connection was back ({failure})"),
-                sender,
-            )?;
+            let reason = format!("the queue was gone when the connection was back ({failure})");
+            self.admit(reason, sender)?;
         }
+        Ok(())
     }
 
     async fn reopen(&mut self, backoff: &mut Backoff) -> Line {
@@ -203,7 +205,7 @@ impl Listener {
 
     async fn try_open(&mut self) -> lapin::Result<Line> {
         let link = self.connector.connect("listen").await?;
-        let is_resumed = self.is_declared && self.queue_exists(&link).await?;
+        self.was_gone |= self.is_declared && !self.queue_exists(&link).await?;
         let channel = link.connection.create_channel().await?;
         self.connector.declare_exchange(&channel).await?;
         self.is_declared = true;
@@ -239,7 +241,6 @@ impl Listener {
             link,
             channel,
             consumer,
-            is_resumed,
             num_unacked: 0,
             last_tag: 0,
         })
@@ -280,8 +281,9 @@ impl Listener {
         };
         match next {
             Some(Ok(delivery)) => {
-                line.last_tag = delivery.delivery_tag;
+                let tag = delivery.delivery_tag;
                 self.deliver(line, delivery, sender).await?;
+                line.last_tag = tag;
                 line.num_unacked += 1;
                 if line.num_unacked > self.options.prefetch / 2 {
                     self.acknowledge(line).await?;
@@ -328,9 +330,7 @@ impl Listener {
     async fn hand_over(&mut self, line: &mut Line, message: Bytes, sender: &SubscriptionSender) -> Result<(), End> {
         if !sender.try_message(message.clone())? {
             // This may take long. Whatever fails now fails again at the next reading.
-            line.last_tag -= 1;
             let _ = self.acknowledge(line).await;
-            line.last_tag += 1;
             sender.message(message).await?;
         }
         self.status.received();

@@ -93,7 +93,6 @@ impl Seen {
     pub(crate) fn push(&mut self, key: Key) {
         if self.keys.len() == self.limit {
             self.keys.pop_front();
-            self.replay = None;
         }
         self.keys.push_back(key);
     }

@@ -4,6 +4,7 @@
 //! and has or gets the image, from a server found on this machine. With `SIO_REQUIRE_DOCKER=1` nothing but a container
 //! will do. What was chosen, and why, goes to standard error.
 
+pub mod rabbitmq;
 pub mod redis;
 
 mod container;
@@ -13,6 +14,7 @@ use std::sync::LazyLock;
 
 use tokio::runtime::Runtime;
 
+pub use rabbitmq::{RabbitBroker, SharedRabbit};
 pub use redis::{RedisBroker, SharedRedis};
 
 /// Where a shared broker comes from.

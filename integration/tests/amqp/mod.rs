@@ -5,6 +5,7 @@ mod interop;
 mod topology;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use integration::brokers::RabbitBroker;
@@ -52,7 +53,11 @@ impl Amqp {
 
 #[async_trait]
 impl Backend for Amqp {
-    async fn manager(&self, common: ManagerOptions) -> Arc<dyn ClientManager> {
+    async fn manager(&self, mut common: ManagerOptions) -> Arc<dyn ClientManager> {
+        // Cases that wait for the broker to come back mean a broker that does so within the deadline; this one boots for longer.
+        if common.deadline == ManagerOptions::default().deadline {
+            common.deadline = Duration::from_secs(60);
+        }
         let channel = common.channel.clone();
         let options = AmqpOptions {
             common,

@@ -62,7 +62,11 @@ function received(namespace, name, args) {
 }
 
 function connect(command) {
-  const namespace = command.namespace ?? "/";
+  for (const namespace of [command.namespace ?? "/", ...(command.namespaces ?? [])]) join({ ...command, namespace });
+}
+
+function join(command) {
+  const { namespace } = command;
   const socket = managerFor(command).socket(namespace, { auth: command.auth ?? undefined });
   if (sockets.get(namespace) !== socket) {
     sockets.set(namespace, socket);

@@ -13,6 +13,8 @@ wants_ack = contextvars.ContextVar("wants_ack", default=False)
 class Client(socketio.AsyncClient):
     """The client as it is, except that handlers can see whether the server asked for an answer."""
 
+    is_up = False
+
     async def _handle_event(self, namespace, id, data):
         wants_ack.set(id is not None)
         await super()._handle_event(namespace, id, data)
@@ -25,16 +27,22 @@ class Driver:
         self.numbers = itertools.count(1)
         self.tasks = set()
 
-    def make(self, namespace, reconnect):
+    def make(self, namespaces, reconnect):
         client = Client(
             reconnection=reconnect,
             reconnection_delay=0.05,
             reconnection_delay_max=0.2,
             handle_sigint=False,
         )
+        for namespace in namespaces:
+            self.register(client, namespace)
+            self.clients[namespace] = client
+        return client
 
+    def register(self, client, namespace):
         async def on_connect():
-            say("connect", namespace=namespace, sid=client.get_sid(namespace))
+            if client.is_up:
+                say("connect", namespace=namespace, sid=client.get_sid(namespace))
 
         async def on_connect_error(*data):
             first = data[0] if data else None
@@ -52,7 +60,6 @@ class Driver:
         client.on("connect_error", on_connect_error, namespace=namespace)
         client.on("disconnect", on_disconnect, namespace=namespace)
         client.on("*", on_any, namespace=namespace)
-        return client
 
     async def received(self, namespace, name, args):
         if not wants_ack.get():
@@ -65,22 +72,26 @@ class Driver:
 
     async def connect(self, command):
         namespace = command.get("namespace", "/")
-        client = self.make(namespace, command.get("reconnect", False))
-        self.clients[namespace] = client
+        namespaces = [namespace, *command.get("namespaces", [])]
+        client = self.make(namespaces, command.get("reconnect", False))
         try:
             await client.connect(
                 command["url"],
                 headers=command.get("headers") or {},
                 auth=command.get("auth"),
                 transports=command.get("transports"),
-                namespaces=[namespace],
+                namespaces=namespaces,
                 socketio_path=command.get("path", "/socket.io/"),
                 wait_timeout=10,
             )
         except socketio.exceptions.ConnectionError:
             return  # reported by on_connect_error already
+        # Until now it would have said nothing of a disconnect.
+        client.is_up = True
+        for namespace in namespaces:
+            say("connect", namespace=namespace, sid=client.get_sid(namespace))
         if client.transport() == "websocket" and command.get("transports") != ["websocket"]:
-            say("transport", namespace=namespace, name="websocket")
+            say("transport", namespace=namespaces[0], name="websocket")
 
     async def emit(self, client, command):
         namespace = command.get("namespace", "/")

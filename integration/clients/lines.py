@@ -33,6 +33,13 @@ def from_wire(value):
     return value
 
 
+def payload(command):
+    """Returns what a command has emitted: several arguments from `args`, or the one value `data`, None included."""
+    if "data" in command:
+        return from_wire(command["data"])
+    return tuple(from_wire(command.get("args", [])))
+
+
 async def commands():
     """Yields the commands on standard input until it ends."""
     reader = asyncio.StreamReader(limit=64 * 1024 * 1024)

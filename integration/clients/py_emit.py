@@ -4,7 +4,7 @@ import sys
 
 import socketio
 
-from lines import from_wire, say
+from lines import payload, say
 
 
 def act(manager, command):
@@ -12,8 +12,7 @@ def act(manager, command):
     namespace = command.get("namespace", "/")
     room = command.get("room")
     if name == "emit":
-        args = tuple(from_wire(command.get("args", [])))
-        manager.emit(command["name"], args, room=room, skip_sid=command.get("skip_sid"), namespace=namespace)
+        manager.emit(command["name"], payload(command), room=room, skip_sid=command.get("skip_sid"), namespace=namespace)
     elif name == "enter_room":
         manager.enter_room(command["sid"], namespace, room)
     elif name == "leave_room":

@@ -5,7 +5,7 @@ import sys
 import socketio
 from aiohttp import web
 
-from lines import from_wire, say, serve, to_wire
+from lines import payload, say, serve, to_wire
 
 
 class Manager(socketio.AsyncRedisManager):
@@ -95,7 +95,7 @@ class Server:
 
         await self.sio.emit(
             command["name"],
-            tuple(from_wire(command.get("args", []))),
+            payload(command),
             room=room,
             skip_sid=command.get("skip_sid"),
             namespace=namespace,

@@ -23,19 +23,20 @@ pub fn register(io: &SocketIo) {
 /// Returns options with which every fault is noticed within fractions of a second, and every publish answered within one.
 #[must_use]
 pub fn hasty(channel: &str) -> RedisOptions {
-    let mut options = RedisOptions::default();
-    options.common = ManagerOptions {
-        channel: channel.to_owned(),
-        deadline: Duration::from_secs(1),
-        backoff_base: Duration::from_millis(20),
-        backoff_cap: Duration::from_millis(100),
-        max_in_flight_bytes: 4 << 20,
-        ..ManagerOptions::default()
-    };
-    options.connect_timeout = Duration::from_millis(500);
-    options.keepalive_interval = Duration::from_millis(200);
-    options.keepalive_timeout = Duration::from_millis(400);
-    options
+    RedisOptions {
+        common: ManagerOptions {
+            channel: channel.to_owned(),
+            deadline: Duration::from_secs(1),
+            backoff_base: Duration::from_millis(20),
+            backoff_cap: Duration::from_millis(100),
+            max_in_flight_bytes: 4 << 20,
+            ..ManagerOptions::default()
+        },
+        connect_timeout: Duration::from_millis(500),
+        keepalive_interval: Duration::from_millis(200),
+        keepalive_timeout: Duration::from_millis(400),
+        ..RedisOptions::default()
+    }
 }
 
 /// Numbered events to emit: `m(origin, number, padding)`, `number` from 0.

@@ -30,6 +30,8 @@ pub struct ConnectOptions {
     pub url: String,
     /// The namespace; default `/`.
     pub namespace: String,
+    /// Further namespaces, joined over the same connection; default none.
+    pub namespaces: Vec<String>,
     /// What goes with the CONNECT packet; default nothing.
     pub auth: Option<Value>,
     /// The transports, in order; default `polling` with an upgrade to `websocket`.
@@ -49,6 +51,7 @@ impl ConnectOptions {
         Self {
             url: url.to_owned(),
             namespace: "/".to_owned(),
+            namespaces: Vec::new(),
             auth: None,
             transports: None,
             path: "/socket.io/".to_owned(),
@@ -174,7 +177,8 @@ impl RealClient {
         client
     }
 
-    /// Connects, and returns the socket id. Later commands go to the namespace connected last.
+    /// Connects, and returns the socket id. Later commands go to the namespace connected last, not to the
+    /// [further ones](ConnectOptions::namespaces), whose events are there to be waited for.
     ///
     /// # Errors
     ///
@@ -202,6 +206,11 @@ impl RealClient {
                 data: event["data"].take(),
             }),
         }
+    }
+
+    /// Sends later commands to `namespace`, which is connected.
+    pub fn switch_to(&mut self, namespace: &str) {
+        namespace.clone_into(&mut self.namespace);
     }
 
     /// Emits; `args` is a JSON array of the arguments.

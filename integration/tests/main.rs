@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod amqp;
+mod clients;
 mod cluster;
 mod faults;
 mod harness;
+mod interop;
 mod redis;
+mod served;
 mod support;

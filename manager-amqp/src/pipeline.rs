@@ -11,6 +11,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, Event};
+use manager_api::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -100,9 +101,13 @@ impl<'a> Pipeline<'a> {
 
     /// Answers everybody whose message was on its way.
     pub(crate) fn abandon(mut self, failure: &Arc<Failure>) {
+        self.fail_flights(|| failure.lost());
+    }
+
+    fn fail_flights(&mut self, error: impl Fn() -> Error) {
         for flight in self.flights.drain(..) {
             if let Some(reply) = flight.reply {
-                self.queue.fail(reply, failure.lost());
+                self.queue.fail(reply, error());
             }
         }
     }
@@ -239,5 +244,13 @@ impl<'a> Pipeline<'a> {
 
     fn failure(&self, error: lapin::Error) -> Arc<Failure> {
         Arc::new(self.queue.connector.failure(error))
+    }
+}
+
+/// The task may end before its time, too: whoever still waits is told that the deadline passed.
+impl Drop for Pipeline<'_> {
+    fn drop(&mut self) {
+        let queue = self.queue;
+        self.fail_flights(|| queue.overdue());
     }
 }

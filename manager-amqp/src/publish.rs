@@ -9,7 +9,7 @@ use futures_util::task::AtomicWaker;
 use manager_api::{Error, ErrorKind, HostId, MIN_COST};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinHandle, unconstrained};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::AmqpOptions;
 use crate::connect::Connector;
@@ -106,15 +106,16 @@ impl Publisher {
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let num_failures = self.queue.status.num_publish_failures();
         let deadline = self.queue.deadline();
+        let until = Instant::now() + deadline;
         self.queue.close();
-        let settled = timeout(deadline, self.queue.until_settled()).await;
+        let settled = timeout_at(until, self.queue.until_settled()).await;
         self.queue.task.wake();
-        if let Some(mut task) = self.queue.take_task() {
-            if settled.is_err() || timeout(deadline, &mut task).await.is_err() {
-                // Whoever still waits is answered, and the connection cut.
-                task.abort();
-                let _ = task.await;
-            }
+        if let Some(mut task) = self.queue.take_task()
+            && timeout_at(until, &mut task).await.is_err()
+        {
+            // Whoever still waits is answered, and the connection cut.
+            task.abort();
+            let _ = task.await;
         }
         let num_lost = self.queue.status.num_publish_failures() - num_failures;
         if settled.is_ok() && num_lost == 0 {

@@ -30,12 +30,27 @@ impl ConnectTimeouts {
     /// Closes the connection unless a client of it is accepted in time.
     pub(crate) fn watch(&self, connection: &Arc<Connection>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        // So that connections which come and go quickly are not remembered for the whole time.
+        queue.forget_settled();
         let deadline = Instant::now() + self.timeout;
         queue.waiting.push_back((deadline, Arc::downgrade(connection)));
         if !queue.is_attended {
             queue.is_attended = true;
             tokio::spawn(attend(self.queue.clone()));
         }
+    }
+}
+
+impl Queue {
+    /// Drops those at the front that have joined or are gone; returns the first that has not.
+    fn forget_settled(&mut self) -> Option<(Instant, Arc<Connection>)> {
+        while let Some((deadline, connection)) = self.waiting.front() {
+            match connection.upgrade().filter(|connection| !connection.has_joined()) {
+                Some(connection) => return Some((*deadline, connection)),
+                None => self.waiting.pop_front(),
+            };
+        }
+        None
     }
 }
 
@@ -49,15 +64,12 @@ async fn attend(queue: Arc<Mutex<Queue>>) {
 fn close_late_ones(queue: &Mutex<Queue>) -> Option<Instant> {
     let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
     let now = Instant::now();
-    while let Some((deadline, connection)) = queue.waiting.front() {
-        match connection.upgrade().filter(|connection| !connection.has_joined()) {
-            Some(_) if *deadline > now => return Some(*deadline),
-            Some(connection) => {
-                tracing::debug!(target: "socket_io", "closing a connection that joined no namespace in time");
-                connection.socket.close();
-            }
-            None => {}
+    while let Some((deadline, connection)) = queue.forget_settled() {
+        if deadline > now {
+            return Some(deadline);
         }
+        tracing::debug!(target: "socket_io", "closing a connection that joined no namespace in time");
+        connection.socket.close();
         queue.waiting.pop_front();
     }
     queue.waiting.shrink_to_fit();

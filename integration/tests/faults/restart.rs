@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 500;
 /// Events that the local client may be behind: no client is to be lost for reading slowly.
 const AHEAD: usize = 2_000;
 /// Past its deadline of a second, a publish is answered within this on the slowest machine.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What became of one event.
 struct Emitted {
@@ -81,8 +81,12 @@ async fn a_restart_under_load_stops_no_local_delivery_and_loses_nothing_silently
     let emitted = emits.await.unwrap();
     end(&emitter(&url)).await;
     let local = Arc::into_inner(local).expect("the emits are over").finish().await;
-    let all: Vec<_> = (0..emitted.len() as u64).collect();
-    assert_eq!(local, all, "every event, in order");
+    let out_of_order = local.iter().zip(0..).find(|(seen, expected)| *seen != expected);
+    assert_eq!(
+        (out_of_order, local.len()),
+        (None, emitted.len()),
+        "every event, in order"
+    );
     let accepted = emitted.iter().filter(|one| one.result.is_ok()).map(|one| one.number);
     two.assert_loss_is_admitted(&remote.finish().await, &accepted.collect::<Vec<_>>());
     assert_failures_are_clear(&emitted, &broker.address());

@@ -1,7 +1,7 @@
-//! The suite and the faults, on real servers of the tests' own. Needs `redis-server` on the PATH.
+//! Faults and flavours, on real servers of the tests' own. Needs `redis-server` on the PATH.
+//! The conformance suite runs in `integration`.
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-mod conformance;
 mod faults;
 mod flavours;
 mod server;

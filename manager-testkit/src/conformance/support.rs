@@ -9,6 +9,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long after a deadline its passing may be noticed on a machine that does much else; hanging for ever is told from it.
+pub(crate) const SLACK: Duration = Duration::from_secs(10);
 
 /// Options on a channel of the test's own, with waits short enough for a test.
 pub(crate) fn options() -> ManagerOptions {

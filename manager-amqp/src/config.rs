@@ -22,6 +22,9 @@ pub struct AmqpOptions {
     /// Messages that the broker sends ahead of their acknowledgement. They are held in memory, so that this times the size of a message is
     /// what a subscription takes beside `max_buffered_bytes`. Default 256; zero counts as one.
     pub prefetch: u16,
+    /// A subscription that hears nothing for this long checks that its queue is bound to the exchange still, which an operator or another
+    /// program may have deleted. Default 30 s; zero never checks.
+    pub check_interval: Duration,
     /// Messages sent and not yet confirmed. Default 4,096; zero counts as one.
     pub max_unconfirmed: usize,
     /// The exchange.
@@ -40,6 +43,7 @@ impl Default for AmqpOptions {
             heartbeat: Duration::from_secs(10),
             connection_name: None,
             prefetch: 256,
+            check_interval: Duration::from_secs(30),
             max_unconfirmed: 4096,
             exchange: ExchangeOptions::default(),
             queue: QueueOptions::default(),

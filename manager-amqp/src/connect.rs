@@ -16,7 +16,7 @@ use manager_api::{Error, HostId};
 use tokio::time::timeout;
 
 use crate::config::{AmqpOptions, TlsOptions, bad, table};
-use crate::error::{Failure, seconds};
+use crate::error::{Failure, is_not_found, seconds};
 use crate::url::Target;
 
 /// Knows where RabbitMQ is, how to get in, and what the exchange is.
@@ -124,6 +124,22 @@ impl Connector {
         channel
             .exchange_declare(exchange, ExchangeKind::Fanout, options, arguments)
             .await
+    }
+
+    /// Asks on a channel of its own: the broker closes it to say no.
+    pub(crate) async fn exchange_exists(&self, link: &Link) -> lapin::Result<bool> {
+        let channel = link.connection.create_channel().await?;
+        let options = ExchangeDeclareOptions {
+            passive: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        let exchange = self.exchange.as_str().into();
+        let asked = channel.exchange_declare(exchange, ExchangeKind::Fanout, options, FieldTable::default());
+        match asked.await {
+            Ok(()) => channel.close(200, "bye".into()).await.map(|()| true),
+            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Opens a connection. Whoever drops the future takes the socket along.

@@ -16,7 +16,7 @@
 //! | `config.rs`, `url.rs` | options, what a URL says |
 //! | `connect.rs` | connections, and what is declared on them |
 //! | `publish.rs`, `drive.rs`, `pipeline.rs` | the queue of publishes; the task and the channel that empty it |
-//! | `listen.rs`, `replay.rs` | a subscription that comes back; what was seen before the connection was lost |
+//! | `listen.rs`, `replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
 //! | `status.rs`, `error.rs` | health, log lines, errors |
 //!
 //! # Topology

@@ -1,14 +1,14 @@
 //! A subscription: a queue of its own, one connection to it, and another one whenever that breaks.
 
+mod queue;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
-};
+use lapin::options::BasicAckOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
@@ -16,14 +16,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::config::{AmqpOptions, QueueKind};
+use crate::config::AmqpOptions;
 use crate::connect::{Connector, Link};
-use crate::error::{Failure, is_not_found, timed_out};
+use crate::error::{Failure, timed_out};
 use crate::replay::{Seen, Verdict};
 use crate::status::{Listening, Status};
-
-/// How long taking leave of the broker may take, the removal of the queue included.
-const LEAVE: Duration = Duration::from_secs(2);
 
 /// What the caller of `subscribe` waits for.
 type Ready = oneshot::Sender<Result<Subscription, Error>>;
@@ -203,61 +200,10 @@ impl Listener {
         connector.within_timeout(self.try_open()).await
     }
 
-    async fn try_open(&mut self) -> lapin::Result<Line> {
-        let link = self.connector.connect("listen").await?;
-        self.was_gone |= self.is_declared && !self.queue_exists(&link).await?;
-        let channel = link.connection.create_channel().await?;
-        self.connector.declare_exchange(&channel).await?;
-        self.is_declared = true;
-        let options = QueueDeclareOptions {
-            durable: self.options.queue.kind == QueueKind::Durable,
-            exclusive: self.options.queue.kind == QueueKind::Exclusive,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = || self.queue.as_str().into();
-        channel.queue_declare(queue(), options, self.arguments.clone()).await?;
-        let exchange = self.connector.exchange().into();
-        channel
-            .queue_bind(
-                queue(),
-                exchange,
-                "".into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
-        channel
-            .basic_qos(self.options.prefetch, BasicQosOptions::default())
-            .await?;
-        let consumer = channel
-            .basic_consume(
-                queue(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
-        Ok(Line {
-            link,
-            channel,
-            consumer,
-            num_unacked: 0,
-            last_tag: 0,
-        })
-    }
-
-    /// Asks on a channel of its own: the broker closes it to say no.
-    async fn queue_exists(&self, link: &Link) -> lapin::Result<bool> {
-        let channel = link.connection.create_channel().await?;
-        let options = QueueDeclareOptions {
-            passive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let asked = channel.queue_declare(self.queue.as_str().into(), options, FieldTable::default());
-        match asked.await {
-            Ok(_) => channel.close(200, "bye".into()).await.map(|()| true),
-            Err(error) if is_not_found(&error) => Ok(false),
-            Err(error) => Err(error),
+    fn check_interval(&self) -> Duration {
+        match self.options.check_interval {
+            Duration::ZERO => Duration::MAX,
+            interval => interval,
         }
     }
 
@@ -276,7 +222,10 @@ impl Listener {
             None => {
                 // Nothing more to do: a good moment for what is owed to the broker.
                 self.acknowledge(line).await?;
-                line.consumer.next().await
+                match timeout(self.check_interval(), line.consumer.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return self.check(line, sender).await,
+                }
             }
         };
         match next {
@@ -352,26 +301,5 @@ impl Listener {
     fn admit(&self, reason: String, sender: &SubscriptionSender) -> Result<(), Unsubscribed> {
         self.status.gap(&reason);
         sender.gap(reason)
-    }
-
-    /// Removes the queue, best on the connection that there is.
-    async fn leave(&self, line: Option<Line>) {
-        if !self.is_declared {
-            return;
-        }
-        let removed = async {
-            let link = match line {
-                Some(line) if line.link.connection.status().connected() => line.link,
-                _ => self.connector.connect("listen").await?,
-            };
-            let channel = link.connection.create_channel().await?;
-            let options = QueueDeleteOptions::default();
-            channel.queue_delete(self.queue.as_str().into(), options).await?;
-            link.close(LEAVE).await;
-            lapin::Result::Ok(())
-        };
-        if !matches!(timeout(LEAVE, removed).await, Ok(Ok(()))) {
-            tracing::debug!(target: "manager_amqp", queue = self.queue, "the queue was not removed and will expire");
-        }
     }
 }

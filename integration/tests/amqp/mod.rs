@@ -2,6 +2,7 @@
 
 mod faults;
 mod interop;
+mod tls;
 mod topology;
 
 use std::sync::Arc;

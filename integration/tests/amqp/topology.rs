@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use integration::brokers::{RabbitBroker, unique_channel};
-use lapin::options::ExchangeDeclareOptions;
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use manager_amqp::{AmqpManager, AmqpOptions, QueueKind};
@@ -158,4 +158,56 @@ async fn an_exclusive_queue_ends_with_its_connection() {
     assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
     manager.close().await.unwrap();
     assert_eq!(subscription.recv().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_was_deleted_is_noticed_in_silence() {
+    let broker = RabbitBroker::shared().await;
+    let name = unique_channel();
+    let mut options = on(&name);
+    options.check_interval = Duration::from_millis(100);
+    let manager = AmqpManager::new(broker.url(), options).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    let connection = Connection::connect(broker.url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
+    let incoming = timeout(Duration::from_secs(20), subscription.recv()).await.unwrap();
+    assert!(matches!(incoming, Some(Incoming::Gap { .. })), "{incoming:?}");
+    manager.publish("x".into()).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_emits_over_amqp() {
+    let broker = RabbitBroker::shared().await;
+    let name = unique_channel();
+    let manager = AmqpManager::new(broker.url(), on(&name)).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    let emitted = tokio::process::Command::new(integration::tools::sio())
+        .args([
+            "emit",
+            "--url",
+            broker.url(),
+            "--channel",
+            &name,
+            "--room",
+            "r",
+            "news",
+            "1",
+        ])
+        .output()
+        .await
+        .unwrap();
+    assert!(emitted.status.success(), "{emitted:?}");
+    let incoming = timeout(Duration::from_secs(20), subscription.recv()).await.unwrap();
+    let Some(Incoming::Message(message)) = incoming else {
+        panic!("{incoming:?}")
+    };
+    let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
+    assert_eq!((&message["event"], &message["room"]), (&"news".into(), &"r".into()));
 }

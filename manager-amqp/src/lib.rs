@@ -37,6 +37,8 @@
 //! admitted. The queue has a single active consumer, so that a connection that the broker believes to be alive still and its successor
 //! never get messages by turns.
 //!
+//! A message id is taken at its word: a peer that gives two messages the same one may lose the second if a connection breaks between them.
+//!
 //! # At most once
 //!
 //! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with

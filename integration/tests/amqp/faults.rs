@@ -220,8 +220,6 @@ async fn a_broker_out_of_memory_fails_publishes_at_the_deadline_and_takes_them_a
     let (received, num_gaps) = until_end(&mut subscription).await;
     assert!(received.is_sorted_by(|a, b| a < b), "in order, nothing twice");
     assert_eq!((received[0], num_gaps), (0, 0));
-    broker.freeze().await;
-    broker.thaw();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "amqp")]
+use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, Emitter, Error, ManagerOptions};
 #[cfg(feature = "kafka")]
 use manager_kafka::{KafkaManager, KafkaOptions};
@@ -16,6 +18,8 @@ type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>
 /// Every scheme that [`connector`] knows, for the message about one it does not.
 const SCHEMES: &[&[&str]] = &[
     RedisManager::SCHEMES,
+    #[cfg(feature = "amqp")]
+    AmqpManager::SCHEMES,
     #[cfg(feature = "kafka")]
     KafkaManager::SCHEMES,
 ];
@@ -29,6 +33,14 @@ fn connector(scheme: &str) -> Option<Connect> {
                 ..RedisOptions::default()
             };
             Ok(Arc::new(RedisManager::new(url, options)?))
+        }),
+        #[cfg(feature = "amqp")]
+        amqp if AmqpManager::SCHEMES.contains(&amqp) => Some(|url, common| {
+            let options = AmqpOptions {
+                common,
+                ..AmqpOptions::default()
+            };
+            Ok(Arc::new(AmqpManager::new(url, options)?))
         }),
         #[cfg(feature = "kafka")]
         kafka if KafkaManager::SCHEMES.contains(&kafka) => Some(|url, common| {
@@ -150,6 +162,8 @@ mod tests {
             ("redis://:sec/ret@h:1", "redis://…"),
             ("redis://h:1?password=secret", "redis://h:1"),
             ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+            #[cfg(feature = "amqp")]
+            ("amqp://me:secret@h:1//", "amqp://h:1//"),
             #[cfg(feature = "kafka")]
             ("kafka://h1:1,h2?sasl.password=secret", "kafka://h1:1,h2"),
             ("REDIS+SENTINEL://me:secret@a,b/main", "REDIS+SENTINEL://a,b/main"),

@@ -5,6 +5,7 @@
 //! will do. What was chosen, and why, goes to standard error.
 
 pub mod kafka;
+pub mod rabbitmq;
 pub mod redis;
 
 mod container;
@@ -15,6 +16,7 @@ use std::sync::LazyLock;
 use tokio::runtime::Runtime;
 
 pub use kafka::{KafkaBroker, SharedKafka};
+pub use rabbitmq::{RabbitBroker, SharedRabbit};
 pub use redis::{RedisBroker, SharedRedis};
 
 /// Where a shared broker comes from.

@@ -1,0 +1,213 @@
+//! What is declared on the broker, and what happens when it was declared otherwise.
+
+use std::time::Duration;
+
+use integration::brokers::{RabbitBroker, unique_channel};
+use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties, ExchangeKind};
+use manager_amqp::{AmqpManager, AmqpOptions, QueueKind};
+use manager_api::{ClientManager, Error, ErrorKind, Incoming};
+use tokio::time::{Instant, timeout};
+
+fn on(channel: &str) -> AmqpOptions {
+    let mut options = AmqpOptions::default();
+    options.common.channel = channel.to_owned();
+    options.common.backoff_base = Duration::from_millis(20);
+    options
+}
+
+fn whole_text(error: &Error) -> String {
+    let source = std::error::Error::source(error);
+    format!("{error} {error:?} {source:?}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_declared_otherwise_is_an_error_that_names_the_difference() {
+    let broker = RabbitBroker::shared().await;
+    let name = unique_channel();
+    let connection = Connection::connect(broker.url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .exchange_declare(
+            name.as_str().into(),
+            ExchangeKind::Fanout,
+            options,
+            FieldTable::default(),
+        )
+        .await
+        .unwrap();
+    let manager = AmqpManager::new(broker.url(), on(&name)).unwrap();
+    let started = Instant::now();
+    for error in [
+        manager.publish("x".into()).await.unwrap_err(),
+        manager.subscribe().await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Config);
+        let text = error.to_string();
+        assert!(text.contains("durable") && text.contains(&name), "{text}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(5), "not after the deadline");
+
+    let mut options = on(&name);
+    options.exchange.is_durable = true;
+    let manager = AmqpManager::new(broker.url(), options).unwrap();
+    manager.publish("x".into()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_named_at_once_and_never_shown() {
+    let broker = RabbitBroker::shared().await;
+    let address = broker.url().rsplit('@').next().unwrap();
+    for url in [
+        format!("amqp://guest:s3cret@{address}"),
+        format!("amqp://s0mebody:s3cret@{address}"),
+    ] {
+        let manager = AmqpManager::new(&url, AmqpOptions::default()).unwrap();
+        let started = Instant::now();
+        let published = manager.publish("x".into()).await.unwrap_err();
+        let subscribed = manager.subscribe().await.unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(8), "not after the deadline");
+        for error in [published, subscribed] {
+            assert_eq!(error.kind(), ErrorKind::Connect);
+            let text = whole_text(&error);
+            assert!(text.contains("ACCESS_REFUSED"), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+        let shown = format!("{manager:?} {:?}", manager.health());
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_declared_is_what_peers_declare_and_nothing_stays_behind() {
+    let broker = RabbitBroker::start().await;
+    let manager = AmqpManager::new(&broker.url(), on("socketio")).unwrap();
+    manager.publish("x".into()).await.unwrap();
+    let queues = || broker.control(&["list_queues", "--no-table-headers", "name"]);
+    assert_eq!(queues().await.trim(), "", "a write-only manager has no queue");
+
+    let _subscription = manager.subscribe().await.unwrap();
+    let columns = ["name", "durable", "auto_delete", "exclusive", "arguments"];
+    let listed = broker
+        .control(&[&["list_queues", "--no-table-headers"], &columns[..]].concat())
+        .await;
+    let host_id = manager.host_id().unwrap();
+    assert!(
+        listed.starts_with(&format!("sio.{host_id}\tfalse\tfalse\tfalse\t")),
+        "{listed}"
+    );
+    assert!(listed.contains("x-expires") && listed.contains("300000"), "{listed}");
+    let columns = ["name", "type", "durable", "auto_delete"];
+    let listed = broker
+        .control(&[&["list_exchanges", "--no-table-headers"], &columns[..]].concat())
+        .await;
+    assert!(listed.contains("socketio\tfanout\tfalse\tfalse"), "{listed}");
+    let listed = broker.control(&["list_connections", "client_properties"]).await;
+    for role in ["publish", "listen"] {
+        assert!(listed.contains(&format!("sio {host_id} {role}")), "{listed}");
+    }
+
+    manager.close().await.unwrap();
+    assert_eq!(queues().await.trim(), "", "closing removes the queue");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_removed_by_an_operator_is_a_gap() {
+    let broker = RabbitBroker::start().await;
+    let manager = AmqpManager::new(&broker.url(), on("socketio")).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    let queue = format!("sio.{}", manager.host_id().unwrap());
+    broker.control(&["delete_queue", &queue]).await;
+    let incoming = timeout(Duration::from_secs(20), subscription.recv()).await.unwrap();
+    assert!(matches!(incoming, Some(Incoming::Gap { .. })), "{incoming:?}");
+    manager.publish("x".into()).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_durable_queue_on_a_durable_exchange_is_found_again_after_a_restart() {
+    let mut broker = RabbitBroker::start().await;
+    let mut options = on("durable");
+    options.exchange.is_durable = true;
+    options.queue.kind = QueueKind::Durable;
+    let manager = AmqpManager::new(&broker.url(), options).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    manager.publish("before".into()).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message("before".into())));
+    broker.restart().await;
+    while manager.publish("after".into()).await.is_err() {}
+    let incoming = timeout(Duration::from_secs(60), subscription.recv()).await.unwrap();
+    assert_eq!(incoming, Some(Incoming::Message("after".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exclusive_queue_ends_with_its_connection() {
+    let broker = RabbitBroker::shared().await;
+    let mut options = on(&unique_channel());
+    options.queue.kind = QueueKind::Exclusive;
+    let manager = AmqpManager::new(broker.url(), options).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    manager.publish("x".into()).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
+    manager.close().await.unwrap();
+    assert_eq!(subscription.recv().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_was_deleted_is_noticed_in_silence() {
+    let broker = RabbitBroker::shared().await;
+    let name = unique_channel();
+    let mut options = on(&name);
+    options.check_interval = Duration::from_millis(100);
+    let manager = AmqpManager::new(broker.url(), options).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    let connection = Connection::connect(broker.url(), ConnectionProperties::default())
+        .await
+        .unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .exchange_delete(name.as_str().into(), ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
+    let incoming = timeout(Duration::from_secs(20), subscription.recv()).await.unwrap();
+    assert!(matches!(incoming, Some(Incoming::Gap { .. })), "{incoming:?}");
+    manager.publish("x".into()).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_emits_over_amqp() {
+    let broker = RabbitBroker::shared().await;
+    let name = unique_channel();
+    let manager = AmqpManager::new(broker.url(), on(&name)).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    let emitted = tokio::process::Command::new(integration::tools::sio())
+        .args([
+            "emit",
+            "--url",
+            broker.url(),
+            "--channel",
+            &name,
+            "--room",
+            "r",
+            "news",
+            "1",
+        ])
+        .output()
+        .await
+        .unwrap();
+    assert!(emitted.status.success(), "{emitted:?}");
+    let incoming = timeout(Duration::from_secs(20), subscription.recv()).await.unwrap();
+    let Some(Incoming::Message(message)) = incoming else {
+        panic!("{incoming:?}")
+    };
+    let message: serde_json::Value = serde_json::from_slice(&message).unwrap();
+    assert_eq!((&message["event"], &message["room"]), (&"news".into(), &"r".into()));
+}

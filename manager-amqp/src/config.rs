@@ -1,0 +1,180 @@
+//! Options.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lapin::types::{AMQPValue, FieldTable};
+use manager_api::{Error, ErrorKind, ManagerOptions};
+
+/// How an [`AmqpManager`](crate::AmqpManager) connects, what it declares and what its limits are.
+#[derive(Clone, Debug)]
+pub struct AmqpOptions {
+    /// What every manager has: channel, deadline, limits, back-off.
+    pub common: ManagerOptions,
+    /// The longest that one attempt to connect may take, login and declarations included. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How often either side gives a sign of life, in whole seconds; a side silent for twice as long counts as dead. Default 10 s; the
+    /// broker may ask for less. Zero takes what the broker asks for.
+    pub heartbeat: Duration,
+    /// The name of the connections in RabbitMQ's lists; ` publish` or ` listen` is added. Default none: `sio` and the host id.
+    pub connection_name: Option<String>,
+    /// Messages that the broker sends ahead of their acknowledgement. They are held in memory, so that this times the size of a message is
+    /// what a subscription takes beside `max_buffered_bytes`. Default 256; zero counts as one.
+    pub prefetch: u16,
+    /// A subscription that hears nothing for this long checks that its queue is bound to the exchange still, which an operator or another
+    /// program may have deleted. Default 30 s; zero never checks.
+    pub check_interval: Duration,
+    /// Messages sent and not yet confirmed. Default 4,096; zero counts as one.
+    pub max_unconfirmed: usize,
+    /// The exchange.
+    pub exchange: ExchangeOptions,
+    /// The queue of a subscription.
+    pub queue: QueueOptions,
+    /// TLS, for URLs that ask for it.
+    pub tls: TlsOptions,
+}
+
+impl Default for AmqpOptions {
+    fn default() -> Self {
+        Self {
+            common: ManagerOptions::default(),
+            connect_timeout: Duration::from_secs(5),
+            heartbeat: Duration::from_secs(10),
+            connection_name: None,
+            prefetch: 256,
+            check_interval: Duration::from_secs(30),
+            max_unconfirmed: 4096,
+            exchange: ExchangeOptions::default(),
+            queue: QueueOptions::default(),
+            tls: TlsOptions::default(),
+        }
+    }
+}
+
+/// How the exchange is declared. Everybody on the channel must declare the same; python-socketio declares the defaults.
+#[derive(Clone, Debug, Default)]
+pub struct ExchangeOptions {
+    /// Whether it survives a restart of the broker. Default no.
+    pub is_durable: bool,
+    /// Further arguments, such as `alternate-exchange`. Default none.
+    pub arguments: Arguments,
+}
+
+/// How the queue of a subscription is declared. It concerns nobody else.
+#[derive(Clone, Debug)]
+pub struct QueueOptions {
+    /// What its name begins with; the host id follows. Default `sio.`.
+    pub prefix: String,
+    /// How long it lives. Default [`QueueKind::Transient`].
+    pub kind: QueueKind,
+    /// How long it stays and collects messages while its server is away (`x-expires`). Default 300 s; at least 1 ms.
+    pub expires: Duration,
+    /// Further arguments, such as `x-max-length`; they take precedence over those that are set anyway. Default none.
+    pub arguments: Arguments,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self {
+            prefix: "sio.".to_owned(),
+            kind: QueueKind::Transient,
+            expires: Duration::from_secs(300),
+            arguments: Arguments::new(),
+        }
+    }
+}
+
+/// What a queue outlives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueueKind {
+    /// Outlives the connection, not the broker. A lost connection loses nothing.
+    #[default]
+    Transient,
+    /// Outlives the broker's restart as well; with a durable exchange messages are collected again as soon as the broker is back.
+    Durable,
+    /// Ends with the connection, at once: leaves nothing behind, and every lost connection is a `Gap`.
+    Exclusive,
+}
+
+/// Named arguments of an exchange or a queue.
+pub type Arguments = BTreeMap<String, Argument>;
+
+/// The value of an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Argument {
+    /// A text.
+    Text(String),
+    /// A number.
+    Number(i64),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// Which certificates are trusted and shown.
+#[derive(Clone, Debug, Default)]
+pub struct TlsOptions {
+    /// A PEM file with certificates to trust beside the system's. Default none; `?ca=` in the URL takes precedence.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files with our own certificate chain and its private key, for servers that ask. Default none.
+    pub client_identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// AMQP writes a name's length into one byte.
+const MAX_NAME_LEN: usize = 255;
+/// What follows the prefix of a queue: a host id and a number.
+const MAX_QUEUE_SUFFIX: usize = 64;
+
+impl AmqpOptions {
+    /// Refuses what the protocol has no room for.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let channel = &self.common.channel;
+        if channel.is_empty() || channel.len() > MAX_NAME_LEN {
+            return Err(bad("the channel names an exchange: 1 to 255 bytes"));
+        }
+        if self.queue.prefix.len() > MAX_NAME_LEN - MAX_QUEUE_SUFFIX {
+            return Err(bad("the prefix of the queue's name is longer than 191 bytes"));
+        }
+        let arguments = self.exchange.arguments.keys().chain(self.queue.arguments.keys());
+        match arguments.into_iter().all(|name| name.len() <= MAX_NAME_LEN) {
+            true => Ok(()),
+            false => Err(bad("the name of an argument is longer than 255 bytes")),
+        }
+    }
+}
+
+impl QueueOptions {
+    /// Everything that the queue is declared with.
+    pub(crate) fn table(&self) -> FieldTable {
+        let mut arguments = Arguments::new();
+        if self.kind != QueueKind::Exclusive {
+            let milliseconds = i64::try_from(self.expires.as_millis()).unwrap_or(i64::MAX);
+            // RabbitMQ keeps it in 32 bits.
+            let milliseconds = milliseconds.clamp(1, i64::from(u32::MAX));
+            arguments.insert("x-expires".to_owned(), Argument::Number(milliseconds));
+            arguments.insert("x-single-active-consumer".to_owned(), Argument::Flag(true));
+        }
+        arguments.extend(self.arguments.clone());
+        table(&arguments)
+    }
+}
+
+pub(crate) fn table(arguments: &Arguments) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (name, value) in arguments {
+        let value = match value {
+            Argument::Text(text) => AMQPValue::LongString(text.as_str().into()),
+            Argument::Number(number) => AMQPValue::LongLongInt(*number),
+            Argument::Flag(flag) => AMQPValue::Boolean(*flag),
+        };
+        table.insert(name.as_str().into(), value);
+    }
+    table
+}
+
+/// An option or URL that cannot be used.
+pub(crate) fn bad(text: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, text)
+}

@@ -1,0 +1,190 @@
+//! [`ClientManager`] over RabbitMQ (AMQP 0-9-1).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), manager_api::Error> {
+//! use manager_api::ClientManager;
+//! use manager_amqp::{AmqpManager, AmqpOptions};
+//!
+//! let manager = AmqpManager::new("amqp://guest:guest@localhost:5672//", AmqpOptions::default())?;
+//! manager.publish("hello".into()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `config.rs`, `url.rs` | options, what a URL says |
+//! | `connect.rs` | connections, and what is declared on them |
+//! | `publish.rs`, `drive.rs`, `pipeline.rs` | the queue of publishes; the task and the channel that empty it |
+//! | `listen.rs`, `replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
+//! | `status.rs`, `error.rs` | health, log lines, errors |
+//!
+//! # Topology
+//!
+//! One fanout exchange, named as the channel; one queue per subscription, named after the [host id](ClientManager::host_id). kombu and
+//! aio_pika peers, and so python-socketio's managers, declare the same exchange and read what is written here.
+//!
+//! # When a connection is lost
+//!
+//! The queue outlives the connection (by [`QueueOptions::expires`]) and collects what is published meanwhile. After the reconnect the same
+//! queue is consumed again: nothing is lost, nothing comes twice, and the order is kept. A `Gap` is admitted only if the queue was gone,
+//! because the broker restarted or the outage lasted longer than the queue.
+//!
+//! Messages that were handed over but whose acknowledgement the broker may not have seen come again, flagged as redelivered. They are
+//! recognised by their message id, or where a peer sets none (kombu) by their content: what the broker delivers again is always an end
+//! piece of what it delivered before, so that the first one is looked up among the last [`prefetch`](AmqpOptions::prefetch) messages and
+//! the others must follow it. Where equal messages without ids leave more than one reading, the shorter stream is delivered and a `Gap`
+//! admitted. The queue has a single active consumer, so that a connection that the broker believes to be alive still and its successor
+//! never get messages by turns.
+//!
+//! A message id is taken at its word: a peer that gives two messages the same one may lose the second if a connection breaks between them.
+//!
+//! # At most once
+//!
+//! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with
+//! [`ErrorKind::Publish`].
+#![deny(missing_docs)]
+
+mod config;
+mod connect;
+mod drive;
+mod error;
+mod listen;
+mod pipeline;
+mod publish;
+mod replay;
+mod status;
+mod url;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Subscription};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions, TlsOptions};
+use connect::Connector;
+use listen::Listener;
+use publish::Publisher;
+use status::Status;
+
+/// A manager whose broker is RabbitMQ.
+///
+/// Publishing shares one connection, opened by the first publish; a subscription has its own, because a broker short of memory stops
+/// reading from connections that publish. Dropping the manager ends its subscriptions; what was handed to
+/// [`publish`](ClientManager::publish) is still sent in the background.
+#[derive(Debug)]
+pub struct AmqpManager {
+    options: AmqpOptions,
+    host_id: HostId,
+    connector: Arc<Connector>,
+    status: Arc<Status>,
+    publisher: Publisher,
+    num_subscribed: AtomicUsize,
+    listeners: Mutex<Vec<JoinHandle<()>>>,
+    is_closed: watch::Sender<bool>,
+}
+
+impl AmqpManager {
+    /// The URL schemes that [`new`](Self::new) understands.
+    pub const SCHEMES: &'static [&'static str] = url::SCHEMES;
+
+    /// Checks `url` and `options` and makes a manager; connects on first use.
+    ///
+    /// `amqp://[user:password@]host[:port][/vhost]`, with TLS `amqps://`. User and password default to `guest`, the port to 5672 (5671 with
+    /// TLS), the virtual host to `/`; `amqp://localhost//` and `/%2f` name that one too.
+    ///
+    /// Query parameters: `heartbeat` and `connection_timeout` (seconds and milliseconds, over the options), `channel_max`, `frame_max`, and,
+    /// with TLS, `ca=/path/to/certificates.pem`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for a URL or an option that cannot be used. The text repeats no password.
+    pub fn new(url: &str, options: AmqpOptions) -> Result<Self, Error> {
+        options.check()?;
+        let host_id = HostId::random();
+        let connector = Arc::new(Connector::new(url, &options, &host_id)?);
+        let status = Arc::new(Status::default());
+        let publisher = Publisher::new(connector.clone(), status.clone(), &options, &host_id);
+        Ok(Self {
+            options,
+            host_id,
+            connector,
+            status,
+            publisher,
+            num_subscribed: AtomicUsize::new(0),
+            listeners: Mutex::default(),
+            is_closed: watch::Sender::new(false),
+        })
+    }
+
+    /// Names the queue of the next subscription: after the host id, and numbered from the second on.
+    fn next_queue(&self) -> String {
+        let prefix = &self.options.queue.prefix;
+        match self.num_subscribed.fetch_add(1, Ordering::Relaxed) {
+            0 => format!("{prefix}{}", self.host_id),
+            number => format!("{prefix}{}.{}", self.host_id, number + 1),
+        }
+    }
+
+    fn take_listeners(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn keep_listener(&self, listener: JoinHandle<()>) {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|listener| !listener.is_finished());
+        listeners.push(listener);
+    }
+}
+
+#[async_trait]
+impl ClientManager for AmqpManager {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        let limit = self.options.common.max_message_bytes;
+        if message.len() > limit {
+            let text = format!("a message of {} bytes is over the limit of {limit}", message.len());
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        self.publisher.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        let is_closed = self.is_closed.subscribe();
+        if *is_closed.borrow() {
+            return Err(error::closed());
+        }
+        let listener = Listener::new(
+            self.connector.clone(),
+            self.status.clone(),
+            &self.options,
+            self.next_queue(),
+        );
+        let (listener, subscribed) = listener.start(is_closed);
+        self.keep_listener(listener);
+        subscribed.await.unwrap_or_else(|_| Err(error::closed()))
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let until = Instant::now() + self.options.common.deadline;
+        let flushed = self.publisher.close().await;
+        self.is_closed.send_replace(true);
+        for listener in self.take_listeners() {
+            // A listener that cannot reach the broker any more leaves its queue to expire.
+            let _ = timeout_at(until, listener).await;
+        }
+        flushed
+    }
+
+    fn host_id(&self) -> Option<HostId> {
+        Some(self.host_id.clone())
+    }
+
+    fn health(&self) -> Health {
+        self.status.health()
+    }
+}

@@ -1,0 +1,256 @@
+//! One channel that takes what is queued, sends it, and matches the broker's confirms.
+
+use std::collections::VecDeque;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, Stream, StreamExt};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Channel, Confirmation, Event};
+use manager_api::Error;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::connect::Link;
+use crate::error::{Failure, refused};
+use crate::publish::{Job, Queue, Reply, Trouble};
+
+/// How many messages are sent before confirms are looked at.
+const BATCH: usize = 256;
+/// How often that is done before other tasks have their turn.
+const MAX_ROUNDS: usize = 8;
+/// AMQP's word for a message that a durable queue writes down.
+const PERSISTENT: u8 = 2;
+
+/// One channel at work: polled until its connection is lost.
+pub(crate) struct Pipeline<'a> {
+    queue: &'a Queue,
+    link: &'a Link,
+    channel: Channel,
+    events: BoxStream<'static, Event>,
+    properties: BasicProperties,
+    num_sent: u64,
+    /// Distinguishes this channel's message ids from those of earlier ones.
+    began: u64,
+    is_blocked: bool,
+    flights: VecDeque<Flight>,
+    /// How many at the front of `flights` were told that their deadline passed.
+    num_expired: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// One message that is not confirmed yet.
+struct Flight {
+    confirm: BoxFuture<'static, lapin::Result<Confirmation>>,
+    since: Instant,
+    reply: Option<Reply>,
+    /// Given back with the flight: what the client library holds counts as in flight, whether or not anybody still waits for it.
+    _room: OwnedSemaphorePermit,
+}
+
+impl<'a> Pipeline<'a> {
+    pub(crate) fn new(queue: &'a Queue, link: &'a Link, channel: Channel) -> Self {
+        // What kombu writes, so that every peer reads it.
+        let properties = BasicProperties::default()
+            .with_content_type("text/plain".into())
+            .with_content_encoding("utf-8".into())
+            .with_delivery_mode(PERSISTENT)
+            .with_priority(0);
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        Self {
+            queue,
+            link,
+            channel,
+            events: link.connection.events_listener().boxed(),
+            properties,
+            num_sent: 0,
+            began: since_epoch.map_or(0, |since| since.as_micros() as u64),
+            is_blocked: false,
+            flights: VecDeque::new(),
+            num_expired: 0,
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
+    }
+
+    /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
+        self.queue.task.register(cx.waker());
+        self.poll_events(cx)?;
+        for round in 0.. {
+            let num_sent = self.send()?;
+            self.poll_confirms(cx)?;
+            if num_sent == 0 {
+                break;
+            }
+            if round == MAX_ROUNDS {
+                cx.waker().wake_by_ref();
+                break;
+            }
+        }
+        self.expire();
+        if self.flights.is_empty() && self.queue.is_over() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_timer(cx);
+        Poll::Pending
+    }
+
+    /// Answers everybody whose message was on its way.
+    pub(crate) fn abandon(mut self, failure: &Arc<Failure>) {
+        self.fail_flights(|| failure.lost());
+    }
+
+    fn fail_flights(&mut self, error: impl Fn() -> Error) {
+        for flight in self.flights.drain(..) {
+            if let Some(reply) = flight.reply {
+                self.queue.fail(reply, error());
+            }
+        }
+    }
+
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> Result<(), Arc<Failure>> {
+        while let Poll::Ready(event) = pin!(&mut self.events).poll_next(cx) {
+            match event {
+                Some(Event::ConnectionBlocked(reason)) => self.set_blocked(reason),
+                Some(Event::ConnectionUnblocked) => {
+                    self.is_blocked = false;
+                    self.queue.set_trouble(None);
+                }
+                Some(Event::Error(error)) => return Err(self.failure(error)),
+                Some(_) => {}
+                None => return Err(self.gone()),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_blocked(&mut self, reason: String) {
+        self.queue.status.blocked(self.queue.connector.label(), &reason);
+        self.queue.set_trouble(Some(Trouble::Blocked(reason)));
+        self.is_blocked = true;
+    }
+
+    /// Hands queued messages to the client library; what it cannot send now stays queued here, where it can still expire unsent.
+    fn send(&mut self) -> Result<usize, Arc<Failure>> {
+        let limit = self.queue.options.max_unconfirmed.max(1);
+        let mut count = 0;
+        while count < BATCH && self.flights.len() < limit && !self.is_blocked {
+            if !self.is_alive() {
+                return Err(self.gone());
+            }
+            let Some(job) = self.queue.next_job() else { break };
+            self.send_one(job);
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn send_one(&mut self, job: Job) {
+        let Job {
+            message,
+            since,
+            reply,
+            room,
+        } = job;
+        let mut confirm = self.publish(message);
+        // The first poll sends. What it waits for is asked when it is this message's turn.
+        let early = confirm.poll_unpin(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(done) = early {
+            confirm = std::future::ready(done).boxed();
+        }
+        self.flights.push_back(Flight {
+            confirm,
+            since,
+            reply: Some(reply),
+            _room: room,
+        });
+    }
+
+    fn publish(&mut self, message: Bytes) -> BoxFuture<'static, lapin::Result<Confirmation>> {
+        self.num_sent += 1;
+        let id = format!("{}-{:x}-{}", self.queue.host_id, self.began, self.num_sent);
+        let properties = self.properties.clone().with_message_id(id.into());
+        let exchange = self.queue.connector.exchange().into();
+        let channel = self.channel.clone();
+        async move {
+            let options = BasicPublishOptions::default();
+            let sent = channel.basic_publish(exchange, "".into(), options, &message, properties);
+            sent.await?.await
+        }
+        .boxed()
+    }
+
+    /// Takes confirms in the order of the messages: one waker serves all of them.
+    fn poll_confirms(&mut self, cx: &mut Context<'_>) -> Result<(), Arc<Failure>> {
+        while let Some(first) = self.flights.front_mut() {
+            let Poll::Ready(confirmed) = first.confirm.poll_unpin(cx) else {
+                return Ok(());
+            };
+            let confirmed = confirmed.map_err(|error| self.failure(error))?;
+            let flight = self.flights.pop_front();
+            self.num_expired = self.num_expired.saturating_sub(1);
+            let Some(reply) = flight.and_then(|flight| flight.reply) else {
+                continue;
+            };
+            match confirmed.is_ack() {
+                true => self.queue.accept(reply),
+                false => self.queue.fail(reply, refused(self.queue.connector.label())),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells those whose deadline passed. The room of those on their way is not given back: the message is still held.
+    fn expire(&mut self) {
+        self.queue.expire();
+        let deadline = self.queue.deadline();
+        while let Some(flight) = self.flights.get_mut(self.num_expired) {
+            if flight.since.elapsed() < deadline {
+                break;
+            }
+            if let Some(reply) = flight.reply.take() {
+                self.queue.fail(reply, self.queue.overdue());
+            }
+            self.num_expired += 1;
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        let flight = self.flights.get(self.num_expired);
+        let flight = flight.map(|flight| flight.since + self.queue.deadline());
+        let Some(due) = flight.into_iter().chain(self.queue.next_due()).min() else {
+            return;
+        };
+        if self.timer.deadline() != due || self.timer.is_elapsed() {
+            self.timer.as_mut().reset(due);
+        }
+        if self.timer.as_mut().poll(cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.link.connection.status().connected() && self.channel.status().connected()
+    }
+
+    fn gone(&self) -> Arc<Failure> {
+        let label = self.queue.connector.label();
+        Arc::new(Failure::other(label, "the connection was closed"))
+    }
+
+    fn failure(&self, error: lapin::Error) -> Arc<Failure> {
+        Arc::new(self.queue.connector.failure(error))
+    }
+}
+
+/// The task may end before its time, too: whoever still waits is told that the deadline passed.
+impl Drop for Pipeline<'_> {
+    fn drop(&mut self) {
+        let queue = self.queue;
+        self.fail_flights(|| queue.overdue());
+    }
+}

@@ -1,0 +1,209 @@
+//! What a URL says.
+
+use std::path::PathBuf;
+
+use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
+use manager_api::Error;
+
+use crate::config::bad;
+
+pub(crate) const SCHEMES: &[&str] = &["amqp", "amqps"];
+
+/// Where to connect and as whom: a URL, parsed.
+pub(crate) struct Target {
+    pub(crate) uri: AMQPUri,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl Target {
+    /// Parses `url`; errors repeat its scheme or the name of a parameter, nothing else of it.
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        let known = SCHEMES.join(", ");
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(bad(format!("the URL has no scheme; known are {known}")));
+        };
+        let scheme = match scheme.to_ascii_lowercase().as_str() {
+            "amqp" => AMQPScheme::AMQP,
+            "amqps" => AMQPScheme::AMQPS,
+            other => return Err(bad(format!("unknown URL scheme {other:?}; known are {known}"))),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (host, port) = host_and_port(host, scheme.default_port())?;
+        let uri = AMQPUri {
+            scheme,
+            authority: AMQPAuthority {
+                userinfo: login(userinfo)?,
+                host,
+                port,
+            },
+            vhost: vhost(path)?,
+            query: AMQPQueryString::default(),
+        };
+        let mut target = Self { uri, ca_file: None };
+        target.apply_query(query)?;
+        Ok(target)
+    }
+
+    fn apply_query(&mut self, query: &str) -> Result<(), Error> {
+        let has_tls = self.uri.scheme == AMQPScheme::AMQPS;
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let known = &mut self.uri.query;
+            match name {
+                "heartbeat" => known.heartbeat = Some(number(name, value)?),
+                "connection_timeout" => known.connection_timeout = Some(number(name, value)?),
+                "channel_max" => known.channel_max = Some(number(name, value)?),
+                "frame_max" => known.frame_max = Some(number(name, value)?),
+                "ca" if has_tls => self.ca_file = Some(decoded(value)?.into()),
+                "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS: amqps://")),
+                _ => {
+                    let text = format!(
+                        "unknown URL parameter {name:?}; known are heartbeat, connection_timeout, channel_max, frame_max, ca"
+                    );
+                    return Err(bad(text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the place for people.
+    pub(crate) fn label(&self) -> String {
+        let AMQPAuthority { host, port, .. } = &self.uri.authority;
+        match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        }
+    }
+}
+
+fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> {
+    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((host, port)) => (host, port.strip_prefix(':')),
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let host = if host.is_empty() { "localhost" } else { host };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port > 0),
+        None => Some(default_port),
+    };
+    // The text may be part of a password with an unescaped '/', so it is not repeated.
+    let Some(port) = port else {
+        return Err(bad(
+            "the URL has a port that is no number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded)",
+        ));
+    };
+    Ok((decoded(host)?, port))
+}
+
+fn login(userinfo: &str) -> Result<AMQPUserInfo, Error> {
+    let (username, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let mut login = AMQPUserInfo::default();
+    if !username.is_empty() {
+        login.username = decoded(username)?;
+    }
+    if userinfo.contains(':') {
+        login.password = decoded(password)?;
+    }
+    Ok(login)
+}
+
+/// Nothing, `/` and `%2f` are the virtual host `/`, as kombu and aio_pika read them.
+fn vhost(path: &str) -> Result<String, Error> {
+    match decoded(path)?.as_str() {
+        "" => Ok("/".to_owned()),
+        vhost => Ok(vhost.to_owned()),
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
+    let text = || bad(format!("the URL parameter {name:?} is not a number, or too large"));
+    value.parse().map_err(|_| text())
+}
+
+/// Undoes percent-encoding.
+fn decoded(text: &str) -> Result<String, Error> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Err(bad("the URL has a '%' that two hexadecimal digits do not follow"));
+        };
+        bytes.push((high << 4 | low) as u8);
+    }
+    String::from_utf8(bytes).map_err(|_| bad("the URL is not UTF-8 once percent-decoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use manager_api::ErrorKind;
+
+    use super::*;
+
+    fn parse(url: &str) -> AMQPUri {
+        Target::parse(url).unwrap().uri
+    }
+
+    #[test]
+    fn hosts_ports_and_virtual_hosts_are_read() {
+        for (url, host, port, vhost) in [
+            ("amqp://", "localhost", 5672, "/"),
+            ("amqp://h", "h", 5672, "/"),
+            ("AMQP://h:1/", "h", 1, "/"),
+            ("amqp://guest:guest@localhost:5672//", "localhost", 5672, "/"),
+            ("amqp://h/%2f", "h", 5672, "/"),
+            ("amqp://h/app%20one?heartbeat=3", "h", 5672, "app one"),
+            ("amqps://[::1]/app", "::1", 5671, "app"),
+        ] {
+            let uri = parse(url);
+            let read = (uri.authority.host.as_str(), uri.authority.port, uri.vhost.as_str());
+            assert_eq!(read, (host, port, vhost), "{url}");
+        }
+        assert_eq!(Target::parse("amqps://[::1]").unwrap().label(), "[::1]:5671");
+        let ca_file = Target::parse("amqps://h?ca=/a%20b").unwrap().ca_file;
+        assert_eq!(ca_file, Some("/a b".into()));
+    }
+
+    #[test]
+    fn logins_are_decoded_and_default_to_guest() {
+        let login = |url| parse(url).authority.userinfo;
+        let expected = AMQPUserInfo {
+            username: "me".to_owned(),
+            password: "s@:/".to_owned(),
+        };
+        assert_eq!(login("amqp://me:s%40:%2F@h"), expected);
+        assert_eq!(login("amqp://h"), AMQPUserInfo::default());
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_without_repeating_it() {
+        for url in [
+            "",
+            "secret",
+            "redis://u:secret@h",
+            "amqp://u:secret@h:port",
+            "amqp://u:sec/secret@h:x",
+            "amqp://h:99999",
+            "amqp://u:secret%4@h",
+            "amqp://h?ca=/secret",
+            "amqp://h?nothing=secret",
+            "amqp://h?heartbeat=secret",
+        ] {
+            let Err(error) = Target::parse(url) else {
+                panic!("{url} was taken");
+            };
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
+    }
+}

@@ -56,9 +56,9 @@ pub async fn a_restart_under_load_loses_nothing_silently(backend: &dyn Backend) 
 
 /// While the broker is down a publish fails with a retryable error, within the deadline and not before its time.
 pub async fn a_publish_while_the_broker_is_down_fails_within_the_deadline(backend: &dyn Backend) {
-    let options = hasty_options();
+    let options = hasty_options(backend).await;
     let manager = backend.manager(options.clone()).await;
-    manager.publish(numbered(0)).await.expect("publish");
+    soon("publish", publish_until_accepted(&*manager, 0)).await;
     backend.stop().await;
     // The first may still meet the connection that is breaking.
     let _ = manager.publish(numbered(1)).await;
@@ -90,7 +90,7 @@ pub async fn a_publish_waits_for_the_broker_to_come_back(backend: &dyn Backend) 
 
 /// While the broker is down a subscribe fails with a retryable error within the deadline.
 pub async fn a_subscribe_while_the_broker_is_down_fails_within_the_deadline(backend: &dyn Backend) {
-    let options = hasty_options();
+    let options = hasty_options(backend).await;
     backend.stop().await;
     let manager = backend.manager(options.clone()).await;
     let started = Instant::now();
@@ -115,7 +115,7 @@ pub async fn a_subscribe_waits_for_the_broker_to_come_back(backend: &dyn Backend
 
 /// Closing while the broker is down fails what cannot be flushed and releases everything, within the deadline.
 pub async fn close_while_the_broker_is_down_releases_everything(backend: &dyn Backend) {
-    let options = hasty_options();
+    let options = hasty_options(backend).await;
     let manager = backend.manager(options.clone()).await;
     let mut subscription = manager.subscribe().await.expect("subscribe");
     manager.publish(numbered(0)).await.expect("publish");
@@ -132,7 +132,7 @@ pub async fn close_while_the_broker_is_down_releases_everything(backend: &dyn Ba
 
 /// Health tells since when there are connections, what failed last, and how much passed.
 pub async fn health_tells_since_when_and_the_last_error(backend: &dyn Backend) {
-    let manager = backend.manager(hasty_options()).await;
+    let manager = backend.manager(hasty_options(backend).await).await;
     let fresh = manager.health();
     assert!(fresh.publishing_since.is_none() && fresh.listening_since.is_none());
     assert!(fresh.last_error.is_none());
@@ -175,12 +175,6 @@ async fn until_down(manager: &dyn ClientManager) {
         }
     };
     soon("the broker's absence is noticed", failed).await;
-}
-
-async fn publish_until_accepted(manager: &dyn ClientManager, number: usize) {
-    while let Err(error) = manager.publish(numbered(number)).await {
-        assert!(error.is_retryable(), "{error:?}");
-    }
 }
 
 /// Publishes ever higher numbers and returns those that were accepted.

@@ -10,7 +10,7 @@ use crate::conformance::support::{eventually, hasty_options, options, soon};
 
 /// A dead broker stops no delivery to a host's own clients: they have the event before the publish fails, within the deadline.
 pub async fn local_delivery_goes_on_while_the_broker_is_down(backend: &dyn Backend) {
-    let options = hasty_options();
+    let options = hasty_options(backend).await;
     let mut one = Host::start(backend, options.clone()).await;
     one.add("a", &["r"]);
     backend.stop().await;

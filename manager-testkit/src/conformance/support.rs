@@ -34,7 +34,7 @@ pub(crate) async fn hasty_options(backend: &dyn Backend) -> ManagerOptions {
     // Whatever can go wrong at the end of this manager is another case's matter.
     let _ = manager.close().await;
     ManagerOptions {
-        deadline: Duration::from_secs(2),
+        deadline: Duration::from_secs(1),
         ..patient
     }
 }

@@ -1,4 +1,4 @@
-//! The emitter of the load generator: `bench_emit REDIS_URL COUNT [RATE] [IN_FLIGHT]`.
+//! The emitter of the load generator: `bench_emit BROKER_URL COUNT [RATE] [IN_FLIGHT]`.
 //!
 //! Publishes `m` to room `r`, each awaited to its acceptance, and prints what that took as one line of JSON.
 
@@ -7,21 +7,20 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use integration::bench::{cpu_time, stamped_message};
+use integration::bench::{self, cpu_time, stamped_message};
 use manager_api::{Emitter, Error};
-use manager_redis::{RedisManager, RedisOptions};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, count, rest @ ..] = &arguments[..] else {
-        return Err("usage: bench_emit REDIS_URL COUNT [RATE] [IN_FLIGHT]".into());
+        return Err("usage: bench_emit BROKER_URL COUNT [RATE] [IN_FLIGHT]".into());
     };
     let count: u64 = count.parse()?;
     let number = |at: usize, default: f64| rest.get(at).map_or(Ok(default), |text| text.parse::<f64>());
     let (rate, in_flight) = (number(0, 0.0)?, number(1, 256.0)? as usize);
 
-    let emitter = Emitter::new(RedisManager::new(url, RedisOptions::default())?);
+    let emitter = Emitter::from_arc(bench::manager(url)?);
     let (cpu, start) = (cpu_time(), Instant::now());
     emit(&emitter, count, rate, in_flight).await?;
     let seconds = start.elapsed().as_secs_f64();

@@ -1,9 +1,8 @@
-//! The test application of the load generator: `bench_server PORT [REDIS_URL]`.
+//! The test application of the load generator: `bench_server PORT [BROKER_URL]`.
 //!
 //! Events: `echo(data)` acks with `data`; `join(room)` joins and acks "ok"; `bcast(k)` emits `m` to room `r` `k` times.
 
-use integration::bench::stamped_message;
-use manager_redis::{RedisManager, RedisOptions};
+use integration::bench::{self, stamped_message};
 use socket_io::{Data, Payload, Socket, SocketIo};
 use tokio::net::TcpListener;
 
@@ -12,11 +11,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let port: u16 = arguments
         .next()
-        .ok_or("usage: bench_server PORT [REDIS_URL]")?
+        .ok_or("usage: bench_server PORT [BROKER_URL]")?
         .parse()?;
     let mut builder = SocketIo::builder();
     if let Some(url) = arguments.next() {
-        builder = builder.manager(RedisManager::new(&url, RedisOptions::default())?);
+        builder = builder.manager_arc(bench::manager(&url)?);
     }
     let io = builder.build();
     io.namespace("/")
@@ -32,6 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
     io.ready().await;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let metrics = io.clone();
     socket_io::serve(listener, io, async { drop(tokio::signal::ctrl_c().await) }).await?;
+    eprintln!("{:?}", metrics.metrics().hub);
     Ok(())
 }

@@ -68,7 +68,7 @@ async fn join(server: &str) -> Result<Client, AnyError> {
     client.send(Message::text("40")).await?;
     client.send(Message::text("420[\"join\",\"r\"]")).await?;
     while let Some(message) = client.next().await {
-        if message?.to_text()?.starts_with("430") {
+        if matches!(message?, Message::Text(text) if text.starts_with("430")) {
             return Ok(client);
         }
     }
@@ -93,9 +93,12 @@ async fn receive(client: &mut Client, expected: u64) -> Result<Seen, AnyError> {
         let Ok(message) = timeout(PATIENCE, client.next()).await else {
             break;
         };
-        let message = message.ok_or("the server closed the connection")??;
-        let text = message.to_text()?;
-        if text == "2" {
+        let text = match message.ok_or("the server closed the connection")?? {
+            Message::Text(text) => text,
+            Message::Close(why) => return Err(format!("the server closed the connection: {why:?}").into()),
+            _ => continue,
+        };
+        if text.as_str() == "2" {
             client.send(Message::text("3")).await?;
             continue;
         }

@@ -6,20 +6,24 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::DEADLINE;
 use crate::driven::Driven;
+use crate::{DEADLINE, tools};
 
 /// Which client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// socket.io-client on Node.js, the reference.
     Node,
+    /// The same of 2022, version 4.5.
+    Node45,
+    /// The file that browsers load of socket.io-client, in a page of Chromium.
+    Browser,
     /// `socketio.AsyncClient` of python-socketio.
     Python,
 }
 
 impl Kind {
-    /// Every kind, for tests that hold for all.
+    /// One of each implementation, for tests that hold for all.
     pub const ALL: [Self; 2] = [Self::Node, Self::Python];
 }
 
@@ -42,6 +46,8 @@ pub struct ConnectOptions {
     pub headers: BTreeMap<String, String>,
     /// Whether the client connects again after a loss, within fractions of a second; default no.
     pub reconnect: bool,
+    /// The page that a [browser](Kind::Browser) comes from, which need not exist; default one of the server's own origin.
+    pub page: Option<String>,
 }
 
 impl ConnectOptions {
@@ -57,6 +63,7 @@ impl ConnectOptions {
             path: "/socket.io/".to_owned(),
             headers: BTreeMap::new(),
             reconnect: false,
+            page: None,
         }
     }
 
@@ -153,7 +160,9 @@ impl RealClient {
     /// When it cannot be started.
     pub async fn spawn(kind: Kind) -> Self {
         let mut driven = match kind {
-            Kind::Node => Driven::node("client.js"),
+            Kind::Node => Driven::node("client.js", &[]),
+            Kind::Node45 => Driven::node("client.js", &["socket.io-client-4.5"]),
+            Kind::Browser => Driven::node("browser.js", &[&tools::chromium()]),
             Kind::Python => Driven::python("client.py", &[]),
         };
         driven.until(DEADLINE, |event| event["event"] == "ready").await;

@@ -30,11 +30,12 @@ impl Driven {
         Self::program(name, command)
     }
 
-    /// Starts the Node.js script `name`.
+    /// Starts the Node.js script `name` with `arguments`.
     #[must_use]
-    pub fn node(name: &str) -> Self {
+    pub fn node(name: &str, arguments: &[&str]) -> Self {
         let mut command = Command::new(tools::node());
-        command.arg(tools::script(name)).env("NODE_PATH", tools::node_modules());
+        command.arg(tools::script(name)).args(arguments);
+        command.env("NODE_PATH", tools::node_modules());
         Self::program(name, command)
     }
 

@@ -30,6 +30,12 @@ pub fn node_modules() -> PathBuf {
     existing(path, "socket.io-client for Node.js")
 }
 
+/// Returns Chromium, as its path or its name.
+#[must_use]
+pub fn chromium() -> String {
+    std::env::var("SIO_TEST_CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned())
+}
+
 /// Returns a script of `integration/clients`.
 ///
 /// # Panics

@@ -17,7 +17,7 @@ pub(super) async fn by_server(way: Way) {
     socket.disconnect();
     assert_eq!(client.next_message(DEADLINE).await.name, "last");
     let expected = match way.kind {
-        Kind::Node => "io server disconnect",
+        Kind::Node | Kind::Node45 | Kind::Browser => "io server disconnect",
         Kind::Python => "server disconnect",
     };
     assert_eq!(client.disconnected(DEADLINE).await.as_deref(), Some(expected));

@@ -71,6 +71,10 @@ macro_rules! in_every_way {
         in_every_way!(@ node_by_polling, Node, Polling, [$($function as $test)*]);
         in_every_way!(@ node_by_websocket, Node, WebSocket, [$($function as $test)*]);
         in_every_way!(@ node_by_upgrade, Node, Upgrade, [$($function as $test)*]);
+        in_every_way!(@ node_4_5_by_upgrade, Node45, Upgrade, [$($function as $test)*]);
+        in_every_way!(@ browser_by_polling, Browser, Polling, [$($function as $test)*]);
+        in_every_way!(@ browser_by_websocket, Browser, WebSocket, [$($function as $test)*]);
+        in_every_way!(@ browser_by_upgrade, Browser, Upgrade, [$($function as $test)*]);
         in_every_way!(@ python_by_polling, Python, Polling, [$($function as $test)*]);
         in_every_way!(@ python_by_websocket, Python, WebSocket, [$($function as $test)*]);
         in_every_way!(@ python_by_upgrade, Python, Upgrade, [$($function as $test)*]);

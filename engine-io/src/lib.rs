@@ -14,6 +14,8 @@ mod config;
 mod driver;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod inbound;
 mod log;

@@ -29,6 +29,8 @@ mod config;
 mod connect;
 mod drive;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod listen;
 mod pipeline;
 mod publish;

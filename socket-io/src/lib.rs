@@ -31,6 +31,8 @@ mod config;
 mod connect_timeout;
 mod connection;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handler;
 mod namespace;
 mod packet;

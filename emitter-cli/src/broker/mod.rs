@@ -16,6 +16,8 @@
 
 mod codec;
 mod connection;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod glob;
 mod limits;
 mod outbox;

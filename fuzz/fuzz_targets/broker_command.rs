@@ -1,0 +1,6 @@
+//! Commands of a Redis client to the embedded broker.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| emitter_cli::broker::fuzzing::command(data));

@@ -61,18 +61,25 @@ impl Frame {
         let mut out = vec![self.head, 0x80 | 126];
         out.extend((payload.len() as u16).to_be_bytes());
         out.extend(self.mask);
-        let masked = payload.iter().zip(self.mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+        let masked = payload
+            .iter()
+            .zip(self.mask.iter().cycle())
+            .map(|(byte, mask)| byte ^ mask);
         out.extend(masked.take(usize::from(payload.len() as u16)));
         out
     }
 }
 
 fn server() -> SocketIo {
-    let io = SocketIo::builder().configure(|config| config.engine.max_payload = 4096).build();
+    let io = SocketIo::builder()
+        .configure(|config| config.engine.max_payload = 4096)
+        .build();
     io.namespace("/other");
     io.namespace("/")
         .on("echo", async |data: Payload| data)
-        .on("join", async |socket: Socket, Data(room): Data<String>| socket.join(room))
+        .on("join", async |socket: Socket, Data(room): Data<String>| {
+            socket.join(room)
+        })
         .on("panic", async || None::<()>.expect("a handler's own"));
     io
 }
@@ -95,7 +102,9 @@ async fn run(client: Client) {
     let io = server();
     let (near, far) = duplex(64 * 1024);
     let service = TowerToHyperService::new(io.service());
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades();
+    let connection = http1::Builder::new()
+        .serve_connection(TokioIo::new(far), service)
+        .with_upgrades();
     let serving = tokio::spawn(connection);
     let (mut answers, mut requests) = tokio::io::split(near);
     let reading = tokio::spawn(async move {
@@ -115,5 +124,9 @@ async fn run(client: Client) {
     tokio::time::sleep(Duration::from_secs(300)).await;
     drop(serving.await);
     let metrics = io.metrics();
-    assert_eq!((metrics.engine.open_sessions, metrics.num_clients, metrics.num_rooms), (0, 0, 0), "{metrics:?}");
+    assert_eq!(
+        (metrics.engine.open_sessions, metrics.num_clients, metrics.num_rooms),
+        (0, 0, 0),
+        "{metrics:?}"
+    );
 }

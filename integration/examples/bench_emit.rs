@@ -1,27 +1,32 @@
-//! The emitter of the load generator: `bench_emit REDIS_URL COUNT [RATE] [IN_FLIGHT]`.
+//! The emitter of the load generator: `bench_emit URL COUNT [RATE] [IN_FLIGHT]`, on Redis, RabbitMQ or Kafka.
 //!
 //! Publishes `m` to room `r`, each awaited to its acceptance, and prints what that took as one line of JSON.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use integration::bench::{cpu_time, stamped_message};
-use manager_api::{Emitter, Error};
+use manager_amqp::{AmqpManager, AmqpOptions};
+use manager_api::{ClientManager, Emitter, Error};
+use manager_kafka::{KafkaManager, KafkaOptions};
 use manager_redis::{RedisManager, RedisOptions};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [url, count, rest @ ..] = &arguments[..] else {
-        return Err("usage: bench_emit REDIS_URL COUNT [RATE] [IN_FLIGHT]".into());
+        return Err("usage: bench_emit URL COUNT [RATE] [IN_FLIGHT]".into());
     };
     let count: u64 = count.parse()?;
     let number = |at: usize, default: f64| rest.get(at).map_or(Ok(default), |text| text.parse::<f64>());
     let (rate, in_flight) = (number(0, 0.0)?, number(1, 256.0)? as usize);
 
-    let emitter = Emitter::new(RedisManager::new(url, RedisOptions::default())?);
+    let emitter = Emitter::from_arc(manager(url)?);
+    // The connection is no part of it.
+    emitter.to("r").emit("m", &stamped_message()).await?;
     let (cpu, start) = (cpu_time(), Instant::now());
     emit(&emitter, count, rate, in_flight).await?;
     let seconds = start.elapsed().as_secs_f64();
@@ -31,6 +36,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         count as f64 / seconds
     );
     Ok(())
+}
+
+fn manager(url: &str) -> Result<Arc<dyn ClientManager>, Error> {
+    let scheme = url.split("://").next().unwrap_or_default();
+    Ok(match scheme {
+        kafka if KafkaManager::SCHEMES.contains(&kafka) => Arc::new(KafkaManager::new(url, KafkaOptions::default())?),
+        amqp if AmqpManager::SCHEMES.contains(&amqp) => Arc::new(AmqpManager::new(url, AmqpOptions::default())?),
+        _ => Arc::new(RedisManager::new(url, RedisOptions::default())?),
+    })
 }
 
 async fn emit(emitter: &Emitter, count: u64, rate: f64, max_in_flight: usize) -> Result<(), Error> {

@@ -91,11 +91,7 @@ impl TcpProxy {
     /// Not while the proxy lives.
     pub async fn cut(&self) {
         self.mode.send_replace(Mode::Cut);
-        self.open
-            .clone()
-            .wait_for(|open| *open == 0)
-            .await
-            .expect("the listener outlives its handle");
+        self.until_unused().await;
     }
 
     /// Keeps connections but passes nothing, as a network that swallows packets.
@@ -117,6 +113,19 @@ impl TcpProxy {
         self.open
             .clone()
             .wait_for(|open| *open >= count)
+            .await
+            .expect("the listener outlives its handle");
+    }
+
+    /// Waits until no connection passes through.
+    ///
+    /// # Panics
+    ///
+    /// Not while the proxy lives.
+    pub async fn until_unused(&self) {
+        self.open
+            .clone()
+            .wait_for(|open| *open == 0)
             .await
             .expect("the listener outlives its handle");
     }

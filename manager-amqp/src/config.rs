@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable};
-use manager_api::{Error, ErrorKind, ManagerOptions};
+use manager_api::backend::bad;
+use manager_api::{Error, ManagerOptions};
 
 /// How an [`AmqpManager`](crate::AmqpManager) connects, what it declares and what its limits are.
 #[derive(Clone, Debug)]
@@ -172,9 +173,4 @@ pub(crate) fn table(arguments: &Arguments) -> FieldTable {
         table.insert(name.as_str().into(), value);
     }
     table
-}
-
-/// An option or URL that cannot be used.
-pub(crate) fn bad(text: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, text)
 }

@@ -12,11 +12,12 @@ use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, OwnedIdentity, OwnedTLSConfig};
 use lapin::types::FieldTable;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
+use manager_api::backend::{bad, seconds};
 use manager_api::{Error, HostId};
 use tokio::time::timeout;
 
-use crate::config::{AmqpOptions, TlsOptions, bad, table};
-use crate::error::{Failure, is_not_found, seconds};
+use crate::config::{AmqpOptions, TlsOptions, table};
+use crate::error::{Failure, is_not_found};
 use crate::url::Target;
 
 /// Knows where RabbitMQ is, how to get in, and what the exchange is.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::ErrorKind as AmqpKind;
+use manager_api::backend::{self, seconds};
 use manager_api::{Error, ErrorKind};
 
 /// AMQP reply codes: no login or no permission, no such thing, declared otherwise, no such virtual host.
@@ -30,6 +31,8 @@ enum Hope {
     Refused,
     /// Something exists already and is different.
     Mismatch,
+    /// The broker takes no messages for now, from anybody.
+    Blocked,
 }
 
 impl Failure {
@@ -67,26 +70,12 @@ impl Failure {
         }
     }
 
-    /// Tells whether trying again soon is pointless.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.hope != Hope::Some
-    }
-
-    /// What a caller is told whose deadline passed while there was no connection.
-    pub(crate) fn unreachable(self: &Arc<Self>, deadline: Duration) -> Error {
-        let Self { address, what, .. } = &**self;
-        let (kind, text) = match self.hope {
-            Hope::Some => {
-                let within = seconds(deadline);
-                (
-                    ErrorKind::Connect,
-                    format!("cannot reach RabbitMQ at {address} within {within}: {what}"),
-                )
-            }
-            Hope::Refused => (ErrorKind::Connect, format!("cannot use RabbitMQ at {address}: {what}")),
-            Hope::Mismatch => (ErrorKind::Config, format!("cannot use RabbitMQ at {address}: {what}")),
-        };
-        Error::new(kind, text).with_source(self.clone())
+    /// The broker at `address` stopped taking messages.
+    pub(crate) fn blocked(address: &str, reason: &str) -> Self {
+        Self {
+            hope: Hope::Blocked,
+            ..Self::other(address, format!("it takes no messages ({reason})"))
+        }
     }
 
     /// What a caller is told whose message was on its way when the connection was lost.
@@ -96,6 +85,30 @@ impl Failure {
             self.address, self.what
         );
         Error::new(ErrorKind::Publish, text).with_source(self.clone())
+    }
+}
+
+impl backend::Failure for Failure {
+    fn is_refused(&self) -> bool {
+        matches!(self.hope, Hope::Refused | Hope::Mismatch)
+    }
+
+    fn unreachable(self: &Arc<Self>, deadline: Duration) -> Error {
+        let Self { address, what, .. } = &**self;
+        let within = seconds(deadline);
+        let (kind, text) = match self.hope {
+            Hope::Some => (
+                ErrorKind::Connect,
+                format!("cannot reach RabbitMQ at {address} within {within}: {what}"),
+            ),
+            Hope::Refused => (ErrorKind::Connect, format!("cannot use RabbitMQ at {address}: {what}")),
+            Hope::Mismatch => (ErrorKind::Config, format!("cannot use RabbitMQ at {address}: {what}")),
+            Hope::Blocked => (
+                ErrorKind::Timeout,
+                format!("cannot publish to RabbitMQ at {address} within {within}: {what}"),
+            ),
+        };
+        Error::new(kind, text).with_source(self.clone())
     }
 }
 
@@ -132,20 +145,9 @@ pub(crate) fn is_not_found(error: &lapin::Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
 
-pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the manager is closed")
-}
-
 pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     let within = seconds(deadline);
     let text = format!("RabbitMQ at {address} did not confirm within {within}");
-    Error::new(ErrorKind::Timeout, text)
-}
-
-/// The broker stopped taking messages and the deadline passed.
-pub(crate) fn blocked(address: &str, reason: &str, deadline: Duration) -> Error {
-    let within = seconds(deadline);
-    let text = format!("RabbitMQ at {address} takes no messages ({reason}), and did not within {within}");
     Error::new(ErrorKind::Timeout, text)
 }
 
@@ -153,8 +155,4 @@ pub(crate) fn blocked(address: &str, reason: &str, deadline: Duration) -> Error 
 pub(crate) fn refused(address: &str) -> Error {
     let text = format!("RabbitMQ at {address} refused the message");
     Error::new(ErrorKind::Publish, text)
-}
-
-pub(crate) fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f64())
 }

@@ -15,9 +15,9 @@
 //! |---|---|
 //! | `config.rs`, `url.rs` | options, what a URL says |
 //! | `connect.rs` | connections, and what is declared on them |
-//! | `publish.rs`, `drive.rs`, `pipeline.rs` | the queue of publishes; the task and the channel that empty it |
+//! | `publish.rs`, `pipeline.rs` | how messages get to RabbitMQ: one channel with confirms, many on their way |
 //! | `listen.rs`, `replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
-//! | `status.rs`, `error.rs` | health, log lines, errors |
+//! | `error.rs` | what can go wrong |
 //!
 //! # Topology
 //!
@@ -42,18 +42,16 @@
 //! # At most once
 //!
 //! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with
-//! [`ErrorKind::Publish`].
+//! [`ErrorKind::Publish`](manager_api::ErrorKind::Publish).
 #![deny(missing_docs)]
 
 mod config;
 mod connect;
-mod drive;
 mod error;
 mod listen;
 mod pipeline;
 mod publish;
 mod replay;
-mod status;
 mod url;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +59,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Subscription};
+use manager_api::backend::{Status, check_len, closed};
+use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -69,8 +68,7 @@ use tokio::time::{Instant, timeout_at};
 pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions, TlsOptions};
 use connect::Connector;
 use listen::Listener;
-use publish::Publisher;
-use status::Status;
+use publish::{AmqpLine, Publisher};
 
 /// A manager whose broker is RabbitMQ.
 ///
@@ -103,13 +101,18 @@ impl AmqpManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for a URL or an option that cannot be used. The text repeats no password.
+    /// [`ErrorKind::Config`](manager_api::ErrorKind::Config) for a URL or an option that cannot be used. The text repeats no password.
     pub fn new(url: &str, options: AmqpOptions) -> Result<Self, Error> {
         options.check()?;
         let host_id = HostId::random();
         let connector = Arc::new(Connector::new(url, &options, &host_id)?);
-        let status = Arc::new(Status::default());
-        let publisher = Publisher::new(connector.clone(), status.clone(), &options, &host_id);
+        let status = Arc::new(Status::new("RabbitMQ"));
+        let line = AmqpLine {
+            connector: connector.clone(),
+            host_id: host_id.clone(),
+            max_unconfirmed: options.max_unconfirmed,
+        };
+        let publisher = Publisher::new(line, &options.common, status.clone());
         Ok(Self {
             options,
             host_id,
@@ -145,18 +148,14 @@ impl AmqpManager {
 #[async_trait]
 impl ClientManager for AmqpManager {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        let limit = self.options.common.max_message_bytes;
-        if message.len() > limit {
-            let text = format!("a message of {} bytes is over the limit of {limit}", message.len());
-            return Err(Error::new(ErrorKind::TooLarge, text));
-        }
+        check_len(&message, &self.options.common)?;
         self.publisher.publish(message).await
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         let is_closed = self.is_closed.subscribe();
         if *is_closed.borrow() {
-            return Err(error::closed());
+            return Err(closed());
         }
         let listener = Listener::new(
             self.connector.clone(),
@@ -166,7 +165,7 @@ impl ClientManager for AmqpManager {
         );
         let (listener, subscribed) = listener.start(is_closed);
         self.keep_listener(listener);
-        subscribed.await.unwrap_or_else(|_| Err(error::closed()))
+        subscribed.await.unwrap_or_else(|_| Err(closed()))
     }
 
     async fn close(&self) -> Result<(), Error> {

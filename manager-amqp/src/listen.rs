@@ -11,16 +11,16 @@ use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
+use manager_api::backend::{Attempts, Connected, Role, Status};
 use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::AmqpOptions;
 use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
 use crate::replay::{Seen, Verdict};
-use crate::status::{Listening, Status};
 
 /// What the caller of `subscribe` waits for.
 type Ready = oneshot::Sender<Result<Subscription, Error>>;
@@ -112,7 +112,7 @@ impl Listener {
             }
         }
         let (sender, subscription) = Subscription::channel(self.options.common.max_buffered_bytes);
-        let up = self.status.listening(self.connector.label());
+        let up = self.status.connected(Role::Listening, self.connector.label());
         if ready.send(Ok(subscription)).is_err() {
             return;
         }
@@ -123,36 +123,21 @@ impl Listener {
     }
 
     async fn open_within_deadline(&mut self) -> Result<Line, Error> {
-        let deadline = self.options.common.deadline;
-        let until = Instant::now() + deadline;
-        let mut backoff = Backoff::from_options(&self.options.common);
-        let mut last = None;
+        let status = self.status.clone();
+        let connector = self.connector.clone();
+        let mut attempts = Attempts::new(&self.options.common, &status);
         loop {
-            let failure = match timeout_at(until, self.open()).await {
-                Ok(Ok(line)) => return Ok(line),
-                Ok(Err(failure)) => Arc::new(failure),
-                Err(_) => break,
-            };
-            self.status.failed(&failure);
-            if failure.is_refused() {
-                return Err(failure.unreachable(deadline));
+            let timed_out = |deadline| timed_out(connector.label(), deadline);
+            if let Some(outcome) = attempts.attempt(self.open(), timed_out).await {
+                return outcome;
             }
-            last = Some(failure);
-            let delay = backoff.next_delay().min(deadline / 4);
-            if timeout_at(until, sleep(delay)).await.is_err() {
-                break;
-            }
-        }
-        match last {
-            Some(failure) => Err(failure.unreachable(deadline)),
-            None => Err(timed_out(self.connector.label(), deadline)),
         }
     }
 
     async fn listen_for_ever(
         &mut self,
         slot: &mut Option<Line>,
-        mut up: Listening,
+        mut up: Connected,
         sender: &SubscriptionSender,
     ) -> Result<(), Unsubscribed> {
         let mut backoff = Backoff::from_options(&self.options.common);
@@ -172,7 +157,7 @@ impl Listener {
                 sleep(backoff.next_delay()).await;
             }
             *slot = Some(self.reopen(&mut backoff).await);
-            up = self.status.listening(self.connector.label());
+            up = self.status.connected(Role::Listening, self.connector.label());
             if !std::mem::take(&mut self.was_gone) {
                 self.seen.begin_replay();
                 continue;
@@ -277,12 +262,12 @@ impl Listener {
     }
 
     async fn hand_over(&mut self, line: &mut Line, message: Bytes, sender: &SubscriptionSender) -> Result<(), End> {
+        self.status.received();
         if !sender.try_message(message.clone())? {
             // This may take long. Whatever fails now fails again at the next reading.
             let _ = self.acknowledge(line).await;
             sender.message(message).await?;
         }
-        self.status.received();
         Ok(())
     }
 

@@ -12,12 +12,12 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, Event};
 use manager_api::Error;
-use tokio::sync::OwnedSemaphorePermit;
+use manager_api::backend::Job;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::Link;
 use crate::error::{Failure, refused};
-use crate::publish::{Job, Queue, Reply, Trouble};
+use crate::publish::Queue;
 
 /// How many messages are sent before confirms are looked at.
 const BATCH: usize = 256;
@@ -46,10 +46,8 @@ pub(crate) struct Pipeline<'a> {
 /// One message that is not confirmed yet.
 struct Flight {
     confirm: BoxFuture<'static, lapin::Result<Confirmation>>,
-    since: Instant,
-    reply: Option<Reply>,
-    /// Given back with the flight: what the client library holds counts as in flight, whether or not anybody still waits for it.
-    _room: OwnedSemaphorePermit,
+    /// Holds its room until it is confirmed: what the client library holds counts as in flight, whether or not anybody still waits for it.
+    job: Job,
 }
 
 impl<'a> Pipeline<'a> {
@@ -78,7 +76,7 @@ impl<'a> Pipeline<'a> {
 
     /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
-        self.queue.task.register(cx.waker());
+        self.queue.register(cx.waker());
         self.poll_events(cx)?;
         for round in 0.. {
             let num_sent = self.send()?;
@@ -91,31 +89,33 @@ impl<'a> Pipeline<'a> {
                 break;
             }
         }
-        self.expire();
-        if self.flights.is_empty() && self.queue.is_over() {
-            return Poll::Ready(Ok(()));
+        while self.timer.as_mut().poll(cx).is_ready() {
+            self.expire();
+            let next = self.next_due();
+            self.timer.as_mut().reset(next);
         }
-        self.poll_timer(cx);
-        Poll::Pending
+        match self.flights.is_empty() && self.queue.is_over() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
     }
 
     /// Answers everybody whose message was on its way.
-    pub(crate) fn abandon(mut self, failure: &Arc<Failure>) {
+    pub(crate) fn abandon(&mut self, failure: &Arc<Failure>) {
         self.fail_flights(|| failure.lost());
     }
 
     fn fail_flights(&mut self, error: impl Fn() -> Error) {
+        self.num_expired = 0;
         for flight in self.flights.drain(..) {
-            if let Some(reply) = flight.reply {
-                self.queue.fail(reply, error());
-            }
+            self.queue.fail(flight.job, error());
         }
     }
 
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Result<(), Arc<Failure>> {
         while let Poll::Ready(event) = pin!(&mut self.events).poll_next(cx) {
             match event {
-                Some(Event::ConnectionBlocked(reason)) => self.set_blocked(reason),
+                Some(Event::ConnectionBlocked(reason)) => self.set_blocked(&reason),
                 Some(Event::ConnectionUnblocked) => {
                     self.is_blocked = false;
                     self.queue.set_trouble(None);
@@ -128,15 +128,16 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    fn set_blocked(&mut self, reason: String) {
-        self.queue.status.blocked(self.queue.connector.label(), &reason);
-        self.queue.set_trouble(Some(Trouble::Blocked(reason)));
+    fn set_blocked(&mut self, reason: &str) {
+        let failure = Failure::blocked(self.queue.line.connector.label(), reason);
+        self.queue.status.failed(&failure);
+        self.queue.set_trouble(Some(Arc::new(failure)));
         self.is_blocked = true;
     }
 
     /// Hands queued messages to the client library; what it cannot send now stays queued here, where it can still expire unsent.
     fn send(&mut self) -> Result<usize, Arc<Failure>> {
-        let limit = self.queue.options.max_unconfirmed.max(1);
+        let limit = self.queue.line.max_unconfirmed.max(1);
         let mut count = 0;
         while count < BATCH && self.flights.len() < limit && !self.is_blocked {
             if !self.is_alive() {
@@ -149,32 +150,21 @@ impl<'a> Pipeline<'a> {
         Ok(count)
     }
 
-    fn send_one(&mut self, job: Job) {
-        let Job {
-            message,
-            since,
-            reply,
-            room,
-        } = job;
-        let mut confirm = self.publish(message);
+    fn send_one(&mut self, mut job: Job) {
+        let mut confirm = self.publish(std::mem::take(&mut job.message));
         // The first poll sends. What it waits for is asked when it is this message's turn.
         let early = confirm.poll_unpin(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(done) = early {
             confirm = std::future::ready(done).boxed();
         }
-        self.flights.push_back(Flight {
-            confirm,
-            since,
-            reply: Some(reply),
-            _room: room,
-        });
+        self.flights.push_back(Flight { confirm, job });
     }
 
     fn publish(&mut self, message: Bytes) -> BoxFuture<'static, lapin::Result<Confirmation>> {
         self.num_sent += 1;
-        let id = format!("{}-{:x}-{}", self.queue.host_id, self.began, self.num_sent);
+        let id = format!("{}-{:x}-{}", self.queue.line.host_id, self.began, self.num_sent);
         let properties = self.properties.clone().with_message_id(id.into());
-        let exchange = self.queue.connector.exchange().into();
+        let exchange = self.queue.line.connector.exchange().into();
         let channel = self.channel.clone();
         async move {
             let options = BasicPublishOptions::default();
@@ -186,22 +176,29 @@ impl<'a> Pipeline<'a> {
 
     /// Takes confirms in the order of the messages: one waker serves all of them.
     fn poll_confirms(&mut self, cx: &mut Context<'_>) -> Result<(), Arc<Failure>> {
-        while let Some(first) = self.flights.front_mut() {
-            let Poll::Ready(confirmed) = first.confirm.poll_unpin(cx) else {
-                return Ok(());
+        let (mut count, mut cost) = (0, 0);
+        let outcome = loop {
+            let Some(first) = self.flights.front_mut() else {
+                break Ok(());
             };
-            let confirmed = confirmed.map_err(|error| self.failure(error))?;
-            let flight = self.flights.pop_front();
-            self.num_expired = self.num_expired.saturating_sub(1);
-            let Some(reply) = flight.and_then(|flight| flight.reply) else {
-                continue;
-            };
-            match confirmed.is_ack() {
-                true => self.queue.accept(reply),
-                false => self.queue.fail(reply, refused(self.queue.connector.label())),
+            match first.confirm.poll_unpin(cx) {
+                Poll::Pending => break Ok(()),
+                Poll::Ready(Err(error)) => break Err(self.failure(error)),
+                Poll::Ready(Ok(confirmed)) if confirmed.is_ack() => self.queue.accept(&mut first.job),
+                Poll::Ready(Ok(_)) => {
+                    let refused = refused(self.queue.line.connector.label());
+                    self.queue.give_up(&mut first.job, refused);
+                }
             }
+            count += 1;
+            cost += first.job.cost();
+            self.flights.pop_front();
+            self.num_expired = self.num_expired.saturating_sub(1);
+        };
+        if count > 0 {
+            self.queue.release(count, cost);
         }
-        Ok(())
+        outcome
     }
 
     /// Tells those whose deadline passed. The room of those on their way is not given back: the message is still held.
@@ -209,28 +206,19 @@ impl<'a> Pipeline<'a> {
         self.queue.expire();
         let deadline = self.queue.deadline();
         while let Some(flight) = self.flights.get_mut(self.num_expired) {
-            if flight.since.elapsed() < deadline {
+            if flight.job.since.elapsed() < deadline {
                 break;
             }
-            if let Some(reply) = flight.reply.take() {
-                self.queue.fail(reply, self.queue.overdue());
-            }
+            self.queue.give_up(&mut flight.job, self.queue.overdue());
             self.num_expired += 1;
         }
     }
 
-    fn poll_timer(&mut self, cx: &mut Context<'_>) {
-        let flight = self.flights.get(self.num_expired);
-        let flight = flight.map(|flight| flight.since + self.queue.deadline());
-        let Some(due) = flight.into_iter().chain(self.queue.next_due()).min() else {
-            return;
-        };
-        if self.timer.deadline() != due || self.timer.is_elapsed() {
-            self.timer.as_mut().reset(due);
-        }
-        if self.timer.as_mut().poll(cx).is_ready() {
-            cx.waker().wake_by_ref();
-        }
+    /// When the next caller's deadline passes; never later than that of whoever comes from now on.
+    fn next_due(&self) -> Instant {
+        let oldest = self.flights.get(self.num_expired);
+        let due = oldest.map(|flight| flight.job.since + self.queue.deadline());
+        due.into_iter().fold(self.queue.next_due(), Instant::min)
     }
 
     fn is_alive(&self) -> bool {
@@ -238,12 +226,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn gone(&self) -> Arc<Failure> {
-        let label = self.queue.connector.label();
+        let label = self.queue.line.connector.label();
         Arc::new(Failure::other(label, "the connection was closed"))
     }
 
     fn failure(&self, error: lapin::Error) -> Arc<Failure> {
-        Arc::new(self.queue.connector.failure(error))
+        Arc::new(self.queue.line.connector.failure(error))
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use manager_api::Error;
-
-use crate::config::bad;
+use manager_api::backend::bad;
+use manager_api::backend::url::{self, decoded};
 
 pub(crate) const SCHEMES: &[&str] = &["amqp", "amqps"];
 
@@ -18,52 +18,44 @@ pub(crate) struct Target {
 impl Target {
     /// Parses `url`; errors repeat its scheme or the name of a parameter, nothing else of it.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let known = SCHEMES.join(", ");
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(bad(format!("the URL has no scheme; known are {known}")));
-        };
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "amqp" => AMQPScheme::AMQP,
+        let parts = url::parts(url, SCHEMES)?;
+        let scheme = match parts.scheme {
             "amqps" => AMQPScheme::AMQPS,
-            other => return Err(bad(format!("unknown URL scheme {other:?}; known are {known}"))),
+            _ => AMQPScheme::AMQP,
         };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (userinfo, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (host, port) = host_and_port(host, scheme.default_port())?;
+        let (host, port) = url::host_and_port(parts.hosts, scheme.default_port())?;
         let uri = AMQPUri {
             scheme,
             authority: AMQPAuthority {
-                userinfo: login(userinfo)?,
+                userinfo: login(&parts)?,
                 host,
                 port,
             },
-            vhost: vhost(path)?,
+            vhost: vhost(parts.path)?,
             query: AMQPQueryString::default(),
         };
         let mut target = Self { uri, ca_file: None };
-        target.apply_query(query)?;
+        parts
+            .parameters()
+            .try_for_each(|(name, value)| target.apply(name, value))?;
         Ok(target)
     }
 
-    fn apply_query(&mut self, query: &str) -> Result<(), Error> {
+    fn apply(&mut self, name: &str, value: &str) -> Result<(), Error> {
         let has_tls = self.uri.scheme == AMQPScheme::AMQPS;
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let known = &mut self.uri.query;
-            match name {
-                "heartbeat" => known.heartbeat = Some(number(name, value)?),
-                "connection_timeout" => known.connection_timeout = Some(number(name, value)?),
-                "channel_max" => known.channel_max = Some(number(name, value)?),
-                "frame_max" => known.frame_max = Some(number(name, value)?),
-                "ca" if has_tls => self.ca_file = Some(decoded(value)?.into()),
-                "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS: amqps://")),
-                _ => {
-                    let text = format!(
-                        "unknown URL parameter {name:?}; known are heartbeat, connection_timeout, channel_max, frame_max, ca"
-                    );
-                    return Err(bad(text));
-                }
+        let known = &mut self.uri.query;
+        match name {
+            "heartbeat" => known.heartbeat = Some(number(name, value)?),
+            "connection_timeout" => known.connection_timeout = Some(number(name, value)?),
+            "channel_max" => known.channel_max = Some(number(name, value)?),
+            "frame_max" => known.frame_max = Some(number(name, value)?),
+            "ca" if has_tls => self.ca_file = Some(decoded(value)?.into()),
+            "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS: amqps://")),
+            _ => {
+                let text = format!(
+                    "unknown URL parameter {name:?}; known are heartbeat, connection_timeout, channel_max, frame_max, ca"
+                );
+                return Err(bad(text));
             }
         }
         Ok(())
@@ -71,51 +63,25 @@ impl Target {
 
     /// Names the place for people.
     pub(crate) fn label(&self) -> String {
-        let AMQPAuthority { host, port, .. } = &self.uri.authority;
-        match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        }
+        url::address(&self.uri.authority.host, self.uri.authority.port)
     }
 }
 
-fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> {
-    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let host = if host.is_empty() { "localhost" } else { host };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port > 0),
-        None => Some(default_port),
-    };
-    // The text may be part of a password with an unescaped '/', so it is not repeated.
-    let Some(port) = port else {
-        return Err(bad(
-            "the URL has a port that is no number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded)",
-        ));
-    };
-    Ok((decoded(host)?, port))
-}
-
-fn login(userinfo: &str) -> Result<AMQPUserInfo, Error> {
-    let (username, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+fn login(parts: &url::Parts<'_>) -> Result<AMQPUserInfo, Error> {
+    let (username, password) = parts.login()?;
     let mut login = AMQPUserInfo::default();
     if !username.is_empty() {
-        login.username = decoded(username)?;
+        login.username = username;
     }
-    if userinfo.contains(':') {
-        login.password = decoded(password)?;
+    if parts.userinfo.contains(':') {
+        login.password = password;
     }
     Ok(login)
 }
 
 /// Nothing, `/` and `%2f` are the virtual host `/`, as kombu and aio_pika read them.
 fn vhost(path: &str) -> Result<String, Error> {
-    match decoded(path)?.as_str() {
+    match decoded(path.strip_prefix('/').unwrap_or(path))?.as_str() {
         "" => Ok("/".to_owned()),
         vhost => Ok(vhost.to_owned()),
     }
@@ -124,24 +90,6 @@ fn vhost(path: &str) -> Result<String, Error> {
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
     let text = || bad(format!("the URL parameter {name:?} is not a number, or too large"));
     value.parse().map_err(|_| text())
-}
-
-/// Undoes percent-encoding.
-fn decoded(text: &str) -> Result<String, Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(bad("the URL has a '%' that two hexadecimal digits do not follow"));
-        };
-        bytes.push((high << 4 | low) as u8);
-    }
-    String::from_utf8(bytes).map_err(|_| bad("the URL is not UTF-8 once percent-decoded"))
 }
 
 #[cfg(test)]

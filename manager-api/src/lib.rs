@@ -2,6 +2,7 @@
 #![deny(missing_docs)]
 
 mod ack;
+pub mod backend;
 mod broadcast;
 mod emitter;
 mod error;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use manager_api::{Error, ErrorKind, ManagerOptions};
+use manager_api::ManagerOptions;
 
 /// How a [`KafkaManager`](crate::KafkaManager) connects and what its limits are.
 #[derive(Clone)]
@@ -72,9 +72,4 @@ impl Default for TopicOptions {
             properties: Vec::new(),
         }
     }
-}
-
-/// An option or URL that cannot be used.
-pub(crate) fn bad(text: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, text)
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manager_api::backend::seconds;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
@@ -97,15 +98,6 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the manager is closed")
-}
-
-pub(crate) fn too_large(len: usize, limit: usize) -> Error {
-    let text = format!("a message of {len} bytes is over the limit of {limit}");
-    Error::new(ErrorKind::TooLarge, text)
-}
-
 pub(crate) fn timed_out(label: &str, deadline: Duration) -> Error {
     let text = format!("Kafka at {label} did not answer within {}", seconds(deadline));
     Error::new(ErrorKind::Timeout, text)
@@ -134,7 +126,7 @@ pub(crate) fn not_delivered(label: &str, len: usize, error: KafkaError) -> Error
             (ErrorKind::TooLarge, text)
         }
         Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-            let text = format!("the manager was closed before Kafka at {label} took the message");
+            let text = format!("the message was given up before Kafka at {label} took it");
             (ErrorKind::Timeout, text)
         }
         Some(code) => (
@@ -147,10 +139,6 @@ pub(crate) fn not_delivered(label: &str, len: usize, error: KafkaError) -> Error
         ),
     };
     Error::new(kind, text).with_source(error)
-}
-
-pub(crate) fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 //!
 //! | file | what it knows |
 //! |---|---|
-//! | `config.rs`, `url.rs` | options, what a URL says |
-//! | `connect.rs` | the clients' properties, the topic |
+//! | `config.rs`, `url.rs`, `properties.rs` | options, what a URL says, what librdkafka may be told |
+//! | `connect.rs`, `context.rs`, `topic.rs` | how to be a client; what clients report; the topic |
 //! | `publish.rs`, `start.rs` | who waits for a message's acceptance; the first connection |
 //! | `listen.rs`, `place.rs`, `partitions.rs` | a subscription; what it reads; where it is in each partition |
 //! | `status.rs`, `error.rs` | health, log lines, errors |
@@ -30,19 +30,23 @@
 
 mod config;
 mod connect;
+mod context;
 mod error;
 mod listen;
 mod partitions;
 mod place;
+mod properties;
 mod publish;
 mod start;
 mod status;
+mod topic;
 mod url;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use manager_api::backend::{check_len, closed};
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 use tokio::sync::watch;
 
@@ -78,7 +82,7 @@ impl KafkaManager {
     /// property.
     pub fn new(url: &str, options: KafkaOptions) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(url, options)?);
-        let status = Arc::new(Status::default());
+        let status = Arc::new(Status::new(connector.label()));
         Ok(Self {
             publisher: Publisher::new(connector.clone(), status.clone()),
             connector,
@@ -91,22 +95,19 @@ impl KafkaManager {
 #[async_trait]
 impl ClientManager for KafkaManager {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        let limit = self.connector.options.common.max_message_bytes;
-        if message.len() > limit {
-            return Err(error::too_large(message.len(), limit));
-        }
+        check_len(&message, &self.connector.options.common)?;
         self.publisher.publish(message).await
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         let mut is_closed = self.is_closed.subscribe();
         if *is_closed.borrow() {
-            return Err(error::closed());
+            return Err(closed());
         }
         let subscribed = listen::subscribe(self.connector.clone(), self.status.clone(), is_closed.clone());
         tokio::select! {
             subscribed = subscribed => subscribed,
-            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(error::closed()),
+            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(closed()),
         }
     }
 
@@ -121,6 +122,6 @@ impl ClientManager for KafkaManager {
     }
 
     fn health(&self) -> Health {
-        self.status.health()
+        self.status.common.health()
     }
 }

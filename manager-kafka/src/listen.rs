@@ -70,7 +70,7 @@ fn run(
             return drop(reply.send(Err(error)));
         }
     };
-    let _up = Up::new(&place.status);
+    let _up = place.status.begins_to_listen();
     if reply.send(Ok(subscription)).is_err() {
         return;
     }
@@ -234,7 +234,7 @@ impl Listener {
         if self.last_gap.as_ref() == Some(&reason) {
             return Ok(());
         }
-        self.place.status.gap(&reason);
+        self.place.status.common.gap(&reason);
         self.last_gap = Some(reason.clone());
         self.sender.gap(reason)
     }
@@ -309,21 +309,5 @@ impl Listener {
         if thread.spawn(move || answer.send(place.look(limit))).is_ok() {
             self.look = Some(look);
         }
-    }
-}
-
-/// Tells health, by being dropped, that a subscription is gone.
-struct Up(Arc<Status>);
-
-impl Up {
-    fn new(status: &Arc<Status>) -> Self {
-        status.begins_to_listen();
-        Self(status.clone())
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        self.0.ends_to_listen();
     }
 }

@@ -8,10 +8,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::connect::{Connector, Context, Known};
+use crate::connect::Connector;
+use crate::context::Context;
 use crate::error::Failure;
 use crate::partitions::Positions;
 use crate::status::{Role, Status};
+use crate::topic::Known;
 
 /// How long a client's report may take to come after the failure itself.
 const REPORT_WAIT: Duration = Duration::from_millis(10);

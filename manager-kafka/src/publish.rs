@@ -1,23 +1,27 @@
 //! Publishing: who waits in which order, for how long, and what they are told.
 
+mod flight;
+mod producer;
+
 use std::collections::VecDeque;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use manager_api::backend::{closed, seconds};
 use manager_api::{Error, ErrorKind, MIN_COST};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::connect::{Connector, Context, Trouble};
-use crate::error::{closed, not_delivered, seconds, timed_out};
+use crate::connect::Connector;
+use crate::context::Trouble;
+use crate::error::not_delivered;
 use crate::start;
 use crate::status::{Role, Status};
+use flight::Flight;
+pub(crate) use producer::Producer;
+use producer::{Job, Ticket, overdue};
 
 /// How much later than the deadline librdkafka may report that a message expired.
 const REPORT_SLACK: Duration = Duration::from_secs(1);
@@ -52,28 +56,6 @@ enum Phase {
     /// A thread looks for the brokers and the topic.
     Starting(VecDeque<Job>),
     Ready(Arc<Producer>),
-}
-
-/// A producer that is released on a thread of its own, because that takes a while.
-pub(crate) struct Producer(Option<ThreadedProducer<Context>>);
-
-/// One message on its way to librdkafka.
-#[derive(Debug)]
-pub(crate) struct Job {
-    message: Bytes,
-    since: Instant,
-    ticket: Box<Ticket>,
-}
-
-/// Who waits for a message's acceptance; goes through librdkafka with it.
-#[derive(Debug)]
-pub(crate) struct Ticket {
-    reply: oneshot::Sender<Result<(), Error>>,
-    len: usize,
-    connector: Arc<Connector>,
-    // Given back last to first, after the reply.
-    _room: OwnedSemaphorePermit,
-    _aboard: Aboard,
 }
 
 impl Publisher {
@@ -128,20 +110,27 @@ impl Publisher {
                 core.hand_over(Job { message, since, ticket });
             });
             if entered.await.is_err() {
-                core.status.publish_failed();
+                core.status.common.publish_failed();
                 return Err(core.overdue());
             }
         }
-        match timeout_at(limit + REPORT_SLACK, &mut answer).await {
-            Ok(answer) => answer.unwrap_or_else(|_| Err(closed())),
-            Err(_) => Err(core.overdue()),
+        let overdue = match timeout_at(limit + REPORT_SLACK, &mut answer).await {
+            Ok(answer) => return answer.unwrap_or_else(|_| Err(closed())),
+            Err(_) => core.overdue(),
+        };
+        // It was handed over so late that librdkafka would keep it, and send it after its caller was told that it is given up.
+        core.recall();
+        match timeout(PURGE_PATIENCE, answer).await {
+            // Accepted at the last moment.
+            Ok(Ok(Ok(()))) => Ok(()),
+            _ => Err(overdue),
         }
     }
 
     /// Refuses new publishes and waits until all others are answered, up to the deadline.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let core = &self.core;
-        let num_failures = core.status.num_publish_failures();
+        let num_failures = core.status.common.num_publish_failures();
         let deadline = core.connector.deadline();
         core.flight.close();
         let settled = timeout(deadline, core.flight.until_empty()).await;
@@ -151,7 +140,7 @@ impl Publisher {
             let _ = timeout(PURGE_PATIENCE, core.flight.until_empty()).await;
         }
         core.release();
-        let num_lost = core.status.num_publish_failures() - num_failures;
+        let num_lost = core.status.common.num_publish_failures() - num_failures;
         if settled.is_ok() && num_lost == 0 {
             return Ok(());
         }
@@ -194,7 +183,7 @@ impl Core {
                 backlog.push_back(job);
                 return true;
             }
-            Phase::Ready(producer) if self.trouble.get() == 0 => producer.clone(),
+            Phase::Ready(producer) if self.is_flowing() => producer.clone(),
             Phase::Ready(producer) | Phase::Idle(Some(producer)) => {
                 let is_usable = self.trouble.get() != Trouble::CLIENT;
                 let producer = is_usable.then(|| producer.clone());
@@ -224,14 +213,15 @@ impl Core {
         }
     }
 
+    /// Tells whether what is handed to librdkafka goes out soon. While it does not, messages wait here, where each has its own deadline:
+    /// librdkafka gives all of them the same time from when they are handed over, however long they have waited before.
+    fn is_flowing(&self) -> bool {
+        self.trouble.get() == 0 && self.status.common.is_up(Role::Publishing)
+    }
+
     fn send(&self, producer: &Producer, job: Job) {
-        let record = BaseRecord::with_opaque_to(self.connector.topic(), job.ticket)
-            .key(self.connector.host_id.as_str())
-            .payload(&job.message[..]);
-        let Some(producer) = &producer.0 else { return };
-        if let Err((error, record)) = producer.send(record) {
+        if let Err((error, ticket)) = producer.send(&self.connector, job) {
             self.trouble.note(error.rdkafka_error_code());
-            let ticket = record.delivery_opaque;
             let error = not_delivered(self.connector.label(), ticket.len, error);
             self.fail(*ticket, error);
         }
@@ -291,11 +281,24 @@ impl Core {
     /// Gives every message back that was not accepted yet.
     fn abandon(&self) {
         self.fail_backlog(|| self.overdue());
-        if let Phase::Ready(producer) = &*self.phase()
-            && let Some(producer) = &producer.0
-        {
-            producer.purge(PurgeConfig::default().queue().inflight());
+        if let Phase::Ready(producer) = &*self.phase() {
+            producer.purge();
         }
+    }
+
+    /// Takes back what librdkafka has and did not deliver, that of others included: the client is replaced, and its release purges it.
+    fn recall(&self) {
+        self.trouble.client_is_lost();
+        self.status.down(Role::Publishing);
+        let mut phase = self.phase();
+        if !matches!(*phase, Phase::Starting(_)) {
+            *phase = Phase::Idle(None);
+        }
+    }
+
+    /// Tells whether the client has to be replaced, once.
+    pub(crate) fn has_lost_client(&self) -> bool {
+        self.trouble.take_lost_client()
     }
 
     fn release(&self) {
@@ -304,7 +307,7 @@ impl Core {
     }
 
     fn fail(&self, ticket: Ticket, error: Error) {
-        self.status.publish_failed();
+        self.status.common.publish_failed();
         ticket.answer(Err(error));
     }
 
@@ -326,132 +329,5 @@ impl Core {
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
         self.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn overdue(connector: &Connector, status: &Status) -> Error {
-    match status.failure(Role::Publishing) {
-        Some(failure) => failure.unreachable(connector.label(), connector.deadline()),
-        None => timed_out(connector.label(), connector.deadline()),
-    }
-}
-
-impl Producer {
-    pub(crate) fn new(core: &Core) -> Result<Self, KafkaError> {
-        let context = Context {
-            status: core.status.clone(),
-            role: Role::Publishing,
-            trouble: core.trouble.clone(),
-        };
-        let producer = core.connector.producer().create_with_context(context)?;
-        Ok(Self(Some(producer)))
-    }
-
-    pub(crate) fn client(&self) -> &rdkafka::client::Client<Context> {
-        self.0.as_ref().expect("taken only by the release").client()
-    }
-}
-
-impl Drop for Producer {
-    fn drop(&mut self) {
-        let producer = self.0.take();
-        // If there is no thread to be had, the closure is dropped right here, which is slow but does the same.
-        let release = std::thread::Builder::new().name("sio-kafka-release".to_owned());
-        let _ = release.spawn(move || drop(producer));
-    }
-}
-
-impl std::fmt::Debug for Producer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Producer")
-    }
-}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = Box<Ticket>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
-        let error = match result {
-            Ok(_) => {
-                self.status.published();
-                return ticket.answer(Ok(()));
-            }
-            Err((error, _)) => error.clone(),
-        };
-        self.status.publish_failed();
-        let code = error.rdkafka_error_code();
-        self.trouble.note(code);
-        let error = match code {
-            Some(
-                RDKafkaErrorCode::MessageTimedOut
-                | RDKafkaErrorCode::OperationTimedOut
-                | RDKafkaErrorCode::TimedOutQueue,
-            ) => {
-                self.status.down(Role::Publishing);
-                overdue(&ticket.connector, &self.status)
-            }
-            _ => not_delivered(ticket.connector.label(), ticket.len, error),
-        };
-        ticket.answer(Err(error));
-    }
-}
-
-impl Ticket {
-    /// Tells the caller, if it still waits.
-    fn answer(self, result: Result<(), Error>) {
-        let _ = self.reply.send(result);
-    }
-}
-
-/// The publishes that were begun and not answered.
-#[derive(Debug, Default)]
-struct Flight {
-    num: AtomicUsize,
-    is_closed: AtomicBool,
-    is_empty: Notify,
-}
-
-/// Counts for one publish.
-#[derive(Debug)]
-struct Aboard(Arc<Flight>);
-
-impl Flight {
-    /// Counts one more publish, unless this is closed.
-    fn board(flight: &Arc<Self>) -> Option<Aboard> {
-        // Counted first: whoever closes sees either the count or this look at the flag.
-        flight.num.fetch_add(1, Ordering::SeqCst);
-        let aboard = Aboard(flight.clone());
-        (!flight.is_closed()).then_some(aboard)
-    }
-
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::SeqCst);
-    }
-
-    fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::SeqCst)
-    }
-
-    fn is_empty(&self) -> bool {
-        self.num.load(Ordering::SeqCst) == 0
-    }
-
-    async fn until_empty(&self) {
-        loop {
-            let mut empty = pin!(self.is_empty.notified());
-            empty.as_mut().enable();
-            if self.is_empty() {
-                return;
-            }
-            empty.await;
-        }
-    }
-}
-
-impl Drop for Aboard {
-    fn drop(&mut self) {
-        if self.0.num.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.is_empty.notify_waiters();
-        }
     }
 }

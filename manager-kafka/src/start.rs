@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use manager_api::Backoff;
 
-use crate::connect::Known;
 use crate::error::{Failure, unusable};
 use crate::publish::{Core, Producer};
 use crate::status::Role;
+use crate::topic::Known;
 
 /// The longest that one request may keep the thread from looking at the time.
 const SLICE: Duration = Duration::from_millis(500);
@@ -27,6 +27,9 @@ pub(crate) fn spawn(core: Arc<Core>, producer: Option<Arc<Producer>>) -> std::io
 fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
     let mut backoff = Backoff::from_options(&core.connector.options.common);
     loop {
+        if core.has_lost_client() {
+            producer = None;
+        }
         let left = core.expire();
         if core.give_up(&producer) {
             return;

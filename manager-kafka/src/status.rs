@@ -1,153 +1,96 @@
-//! Health, and log lines at a limited rate.
+//! Health, and what failed last in each direction: clients of librdkafka connect by themselves and only tell.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use manager_api::{Health, LimitedLog};
+use manager_api::backend;
+pub(crate) use manager_api::backend::Role;
 
 use crate::error::Failure;
 
-/// What a connection is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    Publishing,
-    Listening,
-}
-
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Status {
-    num_published: AtomicU64,
-    num_publish_failures: AtomicU64,
-    num_received: AtomicU64,
-    num_gaps: AtomicU64,
-    num_listening: AtomicU64,
-    publishing: Line,
-    listening: Line,
-    last_error: Mutex<Option<(SystemTime, Failure)>>,
-    gap: LimitedLog,
+    pub(crate) common: Arc<backend::Status>,
+    /// The brokers, for people.
+    label: String,
+    publishing: Last,
+    listening: Last,
 }
 
-/// One direction.
+/// What failed last in one direction, until the brokers answer again.
 #[derive(Debug, Default)]
-struct Line {
-    /// Whether nothing failed since the brokers last answered; looked at for every message.
-    is_up: AtomicBool,
-    state: Mutex<LineState>,
-    down_log: LimitedLog,
-    up_log: LimitedLog,
-}
-
-#[derive(Debug, Default)]
-struct LineState {
-    since: Option<SystemTime>,
-    failure: Option<Failure>,
+struct Last {
+    /// Whether there is a failure; looked at for every message.
+    is_some: AtomicBool,
+    failure: Mutex<Option<Failure>>,
 }
 
 impl Status {
+    pub(crate) fn new(label: &str) -> Self {
+        Self {
+            common: Arc::new(backend::Status::new("Kafka")),
+            label: label.to_owned(),
+            publishing: Last::default(),
+            listening: Last::default(),
+        }
+    }
+
     pub(crate) fn published(&self) {
-        self.num_published.fetch_add(1, Ordering::Relaxed);
+        self.common.published();
         self.up(Role::Publishing);
     }
 
-    pub(crate) fn publish_failed(&self) {
-        self.num_publish_failures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn num_publish_failures(&self) -> u64 {
-        self.num_publish_failures.load(Ordering::Relaxed)
-    }
-
     pub(crate) fn received(&self) {
-        self.num_received.fetch_add(1, Ordering::Relaxed);
+        self.common.received();
         self.up(Role::Listening);
     }
 
     /// Takes note that the brokers answer.
     pub(crate) fn up(&self, role: Role) {
-        let line = self.line(role);
-        if line.is_up.load(Ordering::Relaxed) {
-            return;
+        let last = self.last(role);
+        if last.is_some.load(Ordering::Relaxed) {
+            last.set(None);
         }
-        let mut state = line.state();
-        let was_down = state.since.is_none();
-        state.since.get_or_insert_with(SystemTime::now);
-        state.failure = None;
-        line.is_up.store(true, Ordering::Relaxed);
-        if was_down && let Some(num_more) = line.up_log.pass() {
-            tracing::info!(target: "manager_kafka", num_more, "connected to Kafka, {role:?}");
-        }
-    }
-
-    pub(crate) fn begins_to_listen(&self) {
-        self.num_listening.fetch_add(1, Ordering::Relaxed);
-        self.up(Role::Listening);
-    }
-
-    pub(crate) fn ends_to_listen(&self) {
-        if self.num_listening.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.down(Role::Listening);
-        }
+        self.common.up(role, &self.label);
     }
 
     /// Takes note that no broker answers, or that there is nothing to connect for.
     pub(crate) fn down(&self, role: Role) {
-        let line = self.line(role);
-        let mut state = line.state();
-        state.since = None;
-        line.is_up.store(false, Ordering::Relaxed);
+        self.common.down(role);
+    }
+
+    /// Health has a subscription until the answer is dropped.
+    pub(crate) fn begins_to_listen(&self) -> backend::Connected {
+        self.common.connected(Role::Listening, &self.label)
     }
 
     /// Takes note of something that failed or was lost.
     pub(crate) fn failed(&self, role: Role, failure: &Failure) {
-        let line = self.line(role);
-        line.state().failure = Some(failure.clone());
-        line.is_up.store(false, Ordering::Relaxed);
-        *self.last_error() = Some((SystemTime::now(), failure.clone()));
-        if let Some(num_more) = line.down_log.pass() {
-            tracing::warn!(target: "manager_kafka", num_more, "{role:?}: {failure}");
-        }
+        self.common.failed(&format_args!("Kafka, {role:?}: {failure}"));
+        self.last(role).set(Some(failure.clone()));
     }
 
     /// Returns what failed since the brokers last answered.
     pub(crate) fn failure(&self, role: Role) -> Option<Failure> {
-        self.line(role).state().failure.clone()
+        self.last(role).failure().clone()
     }
 
-    pub(crate) fn gap(&self, reason: &str) {
-        self.num_gaps.fetch_add(1, Ordering::Relaxed);
-        if let Some(num_more) = self.gap.pass() {
-            tracing::warn!(target: "manager_kafka", num_more, "messages may have been missed: {reason}");
-        }
-    }
-
-    pub(crate) fn health(&self) -> Health {
-        let mut health = Health::default();
-        health.publishing_since = self.publishing.state().since;
-        health.listening_since = self.listening.state().since;
-        let last_error = self.last_error().clone();
-        health.last_error = last_error.map(|(when, failure)| (when, failure.to_string()));
-        health.num_published = self.num_published.load(Ordering::Relaxed);
-        health.num_publish_failures = self.num_publish_failures.load(Ordering::Relaxed);
-        health.num_received = self.num_received.load(Ordering::Relaxed);
-        health.num_gaps = self.num_gaps.load(Ordering::Relaxed);
-        health
-    }
-
-    fn line(&self, role: Role) -> &Line {
+    fn last(&self, role: Role) -> &Last {
         match role {
             Role::Publishing => &self.publishing,
             Role::Listening => &self.listening,
         }
     }
-
-    fn last_error(&self) -> MutexGuard<'_, Option<(SystemTime, Failure)>> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-impl Line {
-    fn state(&self) -> MutexGuard<'_, LineState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Last {
+    fn set(&self, failure: Option<Failure>) {
+        let mut last = self.failure();
+        self.is_some.store(failure.is_some(), Ordering::Relaxed);
+        *last = failure;
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

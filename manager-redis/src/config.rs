@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use manager_api::{Error, ErrorKind, ManagerOptions};
+use manager_api::ManagerOptions;
 
 /// How a [`RedisManager`](crate::RedisManager) connects and what its limits are.
 #[derive(Clone, Debug)]
@@ -63,9 +63,4 @@ impl fmt::Debug for SentinelOptions {
         debug.field("username", &self.username);
         debug.field("password", &self.password.as_ref().map(|_| "***")).finish()
     }
-}
-
-/// An option or URL that cannot be used.
-pub(crate) fn bad(text: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, text)
 }

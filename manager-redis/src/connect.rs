@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use manager_api::Error;
+use manager_api::backend::{bad, seconds};
 use redis::{Cmd, RedisError, Value, cmd};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -19,8 +20,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{RedisOptions, TlsOptions, bad};
-use crate::error::{Failure, seconds};
+use crate::config::{RedisOptions, TlsOptions};
+use crate::error::Failure;
 use crate::resp;
 use crate::url::{Login, Node, Target, Topology};
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manager_api::backend::{self, seconds};
 use manager_api::{Error, ErrorKind};
 use redis::RedisError;
 
@@ -61,20 +62,6 @@ impl Failure {
         }
     }
 
-    /// Tells whether trying again soon is pointless, because the login is wrong or not enough.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.is_refused
-    }
-
-    /// What a caller is told whose deadline passed while there was no connection.
-    pub(crate) fn unreachable(self: &Arc<Self>, deadline: Duration) -> Error {
-        let text = match self.is_refused {
-            true => format!("the broker refuses: {self}"),
-            false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
-        };
-        Error::new(ErrorKind::Connect, text).with_source(self.clone())
-    }
-
     /// What a caller is told whose message was on its way when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
         let text = format!(
@@ -82,6 +69,21 @@ impl Failure {
             self.address, self.what
         );
         Error::new(ErrorKind::Publish, text).with_source(self.clone())
+    }
+}
+
+impl backend::Failure for Failure {
+    /// The login is wrong or not enough.
+    fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    fn unreachable(self: &Arc<Self>, deadline: Duration) -> Error {
+        let text = match self.is_refused {
+            true => format!("the broker refuses: {self}"),
+            false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
+        };
+        Error::new(ErrorKind::Connect, text).with_source(self.clone())
     }
 }
 
@@ -97,10 +99,6 @@ impl std::error::Error for Failure {
     }
 }
 
-pub(crate) fn closed() -> Error {
-    Error::new(ErrorKind::Closed, "the manager is closed")
-}
-
 pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     let within = seconds(deadline);
     let text = format!("Redis at {address} did not answer within {within}");
@@ -111,8 +109,4 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
 pub(crate) fn refused(address: &str, error: RedisError) -> Error {
     let text = format!("Redis at {address} refused the message: {error}");
     Error::new(ErrorKind::Publish, text).with_source(error)
-}
-
-pub(crate) fn seconds(duration: Duration) -> String {
-    format!("{} s", duration.as_secs_f64())
 }

@@ -15,10 +15,10 @@
 //! |---|---|
 //! | `config.rs`, `url.rs` | options, what a URL says |
 //! | `connect.rs` | sockets, TLS, login, which node to talk to |
-//! | `publish.rs`, `drive.rs`, `pipeline.rs` | the queue of publishes; the task and the connection that empty it |
+//! | `publish.rs`, `pipeline.rs` | how messages get to Redis: one connection, many on their way |
 //! | `listen.rs` | a subscription that comes back |
 //! | `resp.rs` | where a reply ends |
-//! | `status.rs`, `error.rs` | health, log lines, errors |
+//! | `error.rs` | what can go wrong |
 //!
 //! Where Redis differs from other brokers: it keeps nothing. Whatever is published while a subscriber's connection is down is lost to
 //! that subscriber, which is told so by a `Gap`; a subscriber that stays too far behind is disconnected by the server
@@ -27,7 +27,6 @@
 
 mod config;
 mod connect;
-mod drive;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -35,20 +34,19 @@ mod listen;
 mod pipeline;
 mod publish;
 mod resp;
-mod status;
 mod url;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::{ClientManager, Error, ErrorKind, Health, Subscription};
+use manager_api::backend::{Status, check_len, closed};
+use manager_api::{ClientManager, Error, Health, Subscription};
 use tokio::sync::watch;
 
 pub use config::{RedisOptions, SentinelOptions, TlsOptions};
 use connect::Connector;
-use publish::Publisher;
-use status::Status;
+use publish::{Publisher, RedisLine};
 
 /// A manager whose broker is Redis, alone, behind Sentinel, or a cluster.
 ///
@@ -81,11 +79,15 @@ impl RedisManager {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] for a URL or an option that cannot be used. The text repeats no password.
+    /// [`ErrorKind::Config`](manager_api::ErrorKind::Config) for a URL or an option that cannot be used. The text repeats no password.
     pub fn new(url: &str, options: RedisOptions) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(url, &options)?);
-        let status = Arc::new(Status::default());
-        let publisher = Publisher::new(connector.clone(), status.clone(), &options);
+        let status = Arc::new(Status::new("Redis"));
+        let line = RedisLine {
+            options: options.clone(),
+            connector: connector.clone(),
+        };
+        let publisher = Publisher::new(line, &options.common, status.clone());
         Ok(Self {
             options,
             connector,
@@ -99,18 +101,14 @@ impl RedisManager {
 #[async_trait]
 impl ClientManager for RedisManager {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        let limit = self.options.common.max_message_bytes;
-        if message.len() > limit {
-            let text = format!("a message of {} bytes is over the limit of {limit}", message.len());
-            return Err(Error::new(ErrorKind::TooLarge, text));
-        }
+        check_len(&message, &self.options.common)?;
         self.publisher.publish(message).await
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         let mut is_closed = self.is_closed.subscribe();
         if *is_closed.borrow() {
-            return Err(error::closed());
+            return Err(closed());
         }
         let subscribed = listen::subscribe(
             self.connector.clone(),
@@ -120,7 +118,7 @@ impl ClientManager for RedisManager {
         );
         tokio::select! {
             subscribed = subscribed => subscribed,
-            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(error::closed()),
+            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(closed()),
         }
     }
 

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use manager_api::backend::{Attempts, Connected, Role, Status, seconds};
 use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
 use redis::cmd;
 use tokio::io::AsyncWriteExt;
@@ -12,9 +13,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::RedisOptions;
 use crate::connect::{Connection, Connector};
-use crate::error::{Failure, seconds, timed_out};
+use crate::error::{Failure, timed_out};
 use crate::resp;
-use crate::status::Status;
 
 /// A longer message is taken out of the read buffer instead of being copied; a shorter one must not keep that buffer alive.
 const MIN_SHARED: usize = 32 << 10;
@@ -38,7 +38,7 @@ pub(crate) async fn subscribe(
         status,
     };
     let connection = listener.open_within_deadline().await?;
-    let up = Up::new(&listener.status, &connection.address);
+    let up = listener.status.connected(Role::Listening, &connection.address);
     let (sender, subscription) = Subscription::channel(options.common.max_buffered_bytes);
     tokio::spawn(listener.run(connection, up, sender, is_closed));
     Ok(subscription)
@@ -68,28 +68,13 @@ enum Received {
 
 impl Listener {
     async fn open_within_deadline(&self) -> Result<Connection, Error> {
-        let deadline = self.options.common.deadline;
-        let mut backoff = Backoff::from_options(&self.options.common);
-        let mut last = None;
-        let opened = async {
-            loop {
-                let failure = match self.open().await {
-                    Ok(connection) => return Ok(connection),
-                    Err(failure) => Arc::new(failure),
-                };
-                self.status.failed(&failure);
-                if failure.is_refused() {
-                    return Err(failure.unreachable(deadline));
-                }
-                last = Some(failure);
-                sleep(backoff.next_delay().min(deadline / 4)).await;
+        let mut attempts = Attempts::new(&self.options.common, &self.status);
+        loop {
+            let timed_out = |deadline| timed_out(self.connector.label(), deadline);
+            if let Some(outcome) = attempts.attempt(self.open(), timed_out).await {
+                return outcome;
             }
-        };
-        let opened = timeout(deadline, opened).await;
-        opened.unwrap_or_else(|_| match last {
-            Some(failure) => Err(failure.unreachable(deadline)),
-            None => Err(timed_out(self.connector.label(), deadline)),
-        })
+        }
     }
 
     /// Connects and subscribes; messages published from now on will be seen.
@@ -110,7 +95,7 @@ impl Listener {
     async fn run(
         self,
         connection: Connection,
-        up: Up,
+        up: Connected,
         sender: SubscriptionSender,
         mut is_closed: watch::Receiver<bool>,
     ) {
@@ -125,7 +110,7 @@ impl Listener {
     async fn listen_for_ever(
         &self,
         mut connection: Connection,
-        mut up: Up,
+        mut up: Connected,
         sender: &SubscriptionSender,
     ) -> Result<Infallible, Unsubscribed> {
         let mut backoff = Backoff::from_options(&self.options.common);
@@ -141,7 +126,7 @@ impl Listener {
                 sleep(backoff.next_delay()).await;
             }
             connection = self.reopen(&mut backoff).await;
-            up = Up::new(&self.status, &connection.address);
+            up = self.status.connected(Role::Listening, &connection.address);
             let reason = format!("the connection was lost and is back ({failure})");
             self.status.gap(&reason);
             sender.gap(reason)?;
@@ -272,21 +257,5 @@ impl Listener {
             let text = format!("no answer within {}", seconds(self.options.keepalive_timeout));
             Err(Failure::other(&connection.address, text))
         })
-    }
-}
-
-/// Tells health, by being dropped, that a subscription's connection is gone.
-struct Up(Arc<Status>);
-
-impl Up {
-    fn new(status: &Arc<Status>, address: &str) -> Self {
-        status.listening(address);
-        Self(status.clone())
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        self.0.not_listening();
     }
 }

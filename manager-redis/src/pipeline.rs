@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, BytesMut};
+use manager_api::backend::{Job, seconds};
 use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::Connection;
-use crate::error::{Failure, refused, seconds, timed_out};
-use crate::publish::{Job, Queue};
+use crate::error::{Failure, refused, timed_out};
+use crate::publish::Queue;
 use crate::resp;
 
 /// What is encoded ahead of the socket, in bytes; a message is never split.
@@ -57,7 +58,7 @@ struct Accepted {
 
 impl<'a> Pipeline<'a> {
     pub(crate) fn new(queue: &'a Queue, connection: Connection) -> Self {
-        let channel = &queue.options.common.channel;
+        let channel = &queue.line.options.common.channel;
         let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n$", channel.len());
         Self {
             queue,
@@ -76,7 +77,7 @@ impl<'a> Pipeline<'a> {
 
     /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
-        self.queue.task.register(cx.waker());
+        self.queue.register(cx.waker());
         if self.yields_to_callers(cx) {
             return Poll::Pending;
         }
@@ -110,7 +111,7 @@ impl<'a> Pipeline<'a> {
     /// Encodes queued messages, as many as may be on their way.
     fn fill(&mut self) -> bool {
         let before = self.flights.len();
-        let max_unanswered = self.queue.options.max_unanswered.max(1);
+        let max_unanswered = self.queue.line.options.max_unanswered.max(1);
         while self.output.len() < MAX_ENCODED && self.flights.len() < max_unanswered {
             let Some(job) = self.queue.next_job() else { break };
             let begins_at = self.num_encoded;
@@ -201,13 +202,12 @@ impl<'a> Pipeline<'a> {
         let Some(flight) = self.flights.pop_front() else {
             return Err(Arc::new(self.connection.not_redis()));
         };
-        let Some(job) = flight.job else { return Ok(()) };
+        let Some(mut job) = flight.job else { return Ok(()) };
         match reply[0] {
             b':' => {
                 accepted.count += 1;
                 accepted.cost += job.cost();
-                self.queue.status.published();
-                job.answer(Ok(()));
+                self.queue.accept(&mut job);
             }
             b'-' => {
                 let error = refused(&self.connection.address, resp::error(reply));
@@ -240,7 +240,7 @@ impl<'a> Pipeline<'a> {
     fn check_time(&mut self) -> Result<(), Arc<Failure>> {
         self.queue.expire();
         self.expire_flights();
-        let options = &self.queue.options;
+        let options = &self.queue.line.options;
         if !self.flights.is_empty() && self.last_sign.elapsed() >= options.keepalive_timeout {
             let text = format!("no answer within {}", seconds(options.keepalive_timeout));
             return Err(Arc::new(Failure::other(&self.connection.address, text)));
@@ -270,7 +270,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn next_check(&self) -> Instant {
-        let options = &self.queue.options;
+        let options = &self.queue.line.options;
         let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
         let due = oldest.map(|job| job.since + self.queue.deadline());
         let sign = match self.flights.is_empty() {

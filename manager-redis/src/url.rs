@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use manager_api::Error;
-
-use crate::config::bad;
+use manager_api::backend::bad;
+use manager_api::backend::url::{self, decoded};
 
 pub(crate) const SCHEMES: &[&str] = &[
     "redis",
@@ -59,10 +59,7 @@ pub(crate) struct Node {
 
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
+        f.write_str(&url::address(&self.host, self.port))
     }
 }
 
@@ -84,49 +81,40 @@ impl fmt::Debug for Login {
 impl Target {
     /// Parses `url`; errors repeat its scheme or the name of a parameter, nothing else of it.
     pub(crate) fn parse(url: &str, channel: &str) -> Result<Self, Error> {
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(bad(format!("the URL has no scheme; known are {}", SCHEMES.join(", "))));
-        };
-        let scheme = scheme.to_ascii_lowercase();
-        if !SCHEMES.contains(&scheme.as_str()) {
-            let known = SCHEMES.join(", ");
-            return Err(bad(format!("unknown URL scheme {scheme:?}; known are {known}")));
-        }
-        let (flavour, kind) = match scheme.split_once('+') {
+        let parts = url::parts(url, SCHEMES)?;
+        let (flavour, kind) = match parts.scheme.split_once('+') {
             Some((flavour, kind)) => (flavour, kind),
-            None if scheme == "unix" => ("redis", "unix"),
-            None => (scheme.as_str(), ""),
+            None if parts.scheme == "unix" => ("redis", "unix"),
+            None => (parts.scheme, ""),
         };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, path) = match rest.find('/') {
-            Some(slash) => rest.split_at(slash),
-            None => (rest, ""),
-        };
-        let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (username, password) = parts.login()?;
+        let given = |text: String| Some(text).filter(|text| !text.is_empty());
         let mut target = Self {
+            topology: topology(kind, parts.hosts, parts.path, channel)?,
             has_tls: matches!(flavour, "rediss" | "valkeys"),
-            login: login(userinfo)?,
-            ..Self::default()
+            login: Login {
+                username: given(username),
+                password: given(password),
+            },
+            ca_file: None,
         };
-        target.topology = topology(kind, hosts, path, channel)?;
-        target.apply_query(query)?;
+        parts
+            .parameters()
+            .try_for_each(|(name, value)| target.apply(name, value))?;
         Ok(target)
     }
 
-    fn apply_query(&mut self, query: &str) -> Result<(), Error> {
-        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            let value = decoded(value)?;
-            match name {
-                "username" => self.login.username = Some(value),
-                "password" => self.login.password = Some(value),
-                "db" => check_db(&value)?,
-                "ca" if self.has_tls => self.ca_file = Some(value.into()),
-                "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS, such as rediss://")),
-                _ => {
-                    let text = format!("unknown URL parameter {name:?}; known are username, password, db, ca");
-                    return Err(bad(text));
-                }
+    fn apply(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let value = decoded(value)?;
+        match name {
+            "username" => self.login.username = Some(value),
+            "password" => self.login.password = Some(value),
+            "db" => check_db(&value)?,
+            "ca" if self.has_tls => self.ca_file = Some(value.into()),
+            "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS, such as rediss://")),
+            _ => {
+                let text = format!("unknown URL parameter {name:?}; known are username, password, db, ca");
+                return Err(bad(text));
             }
         }
         Ok(())
@@ -189,37 +177,8 @@ fn nodes(hosts: &str, default_port: u16) -> Result<Vec<Node>, Error> {
 }
 
 fn node(text: &str, default_port: u16) -> Result<Node, Error> {
-    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let host = if host.is_empty() { "localhost" } else { host };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port > 0),
-        None => Some(default_port),
-    };
-    // The text may be part of a password with an unescaped '/', so it is not repeated.
-    let Some(port) = port else {
-        return Err(bad(
-            "the URL has a port that is no number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded)",
-        ));
-    };
-    Ok(Node {
-        host: decoded(host)?,
-        port,
-    })
-}
-
-fn login(userinfo: &str) -> Result<Login, Error> {
-    let (username, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let given = |text: &str| decoded(text).map(|text| Some(text).filter(|text| !text.is_empty()));
-    Ok(Login {
-        username: given(username)?,
-        password: given(password)?,
-    })
+    let (host, port) = url::host_and_port(text, default_port)?;
+    Ok(Node { host, port })
 }
 
 fn check_db(db: &str) -> Result<(), Error> {
@@ -227,24 +186,6 @@ fn check_db(db: &str) -> Result<(), Error> {
         true => Ok(()),
         false => Err(bad("the database in the URL is not a number")),
     }
-}
-
-/// Undoes percent-encoding.
-fn decoded(text: &str) -> Result<String, Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(bad("the URL has a '%' that two hexadecimal digits do not follow"));
-        };
-        bytes.push((high << 4 | low) as u8);
-    }
-    String::from_utf8(bytes).map_err(|_| bad("the URL is not UTF-8 once percent-decoded"))
 }
 
 #[cfg(test)]

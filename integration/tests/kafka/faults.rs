@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use integration::brokers::KafkaBroker;
-use manager_api::{ClientManager, Error, ErrorKind, Subscription};
+use manager_api::{ClientManager, Error, ErrorKind, MIN_COST, Subscription};
 use manager_kafka::{KafkaManager, KafkaOptions};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{manager, next_message, options, publish_at_last};
 
@@ -133,6 +133,72 @@ async fn a_message_that_was_given_up_is_never_sent() {
     }
     for _ in 0..2 {
         assert_eq!(next_message(&mut subscription).await, "after");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_waited_for_room_until_it_was_given_up_is_never_sent() {
+    const COUNT: usize = 20;
+    let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let mut options = patient();
+    let server = manager(&broker.url(), &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    // Room is made when the first ones are given up, long before the others are.
+    options.common.deadline = Duration::from_secs(5);
+    options.common.max_in_flight_bytes = 4 * MIN_COST;
+    let publisher = manager(&format!("kafka://{}", proxy.addr()), &options);
+    publish_at_last(&publisher, "before").await;
+    assert_eq!(next_message(&mut subscription).await, "before");
+    proxy.cut().await;
+    let given_up = join_all((0..COUNT).map(|_| publisher.publish("given up".into()))).await;
+    proxy.restore();
+    for error in given_up {
+        assert!(error.unwrap_err().is_retryable());
+    }
+    publish_at_last(&publisher, "after").await;
+    assert_eq!(next_message(&mut subscription).await, "after");
+    // Whatever librdkafka may still hold goes out before this.
+    publisher.close().await.unwrap();
+    publish_at_last(&server, "end").await;
+    assert_eq!(next_message(&mut subscription).await, "end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_handed_over_late_is_taken_back_when_it_is_given_up() {
+    let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let mut options = patient();
+    let server = manager(&broker.url(), &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    options.common.deadline = Duration::from_secs(8);
+    // So long that a message handed over in the last quarter of its time has not left yet when that is over.
+    let publisher = manager(&format!("kafka://{}?linger.ms=6000", proxy.addr()), &options);
+    proxy.cut().await;
+    let late = async {
+        sleep(options.common.deadline * 3 / 4).await;
+        proxy.restore();
+    };
+    let (given_up, ()) = tokio::join!(publisher.publish("given up".into()), late);
+    assert!(given_up.unwrap_err().is_retryable());
+    publish_at_last(&publisher, "after").await;
+    assert_eq!(next_message(&mut subscription).await, "after");
+    publisher.close().await.unwrap();
+    publish_at_last(&server, "end").await;
+    assert_eq!(next_message(&mut subscription).await, "end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_subscription_leaves_no_connection() {
+    let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let options = patient();
+    let publisher = manager(&broker.url(), &options);
+    let server = manager(&format!("kafka://{}", proxy.addr()), &options);
+    for _ in 0..3 {
+        let mut subscription = server.subscribe().await.unwrap();
+        publish_at_last(&publisher, "x").await;
+        assert_eq!(next_message(&mut subscription).await, "x");
+        drop(subscription);
+        let unused = timeout(Duration::from_secs(60), proxy.until_unused()).await;
+        unused.expect("nothing consumes any more");
     }
 }
 

@@ -1,0 +1,241 @@
+//! Health, and log lines at a limited rate.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::{Health, LimitedLog};
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It sends what is published.
+    Publishing,
+    /// It receives what a subscription yields.
+    Listening,
+}
+
+/// Keeps the [`Health`] of a manager, and logs what changes it: at most one line per second and kind.
+#[derive(Debug)]
+pub struct Status {
+    broker: &'static str,
+    num_published: AtomicU64,
+    num_publish_failures: AtomicU64,
+    num_received: AtomicU64,
+    num_gaps: AtomicU64,
+    publishing: Direction,
+    listening: Direction,
+    last_error: Mutex<Option<(SystemTime, String)>>,
+    down_log: LimitedLog,
+    up_log: LimitedLog,
+    gap_log: LimitedLog,
+}
+
+#[derive(Debug, Default)]
+struct Direction {
+    /// Whether there is a time in `state`; looked at for every message.
+    is_up: AtomicBool,
+    state: Mutex<DirectionState>,
+}
+
+#[derive(Debug, Default)]
+struct DirectionState {
+    since: Option<SystemTime>,
+    num_connected: usize,
+}
+
+impl Status {
+    /// Begins with no connection; `broker` is its name in log lines.
+    pub fn new(broker: &'static str) -> Self {
+        Self {
+            broker,
+            num_published: AtomicU64::new(0),
+            num_publish_failures: AtomicU64::new(0),
+            num_received: AtomicU64::new(0),
+            num_gaps: AtomicU64::new(0),
+            publishing: Direction::default(),
+            listening: Direction::default(),
+            last_error: Mutex::default(),
+            down_log: LimitedLog::new(),
+            up_log: LimitedLog::new(),
+            gap_log: LimitedLog::new(),
+        }
+    }
+
+    /// Counts a message that the broker has accepted.
+    pub fn published(&self) {
+        self.num_published.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a publish that failed.
+    pub fn publish_failed(&self) {
+        self.num_publish_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns how many publishes failed.
+    pub fn num_publish_failures(&self) -> u64 {
+        self.num_publish_failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message that was received.
+    pub fn received(&self) {
+        self.num_received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes note of a new connection to `address`: health has it until the answer is dropped.
+    pub fn connected(self: &Arc<Self>, role: Role, address: &str) -> Connected {
+        {
+            let mut state = self.direction(role).state();
+            state.num_connected += 1;
+            // So that whoever looks sees the time of the latest connection.
+            state.since = None;
+        }
+        self.direction(role).is_up.store(false, Ordering::Relaxed);
+        self.up(role, address);
+        Connected {
+            status: self.clone(),
+            role,
+        }
+    }
+
+    /// Takes note that the broker at `address` answers, where the client library connects by itself. Cheap if that is known.
+    pub fn up(&self, role: Role, address: &str) {
+        let direction = self.direction(role);
+        if direction.is_up.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = direction.state();
+        if state.since.is_some() {
+            return;
+        }
+        state.since = Some(SystemTime::now());
+        direction.is_up.store(true, Ordering::Relaxed);
+        drop(state);
+        if let Some(num_more) = self.up_log.pass() {
+            let broker = self.broker;
+            tracing::info!(target: "manager_api", num_more, "connected to {broker} at {address}, {role:?}");
+        }
+    }
+
+    /// Takes note that the broker does not answer, or that there is nothing to connect for.
+    pub fn down(&self, role: Role) {
+        let direction = self.direction(role);
+        let mut state = direction.state();
+        state.since = None;
+        direction.is_up.store(false, Ordering::Relaxed);
+    }
+
+    /// Tells whether there is a connection, as far as is known.
+    pub fn is_up(&self, role: Role) -> bool {
+        self.direction(role).is_up.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a connection that failed, was lost or is of no use. `failure` names the broker, its place and the cause.
+    pub fn failed(&self, failure: &(impl Display + ?Sized)) {
+        let text = failure.to_string();
+        if let Some(num_more) = self.down_log.pass() {
+            tracing::warn!(target: "manager_api", num_more, "{text}");
+        }
+        *self.last_error() = Some((SystemTime::now(), text));
+    }
+
+    /// Counts a gap that a subscription admits.
+    pub fn gap(&self, reason: &str) {
+        self.num_gaps.fetch_add(1, Ordering::Relaxed);
+        if let Some(num_more) = self.gap_log.pass() {
+            let broker = self.broker;
+            tracing::warn!(target: "manager_api", num_more, "messages of {broker} may have been missed: {reason}");
+        }
+    }
+
+    /// Returns what all of this amounts to.
+    pub fn health(&self) -> Health {
+        Health {
+            publishing_since: self.publishing.state().since,
+            listening_since: self.listening.state().since,
+            last_error: self.last_error().clone(),
+            num_published: self.num_published.load(Ordering::Relaxed),
+            num_publish_failures: self.num_publish_failures(),
+            num_received: self.num_received.load(Ordering::Relaxed),
+            num_gaps: self.num_gaps.load(Ordering::Relaxed),
+        }
+    }
+
+    fn direction(&self, role: Role) -> &Direction {
+        match role {
+            Role::Publishing => &self.publishing,
+            Role::Listening => &self.listening,
+        }
+    }
+
+    fn last_error(&self) -> MutexGuard<'_, Option<(SystemTime, String)>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Direction {
+    fn state(&self) -> MutexGuard<'_, DirectionState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells health, by being dropped, that a connection is gone.
+#[derive(Debug)]
+#[must_use]
+pub struct Connected {
+    status: Arc<Status>,
+    role: Role,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let direction = self.status.direction(self.role);
+        let mut state = direction.state();
+        state.num_connected -= 1;
+        if state.num_connected == 0 {
+            state.since = None;
+            direction.is_up.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_a_connection_until_the_last_one_is_gone() {
+        let status = Arc::new(Status::new("Nobody"));
+        let first = status.connected(Role::Listening, "a");
+        let second = status.connected(Role::Listening, "b");
+        assert!(status.health().publishing_since.is_none());
+        drop(first);
+        assert!(status.health().listening_since.is_some() && status.is_up(Role::Listening));
+        drop(second);
+        assert!(status.health().listening_since.is_none() && !status.is_up(Role::Listening));
+    }
+
+    #[test]
+    fn a_client_that_connects_by_itself_is_up_since_it_was_down() {
+        let status = Status::new("Nobody");
+        status.up(Role::Publishing, "a");
+        let since = status.health().publishing_since;
+        status.up(Role::Publishing, "a");
+        assert!(since.is_some() && status.health().publishing_since == since);
+        status.down(Role::Publishing);
+        assert!(status.health().publishing_since.is_none());
+    }
+
+    #[test]
+    fn failures_and_gaps_are_counted_and_the_latest_failure_is_kept() {
+        let status = Status::new("Nobody");
+        status.failed("first");
+        status.failed("second");
+        status.publish_failed();
+        status.gap("asleep");
+        let health = status.health();
+        assert_eq!(health.last_error.map(|(_, text)| text).as_deref(), Some("second"));
+        assert_eq!((health.num_publish_failures, health.num_gaps), (1, 1));
+    }
+}

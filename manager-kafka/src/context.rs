@@ -1,0 +1,102 @@
+//! What clients of librdkafka report by themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::error::Failure;
+use crate::status::{Role, Status};
+
+/// Takes note of what a client reports.
+pub(crate) struct Context {
+    pub(crate) status: Arc<Status>,
+    pub(crate) role: Role,
+    pub(crate) trouble: Arc<Trouble>,
+}
+
+/// What has to be done before more can be sent.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble(AtomicU8);
+
+impl Trouble {
+    /// The topic is gone.
+    pub(crate) const TOPIC: u8 = 1;
+    /// The client is of no use any more.
+    pub(crate) const CLIENT: u8 = 2;
+
+    pub(crate) fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what `code` means for messages to come.
+    pub(crate) fn note(&self, code: Option<RDKafkaErrorCode>) {
+        use RDKafkaErrorCode::*;
+        match code {
+            Some(UnknownTopic | UnknownPartition | UnknownTopicOrPartition) => {
+                self.0.fetch_max(Self::TOPIC, Ordering::Relaxed);
+            }
+            Some(Fatal) => {
+                self.client_is_lost();
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes note that the client has to be replaced.
+    pub(crate) fn client_is_lost(&self) {
+        self.0.store(Self::CLIENT, Ordering::Relaxed);
+    }
+
+    /// Tells whether the client has to be replaced, and forgets it.
+    pub(crate) fn take_lost_client(&self) -> bool {
+        let taken = self
+            .0
+            .compare_exchange(Self::CLIENT, 0, Ordering::Relaxed, Ordering::Relaxed);
+        taken.is_ok()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        self.trouble.note(code);
+        let is_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
+        if is_down {
+            self.status.down(self.role);
+        }
+        // That all are down is no news beside why each of them is.
+        if !is_down || self.status.failure(self.role).is_none() {
+            self.status.failed(self.role, &Failure::reported(error, reason));
+        }
+    }
+}
+
+impl ConsumerContext for Context {}
+
+/// Reports nothing: whoever asked is told.
+pub(crate) struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(facility, message);
+    }
+
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+/// What matters of librdkafka's log comes as an error as well.
+fn log(facility: &str, message: &str) {
+    tracing::debug!(target: "manager_kafka", facility, "{message}");
+}

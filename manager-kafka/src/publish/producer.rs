@@ -1,0 +1,129 @@
+//! A producer of librdkafka: what is handed to it, and what it reports.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use manager_api::Error;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+use super::Core;
+use super::flight::Aboard;
+use crate::connect::Connector;
+use crate::context::Context;
+use crate::error::{not_delivered, timed_out};
+use crate::status::{Role, Status};
+
+/// A producer that is released on a thread of its own, because that takes a while.
+pub(crate) struct Producer(Option<ThreadedProducer<Context>>);
+
+/// One message on its way to librdkafka.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(super) message: Bytes,
+    pub(super) since: Instant,
+    pub(super) ticket: Box<Ticket>,
+}
+
+/// Who waits for a message's acceptance; goes through librdkafka with it.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(super) reply: oneshot::Sender<Result<(), Error>>,
+    pub(super) len: usize,
+    pub(super) connector: Arc<Connector>,
+    // Given back last to first, after the reply.
+    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) _aboard: Aboard,
+}
+
+pub(super) fn overdue(connector: &Connector, status: &Status) -> Error {
+    match status.failure(Role::Publishing) {
+        Some(failure) => failure.unreachable(connector.label(), connector.deadline()),
+        None => timed_out(connector.label(), connector.deadline()),
+    }
+}
+
+impl Producer {
+    pub(crate) fn new(core: &Core) -> Result<Self, KafkaError> {
+        let context = Context {
+            status: core.status.clone(),
+            role: Role::Publishing,
+            trouble: core.trouble.clone(),
+        };
+        let producer = core.connector.producer().create_with_context(context)?;
+        Ok(Self(Some(producer)))
+    }
+
+    /// Hands `job` over; an error comes with whoever waits.
+    pub(super) fn send(&self, connector: &Connector, job: Job) -> Result<(), (KafkaError, Box<Ticket>)> {
+        let record = BaseRecord::with_opaque_to(connector.topic(), job.ticket)
+            .key(connector.host_id.as_str())
+            .payload(&job.message[..]);
+        let producer = self.0.as_ref().expect("taken only by the release");
+        let sent = producer.send(record);
+        sent.map_err(|(error, record)| (error, record.delivery_opaque))
+    }
+
+    /// Gives every message back that was not accepted yet.
+    pub(super) fn purge(&self) {
+        let producer = self.0.as_ref().expect("taken only by the release");
+        producer.purge(PurgeConfig::default().queue().inflight());
+    }
+
+    pub(crate) fn client(&self) -> &rdkafka::client::Client<Context> {
+        self.0.as_ref().expect("taken only by the release").client()
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        let producer = self.0.take();
+        // If there is no thread to be had, the closure is dropped right here, which is slow but does the same.
+        let release = std::thread::Builder::new().name("sio-kafka-release".to_owned());
+        let _ = release.spawn(move || drop(producer));
+    }
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Producer")
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let error = match result {
+            Ok(_) => {
+                self.status.published();
+                return ticket.answer(Ok(()));
+            }
+            Err((error, _)) => error.clone(),
+        };
+        self.status.common.publish_failed();
+        let code = error.rdkafka_error_code();
+        self.trouble.note(code);
+        let error = match code {
+            Some(
+                RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::TimedOutQueue,
+            ) => {
+                self.status.down(Role::Publishing);
+                overdue(&ticket.connector, &self.status)
+            }
+            _ => not_delivered(ticket.connector.label(), ticket.len, error),
+        };
+        ticket.answer(Err(error));
+    }
+}
+
+impl Ticket {
+    /// Tells the caller, if it still waits.
+    pub(super) fn answer(self, result: Result<(), Error>) {
+        let _ = self.reply.send(result);
+    }
+}

@@ -1,0 +1,121 @@
+//! The topic: whether it is there, its partitions, its creation.
+
+use std::time::Duration;
+
+use manager_api::Error;
+use manager_api::backend::bad;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::connect::{Connector, OVERHEAD};
+use crate::context::Quiet;
+use crate::error::Failure;
+
+/// What the brokers know of the topic.
+pub(crate) enum Known {
+    Partitions(Vec<i32>),
+    /// It is being created.
+    NotReady,
+    Missing,
+}
+
+impl Connector {
+    /// Returns the topic's partitions, created if need and permission be; `None` if they are not ready yet. Blocks.
+    pub(crate) fn partitions<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        limit: Duration,
+    ) -> Result<Option<Vec<i32>>, Failure> {
+        match self.known_partitions(client, limit)? {
+            Known::Partitions(partitions) => return Ok(Some(partitions)),
+            Known::NotReady => return Ok(None),
+            Known::Missing if !self.options.topic.is_created => {
+                return Err(Failure::other(format!("there is no topic {:?}", self.topic())));
+            }
+            Known::Missing => {}
+        }
+        self.create_topic(limit)?;
+        Ok(None)
+    }
+
+    /// Asks for the topic's partitions. Blocks.
+    pub(crate) fn known_partitions<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        limit: Duration,
+    ) -> Result<Known, Failure> {
+        let attempt = || format!("asking for the topic {:?}", self.topic());
+        let metadata = client.fetch_metadata(Some(self.topic()), limit);
+        let metadata = metadata.map_err(|error| Failure::new(&attempt(), error))?;
+        let Some(topic) = metadata.topics().first() else {
+            return Ok(Known::Missing);
+        };
+        match topic.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                return Ok(Known::Missing);
+            }
+            Some(RDKafkaErrorCode::LeaderNotAvailable) => return Ok(Known::NotReady),
+            Some(code) => return Err(Failure::new(&attempt(), KafkaError::MetadataFetch(code))),
+        }
+        let mut partitions: Vec<_> = topic.partitions().iter().map(|partition| partition.id()).collect();
+        partitions.sort_unstable();
+        match partitions.is_empty() {
+            true => Ok(Known::NotReady),
+            false => Ok(Known::Partitions(partitions)),
+        }
+    }
+
+    fn create_topic(&self, limit: Duration) -> Result<(), Failure> {
+        let attempt = format!("creating the topic {:?}", self.topic());
+        let failed = |error| Failure::new(&attempt, error);
+        let wanted = &self.options.topic;
+        let (partitions, replicas) = (count(wanted.num_partitions), count(wanted.num_replicas));
+        let largest = self.options.common.max_message_bytes.saturating_add(OVERHEAD);
+        let largest = largest.min(i32::MAX as usize).to_string();
+        let mut topic = NewTopic::new(self.topic(), partitions, TopicReplication::Fixed(replicas));
+        if !wanted.properties.iter().any(|(name, _)| name == "max.message.bytes") {
+            topic = topic.set("max.message.bytes", &largest);
+        }
+        for (name, value) in &wanted.properties {
+            topic = topic.set(name, value);
+        }
+        // Only needed once in the life of a topic, so it is not worth a connection that stays.
+        let admin: AdminClient<_> = self.admin().map_err(failed)?;
+        let options = AdminOptions::new()
+            .request_timeout(Some(limit))
+            .operation_timeout(Some(limit));
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| Failure::other(format!("{attempt}: {error}")))?;
+        let created = runtime
+            .block_on(admin.create_topics([&topic], &options))
+            .map_err(failed)?;
+        match created.into_iter().next() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::TopicAlreadyExists => {
+                Err(failed(KafkaError::AdminOp(code)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn admin(&self) -> Result<AdminClient<Quiet>, KafkaError> {
+        self.with_further_properties(self.client(Duration::MAX))
+            .create_with_context(Quiet)
+    }
+}
+
+pub(crate) fn check_topic(name: &str) -> Result<(), Error> {
+    let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    match !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(is_legal) {
+        true => Ok(()),
+        false => Err(bad(format!(
+            "{name:?} is no name for a topic: letters, digits, '.', '_' and '-', at most 249 of them"
+        ))),
+    }
+}
+
+/// A number for librdkafka, to which -1 means the broker's own default.
+fn count(wanted: Option<u16>) -> i32 {
+    wanted.map_or(-1, |count| i32::from(count.max(1)))
+}

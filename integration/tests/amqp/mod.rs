@@ -1,7 +1,6 @@
 //! RabbitMQ: the conformance suite, faults, and what is declared.
 
 mod faults;
-mod interop;
 mod tls;
 mod topology;
 

@@ -2,7 +2,6 @@
 
 mod conformance;
 mod faults;
-mod interop;
 mod topics;
 
 use std::time::Duration;

@@ -4,10 +4,10 @@
 mod amqp;
 mod clients;
 mod cluster;
+mod conformance;
 mod faults;
 mod harness;
 mod interop;
 mod kafka;
-mod redis;
 mod served;
 mod support;

@@ -1,6 +1,5 @@
-//! Kafka: the conformance suite, and faults with messages that are counted.
+//! Kafka: faults with messages that are counted.
 
-mod conformance;
 mod faults;
 mod topics;
 

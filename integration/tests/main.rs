@@ -4,6 +4,7 @@
 mod amqp;
 mod clients;
 mod cluster;
+mod commands;
 mod conformance;
 mod faults;
 mod harness;

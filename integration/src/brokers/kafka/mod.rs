@@ -32,8 +32,10 @@ const API_VERSIONS: &[u8] = &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
 /// What every server is told.
 const PROPERTIES: &str = include_str!("../../../kafka/server.properties");
 
-/// A Kafka server of a test's own. Its settings are lines of its properties, and `listener NAME PORT ADVERTISED`: a further
-/// listener of `server.properties`, on a port that clients are told to find at another.
+/// A Kafka server of a test's own. Its settings are lines of its properties, and
+///
+/// - `listener NAME PORT ADVERTISED`: a further listener of `server.properties`, on a port that clients are told to find at another;
+/// - `joins CONTROLLER`: is no controller, but one of the brokers of the one at that port.
 pub type KafkaBroker = Private<Kafka>;
 
 impl KafkaBroker {
@@ -58,12 +60,23 @@ impl KafkaBroker {
         let listener = format!("listener PROXIED {target} {}", proxy.addr().port());
         (Self::start_with(&[&listener]).await, proxy)
     }
+
+    /// Starts a second broker, number 2, in the cluster of this one.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_second(&self) -> Self {
+        Self::start_with(&[&format!("joins {}", self.kind().controller)]).await
+    }
 }
 
 /// How Kafka's server is run.
 #[derive(Debug)]
 pub struct Kafka {
     port: u16,
+    /// Where the controller of its cluster is.
+    controller: u16,
 }
 
 #[async_trait]
@@ -79,15 +92,19 @@ impl Kind for Kafka {
         if !template.exists() {
             return Err(Self::INSTALL.to_owned());
         }
-        let [port, controller] = free_ports()?;
+        let [port, own_controller] = free_ports()?;
+        let joins = settings.iter().find_map(|setting| setting.strip_prefix("joins "));
+        let joins = joins.and_then(|port| port.parse().ok());
+        let controller = joins.unwrap_or(own_controller);
         let data = folder.join("data");
         copy(&template, &data)
+            .and_then(|()| if joins.is_some() { renumber(&data) } else { Ok(()) })
             .and_then(|()| {
                 let properties = properties(settings, port, controller, &data);
                 std::fs::write(folder.join("server.properties"), properties)
             })
             .map_err(|error| format!("Kafka cannot be configured: {error}"))?;
-        Ok(Self { port })
+        Ok(Self { port, controller })
     }
 
     fn address(&self) -> String {
@@ -131,16 +148,31 @@ fn copy(template: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes of the folder of node 1 one of node 2, which finds an id for the folder itself.
+fn renumber(data: &Path) -> std::io::Result<()> {
+    let file = data.join("meta.properties");
+    let text = std::fs::read_to_string(&file)?.replace("node.id=1", "node.id=2");
+    let kept = text.lines().filter(|line| !line.starts_with("directory.id="));
+    std::fs::write(file, kept.collect::<Vec<_>>().join("\n"))
+}
+
 fn properties(settings: &[&str], port: u16, controller: u16, data: &Path) -> String {
-    let mut listeners = format!("PLAIN://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+    let mut listeners = format!("PLAIN://127.0.0.1:{port}");
     let mut advertised = format!("PLAIN://127.0.0.1:{port}");
     let mut lines = PROPERTIES.to_owned();
+    if settings.iter().any(|setting| setting.starts_with("joins ")) {
+        // What comes later counts.
+        lines += "process.roles=broker\nnode.id=2\n";
+    } else {
+        listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
+    }
     for setting in settings {
         match setting.split(' ').collect::<Vec<_>>()[..] {
             ["listener", name, port, told] => {
                 listeners += &format!(",{name}://127.0.0.1:{port}");
                 advertised += &format!(",{name}://127.0.0.1:{told}");
             }
+            ["joins", _] => {}
             _ => lines += &format!("{setting}\n"),
         }
     }

@@ -59,6 +59,15 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     /// When it does not start.
     async fn restart(&mut self);
 
+    /// Asks the one that [`URL_VARIABLE`](Self::URL_VARIABLE) names for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    async fn check(_url: &str) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Starts one in a container; `None` if this flavour runs in none.
     async fn start_contained() -> Option<Result<Contained, String>> {
         None

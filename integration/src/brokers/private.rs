@@ -52,12 +52,12 @@ pub trait Kind: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Asks for a sign of life.
+    /// Asks the server at a URL, of this machine or not, for a sign of life.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    async fn ping(&self) -> Result<(), String>;
+    async fn ping(url: &str) -> Result<(), String>;
 
     /// Does what has to be done once after a start. Default: nothing.
     ///
@@ -238,7 +238,7 @@ impl<K: Kind> Private<K> {
         let end = Instant::now() + K::PATIENCE;
         loop {
             self.note_pid();
-            let error = match self.kind.ping().await {
+            let error = match K::ping(&self.kind.url()).await {
                 Ok(()) if self.has_ended() => "another server answers".to_owned(),
                 Ok(()) if self.is_known() => return self.kind.warm_up().await,
                 Ok(()) => "it has not said which process it is".to_owned(),
@@ -329,6 +329,10 @@ impl<K: Kind> Flavour for Private<K> {
 
     async fn restart(&mut self) {
         self.restart().await;
+    }
+
+    async fn check(url: &str) -> Result<(), String> {
+        K::ping(url).await
     }
 
     async fn start_contained() -> Option<Result<Contained, String>> {

@@ -75,8 +75,16 @@ impl Shared {
     }
 
     async fn first_to_be_had<F: Flavour>() -> Result<Self, String> {
-        let given = F::URL_VARIABLE.and_then(|name| std::env::var(name).ok());
-        if let Some(url) = given.filter(|url| !url.is_empty()) {
+        let named = |name| {
+            std::env::var(name)
+                .ok()
+                .filter(|url| !url.is_empty())
+                .map(|url| (name, url))
+        };
+        if let Some((name, url)) = F::URL_VARIABLE.and_then(named) {
+            F::check(&url)
+                .await
+                .map_err(|error| format!("{name} is set, but: {error}"))?;
             return Ok(Self::new(Origin::Url, url.clone(), vec![url], ()));
         }
         match F::start_contained().await {

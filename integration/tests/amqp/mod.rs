@@ -1,5 +1,6 @@
 //! RabbitMQ: faults, and what is declared.
 
 mod faults;
+mod permissions;
 mod tls;
 mod topology;

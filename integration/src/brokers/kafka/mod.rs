@@ -126,8 +126,8 @@ impl Kind for Kafka {
         command
     }
 
-    async fn ping(&self) -> Result<(), String> {
-        ping(&self.address()).await
+    async fn ping(url: &str) -> Result<(), String> {
+        ping(url).await
     }
 
     async fn warm_up(&self) -> Result<(), String> {
@@ -199,13 +199,13 @@ async fn contained() -> Result<Contained, String> {
         command: &["sh", "-c", &script],
     };
     let container = Container::start(&spec).await?;
-    // Moved into its place, so that it is never read half written.
     let address = &container.address;
+    let url = format!("kafka://{address}");
+    // Moved into its place, so that it is never read half written.
     container
         .run(&format!("echo {address} >/tmp/new && mv /tmp/new /tmp/address"))
         .await?;
-    until_answers(PATIENCE, || ping(&container.address)).await?;
-    let url = format!("kafka://{}", container.address);
+    until_answers(PATIENCE, || ping(&url)).await?;
     warm_up(&url).await?;
     Ok(Contained {
         url,
@@ -213,12 +213,14 @@ async fn contained() -> Result<Contained, String> {
     })
 }
 
-/// Asks a Kafka at an address for a sign of life.
+/// Asks a Kafka, the first that the URL names, for a sign of life.
 ///
 /// # Errors
 ///
 /// Why there is none.
-pub async fn ping(address: &str) -> Result<(), String> {
+pub async fn ping(url: &str) -> Result<(), String> {
+    let address = url.trim_start_matches("kafka://");
+    let address = address.split([',', '?', '/']).next().unwrap_or(address);
     let ask = async {
         let mut stream = TcpStream::connect(address).await?;
         stream.write_all(API_VERSIONS).await?;

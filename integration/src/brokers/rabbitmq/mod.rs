@@ -127,8 +127,8 @@ impl Kind for Rabbit {
         Some("pid")
     }
 
-    async fn ping(&self) -> Result<(), String> {
-        ping(&self.url()).await
+    async fn ping(url: &str) -> Result<(), String> {
+        ping(url).await
     }
 
     async fn start_contained() -> Option<Result<Contained, String>> {

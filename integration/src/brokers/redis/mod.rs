@@ -88,8 +88,8 @@ impl Kind for Redis {
         command
     }
 
-    async fn ping(&self) -> Result<(), String> {
-        ping(&self.url()).await
+    async fn ping(url: &str) -> Result<(), String> {
+        ping(url).await
     }
 
     async fn start_contained() -> Option<Result<Contained, String>> {

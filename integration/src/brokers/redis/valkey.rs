@@ -46,7 +46,7 @@ impl Kind for ValkeyServer {
         self.0.command(folder)
     }
 
-    async fn ping(&self) -> Result<(), String> {
-        self.0.ping().await
+    async fn ping(url: &str) -> Result<(), String> {
+        Redis::ping(url).await
     }
 }

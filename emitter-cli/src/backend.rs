@@ -24,6 +24,9 @@ const SCHEMES: &[&[&str]] = &[
     KafkaManager::SCHEMES,
 ];
 
+/// Schemes that a feature of the crate brings, for the message about one that was left out.
+const FEATURES: &[(&str, &str)] = &[("amqp", "amqp"), ("amqps", "amqp"), ("kafka", "kafka")];
+
 /// The backend for a scheme. A further backend is one arm here, and its schemes in the list above.
 fn connector(scheme: &str) -> Option<Connect> {
     match scheme {
@@ -79,9 +82,7 @@ impl BrokerUrl {
                 url: url.to_owned(),
                 connect,
             }),
-            None => Err(Failure::input(format!(
-                "unknown broker scheme {scheme:?}; known are {known}"
-            ))),
+            None => Err(Failure::input(unknown(&scheme, &known))),
         }
     }
 
@@ -140,6 +141,16 @@ impl Backend {
     }
 }
 
+fn unknown(scheme: &str, known: &str) -> String {
+    match FEATURES.iter().find(|(of_feature, _)| *of_feature == scheme) {
+        Some((_, feature)) => format!(
+            "this sio was built without the feature {feature:?}, which {scheme}:// needs (cargo install --features {feature}); \
+             known are {known}"
+        ),
+        None => format!("unknown broker scheme {scheme:?}; known are {known}"),
+    }
+}
+
 fn scheme(url: &str) -> Option<String> {
     let (scheme, _) = url.split_once(':')?;
     let is_scheme = !scheme.is_empty()
@@ -176,6 +187,24 @@ mod tests {
     fn every_scheme_that_is_offered_is_known() {
         assert!(SCHEMES.concat().iter().all(|scheme| connector(scheme).is_some()));
         assert!(connector("http").is_none());
+    }
+
+    #[test]
+    fn a_scheme_is_known_or_the_feature_it_needs_is_named() {
+        for (scheme, feature) in FEATURES {
+            match BrokerUrl::parse(&format!("{scheme}://h")) {
+                Ok(_) => assert!(connector(scheme).is_some()),
+                Err(failure) => {
+                    let said = failure.to_string();
+                    assert!(said.contains(&format!("--features {feature}")), "{said}");
+                    assert_eq!(failure.code(), 2);
+                }
+            }
+        }
+        #[cfg(not(feature = "kafka"))]
+        assert!(BrokerUrl::parse("kafka://h").is_err());
+        #[cfg(feature = "kafka")]
+        assert!(BrokerUrl::parse("kafka://h").is_ok());
     }
 
     #[test]

@@ -3,12 +3,17 @@ import asyncio
 import base64
 import json
 import sys
+import threading
+
+saying = threading.Lock()
 
 
 def say(event, **fields):
     """Prints one event, at once."""
-    sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-    sys.stdout.flush()
+    line = json.dumps({"event": event, **fields}) + "\n"
+    with saying:
+        sys.stdout.write(line)
+        sys.stdout.flush()
 
 
 def to_wire(value):

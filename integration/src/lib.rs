@@ -4,6 +4,7 @@
 //! - [`process`] runs child processes whose output lines are events;
 //! - [`proxy`] cuts, stalls and restores TCP connections;
 //! - [`client`] and [`python`] drive clients and servers of other implementations;
+//! - [`managers`] makes managers of every kind;
 //! - [`app`] is a server of ours for tests of several processes;
 //! - [`tools`] says where Python, Node.js and `sio` are.
 //!
@@ -15,6 +16,7 @@ pub mod bench;
 pub mod brokers;
 pub mod client;
 pub mod driven;
+pub mod managers;
 pub mod process;
 pub mod proxy;
 pub mod python;

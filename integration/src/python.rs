@@ -1,13 +1,56 @@
-//! python-socketio's other half: its server and its write-only manager, each in a process of its own.
+//! python-socketio's other half: its servers and its write-only managers, each in a process of its own.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::DEADLINE;
+use crate::brokers::{KafkaBroker, RabbitBroker, RedisBroker};
 use crate::driven::Driven;
 
-/// A python-socketio server with an `AsyncRedisManager`. Dropping it kills it.
+/// The managers of python-socketio, and the broker each of them needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PyManager {
+    /// `AsyncRedisManager`, in workers `RedisManager`: Redis.
+    Redis,
+    /// `KombuManager`: RabbitMQ.
+    Kombu,
+    /// `AsyncAioPikaManager`: RabbitMQ.
+    AioPika,
+    /// `KafkaManager`, mended (`clients/managers.py`): Kafka. The topic must exist.
+    Kafka,
+}
+
+impl PyManager {
+    /// Returns the broker that all tests share.
+    pub async fn shared_url(self) -> &'static str {
+        match self {
+            Self::Redis => RedisBroker::shared().await.url(),
+            Self::Kombu | Self::AioPika => RabbitBroker::shared().await.url(),
+            Self::Kafka => KafkaBroker::shared().await.url(),
+        }
+    }
+
+    /// The script with the kind of server that takes this manager.
+    fn server(self) -> &'static str {
+        match self {
+            Self::Redis | Self::AioPika => "py_server.py",
+            Self::Kombu | Self::Kafka => "py_server_sync.py",
+        }
+    }
+
+    /// What the scripts call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Kombu => "kombu",
+            Self::AioPika => "aio_pika",
+            Self::Kafka => "kafka",
+        }
+    }
+}
+
+/// A python-socketio server that shares a channel with others. Dropping it kills it.
 #[derive(Debug)]
 pub struct PyServer {
     driven: Driven,
@@ -15,13 +58,13 @@ pub struct PyServer {
 }
 
 impl PyServer {
-    /// Starts a server; returns once it accepts clients and Redis has confirmed its subscription.
+    /// Starts a server; returns once it accepts clients and hears what is published.
     ///
     /// # Panics
     ///
     /// When that takes longer than [`DEADLINE`].
-    pub async fn start(redis_url: &str, channel: &str) -> Self {
-        let mut driven = Driven::python("py_server.py", &[redis_url, channel]);
+    pub async fn start(manager: PyManager, url: &str, channel: &str) -> Self {
+        let mut driven = Driven::python(manager.server(), &[manager.name(), url, channel]);
         let listening = driven.until(DEADLINE, |event| event["event"] == "listening").await;
         Self {
             driven,
@@ -69,7 +112,7 @@ impl PyServer {
     }
 }
 
-/// A python-socketio `RedisManager(write_only=True)`, as a worker holds it. Dropping it kills it.
+/// A manager of python-socketio with `write_only=True`, as a worker holds it. Dropping it kills it.
 #[derive(Debug)]
 pub struct PyEmitter {
     driven: Driven,
@@ -81,8 +124,8 @@ impl PyEmitter {
     /// # Panics
     ///
     /// When that takes longer than [`DEADLINE`].
-    pub async fn start(redis_url: &str, channel: &str) -> Self {
-        let mut driven = Driven::python("py_emit.py", &[redis_url, channel]);
+    pub async fn start(manager: PyManager, url: &str, channel: &str) -> Self {
+        let mut driven = Driven::python("py_emit.py", &[manager.name(), url, channel]);
         driven.until(DEADLINE, |event| event["event"] == "ready").await;
         Self { driven }
     }

@@ -4,10 +4,11 @@
 mod amqp;
 mod clients;
 mod cluster;
+mod commands;
+mod conformance;
 mod faults;
 mod harness;
 mod interop;
 mod kafka;
-mod redis;
 mod served;
 mod support;

@@ -2,8 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use integration::DEADLINE;
-use manager_redis::{RedisManager, RedisOptions};
+use integration::{DEADLINE, managers};
 use serde_json::Value;
 use socket_io::{Auth, Data, DisconnectReason, EventName, Payload, Refusal, Socket, SocketIo, SocketIoBuilder, State};
 use tokio::runtime::Runtime;
@@ -43,10 +42,10 @@ impl Served {
         Self::start_on(any_port(), SocketIo::builder())
     }
 
-    /// Starts a server that shares a channel of a Redis with others, and hears them.
-    pub(crate) async fn start_on_channel(redis_url: &str, channel: &str) -> Self {
-        let manager = redis_manager(redis_url, channel);
-        let served = Self::start_on(any_port(), SocketIo::builder().manager(manager));
+    /// Starts a server that shares a channel of a broker with others, and hears them.
+    pub(crate) async fn start_on_channel(url: &str, channel: &str) -> Self {
+        let manager = managers::on_channel(url, channel);
+        let served = Self::start_on(any_port(), SocketIo::builder().manager_arc(manager));
         timeout(DEADLINE, served.io.ready())
             .await
             .expect("the server subscribes in time");
@@ -156,13 +155,6 @@ pub(crate) fn lasting_port() -> TcpListener {
     let mut numbers = seeds.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
     let listener = numbers.find_map(|number| TcpListener::bind(("127.0.0.1", 15_000 + number % 15_000)).ok());
     listener.expect("some port is free")
-}
-
-/// Returns a manager on a channel of a Redis.
-pub(crate) fn redis_manager(url: &str, channel: &str) -> RedisManager {
-    let mut options = RedisOptions::default();
-    options.common.channel = channel.into();
-    RedisManager::new(url, options).unwrap()
 }
 
 fn application(io: &SocketIo, name: &str) {

@@ -262,6 +262,7 @@ impl Listener {
     }
 
     async fn hand_over(&mut self, line: &mut Line, message: Bytes, sender: &SubscriptionSender) -> Result<(), End> {
+        // Before it is handed over: whoever has a message finds it counted.
         self.status.received();
         if !sender.try_message(message.clone())? {
             // This may take long. Whatever fails now fails again at the next reading.

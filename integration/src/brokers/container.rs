@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use testcontainers::core::{ContainerPort, WaitFor};
+use testcontainers::core::{CmdWaitFor, ContainerPort, ExecCommand, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 use tokio::time::timeout;
@@ -22,8 +22,8 @@ pub(super) struct Spec<'a> {
     pub(super) image: &'a str,
     /// The port the broker listens on in the container.
     pub(super) port: u16,
-    /// What it prints to standard output when it is ready.
-    pub(super) ready: &'a str,
+    /// What it prints to standard output when it is ready, if it is to be waited for.
+    pub(super) ready: Option<&'a str>,
     /// The broker's command line.
     pub(super) command: &'a [&'a str],
 }
@@ -33,7 +33,7 @@ pub(super) struct Spec<'a> {
 pub(super) struct Container {
     /// Where the broker is reached, as `host:port`.
     pub(super) address: String,
-    _container: ContainerAsync<GenericImage>,
+    container: ContainerAsync<GenericImage>,
     _guard: Guard,
 }
 
@@ -49,15 +49,22 @@ impl Container {
         }
     }
 
+    /// Runs a command of a shell in the container.
+    pub(super) async fn run(&self, command: &str) -> Result<(), String> {
+        let command = ExecCommand::new(["sh", "-c", command]).with_cmd_ready_condition(CmdWaitFor::exit_code(0));
+        let done = self.container.exec(command).await;
+        done.map(drop)
+            .map_err(|error| format!("a command in a container failed: {error}"))
+    }
+
     async fn try_start(spec: &Spec<'_>) -> Result<Self, testcontainers::TestcontainersError> {
         let (name, tag) = spec.image.rsplit_once(':').unwrap_or((spec.image, "latest"));
         let command = ["timeout", LIFETIME].iter().chain(spec.command).copied();
-        let container = GenericImage::new(name, tag)
-            .with_exposed_port(ContainerPort::Tcp(spec.port))
-            .with_wait_for(WaitFor::message_on_stdout(spec.ready))
-            .with_cmd(command)
-            .start()
-            .await?;
+        let mut image = GenericImage::new(name, tag).with_exposed_port(ContainerPort::Tcp(spec.port));
+        if let Some(line) = spec.ready {
+            image = image.with_wait_for(WaitFor::message_on_stdout(line));
+        }
+        let container = image.with_cmd(command).start().await?;
         let guard = Guard::run("docker rm --force --volumes \"$1\"", container.id());
         let host = container.get_host().await?.to_string();
         // The port is one of IPv4, which the name need not lead to.
@@ -65,7 +72,7 @@ impl Container {
         let port = container.get_host_port_ipv4(spec.port).await?;
         Ok(Self {
             address: format!("{host}:{port}"),
-            _container: container,
+            container,
             _guard: guard,
         })
     }

@@ -1,51 +1,88 @@
 //! Brokers for tests.
 //!
-//! A shared one is taken, in this order, from a URL in the environment, from a container where a Docker daemon answers
+//! A [shared](shared()) one is taken, in this order, from a URL in the environment, from a container where a Docker daemon answers
 //! and has or gets the image, from a server found on this machine. With `SIO_REQUIRE_DOCKER=1` nothing but a container
-//! will do. What was chosen, and why, goes to standard error.
+//! will do for what runs in containers: Redis, RabbitMQ and Kafka as they are. What was chosen, and why, goes to standard error.
+//!
+//! A [private](Private) one belongs to a test, which may kill, freeze and restart it: a process of this machine, always.
+//!
+//! Either comes in [flavours](Flavour): a new one is a small file beside the others of its broker, and a line where
+//! `tests/conformance` lists them.
 
+pub mod certificates;
 pub mod kafka;
 pub mod rabbitmq;
 pub mod redis;
 
 mod container;
 mod guard;
+mod private;
+mod shared;
 
-use std::sync::LazyLock;
+use async_trait::async_trait;
 
-use tokio::runtime::Runtime;
+use container::Container;
 
-pub use kafka::{KafkaBroker, SharedKafka};
-pub use rabbitmq::{RabbitBroker, SharedRabbit};
-pub use redis::{RedisBroker, SharedRedis};
+pub use kafka::KafkaBroker;
+pub use private::{Kind, Private};
+pub use rabbitmq::RabbitBroker;
+pub use redis::RedisBroker;
+pub use shared::{Origin, Shared, shared};
 
-/// Where a shared broker comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// A URL in the environment.
-    Url,
-    /// A container.
-    Container,
-    /// A server that the harness started on this machine.
-    Local,
+/// A broker in one of the ways it is set up, of a test's own.
+#[async_trait]
+pub trait Flavour: Sized + Send + Sync + 'static {
+    /// What failures call it.
+    const NAME: &'static str;
+    /// The variable whose value is the URL of one to be shared instead, if there is one.
+    const URL_VARIABLE: Option<&'static str> = None;
+
+    /// Starts one, or says what is missing.
+    async fn try_start() -> Result<Self, String>;
+
+    /// Returns the URL for managers.
+    fn url(&self) -> String;
+
+    /// Returns URLs at which the harness may ask the servers what they hold; in the order of the servers, without the flavour's
+    /// ceremony.
+    fn direct_urls(&self) -> Vec<String> {
+        vec![self.url()]
+    }
+
+    /// Kills all of it, as a crash does.
+    fn kill(&mut self);
+
+    /// Kills what runs, starts all of it at the same place, and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    async fn restart(&mut self);
+
+    /// Asks the one that [`URL_VARIABLE`](Self::URL_VARIABLE) names for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    async fn check(_url: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Starts one in a container; `None` if this flavour runs in none.
+    async fn start_contained() -> Option<Result<Contained, String>> {
+        None
+    }
+}
+
+/// A broker in a container.
+#[derive(Debug)]
+pub struct Contained {
+    url: String,
+    _container: Container,
 }
 
 /// Returns a channel name that no other test uses.
 #[must_use]
 pub fn unique_channel() -> String {
     format!("test-{}", uuid::Uuid::new_v4().simple())
-}
-
-/// What shared brokers live on: each test has a runtime of its own, which ends with it.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime for the brokers can be had")
-});
-
-/// Returns whether only a container will do.
-fn docker_required() -> bool {
-    std::env::var("SIO_REQUIRE_DOCKER").is_ok_and(|value| value == "1")
 }

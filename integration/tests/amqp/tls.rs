@@ -1,56 +1,19 @@
-//! RabbitMQ over TLS.
+//! RabbitMQ over TLS, with certificates on both sides.
 
-use std::path::Path;
-use std::process::Command;
+use std::time::Duration;
 
-use integration::brokers::RabbitBroker;
+use integration::brokers::Flavour;
+use integration::brokers::rabbitmq::RabbitTls;
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, ErrorKind, Incoming};
 
-fn openssl(folder: &Path, arguments: &str) {
-    let done = Command::new("openssl")
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// Makes an authority, and a certificate for 127.0.0.1 and our client, in `folder`.
-fn make_certificates(folder: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    openssl(
-        folder,
-        &format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority"),
-    );
-    openssl(
-        folder,
-        &format!(
-            "req -x509 {key} -keyout own.key -out own.pem -subj /CN=server -CA ca.pem -CAkey ca.key \
-             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
-        ),
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_and_a_certificate_of_our_own() {
-    let folder = tempfile::tempdir().unwrap();
-    make_certificates(folder.path());
-    let path = folder.path().display();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
-    let lines = format!(
-        "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {path}/ca.pem\nssl_options.certfile = {path}/own.pem\n\
-         ssl_options.keyfile = {path}/own.key\nssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true"
-    );
-    let _broker = RabbitBroker::start_with(&[&lines]).await;
-    let url = format!("amqps://guest:guest@127.0.0.1:{port}//?ca={path}/ca.pem");
+    let broker = RabbitTls::start_strict().await;
+    let file = |name: &str| broker.certificates().join(name);
     let mut options = AmqpOptions::default();
-    options.tls.client_identity = Some((folder.path().join("own.pem"), folder.path().join("own.key")));
-    let manager = AmqpManager::new(&url, options.clone()).unwrap();
+    options.tls.client_identity = Some((file("own.pem"), file("own.key")));
+    let manager = AmqpManager::new(&broker.url(), options.clone()).unwrap();
     let mut subscription = manager.subscribe().await.unwrap();
     manager.publish("there and back".into()).await.unwrap();
     assert_eq!(
@@ -58,8 +21,8 @@ async fn a_private_authority_and_a_certificate_of_our_own() {
         Some(Incoming::Message("there and back".into()))
     );
 
-    options.common.deadline = std::time::Duration::from_secs(2);
-    let unknown = AmqpManager::new(&format!("amqps://127.0.0.1:{port}"), options).unwrap();
+    options.common.deadline = Duration::from_secs(2);
+    let unknown = AmqpManager::new(&broker.url_of_strangers(), options).unwrap();
     let error = unknown.publish("x".into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert!(error.to_string().contains("certificate"), "{error}");

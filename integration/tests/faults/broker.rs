@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use integration::app::hasty;
 use integration::brokers::RedisBroker;
+use integration::brokers::redis::ask;
 use integration::proxy::TcpProxy;
 use manager_api::ClientManager;
 
@@ -114,4 +115,25 @@ async fn a_subscriber_over_redis_output_limit_admits_a_gap_and_goes_on() {
     assert!(seen.ends_with(&(COUNT..COUNT + 100).collect::<Vec<_>>()), "{seen:?}");
     assert!(seen.len() < COUNT as usize, "some were lost");
     host.assert_loss_is_admitted(&seen, &(0..COUNT + 100).collect::<Vec<_>>());
+}
+
+/// Publishing takes no memory that Redis counts, so that a full one is full for others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_full_of_keys_passes_messages_all_the_same() {
+    let broker = RedisBroker::start_with(&["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]).await;
+    let host = Host::start(&broker.url(), hasty(CHANNEL)).await;
+    let client = Client::connect(host.server.address, &[ROOM]).await.read();
+    let value = "x".repeat(100_000);
+    let mut refused = None;
+    for number in 0..100 {
+        let mut fill = redis::cmd("SET");
+        fill.arg(number).arg(&value);
+        refused = refused.or(ask::<()>(&broker.url(), &fill).await.err());
+    }
+    assert!(refused.is_some_and(|refused| refused.contains("OOM")), "it is full");
+    let emitter = emitter(&broker.url());
+    emit_all(&emitter, 0..100, "").await;
+    end(&emitter).await;
+    assert_eq!(client.finish().await, (0..100).collect::<Vec<_>>());
+    assert_eq!(host.num_gaps(), 0);
 }

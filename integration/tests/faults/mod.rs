@@ -1,7 +1,25 @@
 //! Brokers that die, freeze and cut off, and clients that misbehave.
+//!
+//! What each broker is put through, and where; messages are numbered, so that loss, doubles and order are seen. `C` is
+//! `conformance::{redis,amqp,kafka}`, in every flavour; `E` is [`everywhere`], on all three. Names are shortened with `…`.
+//!
+//! | fault | Redis | RabbitMQ | Kafka |
+//! |---|---|---|---|
+//! | cut off while others publish | `broker::what_passes_while_a_server_is_cut_off…` | `amqp::faults::a_listener_cut_off_under_load…`, `…a_publisher_cut_off…` | `kafka::faults::cut_connections_lose_nothing…` |
+//! | killed and restarted under load | `restart::a_restart_under_load…`, `C::a_restart_under_load…` | `C::a_restart_under_load…` | `kafka::faults::restarts_lose_nothing…`, `C` |
+//! | frozen for longer than every timeout | `broker::a_broker_frozen_for_longer…` | `amqp::faults::a_frozen_broker_fails…` | `kafka::outages::a_broker_frozen_for_longer…` |
+//! | network that swallows packets | `broker::a_subscriber_over_redis_output_limit…` | `amqp::faults::a_stalled_connection_is_noticed…` | as frozen |
+//! | takes no messages while it answers | `broker::a_redis_full_of_keys_passes_messages…` (it takes them) | `amqp::faults::a_broker_out_of_memory…` | `kafka::outages::too_few_replicas…` |
+//! | no leader for a while | has none: `C::sentinel`, and a failover in `manager-redis` | one node here | `kafka::outages::a_topic_without_a_leader…` |
+//! | a message of 33 MB | `E::a_message_of_33_megabytes…` | `E`, `amqp::faults::a_message_over_the_limit…` | `E`, `kafka::topics::a_message_of_33_megabytes…` |
+//! | a message that cannot be decoded | `E::what_cannot_be_decoded…`, `C::hub::malformed_messages…` | the same | the same |
+//! | a listener slower than the stream | `E::a_listener_slower_than_the_stream…`, `C::a_slow_subscriber…`, `broker::a_subscriber_over…` | `E`, `C` | `E`, `C` |
+//! | messages gone from the broker | keeps none | `amqp::topology::a_queue_removed_by_an_operator…` | `kafka::topics::messages_that_are_gone…` |
+//! | nobody there, while publishing on and on | `memory::thousands_of_failed_emits…`, `C::a_publish_while_the_broker_is_down…` | `C` | `C`, `kafka::faults::nobody_at_the_address…` |
 
 mod broker;
 mod clients;
+mod everywhere;
 mod memory;
 mod messages;
 mod restart;

@@ -1,5 +1,6 @@
 //! The harness itself, and the other implementations among themselves: what the other tests stand on.
 
+mod documents;
 mod peers;
 mod process;
 mod proxy;

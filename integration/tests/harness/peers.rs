@@ -7,12 +7,12 @@ use integration::DEADLINE;
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::driven::binary;
-use integration::python::{PyEmitter, PyServer};
+use integration::python::{PyEmitter, PyManager, PyServer};
 use serde_json::json;
 
 async fn server() -> (PyServer, String, String) {
     let (url, channel) = (RedisBroker::shared().await.url().to_owned(), unique_channel());
-    (PyServer::start(&url, &channel).await, url, channel)
+    (PyServer::start(PyManager::Redis, &url, &channel).await, url, channel)
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn connect_emit_acks_both_ways_binary_and_disconnect() {
 #[tokio::test]
 async fn a_worker_reaches_a_room_and_nobody_else() {
     let (server, url, channel) = server().await;
-    let mut worker = PyEmitter::start(&url, &channel).await;
+    let mut worker = PyEmitter::start(PyManager::Redis, &url, &channel).await;
     for kind in Kind::ALL {
         let mut inside = RealClient::connected(kind, &ConnectOptions::to(server.url()).only("websocket")).await;
         let mut outside = RealClient::connected(kind, &ConnectOptions::to(server.url()).only("polling")).await;

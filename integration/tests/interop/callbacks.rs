@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use integration::DEADLINE;
-use integration::brokers::{RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::client::{Kind, RealClient};
 use integration::driven::binary;
+use integration::managers;
+use integration::python::PyManager;
 use manager_api::{Answer, Broadcast, Emitter};
 use serde_json::{Value, json};
 use socket_io::ErrorKind;
 
 use super::fleet::{Fleet, From, Member};
-use crate::served::{Served, redis_manager};
+use crate::served::Served;
 
 /// Takes a question as it must be, and answers it.
 async fn answer(client: &mut RealClient, question: &Value, answer: Value) {
@@ -38,8 +40,8 @@ fn told(answers: Vec<Answer>) -> Vec<(Value, Option<String>)> {
 }
 
 /// One client of python-socketio's server answers, once to each kind of question.
-async fn a_client_of_theirs_answers(ask: impl Fn(&Fleet) -> Broadcast) {
-    let fleet = Fleet::start(From::OurServer).await;
+async fn a_client_of_theirs_answers(theirs: PyManager, ask: impl Fn(&Fleet) -> Broadcast) {
+    let fleet = Fleet::start(theirs, From::OurServer).await;
     let Member { mut client, sid, .. } = Member::join(Kind::Node, fleet.theirs.url(), "websocket").await;
     let asked = || ask(&fleet).to(sid.as_str()).timeout(DEADLINE);
 
@@ -70,19 +72,17 @@ async fn a_client_of_theirs_answers(ask: impl Fn(&Fleet) -> Broadcast) {
     assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
-#[tokio::test]
-async fn a_client_of_theirs_answers_our_emitter() {
-    a_client_of_theirs_answers(|fleet| fleet.emitter.broadcast()).await;
+pub(super) async fn a_client_of_theirs_answers_our_emitter(theirs: PyManager) {
+    a_client_of_theirs_answers(theirs, |fleet| fleet.emitter.broadcast()).await;
 }
 
-#[tokio::test]
-async fn a_client_of_theirs_answers_our_server() {
-    a_client_of_theirs_answers(|fleet| fleet.ours.io.broadcast()).await;
+pub(super) async fn a_client_of_theirs_answers_our_server(theirs: PyManager) {
+    a_client_of_theirs_answers(theirs, |fleet| fleet.ours.io.broadcast()).await;
 }
 
 /// A room with members on both servers answers, and so do all clients together.
-async fn everybody_answers(ask: impl Fn(&Fleet) -> Broadcast) {
-    let fleet = Fleet::start(From::OurServer).await;
+async fn everybody_answers(theirs: PyManager, ask: impl Fn(&Fleet) -> Broadcast) {
+    let fleet = Fleet::start(theirs, From::OurServer).await;
     let mut members = fleet.members([Kind::Node, Kind::Node], ["websocket", "polling"]).await;
     let mut outside = Member::join(Kind::Node, fleet.theirs.url(), "websocket").await;
     for member in &mut members {
@@ -120,19 +120,16 @@ async fn everybody_answers(ask: impl Fn(&Fleet) -> Broadcast) {
     assert_eq!(numbers, [json!([0]), json!([1]), json!([2])]);
 }
 
-#[tokio::test]
-async fn everybody_answers_our_emitter() {
-    everybody_answers(|fleet| fleet.emitter.broadcast()).await;
+pub(super) async fn everybody_answers_our_emitter(theirs: PyManager) {
+    everybody_answers(theirs, |fleet| fleet.emitter.broadcast()).await;
 }
 
-#[tokio::test]
-async fn everybody_answers_our_server() {
-    everybody_answers(|fleet| fleet.ours.io.broadcast()).await;
+pub(super) async fn everybody_answers_our_server(theirs: PyManager) {
+    everybody_answers(theirs, |fleet| fleet.ours.io.broadcast()).await;
 }
 
-#[tokio::test]
-async fn a_client_of_ours_answers_their_server() {
-    let mut fleet = Fleet::start(From::PythonServer).await;
+pub(super) async fn a_client_of_ours_answers_their_server(theirs: PyManager) {
+    let mut fleet = Fleet::start(theirs, From::PythonServer).await;
     let [mut a, mut b] = fleet
         .members([Kind::Node, Kind::Python], ["websocket", "websocket"])
         .await;
@@ -171,14 +168,13 @@ async fn a_client_of_ours_answers_their_server() {
     assert_eq!(b.names().await, []);
 }
 
-#[tokio::test]
-async fn bytes_in_answers_reach_our_emitter_and_our_other_server() {
-    let (url, channel) = (RedisBroker::shared().await.url(), unique_channel());
+pub(super) async fn bytes_in_answers_reach_our_emitter_and_our_other_server(theirs: PyManager) {
+    let (url, channel) = (theirs.shared_url().await, unique_channel());
     let (one, other) = tokio::join!(
         Served::start_on_channel(url, &channel),
         Served::start_on_channel(url, &channel)
     );
-    let emitter = Emitter::new(redis_manager(url, &channel));
+    let emitter = Emitter::from_arc(managers::on_channel(url, &channel));
     for (kind, transport) in [(Kind::Node, "polling"), (Kind::Python, "websocket")] {
         let Member { mut client, sid, .. } = Member::join(kind, &one.url(), transport).await;
         for broadcast in [emitter.broadcast(), other.io.broadcast(), one.io.broadcast()] {

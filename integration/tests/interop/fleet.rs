@@ -3,16 +3,17 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use integration::DEADLINE;
-use integration::brokers::{RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::client::{ConnectOptions, Kind, RealClient};
-use integration::python::{PyEmitter, PyServer};
+use integration::managers;
+use integration::python::{PyEmitter, PyManager, PyServer};
 use manager_api::{Broadcast, Emitter};
 use serde::ser::{SerializeMap, SerializeSeq, SerializeTuple};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 use socket_io::Room;
 
-use crate::served::{OTHER, Served, redis_manager};
+use crate::served::{OTHER, Served};
 
 /// Who emits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +41,19 @@ pub(super) struct Member {
 }
 
 impl Fleet {
-    /// Starts the fleet; its commands come from `from`.
-    pub(super) async fn start(from: From) -> Self {
-        let (url, channel) = (RedisBroker::shared().await.url(), unique_channel());
+    /// Starts the fleet; python-socketio's part of it has `theirs` for a manager, and commands come from `from`.
+    pub(super) async fn start(theirs: PyManager, from: From) -> Self {
+        let (url, channel) = (theirs.shared_url().await, unique_channel());
+        // First, because it makes the topic if the broker is Kafka.
+        let ours = Served::start_on_channel(url, &channel).await;
         let worker = async {
             match from {
-                From::PythonWorker => Some(PyEmitter::start(url, &channel).await),
+                From::PythonWorker => Some(PyEmitter::start(theirs, url, &channel).await),
                 _ => None,
             }
         };
-        let (ours, theirs, worker) = tokio::join!(
-            Served::start_on_channel(url, &channel),
-            PyServer::start(url, &channel),
-            worker
-        );
-        let emitter = Emitter::new(redis_manager(url, &channel));
+        let (theirs, worker) = tokio::join!(PyServer::start(theirs, url, &channel), worker);
+        let emitter = Emitter::from_arc(managers::on_channel(url, &channel));
         Self {
             ours,
             theirs,

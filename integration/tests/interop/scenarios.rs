@@ -3,6 +3,7 @@
 use integration::DEADLINE;
 use integration::client::Kind;
 use integration::driven::binary;
+use integration::python::PyManager;
 use serde_json::{Value, json};
 use socket_io::DisconnectReason;
 
@@ -48,8 +49,8 @@ fn payloads() -> Vec<(Value, Value)> {
     ]
 }
 
-pub(super) async fn payloads_arrive(from: From) {
-    let mut fleet = Fleet::start(from).await;
+pub(super) async fn payloads_arrive(theirs: PyManager, from: From) {
+    let mut fleet = Fleet::start(theirs, from).await;
     let mut members = fleet
         .members([Kind::Python, Kind::Node], ["websocket", "websocket"])
         .await;
@@ -70,8 +71,8 @@ pub(super) async fn payloads_arrive(from: From) {
     assert_eq!(theirs.client.next_message(DEADLINE).await.name, "big");
 }
 
-pub(super) async fn routes_are_kept(from: From) {
-    let mut fleet = Fleet::start(from).await;
+pub(super) async fn routes_are_kept(theirs: PyManager, from: From) {
+    let mut fleet = Fleet::start(theirs, from).await;
     let [mut a, mut b] = fleet.members([Kind::Node, Kind::Node], ["polling", "websocket"]).await;
     for room in ["r1", "r2"] {
         a.enter(room).await;
@@ -145,8 +146,8 @@ pub(super) async fn routes_are_kept(from: From) {
     assert_eq!(b.names().await, expected(|route| route.3), "on the other server");
 }
 
-pub(super) async fn rooms_are_managed(from: From) {
-    let mut fleet = Fleet::start(from).await;
+pub(super) async fn rooms_are_managed(theirs: PyManager, from: From) {
+    let mut fleet = Fleet::start(theirs, from).await;
     let [mut a, mut b] = fleet.members([Kind::Node, Kind::Node], ["websocket", "polling"]).await;
     let (room, numbered) = (json!("room"), json!(7));
     fleet.enter_room(&a.sid, &room).await;
@@ -175,8 +176,8 @@ pub(super) async fn rooms_are_managed(from: From) {
     );
 }
 
-pub(super) async fn clients_are_disconnected(from: From) {
-    let mut fleet = Fleet::start(from).await;
+pub(super) async fn clients_are_disconnected(theirs: PyManager, from: From) {
+    let mut fleet = Fleet::start(theirs, from).await;
     let [mut a, mut b] = fleet.members([Kind::Node, Kind::Node], ["websocket", "polling"]).await;
     for member in [&mut a, &mut b] {
         fleet.disconnect(OTHER, &member.other_sid).await;

@@ -1,8 +1,7 @@
-//! Kafka: the conformance suite, and faults with messages that are counted.
+//! Kafka: faults with messages that are counted.
 
-mod conformance;
 mod faults;
-mod interop;
+mod outages;
 mod topics;
 
 use std::time::Duration;

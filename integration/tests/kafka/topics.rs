@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use integration::brokers::{KafkaBroker, SharedKafka};
+use integration::brokers::{KafkaBroker, Shared};
 use manager_api::{ClientManager, ErrorKind, Incoming};
 use manager_kafka::{KafkaManager, KafkaOptions, TopicOptions};
 use rdkafka::ClientConfig;
@@ -13,7 +13,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{manager, next, next_message, options, publish_at_last, until_gap};
 
-fn admin(kafka: &SharedKafka) -> AdminClient<DefaultClientContext> {
+fn admin(kafka: &Shared) -> AdminClient<DefaultClientContext> {
     let servers = kafka.url().trim_start_matches("kafka://");
     ClientConfig::new().set("bootstrap.servers", servers).create().unwrap()
 }

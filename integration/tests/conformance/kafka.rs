@@ -1,46 +1,23 @@
-//! The conformance suite on Kafka.
+//! Kafka, in its flavours.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use integration::brokers::KafkaBroker;
+use integration::brokers::Flavour;
+use integration::brokers::kafka::{KafkaBroker, KafkaSasl};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_kafka::{KafkaManager, KafkaOptions};
 use manager_testkit::Backend;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use tokio::sync::Mutex;
 
-/// The Kafka of all tests, or one that a case may take down.
-struct Kafka {
-    url: String,
-    private: Option<Mutex<KafkaBroker>>,
-}
+use super::Broker;
 
-impl Kafka {
-    async fn shared() -> Self {
-        Self {
-            url: KafkaBroker::shared().await.url().to_owned(),
-            private: None,
-        }
-    }
-
-    async fn private() -> Self {
-        let broker = KafkaBroker::start().await;
-        Self {
-            url: broker.url(),
-            private: Some(Mutex::new(broker)),
-        }
-    }
-
-    fn own(&self) -> &Mutex<KafkaBroker> {
-        self.private.as_ref().expect("the broker of all tests stays up")
-    }
-}
+struct Kafka<F>(Broker<F>);
 
 #[async_trait]
-impl Backend for Kafka {
+impl<F: Flavour> Backend for Kafka<F> {
     async fn manager(&self, mut common: ManagerOptions) -> Arc<dyn ClientManager> {
         if common.deadline >= ManagerOptions::default().deadline {
             // Where a case waits for the broker to start: a Java process takes its time.
@@ -50,20 +27,20 @@ impl Backend for Kafka {
             common,
             ..KafkaOptions::default()
         };
-        Arc::new(KafkaManager::new(&self.url, options).unwrap())
+        Arc::new(KafkaManager::new(&self.0.url, options).unwrap())
     }
 
     async fn stop(&self) {
-        self.own().lock().await.kill();
+        self.0.stop().await;
     }
 
     async fn start(&self) {
-        self.own().lock().await.restart().await;
+        self.0.start().await;
     }
 
     /// All that a consumer can leave on a broker is a group.
     async fn num_consumers(&self, _channel: &str) -> usize {
-        let servers = self.url.trim_start_matches("kafka://").to_owned();
+        let servers = self.0.direct_urls[0].trim_start_matches("kafka://").to_owned();
         let count = move || {
             let asker: BaseConsumer = ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
             let groups = asker.fetch_group_list(None, Duration::from_secs(10)).unwrap();
@@ -77,8 +54,18 @@ impl Backend for Kafka {
     }
 }
 
-manager_testkit::conformance! {
-    mod suite;
-    shared: Kafka::shared().await;
-    private: Kafka::private().await;
+/// Makes a module with the suite for each flavour.
+macro_rules! flavours {
+    ($($module:ident: $flavour:ty),* $(,)?) => {
+        $(manager_testkit::conformance! {
+            mod $module;
+            shared: Kafka(Broker::<$flavour>::shared().await);
+            private: Kafka(Broker::<$flavour>::private().await);
+        })*
+    };
+}
+
+flavours! {
+    plain: KafkaBroker,
+    sasl: KafkaSasl,
 }

@@ -1,0 +1,381 @@
+//! Servers that belong to one test, which may do to them what it likes.
+
+use std::fs::OpenOptions;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use super::guard::Guard;
+use super::{Contained, Flavour};
+use crate::process::send_signal;
+
+/// Between two looks at what gives no sign of its own.
+const LOOK: Duration = Duration::from_millis(10);
+/// How many ports are tried before it is given up.
+const TRIES: usize = 20;
+
+/// How one kind of server is run on this machine.
+#[async_trait]
+pub trait Kind: Sized + Send + Sync + 'static {
+    /// What failures call it.
+    const NAME: &'static str;
+    /// The variable whose value is the URL of one to be shared instead.
+    const URL_VARIABLE: &'static str;
+    /// How long it may take to answer.
+    const PATIENCE: Duration;
+    /// What to do where it is not installed.
+    const INSTALL: &'static str;
+
+    /// Chooses ports, and writes into `folder` what the server needs; `settings` go to it in its own words.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    fn prepare(settings: &[&str], folder: &Path) -> Result<Self, String>;
+
+    /// Returns the address, as `host:port`.
+    fn address(&self) -> String;
+
+    /// Returns the URL.
+    fn url(&self) -> String;
+
+    /// Returns what starts the server in `folder`. Its output goes to the log.
+    fn command(&self, folder: &Path) -> Command;
+
+    /// Returns the file that the server writes its process id to, in `folder`, if what starts it is only a script.
+    fn pid_file(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Asks the server at a URL, of this machine or not, for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    async fn ping(url: &str) -> Result<(), String>;
+
+    /// Does what has to be done once after a start. Default: nothing.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong.
+    async fn warm_up(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// As [`Flavour::start_contained`].
+    async fn start_contained() -> Option<Result<Contained, String>> {
+        None
+    }
+}
+
+/// A server that belongs to one test, which may do to it what it likes. Dropping it kills it.
+#[derive(Debug)]
+pub struct Private<K: Kind> {
+    /// First, so that it is gone before what it needs.
+    running: Option<Running>,
+    kind: K,
+    folder: TempDir,
+}
+
+/// A server that runs.
+#[derive(Debug)]
+struct Running {
+    /// What was started: the server, or the script that ends with it.
+    child: Child,
+    /// The server, once it is known. The guard is first, so that it never kills a process that is not ours any more.
+    server: Option<(Guard, u32)>,
+}
+
+impl<K: Kind> Private<K> {
+    /// Starts a server on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed or does not start.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts a server with further settings in its own words: arguments of `redis-server`, lines of a configuration otherwise.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(settings: &[&str]) -> Self {
+        Self::try_start_with(settings)
+            .await
+            .unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Returns the URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.kind.url()
+    }
+
+    /// Returns the address, as `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.kind.address()
+    }
+
+    /// Returns the folder that the server runs in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns the process id.
+    ///
+    /// # Panics
+    ///
+    /// When the server is killed.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        let server = self.running.as_ref().and_then(|running| running.server.as_ref());
+        server.expect("the server runs").1
+    }
+
+    /// Kills the server, as a crash does, and waits for its end.
+    pub fn kill(&mut self) {
+        let Some(Running { mut child, server }) = self.running.take() else {
+            return;
+        };
+        match server {
+            // It may have ended by itself; either way it is gone when its script is.
+            Some((guard, pid)) if pid != child.id() => {
+                drop(guard);
+                let kill = ["-c", "kill -s KILL \"$1\"", "sh", &pid.to_string()];
+                let _ = Command::new("sh").args(kill).stderr(Stdio::null()).status();
+            }
+            server => {
+                drop(server);
+                let _ = child.kill();
+            }
+        }
+        let _ = child.wait();
+    }
+
+    /// Kills the server if it runs, starts it again on the same port, and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn restart(&mut self) {
+        self.kill();
+        if let Err(why) = self.launch().await {
+            panic!("{} does not start again: {why}", K::NAME);
+        }
+    }
+
+    /// Stops the server without closing anything: connections stay, nothing answers. Returns once it stands still.
+    ///
+    /// # Panics
+    ///
+    /// When the server is killed.
+    pub async fn freeze(&self) {
+        send_signal(self.pid(), "STOP");
+        let stat = format!("/proc/{}/stat", self.pid());
+        let stands = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T'));
+        // Where there is no /proc the signal has to be trusted.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stands(stat)) {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Lets a frozen server go on.
+    ///
+    /// # Panics
+    ///
+    /// When the server is killed.
+    pub fn thaw(&self) {
+        send_signal(self.pid(), "CONT");
+    }
+
+    /// Returns what the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
+    }
+
+    /// As [`start_with`](Self::start_with), for callers that have another way.
+    ///
+    /// # Errors
+    ///
+    /// What is missing.
+    pub async fn try_start_with(settings: &[&str]) -> Result<Self, String> {
+        let mut why = String::new();
+        for _ in 0..TRIES {
+            let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+            let mut server = Self {
+                running: None,
+                kind: K::prepare(settings, folder.path())?,
+                folder,
+            };
+            match server.launch().await {
+                Ok(()) => return Ok(server),
+                // Somebody else took a port in between: another one will do.
+                Err(error) if is_about_a_taken_port(&error) => why = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(why)
+    }
+
+    /// Returns how this kind of server is run.
+    pub(super) fn kind(&self) -> &K {
+        &self.kind
+    }
+
+    async fn launch(&mut self) -> Result<(), String> {
+        self.spawn()?;
+        let end = Instant::now() + K::PATIENCE;
+        loop {
+            self.note_pid();
+            let error = match K::ping(&self.kind.url()).await {
+                Ok(()) if self.has_ended() => "another server answers".to_owned(),
+                Ok(()) if self.is_known() => return self.kind.warm_up().await,
+                Ok(()) => "it has not said which process it is".to_owned(),
+                Err(error) => error,
+            };
+            if self.has_ended() || Instant::now() > end {
+                self.kill();
+                return Err(format!("{error}; the log of {}:\n{}", K::NAME, self.log()));
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    fn spawn(&mut self) -> Result<(), String> {
+        let no_log = |error: std::io::Error| format!("no log for {}: {error}", K::NAME);
+        let path = self.folder().join("log");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .map_err(no_log)?;
+        let errors = log.try_clone().map_err(no_log)?;
+        let mut command = self.kind.command(self.folder());
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
+        if let Some(file) = self.kind.pid_file() {
+            // What the one before has left; it may be the first.
+            let _ = std::fs::remove_file(self.folder().join(file));
+        }
+        let spawned = command.spawn().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => K::INSTALL.to_owned(),
+            _ => format!("{} cannot be started: {error}", K::NAME),
+        });
+        self.running = Some(Running {
+            child: spawned?,
+            server: None,
+        });
+        Ok(())
+    }
+
+    /// Finds out which process the server is: what was started, unless that is a script.
+    fn note_pid(&mut self) {
+        let file = self.kind.pid_file().map(|file| self.folder.path().join(file));
+        let Some(running) = self.running.as_mut().filter(|running| running.server.is_none()) else {
+            return;
+        };
+        let pid = match file {
+            None => Some(running.child.id()),
+            Some(file) => {
+                let text = std::fs::read_to_string(file).ok();
+                text.and_then(|text| text.trim().parse().ok())
+            }
+        };
+        running.server = pid.map(|pid| (Guard::kill(pid), pid));
+    }
+
+    fn is_known(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.server.is_some())
+    }
+
+    fn has_ended(&mut self) -> bool {
+        let child = self.running.as_mut().map(|running| &mut running.child);
+        child.is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()))
+    }
+}
+
+impl<K: Kind> Drop for Private<K> {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+#[async_trait]
+impl<K: Kind> Flavour for Private<K> {
+    const NAME: &'static str = K::NAME;
+    const URL_VARIABLE: Option<&'static str> = Some(K::URL_VARIABLE);
+
+    async fn try_start() -> Result<Self, String> {
+        Self::try_start_with(&[]).await
+    }
+
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    fn kill(&mut self) {
+        self.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.restart().await;
+    }
+
+    async fn check(url: &str) -> Result<(), String> {
+        K::ping(url).await
+    }
+
+    async fn start_contained() -> Option<Result<Contained, String>> {
+        K::start_contained().await
+    }
+}
+
+fn is_about_a_taken_port(error: &str) -> bool {
+    ["Address already in use", "eaddrinuse", "port in use"]
+        .iter()
+        .any(|words| error.contains(words))
+}
+
+/// Asks until there is a sign of life, for what has begun to start elsewhere.
+pub(super) async fn until_answers<F>(patience: Duration, ask: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let end = Instant::now() + patience;
+    loop {
+        match ask().await {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > end => return Err(error),
+            Err(_) => sleep(LOOK).await,
+        }
+    }
+}
+
+/// Returns free ports outside the range that the system hands out: while the server is down, no outgoing connection may
+/// take its port, nor a client that keeps trying connect to itself.
+pub(super) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT], String> {
+    let seeds = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()].map(uuid::Uuid::into_bytes);
+    let pairs = seeds.as_flattened().chunks_exact(2);
+    let numbers = pairs.map(|pair| u16::from_le_bytes([pair[0], pair[1]]));
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = Vec::new();
+    for port in numbers.map(|number| 15_000 + number % 15_000).filter(free) {
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    ports
+        .first_chunk()
+        .copied()
+        .ok_or_else(|| "no free ports on 127.0.0.1".to_owned())
+}

@@ -1,0 +1,84 @@
+//! RabbitMQ over TLS, with an authority of its own.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+
+use super::RabbitBroker;
+use crate::brokers::private::free_ports;
+use crate::brokers::{Flavour, certificates};
+
+/// A RabbitMQ that speaks TLS on one port and plainly on another.
+#[derive(Debug)]
+pub struct RabbitTls {
+    server: RabbitBroker,
+    port: u16,
+    certificates: tempfile::TempDir,
+}
+
+impl RabbitTls {
+    /// Starts a server that wants certificates of its clients.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed or does not start.
+    pub async fn start_strict() -> Self {
+        let lines = "ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true";
+        Self::try_start_with(lines).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Returns the URL without the authority.
+    #[must_use]
+    pub fn url_of_strangers(&self) -> String {
+        format!("amqps://guest:guest@127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the folder with `ca.pem`, `own.pem` and `own.key`.
+    #[must_use]
+    pub fn certificates(&self) -> &Path {
+        self.certificates.path()
+    }
+
+    async fn try_start_with(lines: &str) -> Result<Self, String> {
+        let certificates = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+        certificates::make(certificates.path());
+        let path = certificates.path().display();
+        let [port] = free_ports()?;
+        let lines = format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {path}/ca.pem\n\
+             ssl_options.certfile = {path}/own.pem\nssl_options.keyfile = {path}/own.key\n{lines}"
+        );
+        let server = RabbitBroker::try_start_with(&[&lines]).await?;
+        Ok(Self {
+            server,
+            port,
+            certificates,
+        })
+    }
+}
+
+#[async_trait]
+impl Flavour for RabbitTls {
+    const NAME: &'static str = "RabbitMQ over TLS";
+
+    async fn try_start() -> Result<Self, String> {
+        Self::try_start_with("ssl_options.verify = verify_none").await
+    }
+
+    fn url(&self) -> String {
+        let ca = self.certificates().join("ca.pem");
+        format!("{}//?ca={}", self.url_of_strangers(), ca.display())
+    }
+
+    fn direct_urls(&self) -> Vec<String> {
+        vec![self.server.url()]
+    }
+
+    fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.server.restart().await;
+    }
+}

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine_io::{
-    CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, PeerAddr, ProtocolError, Session, Socket,
+    AllowedOrigins, CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, PeerAddr, ProtocolError,
+    Session, Socket,
 };
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -61,6 +62,8 @@ async fn main() -> std::io::Result<()> {
             path: "/engine.io/".to_owned(),
             ping_interval: Duration::from_millis(interval),
             ping_timeout: Duration::from_millis(200),
+            // The suite may run in a browser, from wherever its page is served.
+            cors_allowed_origins: AllowedOrigins::Any,
             ..Config::default()
         },
     );

@@ -5,6 +5,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::ResponseBody;
+use crate::coding::Coding;
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -15,16 +16,19 @@ pub(crate) enum Refusal {
     UnknownSid,
     BadHandshakeMethod,
     BadRequest,
+    /// A kind of bad request.
+    ForeignOrigin,
     UnsupportedVersion,
 }
 
 impl Refusal {
-    fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         match self {
             Self::UnknownTransport => "Transport unknown",
             Self::UnknownSid => "Session ID unknown",
             Self::BadHandshakeMethod => "Bad handshake method",
             Self::BadRequest => "Bad request",
+            Self::ForeignOrigin => "Not an accepted origin",
             Self::UnsupportedVersion => "Unsupported protocol version",
         }
     }
@@ -35,6 +39,7 @@ impl Refusal {
             Self::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
             Self::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
             Self::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
+            Self::ForeignOrigin => r#"{"code":3,"message":"Not an accepted origin"}"#,
             Self::UnsupportedVersion => r#"{"code":5,"message":"Unsupported protocol version"}"#,
         }
     }
@@ -67,6 +72,13 @@ pub(crate) fn payload(payload: impl Into<Bytes>) -> Response<ResponseBody> {
     response(200, Some("text/plain; charset=UTF-8"), payload)
 }
 
+/// Answers a GET with packets that were compressed.
+pub(crate) fn coded(coding: Coding, payload: Vec<u8>) -> Response<ResponseBody> {
+    let mut response = self::payload(payload);
+    response.headers_mut().insert(header::CONTENT_ENCODING, coding.name());
+    response
+}
+
 /// Answers with nothing but a status.
 pub(crate) fn empty(status: u16) -> Response<ResponseBody> {
     let mut response = response(status, None, Bytes::new());
@@ -74,14 +86,17 @@ pub(crate) fn empty(status: u16) -> Response<ResponseBody> {
     response
 }
 
-/// Answers an upgrade with 101.
-pub(crate) fn switching_protocols(accept: HeaderValue) -> Response<ResponseBody> {
+/// Answers an upgrade with 101, and with the extension that was agreed on.
+pub(crate) fn switching_protocols(accept: HeaderValue, extension: Option<HeaderValue>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::default());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(extension) = extension {
+        headers.insert(header::SEC_WEBSOCKET_EXTENSIONS, extension);
+    }
     response
 }
 

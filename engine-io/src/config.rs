@@ -1,6 +1,12 @@
 //! What can be configured, with units and defaults.
 
+use std::borrow::Cow;
 use std::time::Duration;
+
+use crate::{AllowedOrigins, Cookie};
+
+/// The longest time that the timers of JavaScript can wait, in milliseconds.
+const LONGEST_WAIT: u128 = u32::MAX as u128;
 
 /// One of the two ways to carry packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +53,9 @@ impl Transports {
 /// The settings of an [`Engine`](crate::Engine).
 ///
 /// Every limit is finite. A duration of zero fires at the next tick of the engine's clock, it does not disable anything.
+///
+/// Names are those that python-socketio uses, where it has the setting: its `max_http_buffer_size` is
+/// [`max_payload`](Self::max_payload). Its `monitor_clients` has no counterpart, for silence is always noticed.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The path that is served, matched exactly, with and without its trailing slash. Default `/socket.io/`.
@@ -57,14 +66,39 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// The time a WebSocket that is to replace long-polling has to complete the upgrade. Default 10 s.
     pub upgrade_timeout: Duration,
-    /// The size of one POST body, and of one WebSocket message, in bytes. Default 1,000,000.
+    /// The size of one POST body, and of one WebSocket message after decompression, in bytes. Default 1,000,000.
+    #[doc(alias = "max_http_buffer_size")]
     pub max_payload: usize,
     /// The number of packets in one POST body; more of them close the session with a parse error. Default 100,000.
     pub max_packets_per_payload: usize,
+    /// The packets that one long-polling answer holds at most; a message and its attachments, which stay together, may
+    /// exceed it. Default 16: python-engineio's client refuses a longer answer and loses it, and to the others it only means
+    /// another GET during a burst.
+    pub max_packets_per_polling_response: usize,
     /// The transports that are offered. Default both.
     pub transports: Transports,
     /// Whether a session may move from long-polling to WebSocket. Default true.
     pub allow_upgrades: bool,
+    /// The origins whose pages may talk to the server. Default the server's own.
+    pub cors_allowed_origins: AllowedOrigins,
+    /// Whether browsers may send cookies from pages of the allowed origins. Default true.
+    pub cors_credentials: bool,
+    /// The cookie that a session on long-polling sets, for load balancers. Default none.
+    pub cookie: Option<Cookie>,
+    /// Whether long-polling answers are compressed for clients that take gzip or deflate. Default true.
+    ///
+    /// Where a secret and text of an attacker's choice meet in one message, the length of the answer tells of the secret:
+    /// send it [uncompressed](crate::Outgoing::uncompressed), or turn this off. The same holds for
+    /// [`per_message_deflate`](Self::per_message_deflate).
+    pub http_compression: bool,
+    /// Whether the messages of WebSockets are compressed (permessage-deflate, RFC 7692), if the client offers it. Default
+    /// false: it trades CPU time for bandwidth.
+    ///
+    /// No context is ever taken over from one message to the next, so that an idle connection needs no memory for it and a
+    /// broadcast is compressed once for all its recipients. A message over 1 MiB is sent as it is.
+    pub per_message_deflate: bool,
+    /// The length of a long-polling answer, or of a WebSocket message, from which it is compressed, in bytes. Default 1,024.
+    pub compression_threshold: usize,
     /// The bytes waiting for one client above which volatile packets are dropped and reading from it pauses.
     /// Default 1 MiB.
     pub outbox_soft_limit: usize,
@@ -91,8 +125,15 @@ impl Default for Config {
             upgrade_timeout: Duration::from_secs(10),
             max_payload: 1_000_000,
             max_packets_per_payload: 100_000,
+            max_packets_per_polling_response: 16,
             transports: Transports::Both,
             allow_upgrades: true,
+            cors_allowed_origins: AllowedOrigins::SameOrigin,
+            cors_credentials: true,
+            cookie: None,
+            http_compression: true,
+            per_message_deflate: false,
+            compression_threshold: 1_024,
             outbox_soft_limit: 1024 * 1024,
             outbox_hard_limit: 16 * 1024 * 1024,
             slow_client_grace: Duration::from_secs(15),
@@ -100,5 +141,97 @@ impl Default for Config {
             polling_close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
         }
+    }
+}
+
+/// Says which settings contradict themselves, or each other.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(Cow<'static, str>);
+
+impl Config {
+    /// Checks the settings; [`Engine::new`](crate::Engine::new) panics where this fails.
+    ///
+    /// # Errors
+    /// - The path does not begin with a slash, or has no name after it.
+    /// - A limit of bytes or packets is zero.
+    /// - Ping interval or timeout is longer than 49 days, which clients could not wait for.
+    /// - An allowed origin is not what browsers send: a scheme, `://` and a host, with a port if it is not the scheme's own,
+    ///   and no slash at the end.
+    /// - The cookie's name is no token, its path or domain could not stand in a header, or it is `SameSite=None` and not
+    ///   secure.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let limits = [
+            self.max_payload,
+            self.max_packets_per_payload,
+            self.max_packets_per_polling_response,
+            self.outbox_soft_limit,
+            self.outbox_hard_limit,
+            self.inbound_limit,
+        ];
+        let longest = self.ping_interval.max(self.ping_timeout);
+        let fault = if !self.path.starts_with('/') || self.path.len() < 2 {
+            Some("the path must begin with a slash and a name")
+        } else if limits.contains(&0) {
+            Some("a limit of bytes or packets must not be zero")
+        } else if longest.as_millis() > LONGEST_WAIT {
+            Some("ping interval and timeout must fit into the clocks of clients, which end after 49 days")
+        } else {
+            self.cookie.as_ref().and_then(Cookie::fault)
+        };
+        if let Some(fault) = fault {
+            return Err(ConfigError(fault.into()));
+        }
+        match self.cors_allowed_origins.unusable() {
+            Some(origin) => Err(ConfigError(
+                format!("no browser sends the origin {origin:?}: it must be a scheme, `://`, a host, and nothing else")
+                    .into(),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SameSite;
+
+    fn fault(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        config.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn contradictions_are_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        assert!(fault(|config| config.path = "chat/".to_owned()).contains("path"));
+        assert!(fault(|config| config.path = "/".to_owned()).contains("path"));
+        assert!(fault(|config| config.max_payload = 0).contains("zero"));
+        assert!(fault(|config| config.max_packets_per_polling_response = 0).contains("zero"));
+        assert!(fault(|config| config.outbox_hard_limit = 0).contains("zero"));
+        assert!(fault(|config| config.ping_timeout = Duration::MAX).contains("49 days"));
+        assert!(fault(|config| config.cors_allowed_origins = "https://a.example/".into()).contains("a.example/"));
+        assert!(fault(|config| config.cors_allowed_origins = "a.example".into()).contains("scheme"));
+        let cookie = |cookie| move |config: &mut Config| config.cookie = Some(cookie);
+        assert!(fault(cookie(Cookie::named("a b"))).contains("token"));
+        assert!(fault(cookie(Cookie::named(""))).contains("token"));
+        let path = Some("/; Secure".to_owned());
+        assert!(
+            fault(cookie(Cookie {
+                path,
+                ..Cookie::default()
+            }))
+            .contains("semicolon")
+        );
+        let same_site = Some(SameSite::None);
+        assert!(
+            fault(cookie(Cookie {
+                same_site,
+                ..Cookie::default()
+            }))
+            .contains("secure")
+        );
     }
 }

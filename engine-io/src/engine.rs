@@ -5,19 +5,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Buf;
-use http::{HeaderValue, Request, Response, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::upgrade::OnUpgrade;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::answer::{self, Refusal};
+use crate::coding::Coding;
+use crate::cors::{self, Grant};
 use crate::log::Logs;
 use crate::metrics::Counters;
 use crate::route::{Route, route};
 use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::timer::{Clock, Timer};
-use crate::websocket::{self, Purpose};
+use crate::websocket::{self, Purpose, deflate};
 use crate::{BoxError, CloseReason, Config, Handler, Handshake, Metrics, ResponseBody, Transport, Transports};
 use crate::{polling, post};
 
@@ -46,7 +49,13 @@ pub(crate) struct Inner {
 
 impl Engine {
     /// Creates an engine; nothing runs before its first session opens.
+    ///
+    /// # Panics
+    /// If [`Config::validate`] fails.
     pub fn new(handler: impl Handler, config: Config) -> Self {
+        if let Err(error) = config.validate() {
+            panic!("the configuration of an engine is not valid: {error}");
+        }
         Self(Arc::new(Inner {
             clock: Clock::new(),
             timer: Timer::new(&config),
@@ -85,33 +94,16 @@ impl Engine {
     {
         let engine = &self.0;
         engine.runtime.get_or_init(Handle::current);
-        let upgrade = websocket::handshake::is_upgrade(&request);
-        let route = match route(engine, &request, upgrade) {
-            Ok(route) => route,
-            Err(refusal) => {
-                engine.counters.refused.add(1);
-                return if upgrade {
-                    refusal.answer_upgrade()
-                } else {
-                    refusal.answer()
-                };
-            }
+        let (grant, work) = engine.begin(request);
+        let mut response = match work {
+            Work::Done(response) => response,
+            Work::Get(shared, coding) => polling::get(shared, coding).await,
+            Work::Post(shared, headers, body) => post::post(shared, headers, body).await,
         };
-        match route {
-            Route::Get(shared) => {
-                drop(request);
-                polling::get(shared).await
-            }
-            Route::Post(shared) => {
-                let (parts, body) = request.into_parts();
-                post::post(shared, parts.headers, body).await
-            }
-            Route::Unknown => answer::empty(500),
-            Route::Open(Transport::Polling) => engine.open_polling(request),
-            Route::Open(Transport::WebSocket) => engine.switch(request, None),
-            Route::Upgrade(shared) => engine.switch(request, Some(Purpose::Upgrade(shared))),
-            Route::Useless => engine.switch(request, Some(Purpose::Close)),
+        if let Some(grant) = grant {
+            grant.apply(&engine.config, response.headers_mut());
         }
+        response
     }
 
     /// Refuses new sessions, closes all others with [`CloseReason::ServerShutdown`], and returns when all are done, or
@@ -153,7 +145,55 @@ impl Engine {
     }
 }
 
+/// What is left to do for a request; all of it that could be done at once is.
+enum Work<B> {
+    Done(Response<ResponseBody>),
+    Get(Arc<Shared>, Option<Coding>),
+    Post(Arc<Shared>, HeaderMap, B),
+}
+
 impl Inner {
+    /// Looks at the head of a request, so that none of it is kept while a poll waits.
+    fn begin<B>(self: &Arc<Self>, request: Request<B>) -> (Option<Grant>, Work<B>) {
+        let (parts, body) = request.into_parts();
+        let upgrade = websocket::handshake::is_upgrade(&parts);
+        let origin = cors::check(&self.config, &parts);
+        if let (Ok(Some(_)), true) = (&origin, cors::is_preflight(&self.config, &parts)) {
+            return (
+                origin.ok().flatten(),
+                Work::Done(Grant::answer_preflight(&parts.headers)),
+            );
+        }
+        let (grant, origin) = match origin {
+            Ok(grant) => (grant, Ok(())),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        let work = match route(self, &parts, upgrade, origin) {
+            Err(refusal) => Work::Done(self.refuse(refusal, upgrade)),
+            Ok(Route::Get(shared)) => Work::Get(shared, self.coding(&parts)),
+            Ok(Route::Post(shared)) => Work::Post(shared, parts.headers, body),
+            Ok(Route::Unknown) => Work::Done(answer::empty(500)),
+            Ok(Route::Open(Transport::Polling)) => Work::Done(self.open_polling(parts)),
+            Ok(Route::Open(Transport::WebSocket)) => Work::Done(self.switch(parts, None)),
+            Ok(Route::Upgrade(shared)) => Work::Done(self.switch(parts, Some(Purpose::Upgrade(shared)))),
+            Ok(Route::Useless) => Work::Done(self.switch(parts, Some(Purpose::Close))),
+        };
+        (grant, work)
+    }
+
+    fn refuse(&self, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
+        self.counters.refused.add(1);
+        if upgrade {
+            refusal.answer_upgrade()
+        } else {
+            refusal.answer()
+        }
+    }
+
+    fn coding(&self, parts: &Parts) -> Option<Coding> {
+        self.config.http_compression.then(|| Coding::accepted(&parts.headers))?
+    }
+
     /// Spawns a task, from whatever thread.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.runtime
@@ -162,11 +202,10 @@ impl Inner {
             .spawn(task);
     }
 
-    fn open_polling<B>(self: &Arc<Self>, request: Request<B>) -> Response<ResponseBody> {
+    fn open_polling(self: &Arc<Self>, mut parts: Parts) -> Response<ResponseBody> {
         let Some(reservation) = self.reserve() else {
             return self.full();
         };
-        let mut parts = request.into_parts().0;
         let handshake = Handshake::new(&mut parts);
         drop(parts);
         let shared = Shared::new(self, Transport::Polling);
@@ -174,7 +213,12 @@ impl Inner {
             return answer::empty(500);
         }
         shared.drive_here();
-        answer::payload(self.open_packet(&shared))
+        let mut response = answer::payload(self.open_packet(&shared));
+        if let Some(cookie) = &self.config.cookie {
+            let cookie = cookie.header(shared.sid.as_str());
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        response
     }
 
     /// Puts a session on the table and lets the handler see it.
@@ -211,17 +255,17 @@ impl Inner {
     }
 
     /// Answers a WebSocket handshake and takes the connection over; a session is opened if there is no other purpose.
-    fn switch<B>(self: &Arc<Self>, request: Request<B>, purpose: Option<Purpose>) -> Response<ResponseBody> {
-        let mut parts = request.into_parts().0;
+    fn switch(self: &Arc<Self>, mut parts: Parts, purpose: Option<Purpose>) -> Response<ResponseBody> {
         let accept = websocket::handshake::accept_key(&parts.headers);
         let (Some(accept), Some(connection)) = (accept, parts.extensions.remove::<OnUpgrade>()) else {
-            self.counters.refused.add(1);
-            let mut response = Refusal::BadRequest.answer_upgrade();
+            let mut response = self.refuse(Refusal::BadRequest, true);
             response
                 .headers_mut()
                 .insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
             return response;
         };
+        let offered = self.config.per_message_deflate;
+        let extension = offered.then(|| deflate::negotiate(&parts.headers)).flatten();
         let purpose = match purpose {
             Some(purpose) => purpose,
             None => {
@@ -231,8 +275,8 @@ impl Inner {
                 Purpose::Open(Box::new((Handshake::new(&mut parts), reservation)))
             }
         };
-        websocket::accept(self, connection, purpose);
-        answer::switching_protocols(accept)
+        websocket::accept(self, connection, purpose, extension.is_some());
+        answer::switching_protocols(accept, extension)
     }
 
     fn full(&self) -> Response<ResponseBody> {

@@ -10,7 +10,10 @@
 mod answer;
 mod body;
 mod close;
+mod coding;
 mod config;
+mod cookie;
+mod cors;
 mod driver;
 mod engine;
 mod error;
@@ -35,7 +38,9 @@ mod websocket;
 
 pub use body::ResponseBody;
 pub use close::CloseReason;
-pub use config::{Config, Transport, Transports};
+pub use config::{Config, ConfigError, Transport, Transports};
+pub use cookie::{Cookie, SameSite};
+pub use cors::AllowedOrigins;
 pub use engine::Engine;
 pub use error::{BoxError, ProtocolError, SendError};
 pub use handshake::{Handshake, PeerAddr, Secure};

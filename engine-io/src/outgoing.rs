@@ -1,12 +1,14 @@
 //! A packet on its way out: encoded once, shared by all its recipients.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use crate::websocket::deflate;
 use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
 
 /// Stands between the packets of a long-polling payload.
@@ -29,7 +31,13 @@ struct Encoded {
     has_text: bool,
     attachments: Box<[Attachment]>,
     wire_len: usize,
+    // The same frames, compressed, if that is worth it; few clients ask for it.
+    deflated: OnceLock<Option<Box<[u8]>>>,
+    as_it_is: AtomicBool,
 }
+
+/// How frames are written to a client: compressed if they are no shorter than this, or never.
+pub(crate) type Deflate = Option<usize>;
 
 struct Attachment {
     head: [u8; HEAD_ROOM],
@@ -106,12 +114,29 @@ impl Outgoing {
             has_text,
             attachments,
             wire_len,
+            deflated: OnceLock::new(),
+            as_it_is: AtomicBool::new(false),
         }))
     }
 
+    /// Asks that it, and every clone of it, be sent as it is, for payloads that are compressed already, or that hold a
+    /// secret beside text that somebody else chose.
+    ///
+    /// It has no effect on what is being written already.
+    #[must_use]
+    pub fn uncompressed(self) -> Self {
+        self.0.as_it_is.store(true, Ordering::Relaxed);
+        self
+    }
+
+    /// Tells whether compressing it was not [ruled out](Self::uncompressed).
+    pub(crate) fn may_be_compressed(&self) -> bool {
+        !self.0.as_it_is.load(Ordering::Relaxed)
+    }
+
     /// Returns its length as WebSocket frames.
-    pub(crate) fn wire_len(&self) -> usize {
-        self.0.wire_len
+    pub(crate) fn wire_len(&self, deflate: Deflate) -> usize {
+        self.deflated(deflate).map_or(self.0.wire_len, <[u8]>::len)
     }
 
     /// Returns what it counts against the limits of an outbox.
@@ -120,7 +145,15 @@ impl Outgoing {
     }
 
     /// Hands the pieces of its WebSocket frames to `take`, without the first `skip` bytes, until `take` wants no more.
-    pub(crate) fn pieces<'a>(&'a self, mut skip: usize, mut take: impl FnMut(&'a [u8]) -> bool) -> bool {
+    pub(crate) fn pieces<'a>(
+        &'a self,
+        deflate: Deflate,
+        mut skip: usize,
+        mut take: impl FnMut(&'a [u8]) -> bool,
+    ) -> bool {
+        if let Some(frames) = self.deflated(deflate) {
+            return skip >= frames.len() || take(&frames[skip..]);
+        }
         let text = std::iter::once(&self.0.buffer[self.0.start..]);
         let attached = self.0.attachments.iter().flat_map(|each| [each.head(), &each.data[..]]);
         for piece in text.chain(attached) {
@@ -134,6 +167,33 @@ impl Outgoing {
             skip = 0;
         }
         true
+    }
+
+    /// Returns its frames with compressed payloads, if that is wanted and worth it. The first recipient compresses for all.
+    fn deflated(&self, deflate: Deflate) -> Option<&[u8]> {
+        let threshold = deflate?;
+        if self.0.wire_len < threshold {
+            return None;
+        }
+        // Recipients of another engine, with another threshold, get what the first one found.
+        let deflated = self.0.deflated.get_or_init(|| self.deflate(threshold));
+        deflated.as_deref()
+    }
+
+    fn deflate(&self, threshold: usize) -> Option<Box<[u8]>> {
+        let control = !self.0.has_text && self.0.attachments.is_empty();
+        if control || !self.may_be_compressed() {
+            return None;
+        }
+        let mut frames = Vec::new();
+        let mut gained = false;
+        if self.0.has_text {
+            gained |= append_deflated(&mut frames, OpCode::Text, &self.0.buffer[HEAD_ROOM..], threshold);
+        }
+        for attachment in &self.0.attachments {
+            gained |= append_deflated(&mut frames, OpCode::Binary, &attachment.data, threshold);
+        }
+        gained.then(|| frames.into_boxed_slice())
     }
 
     /// Returns its length within a long-polling payload, without a separator in front.
@@ -150,6 +210,11 @@ impl Outgoing {
             .map(|each| 2 + each.data.len().div_ceil(3) * 4)
             .sum();
         (text + attached).saturating_sub(usize::from(!self.0.has_text))
+    }
+
+    /// Returns how many packets it is within a long-polling payload.
+    pub(crate) fn num_packets(&self) -> usize {
+        usize::from(self.0.has_text) + self.0.attachments.len()
     }
 
     /// Appends it to a long-polling payload.
@@ -196,6 +261,24 @@ impl Attachment {
     }
 }
 
+/// Appends a frame; tells whether compression made it shorter.
+fn append_deflated(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8], threshold: usize) -> bool {
+    let packed = if payload.len() >= threshold {
+        deflate::compress(payload)
+    } else {
+        None
+    };
+    let data = packed.as_deref().unwrap_or(payload);
+    let (mut head, start) = frame::head(opcode, data.len());
+    let start = usize::from(start);
+    if packed.is_some() {
+        head[start] |= frame::COMPRESSED;
+    }
+    frames.extend_from_slice(&head[start..]);
+    frames.extend_from_slice(data);
+    packed.is_some()
+}
+
 fn separate(payload: &mut Vec<u8>) {
     if !payload.is_empty() {
         payload.push(SEPARATOR);
@@ -208,7 +291,7 @@ mod tests {
 
     fn wire(packet: &Outgoing, skip: usize) -> Vec<u8> {
         let mut wire = Vec::new();
-        packet.pieces(skip, |piece| {
+        packet.pieces(None, skip, |piece| {
             wire.extend_from_slice(piece);
             true
         });
@@ -229,7 +312,7 @@ mod tests {
         );
         let expected = [0x81, 3, b'4', b'h', b'i', 0x82, 4, 1, 2, 3, 4];
         assert_eq!(wire(&packet, 0), expected);
-        assert_eq!(packet.wire_len(), expected.len());
+        assert_eq!(packet.wire_len(None), expected.len());
         for skip in 0..=expected.len() {
             assert_eq!(wire(&packet, skip), expected[skip..], "skip {skip}");
         }

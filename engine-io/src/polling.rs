@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Response;
 
 use crate::answer::{self, Refusal};
+use crate::coding::Coding;
 use crate::outgoing::SEPARATOR;
 use crate::shared::{Shared, wake};
 use crate::state::{Get, Life, State, Upgrade};
@@ -19,7 +20,9 @@ const CLOSE: &str = "1";
 const NOOP: &str = "6";
 
 /// Answers a GET with packets, as soon as there are any.
-pub(crate) async fn get(shared: Arc<Shared>) -> Response<ResponseBody> {
+///
+/// They are compressed with `coding`, if the client named one that it takes.
+pub(crate) async fn get(shared: Arc<Shared>, coding: Option<Coding>) -> Response<ResponseBody> {
     let probed = match begin(&shared) {
         Ok(probed) => probed,
         Err(answer) => return *answer,
@@ -29,9 +32,9 @@ pub(crate) async fn get(shared: Arc<Shared>) -> Response<ResponseBody> {
         done: false,
     };
     let packets = std::future::poll_fn(|cx| poll_packets(&shared, cx));
-    let answer = if probed {
+    let found = if probed {
         match tokio::time::timeout(UPGRADE_HOLD, packets).await {
-            Ok(answer) => answer,
+            Ok(found) => found,
             Err(_) => {
                 end_with_noop(&mut shared.state());
                 std::future::poll_fn(|cx| poll_packets(&shared, cx)).await
@@ -40,8 +43,35 @@ pub(crate) async fn get(shared: Arc<Shared>) -> Response<ResponseBody> {
     } else {
         packets.await
     };
+    let answer = match found {
+        Found::Answer(answer) => answer,
+        Found::Payload(payload) => encode(&shared, payload, coding).await,
+    };
     waiting.done = true;
     answer
+}
+
+/// What a GET that waited is answered with.
+enum Found {
+    Answer(Response<ResponseBody>),
+    Payload(Payload),
+}
+
+struct Payload {
+    bytes: Vec<u8>,
+    /// A packet in it may be compressed.
+    compress: bool,
+}
+
+async fn encode(shared: &Shared, payload: Payload, coding: Option<Coding>) -> Response<ResponseBody> {
+    let long = payload.bytes.len() >= shared.engine.config.compression_threshold;
+    let coding = coding.filter(|_| payload.compress && long);
+    if let Some(coding) = coding
+        && let Some(packed) = coding.compress(&payload.bytes).await
+    {
+        return answer::coded(coding, packed);
+    }
+    answer::payload(payload.bytes)
 }
 
 /// Ends the GET that waits, if there is one, so that an upgrade need not wait for it.
@@ -81,7 +111,7 @@ fn begin(shared: &Arc<Shared>) -> Result<bool, Box<Response<ResponseBody>>> {
     Ok(polling.upgrade == Upgrade::Probed)
 }
 
-fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Response<ResponseBody>> {
+fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Found> {
     let mut state = shared.state();
     if let Some(reason) = state.closed() {
         // A client that closed the session itself is not told of it.
@@ -90,11 +120,11 @@ fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Response<Res
         } else {
             CLOSE
         };
-        return Poll::Ready(answer::payload(packet));
+        return Poll::Ready(Found::Answer(answer::payload(packet)));
     }
     let empty = state.outbox.queue.is_empty();
     let Some(polling) = &mut state.polling else {
-        return Poll::Ready(Refusal::BadRequest.answer());
+        return Poll::Ready(Found::Answer(Refusal::BadRequest.answer()));
     };
     let get = polling.get.as_mut().expect("a GET waits until it is answered here");
     if empty && !get.noop {
@@ -103,24 +133,24 @@ fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Response<Res
     }
     polling.get = None;
     if empty {
-        return Poll::Ready(answer::payload(NOOP));
+        return Poll::Ready(Found::Answer(answer::payload(NOOP)));
     }
     // A POST may wait until less is queued.
     let post = polling.post_waker.take();
     let payload = take_payload(shared, &mut state);
     let payload = after_payload(shared, state, payload);
     wake(post);
-    Poll::Ready(answer::payload(payload))
+    Poll::Ready(Found::Payload(payload))
 }
 
 /// Brings a session that is closing one step further, once all it had was fetched.
-fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut payload: Vec<u8>) -> Vec<u8> {
+fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut payload: Payload) -> Payload {
     let drained = state.outbox.queue.is_empty();
     let Life::Closing { reason, .. } = state.life else {
         return payload;
     };
     if drained && reason == CloseReason::ServerShutdown {
-        payload.extend_from_slice(&[SEPARATOR, b'1']);
+        payload.bytes.extend_from_slice(&[SEPARATOR, b'1']);
         shared.close_now(state, reason);
     } else if let Some(polling) = &mut state.polling {
         polling.close_armed = drained;
@@ -129,28 +159,34 @@ fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut pay
 }
 
 /// Takes as many packets as fit into one payload, one at least.
-fn take_payload(shared: &Shared, state: &mut State) -> Vec<u8> {
+fn take_payload(shared: &Shared, state: &mut State) -> Payload {
     let max = shared.engine.config.max_payload;
-    let (mut count, mut length) = (0, 0);
+    let max_packets = shared.engine.config.max_packets_per_polling_response;
+    let (mut count, mut length, mut packets) = (0, 0, 0);
     for packet in &state.outbox.queue {
         let more = usize::from(count > 0) + packet.payload_len();
-        if count > 0 && length + more > max {
+        packets += packet.num_packets();
+        if count > 0 && (length + more > max || packets > max_packets) {
             break;
         }
         length += more;
         count += 1;
     }
     let mut payload = Vec::with_capacity(length + 2);
-    let mut cost = 0;
+    let (mut cost, mut compress) = (0, false);
     for packet in state.outbox.queue.drain(..count) {
         packet.write_payload(&mut payload);
         cost += packet.cost();
+        compress |= packet.may_be_compressed();
     }
     crate::state::trim(&mut state.outbox.queue);
     shared.written(state, cost);
     shared.engine.counters.messages_out.add(count);
     shared.engine.counters.bytes_out.add(payload.len());
-    payload
+    Payload {
+        bytes: payload,
+        compress,
+    }
 }
 
 /// A GET whose future is dropped before it was answered was aborted by the client.

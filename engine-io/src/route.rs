@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::{Method, Request};
+use http::Method;
+use http::request::Parts;
 
 use crate::answer::Refusal;
 use crate::engine::Inner;
@@ -32,14 +33,22 @@ struct Query<'a> {
 }
 
 /// Finds out what a request asks for; the checks have the order that clients see in the reference server.
-pub(crate) fn route<B>(engine: &Inner, request: &Request<B>, upgrade: bool) -> Result<Route, Refusal> {
-    let query = Query::parse(request.uri().query().unwrap_or_default());
+///
+/// `origin` is what the check of its origin found.
+pub(crate) fn route(
+    engine: &Inner,
+    parts: &Parts,
+    upgrade: bool,
+    origin: Result<(), Refusal>,
+) -> Result<Route, Refusal> {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
     let transport = query
         .transport(engine.config.transports)
         .ok_or(Refusal::UnknownTransport)?;
+    origin?;
     let version = query.version.as_deref() == Some("4");
     let Some(sid) = query.sid.filter(|sid| !sid.is_empty()) else {
-        return open(transport, version, request.method(), upgrade);
+        return open(transport, version, &parts.method, upgrade);
     };
     let session = Sid::parse(&sid)
         .and_then(|sid| engine.sessions.get(&sid))
@@ -62,7 +71,7 @@ pub(crate) fn route<B>(engine: &Inner, request: &Request<B>, upgrade: bool) -> R
     if carried_by == Transport::WebSocket {
         return Err(Refusal::BadRequest);
     }
-    Ok(match *request.method() {
+    Ok(match parts.method {
         Method::GET => Route::Get(session),
         Method::POST => Route::Post(session),
         _ => Route::Unknown,

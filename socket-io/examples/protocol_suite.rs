@@ -13,6 +13,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .configure(|config| {
             config.engine.ping_interval = Duration::from_millis(300);
             config.engine.ping_timeout = Duration::from_millis(200);
+            // The suite may run in a browser, from wherever its page is served.
+            config.engine.cors_allowed_origins = socket_io::engine_io::AllowedOrigins::Any;
             config.connect_timeout = Duration::from_secs(1);
         })
         .build();

@@ -1,10 +1,15 @@
 //! Frames of RFC 6455 as a server sees them; no I/O.
 
+use crate::websocket::deflate::decompress;
+
 /// The longest header of a frame that a server writes.
 pub(crate) const HEAD_ROOM: usize = 10;
 
 /// The longest header of a frame that a client writes.
 pub(crate) const MAX_CLIENT_HEAD: usize = 14;
+
+/// Set in the first byte of a frame that begins a compressed message.
+pub(crate) const COMPRESSED: u8 = 0x40;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
@@ -54,6 +59,7 @@ pub(crate) enum Event<'a> {
 pub(crate) enum Violation {
     Protocol,
     NotUtf8,
+    NotDeflate,
     TooLong,
 }
 
@@ -62,7 +68,7 @@ impl Violation {
     pub(crate) fn close_code(self) -> u16 {
         match self {
             Self::Protocol => 1002,
-            Self::NotUtf8 => 1007,
+            Self::NotUtf8 | Self::NotDeflate => 1007,
             Self::TooLong => 1009,
         }
     }
@@ -77,7 +83,7 @@ pub(crate) enum Front<'a> {
     Incomplete(usize),
 }
 
-/// Reads frames; holds memory only within a fragmented message.
+/// Reads frames; holds memory only within a fragmented message, and while a compressed one is handed out.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     fragments: Option<Box<Fragments>>,
@@ -86,12 +92,14 @@ pub(crate) struct Decoder {
 #[derive(Debug)]
 struct Fragments {
     text: bool,
+    compressed: bool,
     complete: bool,
     data: Vec<u8>,
 }
 
 struct Head {
     fin: bool,
+    compressed: bool,
     opcode: OpCode,
     mask: [u8; 4],
     start: usize,
@@ -101,10 +109,16 @@ struct Head {
 impl Decoder {
     /// Reads the frame at the front of `buffer`, unmasking it in place.
     ///
-    /// `max` bounds the length of a message, fragmented or not.
-    pub(crate) fn next<'a>(&'a mut self, buffer: &'a mut [u8], max: usize) -> Result<Front<'a>, Violation> {
+    /// `max` bounds the length of a message, fragmented or not, compressed or not; `deflate` tells whether clients may
+    /// compress.
+    pub(crate) fn next<'a>(
+        &'a mut self,
+        buffer: &'a mut [u8],
+        max: usize,
+        deflate: bool,
+    ) -> Result<Front<'a>, Violation> {
         self.settle();
-        let head = match parse_head(buffer, max)? {
+        let head = match parse_head(buffer, max, deflate)? {
             Ok(head) => head,
             Err(need) => return Ok(Front::Incomplete(need)),
         };
@@ -119,8 +133,8 @@ impl Decoder {
             OpCode::Ping => Event::Ping(payload),
             OpCode::Pong => Event::Pong,
             OpCode::Close => Event::Close(close_code(payload)?),
-            OpCode::Text if head.fin => Event::Text(utf8(payload)?),
-            OpCode::Binary if head.fin => Event::Binary(payload),
+            OpCode::Text if head.fin && !head.compressed => Event::Text(utf8(payload)?),
+            OpCode::Binary if head.fin && !head.compressed => Event::Binary(payload),
             _ => self.collect(&head, payload, max)?,
         };
         Ok(Front::Event(event, end))
@@ -131,6 +145,14 @@ impl Decoder {
         if self.fragments.as_ref().is_some_and(|fragments| fragments.complete) {
             self.fragments = None;
         }
+    }
+
+    /// Returns how much was unpacked for the message that is handed out.
+    pub(crate) fn unpacked(&self) -> usize {
+        self.fragments
+            .as_ref()
+            .filter(|fragments| fragments.compressed && fragments.complete)
+            .map_or(0, |fragments| fragments.data.len())
     }
 
     fn check_order(&self, head: &Head) -> Result<(), Violation> {
@@ -146,6 +168,7 @@ impl Decoder {
         let fragments = self.fragments.get_or_insert_with(|| {
             Box::new(Fragments {
                 text: head.opcode == OpCode::Text,
+                compressed: head.compressed,
                 complete: false,
                 data: Vec::new(),
             })
@@ -158,6 +181,9 @@ impl Decoder {
             return Ok(Event::Fragment);
         }
         fragments.complete = true;
+        if fragments.compressed {
+            fragments.data = decompress(&fragments.data, max)?;
+        }
         if fragments.text {
             return Ok(Event::Text(utf8(&fragments.data)?));
         }
@@ -166,15 +192,17 @@ impl Decoder {
 }
 
 /// Reads a header: `Ok(Err(n))` means that n bytes are needed.
-fn parse_head(buffer: &[u8], max: usize) -> Result<Result<Head, usize>, Violation> {
+fn parse_head(buffer: &[u8], max: usize, deflate: bool) -> Result<Result<Head, usize>, Violation> {
     let &[first, second, ..] = buffer else {
         return Ok(Err(2));
     };
-    if first & RESERVED != 0 || second & MASKED == 0 {
+    let opcode = OpCode::parse(first & 0x0f).ok_or(Violation::Protocol)?;
+    let compressed = deflate && first & COMPRESSED != 0 && matches!(opcode, OpCode::Text | OpCode::Binary);
+    let allowed = if compressed { COMPRESSED } else { 0 };
+    if first & RESERVED != allowed || second & MASKED == 0 {
         return Err(Violation::Protocol);
     }
     let fin = first & FIN != 0;
-    let opcode = OpCode::parse(first & 0x0f).ok_or(Violation::Protocol)?;
     let short = usize::from(second & 0x7f);
     if opcode as u8 >= OpCode::Close as u8 && (!fin || short > MAX_CONTROL) {
         return Err(Violation::Protocol);
@@ -195,6 +223,7 @@ fn parse_head(buffer: &[u8], max: usize) -> Result<Result<Head, usize>, Violatio
     let mask = buffer[start - 4..start].try_into().expect("four bytes");
     Ok(Ok(Head {
         fin,
+        compressed,
         opcode,
         mask,
         start,

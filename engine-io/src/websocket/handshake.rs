@@ -2,16 +2,17 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use sha1::{Digest, Sha1};
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Tells whether a request wants to become a WebSocket.
-pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
-    request.method() == Method::GET
-        && has_token(request.headers(), &header::UPGRADE, "websocket")
-        && has_token(request.headers(), &header::CONNECTION, "upgrade")
+pub(crate) fn is_upgrade(parts: &Parts) -> bool {
+    parts.method == Method::GET
+        && has_token(&parts.headers, &header::UPGRADE, "websocket")
+        && has_token(&parts.headers, &header::CONNECTION, "upgrade")
 }
 
 /// Computes the accept key, or `None` if key or version are not as they must be.

@@ -32,7 +32,9 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 /// Serves the connection as soon as the HTTP server has let go of it.
-pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpose) {
+///
+/// `deflate` tells whether permessage-deflate was agreed on.
+pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpose, deflate: bool) {
     let task_engine = engine.clone();
     engine.spawn(async move {
         // The answer may never leave; the place that is reserved must not be lost for it.
@@ -41,17 +43,17 @@ pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpos
             tracing::debug!(target: "engine_io", "a client left during its WebSocket handshake");
             return;
         };
-        dispatch(&task_engine, upgraded, purpose);
+        dispatch(&task_engine, upgraded, purpose, deflate);
     });
 }
 
-fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose) {
+fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, deflate: bool) {
     let upgraded = match bare::<TcpStream>(upgraded) {
         Ok((io, read)) => {
             engine.counters.fast_upgrades.add(1);
             // Frames leave in one write each turn; waiting for more would only delay them. Without it they still leave.
             let _ = io.set_nodelay(true);
-            return serve(engine, io, read, purpose);
+            return serve(engine, io, read, purpose, deflate);
         }
         Err(upgraded) => upgraded,
     };
@@ -59,11 +61,11 @@ fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose) {
     let upgraded = match bare::<tokio::net::UnixStream>(upgraded) {
         Ok((io, read)) => {
             engine.counters.fast_upgrades.add(1);
-            return serve(engine, io, read, purpose);
+            return serve(engine, io, read, purpose, deflate);
         }
         Err(upgraded) => upgraded,
     };
-    serve(engine, TokioIo::new(upgraded), Bytes::new(), purpose);
+    serve(engine, TokioIo::new(upgraded), Bytes::new(), purpose, deflate);
 }
 
 /// Unwraps the socket that hyper, or the server that recognises versions, was given, and what it read too much.
@@ -76,19 +78,21 @@ fn bare<T: Io>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
     Ok((parts.io.into_inner(), parts.read_buf))
 }
 
-fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose) {
+fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose, deflate: bool) {
     // The buffer is a slice of the HTTP server's; it must not live on.
     let read = read.to_vec();
     match purpose {
         Purpose::Open(opening) => {
             let (handshake, reservation) = *opening;
-            open(engine, io, read, handshake, reservation);
+            let shared = Shared::new(engine, Transport::WebSocket);
+            let connection = Connection::new(io, read, shared, deflate);
+            open(engine, connection, handshake, reservation);
         }
         Purpose::Upgrade(shared) => {
             engine.spawn(async move {
-                if let Some((io, read)) = probe(io, read, &shared).await {
+                if let Some((io, read)) = probe(io, read, &shared, deflate).await {
                     let engine = shared.engine.clone();
-                    engine.spawn(Connection::new(io, read, shared));
+                    engine.spawn(Connection::new(io, read, shared, deflate));
                 }
             });
         }
@@ -96,11 +100,11 @@ fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose) {
     }
 }
 
-fn open<I: Io>(engine: &Arc<Inner>, io: I, read: Vec<u8>, handshake: Handshake, reservation: Reservation) {
-    let shared = Shared::new(engine, Transport::WebSocket);
-    let packet = Outgoing::packet(&engine.open_packet(&shared));
+fn open<I: Io>(engine: &Arc<Inner>, connection: Connection<I>, handshake: Handshake, reservation: Reservation) {
+    let shared = connection.shared();
+    let packet = Outgoing::packet(&engine.open_packet(shared));
     shared.state().outbox.push(packet);
     // The task must exist even if the session does not: it ends the connection.
-    let _ = engine.open(&shared, handshake, reservation);
-    engine.spawn(Connection::new(io, read, shared));
+    let _ = engine.open(shared, handshake, reservation);
+    engine.spawn(connection);
 }

@@ -1,5 +1,6 @@
 //! WebSockets, from the handshake to the last frame.
 
+pub(crate) mod deflate;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 mod io;

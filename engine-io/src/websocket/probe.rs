@@ -18,10 +18,15 @@ use crate::websocket::linger::{close_frame, linger};
 const READ_SIZE: usize = 1024;
 
 /// Lets a WebSocket prove that it works. Returns it, and what was read too much, once it carries the session.
-pub(crate) async fn probe<I: Io>(mut io: I, read: Vec<u8>, shared: &Arc<Shared>) -> Option<(I, Vec<u8>)> {
+pub(crate) async fn probe<I: Io>(
+    mut io: I,
+    read: Vec<u8>,
+    shared: &Arc<Shared>,
+    deflate: bool,
+) -> Option<(I, Vec<u8>)> {
     let probing = begin(shared);
     let rest = match &probing {
-        Some(_) => attempt(&mut io, read, shared).await,
+        Some(_) => attempt(&mut io, read, shared, deflate).await,
         None => None,
     };
     let upgraded = rest.filter(|_| complete(shared));
@@ -48,7 +53,7 @@ fn begin(shared: &Arc<Shared>) -> Option<Probing<'_>> {
     Some(Probing(shared))
 }
 
-async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>) -> Option<Vec<u8>> {
+async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>, deflate: bool) -> Option<Vec<u8>> {
     let closed = std::future::poll_fn(|cx| {
         let mut state = shared.state();
         if state.closed().is_some() {
@@ -62,18 +67,18 @@ async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>) -> Opti
     tokio::select! {
         biased;
         () = closed => None,
-        exchanged = tokio::time::timeout(shared.engine.config.upgrade_timeout, exchange(io, read, shared)) => {
+        exchanged = tokio::time::timeout(shared.engine.config.upgrade_timeout, exchange(io, read, shared, deflate)) => {
             exchanged.ok().flatten()
         }
     }
 }
 
 /// Answers the probe, until the client says that it moves.
-async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>) -> Option<Vec<u8>> {
+async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, deflate: bool) -> Option<Vec<u8>> {
     let mut decoder = Decoder::default();
     let mut chunk = [0; READ_SIZE];
     loop {
-        let (step, used) = match decoder.next(&mut buffer, READ_SIZE).ok()? {
+        let (step, used) = match decoder.next(&mut buffer, READ_SIZE, deflate).ok()? {
             Front::Incomplete(_) => (Step::Read, 0),
             Front::Event(event, used) => (step(&event)?, used),
         };
@@ -122,8 +127,8 @@ fn step(event: &Event<'_>) -> Option<Step> {
 }
 
 async fn write<I: Io>(io: &mut I, packet: &Outgoing) -> Option<()> {
-    let mut bytes = Vec::with_capacity(packet.wire_len());
-    packet.pieces(0, |piece| {
+    let mut bytes = Vec::with_capacity(packet.wire_len(None));
+    packet.pieces(None, 0, |piece| {
         bytes.extend_from_slice(piece);
         true
     });

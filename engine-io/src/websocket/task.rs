@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use crate::inbound::{self, Received};
+use crate::outgoing::Deflate;
 use crate::shared::Shared;
 use crate::state::{Life, trim};
 use crate::websocket::frame::{Decoder, Event, Front, MAX_CLIENT_HEAD, OpCode, Violation};
@@ -25,6 +26,10 @@ const PIECES: usize = 64;
 
 /// The rounds of reading and writing after which other tasks get their turn.
 const ROUNDS: usize = 16;
+
+/// What is unpacked before other tasks get their turn, in bytes: a few compressed ones may stand for a thousand times as
+/// many.
+const UNPACKED: usize = 256 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
@@ -46,6 +51,10 @@ pub(crate) struct Connection<I: Io> {
     decoder: Decoder,
     pong: Option<Outgoing>,
     saturated: bool,
+    /// permessage-deflate was agreed on.
+    deflate: bool,
+    /// As much was unpacked as one turn allows.
+    tired: bool,
     /// Somebody else brought the session work.
     kicked: bool,
     /// What the next look at the state must report.
@@ -67,7 +76,7 @@ enum Found {
 }
 
 impl<I: Io> Connection<I> {
-    pub(crate) fn new(io: I, rest: Vec<u8>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(io: I, rest: Vec<u8>, shared: Arc<Shared>, deflate: bool) -> Self {
         Self {
             io: Some(io),
             shared,
@@ -79,10 +88,21 @@ impl<I: Io> Connection<I> {
             decoder: Decoder::default(),
             pong: None,
             saturated: false,
+            deflate,
+            tired: false,
             kicked: false,
             report: Report::default(),
             farewell: Some(None),
         }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Tells how frames are written to this client.
+    fn compression(&self) -> Deflate {
+        self.deflate.then_some(self.shared.engine.config.compression_threshold)
     }
 
     /// Writes, reads and works until nothing is left to do now; ready when the connection is gone.
@@ -113,6 +133,9 @@ impl<I: Io> Connection<I> {
                 // What is pending wakes this task by itself.
                 let _ = self.shared.drive(cx);
                 active |= self.resume();
+            }
+            if std::mem::take(&mut self.tired) {
+                break;
             }
         }
         self.shared.state().task.sleep(cx.waker());
@@ -150,13 +173,14 @@ impl<I: Io> Connection<I> {
 
     /// Writes what was taken from the outbox, as many frames at once as possible.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let deflate = self.compression();
         while !self.sending.is_empty() {
             let Some(io) = &mut self.io else { break };
             let mut slices = [IoSlice::new(&[]); PIECES];
             let mut count = 0;
             let mut skip = self.offset;
             for packet in &self.sending {
-                let all = packet.pieces(skip, |piece| {
+                let all = packet.pieces(deflate, skip, |piece| {
                     if count == PIECES {
                         return false;
                     }
@@ -189,14 +213,15 @@ impl<I: Io> Connection<I> {
     }
 
     fn advance(&mut self, written: usize) {
+        let deflate = self.compression();
         let counters = &self.shared.engine.counters;
         counters.bytes_out.add(written);
         self.offset += written;
         let mut packets = 0;
         while let Some(packet) = self.sending.front()
-            && self.offset >= packet.wire_len()
+            && self.offset >= packet.wire_len(deflate)
         {
-            self.offset -= packet.wire_len();
+            self.offset -= packet.wire_len(deflate);
             self.report.written += packet.cost();
             packets += 1;
             self.sending.pop_front();
@@ -271,14 +296,15 @@ impl<I: Io> Connection<I> {
     fn parse(&mut self, buffer: &mut [u8], open: bool) -> Result<usize, CloseReason> {
         let max = self.shared.engine.config.max_payload;
         let mut at = 0;
-        let mut messages = 0;
+        let (mut messages, mut unpacked) = (0, 0);
         self.need = 0;
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
-            if self.saturated || at == buffer.len() {
+            self.tired = unpacked > UNPACKED;
+            if self.saturated || self.tired || at == buffer.len() {
                 break Ok(at);
             }
-            match decoder.next(&mut buffer[at..], max) {
+            match decoder.next(&mut buffer[at..], max, self.deflate) {
                 Ok(Front::Incomplete(need)) => {
                     debug_assert!(need <= max + MAX_CLIENT_HEAD);
                     self.need = need;
@@ -290,6 +316,7 @@ impl<I: Io> Connection<I> {
                         Ok(message) => messages += usize::from(message),
                         Err(reason) => break Err(reason),
                     }
+                    unpacked += decoder.unpacked();
                 }
                 Err(violation) => break Err(self.violated(violation)),
             }

@@ -45,11 +45,16 @@ impl Pending {
         Self { stream }
     }
 
-    pub(crate) async fn answer(mut self) -> Answer {
+    /// Reads the answer as it is on the wire.
+    pub(crate) async fn bytes(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         // A server that refuses a body may reset the connection after its answer.
         let _ = within(self.stream.read_to_end(&mut bytes)).await;
-        let text = String::from_utf8(bytes).unwrap();
+        bytes
+    }
+
+    pub(crate) async fn answer(self) -> Answer {
+        let text = String::from_utf8(self.bytes().await).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer {
@@ -87,9 +92,15 @@ impl Ws {
     }
 
     pub(crate) async fn connect(addr: SocketAddr, target: &str) -> Self {
+        Self::connect_with(addr, target, "").await.0
+    }
+
+    /// Connects with more headers; returns the head of the answer, too.
+    pub(crate) async fn connect_with(addr: SocketAddr, target: &str, headers: &str) -> (Self, String) {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.write_all(upgrade_request(target).as_bytes()).await.unwrap();
+        let request = upgrade_request(target).replace("host: x\r\n", &format!("host: x\r\n{headers}"));
+        stream.write_all(request.as_bytes()).await.unwrap();
         let mut ws = Self {
             stream,
             buffer: Vec::new(),
@@ -106,7 +117,7 @@ impl Ws {
             head.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
             "{head}"
         );
-        ws
+        (ws, head.replace("\r\n", "\n"))
     }
 
     pub(crate) async fn upgrade(server: &Server, sid: &str) -> Self {

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used)] // in the helpers of tests, too
 
 mod client;
+mod compression;
+mod cookie;
 mod handshake;
 mod heartbeat;
 mod limits;
+mod origin;
 mod polling;
 mod stress;
 mod support;

@@ -260,3 +260,22 @@ async fn a_volatile_packet_needs_a_poll_that_waits() {
     assert_eq!(pending.answer().await.body, "4taken");
     assert_eq!(server.engine.metrics().volatile_dropped, 2);
 }
+
+#[tokio::test]
+async fn an_answer_holds_no_more_packets_than_clients_of_python_take() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, socket) = server.polling().await;
+    for _ in 0..17 {
+        socket.send(Outgoing::text("x")).unwrap();
+    }
+    // A message and its attachments stay together, however many they are.
+    let attachments = vec![Bytes::from_static(b"\0"); 20];
+    socket
+        .send(Outgoing::build(1, |text| text.push(b'x'), &attachments))
+        .unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        counts.push(server.poll(&sid).await.answer().await.body.split('\u{1e}').count());
+    }
+    assert_eq!(counts, [16, 1, 21]);
+}

@@ -30,7 +30,7 @@ fn messages_of_every_header_length_are_unmasked() {
         let total = frame.len();
         let mut decoder = Decoder::default();
         assert_eq!(
-            decoder.next(&mut frame, 100_000),
+            decoder.next(&mut frame, 100_000, false),
             Ok(Front::Event(Event::Binary(&payload), total))
         );
     }
@@ -41,7 +41,7 @@ fn a_cut_frame_says_what_it_needs() {
     let frame = client_frame(0x81, &[b'x'; 300]);
     let mut decoder = Decoder::default();
     for cut in 0..frame.len() {
-        let need = match decoder.next(&mut frame[..cut].to_vec(), 1000).unwrap() {
+        let need = match decoder.next(&mut frame[..cut].to_vec(), 1000, false).unwrap() {
             Front::Incomplete(need) => need,
             front => panic!("{front:?} of {cut} bytes"),
         };
@@ -54,38 +54,41 @@ fn fragments_make_one_message_and_control_frames_may_come_between() {
     let mut decoder = Decoder::default();
     let euro = "€".as_bytes();
     assert_eq!(
-        decoder.next(&mut client_frame(0x01, &euro[..1]), 9),
+        decoder.next(&mut client_frame(0x01, &euro[..1]), 9, false),
         Ok(Front::Event(Event::Fragment, 7))
     );
     assert_eq!(
-        decoder.next(&mut client_frame(0x89, b"hi"), 9),
+        decoder.next(&mut client_frame(0x89, b"hi"), 9, false),
         Ok(Front::Event(Event::Ping(b"hi"), 8))
     );
     assert_eq!(
-        decoder.next(&mut client_frame(0x00, &euro[1..2]), 9),
+        decoder.next(&mut client_frame(0x00, &euro[1..2]), 9, false),
         Ok(Front::Event(Event::Fragment, 7))
     );
     assert_eq!(
-        decoder.next(&mut client_frame(0x80, &euro[2..]), 9),
+        decoder.next(&mut client_frame(0x80, &euro[2..]), 9, false),
         Ok(Front::Event(Event::Text("€"), 7))
     );
-    assert_eq!(decoder.next(&mut client_frame(0x80, b"x"), 9), Err(Violation::Protocol));
+    assert_eq!(
+        decoder.next(&mut client_frame(0x80, b"x"), 9, false),
+        Err(Violation::Protocol)
+    );
     assert!(decoder.fragments.is_none());
 }
 
 #[test]
 fn fragments_are_limited_together() {
     let mut decoder = Decoder::default();
-    assert!(decoder.next(&mut client_frame(0x02, &[0; 6]), 10).is_ok());
+    assert!(decoder.next(&mut client_frame(0x02, &[0; 6]), 10, false).is_ok());
     assert_eq!(
-        decoder.next(&mut client_frame(0x80, &[0; 6]), 10),
+        decoder.next(&mut client_frame(0x80, &[0; 6]), 10, false),
         Err(Violation::TooLong)
     );
 }
 
 #[test]
 fn broken_rules_are_named() {
-    let violation = |mut frame: Vec<u8>| Decoder::default().next(&mut frame, 1000).unwrap_err();
+    let violation = |mut frame: Vec<u8>| Decoder::default().next(&mut frame, 1000, false).unwrap_err();
     assert_eq!(violation(client_frame(0xc1, b"x")), Violation::Protocol, "reserved bit");
     assert_eq!(violation(vec![0x81, 1, b'x']), Violation::Protocol, "not masked");
     assert_eq!(
@@ -124,7 +127,7 @@ fn broken_rules_are_named() {
 
 #[test]
 fn close_codes_are_checked() {
-    let close = |payload: &[u8]| match Decoder::default().next(&mut client_frame(0x88, payload), 10) {
+    let close = |payload: &[u8]| match Decoder::default().next(&mut client_frame(0x88, payload), 10, false) {
         Ok(Front::Event(Event::Close(code), _)) => Ok(code),
         Err(violation) => Err(violation),
         other => panic!("{other:?}"),

@@ -1,0 +1,133 @@
+//! permessage-deflate (RFC 7692), without context takeover: nothing is kept from one message to the next.
+
+use std::cell::RefCell;
+
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::websocket::frame::Violation;
+
+const NAME: &str = "permessage-deflate";
+
+/// What ends each message, and is left out on the wire.
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// Longer messages are sent as they are: compressing one would hold the thread for tens of milliseconds.
+const LONGEST: usize = 1024 * 1024;
+
+/// The final blocks that a message may have, each of which makes the library start anew; those of zlib have none.
+const FINAL_BLOCKS: usize = 16;
+
+/// The first buffer that a message is unpacked into; it doubles from there.
+const FIRST_BUFFER: usize = 4096;
+
+// The state is large (some 300 KiB, and 43 KiB) and used for one message at a time, so the connections of a thread share it.
+thread_local! {
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
+    static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
+}
+
+/// Returns the answer to the first offer that can be accepted.
+pub(crate) fn negotiate(headers: &HeaderMap) -> Option<HeaderValue> {
+    headers
+        .get_all(header::SEC_WEBSOCKET_EXTENSIONS)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(accept)
+        .map(HeaderValue::from_static)
+}
+
+/// Accepts one offer. Both sides are told to take no context over, which needs no consent.
+fn accept(offer: &str) -> Option<&'static str> {
+    let mut parts = offer.split(';').map(str::trim);
+    if parts.next() != Some(NAME) {
+        return None;
+    }
+    let mut seen = Vec::new();
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=').map_or((parameter, None), |(name, value)| {
+            (name.trim_end(), Some(value.trim().trim_matches('"')))
+        });
+        if seen.contains(&name) {
+            return None;
+        }
+        seen.push(name);
+        let valid = match (name, value) {
+            ("server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits", None) => true,
+            ("client_max_window_bits", Some(bits)) => window_bits(bits).is_some(),
+            // A smaller window is more than the library can promise.
+            ("server_max_window_bits", Some(bits)) => window_bits(bits) == Some(15),
+            _ => false,
+        };
+        if !valid {
+            return None;
+        }
+    }
+    Some(if seen.contains(&"server_max_window_bits") {
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover; server_max_window_bits=15"
+    } else {
+        "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+    })
+}
+
+fn window_bits(text: &str) -> Option<u8> {
+    let bits = text.parse().ok().filter(|bits| (8..=15).contains(bits))?;
+    (!text.starts_with(['0', '+'])).then_some(bits)
+}
+
+/// Packs the payload of a message, unless that gains nothing.
+pub(crate) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
+    if payload.len() > LONGEST {
+        return None;
+    }
+    COMPRESS.with_borrow_mut(|state| {
+        state.reset();
+        // What does not fit is no gain.
+        let mut packed = Vec::with_capacity(payload.len() + TAIL.len());
+        state.compress_vec(payload, &mut packed, FlushCompress::Sync).ok()?;
+        let complete = state.total_in() == payload.len() as u64 && packed.len() < packed.capacity();
+        let length = packed.strip_suffix(&TAIL)?.len();
+        packed.truncate(length);
+        (complete && length < payload.len()).then_some(packed)
+    })
+}
+
+/// Unpacks the payload of a message that may be `max` bytes long.
+pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violation> {
+    DECOMPRESS.with_borrow_mut(|state| {
+        state.reset(false);
+        let mut unpacked = Vec::with_capacity(FIRST_BUFFER.min(max + 1));
+        let mut final_blocks = 0;
+        for mut input in [payload, &TAIL] {
+            loop {
+                let (taken, length) = (state.total_in(), unpacked.len());
+                let status = state
+                    .decompress_vec(input, &mut unpacked, FlushDecompress::Sync)
+                    .map_err(|_| Violation::NotDeflate)?;
+                let taken = (state.total_in() - taken) as usize;
+                input = &input[taken..];
+                if unpacked.len() > max {
+                    return Err(Violation::TooLong);
+                }
+                if status == Status::StreamEnd {
+                    // A final block is allowed, and need not be the last.
+                    final_blocks += 1;
+                    if final_blocks > FINAL_BLOCKS {
+                        return Err(Violation::NotDeflate);
+                    }
+                    state.reset(false);
+                } else if unpacked.len() == unpacked.capacity() {
+                    unpacked.reserve(unpacked.len().min(max + 1 - unpacked.len()));
+                    continue;
+                } else if taken == 0 && unpacked.len() == length && !input.is_empty() {
+                    return Err(Violation::NotDeflate);
+                }
+                if input.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(unpacked)
+    })
+}

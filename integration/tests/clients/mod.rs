@@ -2,6 +2,7 @@
 
 mod connections;
 mod losses;
+mod origins;
 mod values;
 
 use integration::client::{ConnectOptions, Kind, RealClient};

@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::error::DisconnectReason;
 use crate::namespace::NamespaceState;
 use crate::packet;
+use crate::session::Sessions;
 
 /// The connect handler has not accepted the client yet: what is sent to it waits.
 const CONNECTING: u8 = 0;
@@ -22,6 +23,7 @@ pub(crate) struct Client {
     pub(crate) connection: Arc<Connection>,
     state: AtomicU8,
     key: AtomicU64,
+    pub(crate) sessions: Sessions,
     /// Gone once the client is accepted or refused.
     waiting: Mutex<Option<Box<Waiting>>>,
 }
@@ -44,6 +46,7 @@ impl Client {
             connection,
             state: AtomicU8::new(CONNECTING),
             key: AtomicU64::new(0),
+            sessions: Sessions::default(),
             waiting: Mutex::new(Some(Box::default())),
         })
     }

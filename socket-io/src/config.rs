@@ -12,6 +12,11 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// Namespaces that one connection may have joined or be joining. Default 64.
     pub max_namespaces: usize,
+    /// Namespaces that exist only because clients asked for them, by [`any_namespace`](crate::SocketIo::any_namespace) or
+    /// [`namespaces_where`](crate::SocketIo::namespaces_where); more are refused until one has lost its last client. Default 10,000.
+    pub max_dynamic_namespaces: usize,
+    /// Length in bytes of the name of such a namespace. Default 256.
+    pub max_namespace_bytes: usize,
     /// Binary attachments of one packet of a client. Default 10, as in Node.
     pub max_attachments: usize,
     /// Bytes of all attachments of one packet of a client together. Default 10 MB.
@@ -30,6 +35,8 @@ impl Default for Config {
             engine: engine_io::Config::default(),
             connect_timeout: Duration::from_secs(45),
             max_namespaces: 64,
+            max_dynamic_namespaces: 10_000,
+            max_namespace_bytes: 256,
             max_attachments: 10,
             max_attachment_bytes: 10_000_000,
             max_queued_events: 1_024,

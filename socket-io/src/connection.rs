@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as Engine};
-use manager_api::Payload;
+use manager_api::{EventName, Payload};
 use serde_json::value::RawValue;
 
 use crate::client::Client;
@@ -31,6 +31,8 @@ pub(crate) struct Connection {
     /// Clients that left by another hand than the connection's own task.
     ended: Mutex<Vec<(Arc<Client>, DisconnectReason)>>,
     has_ended: AtomicBool,
+    /// Every client is to be disconnected, and the connection closed.
+    is_ending: AtomicBool,
 }
 
 impl Connection {
@@ -42,6 +44,7 @@ impl Connection {
             has_joined: AtomicBool::new(false),
             ended: Mutex::default(),
             has_ended: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
         })
     }
 
@@ -63,6 +66,12 @@ impl Connection {
         self.socket.wake_session();
     }
 
+    /// Disconnects every client, then closes. Only the connection's task knows who they are, so that task does it.
+    pub(crate) fn disconnect_all(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        self.socket.wake_session();
+    }
+
     fn take_ended(&self) -> Vec<(Arc<Client>, DisconnectReason)> {
         if !self.has_ended.swap(false, Ordering::AcqRel) {
             return Vec::new();
@@ -77,6 +86,8 @@ pub(crate) struct ConnectionSession {
     members: Vec<Member>,
     assembly: Option<Box<Assembly>>,
     load: Load,
+    /// A packet was against the rules; the connection closes for it.
+    is_refused: bool,
 }
 
 /// A client of this connection and what its handlers have to do, in order.
@@ -92,6 +103,7 @@ impl ConnectionSession {
             members: Vec::new(),
             assembly: None,
             load: Load::default(),
+            is_refused: false,
         }
     }
 
@@ -112,12 +124,13 @@ impl ConnectionSession {
             return Err(ProtocolError::new("a second CONNECT to the same namespace"));
         }
         let connection = &self.connection;
-        let Some(namespace) = connection.server.namespace(packet.namespace) else {
-            return refuse(connection, packet.namespace, &Refusal::new("Invalid namespace"));
-        };
         if self.members.len() >= connection.server.config.max_namespaces {
             return refuse(connection, packet.namespace, &Refusal::new("Too many namespaces"));
         }
+        let namespace = match connection.server.namespaces.find_or_admit(packet.namespace) {
+            Ok(namespace) => namespace,
+            Err(refusal) => return refuse(connection, packet.namespace, &refusal),
+        };
         let client = Client::new(namespace, connection.clone());
         let mut member = Member::new(client.clone());
         match client.namespace.on_connect() {
@@ -150,15 +163,42 @@ impl ConnectionSession {
         let mut load = mem::take(&mut self.load);
         let member = self.open_member(packet.namespace)?;
         let client = &member.client;
-        match client.namespace.on_event(&name) {
-            Some((event, handler)) => {
-                let socket = Socket::new(client.clone());
-                let context = EventContext { socket, event, payload };
-                member.work.push(Job::Event(handler, context, packet.id), &mut load);
+        let handler = client.namespace.on_event(&name);
+        if handler.is_none() {
+            tracing::debug!(target: "socket_io", namespace = %client.namespace.name, event = %name, "no handler for an event");
+        }
+        let steps = client.namespace.before_event();
+        let socket = || Socket::new(client.clone());
+        let job = match (steps, handler) {
+            (None, None) => None,
+            (None, Some((event, handler))) => {
+                let context = EventContext {
+                    socket: socket(),
+                    event,
+                    payload,
+                };
+                Some(Job::Event(handler, context, packet.id))
             }
-            None => {
-                tracing::debug!(target: "socket_io", namespace = %client.namespace.name, event = %name, "no handler for an event")
+            // Middleware sees all events, but for the one whose name is empty, which no function can be called with.
+            (Some(steps), None) => EventName::new(&name).ok().map(|event| {
+                let context = EventContext {
+                    socket: socket(),
+                    event,
+                    payload,
+                };
+                Job::Filtered(steps, None, context, packet.id)
+            }),
+            (Some(steps), Some((event, handler))) => {
+                let context = EventContext {
+                    socket: socket(),
+                    event,
+                    payload,
+                };
+                Some(Job::Filtered(steps, Some(handler), context, packet.id))
             }
+        };
+        if let Some(job) = job {
+            member.work.push(job, &mut load);
         }
         self.load = load;
         Ok(())
@@ -206,8 +246,8 @@ impl ConnectionSession {
     }
 }
 
-impl Session for ConnectionSession {
-    fn message(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+impl ConnectionSession {
+    fn receive(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
         match (message, self.assembly.take()) {
             (Message::Text(text), None) => {
                 let packet = Packet::parse(text)?;
@@ -231,7 +271,25 @@ impl Session for ConnectionSession {
         }
     }
 
+    fn disconnect_all(&mut self) {
+        for member in &self.members {
+            member.client.disconnect();
+        }
+        self.connection.socket.close();
+    }
+}
+
+impl Session for ConnectionSession {
+    fn message(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+        let received = self.receive(message);
+        self.is_refused |= received.is_err();
+        received
+    }
+
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.connection.is_ending.swap(false, Ordering::AcqRel) {
+            self.disconnect_all();
+        }
         let mut budget = work::BUDGET;
         let mut poll = Poll::Ready(());
         // A handler may end clients, whose disconnect handlers are then due at once.
@@ -250,8 +308,14 @@ impl Session for ConnectionSession {
                 break;
             }
         }
-        self.members
-            .retain(|member| !member.client.is_closed() || !member.work.is_done());
+        self.members.retain(|member| {
+            let stays = !member.client.is_closed() || !member.work.is_done();
+            if !stays {
+                // Its disconnect handler has ended, and was the last that might have asked for them.
+                member.client.sessions.end();
+            }
+            stays
+        });
         if budget == 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -266,6 +330,12 @@ impl Session for ConnectionSession {
 
     fn close(&mut self, reason: CloseReason) {
         self.assembly = None;
+        // Node speaks of a parse error only where a message of the transport below cannot be read.
+        let reason = if self.is_refused {
+            CloseReason::ForcedClose
+        } else {
+            reason
+        };
         for member in &self.members {
             member.client.close(DisconnectReason::Connection(reason));
         }
@@ -279,6 +349,7 @@ impl Drop for ConnectionSession {
             member
                 .client
                 .close(DisconnectReason::Connection(CloseReason::TransportError));
+            member.client.sessions.end();
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Handlers: async functions whose arguments say what they need.
 
 mod extract;
+mod methods;
+mod middleware;
 mod outcome;
+mod request;
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -15,7 +18,10 @@ use crate::error::DisconnectReason;
 use crate::socket::Socket;
 
 pub use extract::{Auth, Data, FromContext, Rejection, State};
+pub use methods::{Method, Methods, NamespaceType};
+pub use middleware::{MiddlewareContext, Pass};
 pub use outcome::{Ack, IntoOutcome};
+pub use request::{Extension, Query};
 
 /// What a handler of an event is called with.
 #[derive(Clone, Debug)]
@@ -46,7 +52,7 @@ pub struct DisconnectContext {
     pub reason: DisconnectReason,
 }
 
-/// What a handler can be called with: [`EventContext`], [`ConnectContext`] or [`DisconnectContext`].
+/// What a handler can be called with: [`EventContext`], [`ConnectContext`], [`DisconnectContext`], or [`MiddlewareContext`].
 pub trait Context: Send + Sized + 'static {
     /// What becomes of the handler's return value.
     type Outcome: Send + 'static;
@@ -92,7 +98,7 @@ pub type HandlerError = String;
     message = "`{Self}` cannot be used as a handler here",
     label = "not a handler",
     note = "a handler is an async function or a `move` closure that returns a future which is `Send + 'static`",
-    note = "each argument must implement `FromContext` (such as `Socket`, `Data<T>`, `Payload`, `EventName`, `State<T>`; in connect handlers `Auth<T>`; in disconnect handlers `DisconnectReason`)",
+    note = "each argument must implement `FromContext` (such as `Socket`, `Data<T>`, `Payload`, `EventName`, `NamespaceName`, `State<T>`, `Query<T>`; in connect handlers `Auth<T>`; in disconnect handlers `DisconnectReason`)",
     note = "its return value must implement `IntoOutcome`: for events `()`, strings, numbers, tuples, `Ack(T)`, or a `Result` of them"
 )]
 pub trait Handler<C: Context, Arguments>: Send + Sync + 'static {

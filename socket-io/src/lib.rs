@@ -24,6 +24,20 @@
 //! A request becomes a `connection` (engine-io calls it for each message), whose packets (`packet`) are turned into work for the
 //! `handler`s of a `namespace`. A `client` is one connection in one namespace; [`Socket`] is its public face. The `server` joins them
 //! with the hub of `manager-api`, which reaches the clients of this host through `client::Local`.
+//!
+//! # Logging
+//!
+//! By `tracing`, with the target `socket_io`; the transport below logs with the target `engine_io`, so that each can be turned on alone.
+//! Lines that clients can cause are limited to one a second of each kind, and say how many were left out.
+//!
+//! | level | what |
+//! |---|---|
+//! | `error` | a handler failed or panicked (with event, client and namespace) |
+//! | `warn` | an event or a connecting client does not fit its handler; middleware refused an event |
+//! | `debug` | clients that leave, and why; events that nobody handles; connections that joined nothing in time |
+//! | `trace` | what may quote a client: why exactly an argument did not fit |
+//!
+//! No payload, header, query or Engine.IO id is logged above `trace`. The text of errors that handlers return is the application's own.
 #![deny(missing_docs)]
 
 mod client;
@@ -34,23 +48,26 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handler;
+mod log;
 mod namespace;
 mod packet;
 mod serve;
 mod server;
 mod service;
+mod session;
 mod socket;
 
 pub use config::Config;
 pub use error::{DisconnectReason, Refusal};
 pub use handler::{
-    Ack, Auth, ConnectContext, Context, Data, DisconnectContext, EventContext, FromContext, Handler, HandlerError,
-    IntoOutcome, Rejection, State,
+    Ack, Auth, ConnectContext, Context, Data, DisconnectContext, EventContext, Extension, FromContext, Handler,
+    HandlerError, IntoOutcome, Method, Methods, MiddlewareContext, NamespaceType, Pass, Query, Rejection, State,
 };
-pub use namespace::Namespace;
+pub use namespace::{Handlers, Namespace};
 pub use serve::{serve, serve_with};
 pub use server::{Metrics, SocketIo, SocketIoBuilder};
 pub use service::{Body, NotFound, SocketIoLayer, SocketIoService};
+pub use session::SessionGuard;
 pub use socket::Socket;
 
 pub use engine_io::{self, CloseReason, Handshake, PeerAddr, Transport, Transports};

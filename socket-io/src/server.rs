@@ -1,7 +1,6 @@
 //! The server: what namespaces, connections and the other servers meet in.
 
-use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
 use manager_api::{Broadcast, ClientManager, Error, Hub, HubMetrics, Namespace as Name, Room};
@@ -13,34 +12,16 @@ use crate::config::Config;
 use crate::connect_timeout::ConnectTimeouts;
 use crate::connection::{Connection, ConnectionSession};
 use crate::handler::States;
-use crate::namespace::{Namespace, NamespaceState};
+use crate::namespace::{Directory, Handlers, Namespace};
 
 pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) hub: Arc<Hub<Local>>,
     pub(crate) states: States,
-    namespaces: RwLock<HashMap<Name, Arc<NamespaceState>>>,
+    pub(crate) namespaces: Arc<Directory>,
     connect_timeouts: ConnectTimeouts,
     engine: OnceLock<Engine>,
     listening: OnceLock<AbortHandle>,
-}
-
-impl Server {
-    pub(crate) fn namespace(&self, name: &str) -> Option<Arc<NamespaceState>> {
-        self.namespaces
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned()
-    }
-
-    fn namespace_or_new(&self, name: Name) -> Arc<NamespaceState> {
-        let mut namespaces = self.namespaces.write().unwrap_or_else(PoisonError::into_inner);
-        let state = namespaces
-            .entry(name)
-            .or_insert_with_key(|name| NamespaceState::new(name.clone()));
-        state.clone()
-    }
 }
 
 impl Drop for Server {
@@ -83,7 +64,35 @@ impl SocketIo {
     /// If the name does not begin with `/` or holds a comma.
     pub fn namespace(&self, name: &str) -> Namespace {
         let name = Name::new(name).unwrap_or_else(|error| panic!("{error}"));
-        Namespace::new(self.clone(), self.server.namespace_or_new(name))
+        Namespace::new(self.clone(), self.server.namespaces.named(name))
+    }
+
+    /// Returns the handlers of every namespace, for what none of its own handles. Clients can connect to any namespace from now on.
+    ///
+    /// A namespace that nobody named exists while it has clients; [`Config`] bounds how many there are.
+    ///
+    /// ```
+    /// # use socket_io::{NamespaceName, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.any_namespace().on("where am I", async |namespace: NamespaceName| namespace.to_string());
+    /// ```
+    pub fn any_namespace(&self) -> Handlers {
+        self.server.namespaces.any()
+    }
+
+    /// Returns the handlers of namespaces whose name fulfils a condition, and which nobody [named](Self::namespace). Clients can connect
+    /// to them from now on.
+    ///
+    /// The condition is asked when a client wants to connect and the namespace does not exist; the first that holds decides, in the order
+    /// of registration. The namespace exists while it has clients; [`Config`] bounds how many there are.
+    ///
+    /// ```
+    /// # use socket_io::{NamespaceName, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.namespaces_where(|name| name.starts_with("/game-")).on("ping", async || "pong");
+    /// ```
+    pub fn namespaces_where(&self, condition: impl Fn(&str) -> bool + Send + Sync + 'static) -> Handlers {
+        self.server.namespaces.add_group(Arc::new(condition))
     }
 
     /// Starts an event for everybody in `/`, on every server.
@@ -140,6 +149,7 @@ impl SocketIo {
             hub: self.server.hub.metrics(),
             num_clients,
             num_rooms,
+            num_dynamic_namespaces: self.server.namespaces.num_dynamic(),
         }
     }
 
@@ -183,6 +193,8 @@ pub struct Metrics {
     pub num_clients: usize,
     /// Rooms that have a member on this server now; those named by a client's id do not count.
     pub num_rooms: usize,
+    /// Namespaces that exist only because they have clients on this server.
+    pub num_dynamic_namespaces: usize,
 }
 
 /// Configures a [`SocketIo`].
@@ -235,13 +247,13 @@ impl SocketIoBuilder {
         let server = Arc::new(Server {
             hub: Hub::new(Local, self.manager, self.config.hub.clone()),
             connect_timeouts: ConnectTimeouts::new(self.config.connect_timeout),
+            namespaces: Directory::new(&self.config),
             config: self.config,
             states: self.states,
-            namespaces: RwLock::default(),
             engine: OnceLock::new(),
             listening: OnceLock::new(),
         });
-        server.namespace_or_new(Name::root());
+        server.namespaces.named(Name::root());
         let opener = Opener(Arc::downgrade(&server));
         let engine = Engine::new(opener, server.config.engine.clone());
         server.engine.get_or_init(|| engine);

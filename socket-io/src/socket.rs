@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine_io::{Handshake, Transport};
+use engine_io::{Handshake, Sent, Transport};
 use manager_api::{Answers, Broadcast, Error, EventName, Namespace, Payload, Room, Sid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +13,7 @@ use crate::client::Client;
 use crate::handler::States;
 use crate::packet;
 use crate::server::SocketIo;
+use crate::session::Sessions;
 
 /// A client in a namespace. Cloning is cheap; a handle may outlive the client.
 #[derive(Clone)]
@@ -54,6 +55,17 @@ impl Socket {
         let event = EventName::new(event)?;
         let packet = packet::encode_event(self.namespace(), event.as_str(), &payload, None);
         self.client.send(packet, false).map(|_| ())
+    }
+
+    /// Emits an event that is dropped if the client's connection cannot take it at once; tells whether it was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit), but never [`TooLarge`](manager_api::ErrorKind::TooLarge).
+    pub fn emit_volatile<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<bool, Error> {
+        let event = EventName::new(event)?;
+        let packet = packet::encode_event(self.namespace(), event.as_str(), &Payload::new(data)?, None);
+        self.client.send(packet, true).map(|sent| sent != Sent::Dropped)
     }
 
     /// Emits `message` with a payload to this client.
@@ -126,10 +138,10 @@ impl Socket {
         self.client.disconnect();
     }
 
-    /// Closes the connection, with every namespace on it.
+    /// Disconnects the client from this namespace at once, then from every other on its connection, and closes the connection.
     pub fn disconnect_all(&self) {
         self.client.disconnect();
-        self.client.connection.socket.close();
+        self.client.connection.disconnect_all();
     }
 
     /// Tells whether the client is connected, and accepted.
@@ -150,6 +162,10 @@ impl Socket {
     /// Returns the server.
     pub fn io(&self) -> SocketIo {
         SocketIo::from_server(self.client.connection.server.clone())
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.client.sessions
     }
 
     pub(crate) fn states(&self) -> &States {

@@ -1,5 +1,7 @@
 //! What the handlers of one client have to do: one thing at a time, in order.
 
+mod filter;
+
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,8 +12,11 @@ use manager_api::{EventName, Payload};
 
 use crate::client::Client;
 use crate::error::Refusal;
-use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, HandlerError};
+use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, HandlerError, MiddlewareContext};
+use crate::log;
 use crate::packet;
+use crate::socket::Socket;
+use filter::Filtered;
 
 /// Handlers that one turn of a connection's task runs at most, so that others get theirs.
 pub(super) const BUDGET: usize = 128;
@@ -27,6 +32,13 @@ pub(super) struct Load {
 pub(super) enum Job {
     Connect(BoxHandler<ConnectContext>, ConnectContext),
     Event(BoxHandler<EventContext>, EventContext, Option<u64>),
+    /// An event that has to pass middleware first, and may have no handler behind it.
+    Filtered(
+        Vec<BoxHandler<MiddlewareContext>>,
+        Option<BoxHandler<EventContext>>,
+        EventContext,
+        Option<u64>,
+    ),
     Disconnect(BoxHandler<DisconnectContext>, DisconnectContext),
 }
 
@@ -38,6 +50,7 @@ enum Running {
         EventName,
         Option<u64>,
     ),
+    Filtered(BoxFuture<'static, Filtered>, EventName, Option<u64>),
     Disconnect(BoxFuture<'static, Result<(), HandlerError>>),
 }
 
@@ -69,10 +82,10 @@ impl Work {
     ) -> Poll<()> {
         loop {
             if let Some(running) = &mut self.running {
-                match guard(client, || running.poll(client, cx)) {
-                    Some(Poll::Pending) => return Poll::Pending,
-                    Some(Poll::Ready(())) => {}
-                    None => running.panicked(client),
+                match catch_unwind(AssertUnwindSafe(|| running.poll(client, cx))) {
+                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Ready(())) => {}
+                    Err(_) => running.panicked(client),
                 }
                 self.running = None;
             }
@@ -101,7 +114,7 @@ impl Work {
 impl Job {
     fn size(&self) -> usize {
         match self {
-            Job::Event(_, context, _) => context.payload.size(),
+            Job::Event(_, context, _) | Job::Filtered(_, _, context, _) => context.payload.size(),
             Job::Connect(_, context) => context.auth.size(),
             Job::Disconnect(..) => 0,
         }
@@ -110,10 +123,10 @@ impl Job {
     /// Calls the handler; `None` if it could not be called, which has been dealt with then.
     fn start(self, client: &Arc<Client>) -> Option<Running> {
         match self {
-            Job::Connect(handler, context) => match guard(client, || handler(context)) {
+            Job::Connect(handler, context) => match guard(client, "connect", || handler(context)) {
                 Some(Ok(future)) => Some(Running::Connect(future)),
                 Some(Err(rejection)) => {
-                    tracing::warn!(target: "socket_io", %rejection, "a connect handler cannot be called; the client is refused");
+                    log::unfit_connect(&Socket::new(client.clone()), &rejection);
                     refuse(client, &Refusal::default());
                     None
                 }
@@ -124,18 +137,23 @@ impl Job {
             },
             Job::Event(handler, context, ack) => {
                 let event = context.event.clone();
-                match guard(client, || handler(context))? {
+                match guard(client, event.as_str(), || handler(context))? {
                     Ok(future) => Some(Running::Event(future, event, ack)),
                     Err(rejection) => {
-                        tracing::warn!(target: "socket_io", sid = %client.sid, %event, %rejection, "an event does not fit its handler");
+                        log::unfit_event(client, event.as_str(), &rejection);
                         None
                     }
                 }
             }
-            Job::Disconnect(handler, context) => match guard(client, || handler(context))? {
+            Job::Filtered(steps, handler, context, ack) => {
+                let event = context.event.clone();
+                let future = Box::pin(filter::run(steps, handler, context));
+                Some(Running::Filtered(future, event, ack))
+            }
+            Job::Disconnect(handler, context) => match guard(client, "disconnect", || handler(context))? {
                 Ok(future) => Some(Running::Disconnect(future)),
                 Err(rejection) => {
-                    tracing::error!(target: "socket_io", %rejection, "a disconnect handler cannot be called");
+                    log::failed(client, "disconnect", &rejection);
                     None
                 }
             },
@@ -152,13 +170,18 @@ impl Running {
             }),
             Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|outcome| match outcome {
                 Ok(payload) => acknowledge(client, &payload, *ack),
-                Err(error) => {
-                    tracing::error!(target: "socket_io", sid = %client.sid, %event, %error, "an event's handler failed");
-                }
+                Err(error) => log::failed(client, event.as_str(), &error),
+            }),
+            Running::Filtered(future, event, ack) => future.as_mut().poll(cx).map(|filtered| match filtered {
+                Filtered::Handled(payload) => acknowledge(client, &payload, *ack),
+                Filtered::Unhandled => {}
+                Filtered::Refused(reason) => log::refused_event(client, event.as_str(), &reason),
+                Filtered::Unfit(rejection) => log::unfit_event(client, event.as_str(), &rejection),
+                Filtered::Failed(error) => log::failed(client, event.as_str(), &error),
             }),
             Running::Disconnect(future) => future.as_mut().poll(cx).map(|outcome| {
                 if let Err(error) = outcome {
-                    tracing::error!(target: "socket_io", sid = %client.sid, %error, "a disconnect handler failed");
+                    log::failed(client, "disconnect", &error);
                 }
             }),
         }
@@ -167,20 +190,21 @@ impl Running {
     /// A connect handler that panicked has not accepted anybody.
     fn panicked(&self, client: &Arc<Client>) {
         match self {
-            Running::Connect(_) => refuse(client, &Refusal::default()),
-            Running::Event(_, event, _) => {
-                tracing::error!(target: "socket_io", sid = %client.sid, %event, "the event has no acknowledgement");
+            Running::Connect(_) => {
+                log::panicked(client, "connect");
+                refuse(client, &Refusal::default());
             }
-            Running::Disconnect(_) => {}
+            Running::Event(_, event, _) | Running::Filtered(_, event, _) => log::panicked(client, event.as_str()),
+            Running::Disconnect(_) => log::panicked(client, "disconnect"),
         }
     }
 }
 
 /// Runs a piece of a handler; `None` if it panicked.
-fn guard<R>(client: &Client, call: impl FnOnce() -> R) -> Option<R> {
+fn guard<R>(client: &Client, what: &str, call: impl FnOnce() -> R) -> Option<R> {
     let result = catch_unwind(AssertUnwindSafe(call)).ok();
     if result.is_none() {
-        tracing::error!(target: "socket_io", sid = %client.sid, namespace = %client.namespace.name, "a handler panicked");
+        log::panicked(client, what);
     }
     result
 }

@@ -1,8 +1,10 @@
 //! What handlers may take as arguments.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
-use manager_api::{EventName, Payload};
+use manager_api::{EventName, Namespace, Payload};
 use serde::de::DeserializeOwned;
 
 use super::{ConnectContext, Context, DisconnectContext, EventContext};
@@ -13,7 +15,7 @@ use crate::socket::Socket;
 /// Something that a handler can have as an argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of this handler",
-    note = "events offer `Socket`, `SocketIo`, `Data<T>`, `Payload`, `EventName`, `State<T>`; connects `Auth<T>` and disconnects `DisconnectReason` instead of data",
+    note = "events offer `Socket`, `SocketIo`, `Data<T>`, `Payload`, `EventName`, `NamespaceName`, `State<T>`, `Query<T>`, `HeaderMap`, `PeerAddr`, `Extension<T>`; connects `Auth<T>` and disconnects `DisconnectReason` instead of data",
     note = "wrap an argument in `Result<_, Rejection>` to handle its absence yourself"
 )]
 pub trait FromContext<C: Context>: Sized {
@@ -27,23 +29,43 @@ pub trait FromContext<C: Context>: Sized {
 }
 
 /// Says why an argument of a handler cannot be had.
+///
+/// It is logged as it displays, which must quote nothing that the client sent; what does is its [source](std::error::Error::source), and
+/// logged at the level `trace` only.
 #[derive(Clone, Debug)]
-pub struct Rejection(String);
+pub struct Rejection {
+    reason: String,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
 
 impl Rejection {
-    /// Makes a rejection that says why.
+    /// Makes a rejection that says why, without quoting the client.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        let reason = reason.into();
+        Self { reason, source: None }
+    }
+
+    /// Adds the error that led to it, which may quote the client.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.reason)
     }
 }
 
-impl std::error::Error for Rejection {}
+impl StdError for Rejection {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_ref()
+            .map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
 
 /// The arguments of the event, as [`Payload::parse`] reads them: a tuple takes several, everything else the first.
 #[derive(Clone, Copy, Debug)]
@@ -73,10 +95,8 @@ impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for State<T> {
     fn from_context(context: &C) -> Result<Self, Rejection> {
         let state = context.socket().states().get::<T>().cloned();
         let missing = || {
-            Rejection(format!(
-                "the server has no state of type {}",
-                std::any::type_name::<T>()
-            ))
+            let name = std::any::type_name::<T>();
+            Rejection::new(format!("the server has no state of type {name}"))
         };
         state.map(State).ok_or_else(missing)
     }
@@ -91,6 +111,12 @@ impl<C: Context> FromContext<C> for Socket {
 impl<C: Context> FromContext<C> for SocketIo {
     fn from_context(context: &C) -> Result<Self, Rejection> {
         Ok(context.socket().io())
+    }
+}
+
+impl<C: Context> FromContext<C> for Namespace {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(context.socket().namespace().clone())
     }
 }
 
@@ -118,10 +144,9 @@ impl<C: Context, T: FromContext<C>> FromContext<C> for Result<T, Rejection> {
     }
 }
 
-fn parse<T: DeserializeOwned>(payload: &Payload) -> Result<T, Rejection> {
-    use std::error::Error as _;
-    payload.parse().map_err(|error| match error.source() {
-        Some(source) => Rejection(format!("{error}: {source}")),
-        None => Rejection(error.to_string()),
-    })
+pub(super) fn parse<T: DeserializeOwned>(payload: &Payload) -> Result<T, Rejection> {
+    // The error's own text is ours; that of its source quotes values.
+    payload
+        .parse()
+        .map_err(|error| Rejection::new(error.to_string()).with_source(error))
 }

@@ -13,7 +13,7 @@ use crate::error::Refusal;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the return value of this handler",
     note = "an event handler returns its acknowledgement: `()`, strings, numbers, `Value`, `Bytes`, vectors, options, tuples, `Ack(T)` around your own type, or a `Result` of these whose error can be displayed",
-    note = "a connect handler returns `()` or `bool`, or a `Result` whose error converts into `Refusal`; a disconnect handler returns `()` or a `Result`"
+    note = "a connect handler returns `()` or `bool`, or a `Result` whose error converts into `Refusal`; a disconnect handler returns `()` or a `Result`; middleware of events returns `()`, `bool`, `Payload`, or a `Result` of these"
 )]
 pub trait IntoOutcome<C: Context> {
     /// Converts it.

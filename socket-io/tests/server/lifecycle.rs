@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use socket_io::{DisconnectReason, Socket};
+use socket_io::{DisconnectReason, Socket, SocketIo};
 use tokio::sync::mpsc;
 
 use crate::client::{TestServer, request, within};
@@ -172,4 +172,79 @@ async fn a_slow_handler_of_one_client_holds_up_nobody_else() {
     // Even the stuck client still gets what is sent to it.
     server.io.emit("news", &()).await.unwrap();
     stuck.expect("42[\"news\"]").await;
+}
+
+#[tokio::test]
+async fn closing_the_connection_disconnects_every_namespace_first() {
+    let (server, mut told) = server().await;
+    let root = server.io.namespace("/");
+    root.on("close all", async |socket: Socket| socket.disconnect_all());
+    let mut client = server.connect().await;
+    client.join("/chat").await;
+    client.send("42[\"close all\"]").await;
+    client.expect("41").await;
+    client.expect("41/chat,").await;
+    client.expect_closed().await;
+    let mut left = [within(told.recv()).await.unwrap(), within(told.recv()).await.unwrap()];
+    left.sort();
+    let reason = "server namespace disconnect";
+    assert_eq!(left, [("/".to_owned(), reason), ("/chat".to_owned(), reason)]);
+}
+
+#[tokio::test]
+async fn a_packet_against_the_rules_is_a_forced_close_and_one_that_cannot_be_read_a_parse_error() {
+    let (server, mut told) = server().await;
+    for packet in ["42{}", "40", "42/chat,[\"not joined\"]", "44{}"] {
+        let mut client = server.connect().await;
+        client.send(packet).await;
+        client.expect_closed().await;
+        assert_eq!(within(told.recv()).await.unwrap().1, "forced close", "{packet}");
+    }
+    let mut client = server.connect().await;
+    client.send("x").await;
+    client.expect_closed().await;
+    assert_eq!(within(told.recv()).await.unwrap().1, "parse error");
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_ping_is_gone_by_ping_timeout() {
+    let builder = SocketIo::builder().configure(|config| {
+        config.engine.ping_interval = Duration::from_millis(100);
+        config.engine.ping_timeout = Duration::from_millis(100);
+    });
+    let server = TestServer::with(builder).await;
+    let (reasons, mut told) = mpsc::unbounded_channel();
+    server.io.namespace("/").on_disconnect(move |reason: DisconnectReason| {
+        reasons.send(reason.as_str()).unwrap();
+        async {}
+    });
+    // It is not read from any more, and so answers nothing.
+    let _client = server.connect().await;
+    assert_eq!(within(told.recv()).await, Some("ping timeout"));
+}
+
+#[tokio::test]
+async fn a_client_that_says_goodbye_on_its_transport_is_gone_by_transport_close() {
+    let (server, mut told) = server().await;
+    drop(server.connect().await);
+    assert_eq!(within(told.recv()).await.unwrap().1, "transport close");
+    let mut client = server.connect().await;
+    client.send("1").await;
+    client.expect_closed().await;
+    assert_eq!(within(told.recv()).await.unwrap().1, "transport close");
+}
+
+#[tokio::test]
+async fn a_poll_that_comes_twice_is_a_transport_error() {
+    let (server, mut told) = server().await;
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let opening = request(server.address, "GET", path, "").await;
+    let (_, rest) = opening.split_once("\"sid\":\"").unwrap();
+    let path = format!("{path}&sid={}", &rest[..20]);
+    request(server.address, "POST", &path, "40").await;
+    assert!(request(server.address, "GET", &path, "").await.contains("40{"));
+    let (address, path) = (server.address, path.clone());
+    let polls = [(); 2].map(|()| request(address, "GET", &path, ""));
+    futures_util::future::join_all(polls).await;
+    assert_eq!(within(told.recv()).await.unwrap().1, "transport error");
 }

@@ -4,6 +4,12 @@
 mod acks;
 mod client;
 mod connect;
+mod emits;
 mod events;
 mod hosting;
 mod lifecycle;
+mod middleware;
+mod request;
+mod sessions;
+mod types;
+mod wildcards;

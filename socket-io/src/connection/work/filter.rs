@@ -1,0 +1,48 @@
+//! An event on its way through middleware to its handler.
+
+use manager_api::Payload;
+
+use crate::handler::{BoxHandler, EventContext, HandlerError, MiddlewareContext, Pass, Rejection};
+
+/// What became of an event that had to pass middleware.
+pub(super) enum Filtered {
+    /// Its handler ran; these are the arguments of the acknowledgement.
+    Handled(Payload),
+    /// It passed, but has no handler.
+    Unhandled,
+    /// Middleware did not let it pass.
+    Refused(HandlerError),
+    /// Middleware or its handler could not be called.
+    Unfit(Rejection),
+    /// Its handler failed.
+    Failed(HandlerError),
+}
+
+pub(super) async fn run(
+    steps: Vec<BoxHandler<MiddlewareContext>>,
+    handler: Option<BoxHandler<EventContext>>,
+    mut context: EventContext,
+) -> Filtered {
+    for step in steps {
+        let future = match step(MiddlewareContext {
+            socket: context.socket.clone(),
+            event: context.event.clone(),
+            payload: context.payload.clone(),
+        }) {
+            Ok(future) => future,
+            Err(rejection) => return Filtered::Unfit(rejection),
+        };
+        match future.await {
+            Ok(Pass::Unchanged) => {}
+            Ok(Pass::With(payload)) => context.payload = payload,
+            Err(reason) => return Filtered::Refused(reason),
+        }
+    }
+    let Some(handler) = handler else {
+        return Filtered::Unhandled;
+    };
+    match handler(context) {
+        Ok(future) => future.await.map_or_else(Filtered::Failed, Filtered::Handled),
+        Err(rejection) => Filtered::Unfit(rejection),
+    }
+}

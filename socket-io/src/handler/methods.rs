@@ -1,0 +1,154 @@
+//! Namespace types: a value with a method per event.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use manager_api::EventName;
+
+use super::{
+    BoxHandler, ConnectContext, Context, DisconnectContext, EventContext, FromContext, IntoOutcome, Rejection,
+};
+use crate::namespace::Table;
+
+/// A type whose methods are the handlers of a namespace, with its own state; [registered](crate::Handlers::register) as one unit.
+///
+/// Methods take `self: Arc<Self>`, then whatever a handler may take.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use socket_io::{Data, Error, Methods, NamespaceType, Socket, SocketIo};
+///
+/// #[derive(Default)]
+/// struct Chat {
+///     num_messages: AtomicU64,
+/// }
+///
+/// impl NamespaceType for Chat {
+///     fn methods(methods: &mut Methods<Self>) {
+///         methods.on_connect(Self::connect).on("say", Self::say);
+///     }
+/// }
+///
+/// impl Chat {
+///     async fn connect(self: Arc<Self>, socket: Socket) -> bool {
+///         socket.join("everybody").is_ok()
+///     }
+///
+///     async fn say(self: Arc<Self>, socket: Socket, Data(text): Data<String>) -> Result<u64, Error> {
+///         socket.to("everybody").emit("said", &text).await?;
+///         Ok(self.num_messages.fetch_add(1, Ordering::Relaxed) + 1)
+///     }
+/// }
+///
+/// let io = SocketIo::new();
+/// io.namespace("/chat").register(Chat::default());
+/// // For every namespace that has no type of its own:
+/// io.any_namespace().register(Chat::default());
+/// ```
+pub trait NamespaceType: Send + Sync + Sized + 'static {
+    /// Says which method handles what. Called once, when the value is registered.
+    fn methods(methods: &mut Methods<Self>);
+}
+
+/// Collects the methods of a [`NamespaceType`].
+pub struct Methods<T> {
+    this: Arc<T>,
+    table: Table,
+}
+
+impl<T: NamespaceType> Methods<T> {
+    pub(crate) fn table_of(this: Arc<T>) -> Table {
+        let table = Table::default();
+        let mut methods = Self { this, table };
+        T::methods(&mut methods);
+        methods.table
+    }
+
+    /// Names the method that accepts or refuses clients; see [`Handlers::on_connect`](crate::Handlers::on_connect).
+    pub fn on_connect<A>(&mut self, method: impl Method<T, ConnectContext, A>) -> &mut Self {
+        self.table.connect = Some(self.bound(method));
+        self
+    }
+
+    /// Names the method that learns of clients that have left; see [`Handlers::on_disconnect`](crate::Handlers::on_disconnect).
+    pub fn on_disconnect<A>(&mut self, method: impl Method<T, DisconnectContext, A>) -> &mut Self {
+        self.table.disconnect = Some(self.bound(method));
+        self
+    }
+
+    /// Names the method of an event; see [`Handlers::on`](crate::Handlers::on).
+    ///
+    /// # Panics
+    ///
+    /// If the event's name is empty or reserved by Socket.IO.
+    pub fn on<A>(&mut self, event: &str, method: impl Method<T, EventContext, A>) -> &mut Self {
+        let event = EventName::new(event).unwrap_or_else(|error| panic!("{error}"));
+        let method = self.bound(method);
+        self.table.events.insert(event, method);
+        self
+    }
+
+    /// Names the method of all other events; see [`Handlers::on_any`](crate::Handlers::on_any).
+    pub fn on_any<A>(&mut self, method: impl Method<T, EventContext, A>) -> &mut Self {
+        self.table.any = Some(self.bound(method));
+        self
+    }
+
+    fn bound<C: Context, A>(&self, method: impl Method<T, C, A>) -> BoxHandler<C> {
+        let this = self.this.clone();
+        Arc::new(move |context| method.call(this.clone(), context))
+    }
+}
+
+impl<T> std::fmt::Debug for Methods<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Methods").finish_non_exhaustive()
+    }
+}
+
+/// An async method that takes `self: Arc<Self>` and up to seven arguments that a [`Handler`](super::Handler) may take.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be used as a method here",
+    label = "not a method of this namespace type",
+    note = "it must be async, take `self: Arc<Self>` first, then arguments that implement `FromContext`, and return what a handler may return"
+)]
+pub trait Method<T, C: Context, Arguments>: Send + Sync + 'static {
+    /// Takes the arguments out of the context and starts the method.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`] if an argument cannot be had.
+    fn call(&self, this: Arc<T>, context: C) -> Result<BoxFuture<'static, C::Outcome>, Rejection>;
+}
+
+macro_rules! method {
+    ($($argument:ident),*) => {
+        #[diagnostic::do_not_recommend]
+        impl<T, C, F, Fut, $($argument,)*> Method<T, C, ($($argument,)*)> for F
+        where
+            C: Context,
+            F: Fn(Arc<T>, $($argument),*) -> Fut + Send + Sync + 'static,
+            Fut: Future + Send + 'static,
+            Fut::Output: IntoOutcome<C>,
+            $($argument: FromContext<C>,)*
+        {
+            #[allow(unused_variables, reason = "the method without arguments needs no context")]
+            fn call(&self, this: Arc<T>, context: C) -> Result<BoxFuture<'static, C::Outcome>, Rejection> {
+                let future = self(this, $($argument::from_context(&context)?),*);
+                Ok(Box::pin(async move { future.await.into_outcome() }))
+            }
+        }
+    };
+}
+
+method!();
+method!(A1);
+method!(A1, A2);
+method!(A1, A2, A3);
+method!(A1, A2, A3, A4);
+method!(A1, A2, A3, A4, A5);
+method!(A1, A2, A3, A4, A5, A6);
+method!(A1, A2, A3, A4, A5, A6, A7);

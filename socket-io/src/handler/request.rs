@@ -1,0 +1,72 @@
+//! What handlers may ask for of the request that opened the connection.
+
+use http::HeaderMap;
+use serde::de::DeserializeOwned;
+
+use engine_io::PeerAddr;
+
+use super::{Context, FromContext, Rejection};
+
+/// The query of the request that opened the connection, read into a type as axum's `Query` does.
+///
+/// The keys of the protocol (`EIO`, `transport`, `t`) are in it too.
+///
+/// ```
+/// # use socket_io::{Query, Socket, SocketIo};
+/// # let io = SocketIo::new();
+/// #[derive(serde::Deserialize)]
+/// struct Wish { room: String }
+///
+/// io.namespace("/").on_connect(async |socket: Socket, Query(wish): Query<Wish>| socket.join(wish.room).is_ok());
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Query<T>(pub T);
+
+impl<C: Context, T: DeserializeOwned> FromContext<C> for Query<T> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        let query = serde_urlencoded::from_str(context.socket().handshake().query());
+        let unfit = |error| Rejection::new("the query has another form than expected").with_source(error);
+        query.map(Query).map_err(unfit)
+    }
+}
+
+/// A clone of a value among the extensions of the request that opened the connection, such as a tower layer puts there.
+///
+/// ```
+/// # use socket_io::{Extension, SocketIo};
+/// # let io = SocketIo::new();
+/// #[derive(Clone)]
+/// struct User { is_admin: bool }
+///
+/// io.namespace("/admin").on_connect(async |Extension(user): Extension<User>| user.is_admin);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Extension<T>(pub T);
+
+impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Extension<T> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        let value = context.socket().handshake().extensions().get::<T>().cloned();
+        let missing = || {
+            let name = std::any::type_name::<T>();
+            Rejection::new(format!("the request has no extension of type {name}"))
+        };
+        value.map(Extension).ok_or_else(missing)
+    }
+}
+
+/// All headers of the request that opened the connection, decoded for each handler that asks; for a single one,
+/// [`Handshake::header`](engine_io::Handshake::header) is cheaper.
+impl<C: Context> FromContext<C> for HeaderMap {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(context.socket().handshake().headers())
+    }
+}
+
+/// The address of the client, if whoever accepted the connection told it.
+impl<C: Context> FromContext<C> for PeerAddr {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        let address = context.socket().handshake().peer_addr();
+        let unknown = || Rejection::new("nobody told the address of the client");
+        address.map(PeerAddr).ok_or_else(unknown)
+    }
+}

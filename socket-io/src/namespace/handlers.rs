@@ -1,0 +1,220 @@
+//! What is to happen in a namespace, or in several.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use manager_api::EventName;
+
+use crate::handler::{
+    BoxHandler, ConnectContext, DisconnectContext, EventContext, Handler, Methods, MiddlewareContext, NamespaceType,
+    boxed,
+};
+
+/// The handlers of one namespace ([`Namespace`](crate::Namespace) dereferences to them), of
+/// [every namespace](crate::SocketIo::any_namespace), or of [those that match](crate::SocketIo::namespaces_where).
+///
+/// Cloning is cheap; clones are the same handlers. A later registration for the same event replaces an earlier one. Handlers of one
+/// client run one after the other, in the order in which its events came.
+///
+/// # Which handler runs
+///
+/// The first of these that there is:
+///
+/// 1. that of the namespace for the event, then its [catch-all](Self::on_any);
+/// 2. the same two of the [matching group](crate::SocketIo::namespaces_where), if the namespace exists because of one;
+/// 3. the same two of [every namespace](crate::SocketIo::any_namespace);
+/// 4. in the same order, those of [namespace types](Self::register): a function always wins over a method.
+///
+/// An event without any of them is ignored, and gets no acknowledgement. Connects and disconnects are looked up alike, but are never
+/// caught by a catch-all, and a client cannot emit events of these names.
+#[derive(Clone, Default)]
+pub struct Handlers {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// So that events in namespaces without middleware cost no more than a look.
+    filters_events: AtomicBool,
+    lists: RwLock<Lists>,
+}
+
+#[derive(Default)]
+struct Lists {
+    functions: Table,
+    methods: Table,
+    before_connect: Vec<BoxHandler<ConnectContext>>,
+    before_event: Vec<BoxHandler<MiddlewareContext>>,
+}
+
+/// Who handles what.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) connect: Option<BoxHandler<ConnectContext>>,
+    pub(crate) disconnect: Option<BoxHandler<DisconnectContext>>,
+    pub(crate) any: Option<BoxHandler<EventContext>>,
+    pub(crate) events: HashMap<EventName, BoxHandler<EventContext>>,
+}
+
+impl Table {
+    /// Finds the handler of an event, or the one of all events.
+    pub(super) fn event(&self, name: &str) -> Option<(EventName, BoxHandler<EventContext>)> {
+        if let Some((name, handler)) = self.events.get_key_value(name) {
+            return Some((name.clone(), handler.clone()));
+        }
+        let any = self.any.as_ref()?;
+        // A client may emit an event whose name is empty, which no handler can have.
+        let name = EventName::new(name).ok()?;
+        Some((name, any.clone()))
+    }
+}
+
+impl Handlers {
+    /// Registers the handler that accepts or refuses clients. Without one, everybody is accepted.
+    ///
+    /// Until it has accepted, the client gets nothing of the namespace: what the handler itself sends it, and the rooms it enters it
+    /// into, take effect with the acceptance. A handler that fails or panics refuses.
+    ///
+    /// ```
+    /// # use socket_io::{Auth, Refusal, Socket, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.namespace("/").on_connect(async |socket: Socket, Auth(token): Auth<Option<String>>| {
+    ///     if token.is_none() {
+    ///         return Err(Refusal::new("who are you?"));
+    ///     }
+    ///     socket.join("guests").map_err(|error| Refusal::new(error.to_string()))
+    /// });
+    /// ```
+    pub fn on_connect<A>(&self, handler: impl Handler<ConnectContext, A>) -> &Self {
+        self.write(|lists| lists.functions.connect = Some(boxed(handler)));
+        self
+    }
+
+    /// Registers the handler that learns of clients that have left. They are in no room any more.
+    pub fn on_disconnect<A>(&self, handler: impl Handler<DisconnectContext, A>) -> &Self {
+        self.write(|lists| lists.functions.disconnect = Some(boxed(handler)));
+        self
+    }
+
+    /// Registers the handler of an event. What it returns is the acknowledgement, if the client asked for one.
+    ///
+    /// ```
+    /// # use socket_io::{Data, Socket, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.namespace("/").on("add", async |Data((a, b)): Data<(i64, i64)>| a + b);
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the name is empty or reserved by Socket.IO: `connect` and `disconnect` have methods of their own.
+    pub fn on<A>(&self, event: &str, handler: impl Handler<EventContext, A>) -> &Self {
+        let event = EventName::new(event).unwrap_or_else(|error| panic!("{error}"));
+        self.write(|lists| drop(lists.functions.events.insert(event, boxed(handler))));
+        self
+    }
+
+    /// Registers the handler of every event that has none of its own here.
+    ///
+    /// It can ask for the event's name. Connects and disconnects never come here.
+    ///
+    /// ```
+    /// # use socket_io::{EventName, NamespaceName, Payload, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.namespace("/").on_any(async |event: EventName, arguments: Payload| arguments);
+    /// // All events of all namespaces:
+    /// io.any_namespace().on_any(async |event: EventName, namespace: NamespaceName| format!("{event} in {namespace}"));
+    /// ```
+    pub fn on_any<A>(&self, handler: impl Handler<EventContext, A>) -> &Self {
+        self.write(|lists| lists.functions.any = Some(boxed(handler)));
+        self
+    }
+
+    /// Adds a function that every connecting client has to pass before the connect handler, in the order of registration.
+    ///
+    /// It takes and returns what a [connect handler](Self::on_connect) does; the first that refuses, fails or panics ends it, and the
+    /// client is told its refusal. Those of [every namespace](crate::SocketIo::any_namespace) come first, then those of a group, then
+    /// those of the namespace.
+    ///
+    /// ```
+    /// # use socket_io::{Query, Refusal, SocketIo};
+    /// # let io = SocketIo::new();
+    /// #[derive(serde::Deserialize)]
+    /// struct Version { version: u32 }
+    ///
+    /// io.namespace("/").use_connect(async |Query(Version { version }): Query<Version>| match version {
+    ///     2.. => Ok(()),
+    ///     _ => Err(Refusal::new("too old").with_data(&serde_json::json!({"at least": 2}))),
+    /// });
+    /// ```
+    pub fn use_connect<A>(&self, middleware: impl Handler<ConnectContext, A>) -> &Self {
+        self.write(|lists| lists.before_connect.push(boxed(middleware)));
+        self
+    }
+
+    /// Adds a function that every event has to pass before its handler, in the order of registration.
+    ///
+    /// It lets the event pass by `()` or `true`, gives it other arguments by a [`Payload`](crate::Payload), and refuses it by `false` or
+    /// an error: that is logged, no handler runs, and the client gets no acknowledgement. Events that have no handler pass here too.
+    /// Those of [every namespace](crate::SocketIo::any_namespace) come first, then those of a group, then those of the namespace.
+    ///
+    /// ```
+    /// # use socket_io::{EventName, Payload, Socket, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.namespace("/").use_event(async |socket: Socket, event: EventName, arguments: Payload| {
+    ///     if event == "admin" && !socket.rooms().contains(&"admins".into()) {
+    ///         return Err("for admins only");
+    ///     }
+    ///     Ok(arguments)
+    /// });
+    /// ```
+    pub fn use_event<A>(&self, middleware: impl Handler<MiddlewareContext, A>) -> &Self {
+        self.write(|lists| lists.before_event.push(boxed(middleware)));
+        self.shared.filters_events.store(true, Ordering::Release);
+        self
+    }
+
+    /// Registers a [namespace type](NamespaceType): a value with a method per event. It replaces an earlier one.
+    ///
+    /// One value serves all clients; what belongs to one of them goes into its [session](crate::Socket::session). Functions registered
+    /// by [`on`](Self::on), [`on_any`](Self::on_any), … win over methods.
+    pub fn register<T: NamespaceType>(&self, handler: T) -> &Self {
+        let table = Methods::table_of(Arc::new(handler));
+        self.write(|lists| lists.methods = table);
+        self
+    }
+
+    pub(super) fn function<R>(&self, look: impl FnOnce(&Table) -> Option<R>) -> Option<R> {
+        self.read(|lists| look(&lists.functions))
+    }
+
+    pub(super) fn method<R>(&self, look: impl FnOnce(&Table) -> Option<R>) -> Option<R> {
+        self.read(|lists| look(&lists.methods))
+    }
+
+    pub(super) fn filters_events(&self) -> bool {
+        self.shared.filters_events.load(Ordering::Acquire)
+    }
+
+    pub(super) fn before_connect(&self) -> Vec<BoxHandler<ConnectContext>> {
+        self.read(|lists| lists.before_connect.clone())
+    }
+
+    pub(super) fn before_event(&self) -> Vec<BoxHandler<MiddlewareContext>> {
+        self.read(|lists| lists.before_event.clone())
+    }
+
+    fn read<R>(&self, look: impl FnOnce(&Lists) -> R) -> R {
+        look(&self.shared.lists.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Lists)) {
+        change(&mut self.shared.lists.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl std::fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handlers").finish_non_exhaustive()
+    }
+}

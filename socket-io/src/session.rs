@@ -1,0 +1,201 @@
+//! What an application keeps about a client, for as long as it is connected.
+
+use std::any::{Any, TypeId};
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use manager_api::{Error, ErrorKind};
+use tokio::sync::OwnedMutexGuard;
+
+use crate::socket::Socket;
+
+/// The sessions of one client, one of each type; nothing is allocated before the first is used.
+#[derive(Default)]
+pub(crate) struct Sessions {
+    state: Mutex<State>,
+}
+
+enum State {
+    // A client has a few at most: a search through a vector is the fastest.
+    Open(Vec<(TypeId, Slot)>),
+    Gone,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Open(Vec::new())
+    }
+}
+
+#[derive(Clone, Default)]
+struct Slot {
+    value: Option<Arc<dyn Any + Send + Sync>>,
+    /// Held by the one guard that may save.
+    writer: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Sessions {
+    /// Drops everything; nothing can be saved any more.
+    pub(crate) fn end(&self) {
+        let state = std::mem::replace(&mut *self.state(), State::Gone);
+        // Values are the application's: none is dropped under the lock.
+        drop(state);
+    }
+
+    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let value = match &*self.state() {
+            State::Open(slots) => find::<T>(slots)?.value.clone()?,
+            State::Gone => return None,
+        };
+        value.downcast().ok()
+    }
+
+    /// Saves; gives back what was there before, so that it is not dropped under the lock. `Err` if the client is gone.
+    fn set<T: Send + Sync + 'static>(&self, value: Arc<T>) -> Result<Option<Arc<dyn Any + Send + Sync>>, Arc<T>> {
+        match &mut *self.state() {
+            State::Open(slots) => Ok(slot_of::<T>(slots).value.replace(value)),
+            State::Gone => Err(value),
+        }
+    }
+
+    fn writer<T: 'static>(&self) -> Arc<tokio::sync::Mutex<()>> {
+        match &mut *self.state() {
+            State::Open(slots) => slot_of::<T>(slots).writer.clone(),
+            State::Gone => Arc::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn find<T: 'static>(slots: &[(TypeId, Slot)]) -> Option<&Slot> {
+    let of_type = |(id, _): &&(TypeId, Slot)| *id == TypeId::of::<T>();
+    slots.iter().find(of_type).map(|(_, slot)| slot)
+}
+
+fn slot_of<T: 'static>(slots: &mut Vec<(TypeId, Slot)>) -> &mut Slot {
+    let at = match slots.iter().position(|(id, _)| *id == TypeId::of::<T>()) {
+        Some(at) => at,
+        None => {
+            slots.reserve_exact(1);
+            slots.push((TypeId::of::<T>(), Slot::default()));
+            slots.len() - 1
+        }
+    };
+    &mut slots[at].1
+}
+
+impl Socket {
+    /// Returns what was [saved](Self::save_session) about this client, without copying it; `None` if nothing of this type was, or the
+    /// client is gone and its disconnect handler has ended.
+    ///
+    /// Sessions belong to one client in one namespace of this server, and do not outlive it: one that comes back starts without. A
+    /// client has one of each type; without any, they cost nothing.
+    ///
+    /// ```
+    /// # use socket_io::{Socket, SocketIo};
+    /// # let io = SocketIo::new();
+    /// struct User { name: String }
+    ///
+    /// io.namespace("/")
+    ///     .on_connect(async |socket: Socket| socket.save_session(User { name: "Ada".into() }).is_ok())
+    ///     .on("who am I", async |socket: Socket| socket.get_session::<User>().map(|user| user.name.clone()));
+    /// ```
+    pub fn get_session<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.sessions().get()
+    }
+
+    /// Saves something about this client, in the place of what was saved of this type before.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](ErrorKind::NotFound) if the client is gone and its disconnect handler has ended.
+    pub fn save_session<T: Send + Sync + 'static>(&self, value: T) -> Result<(), Error> {
+        match self.sessions().set(Arc::new(value)) {
+            Ok(before) => {
+                drop(before);
+                Ok(())
+            }
+            Err(_) => {
+                let text = format!("client {} is not connected any more", self.id());
+                Err(Error::new(ErrorKind::NotFound, text))
+            }
+        }
+    }
+
+    /// Waits for the sole right to change what is saved about this client, and returns a guard that saves when it is dropped.
+    ///
+    /// Starts from what was saved, or the default. Others that ask for a guard of this type wait; [`get_session`](Self::get_session)
+    /// returns what was saved before until the guard is dropped. The value is cloned only if it is changed while somebody still holds what
+    /// `get_session` returned.
+    ///
+    /// A handler that asks for a second guard of the same type while it holds the first waits for ever; handlers of one client run one
+    /// after the other, so that it needs none. A guard that is dropped by a panic, or after the client is gone, saves nothing.
+    ///
+    /// ```
+    /// # use socket_io::{Socket, SocketIo};
+    /// # let io = SocketIo::new();
+    /// #[derive(Clone, Default)]
+    /// struct Visits { count: u32 }
+    ///
+    /// io.namespace("/").on("visit", async |socket: Socket| {
+    ///     let mut visits = socket.session::<Visits>().await;
+    ///     visits.count += 1;
+    ///     visits.count
+    /// });
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up its place in the queue.
+    pub async fn session<T: Clone + Default + Send + Sync + 'static>(&self) -> SessionGuard<T> {
+        let writer = self.sessions().writer::<T>().lock_owned().await;
+        SessionGuard {
+            value: self.get_session::<T>().unwrap_or_default(),
+            is_changed: false,
+            socket: self.clone(),
+            _writer: writer,
+        }
+    }
+}
+
+/// The right to change a [session](Socket::session); saves when it is dropped.
+pub struct SessionGuard<T: Clone + Send + Sync + 'static> {
+    value: Arc<T>,
+    is_changed: bool,
+    socket: Socket,
+    _writer: OwnedMutexGuard<()>,
+}
+
+impl<T: Clone + Send + Sync + 'static> Deref for SessionGuard<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> DerefMut for SessionGuard<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.is_changed = true;
+        Arc::make_mut(&mut self.value)
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Drop for SessionGuard<T> {
+    fn drop(&mut self) {
+        if self.is_changed && !std::thread::panicking() {
+            // The client may be gone, and its session with it.
+            drop(self.socket.sessions().set(self.value.clone()));
+        }
+    }
+}
+
+impl<T: Clone + Send + Sync + fmt::Debug + 'static> fmt::Debug for SessionGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionGuard").field(&self.value).finish()
+    }
+}

@@ -1,0 +1,98 @@
+//! What is logged about handlers: whose, and never with what arguments.
+//!
+//! A process of its own, because what limits lines is shared by a whole process.
+#![allow(clippy::unwrap_used, reason = "what fails in a helper has failed the test")]
+
+#[allow(dead_code, reason = "the other tests use the rest of it")]
+#[path = "server/client.rs"]
+mod client;
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use socket_io::{Data, EventName};
+use tracing_subscriber::fmt::MakeWriter;
+
+use client::TestServer;
+
+/// Lines of everything logged on this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines that hold a text.
+    fn with(&self, what: &str) -> Vec<String> {
+        self.text()
+            .lines()
+            .filter(|line| line.contains(what))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn failures_of_handlers_are_logged_with_event_and_client_and_without_arguments() {
+    let lines = Lines::default();
+    // Everything in these tests runs on the thread of the test.
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(lines.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let server = TestServer::start().await;
+    let root = server.io.namespace("/");
+    root.on("fails", async || Err::<(), _>("on purpose"));
+    root.on("panics", async |Data(_): Data<String>| -> u8 { panic!("on purpose") });
+    root.on("unfit", async |Data(_): Data<u8>| {});
+    root.on("ok", async || "ok").on("refused", async || "never");
+    root.use_event(async |event: EventName| event != "refused");
+    let (mut client, mut other) = (server.connect().await, server.connect().await);
+    for event in ["fails", "panics", "unfit", "refused", "missing"] {
+        client.send(&format!("42[\"{event}\",\"a secret\"]")).await;
+    }
+    client.send("420[\"ok\"]").await;
+    client.expect("430[\"ok\"]").await;
+    other.send("420[\"ok\"]").await;
+    other.expect("430[\"ok\"]").await;
+    for (event, level, text) in [
+        ("fails", "ERROR", "a handler failed"),
+        ("panics", "ERROR", "a handler panicked"),
+        ("unfit", "WARN", "an event does not fit its handler"),
+        ("refused", "WARN", "middleware refused an event"),
+        ("missing", "DEBUG", "no handler for an event"),
+    ] {
+        let found = lines.with(text);
+        assert_eq!(found.len(), 1, "{text}: {}", lines.text());
+        let line = &found[0];
+        assert!(
+            line.contains(level) && line.contains(" socket_io: ") && line.contains(event),
+            "{line}"
+        );
+        assert!(line.contains(&client.sid) || event == "missing", "{line}");
+    }
+    assert!(!lines.text().contains("a secret"), "{}", lines.text());
+    assert!(!lines.text().contains(&other.sid), "{}", lines.text());
+}

@@ -20,8 +20,9 @@ pub struct AmqpOptions {
     pub heartbeat: Duration,
     /// The name of the connections in RabbitMQ's lists; ` publish` or ` listen` is added. Default none: `sio` and the host id.
     pub connection_name: Option<String>,
-    /// Messages that the broker sends ahead of their acknowledgement. They are held in memory, so that this times the size of a message is
-    /// what a subscription takes beside `max_buffered_bytes`. Default 256; zero counts as one.
+    /// Messages that the broker sends ahead of their acknowledgement, at most. They are held in memory beside `max_buffered_bytes`, and are
+    /// fewer as soon as larger messages come, so that they take no more than that either; but as many messages as were allowed before may
+    /// be under way when that happens. Default 256; zero counts as one.
     pub prefetch: u16,
     /// A subscription that hears nothing for this long checks that its queue is bound to the exchange still, which an operator or another
     /// program may have deleted. Default 30 s; zero never checks.

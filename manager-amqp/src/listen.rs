@@ -1,6 +1,7 @@
 //! A subscription: a queue of its own, one connection to it, and another one whenever that breaks.
 
 mod queue;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::config::AmqpOptions;
 use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
 use crate::replay::{Seen, Verdict};
+use window::Window;
 
 /// What the caller of `subscribe` waits for.
 type Ready = oneshot::Sender<Result<Subscription, Error>>;
@@ -37,6 +39,7 @@ pub(crate) struct Listener {
     /// Whether the queue was found gone, which is still to be admitted: it may be there again at the next attempt to connect.
     was_gone: bool,
     seen: Seen,
+    window: Window,
 }
 
 /// A connection that consumes the queue.
@@ -47,6 +50,8 @@ struct Line {
     /// Deliveries not acknowledged yet, and the tag of the latest.
     num_unacked: u16,
     last_tag: u64,
+    /// Whether the consumer is to end because another window is wanted.
+    is_resizing: bool,
 }
 
 /// Why listening on a connection ended.
@@ -72,6 +77,7 @@ impl Listener {
             is_declared: false,
             was_gone: false,
             seen: Seen::new(options.prefetch.into()),
+            window: Window::new(options.prefetch, options.common.max_buffered_bytes),
             queue,
             options,
         }
@@ -216,15 +222,19 @@ impl Listener {
         match next {
             Some(Ok(delivery)) => {
                 let tag = delivery.delivery_tag;
+                if self.window.note(delivery.data.len()) {
+                    self.end_consumer(line).await?;
+                }
                 self.deliver(line, delivery, sender).await?;
                 line.last_tag = tag;
                 line.num_unacked += 1;
-                if line.num_unacked > self.options.prefetch / 2 {
+                if line.num_unacked > self.window.current() / 2 {
                     self.acknowledge(line).await?;
                 }
                 Ok(())
             }
             Some(Err(error)) => Err(End::Lost(self.connector.failure(error))),
+            None if line.is_resizing => self.consume_again(line).await,
             None => {
                 let label = self.connector.label();
                 Err(End::Lost(Failure::other(

@@ -21,11 +21,33 @@
 //!
 //! Where Kafka differs from other brokers: it keeps messages, so a subscription goes on where it was after any interruption and loses
 //! nothing. A `Gap` comes only when the messages are gone from the broker as well: retention removed them, the topic was deleted, an
-//! unclean election lost them. The channel is a topic; the key of each message is the manager's host id, so that what one manager publishes
-//! stays in one partition and thereby in order. Adding partitions moves publishers to other partitions, once without that order.
+//! unclean election lost them. It then goes on with the oldest message that is left, and in a topic that was made anew with the first one.
 //!
-//! Subscriptions join no group and commit no offset. Beside what [`ManagerOptions`](manager_api::ManagerOptions) allows, librdkafka holds as
-//! many bytes again that were fetched ahead.
+//! The channel is a topic; the key of each message is the manager's host id, so that what one manager publishes stays in one partition and
+//! thereby in order. Adding partitions moves publishers to other partitions, once without that order. Partitions that are added are read
+//! from their beginning.
+//!
+//! Subscriptions join no group and commit no offset, so that nothing of them is left on the brokers. Beside what
+//! [`ManagerOptions`](manager_api::ManagerOptions) allows, librdkafka holds as many bytes again that were fetched ahead, and one answer of
+//! each broker (as many bytes, 50 MiB at most, but at least one message).
+//!
+//! # A publish whose time is over
+//!
+//! It is never sent afterwards. While the brokers are silent, messages wait in the manager, each up to its own deadline; librdkafka, which
+//! gives all messages the same time from when they are handed over, gets them when it can send. It reports what expired by a scan, once
+//! per second, so that it is told a deadline that is a second shorter. A message that waited for room or for the first connection, was handed
+//! over late and was not accepted a second after its deadline is taken back; as librdkafka can only take back everything, younger ones
+//! that were not accepted by then fail as well. What cannot be taken back is a request that is on the wire already.
+//!
+//! # Connections
+//!
+//! Each client has one connection to each broker of the cluster, made at once. In a large cluster with many processes that only publish,
+//! `enable.sparse.connections=true` in the URL saves most of them, for a first message that takes up to half the first back-off longer.
+//!
+//! # Cargo features
+//!
+//! Logging in with SASL/PLAIN is always there. `tls` brings TLS (`security.protocol` `SSL` and `SASL_SSL`) and SASL/SCRAM, `zstd` topics
+//! compressed with zstd.
 #![deny(missing_docs)]
 
 mod config;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use integration::brokers::{RabbitBroker, unique_channel};
 use lapin::options::{ExchangeDeclareOptions, ExchangeDeleteOptions};
 use lapin::types::FieldTable;
@@ -180,6 +181,53 @@ async fn an_exchange_that_was_deleted_is_noticed_in_silence() {
     assert!(matches!(incoming, Some(Incoming::Gap { .. })), "{incoming:?}");
     manager.publish("x".into()).await.unwrap();
     assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_messages_are_not_sent_far_ahead_of_a_slow_subscriber() {
+    const LEN: usize = 100_000;
+    const COUNT: usize = 150;
+    let broker = RabbitBroker::start().await;
+    let mut options = on("socketio");
+    options.common.max_buffered_bytes = 8 * LEN;
+    options.common.deadline = Duration::from_secs(60);
+    let listener = AmqpManager::new(&broker.url(), options.clone()).unwrap();
+    let mut subscription = listener.subscribe().await.unwrap();
+    let publisher = AmqpManager::new(&broker.url(), options).unwrap();
+    let numbered = |number: usize| {
+        let mut message = vec![b'x'; LEN];
+        message[0] = number as u8;
+        Bytes::from(message)
+    };
+    // The first one tells how large they are.
+    publisher.publish(numbered(0)).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message(numbered(0))));
+    for number in 1..COUNT {
+        publisher.publish(numbered(number)).await.unwrap();
+    }
+    let columns = ["messages", "messages_unacknowledged"];
+    let listed = broker
+        .control(&[&["list_queues", "--no-table-headers"], &columns[..]].concat())
+        .await;
+    let numbers: Vec<usize> = listed
+        .split_whitespace()
+        .map(|number| number.parse().unwrap())
+        .collect();
+    let [left, ahead] = numbers[..] else { panic!("{listed}") };
+    assert!(left > COUNT / 2, "the broker keeps what there is no room for: {listed}");
+    assert!(ahead <= 8, "{ahead} large messages were sent ahead");
+    for number in 1..COUNT {
+        assert_eq!(subscription.recv().await, Some(Incoming::Message(numbered(number))));
+    }
+    // Small ones come many at a time again, and none is lost on the way there.
+    for number in 0..1000 {
+        publisher.publish(number.to_string().into()).await.unwrap();
+    }
+    for number in 0..1000 {
+        let expected = Bytes::from(number.to_string());
+        assert_eq!(subscription.recv().await, Some(Incoming::Message(expected)));
+    }
+    assert_eq!(listener.health().num_gaps, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use lapin::Channel;
-use lapin::options::{BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::FieldTable;
+use lapin::{Channel, Consumer};
 use manager_api::SubscriptionSender;
 use tokio::time::timeout;
 
@@ -29,27 +31,46 @@ impl Listener {
             exclusive: self.options.queue.kind == QueueKind::Exclusive,
             ..QueueDeclareOptions::default()
         };
-        let queue = || self.queue.as_str().into();
-        channel.queue_declare(queue(), options, self.arguments.clone()).await?;
+        let queue = self.queue.as_str().into();
+        channel.queue_declare(queue, options, self.arguments.clone()).await?;
         self.bind(&channel).await?;
-        channel
-            .basic_qos(self.options.prefetch, BasicQosOptions::default())
-            .await?;
-        let consumer = channel
-            .basic_consume(
-                queue(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let consumer = self.consume(&channel).await?;
         Ok(Line {
             link,
             channel,
             consumer,
             num_unacked: 0,
             last_tag: 0,
+            is_resizing: false,
         })
+    }
+
+    async fn consume(&self, channel: &Channel) -> lapin::Result<Consumer> {
+        let ahead = self.window.current();
+        channel.basic_qos(ahead, BasicQosOptions::default()).await?;
+        let queue = self.queue.as_str().into();
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        channel.basic_consume(queue, "".into(), options, arguments).await
+    }
+
+    /// Has the broker send nothing more until it is told the new window; what it has sent comes still.
+    pub(super) async fn end_consumer(&self, line: &mut Line) -> Result<(), End> {
+        if std::mem::replace(&mut line.is_resizing, true) {
+            return Ok(());
+        }
+        let canceled = line
+            .channel
+            .basic_cancel(line.consumer.tag(), BasicCancelOptions::default());
+        self.connector.within_timeout(canceled).await.map_err(End::Lost)
+    }
+
+    /// Goes on where the ended consumer stopped.
+    pub(super) async fn consume_again(&self, line: &mut Line) -> Result<(), End> {
+        self.acknowledge(line).await?;
+        let consuming = self.consume(&line.channel);
+        line.consumer = self.connector.within_timeout(consuming).await.map_err(End::Lost)?;
+        line.is_resizing = false;
+        Ok(())
     }
 
     /// Makes sure that silence means that nobody publishes.

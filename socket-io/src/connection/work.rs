@@ -81,6 +81,10 @@ impl Work {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
+            if client.is_closed() && matches!(self.running, Some(Running::Connect(_))) {
+                // Nobody is left to be accepted; a handler that hangs would keep the connection in memory.
+                self.running = None;
+            }
             if let Some(running) = &mut self.running {
                 match catch_unwind(AssertUnwindSafe(|| running.poll(client, cx))) {
                     Ok(Poll::Pending) => return Poll::Pending,

@@ -74,7 +74,8 @@ impl Handlers {
     /// Registers the handler that accepts or refuses clients. Without one, everybody is accepted.
     ///
     /// Until it has accepted, the client gets nothing of the namespace: what the handler itself sends it, and the rooms it enters it
-    /// into, take effect with the acceptance. A handler that fails or panics refuses.
+    /// into, take effect with the acceptance. A handler that fails or panics refuses; one whose client is gone, for instance because of the
+    /// [connect timeout](crate::Config::connect_timeout), is dropped where it waits.
     ///
     /// ```
     /// # use socket_io::{Auth, Refusal, Socket, SocketIo};

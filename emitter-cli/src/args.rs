@@ -33,7 +33,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sio disconnect Vq4n9zjY1p0aXl2CAAAB")]
     Disconnect {
         /// The client's id
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        #[arg(allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
         id: String,
         #[command(flatten)]
         at: NamespaceArgs,
@@ -42,7 +42,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sio enter-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     EnterRoom {
         /// The client's id
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        #[arg(allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// The room
         room: String,
@@ -53,7 +53,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  sio leave-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     LeaveRoom {
         /// The client's id
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        #[arg(allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// The room
         room: String,
@@ -107,10 +107,10 @@ pub(crate) struct EmitArgs {
     #[arg(short, long, default_value = "/")]
     pub(crate) namespace: String,
     /// A room, or a client's id; may be repeated: who is in several gets the event once. Default: everybody
-    #[arg(short, long, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(short, long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) room: Vec<String>,
     /// A client that does not get it, by its id; may be repeated
-    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "ID", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) except: Vec<String>,
     /// Wait for the answers of N clients and print each as a line of JSON
     #[arg(long, value_name = "N", conflicts_with = "lines")]
@@ -244,6 +244,29 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    /// Ids are in the alphabet of base64url: each 64th begins with a hyphen.
+    #[test]
+    fn an_id_that_begins_with_hyphens_is_no_option() {
+        for id in ["--9I8ves4Mq-u30SueE3", "-q9I8ves4Mq_u30SueE3", "-"] {
+            for arguments in [
+                vec!["disconnect", id],
+                vec!["enter-room", id, "lobby"],
+                vec!["leave-room", "-q", id, "lobby"],
+                vec!["emit", "-r", id, "--except", id, "news"],
+            ] {
+                let args = Args::try_parse_from(["sio"].iter().chain(&arguments)).unwrap();
+                let is_taken = match args.command {
+                    Command::Disconnect { id: taken, .. }
+                    | Command::EnterRoom { id: taken, .. }
+                    | Command::LeaveRoom { id: taken, .. } => taken == id,
+                    Command::Emit(emit) => emit.room == [id] && emit.except == [id],
+                    other => panic!("{other:?}"),
+                };
+                assert!(is_taken, "{arguments:?}");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The command `sio` with each broker: what `emitter-cli`'s own tests show of every subcommand on the embedded one, once on each
 //! real one.
 
-use integration::brokers::{KafkaBroker, RabbitBroker, RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::managers;
 use integration::process::Process;
 use integration::{DEADLINE, tools};
@@ -9,24 +9,7 @@ use serde_json::{Value, json};
 use socket_io::SocketIo;
 use tokio::process::Command;
 
-use crate::support::{Client, Server, eventually};
-
-/// Makes of each case one test on each broker.
-macro_rules! on_every_broker {
-    ($($case:ident),* $(,)?) => {
-        on_every_broker! { @on redis RedisBroker: $($case),* }
-        on_every_broker! { @on amqp RabbitBroker: $($case),* }
-        on_every_broker! { @on kafka KafkaBroker: $($case),* }
-    };
-    (@on $module:ident $broker:ident: $($case:ident),*) => {
-        mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(super::Channel::new(super::$broker::shared().await.url())).await;
-            })*
-        }
-    };
-}
+use crate::support::{Client, Server, eventually, on_every_broker};
 
 on_every_broker! {
     emit_sends_arguments_lines_and_bytes,
@@ -77,7 +60,8 @@ async fn succeeds(mut sio: Process) {
     assert!(status.success(), "{status}: {}", sio.stderr());
 }
 
-async fn emit_sends_arguments_lines_and_bytes(channel: Channel) {
+async fn emit_sends_arguments_lines_and_bytes(url: &str) {
+    let channel = Channel::new(url);
     let server = channel.server().await;
     let mut inside = Client::connect(server.address, &["lobby"]).await;
     let mut outside = Client::connect(server.address, &[]).await;
@@ -101,7 +85,8 @@ async fn emit_sends_arguments_lines_and_bytes(channel: Channel) {
     }
 }
 
-async fn emit_waits_for_answers(channel: Channel) {
+async fn emit_waits_for_answers(url: &str) {
+    let channel = Channel::new(url);
     let server = channel.server().await;
     let mut client = Client::connect(server.address, &[]).await;
     let mut asking = channel.sio(&["emit", "--ack", "1", "-r", &client.sid, "question", "\"ready?\""]);
@@ -116,7 +101,8 @@ async fn emit_waits_for_answers(channel: Channel) {
     succeeds(asking).await;
 }
 
-async fn rooms_are_managed_and_clients_disconnected(channel: Channel) {
+async fn rooms_are_managed_and_clients_disconnected(url: &str) {
+    let channel = Channel::new(url);
     let server = channel.server().await;
     let mut client = Client::connect(server.address, &[]).await;
     let emits = async |number: &str| channel.run(&["emit", "-r", "room", "m", number]).await;
@@ -135,7 +121,8 @@ async fn rooms_are_managed_and_clients_disconnected(channel: Channel) {
     }
 }
 
-async fn listen_shows_what_passes_and_its_lines_can_be_emitted(channel: Channel) {
+async fn listen_shows_what_passes_and_its_lines_can_be_emitted(url: &str) {
+    let channel = Channel::new(url);
     // Two publishers, whose messages nobody orders but the one partition that a server makes.
     let server = channel.server().await;
     let mut listener = channel.sio(&["-v", "listen", "--json"]);
@@ -160,7 +147,8 @@ async fn listen_shows_what_passes_and_its_lines_can_be_emitted(channel: Channel)
     assert!(listener.wait(DEADLINE).await.success(), "{}", listener.stderr());
 }
 
-async fn serve_hears_the_others_and_is_heard(channel: Channel) {
+async fn serve_hears_the_others_and_is_heard(url: &str) {
+    let channel = Channel::new(url);
     let ours = channel.server().await;
     let mut serving = channel.sio(&["-v", "serve", "--listen", "127.0.0.1:0"]);
     let line = serving.next_line(DEADLINE).await.unwrap();

@@ -1,7 +1,7 @@
 //! What holds on every broker in the same words: messages that cannot be read or are very large, listeners that do not keep up.
 
 use bytes::Bytes;
-use integration::brokers::{KafkaBroker, RabbitBroker, RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::process::Process;
 use integration::{DEADLINE, managers, tools};
 use manager_api::{ClientManager, Emitter, ErrorKind, Incoming, ManagerOptions, Subscription};
@@ -11,24 +11,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::{ROOM, emit_all, end};
-use crate::support::{Client, Server, eventually, within};
-
-/// Makes of each case one test on each broker.
-macro_rules! on_every_broker {
-    ($($case:ident),* $(,)?) => {
-        on_every_broker! { @on redis RedisBroker: $($case),* }
-        on_every_broker! { @on amqp RabbitBroker: $($case),* }
-        on_every_broker! { @on kafka KafkaBroker: $($case),* }
-    };
-    (@on $module:ident $broker:ident: $($case:ident),*) => {
-        mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $case() {
-                super::$case(super::$broker::shared().await.url()).await;
-            })*
-        }
-    };
-}
+use crate::support::{Client, Server, eventually, on_every_broker, within};
 
 on_every_broker! {
     what_cannot_be_decoded_is_counted_and_passed_over,

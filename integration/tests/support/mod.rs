@@ -14,6 +14,26 @@ use tokio::time::{Instant, timeout};
 pub(crate) use client::{Client, Numbered, Reader};
 pub(crate) use node::Node;
 
+/// Makes of each case, which takes a URL, one test on each broker that all tests share.
+macro_rules! on_every_broker {
+    ($($case:ident),* $(,)?) => {
+        $crate::support::on_every_broker! { @on redis RedisBroker: $($case),* }
+        $crate::support::on_every_broker! { @on amqp RabbitBroker: $($case),* }
+        $crate::support::on_every_broker! { @on kafka KafkaBroker: $($case),* }
+    };
+    (@on $module:ident $broker:ident: $($case:ident),*) => {
+        mod $module {
+            use integration::brokers::$broker;
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case($broker::shared().await.url()).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_every_broker;
+
 /// Completes `future`, which is bound to happen.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(DEADLINE, future).await {

@@ -30,6 +30,8 @@ impl Kind for ValkeyServer {
         own.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
         if own.status().is_ok_and(|status| status.success()) {
             server.program = "valkey-server";
+        } else {
+            eprintln!("there is no valkey-server: redis-server stands in for it");
         }
         Ok(Self(server))
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::{AllowedOrigins, Cookie};
 
-/// The longest time that the timers of JavaScript can wait, in milliseconds.
-const LONGEST_WAIT: u128 = u32::MAX as u128;
+/// The longest time that the timers of JavaScript can wait, in milliseconds; beyond it they fire at once.
+const LONGEST_WAIT: u128 = i32::MAX as u128;
 
 /// One of the two ways to carry packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,9 +155,9 @@ impl Config {
     /// # Errors
     /// - The path does not begin with a slash, or has no name after it.
     /// - A limit of bytes or packets is zero.
-    /// - Ping interval or timeout is longer than 49 days, which clients could not wait for.
-    /// - An allowed origin is not what browsers send: a scheme, `://` and a host, with a port if it is not the scheme's own,
-    ///   and no slash at the end.
+    /// - Ping interval and timeout together are longer than 24 days: the timers of browsers end there, and fire at once.
+    /// - An allowed origin is not what browsers send: a scheme, `://` and a host, with a port only if it is not the scheme's
+    ///   own, and no slash at the end.
     /// - The cookie's name is no token, its path or domain could not stand in a header, or it is `SameSite=None` and not
     ///   secure.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -169,13 +169,16 @@ impl Config {
             self.outbox_hard_limit,
             self.inbound_limit,
         ];
-        let longest = self.ping_interval.max(self.ping_timeout);
+        let silence = self
+            .ping_interval
+            .as_millis()
+            .saturating_add(self.ping_timeout.as_millis());
         let fault = if !self.path.starts_with('/') || self.path.len() < 2 {
             Some("the path must begin with a slash and a name")
         } else if limits.contains(&0) {
             Some("a limit of bytes or packets must not be zero")
-        } else if longest.as_millis() > LONGEST_WAIT {
-            Some("ping interval and timeout must fit into the clocks of clients, which end after 49 days")
+        } else if silence > LONGEST_WAIT {
+            Some("ping interval and timeout together exceed the timers of browsers, which end after 24 days")
         } else {
             self.cookie.as_ref().and_then(Cookie::fault)
         };
@@ -211,7 +214,14 @@ mod tests {
         assert!(fault(|config| config.max_payload = 0).contains("zero"));
         assert!(fault(|config| config.max_packets_per_polling_response = 0).contains("zero"));
         assert!(fault(|config| config.outbox_hard_limit = 0).contains("zero"));
-        assert!(fault(|config| config.ping_timeout = Duration::MAX).contains("49 days"));
+        assert!(fault(|config| config.ping_timeout = Duration::MAX).contains("24 days"));
+        assert!(fault(|config| config.ping_interval = Duration::from_millis(i32::MAX as u64)).contains("24 days"));
+        for origin in ["https://a.example:443", "http://a.example:80", "https://"] {
+            assert!(
+                fault(|config| config.cors_allowed_origins = origin.into()).contains("no browser"),
+                "{origin}"
+            );
+        }
         assert!(fault(|config| config.cors_allowed_origins = "https://a.example/".into()).contains("a.example/"));
         assert!(fault(|config| config.cors_allowed_origins = "a.example".into()).contains("scheme"));
         let cookie = |cookie| move |config: &mut Config| config.cookie = Some(cookie);

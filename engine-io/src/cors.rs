@@ -79,9 +79,8 @@ impl AllowedOrigins {
     /// Returns an entry that no browser would ever send.
     pub(crate) fn unusable(&self) -> Option<&str> {
         let Self::List(list) = self else { return None };
-        list.iter()
-            .map(String::as_str)
-            .find(|each| Origin::parse(each).is_none())
+        let mut entries = list.iter().map(String::as_str);
+        entries.find(|each| !Origin::parse(each).is_some_and(|origin| origin.is_canonical()))
     }
 }
 
@@ -205,6 +204,14 @@ impl<'a> Origin<'a> {
         valid.then_some(Self {
             text,
             parts: Some((scheme, authority)),
+        })
+    }
+
+    /// Tells whether browsers would write it like this.
+    fn is_canonical(&self) -> bool {
+        self.parts.is_none_or(|(scheme, host)| {
+            let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+            !web || !host.is_empty() && without_default_port(scheme, host) == host
         })
     }
 

@@ -183,6 +183,12 @@ impl Inner {
 
     fn refuse(&self, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
         self.counters.refused.add(1);
+        tracing::debug!(target: "engine_io", refusal = refusal.message(), upgrade, "a request was refused");
+        if refusal == Refusal::ForeignOrigin {
+            self.logs
+                .origin
+                .warn("a request was refused: its origin is none of the allowed ones");
+        }
         if upgrade {
             refusal.answer_upgrade()
         } else {
@@ -231,6 +237,7 @@ impl Inner {
         reservation.keep();
         self.sessions.insert(shared);
         self.counters.opened.add(1);
+        tracing::debug!(target: "engine_io", transport = shared.state().transport.as_str(), "a session opened");
         let due = self.clock.after(self.config.ping_interval);
         shared.schedule(&mut shared.state(), due);
         shared.open_session(|| self.handler.open(shared.socket(), handshake))

@@ -1,37 +1,51 @@
-//! The parsers, for `fuzz/`.
+//! The parsers, for the fuzz targets; compiled with `--cfg fuzzing` alone.
+#![allow(missing_docs)] // no part of the public interface
 
 use crate::packet::Packet;
-use crate::websocket::frame::{Decoder, Front};
+use crate::websocket::frame::{Decoder, Event, Front, Violation};
 
-/// The longest message of a frame here.
-const MAX: usize = 1 << 16;
+/// The limit of a message.
+const MAX: usize = 5000;
 
-/// Reads a payload of packets.
-pub fn packets(payload: &str) {
-    for text in payload.split('\u{1e}') {
-        let _ = Packet::parse(text);
+pub fn packet(text: &str) {
+    if let Ok(Packet::Binary(data)) = Packet::parse(text) {
+        assert!(data.len() < text.len());
     }
 }
 
-/// Reads frames from bytes that arrive in `pieces`, and returns what each was, in words.
-pub fn frames(pieces: &[&[u8]]) -> Vec<String> {
-    let (mut decoder, mut buffer, mut seen) = (Decoder::default(), Vec::new(), Vec::new());
-    for piece in pieces {
-        buffer.extend_from_slice(piece);
-        loop {
-            let used = match decoder.next(&mut buffer, MAX) {
-                Ok(Front::Event(event, used)) => {
-                    seen.push(format!("{event:?}"));
-                    used
-                }
-                Ok(Front::Incomplete(_)) => break,
-                Err(violation) => {
-                    seen.push(format!("{violation:?}"));
-                    return seen;
-                }
-            };
-            buffer.drain(..used);
-        }
+/// Reads frames in one piece, and cut at `cut`.
+pub fn frames(bytes: &[u8], cut: usize, deflate: bool) {
+    let (whole, whole_end) = read(&mut Decoder::default(), &mut bytes.to_vec(), deflate);
+    let (first, second) = bytes.split_at(cut.min(bytes.len()));
+    let mut decoder = Decoder::default();
+    let (mut pieces, mut end) = read(&mut decoder, &mut first.to_vec(), deflate);
+    if let Ok(used) = end {
+        let (more, last) = read(&mut decoder, &mut [&first[used..], second].concat(), deflate);
+        pieces.extend(more);
+        end = last.map(|more| used + more);
     }
-    seen
+    assert_eq!((pieces, end), (whole, whole_end));
+}
+
+/// Reads as many frames as there are; returns them, and how much of the buffer they were or what was wrong.
+fn read(decoder: &mut Decoder, buffer: &mut [u8], deflate: bool) -> (Vec<String>, Result<usize, Violation>) {
+    let mut events = Vec::new();
+    let mut at = 0;
+    loop {
+        match decoder.next(&mut buffer[at..], MAX, deflate) {
+            Err(violation) => return (events, Err(violation)),
+            Ok(Front::Incomplete(need)) => {
+                assert!(need > buffer.len() - at);
+                return (events, Ok(at));
+            }
+            Ok(Front::Event(event, used)) => {
+                if let Event::Binary(data) | Event::Ping(data) = event {
+                    assert!(data.len() <= MAX);
+                }
+                events.push(format!("{event:?}"));
+                at += used;
+            }
+        }
+        assert!(decoder.unpacked() <= MAX);
+    }
 }

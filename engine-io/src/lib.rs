@@ -6,6 +6,17 @@
 //! - Requests in: [`Engine::handle`] takes any `http::Request`, and takes the connection over when it becomes a WebSocket.
 //! - Packets out: an [`Outgoing`] is encoded once and shared by all its recipients; [`Socket::send`] never blocks.
 //! - Limits: everything a client can make the server hold is bounded by a field of [`Config`].
+//!
+//! # Logs
+//!
+//! Everything has the `tracing` target `engine_io`, so that `RUST_LOG=engine_io=debug` turns it on alone.
+//!
+//! | level | what |
+//! |---|---|
+//! | `warn` | a client read too slowly and was disconnected; a session panicked; too many sessions; an origin is not allowed (each at most once a second, with the number left out); sessions still at work after a shutdown |
+//! | `debug` | a session opened (transport), moved to a WebSocket, or failed to; a session closed (reason); a request was refused (why); a message was refused (by the session); a client broke the rules of WebSockets; a connection broke |
+//!
+//! No line holds a payload, a header, a cookie or the id of a session, which is a secret.
 
 mod answer;
 mod body;
@@ -18,6 +29,7 @@ mod driver;
 mod engine;
 mod error;
 #[cfg(fuzzing)]
+#[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
 mod inbound;

@@ -17,6 +17,7 @@ pub(crate) struct Logs {
     pub(crate) overflow: Limited,
     pub(crate) panic: Limited,
     pub(crate) full: Limited,
+    pub(crate) origin: Limited,
 }
 
 impl Logs {
@@ -25,6 +26,7 @@ impl Logs {
             overflow: Limited::new(),
             panic: Limited::new(),
             full: Limited::new(),
+            origin: Limited::new(),
         }
     }
 }

@@ -161,7 +161,17 @@ fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut pay
 /// Takes as many packets as fit into one payload, one at least.
 fn take_payload(shared: &Shared, state: &mut State) -> Payload {
     let max = shared.engine.config.max_payload;
-    let max_packets = shared.engine.config.max_packets_per_polling_response;
+    let mut max_packets = shared.engine.config.max_packets_per_polling_response;
+    if matches!(
+        state.life,
+        Life::Closing {
+            reason: CloseReason::ServerShutdown,
+            ..
+        }
+    ) {
+        // The close packet may follow.
+        max_packets = max_packets.saturating_sub(1).max(1);
+    }
     let (mut count, mut length, mut packets) = (0, 0, 0);
     for packet in &state.outbox.queue {
         let more = usize::from(count > 0) + packet.payload_len();

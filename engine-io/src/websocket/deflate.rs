@@ -97,7 +97,7 @@ pub(crate) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violation> {
     DECOMPRESS.with_borrow_mut(|state| {
         state.reset(false);
-        let mut unpacked = Vec::with_capacity(FIRST_BUFFER.min(max + 1));
+        let mut unpacked = Vec::with_capacity(FIRST_BUFFER.min(max.saturating_add(1)));
         let mut final_blocks = 0;
         for mut input in [payload, &TAIL] {
             loop {
@@ -118,7 +118,8 @@ pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violatio
                     }
                     state.reset(false);
                 } else if unpacked.len() == unpacked.capacity() {
-                    unpacked.reserve(unpacked.len().min(max + 1 - unpacked.len()));
+                    // One byte over the limit is enough to see that it is exceeded.
+                    unpacked.reserve(unpacked.len().min((max - unpacked.len()).saturating_add(1)));
                     continue;
                 } else if taken == 0 && unpacked.len() == length && !input.is_empty() {
                     return Err(Violation::NotDeflate);
@@ -130,4 +131,37 @@ pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violatio
         }
         Ok(unpacked)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_packed_is_unpacked_up_to_the_limit() {
+        for length in [1000, FIRST_BUFFER - 1, FIRST_BUFFER, FIRST_BUFFER + 1, 300_000] {
+            let text = b"abc".repeat(length).split_off(2 * length);
+            let packed = compress(&text).unwrap();
+            for max in [length, length + 1, usize::MAX] {
+                assert!(decompress(&packed, max) == Ok(text.clone()), "{length} of {max}");
+            }
+            assert_eq!(decompress(&packed, length - 1), Err(Violation::TooLong));
+        }
+    }
+
+    #[test]
+    fn what_gains_nothing_or_takes_too_long_is_not_packed() {
+        assert_eq!(compress(b"abc"), None);
+        assert_eq!(compress(&vec![0; LONGEST + 1]), None);
+    }
+
+    #[test]
+    fn a_message_that_fails_leaves_no_trace() {
+        let packed = compress(&[b'x'; 2000]).unwrap();
+        for cut in 0..packed.len() {
+            // Some of these are messages, too.
+            let _ = decompress(&packed[cut..], 1000);
+            assert!(decompress(&packed, 2000).is_ok());
+        }
+    }
 }

@@ -31,6 +31,10 @@ pub(crate) async fn probe<I: Io>(
     };
     let upgraded = rest.filter(|_| complete(shared));
     drop(probing);
+    match &upgraded {
+        Some(_) => tracing::debug!(target: "engine_io", "a session moved to a WebSocket"),
+        None => tracing::debug!(target: "engine_io", "a WebSocket did not complete its upgrade"),
+    }
     match upgraded {
         Some(rest) => Some((io, rest)),
         None => {

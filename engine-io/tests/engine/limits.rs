@@ -226,3 +226,26 @@ async fn many_connections_leave_nothing_behind() {
     );
     server.engine.shutdown().await;
 }
+
+#[tokio::test]
+async fn the_last_answer_of_a_shutdown_is_not_too_long_for_clients_of_python() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, socket) = server.polling().await;
+    let pending = waiting_poll(&server, &sid, &socket).await;
+    for _ in 0..16 {
+        socket.send(Outgoing::text("bye")).unwrap();
+    }
+    // The poll wakes up when this test next waits, and then the session is closing already.
+    let engine = server.engine.clone();
+    let mut shutdown = Box::pin(async move { engine.shutdown().await });
+    tokio::select! {
+        biased;
+        () = &mut shutdown => panic!("packets are still to be fetched"),
+        () = std::future::ready(()) => {}
+    }
+    let shutdown = tokio::spawn(shutdown);
+    let first = pending.answer().await.body;
+    assert_eq!(first, ["4bye"; 15].join("\u{1e}"));
+    assert_eq!(server.poll(&sid).await.answer().await.body, "4bye\u{1e}1");
+    within(shutdown).await.unwrap();
+}

@@ -1,6 +1,7 @@
 //! Clients of other implementations against our server: each client over each transport, every test by its own name.
 
 mod connections;
+mod guide;
 mod losses;
 mod origins;
 mod values;
@@ -82,7 +83,7 @@ macro_rules! in_every_way {
     };
     (@ $way:ident, $kind:ident, $over:ident, [$($function:path as $test:ident)*]) => {
         mod $way {
-            use super::{Kind, Over, Way, connections, losses, values};
+            use super::{Kind, Over, Way, connections, guide, losses, values};
 
             $(#[tokio::test]
             async fn $test() {
@@ -109,4 +110,11 @@ in_every_way! {
     values::large as half_a_megabyte_passes,
     values::in_order as a_burst_arrives_once_and_in_order,
     values::asked as the_client_answers_the_server,
+    guide::wildcards as catch_alls_handle_what_nothing_else_does,
+    guide::groups as namespaces_that_match_can_be_joined,
+    guide::parts_of_the_request as the_connect_handler_takes_parts_of_the_request,
+    guide::types as a_namespace_type_handles_events_with_its_state,
+    guide::sessions as sessions_are_kept_while_the_client_is_connected,
+    guide::middleware as middleware_refuses_and_changes,
+    guide::rooms_by_id as clients_are_managed_by_their_id,
 }

@@ -143,7 +143,9 @@ async fn publish_callbacks(manager: &dyn ClientManager, outgoing: &mut mpsc::Rec
             Some(callback) = outgoing.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
                 in_flight.push(manager.publish(callback));
             }
-            Some(Err(error)) = in_flight.next() => {
+            // Successes are taken here, too: a branch whose pattern does not match is not polled again before the other one is done.
+            Some(published) = in_flight.next() => {
+                let Err(error) = published else { continue };
                 Counters::add(&counters.callbacks_dropped);
                 if let Some(suppressed) = FAILED.pass() {
                     tracing::warn!(suppressed, %error, "an acknowledgement did not reach the process that asked");

@@ -209,6 +209,26 @@ async fn an_emitter_collects_answers_of_clients_on_every_host() {
 }
 
 #[tokio::test]
+async fn acknowledgements_for_another_process_do_not_stop_when_many_come_at_once() {
+    const CLIENTS: usize = 1_000;
+    let (bus, _one, mut two) = two_hosts().await;
+    let keys: Vec<_> = (0..CLIENTS).map(|number| two.add(&format!("{number}"))).collect();
+    let emitter = Emitter::new(bus.manager("c"));
+    let io = emitter.broadcast().timeout(Duration::from_secs(20));
+    let answers = io.emit_with_ack("q", &()).await.unwrap().count(CLIENTS);
+    let mut asked = Vec::new();
+    for _ in 0..CLIENTS {
+        let (sid, _, id) = two.next().await;
+        asked.push((sid, id.unwrap()));
+    }
+    for (sid, id) in asked {
+        let key = keys[sid.as_str().parse::<usize>().unwrap()];
+        two.hub.acknowledge(key, &sid, id, Payload::empty());
+    }
+    assert_eq!(answers.all().await.unwrap().len(), CLIENTS);
+}
+
+#[tokio::test]
 async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
     let (_bus, one, two) = two_hosts().await;
     one.add("a");

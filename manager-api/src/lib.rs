@@ -3,6 +3,7 @@
 
 mod ack;
 mod broadcast;
+mod cluster;
 mod emitter;
 mod error;
 mod hub;
@@ -19,6 +20,10 @@ pub mod wire;
 
 pub use ack::{Answer, Answers};
 pub use broadcast::{Broadcast, DEFAULT_ACK_TIMEOUT, Scope, Sink};
+pub use cluster::{
+    AckReport, Ask, Change, DEFAULT_QUESTION_TIMEOUT, Gathered, Part, Question, RemoteSocket, Replies, Reply,
+    Selection, ServerAnswer, ServerEvent, ServerEventHandler, SocketInfo,
+};
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
 pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};

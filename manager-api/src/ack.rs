@@ -152,6 +152,17 @@ struct Pending {
     /// Clients of other hosts may answer too.
     is_open: bool,
     deadline: Instant,
+    /// The question of whoever asked in which those are named who leave without an answer.
+    report: Option<u64>,
+}
+
+/// Who is to be told that a client left before it answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unanswered {
+    /// The process that asked; `None` if it is this one.
+    pub(crate) asked_by: Option<HostId>,
+    /// Its question.
+    pub(crate) question: u64,
 }
 
 /// Where an answer goes.
@@ -168,10 +179,17 @@ impl AckTable {
         expected: HashSet<ClientKey>,
         is_open: bool,
         timeout: Duration,
+        report: Option<u64>,
     ) -> (u64, Answers) {
         let (sender, incoming) = mpsc::channel(MAX_WAITING_ANSWERS);
         let deadline = Instant::now() + timeout;
-        let id = self.insert(Reply::Here(sender), expected, is_open, deadline);
+        let id = self.insert(Pending {
+            reply: Reply::Here(sender),
+            expected,
+            is_open,
+            deadline,
+            report,
+        });
         let answers = Answers {
             incoming,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
@@ -193,8 +211,15 @@ impl AckTable {
         address: CallbackAddress,
         expected: HashSet<ClientKey>,
         timeout: Duration,
+        report: Option<u64>,
     ) -> u64 {
-        self.insert(Reply::There(host, address), expected, false, Instant::now() + timeout)
+        self.insert(Pending {
+            reply: Reply::There(host, address),
+            expected,
+            is_open: false,
+            deadline: Instant::now() + timeout,
+            report,
+        })
     }
 
     /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
@@ -238,12 +263,21 @@ impl AckTable {
         }
     }
 
-    /// Waits no longer for a client that is gone.
-    pub(crate) fn forget_client(&self, key: ClientKey) {
+    /// Waits no longer for a client that is gone. Returns who wants to know.
+    pub(crate) fn forget_client(&self, key: ClientKey) -> Vec<Unanswered> {
+        let mut unanswered = Vec::new();
         self.pending().retain(|_, pending| {
             let was_expected = pending.expected.remove(&key);
+            if let (true, Some(question)) = (was_expected, pending.report) {
+                let asked_by = match &pending.reply {
+                    Reply::Here(_) => None,
+                    Reply::There(host, _) => Some(host.clone()),
+                };
+                unanswered.push(Unanswered { asked_by, question });
+            }
             !(was_expected && pending.is_done())
         });
+        unanswered
     }
 
     /// Forgets the questions of other processes whose time is over. Those of this process end with their [`Answers`], which tell why.
@@ -265,15 +299,9 @@ impl AckTable {
         self.pending().len()
     }
 
-    fn insert(&self, reply: Reply, expected: HashSet<ClientKey>, is_open: bool, deadline: Instant) -> u64 {
+    fn insert(&self, pending: Pending) -> u64 {
         // Python's counter starts at 1, too; 2^53, where JavaScript loses count, is far away.
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let pending = Pending {
-            reply,
-            expected,
-            is_open,
-            deadline,
-        };
         self.pending().insert(id, pending);
         id
     }

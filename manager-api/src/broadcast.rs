@@ -1,5 +1,7 @@
 //! What to emit, and to whom: one builder for emitters and servers.
 
+mod cluster;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +9,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use crate::{Answers, Emit, Error, ErrorKind, EventName, Message, Namespace, Payload, Room, Sid, Target};
+use crate::{
+    Answers, Ask, Change, Emit, Error, ErrorKind, EventName, Message, Namespace, Payload, Replies, Room, Selection,
+    Sid, Target,
+};
 
 /// How long acknowledgements are waited for unless [`Broadcast::timeout`] says otherwise.
 pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -19,6 +24,28 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Emits and collects answers. A failure to publish is the first thing that the answers yield.
     fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers>;
+
+    /// Emits, collects answers, and asks every server whom it sent the event to.
+    fn emit_with_report(
+        self: Arc<Self>,
+        emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>>;
+
+    /// Asks every server.
+    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>>;
+
+    /// Moves or disconnects clients.
+    fn change(
+        self: Arc<Self>,
+        clients: Selection,
+        change: Change,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<(), Error>>;
+
+    /// Returns how many clients the answers to one question may name.
+    fn max_sockets(&self) -> usize;
 
     /// Says anything else: disconnect, enter, leave, close.
     fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>>;
@@ -55,7 +82,7 @@ pub struct Broadcast {
     except: Vec<Room>,
     volatile: bool,
     scope: Scope,
-    timeout: Duration,
+    timeout: Option<Duration>,
 }
 
 impl Broadcast {
@@ -69,7 +96,7 @@ impl Broadcast {
             except: Vec::new(),
             volatile: false,
             scope: Scope::Cluster,
-            timeout: DEFAULT_ACK_TIMEOUT,
+            timeout: None,
         }
     }
 
@@ -117,9 +144,10 @@ impl Broadcast {
         self
     }
 
-    /// Sets how long acknowledgements are waited for. Default [`DEFAULT_ACK_TIMEOUT`].
+    /// Sets how long answers are waited for. Default [`DEFAULT_ACK_TIMEOUT`] for acknowledgements of clients,
+    /// [`DEFAULT_QUESTION_TIMEOUT`](crate::DEFAULT_QUESTION_TIMEOUT) for what servers answer.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
@@ -240,9 +268,13 @@ impl Broadcast {
     }
 
     fn ask(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<Answers, Error>> {
-        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.timeout);
+        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.ack_timeout());
         let emit = self.into_emit(event, payload);
         async move { Ok(sink.emit_with_ack(emit?, scope, timeout).await) }.boxed()
+    }
+
+    fn ack_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_ACK_TIMEOUT)
     }
 
     fn into_emit(self, event: &str, payload: Result<Payload, Error>) -> Result<Emit, Error> {

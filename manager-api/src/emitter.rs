@@ -10,9 +10,12 @@ use serde::Serialize;
 use tokio::sync::OnceCell;
 
 use crate::ack::AckTable;
+use crate::cluster::{self, Asker};
+use crate::hub::cluster::server_event;
 use crate::{
-    Answers, Broadcast, CallbackAddress, ClientManager, Emit, Envelope, Error, HostId, Incoming, LimitedLog, Message,
-    Room, Scope, Sid, Sink, Subscription, wire,
+    Answers, Ask, Broadcast, CallbackAddress, Change, ClientManager, Emit, Envelope, Error, Gathered, HostId,
+    HubOptions, Incoming, LimitedLog, Message, Question, Replies, Room, Scope, Selection, ServerAnswer, Sid, Sink,
+    Subscription, wire,
 };
 
 /// Emits events to the clients of every server on a channel.
@@ -42,11 +45,15 @@ impl Emitter {
 
     /// Makes an emitter over a manager that others use too.
     pub fn from_arc(manager: Arc<dyn ClientManager>) -> Self {
+        let (host_id, options) = (HostId::random(), HubOptions::default());
         let shared = Shared {
             manager,
-            host_id: HostId::random(),
+            asker: Arc::new(Asker::new(host_id.clone(), options.limits())),
+            max_timeout: options.max_ack_timeout,
+            host_id,
             acks: Arc::default(),
             listening: OnceCell::new(),
+            sought: OnceCell::new(),
         };
         Self {
             shared: Arc::new(shared),
@@ -86,6 +93,47 @@ impl Emitter {
         self.broadcast().disconnect(sid)
     }
 
+    /// Asks which servers there are. The first question of an emitter subscribes, and waits a second for the servers to say that they are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy) if 1,024 questions are open, otherwise what [`ClientManager::subscribe`] and
+    /// [`ClientManager::publish`] say. A server that does not answer is no error.
+    pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
+        let replies = Sink::ask(self.shared.clone(), Ask::Servers, Scope::Cluster, timeout).await?;
+        Ok(cluster::servers(replies).await)
+    }
+
+    /// Sends an event to every server, for the code there and not for clients.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::emit`].
+    pub async fn server_side_emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
+        let question = Question {
+            id: None,
+            ask: server_event(event, data)?,
+            timeout: self.shared.max_timeout,
+        };
+        self.shared.publish(Message::Ask(question)).await
+    }
+
+    /// Sends an event to every server and collects what they answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used, otherwise as [`servers`](Self::servers).
+    pub async fn server_side_call<T: Serialize + ?Sized>(
+        &self,
+        event: &str,
+        data: &T,
+        timeout: Duration,
+    ) -> Result<Gathered<Vec<ServerAnswer>>, Error> {
+        let ask = server_event(event, data)?;
+        let replies = Sink::ask(self.shared.clone(), ask, Scope::Cluster, timeout).await?;
+        Ok(cluster::servers_answers(replies).await)
+    }
+
     /// Returns the manager.
     pub fn manager(&self) -> &Arc<dyn ClientManager> {
         &self.shared.manager
@@ -113,8 +161,13 @@ struct Shared {
     manager: Arc<dyn ClientManager>,
     host_id: HostId,
     acks: Arc<AckTable>,
+    asker: Arc<Asker>,
+    /// How long handlers of events for servers have when nobody waits for them.
+    max_timeout: Duration,
     /// Ends the listening task when the last clone of the emitter is gone.
     listening: OnceCell<AbortOnDrop>,
+    /// Set once the servers were asked to say that they are there.
+    sought: OnceCell<()>,
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -140,10 +193,51 @@ impl Shared {
     async fn listen(&self) -> Result<(), Error> {
         let start = || async {
             let subscription = self.manager.subscribe().await?;
-            let task = collect(subscription, self.acks.clone(), self.host_id.clone());
+            let task = collect(
+                subscription,
+                self.acks.clone(),
+                self.asker.clone(),
+                self.host_id.clone(),
+            );
             Ok(AbortOnDrop(tokio::spawn(task)))
         };
         self.listening.get_or_try_init(start).await.map(|_| ())
+    }
+
+    /// Subscribes, and asks who is there, before the first question to servers.
+    async fn find_servers(&self) -> Result<(), Error> {
+        self.listen().await?;
+        let find = || async {
+            self.publish(Message::Seek).await?;
+            self.asker.peers.said_hello(self.asker.limits.presence_wait);
+            Ok(())
+        };
+        self.sought.get_or_try_init(find).await.map(|_| ())
+    }
+
+    async fn emit_asking(&self, mut emit: Emit, scope: Scope, timeout: Duration) -> Answers {
+        let (id, mut answers) = self
+            .acks
+            .ask(Default::default(), scope == Scope::Cluster, timeout, emit.report);
+        if scope == Scope::Local {
+            answers.no_more();
+            return answers;
+        }
+        emit.callback = Some(CallbackAddress {
+            room: emit.target.single().cloned(),
+            namespace: emit.namespace.clone(),
+            id,
+        });
+        emit.ack_timeout = Some(timeout);
+        let asked = match self.listen().await {
+            Ok(()) => self.publish(Message::Emit(emit)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = asked {
+            answers.fail(error);
+            answers.no_more();
+        }
+        answers
     }
 }
 
@@ -155,30 +249,56 @@ impl Sink for Shared {
         }
     }
 
-    fn emit_with_ack(self: Arc<Self>, mut emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
+        async move { self.emit_asking(emit, scope, timeout).await }.boxed()
+    }
+
+    fn emit_with_report(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
         async move {
-            let (id, mut answers) = self.acks.ask(Default::default(), scope == Scope::Cluster, timeout);
-            if scope == Scope::Local {
-                answers.no_more();
-                return answers;
+            let others = scope == Scope::Cluster;
+            if others {
+                self.find_servers().await?;
             }
-            emit.callback = Some(CallbackAddress {
-                room: emit.target.single().cloned(),
-                namespace: emit.namespace.clone(),
-                id,
-            });
-            emit.ack_timeout = Some(timeout);
-            let asked = match self.listen().await {
-                Ok(()) => self.publish(Message::Emit(emit)).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = asked {
-                answers.fail(error);
-                answers.no_more();
-            }
-            answers
+            let (question, replies) = self.asker.open(others, timeout).await?;
+            emit.report = Some(question);
+            Ok((self.emit_asking(emit, scope, timeout).await, replies))
         }
         .boxed()
+    }
+
+    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+        async move {
+            match scope {
+                Scope::Cluster => {
+                    self.find_servers().await?;
+                    self.asker.ask(&*self.manager, ask, timeout).await
+                }
+                // An emitter has no clients.
+                Scope::Local => Ok(self.asker.open(false, timeout).await?.1),
+            }
+        }
+        .boxed()
+    }
+
+    fn change(
+        self: Arc<Self>,
+        clients: Selection,
+        change: Change,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        match scope {
+            Scope::Cluster => self.publish(Message::Members { clients, change }),
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+        }
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.asker.limits.max_sockets
     }
 
     fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
@@ -186,12 +306,12 @@ impl Sink for Shared {
     }
 }
 
-/// Hands the callbacks that are meant for this emitter to whoever waits for them.
-async fn collect(mut subscription: Subscription, acks: Arc<AckTable>, host_id: HostId) {
+/// Hands the callbacks and answers that are meant for this emitter to whoever waits for them.
+async fn collect(mut subscription: Subscription, acks: Arc<AckTable>, asker: Arc<Asker>, host_id: HostId) {
     static GAP: LimitedLog = LimitedLog::new();
     while let Some(incoming) = subscription.recv().await {
         match incoming {
-            Incoming::Message(message) => take_callback(&message, &acks, &host_id),
+            Incoming::Message(message) => take_answer(&message, &acks, &asker, &host_id),
             Incoming::Gap { reason } => {
                 if let Some(suppressed) = GAP.pass() {
                     tracing::warn!(suppressed, %reason, "answers to this emitter may have been missed");
@@ -201,14 +321,15 @@ async fn collect(mut subscription: Subscription, acks: Arc<AckTable>, host_id: H
     }
 }
 
-fn take_callback(message: &Bytes, acks: &AckTable, host_id: &HostId) {
+fn take_answer(message: &Bytes, acks: &AckTable, asker: &Asker, host_id: &HostId) {
     // Whatever else passes on the channel, undecodable messages included, is for the servers.
-    if let Ok(Envelope {
-        host_id: Some(host),
-        message: Message::Callback(callback),
-    }) = wire::decode(message)
-        && host == *host_id
-    {
-        acks.answer_from_afar(callback);
+    let Ok(Envelope { host_id: from, message }) = wire::decode(message) else {
+        return;
+    };
+    match (from, message) {
+        (Some(host), Message::Callback(callback)) if host == *host_id => acks.answer_from_afar(callback),
+        (_, Message::Callback(_)) => {}
+        (Some(host), Message::Hello) => asker.peers.heard(&host),
+        (from, message) => drop(asker.take(from, message)),
     }
 }

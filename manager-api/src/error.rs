@@ -27,6 +27,8 @@ pub enum ErrorKind {
     TooLarge,
     /// Nobody with that id is connected here.
     NotFound,
+    /// As much is under way as a limit allows.
+    Busy,
 }
 
 /// Why an operation of a manager, an emitter or a hub failed.
@@ -67,7 +69,10 @@ impl Error {
     /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may have taken it
     /// although its answer never came.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout)
+        matches!(
+            self.kind,
+            ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout | ErrorKind::Busy
+        )
     }
 }
 

@@ -1,26 +1,29 @@
 //! What a server does with a manager: deliver to its own clients, tell the others, and listen to them.
 
+pub(crate) mod cluster;
 mod listen;
 mod metrics;
 mod pace;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 pub use metrics::HubMetrics;
 
 use crate::ack::AckTable;
+use crate::cluster::{Asker, ServerEventHandler};
 use crate::wire::{self, OwnMark};
 use crate::{
-    Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, ErrorKind, HostId,
-    LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid, Sink,
+    Answers, Ask, Broadcast, CallbackAddress, Change, ClientKey, ClientManager, Emit, Envelope, Error, ErrorKind,
+    EventName, HostId, LimitedLog, Message, Namespace, Part, Payload, Recipients, Registry, Replies, Room, Scope,
+    Selection, Sid, Sink,
 };
 use metrics::Counters;
 use pace::Pace;
@@ -61,8 +64,18 @@ pub struct HubOptions {
     pub ack_timeout: Duration,
     /// The longest `ack_timeout` that another process may ask for. Default 10 min.
     pub max_ack_timeout: Duration,
-    /// Acknowledgements for other processes that may wait for the broker; more are dropped, counted and logged. Default 8,192.
+    /// Acknowledgements and answers for other processes that may wait for the broker; more are dropped, counted and logged. Default 8,192.
     pub max_queued_callbacks: usize,
+    /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
+    pub max_servers: usize,
+    /// Questions to the other servers that may be open; more are refused as [`Busy`](crate::ErrorKind::Busy). Default 1,024.
+    pub max_questions: usize,
+    /// Clients that the answers to one question may name, of one server and of all together. Default 100,000.
+    pub max_sockets: usize,
+    /// Events for this server that may wait for their handlers; more are dropped, counted and logged. Default 1,024.
+    pub max_queued_server_events: usize,
+    /// How long the other servers have to say that they are there when this one begins to listen; questions wait so long. Default 1 s.
+    pub presence_wait: Duration,
 }
 
 impl Default for HubOptions {
@@ -71,6 +84,11 @@ impl Default for HubOptions {
             ack_timeout: Duration::from_secs(60),
             max_ack_timeout: Duration::from_secs(600),
             max_queued_callbacks: 8_192,
+            max_servers: 1_024,
+            max_questions: 1_024,
+            max_sockets: 100_000,
+            max_queued_server_events: 1_024,
+            presence_wait: Duration::from_secs(1),
         }
     }
 }
@@ -91,6 +109,13 @@ pub struct Hub<D: Deliver> {
     callbacks: mpsc::Sender<Bytes>,
     outgoing_callbacks: tokio::sync::Mutex<mpsc::Receiver<Bytes>>,
     subscribed: watch::Sender<bool>,
+    asker: Asker,
+    /// Wakes what answers a hello.
+    heard_hello: Notify,
+    server_events: RwLock<HashMap<EventName, ServerEventHandler>>,
+    /// Handlers of such events that are to run.
+    events: mpsc::Sender<BoxFuture<'static, ()>>,
+    waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
     counters: Counters,
     pace: Pace,
     options: HubOptions,
@@ -102,16 +127,22 @@ impl<D: Deliver> Hub<D> {
         let known_as = manager.as_ref().and_then(|manager| manager.host_id());
         let host_id = known_as.unwrap_or_else(HostId::random);
         let (callbacks, outgoing_callbacks) = mpsc::channel(options.max_queued_callbacks.max(1));
+        let (events, waiting_events) = mpsc::channel(options.max_queued_server_events.max(1));
         Arc::new(Self {
             deliver,
             manager,
             registry: Registry::new(),
             own_mark: OwnMark::new(&host_id),
+            asker: Asker::new(host_id.clone(), options.limits()),
             host_id,
             acks: Arc::default(),
             callbacks,
             outgoing_callbacks: tokio::sync::Mutex::new(outgoing_callbacks),
             subscribed: watch::Sender::new(false),
+            heard_hello: Notify::new(),
+            server_events: RwLock::default(),
+            events,
+            waiting_events: tokio::sync::Mutex::new(waiting_events),
             counters: Counters::default(),
             pace: Pace::default(),
             options,
@@ -145,7 +176,7 @@ impl<D: Deliver> Hub<D> {
 
     /// Returns the counters as they stand.
     pub fn metrics(&self) -> HubMetrics {
-        self.counters.snapshot(&self.acks)
+        self.counters.snapshot(&self.acks, &self.asker)
     }
 
     /// Completes once the channel was first subscribed to; at once if there is no manager.
@@ -163,14 +194,15 @@ impl<D: Deliver> Hub<D> {
     /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers.
     pub fn remove(&self, namespace: &Namespace, sid: &Sid, key: ClientKey) {
         self.registry.remove(namespace, sid);
-        self.acks.forget_client(key);
+        for unanswered in self.acks.forget_client(key) {
+            self.left(unanswered.asked_by, unanswered.question, sid);
+        }
     }
 
     /// Takes the acknowledgement `id` of a client of this host.
     ///
     /// An answer to nothing, a second answer, and an answer of a client that was not asked are ignored.
     pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) {
-        static DROPPED: LimitedLog = LimitedLog::new();
         let Some((host_id, callback)) = self.acks.answer(key, sid, id, payload) else {
             return;
         };
@@ -178,15 +210,34 @@ impl<D: Deliver> Hub<D> {
             host_id: Some(host_id),
             message: Message::Callback(callback),
         });
-        if self.callbacks.try_send(message).is_err() {
+        self.post_encoded(message);
+    }
+
+    /// Queues something for other processes; `false` if it was dropped.
+    fn post(&self, message: Message) -> bool {
+        self.post_encoded(self.envelope(message))
+    }
+
+    fn post_encoded(&self, message: Bytes) -> bool {
+        static DROPPED: LimitedLog = LimitedLog::new();
+        let is_queued = self.callbacks.try_send(message).is_ok();
+        if !is_queued {
             Counters::add(&self.counters.callbacks_dropped);
             if let Some(suppressed) = DROPPED.pass() {
                 tracing::warn!(
                     suppressed,
-                    "dropped an acknowledgement for another process: too many wait for the broker"
+                    "dropped an answer for another process: too many wait for the broker"
                 );
             }
         }
+        is_queued
+    }
+
+    fn envelope(&self, message: Message) -> Bytes {
+        wire::encode(&Envelope {
+            host_id: Some(self.host_id.clone()),
+            message,
+        })
     }
 
     /// Delivers to the clients of this host; asks them all for an answer if `ack` says so.
@@ -216,11 +267,7 @@ impl<D: Deliver> Hub<D> {
 
     fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
         let manager = self.manager.clone();
-        let envelope = manager.is_some().then(|| Envelope {
-            host_id: Some(self.host_id.clone()),
-            message,
-        });
-        let message = envelope.map(|envelope| wire::encode(&envelope));
+        let message = manager.is_some().then(|| self.envelope(message));
         async move {
             match (manager, message) {
                 (Some(manager), Some(message)) => manager.publish(message).await,
@@ -245,9 +292,46 @@ impl<D: Deliver> Hub<D> {
                 self.close_room_here(namespace, room);
                 return false;
             }
-            Message::Emit(_) | Message::Callback(_) => return false,
+            Message::Members { clients, change } => {
+                self.change_members(clients, change);
+                return false;
+            }
+            // None of these is about clients.
+            Message::Emit(_) | Message::Callback(_) | Message::Ask(_) | Message::Reply(_) => return false,
+            Message::Hello | Message::Seek | Message::Here | Message::Bye => return false,
         };
         done.is_ok()
+    }
+
+    /// Delivers here, then publishes, and collects what clients answer.
+    async fn emit_asking(
+        &self,
+        mut emit: Emit,
+        recipients: &Recipients<D::Client>,
+        scope: Scope,
+        timeout: Duration,
+    ) -> Answers {
+        let others = scope == Scope::Cluster && self.manager.is_some();
+        let expected: HashSet<_> = recipients.iter().map(|member| member.key).collect();
+        let nobody = expected.is_empty() && !others;
+        let (id, mut answers) = self.acks.ask(expected, others, timeout, emit.report);
+        if nobody {
+            answers.no_more();
+            return answers;
+        }
+        self.deliver_here(&emit, recipients, Some(id)).await;
+        if others {
+            emit.callback = Some(CallbackAddress {
+                room: emit.target.single().cloned(),
+                namespace: emit.namespace.clone(),
+                id,
+            });
+            emit.ack_timeout = Some(timeout);
+            if let Err(error) = self.publish(Message::Emit(emit)).await {
+                answers.fail(error);
+            }
+        }
+        answers
     }
 
     fn close_room_here(&self, namespace: &Namespace, room: &Room) {
@@ -277,32 +361,72 @@ impl<D: Deliver> Sink for Hub<D> {
         .boxed()
     }
 
-    fn emit_with_ack(self: Arc<Self>, mut emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
         async move {
-            let others = scope == Scope::Cluster && self.manager.is_some();
             let recipients = self.recipients(&emit);
-            let expected: HashSet<_> = recipients.iter().map(|member| member.key).collect();
-            let nobody = expected.is_empty() && !others;
-            let (id, mut answers) = self.acks.ask(expected, others, timeout);
-            if nobody {
-                answers.no_more();
-                return answers;
-            }
-            self.deliver_here(&emit, &recipients, Some(id)).await;
-            if others {
-                emit.callback = Some(CallbackAddress {
-                    room: emit.target.single().cloned(),
-                    namespace: emit.namespace.clone(),
-                    id,
-                });
-                emit.ack_timeout = Some(timeout);
-                if let Err(error) = self.publish(Message::Emit(emit)).await {
-                    answers.fail(error);
-                }
-            }
-            answers
+            self.emit_asking(emit, &recipients, scope, timeout).await
         }
         .boxed()
+    }
+
+    fn emit_with_report(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
+        async move {
+            let others = scope == Scope::Cluster && self.manager.is_some();
+            let (question, mut replies) = self.asker.open(others, timeout).await?;
+            let recipients = self.recipients(&emit);
+            let sids = recipients.iter().map(|member| member.sid.clone()).collect();
+            replies.add_own(self.host_id.clone(), Part::Asked(sids), false);
+            emit.report = Some(question);
+            let answers = self.emit_asking(emit, &recipients, scope, timeout).await;
+            Ok((answers, replies))
+        }
+        .boxed()
+    }
+
+    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+        async move {
+            let (part, is_truncated) = match &ask {
+                Ask::Servers => (Some(Part::Present), false),
+                Ask::Count { clients } => (Some(Part::Count(self.selected(clients).iter().count() as u64)), false),
+                Ask::Sockets { clients, limit } => {
+                    let (sockets, is_truncated) = self.sockets_here(clients, *limit).await;
+                    (Some(Part::Sockets(sockets)), is_truncated)
+                }
+                // Events for servers are for the others, as in Node.
+                Ask::Event { .. } => (None, false),
+            };
+            let mut replies = match (&self.manager, scope) {
+                (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, timeout).await?,
+                _ => self.asker.open(false, timeout).await?.1,
+            };
+            if let Some(part) = part {
+                replies.add_own(self.host_id.clone(), part, is_truncated);
+            }
+            Ok(replies)
+        }
+        .boxed()
+    }
+
+    fn change(
+        self: Arc<Self>,
+        clients: Selection,
+        change: Change,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        self.change_members(&clients, &change);
+        match scope {
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+            Scope::Cluster => self.publish(Message::Members { clients, change }).boxed(),
+        }
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.options.max_sockets
     }
 
     fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {

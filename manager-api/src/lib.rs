@@ -4,6 +4,7 @@
 mod ack;
 pub mod backend;
 mod broadcast;
+mod cluster;
 mod emitter;
 mod error;
 mod hub;
@@ -20,6 +21,10 @@ pub mod wire;
 
 pub use ack::{Answer, Answers};
 pub use broadcast::{Broadcast, DEFAULT_ACK_TIMEOUT, Scope, Sink};
+pub use cluster::{
+    AckReport, Ask, Change, DEFAULT_QUESTION_TIMEOUT, Gathered, Part, Question, RemoteSocket, Replies, Reply,
+    Selection, ServerAnswer, ServerEvent, ServerEventHandler, SocketInfo,
+};
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
 pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};

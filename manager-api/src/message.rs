@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{EventName, HostId, Namespace, Payload, Room, Sid};
+use crate::{Change, EventName, HostId, Namespace, Payload, Question, Reply, Room, Selection, Sid};
 
 /// A message together with the process it comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Envelope {
     pub message: Message,
 }
 
-/// The messages of python-socketio's queue (`pubsub_manager.py`).
+/// The messages of python-socketio's queue (`pubsub_manager.py`), and those that only our servers know.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Message {
@@ -53,6 +53,46 @@ pub enum Message {
         /// Its namespace.
         namespace: Namespace,
     },
+    /// Answer a question, or take an event for servers. This and all below are extensions: python-socketio ignores them.
+    Ask(Question),
+    /// A part of the answer to a question.
+    Reply(Reply),
+    /// Put clients into rooms, take them out, or disconnect them.
+    Members {
+        /// Whom it is about.
+        clients: Selection,
+        /// What happens to them.
+        change: Change,
+    },
+    /// A server begins to listen, and wants to know which others there are.
+    Hello,
+    /// An emitter wants to know which servers there are.
+    Seek,
+    /// A server is there.
+    Here,
+    /// A server closes.
+    Bye,
+}
+
+impl Message {
+    /// Returns the method by which the message goes on the channel.
+    pub fn method(&self) -> &'static str {
+        match self {
+            Self::Emit(_) => "emit",
+            Self::Callback(_) => "callback",
+            Self::Disconnect { .. } => "disconnect",
+            Self::EnterRoom { .. } => "enter_room",
+            Self::LeaveRoom { .. } => "leave_room",
+            Self::CloseRoom { .. } => "close_room",
+            Self::Ask(_) => "sio_ask",
+            Self::Reply(_) => "sio_answer",
+            Self::Members { .. } => "sio_members",
+            Self::Hello => "sio_hello",
+            Self::Seek => "sio_seek",
+            Self::Here => "sio_here",
+            Self::Bye => "sio_bye",
+        }
+    }
 }
 
 /// An event and whom it is for.
@@ -76,6 +116,8 @@ pub struct Emit {
     pub callback: Option<CallbackAddress>,
     /// How long acknowledgements are waited for. An extension; `None` leaves it to the receiving server.
     pub ack_timeout: Option<Duration>,
+    /// The question in whose answers servers name the clients that may acknowledge. An extension.
+    pub report: Option<u64>,
 }
 
 impl Emit {
@@ -91,6 +133,7 @@ impl Emit {
             volatile: false,
             callback: None,
             ack_timeout: None,
+            report: None,
         }
     }
 }

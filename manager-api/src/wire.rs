@@ -5,6 +5,15 @@
 //! What python-socketio has no word for travels in one extra field of an `emit`, which it ignores:
 //! `"sio": {"v": 1, "except": [rooms], "volatile": true, "ack_timeout_ms": n}`. A `callback` says who answered in `"sio": {"v": 1, "client": sid}`; one whose arguments hold binary carries
 //! `"binary": true` and its arguments in the form that `emit` uses for binary; python-socketio cannot send or read such answers at all.
+//!
+//! What servers of ours say to each other has methods that python-socketio does not know and therefore ignores, each with
+//! `"sio": {"v": 1, …}`; one of another version is passed over:
+//!
+//! - `sio_hello`, `sio_here`, `sio_bye` of servers, `sio_seek` of emitters: who is there;
+//! - `sio_members`: `change` (`join`, `leave`, `disconnect`) and `rooms`, for the clients of `namespace`, `room`, `skip_sid` and `sio.except`;
+//! - `sio_ask`: the question `id` about `ask` (`servers`, `sockets`, `count`, `event`), with `sio.timeout_ms`;
+//! - `sio_answer`: to the question `id` of the host `to`, `answer` (`present`, `sockets`, `count`, `event`, `asked`, `left`), of which this is
+//!   the part `sio.part`, the last one if `sio.last`. An `emit` with `sio.report` asks for `asked` and `left`.
 
 mod decode;
 mod encode;
@@ -36,6 +45,13 @@ impl OwnMark {
     pub fn is_on(&self, message: &Bytes) -> bool {
         message.ends_with(&self.suffix) && !message.starts_with(encode::CALLBACK_PREFIX)
     }
+}
+
+/// Tells, without parsing, whether [`encode`] made this message to say which servers there are.
+pub(crate) fn is_presence(message: &Bytes) -> bool {
+    encode::PRESENCE_PREFIXES
+        .iter()
+        .any(|prefix| message.starts_with(prefix))
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@
 #![deny(missing_docs)]
 
 mod client;
+mod cluster;
 mod config;
 mod connect_timeout;
 mod connection;
@@ -72,6 +73,6 @@ pub use socket::Socket;
 
 pub use engine_io::{self, CloseReason, Handshake, PeerAddr, Transport, Transports};
 pub use manager_api::{
-    self, Answer, Answers, Broadcast, ClientManager, Error, ErrorKind, EventName, Namespace as NamespaceName, Payload,
-    Room, Sid,
+    self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
+    Gathered, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,
 };

@@ -128,17 +128,14 @@ impl SocketIo {
         self.server.hub.subscribed().await;
     }
 
-    /// Disconnects every client, waits for their handlers, then flushes and closes the manager.
+    /// Disconnects every client, waits for their handlers, says bye to the other servers, then flushes and closes the manager.
     ///
     /// # Errors
     ///
     /// If the manager cannot be flushed; everything is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
         self.engine().shutdown().await;
-        match self.server.hub.manager() {
-            Some(manager) => manager.close().await,
-            None => Ok(()),
-        }
+        self.server.hub.close().await
     }
 
     /// Returns the counters as they stand.

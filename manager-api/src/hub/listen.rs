@@ -10,6 +10,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use super::cluster::run_events;
 use super::{Counters, Deliver, Hub};
 use crate::{
     Backoff, ClientManager, Emit, Envelope, ErrorKind, HostId, Incoming, LimitedLog, Message, Subscription, wire,
@@ -30,9 +31,11 @@ impl<D: Deliver> Hub<D> {
             return;
         };
         let mut outgoing = self.outgoing_callbacks.lock().await;
+        let mut events = self.waiting_events.lock().await;
         let listening = async {
             if let Some(subscription) = self.subscribe(&*manager).await {
                 self.subscribed.send_replace(true);
+                self.say_hello();
                 self.listen(subscription).await;
             }
         };
@@ -40,6 +43,8 @@ impl<D: Deliver> Hub<D> {
             () = listening => {}
             () = publish_callbacks(&*manager, &mut outgoing, &self.counters) => {}
             () = self.sweep() => {}
+            () = self.say_here() => {}
+            () = run_events(&mut events, &self.counters) => {}
         }
     }
 
@@ -62,7 +67,9 @@ impl<D: Deliver> Hub<D> {
         while let Some(incoming) = subscription.recv().await {
             match incoming {
                 Incoming::Message(message) => {
-                    Counters::add(&self.counters.received);
+                    if !wire::is_presence(&message) {
+                        Counters::add(&self.counters.received);
+                    }
                     if AssertUnwindSafe(self.take(message)).catch_unwind().await.is_err() {
                         Counters::add(&self.counters.panics);
                         tracing::error!("delivering a message from the channel panicked; it is passed over");
@@ -71,6 +78,7 @@ impl<D: Deliver> Hub<D> {
                 Incoming::Gap { reason } => {
                     Counters::add(&self.counters.gaps);
                     tracing::warn!(%reason, "messages of other processes may have been missed");
+                    self.say_hello();
                 }
             }
         }
@@ -78,7 +86,10 @@ impl<D: Deliver> Hub<D> {
 
     async fn take(&self, message: Bytes) {
         if self.own_mark.is_on(&message) {
-            return Counters::add(&self.counters.own);
+            if !wire::is_presence(&message) {
+                Counters::add(&self.counters.own);
+            }
+            return;
         }
         match wire::decode(&message) {
             Ok(envelope) => self.carry_out(envelope).await,
@@ -93,14 +104,20 @@ impl<D: Deliver> Hub<D> {
             Message::Callback(_) => {}
             _ if is_own => Counters::add(&self.counters.own),
             Message::Emit(emit) => self.emit_from_afar(emit, envelope.host_id).await,
-            command => {
-                self.command_here(&command);
+            message => {
+                if let Some((origin, message)) = self.asker.take(envelope.host_id, message) {
+                    self.take_from_server(origin, message).await;
+                }
             }
         }
     }
 
     async fn emit_from_afar(&self, emit: Emit, origin: Option<HostId>) {
         let recipients = self.recipients(&emit);
+        if let (Some(question), Some(origin)) = (emit.report, &origin) {
+            // Queued before any client can answer, so that it is known by then that the client may.
+            self.reply_asked(origin, question, &recipients);
+        }
         if recipients.is_empty() {
             return;
         }
@@ -109,7 +126,8 @@ impl<D: Deliver> Hub<D> {
                 let expected = recipients.iter().map(|member| member.key).collect();
                 let wanted = emit.ack_timeout.unwrap_or(self.options.ack_timeout);
                 let timeout = wanted.min(self.options.max_ack_timeout);
-                Some(self.acks.ask_for(origin, address.clone(), expected, timeout))
+                let (address, report) = (address.clone(), emit.report);
+                Some(self.acks.ask_for(origin, address, expected, timeout, report))
             }
             _ => None,
         };
@@ -143,10 +161,12 @@ async fn publish_callbacks(manager: &dyn ClientManager, outgoing: &mut mpsc::Rec
             Some(callback) = outgoing.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
                 in_flight.push(manager.publish(callback));
             }
-            Some(Err(error)) = in_flight.next() => {
+            // Successes are taken here, too: a branch whose pattern does not match is not polled again before the other one is done.
+            Some(published) = in_flight.next() => {
+                let Err(error) = published else { continue };
                 Counters::add(&counters.callbacks_dropped);
                 if let Some(suppressed) = FAILED.pass() {
-                    tracing::warn!(suppressed, %error, "an acknowledgement did not reach the process that asked");
+                    tracing::warn!(suppressed, %error, "an answer did not reach the process that asked");
                 }
             }
             else => std::future::pending().await,

@@ -3,12 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::ack::AckTable;
+use crate::cluster::Asker;
 
 /// The counters of a hub since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubMetrics {
-    /// Messages taken from the channel, own ones included.
+    /// Messages taken from the channel, own ones included, but not those by which servers say that they are there.
     pub received: u64,
     /// Own messages that came back.
     pub own: u64,
@@ -16,12 +17,18 @@ pub struct HubMetrics {
     pub undecodable: u64,
     /// Times when messages may have been missed.
     pub gaps: u64,
-    /// Acknowledgements for other processes that could not be published.
+    /// Acknowledgements and answers for other processes that could not be published.
     pub callbacks_dropped: u64,
     /// Acknowledgements for this process that nobody took in time.
     pub answers_dropped: u64,
-    /// Questions that wait for answers now.
+    /// Questions that wait for answers of clients now.
     pub questions: u64,
+    /// Questions of this server that wait for answers of others now.
+    pub server_questions: u64,
+    /// Other servers that are known to be there now.
+    pub servers: u64,
+    /// Events for this server that were dropped because too many waited for their handlers.
+    pub server_events_dropped: u64,
     /// Messages whose delivery panicked.
     pub panics: u64,
 }
@@ -34,6 +41,7 @@ pub(super) struct Counters {
     pub(super) gaps: AtomicU64,
     pub(super) callbacks_dropped: AtomicU64,
     pub(super) panics: AtomicU64,
+    pub(super) server_events_dropped: AtomicU64,
 }
 
 impl Counters {
@@ -41,7 +49,7 @@ impl Counters {
         counter.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn snapshot(&self, acks: &AckTable) -> HubMetrics {
+    pub(super) fn snapshot(&self, acks: &AckTable, asker: &Asker) -> HubMetrics {
         HubMetrics {
             received: self.received.load(Relaxed),
             own: self.own.load(Relaxed),
@@ -50,6 +58,9 @@ impl Counters {
             callbacks_dropped: self.callbacks_dropped.load(Relaxed),
             answers_dropped: acks.num_dropped(),
             questions: acks.len() as u64,
+            server_questions: asker.questions.len() as u64,
+            servers: asker.peers.len() as u64,
+            server_events_dropped: self.server_events_dropped.load(Relaxed),
             panics: self.panics.load(Relaxed),
         }
     }

@@ -1,5 +1,7 @@
 //! Two hubs on one bus, and an emitter, with a recorder in the place of a server.
 
+mod cluster;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -52,15 +54,24 @@ struct Host {
 
 impl Host {
     async fn start(manager: MemoryManager) -> Self {
+        // Whoever is there says so at once on this bus.
+        let options = HubOptions {
+            presence_wait: Duration::from_millis(100),
+            ..HubOptions::default()
+        };
+        Self::start_with(manager, options).await.0
+    }
+
+    async fn start_with(manager: MemoryManager, options: HubOptions) -> (Self, tokio::task::JoinHandle<()>) {
         let recorder = Recorder {
             disconnected: Mutex::default(),
             panics_at: "panic",
         };
-        let hub = Hub::new(recorder, Some(Arc::new(manager)), HubOptions::default());
-        tokio::spawn(hub.clone().run());
+        let hub = Hub::new(recorder, Some(Arc::new(manager)), options);
+        let running = tokio::spawn(hub.clone().run());
         hub.subscribed().await;
         let (sender, sent) = mpsc::unbounded_channel();
-        Self { hub, sender, sent }
+        (Self { hub, sender, sent }, running)
     }
 
     fn add(&self, sid: &str) -> ClientKey {
@@ -209,6 +220,26 @@ async fn an_emitter_collects_answers_of_clients_on_every_host() {
 }
 
 #[tokio::test]
+async fn acknowledgements_for_another_process_do_not_stop_when_many_come_at_once() {
+    const CLIENTS: usize = 1_000;
+    let (bus, _one, mut two) = two_hosts().await;
+    let keys: Vec<_> = (0..CLIENTS).map(|number| two.add(&format!("{number}"))).collect();
+    let emitter = Emitter::new(bus.manager("c"));
+    let io = emitter.broadcast().timeout(Duration::from_secs(20));
+    let answers = io.emit_with_ack("q", &()).await.unwrap().count(CLIENTS);
+    let mut asked = Vec::new();
+    for _ in 0..CLIENTS {
+        let (sid, _, id) = two.next().await;
+        asked.push((sid, id.unwrap()));
+    }
+    for (sid, id) in asked {
+        let key = keys[sid.as_str().parse::<usize>().unwrap()];
+        two.hub.acknowledge(key, &sid, id, Payload::empty());
+    }
+    assert_eq!(answers.all().await.unwrap().len(), CLIENTS);
+}
+
+#[tokio::test]
 async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
     let (_bus, one, two) = two_hosts().await;
     one.add("a");
@@ -225,13 +256,13 @@ async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
 async fn a_question_swept_at_its_deadline_still_says_that_it_timed_out() {
     let table = Arc::<AckTable>::default();
     let second = Duration::from_secs(1);
-    let (_, mut answers) = table.ask(HashSet::new(), true, second);
+    let (_, mut answers) = table.ask(HashSet::new(), true, second, None);
     let address = CallbackAddress {
         room: None,
         namespace: Namespace::root(),
         id: 1,
     };
-    table.ask_for(HostId::random(), address, HashSet::from([1]), second);
+    table.ask_for(HostId::random(), address, HashSet::from([1]), second, None);
     tokio::time::advance(second).await;
     table.sweep();
     assert_eq!(table.len(), 1, "the question of another process is over");

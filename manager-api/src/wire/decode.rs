@@ -1,5 +1,7 @@
 //! Bytes to a message.
 
+mod cluster;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub enum DecodeError {
     NoMethod,
     /// A method this version does not know.
     UnknownMethod(String),
+    /// A method in a version that this one does not know.
+    Version(String),
     /// A field that the method needs is missing or has no sensible value.
     Field {
         /// The field.
@@ -43,6 +47,7 @@ impl fmt::Display for DecodeError {
             Self::Json(error) => write!(f, "not a JSON message: {error}"),
             Self::NoMethod => f.write_str("no method"),
             Self::UnknownMethod(method) => write!(f, "unknown method {method:?}"),
+            Self::Version(method) => write!(f, "method {method:?} of a later version"),
             Self::Field { name, source: None } => write!(f, "field {name:?} is missing or malformed"),
             Self::Field {
                 name,
@@ -96,7 +101,8 @@ pub fn decode(message: &Bytes) -> Result<Envelope, DecodeError> {
             room: fields.room()?,
             namespace: fields.namespace()?,
         },
-        unknown => return Err(DecodeError::UnknownMethod(unknown.chars().take(64).collect())),
+        ours if ours.starts_with("sio_") => fields.cluster(ours, message)?,
+        unknown => return Err(unknown_method(unknown)),
     };
     Ok(Envelope {
         host_id: fields.host_id.as_deref().map(HostId::from),
@@ -135,6 +141,7 @@ struct Extensions {
     #[serde(default)]
     volatile: bool,
     ack_timeout_ms: Option<u64>,
+    report: Option<u64>,
     client: Option<String>,
 }
 
@@ -142,16 +149,8 @@ impl Fields<'_> {
     fn emit(&self, message: &Bytes) -> Result<Emit, DecodeError> {
         let event = EventName::new(self.event.as_deref().ok_or(missing("event"))?).map_err(invalid("event"))?;
         let mut emit = Emit::new(self.namespace()?, event, self.payload("data", self.data, message)?);
-        emit.target = match &self.room {
-            None | Some(Value::Null) => Target::Everyone,
-            Some(Value::Array(rooms)) => Target::Rooms(rooms_of(rooms, "room")?),
-            Some(room) => Target::Rooms(vec![room_of(room).ok_or(missing("room"))?]),
-        };
-        emit.skip = match &self.skip_sid {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(sids)) => sids.iter().filter_map(Value::as_str).map(Sid::from).collect(),
-            Some(sid) => vec![sid.as_str().ok_or(missing("skip_sid"))?.into()],
-        };
+        emit.target = self.target()?;
+        emit.skip = self.skip()?;
         emit.callback = match &self.callback {
             None | Some(Value::Null) => None,
             Some(callback) => Some(address_of(callback).ok_or(missing("callback"))?),
@@ -160,8 +159,25 @@ impl Fields<'_> {
             emit.except = rooms_of(&extensions.except, "sio.except")?;
             emit.volatile = extensions.volatile;
             emit.ack_timeout = extensions.ack_timeout_ms.map(Duration::from_millis);
+            emit.report = extensions.report;
         }
         Ok(emit)
+    }
+
+    fn target(&self) -> Result<Target, DecodeError> {
+        Ok(match &self.room {
+            None | Some(Value::Null) => Target::Everyone,
+            Some(Value::Array(rooms)) => Target::Rooms(rooms_of(rooms, "room")?),
+            Some(room) => Target::Rooms(vec![room_of(room).ok_or(missing("room"))?]),
+        })
+    }
+
+    fn skip(&self) -> Result<Vec<Sid>, DecodeError> {
+        Ok(match &self.skip_sid {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(sids)) => sids.iter().filter_map(Value::as_str).map(Sid::from).collect(),
+            Some(sid) => vec![sid.as_str().ok_or(missing("skip_sid"))?.into()],
+        })
     }
 
     fn callback(&self, message: &Bytes) -> Result<Callback, DecodeError> {
@@ -258,6 +274,10 @@ fn address_of(value: &Value) -> Option<CallbackAddress> {
         namespace: Namespace::new(namespace.as_str()?).ok()?,
         id: id.as_u64()?,
     })
+}
+
+fn unknown_method(name: &str) -> DecodeError {
+    DecodeError::UnknownMethod(name.chars().take(64).collect())
 }
 
 fn missing(name: &'static str) -> DecodeError {

@@ -1,18 +1,28 @@
 //! A message to bytes.
 
+mod cluster;
+
 use std::io::Write;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use crate::{Callback, Emit, Envelope, HostId, Message, Namespace, Payload, Room, Sid, Target};
+use crate::{Callback, Emit, Envelope, HostId, Message, Namespace, Part, Payload, Reply, Room, Sid, Target};
 
 /// How every callback we write begins; no other message does.
 pub(super) const CALLBACK_PREFIX: &[u8] = b"{\"method\":\"callback\"";
 
+/// How the messages begin by which servers say that they are there.
+pub(super) const PRESENCE_PREFIXES: [&[u8]; 4] = [
+    b"{\"method\":\"sio_hello\"",
+    b"{\"method\":\"sio_seek\"",
+    b"{\"method\":\"sio_here\"",
+    b"{\"method\":\"sio_bye\"",
+];
+
 /// The version of our extension fields.
-pub(super) const EXTENSION_VERSION: u64 = 1;
+pub(in crate::wire) const EXTENSION_VERSION: u64 = 1;
 
 /// Writes a message as python-socketio would, extensions only where they are used.
 pub fn encode(envelope: &Envelope) -> Bytes {
@@ -36,6 +46,10 @@ pub fn encode(envelope: &Envelope) -> Bytes {
             out.room(room);
             out.member("namespace", namespace.as_str());
         }
+        Message::Ask(question) => out.ask(question),
+        Message::Reply(reply) => out.reply(reply),
+        Message::Members { clients, change } => out.members(clients, change),
+        presence @ (Message::Hello | Message::Seek | Message::Here | Message::Bye) => out.presence(presence.method()),
     }
     match &envelope.host_id {
         Some(host_id) => out.0.extend_from_slice(&host_suffix(host_id)),
@@ -56,6 +70,10 @@ fn payload_size(message: &Message) -> usize {
     match message {
         Message::Emit(emit) => emit.payload.size() * 3 / 2,
         Message::Callback(callback) => callback.payload.size() * 3 / 2,
+        Message::Reply(Reply {
+            part: Part::Sockets(sockets),
+            ..
+        }) => sockets.len() * 128,
         _ => 0,
     }
 }
@@ -72,11 +90,7 @@ impl Writer {
         } else {
             ",\"binary\":true"
         });
-        self.member("namespace", emit.namespace.as_str());
-        self.key("room");
-        self.target(&emit.target);
-        self.key("skip_sid");
-        self.skip(&emit.skip);
+        self.whom(&emit.namespace, &emit.target, &emit.skip);
         self.key("callback");
         match &emit.callback {
             None => self.raw("null"),
@@ -91,6 +105,14 @@ impl Writer {
         self.extensions(emit);
     }
 
+    fn whom(&mut self, namespace: &Namespace, target: &Target, skip: &[Sid]) {
+        self.member("namespace", namespace.as_str());
+        self.key("room");
+        self.target(target);
+        self.key("skip_sid");
+        self.skip(skip);
+    }
+
     fn callback(&mut self, callback: &Callback, host_id: Option<&HostId>) {
         self.method("callback");
         self.member("host_id", host_id.map_or("", HostId::as_str));
@@ -103,8 +125,7 @@ impl Writer {
             self.raw(",\"binary\":true");
         }
         if let Some(client) = &callback.client {
-            self.key("sio");
-            write!(self.0, "{{\"v\":{EXTENSION_VERSION}").expect("writing to memory");
+            self.begin_extensions();
             self.member("client", client.as_str());
             self.raw("}");
         }
@@ -120,11 +141,10 @@ impl Writer {
     }
 
     fn extensions(&mut self, emit: &Emit) {
-        if emit.except.is_empty() && !emit.volatile && emit.ack_timeout.is_none() {
+        if emit.except.is_empty() && !emit.volatile && emit.ack_timeout.is_none() && emit.report.is_none() {
             return;
         }
-        self.key("sio");
-        write!(self.0, "{{\"v\":{EXTENSION_VERSION}").expect("writing to memory");
+        self.begin_extensions();
         if !emit.except.is_empty() {
             self.key("except");
             self.list(&emit.except, Self::room);
@@ -135,7 +155,15 @@ impl Writer {
         if let Some(timeout) = emit.ack_timeout {
             write!(self.0, ",\"ack_timeout_ms\":{}", timeout.as_millis()).expect("writing to memory");
         }
+        if let Some(question) = emit.report {
+            write!(self.0, ",\"report\":{question}").expect("writing to memory");
+        }
         self.raw("}");
+    }
+
+    fn begin_extensions(&mut self) {
+        self.key("sio");
+        write!(self.0, "{{\"v\":{EXTENSION_VERSION}").expect("writing to memory");
     }
 
     fn target(&mut self, target: &Target) {

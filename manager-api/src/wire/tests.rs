@@ -23,6 +23,27 @@ impl Sink for Capture {
         unreachable!("no recorded call asks for acknowledgements")
     }
 
+    fn emit_with_report(
+        self: Arc<Self>,
+        _: Emit,
+        _: Scope,
+        _: Duration,
+    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
+        unreachable!("no recorded call asks for acknowledgements")
+    }
+
+    fn ask(self: Arc<Self>, _: Ask, _: Scope, _: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+        unreachable!("no recorded call asks servers")
+    }
+
+    fn change(self: Arc<Self>, clients: Selection, change: Change, _: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        self.command(Message::Members { clients, change })
+    }
+
+    fn max_sockets(&self) -> usize {
+        0
+    }
+
     fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
         *self.0.lock().unwrap() = Some(message);
         std::future::ready(Ok(())).boxed()
@@ -227,6 +248,139 @@ fn own_messages_are_known_by_their_mark_and_callbacks_never_are() {
         client: None,
     };
     assert!(!mark.is_on(&encode(&envelope(Message::Callback(callback)))));
+}
+
+/// One of each message that only our servers know.
+fn cluster_messages() -> Vec<Message> {
+    let clients = Selection {
+        namespace: Namespace::new("/a").unwrap(),
+        target: Target::Rooms(vec!["r".into(), 7.into()]),
+        skip: vec!["s".into(), "t".into()],
+        except: vec!["not".into(), 8.into()],
+    };
+    let everybody = Selection {
+        namespace: Namespace::root(),
+        target: Target::Everyone,
+        skip: Vec::new(),
+        except: Vec::new(),
+    };
+    let payload = Payload::new(&(Bytes::from_static(b"\x00\xff"), "ü\"", 1)).unwrap();
+    let event = EventName::new("e").unwrap();
+    let asks = [
+        Ask::Servers,
+        Ask::Sockets {
+            clients: clients.clone(),
+            limit: 9,
+        },
+        Ask::Count {
+            clients: everybody.clone(),
+        },
+        Ask::Event {
+            event: event.clone(),
+            payload: payload.clone(),
+        },
+        Ask::Event {
+            event,
+            payload: Payload::empty(),
+        },
+    ];
+    let socket = |id: &str, rooms: &[Room]| SocketInfo {
+        id: id.into(),
+        rooms: rooms.to_vec(),
+    };
+    let parts = [
+        Part::Present,
+        Part::Sockets(vec![socket("a", &["a".into(), 7.into()]), socket("b", &[])]),
+        Part::Sockets(Vec::new()),
+        Part::Count(u64::MAX),
+        Part::Event(None),
+        Part::Event(Some(payload)),
+        Part::Event(Some(Payload::empty())),
+        Part::Asked(vec!["a".into(), "\n".into()]),
+        Part::Left(vec!["a".into()]),
+    ];
+    let changes = [
+        Change::Join(vec!["x".into(), 1.into()]),
+        Change::Leave(Vec::new()),
+        Change::Disconnect,
+    ];
+    let asks = asks.into_iter().enumerate().map(|(at, ask)| {
+        Message::Ask(Question {
+            id: (at > 0).then_some(at as u64),
+            ask,
+            timeout: Duration::from_millis(1_500),
+        })
+    });
+    let replies = parts.into_iter().enumerate().map(|(at, part)| {
+        Message::Reply(Reply {
+            to: "asker".into(),
+            id: 3,
+            part,
+            number: at as u32,
+            is_last: at % 2 == 0,
+            is_truncated: at % 3 == 0,
+        })
+    });
+    let changes = changes.into_iter().map(|change| Message::Members {
+        clients: clients.clone(),
+        change,
+    });
+    let presence = [Message::Hello, Message::Seek, Message::Here, Message::Bye];
+    asks.chain(replies).chain(changes).chain(presence).collect()
+}
+
+#[test]
+fn what_servers_say_to_each_other_survives_the_way_there_and_back() {
+    let mark = OwnMark::new(envelope(Message::Here).host_id.as_ref().unwrap());
+    for message in cluster_messages() {
+        let envelope = envelope(message);
+        let bytes = encode(&envelope);
+        assert_eq!(decode(&bytes).unwrap(), envelope);
+        assert!(mark.is_on(&bytes), "its sender must know it for its own");
+        let value: Value = serde_json::from_slice(&bytes).unwrap();
+        let method = value["method"].as_str().unwrap();
+        assert_eq!(method, envelope.message.method());
+        assert!(method.starts_with("sio_"), "python-socketio must not know {method}");
+    }
+}
+
+#[test]
+fn what_servers_of_a_later_version_say_is_passed_over() {
+    let reason = |body: &'static [u8]| decode(&Bytes::from_static(body)).unwrap_err();
+    assert!(matches!(
+        reason(br#"{"method":"sio_here","sio":{"v":2},"host_id":"h"}"#),
+        DecodeError::Version(_)
+    ));
+    assert!(matches!(
+        reason(br#"{"method":"sio_dance","sio":{"v":1},"host_id":"h"}"#),
+        DecodeError::UnknownMethod(_)
+    ));
+    assert!(matches!(reason(br#"{"method":"sio_here"}"#), DecodeError::Json(_)));
+    for body in [
+        &br#"{"method":"sio_ask","ask":"dance","sio":{"v":1,"timeout_ms":1}}"#[..],
+        br#"{"method":"sio_ask","ask":"servers","sio":{"v":1}}"#,
+        br#"{"method":"sio_ask","ask":"sockets","sio":{"v":1,"timeout_ms":1}}"#,
+        br#"{"method":"sio_ask","ask":"event","event":"connect","sio":{"v":1,"timeout_ms":1}}"#,
+        br#"{"method":"sio_answer","answer":"count","to":"x","id":1,"sio":{"v":1}}"#,
+        br#"{"method":"sio_answer","answer":"present","id":1,"sio":{"v":1}}"#,
+        br#"{"method":"sio_members","change":"dance","sio":{"v":1}}"#,
+    ] {
+        let shown = String::from_utf8_lossy(body);
+        assert!(matches!(reason(body), DecodeError::Field { .. }), "{shown}");
+    }
+}
+
+#[test]
+fn no_damaged_message_between_servers_makes_the_decoder_panic() {
+    let mut random = fastrand::Rng::with_seed(8);
+    for message in cluster_messages() {
+        let body = encode(&envelope(message));
+        for _ in 0..2_000 {
+            if let Ok(envelope) = decode(&mutated(&body, &mut random)) {
+                assert_eq!(decode(&encode(&envelope)).unwrap(), envelope);
+            }
+        }
+    }
 }
 
 /// Changes some bytes of `seed`: the same ones in every run.

@@ -50,7 +50,7 @@ pub(super) fn json(envelope: &Envelope) -> String {
             line.control("leave_room", Some(sid.as_str()), Some(room), namespace);
         }
         Message::CloseRoom { room, namespace } => line.control("close_room", None, Some(room), namespace),
-        _ => line.method = "unknown",
+        other => line.method = other.method(),
     }
     serde_json::to_string(&line).expect("strings and JSON are JSON")
 }
@@ -86,7 +86,7 @@ pub(super) fn text(envelope: &Envelope) -> String {
         Message::EnterRoom { sid, room, namespace } => format!("{sid} enters {room:?}{}", within(namespace)),
         Message::LeaveRoom { sid, room, namespace } => format!("{sid} leaves {room:?}{}", within(namespace)),
         Message::CloseRoom { room, namespace } => format!("close {room:?}{}", within(namespace)),
-        _ => "something newer than this version of sio".into(),
+        other => format!("{} of a server, for servers", other.method()),
     };
     printable(&format!("{}  {what}", clock()))
 }

@@ -1,0 +1,97 @@
+//! How a process asks the servers: the same for hubs and emitters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::peers::Peers;
+use super::question::{Ask, Question};
+use super::replies::{Questions, Replies};
+use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, wire};
+
+/// What is finite about asking.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_servers: usize,
+    pub(crate) max_questions: usize,
+    pub(crate) max_sockets: usize,
+    pub(crate) presence_wait: Duration,
+}
+
+/// The questions of one process, and whom they go to.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    host_id: HostId,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) questions: Arc<Questions>,
+    pub(crate) limits: Limits,
+}
+
+impl Asker {
+    pub(crate) fn new(host_id: HostId, limits: Limits) -> Self {
+        Self {
+            host_id,
+            peers: Arc::new(Peers::new(limits.max_servers)),
+            questions: Arc::default(),
+            limits,
+        }
+    }
+
+    /// Opens a question to every server that is known, once those who are there have had the time to say so.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if this process does not hear the others in that time.
+    pub(crate) async fn open(&self, others: bool, timeout: Duration) -> Result<(u64, Replies), Error> {
+        let deadline = Instant::now() + timeout;
+        let mut expected = Vec::new();
+        if others {
+            let complete = tokio::time::timeout_at(deadline, self.peers.complete()).await;
+            complete.map_err(|_| too_late("it is not known yet which servers there are"))?;
+            expected = self.peers.ids();
+        }
+        let (peers, max) = (self.peers.clone(), self.limits.max_questions);
+        self.questions.open(peers, expected, deadline, max)
+    }
+
+    /// Asks every other server.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), and those of publishing.
+    pub(crate) async fn ask(&self, manager: &dyn ClientManager, ask: Ask, timeout: Duration) -> Result<Replies, Error> {
+        let (id, replies) = self.open(true, timeout).await?;
+        let message = wire::encode(&Envelope {
+            host_id: Some(self.host_id.clone()),
+            message: Message::Ask(Question {
+                id: Some(id),
+                ask,
+                timeout,
+            }),
+        });
+        let published = tokio::time::timeout(timeout, manager.publish(message)).await;
+        published.map_err(|_| too_late("the broker did not take the question in time"))??;
+        Ok(replies)
+    }
+
+    /// Takes what another process says about itself, or in answer to a question. Returns what is neither.
+    pub(crate) fn take(&self, from: Option<HostId>, message: Message) -> Option<(Option<HostId>, Message)> {
+        match (from, message) {
+            (Some(from), Message::Reply(reply)) => {
+                self.peers.heard(&from);
+                if reply.to == self.host_id {
+                    self.questions.take(from, reply);
+                }
+            }
+            (Some(from), Message::Here) => self.peers.heard(&from),
+            (Some(from), Message::Bye) => self.peers.forget(&from),
+            (from, message) => return Some((from, message)),
+        }
+        None
+    }
+}
+
+fn too_late(text: &str) -> Error {
+    Error::new(ErrorKind::Timeout, text)
+}

@@ -1,0 +1,217 @@
+//! What the answers of the servers add up to.
+
+use std::collections::HashSet;
+
+use super::question::Part;
+use super::replies::Replies;
+use crate::{Answer, Answers, Error, HostId, Namespace, Payload, Room, Sid};
+
+/// What the servers answered together, and who did not.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Gathered<T> {
+    /// What those said that answered.
+    pub found: T,
+    /// Servers that were known and did not answer in time, or not wholly; they are not waited for again until they are heard.
+    pub missing_servers: Vec<HostId>,
+    /// There is more than a limit allows to tell.
+    pub is_truncated: bool,
+}
+
+/// A client, on whichever server it is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RemoteSocket {
+    /// Its id.
+    pub id: Sid,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its rooms, the one named by its id first.
+    pub rooms: Vec<Room>,
+    /// The server it is connected to.
+    pub server: HostId,
+}
+
+/// What one server answers to an event for servers.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ServerAnswer {
+    /// The server.
+    pub server: HostId,
+    /// What its handler answered; `None` if it has no handler for the event, or that failed.
+    pub payload: Option<Payload>,
+}
+
+/// What became of an event that everybody was to acknowledge.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct AckReport {
+    /// The answers, in the order in which they came. Those of clients on a python-socketio server name no client.
+    pub answers: Vec<Answer>,
+    /// Clients that were sent the event and did not answer: they took too long, or left.
+    pub missing_clients: Vec<Sid>,
+    /// Servers that did not tell in time whom they sent the event to, if they got it.
+    pub missing_servers: Vec<HostId>,
+    /// More clients were sent the event than a limit allows to name: clients may be missing that are not named.
+    pub is_truncated: bool,
+    /// Why the event was not published, if it was not: clients of this server have got it all the same.
+    pub failure: Option<Error>,
+}
+
+impl AckReport {
+    /// Tells whether everybody who was sent the event has answered.
+    pub fn is_complete(&self) -> bool {
+        self.missing_clients.is_empty()
+            && self.missing_servers.is_empty()
+            && !self.is_truncated
+            && self.failure.is_none()
+    }
+}
+
+/// Reads the parts that `read` knows what to do with into one value.
+async fn gather<T>(
+    mut replies: Replies,
+    mut found: T,
+    mut read: impl FnMut(&mut T, HostId, Part) -> bool,
+) -> Gathered<T> {
+    let mut is_truncated = false;
+    while let Some(heard) = replies.next().await {
+        is_truncated |= heard.is_truncated;
+        if !read(&mut found, heard.from, heard.part) {
+            is_truncated = true;
+            break;
+        }
+    }
+    Gathered {
+        found,
+        missing_servers: replies.into_missing(),
+        is_truncated,
+    }
+}
+
+pub(crate) async fn servers(replies: Replies) -> Gathered<Vec<HostId>> {
+    let mut gathered = gather(replies, Vec::new(), |found, from, _| {
+        found.push(from);
+        true
+    })
+    .await;
+    gathered.found.sort();
+    gathered
+}
+
+pub(crate) async fn counted(replies: Replies) -> Gathered<u64> {
+    gather(replies, 0_u64, |found, _, part| {
+        if let Part::Count(count) = part {
+            *found = found.saturating_add(count);
+        }
+        true
+    })
+    .await
+}
+
+/// Stops at `limit`.
+pub(crate) async fn sockets(replies: Replies, namespace: Namespace, limit: usize) -> Gathered<Vec<RemoteSocket>> {
+    gather(replies, Vec::new(), |found: &mut Vec<RemoteSocket>, server, part| {
+        let Part::Sockets(sockets) = part else {
+            return true;
+        };
+        let room = limit - found.len();
+        let fits = sockets.len() <= room;
+        found.extend(sockets.into_iter().take(room).map(|socket| RemoteSocket {
+            id: socket.id,
+            namespace: namespace.clone(),
+            rooms: socket.rooms,
+            server: server.clone(),
+        }));
+        fits
+    })
+    .await
+}
+
+pub(crate) async fn servers_answers(replies: Replies) -> Gathered<Vec<ServerAnswer>> {
+    gather(replies, Vec::new(), |found, server, part| {
+        if let Part::Event(payload) = part {
+            found.push(ServerAnswer { server, payload });
+        }
+        true
+    })
+    .await
+}
+
+/// Whom an event was sent to, and who of them has answered.
+#[derive(Default)]
+struct Roll {
+    /// Sent the event, and may still answer.
+    open: HashSet<Sid>,
+    answered: HashSet<Sid>,
+    /// Left before they answered.
+    left: HashSet<Sid>,
+    is_truncated: bool,
+}
+
+impl Roll {
+    /// At most `limit` clients are kept track of.
+    fn take(&mut self, part: Part, limit: usize) {
+        match part {
+            Part::Asked(clients) => {
+                for sid in clients {
+                    if self.answered.contains(&sid) || self.left.contains(&sid) {
+                        continue;
+                    }
+                    match self.open.len() + self.left.len() < limit {
+                        true => drop(self.open.insert(sid)),
+                        false => self.is_truncated = true,
+                    }
+                }
+            }
+            Part::Left(clients) => {
+                for sid in clients {
+                    if !self.answered.contains(&sid) && self.left.len() < limit {
+                        self.open.remove(&sid);
+                        self.left.insert(sid);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Waits until everybody who was sent the event has answered or left, or the deadline passes.
+pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies, limit: usize) -> AckReport {
+    let mut roll = Roll::default();
+    let mut report = AckReport::default();
+    let mut is_over = false;
+    // Whoever is not named can only be waited for until the deadline.
+    while !(replies.is_complete() && roll.open.is_empty() && !roll.is_truncated) {
+        tokio::select! {
+            biased;
+            heard = replies.next_until_deadline() => {
+                let Some(heard) = heard else { break };
+                roll.is_truncated |= heard.is_truncated;
+                roll.take(heard.part, limit);
+            }
+            answer = answers.next(), if !is_over => match answer {
+                Some(Ok(answer)) => {
+                    if let Some(sid) = &answer.client {
+                        roll.open.remove(sid);
+                        roll.left.remove(sid);
+                        roll.answered.insert(sid.clone());
+                    }
+                    report.answers.push(answer);
+                }
+                Some(Err(error)) => {
+                    report.failure = Some(error);
+                    replies.not_asked();
+                }
+                // The deadline of the replies is the same, and names who is missing.
+                None => is_over = true,
+            },
+        }
+    }
+    report.missing_clients = roll.open.into_iter().chain(roll.left).collect();
+    report.missing_clients.sort();
+    report.is_truncated = roll.is_truncated;
+    report.missing_servers = replies.into_missing();
+    report
+}

@@ -1,0 +1,109 @@
+//! What servers say to each other.
+
+use std::time::Duration;
+
+use crate::{EventName, HostId, Namespace, Payload, Room, Sid, Target};
+
+/// Clients, wherever they are connected.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// Their namespace.
+    pub namespace: Namespace,
+    /// The rooms they are in.
+    pub target: Target,
+    /// Clients that are not meant.
+    pub skip: Vec<Sid>,
+    /// Rooms whose members are not meant.
+    pub except: Vec<Room>,
+}
+
+/// A question, or an event, for every other server.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Question {
+    /// The number that answers carry; `None` if none are wanted.
+    pub id: Option<u64>,
+    /// What is asked.
+    pub ask: Ask,
+    /// How long the answers are waited for.
+    pub timeout: Duration,
+}
+
+/// What is asked of a server.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ask {
+    /// That it is there.
+    Servers,
+    /// Which of its clients are meant, and their rooms.
+    Sockets {
+        /// Whom the question is about.
+        clients: Selection,
+        /// How many of them are to be told of at most.
+        limit: usize,
+    },
+    /// How many of its clients are meant.
+    Count {
+        /// Whom the question is about.
+        clients: Selection,
+    },
+    /// What its own code says to an event.
+    Event {
+        /// The event's name.
+        event: EventName,
+        /// Its arguments.
+        payload: Payload,
+    },
+}
+
+/// A part of one server's answer to a question.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// Who asked.
+    pub to: HostId,
+    /// The number of the question.
+    pub id: u64,
+    /// What is answered.
+    pub part: Part,
+    /// The number of this part, from 0.
+    pub number: u32,
+    /// No more parts follow.
+    pub is_last: bool,
+    /// There is more than the limit allows to tell.
+    pub is_truncated: bool,
+}
+
+/// What a part of an answer says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// The server is there.
+    Present,
+    /// Some of its clients.
+    Sockets(Vec<SocketInfo>),
+    /// How many clients.
+    Count(u64),
+    /// What its code answers; nothing if no handler does.
+    Event(Option<Payload>),
+    /// Clients that were sent an event and may acknowledge it.
+    Asked(Vec<Sid>),
+    /// Clients that left before they acknowledged. It may follow the last part, and has no number of its own.
+    Left(Vec<Sid>),
+}
+
+/// A client and its rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketInfo {
+    /// Its id.
+    pub id: Sid,
+    /// Its rooms, the one named by its id first.
+    pub rooms: Vec<Room>,
+}
+
+/// What happens to all clients of a [`Selection`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// They enter rooms.
+    Join(Vec<Room>),
+    /// They leave rooms.
+    Leave(Vec<Room>),
+    /// They are disconnected from the namespace.
+    Disconnect,
+}

@@ -1,0 +1,210 @@
+//! The open questions of this process, and the answers as they come in.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Sleep};
+
+use super::peers::Peers;
+use super::question::{Part, Reply};
+use crate::{Error, ErrorKind, HostId, LimitedLog};
+
+/// Parts of answers that a question may have waiting; more are dropped, and their server is missing then.
+const MAX_WAITING_PARTS: usize = 1_024;
+
+/// The questions that wait for answers of servers.
+#[derive(Debug, Default)]
+pub(crate) struct Questions {
+    next_id: AtomicU64,
+    open: Mutex<HashMap<u64, mpsc::Sender<Heard>>>,
+}
+
+/// A part of an answer as it is taken.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) from: HostId,
+    pub(crate) part: Part,
+    pub(crate) is_truncated: bool,
+    /// How many parts there are, in the last one.
+    total: Option<u32>,
+}
+
+impl Questions {
+    /// Opens a question that waits for `peers`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Busy`] if `max` questions are open.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        peers: Arc<Peers>,
+        expected: Vec<HostId>,
+        deadline: Instant,
+        max: usize,
+    ) -> Result<(u64, Replies), Error> {
+        let mut open = self.lock();
+        if open.len() >= max {
+            let text = format!("{max} questions to the other servers are open already");
+            return Err(Error::new(ErrorKind::Busy, text));
+        }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, incoming) = mpsc::channel(MAX_WAITING_PARTS);
+        open.insert(id, sender);
+        let replies = Replies {
+            incoming,
+            own: VecDeque::new(),
+            deadline: Box::pin(tokio::time::sleep_until(deadline)),
+            waiting: expected.into_iter().map(|host| (host, Progress::default())).collect(),
+            finished: HashSet::new(),
+            missing: Vec::new(),
+            peers,
+            _guard: OpenQuestion {
+                questions: self.clone(),
+                id,
+            },
+        };
+        Ok((id, replies))
+    }
+
+    /// Takes a part of an answer; one to no question is nothing.
+    pub(crate) fn take(&self, from: HostId, reply: Reply) {
+        static DROPPED: LimitedLog = LimitedLog::new();
+        let heard = Heard {
+            from,
+            part: reply.part,
+            is_truncated: reply.is_truncated,
+            total: reply.is_last.then(|| reply.number.saturating_add(1)),
+        };
+        let sender = self.lock().get(&reply.id).cloned();
+        let Some(Err(mpsc::error::TrySendError::Full(_))) = sender.map(|sender| sender.try_send(heard)) else {
+            return;
+        };
+        if let Some(suppressed) = DROPPED.pass() {
+            tracing::warn!(
+                suppressed,
+                "dropped a server's answer: {MAX_WAITING_PARTS} wait unread already"
+            );
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<Heard>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Closes a question when nobody waits for its answers any more.
+#[derive(Debug)]
+struct OpenQuestion {
+    questions: Arc<Questions>,
+    id: u64,
+}
+
+impl Drop for OpenQuestion {
+    fn drop(&mut self) {
+        self.questions.lock().remove(&self.id);
+    }
+}
+
+/// How many parts of a server's answer came, and how many there are.
+#[derive(Debug, Default)]
+struct Progress {
+    received: u32,
+    total: Option<u32>,
+}
+
+/// The answers of servers to a question, until all have answered or the deadline passes. Dropping it forgets the question.
+#[derive(Debug)]
+pub struct Replies {
+    incoming: mpsc::Receiver<Heard>,
+    /// What this server itself says.
+    own: VecDeque<Heard>,
+    deadline: Pin<Box<Sleep>>,
+    waiting: HashMap<HostId, Progress>,
+    /// Servers whose answer is whole.
+    finished: HashSet<HostId>,
+    missing: Vec<HostId>,
+    peers: Arc<Peers>,
+    _guard: OpenQuestion,
+}
+
+impl Replies {
+    /// Adds what this server itself says.
+    pub(crate) fn add_own(&mut self, from: HostId, part: Part, is_truncated: bool) {
+        self.own.push_back(Heard {
+            from,
+            part,
+            is_truncated,
+            total: None,
+        });
+    }
+
+    /// Waits for nobody: the question could not be asked.
+    pub(crate) fn not_asked(&mut self) {
+        self.missing.extend(self.waiting.drain().map(|(host, _)| host));
+    }
+
+    /// Tells whether everybody who is waited for has answered, and all of that was taken.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.own.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Returns the next part; `None` when all answers are whole or the deadline has passed.
+    pub(crate) async fn next(&mut self) -> Option<Heard> {
+        match self.is_complete() {
+            true => None,
+            false => self.next_until_deadline().await,
+        }
+    }
+
+    /// Returns the next part, also of those whose answer is whole; `None` when the deadline has passed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub(crate) async fn next_until_deadline(&mut self) -> Option<Heard> {
+        if let Some(own) = self.own.pop_front() {
+            return Some(own);
+        }
+        tokio::select! {
+            biased;
+            Some(heard) = self.incoming.recv() => {
+                self.note(&heard);
+                Some(heard)
+            }
+            () = &mut self.deadline => {
+                for (host, _) in self.waiting.drain() {
+                    self.peers.forget(&host);
+                    self.missing.push(host);
+                }
+                None
+            }
+        }
+    }
+
+    /// Returns the servers that did not answer in time, or not wholly.
+    pub(crate) fn into_missing(mut self) -> Vec<HostId> {
+        self.missing.sort();
+        std::mem::take(&mut self.missing)
+    }
+
+    fn note(&mut self, heard: &Heard) {
+        if matches!(heard.part, Part::Left(_)) || self.finished.contains(&heard.from) {
+            return;
+        }
+        // A server that was not known is waited for once it has begun to answer.
+        let progress = self.waiting.entry(heard.from.clone()).or_default();
+        progress.received += 1;
+        progress.total = progress.total.or(heard.total);
+        if progress.total.is_some_and(|total| progress.received >= total) {
+            self.waiting.remove(&heard.from);
+            self.finished.insert(heard.from.clone());
+        }
+    }
+}

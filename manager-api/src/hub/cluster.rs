@@ -1,0 +1,347 @@
+//! A hub's part in the cluster: who is there, questions of others answered, questions of its own.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{Counters, Deliver, Hub, YIELD_EVERY};
+use crate::cluster::{self, Gathered, Limits, ServerAnswer, ServerEvent, ServerEventHandler};
+use crate::wire;
+use crate::{
+    Ask, Change, Envelope, Error, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
+    Scope, Selection, Sid, Sink, SocketInfo,
+};
+
+/// Clients, and bytes of their names, that one part of an answer holds before the next one begins.
+const PART_CLIENTS: usize = 256;
+const PART_BYTES: usize = 128 * 1024;
+
+/// Handlers of events for servers that run at a time.
+const RUNNING_EVENTS: usize = 256;
+
+/// How long a server that was asked who is there waits for others who ask: one answer serves all of them.
+const GATHER_HELLOS: Duration = Duration::from_millis(50);
+
+impl super::HubOptions {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            max_servers: self.max_servers,
+            max_questions: self.max_questions,
+            max_sockets: self.max_sockets,
+            presence_wait: self.presence_wait,
+        }
+    }
+}
+
+/// Everything about the other servers.
+impl<D: Deliver> Hub<D> {
+    /// Asks which servers there are; the answer holds this one.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy) if too many questions are open, [`Timeout`](crate::ErrorKind::Timeout) if this server does not hear
+    /// the others yet, otherwise what [`ClientManager::publish`](crate::ClientManager::publish) says. A server that does not answer is no
+    /// error.
+    pub async fn servers(self: &Arc<Self>, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
+        let replies = Sink::ask(self.clone(), Ask::Servers, Scope::Cluster, timeout).await?;
+        Ok(cluster::servers(replies).await)
+    }
+
+    /// Sends an event to every other server, for the handlers that [`on_server_event`](Self::on_server_event) has registered there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Broadcast::emit`](crate::Broadcast::emit).
+    pub fn server_side_emit<T: Serialize + ?Sized>(
+        self: &Arc<Self>,
+        event: &str,
+        data: &T,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        let timeout = self.options.max_ack_timeout;
+        let message = server_event(event, data).map(|ask| Message::Ask(Question { id: None, ask, timeout }));
+        match message {
+            Ok(message) => Sink::command(self.clone(), message),
+            Err(error) => std::future::ready(Err(error)).boxed(),
+        }
+    }
+
+    /// Sends an event to every other server and collects what they answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used, otherwise as [`servers`](Self::servers).
+    pub async fn server_side_call<T: Serialize + ?Sized>(
+        self: &Arc<Self>,
+        event: &str,
+        data: &T,
+        timeout: Duration,
+    ) -> Result<Gathered<Vec<ServerAnswer>>, Error> {
+        let ask = server_event(event, data)?;
+        let replies = Sink::ask(self.clone(), ask, Scope::Cluster, timeout).await?;
+        Ok(cluster::servers_answers(replies).await)
+    }
+
+    /// Registers what answers an event for servers; a later registration replaces an earlier one.
+    ///
+    /// Handlers start in the order in which the events of one sender come, and may overlap. One that takes longer than the sender waits is
+    /// dropped.
+    pub fn on_server_event(&self, event: EventName, handler: ServerEventHandler) {
+        let mut handlers = self.server_events.write().unwrap_or_else(PoisonError::into_inner);
+        handlers.insert(event, handler);
+    }
+
+    /// Says bye to the other servers, then flushes and closes the manager.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientManager::close`](crate::ClientManager::close).
+    pub async fn close(&self) -> Result<(), Error> {
+        let Some(manager) = &self.manager else {
+            return Ok(());
+        };
+        if !*self.subscribed.borrow() {
+            return manager.close().await;
+        }
+        // Closing flushes what was handed over before. A bye that gets lost costs the next question of others its timeout, once.
+        let bye = manager.publish(self.envelope(Message::Bye));
+        let (_, closed) = tokio::join!(biased; bye, manager.close());
+        closed
+    }
+
+    /// Tells the others that this server is there, and asks who else is.
+    pub(super) fn say_hello(&self) {
+        self.post(Message::Hello);
+        self.asker.peers.said_hello(self.options.presence_wait);
+    }
+
+    /// Answers those who ask who is there; never completes.
+    pub(super) async fn say_here(&self) {
+        loop {
+            self.heard_hello.notified().await;
+            tokio::time::sleep(GATHER_HELLOS).await;
+            self.post(Message::Here);
+        }
+    }
+
+    /// Takes what concerns the servers and not their clients.
+    pub(super) async fn take_from_server(&self, origin: Option<HostId>, message: Message) {
+        match (origin, message) {
+            (Some(origin), Message::Hello) => {
+                self.asker.peers.heard(&origin);
+                self.heard_hello.notify_one();
+            }
+            (_, Message::Seek) => self.heard_hello.notify_one(),
+            (Some(origin), Message::Ask(question)) => self.answer(origin, question).await,
+            (_, command) => drop(self.command_here(&command)),
+        }
+    }
+
+    async fn answer(&self, origin: HostId, question: Question) {
+        let timeout = question.timeout.min(self.options.max_ack_timeout);
+        if let Ask::Event { event, payload } = question.ask {
+            return self.start_event(origin, question.id, event, payload, timeout);
+        }
+        let Some(id) = question.id else { return };
+        match question.ask {
+            Ask::Servers => self.reply(&origin, id, Part::Present),
+            Ask::Count { clients } => {
+                let count = self.selected(&clients).iter().count() as u64;
+                self.reply(&origin, id, Part::Count(count));
+            }
+            Ask::Sockets { clients, limit } => self.reply_sockets(&origin, id, &clients, limit).await,
+            Ask::Event { .. } => {}
+        }
+    }
+
+    pub(super) fn selected(&self, clients: &Selection) -> Recipients<D::Client> {
+        self.registry
+            .recipients(&clients.namespace, &clients.target, &clients.skip, &clients.except)
+    }
+
+    /// Does to the clients of this server what is to be done.
+    pub(super) fn change_members(&self, clients: &Selection, change: &Change) {
+        for member in self.selected(clients).iter() {
+            // A client that left in the meantime is out of every room.
+            let namespace = &clients.namespace;
+            match change {
+                Change::Join(rooms) => rooms
+                    .iter()
+                    .for_each(|room| drop(self.registry.enter(namespace, &member.sid, room))),
+                Change::Leave(rooms) => rooms
+                    .iter()
+                    .for_each(|room| drop(self.registry.leave(namespace, &member.sid, room))),
+                Change::Disconnect => self.deliver.disconnect(&member.handle),
+            }
+        }
+    }
+
+    /// Returns the clients of this server, at most `limit`, and whether there are more.
+    pub(super) async fn sockets_here(&self, clients: &Selection, limit: usize) -> (Vec<SocketInfo>, bool) {
+        let mut sockets = Vec::new();
+        let recipients = self.selected(clients);
+        for (at, member) in recipients.iter().enumerate() {
+            if sockets.len() >= limit {
+                return (sockets, true);
+            }
+            // One that left in the meantime is not counted.
+            if let Some(rooms) = self.registry.rooms_of(&clients.namespace, &member.sid) {
+                let id = member.sid.clone();
+                sockets.push(SocketInfo { id, rooms });
+            }
+            if at % YIELD_EVERY == YIELD_EVERY - 1 {
+                tokio::task::yield_now().await;
+            }
+        }
+        (sockets, false)
+    }
+
+    async fn reply_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
+        let (sockets, is_truncated) = self.sockets_here(clients, limit.min(self.options.max_sockets)).await;
+        let size = |socket: &SocketInfo| socket.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>() + 48;
+        let parts = in_parts(sockets, size).into_iter().map(Part::Sockets).collect();
+        self.reply_parts(origin, id, parts, is_truncated);
+    }
+
+    /// Names the clients that were sent an event, to whoever asked for acknowledgements.
+    pub(super) fn reply_asked(&self, origin: &HostId, id: u64, clients: &Recipients<D::Client>) {
+        let mut sids: Vec<Sid> = clients.iter().map(|member| member.sid.clone()).collect();
+        let is_truncated = sids.len() > self.options.max_sockets;
+        sids.truncate(self.options.max_sockets);
+        let parts = in_parts(sids, |sid| sid.as_str().len() + 3)
+            .into_iter()
+            .map(Part::Asked);
+        self.reply_parts(origin, id, parts.collect(), is_truncated);
+    }
+
+    /// Tells whoever asked that a client left without an acknowledgement.
+    pub(super) fn left(&self, asked_by: Option<HostId>, id: u64, sid: &Sid) {
+        let reply = |to| Reply {
+            to,
+            id,
+            part: Part::Left(vec![sid.clone()]),
+            number: 0,
+            is_last: false,
+            is_truncated: false,
+        };
+        match asked_by {
+            Some(host) => drop(self.post(Message::Reply(reply(host)))),
+            None => self
+                .asker
+                .questions
+                .take(self.host_id.clone(), reply(self.host_id.clone())),
+        }
+    }
+
+    fn reply(&self, to: &HostId, id: u64, part: Part) {
+        self.reply_parts(to, id, vec![part], false);
+    }
+
+    fn reply_parts(&self, to: &HostId, id: u64, parts: Vec<Part>, is_truncated: bool) {
+        let last = parts.len().saturating_sub(1);
+        for (number, part) in parts.into_iter().enumerate() {
+            let reply = Reply {
+                to: to.clone(),
+                id,
+                part,
+                number: u32::try_from(number).unwrap_or(u32::MAX),
+                is_last: number == last,
+                is_truncated,
+            };
+            // A part that is dropped is missed by its number.
+            if !self.post(Message::Reply(reply)) {
+                return;
+            }
+        }
+    }
+
+    /// Runs the handler of an event for servers, and answers with what it says.
+    fn start_event(&self, from: HostId, question: Option<u64>, event: EventName, payload: Payload, timeout: Duration) {
+        static DROPPED: LimitedLog = LimitedLog::new();
+        let handlers = self.server_events.read().unwrap_or_else(PoisonError::into_inner);
+        let handler = handlers.get(&event).cloned();
+        drop(handlers);
+        let Some(handler) = handler else {
+            return question.map_or((), |id| self.reply(&from, id, Part::Event(None)));
+        };
+        let (callbacks, host_id) = (self.callbacks.clone(), self.host_id.clone());
+        let run = async move {
+            let is_asked = question.is_some();
+            let handled = handler(ServerEvent {
+                from: from.clone(),
+                event,
+                payload,
+                is_asked,
+            });
+            // Nobody waits for an answer any more; whoever asked says so.
+            let Ok(payload) = tokio::time::timeout(timeout, handled).await else {
+                return;
+            };
+            let Some(id) = question else { return };
+            let reply = Reply {
+                to: from,
+                id,
+                part: Part::Event(payload),
+                number: 0,
+                is_last: true,
+                is_truncated: false,
+            };
+            let message = wire::encode(&Envelope {
+                host_id: Some(host_id),
+                message: Message::Reply(reply),
+            });
+            // The queue is as long as the memory for it; the task waits for its turn.
+            let _ = callbacks.send(message).await;
+        };
+        if self.events.try_send(run.boxed()).is_err() {
+            Counters::add(&self.counters.server_events_dropped);
+            if let Some(suppressed) = DROPPED.pass() {
+                tracing::warn!(
+                    suppressed,
+                    "dropped an event for this server: too many wait for their handlers"
+                );
+            }
+        }
+    }
+}
+
+pub(crate) fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<Ask, Error> {
+    let (event, payload) = (EventName::new(event)?, Payload::new(data)?);
+    Ok(Ask::Event { event, payload })
+}
+
+/// Cuts a list into parts of a bounded size; at least one, which may be empty.
+fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for item in items {
+        if part.len() >= PART_CLIENTS || bytes >= PART_BYTES {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += size(&item);
+        part.push(item);
+    }
+    parts.push(part);
+    parts
+}
+
+/// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
+pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()>>, counters: &Counters) {
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => drop(running.spawn(event)),
+            Some(ended) = running.join_next() => {
+                if let Err(panic) = ended {
+                    Counters::add(&counters.panics);
+                    tracing::error!(%panic, "the handler of an event for this server panicked");
+                }
+            }
+            else => std::future::pending().await,
+        }
+    }
+}

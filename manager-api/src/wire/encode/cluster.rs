@@ -1,0 +1,135 @@
+//! What servers of ours say to each other.
+
+use std::io::Write;
+
+use super::Writer;
+use crate::{Ask, Change, Part, Payload, Question, Reply, Room, Selection};
+
+impl Writer {
+    pub(super) fn presence(&mut self, method: &str) {
+        self.method(method);
+        self.begin_extensions();
+        self.raw("}");
+    }
+
+    pub(super) fn ask(&mut self, question: &Question) {
+        self.method("sio_ask");
+        if let Some(id) = question.id {
+            self.number("id", id);
+        }
+        let (mut except, mut max) = (&[][..], None);
+        match &question.ask {
+            Ask::Servers => self.member("ask", "servers"),
+            Ask::Sockets { clients, limit } => {
+                self.member("ask", "sockets");
+                self.selection(clients);
+                (except, max) = (&clients.except, Some(*limit));
+            }
+            Ask::Count { clients } => {
+                self.member("ask", "count");
+                self.selection(clients);
+                except = &clients.except;
+            }
+            Ask::Event { event, payload } => {
+                self.member("ask", "event");
+                self.member("event", event.as_str());
+                self.payload("data", payload);
+            }
+        }
+        self.begin_extensions();
+        self.except(except);
+        if let Some(limit) = max {
+            self.number("limit", limit as u64);
+        }
+        let milliseconds = question.timeout.as_millis();
+        write!(self.0, ",\"timeout_ms\":{milliseconds}}}").expect("writing to memory");
+    }
+
+    pub(super) fn reply(&mut self, reply: &Reply) {
+        self.method("sio_answer");
+        self.member("to", reply.to.as_str());
+        self.number("id", reply.id);
+        match &reply.part {
+            Part::Present => self.member("answer", "present"),
+            Part::Sockets(sockets) => {
+                self.member("answer", "sockets");
+                self.key("sockets");
+                self.list(sockets, |out, socket| {
+                    out.raw("{\"id\":");
+                    out.string(socket.id.as_str());
+                    out.key("rooms");
+                    out.list(&socket.rooms, Self::room);
+                    out.raw("}");
+                });
+            }
+            Part::Count(count) => {
+                self.member("answer", "count");
+                self.number("count", *count);
+            }
+            Part::Event(payload) => {
+                self.member("answer", "event");
+                if let Some(payload) = payload {
+                    self.payload("data", payload);
+                }
+            }
+            Part::Asked(clients) => {
+                self.member("answer", "asked");
+                self.key("clients");
+                self.list(clients, |out, sid| out.string(sid.as_str()));
+            }
+            Part::Left(clients) => {
+                self.member("answer", "left");
+                self.key("clients");
+                self.list(clients, |out, sid| out.string(sid.as_str()));
+            }
+        }
+        self.begin_extensions();
+        self.number("part", reply.number.into());
+        if reply.is_last {
+            self.raw(",\"last\":true");
+        }
+        if reply.is_truncated {
+            self.raw(",\"truncated\":true");
+        }
+        self.raw("}");
+    }
+
+    pub(super) fn members(&mut self, clients: &Selection, change: &Change) {
+        self.method("sio_members");
+        let (name, rooms): (_, &[Room]) = match change {
+            Change::Join(rooms) => ("join", rooms),
+            Change::Leave(rooms) => ("leave", rooms),
+            Change::Disconnect => ("disconnect", &[]),
+        };
+        self.member("change", name);
+        self.key("rooms");
+        self.list(rooms, Self::room);
+        self.selection(clients);
+        self.begin_extensions();
+        self.except(&clients.except);
+        self.raw("}");
+    }
+
+    fn selection(&mut self, clients: &Selection) {
+        self.whom(&clients.namespace, &clients.target, &clients.skip);
+    }
+
+    fn payload(&mut self, key: &str, payload: &Payload) {
+        self.arguments(key, payload);
+        if !payload.attachments().is_empty() {
+            self.raw(",\"binary\":true");
+        }
+    }
+
+    fn except(&mut self, rooms: &[Room]) {
+        if !rooms.is_empty() {
+            self.key("except");
+            self.list(rooms, Self::room);
+        }
+    }
+
+    fn number(&mut self, key: &str, number: u64) {
+        self.key(key);
+        write!(self.0, "{number}").expect("writing to memory");
+    }
+}

@@ -72,8 +72,8 @@ pub struct Config {
     /// The number of packets in one POST body; more of them close the session with a parse error. Default 100,000.
     pub max_packets_per_payload: usize,
     /// The packets that one long-polling answer holds at most; a message and its attachments, which stay together, may
-    /// exceed it. Default 16: python-engineio's client refuses a longer answer and loses it, and to the others it only means
-    /// another GET during a burst.
+    /// exceed it. Default 16: python-engineio's client refuses a longer answer and loses it. It also bounds what a client
+    /// that stays on long-polling gets to so many packets per round trip; where none is written in Python, set it higher.
     pub max_packets_per_polling_response: usize,
     /// The transports that are offered. Default both.
     pub transports: Transports,

@@ -71,7 +71,7 @@ pub use service::{Body, NotFound, SocketIoLayer, SocketIoService};
 pub use session::SessionGuard;
 pub use socket::Socket;
 
-pub use engine_io::{self, CloseReason, Handshake, PeerAddr, Transport, Transports};
+pub use engine_io::{self, AllowedOrigins, CloseReason, Cookie, Handshake, PeerAddr, SameSite, Transport, Transports};
 pub use manager_api::{
     self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
     Gathered, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,

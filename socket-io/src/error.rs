@@ -80,6 +80,21 @@ impl From<String> for Refusal {
 }
 
 /// Why a client left a namespace.
+///
+/// | when | [text](Self::as_str) |
+/// |---|---|
+/// | the client left the namespace | `client namespace disconnect` |
+/// | [`Socket::disconnect`](crate::Socket::disconnect), [`disconnect_all`](crate::Socket::disconnect_all), by id from anywhere | `server namespace disconnect` |
+/// | the server shuts down | `server shutting down` |
+/// | the client sent a packet against the rules of Socket.IO | `forced close` |
+/// | the client sent something that is no packet of the transport | `parse error` |
+/// | the client answered no ping in time | `ping timeout` |
+/// | the client closed its transport | `transport close` |
+/// | the transport broke, or was used against its rules | `transport error` |
+/// | the client read too slowly | `overflow` |
+///
+/// The texts are Node's, but for `overflow`: Node keeps everything in memory. Its `forced server close` ends connections without a client
+/// in any namespace, of which no handler learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {

@@ -1,10 +1,12 @@
 //! What handlers see of the request that opened the connection.
 
 use http::HeaderMap;
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::json;
-use socket_io::{Extension, PeerAddr, Query, Refusal, Rejection};
+use socket_io::{Extension, PeerAddr, Query, Refusal, Rejection, SocketIo};
 use tokio::sync::mpsc;
+use tower_service::Service;
 
 use crate::client::{TestServer, request, within};
 
@@ -67,4 +69,34 @@ async fn a_query_or_extension_that_is_missing_refuses_or_is_told() {
     client
         .expect("44/told,{\"message\":\"no\",\"data\":[\"the request has no extension of type u8\"]}")
         .await;
+}
+
+#[derive(Clone)]
+struct User {
+    is_admin: bool,
+}
+
+#[tokio::test]
+async fn what_a_layer_put_into_the_extensions_reaches_the_connect_handler() {
+    let io = SocketIo::new();
+    io.namespace("/")
+        .on_connect(async |Extension(user): Extension<User>| user.is_admin);
+    for (is_admin, expected) in [(true, "40{\"sid\":"), (false, "44{\"message\":")] {
+        let mut service = io.service();
+        let mut ask = async |method: &str, path: &str, body: &str| {
+            let request = http::Request::builder().method(method).uri(path);
+            let mut request = request.body(body.to_owned()).unwrap();
+            request.extensions_mut().insert(User { is_admin });
+            let response = within(service.call(request)).await.unwrap();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let path = "/socket.io/?EIO=4&transport=polling";
+        let opening = ask("GET", path, "").await;
+        let (_, rest) = opening.split_once("\"sid\":\"").unwrap();
+        let path = format!("{path}&sid={}", &rest[..20]);
+        assert_eq!(ask("POST", &path, "40").await, "ok");
+        let reply = ask("GET", &path, "").await;
+        assert!(reply.starts_with(expected), "{reply}");
+    }
 }

@@ -3,6 +3,7 @@
 mod connections;
 mod guide;
 mod losses;
+mod msgpack;
 mod values;
 
 use integration::client::{ConnectOptions, Kind, RealClient};

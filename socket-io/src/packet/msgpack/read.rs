@@ -11,7 +11,7 @@ use super::{Limits, date};
 /// How deep values may nest: less than serde_json's own limit, so that what passes here can be parsed.
 pub(super) const MAX_DEPTH: usize = 100;
 
-/// The type that notepack.io gives its extensions: undefined in one byte, a date in eight.
+/// The type that notepack.io gives its extensions: undefined in one byte, a date in eight, and on Node.js typed arrays with a length.
 const NOTEPACK: i8 = 0;
 
 /// What remains of a packet, and the attachments found so far.
@@ -235,6 +235,18 @@ impl<'a> Reader<'a> {
                 (NOTEPACK, milliseconds) => Value::Date(milliseconds),
                 _ => return Err(unknown_extension()),
             },
+            Marker::Ext8 => {
+                let len = held(rest.read_data_u8())?;
+                self.typed_array(len.into())?
+            }
+            Marker::Ext16 => {
+                let len = held(rest.read_data_u16())?;
+                self.typed_array(len.into())?
+            }
+            Marker::Ext32 => {
+                let len = held(rest.read_data_u32())?;
+                self.typed_array(len)?
+            }
             _ => return Err(unknown_extension()),
         })
     }
@@ -243,6 +255,13 @@ impl<'a> Reader<'a> {
         match std::str::from_utf8(self.bytes(len)?) {
             Ok(text) => Ok(Value::Text(text)),
             Err(_) => Err(ProtocolError::new("text that is not UTF-8")),
+        }
+    }
+
+    fn typed_array(&mut self, len: u32) -> Result<Value<'a>, ProtocolError> {
+        match held(self.rest.read_data_i8())? {
+            NOTEPACK => Ok(Value::Binary(self.bytes(len)?)),
+            _ => Err(unknown_extension()),
         }
     }
 

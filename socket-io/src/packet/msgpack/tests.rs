@@ -101,6 +101,17 @@ fn values_become_json_and_binary_becomes_attachments() {
 }
 
 #[test]
+fn typed_arrays_of_node_which_are_no_buffers_arrive_as_binary() {
+    for hex in ["91c7020001ff", "91c800020001ff", "91c9000000020001ff"] {
+        let (json, attachments) = data(hex).unwrap();
+        assert_eq!(json, "[{\"_placeholder\":true,\"num\":0}]");
+        assert_eq!(attachments, [&b"\x01\xff"[..]]);
+    }
+    assert!(data("91c7020101ff").is_err(), "somebody else's extension");
+    assert!(data("91c9ffffffff00").is_err(), "truncated");
+}
+
+#[test]
 fn malformed_packets_are_refused() {
     for hex in [
         "",                                               // nothing

@@ -6,7 +6,8 @@ require("./driver.js");
 
 const { Manager } = require(process.argv[2] ?? "socket.io-client");
 const say = (event) => process.stdout.write(JSON.stringify(event) + "\n");
-const run = makeDriver({ Manager, say });
+const parserOf = (name) => require(`socket.io-${name}-parser`);
+const run = makeDriver({ Manager, say, parserOf });
 
 const input = readline.createInterface({ input: process.stdin });
 input.on("line", (line) => run(JSON.parse(line)));

@@ -27,8 +27,9 @@ class Driver:
         self.numbers = itertools.count(1)
         self.tasks = set()
 
-    def make(self, namespaces, reconnect):
+    def make(self, namespaces, reconnect, parser):
         client = Client(
+            serializer=parser or "default",
             reconnection=reconnect,
             reconnection_delay=0.05,
             reconnection_delay_max=0.2,
@@ -73,7 +74,7 @@ class Driver:
     async def connect(self, command):
         namespace = command.get("namespace", "/")
         namespaces = [namespace, *command.get("namespaces", [])]
-        client = self.make(namespaces, command.get("reconnect", False))
+        client = self.make(namespaces, command.get("reconnect", False), command.get("parser"))
         try:
             await client.connect(
                 command["url"],

@@ -4,8 +4,8 @@
 const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 
-// Returns the function that runs a command; `say` is called with each event.
-function makeDriver({ Manager, say }) {
+// Returns the function that runs a command; `say` is called with each event, `parserOf` with the name of each parser.
+function makeDriver({ Manager, say, parserOf }) {
   const sockets = new Map(); // namespace -> socket
   const managers = new Map(); // what a connection is made of -> Manager, so that namespaces share one
   const waitingAcks = new Map(); // number -> function that answers the server
@@ -25,19 +25,21 @@ function makeDriver({ Manager, say }) {
     if (Array.isArray(value)) return value.map(fromWire);
     if (value !== null && typeof value === "object") {
       if (typeof value.$bin === "string") return fromBase64(value.$bin);
+      if (typeof value.$date === "number") return new Date(value.$date);
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, fromWire(inner)]));
     }
     return value;
   }
 
-  function managerFor({ namespace = "/", url, transports, path, headers, reconnect }) {
-    const key = JSON.stringify([url, transports, path, headers]);
+  function managerFor({ namespace = "/", url, transports, path, headers, reconnect, parser }) {
+    const key = JSON.stringify([url, transports, path, headers, parser]);
     if (!managers.has(key)) {
       const manager = new Manager(url, {
         autoConnect: false,
         path: path ?? "/socket.io/",
         transports: transports ?? ["polling", "websocket"],
         extraHeaders: headers ?? undefined,
+        parser: parser ? parserOf(parser) : undefined,
         reconnection: reconnect === true,
         reconnectionDelay: 50,
         reconnectionDelayMax: 200,

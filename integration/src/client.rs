@@ -46,6 +46,8 @@ pub struct ConnectOptions {
     pub headers: BTreeMap<String, String>,
     /// Whether the client connects again after a loss, within fractions of a second; default no.
     pub reconnect: bool,
+    /// The parser, of clients that are no [browser](Kind::Browser): `msgpack`; default the one that all have.
+    pub parser: Option<&'static str>,
     /// The page that a [browser](Kind::Browser) comes from, which need not exist; default one of the server's own origin.
     pub page: Option<String>,
 }
@@ -63,6 +65,7 @@ impl ConnectOptions {
             path: "/socket.io/".to_owned(),
             headers: BTreeMap::new(),
             reconnect: false,
+            parser: None,
             page: None,
         }
     }

@@ -9,7 +9,7 @@ use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Pressure, Room, Si
 use crate::connection::Connection;
 use crate::error::DisconnectReason;
 use crate::namespace::NamespaceState;
-use crate::packet;
+use crate::parser::Parser;
 use crate::session::Sessions;
 
 /// The connect handler has not accepted the client yet: what is sent to it waits.
@@ -55,6 +55,11 @@ impl Client {
         self.key.load(Ordering::Relaxed)
     }
 
+    /// How the packets of its connection are written.
+    pub(crate) fn parser(&self) -> Parser {
+        self.connection.server.config.parser
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Ordering::Acquire) == OPEN
     }
@@ -84,7 +89,7 @@ impl Client {
             // Cannot fail: the client was registered just now, and leaves only by `close`, which waits for the lock.
             let _ = hub.registry().enter(namespace, &self.sid, &room);
         }
-        let acceptance = packet::encode_connect(namespace, &self.sid);
+        let acceptance = self.parser().connect(namespace, &self.sid);
         for packet in std::iter::once(acceptance).chain(packets) {
             // A connection that is gone is cleaned up by its own task.
             let _ = self.connection.socket.send(packet);
@@ -115,7 +120,7 @@ impl Client {
             let _ = self
                 .connection
                 .socket
-                .send(packet::encode_disconnect(&self.namespace.name));
+                .send(self.parser().disconnect(&self.namespace.name));
         }
     }
 
@@ -191,14 +196,17 @@ fn gone(client: &Client) -> Error {
 
 /// How the hub reaches the clients of this server.
 #[derive(Debug)]
-pub(crate) struct Local;
+pub(crate) struct Local {
+    pub(crate) parser: Parser,
+}
 
 impl Deliver for Local {
     type Client = Arc<Client>;
     type Packet = Outgoing;
 
     fn encode(&self, emit: &Emit, ack: Option<u64>) -> Outgoing {
-        packet::encode_event(&emit.namespace, emit.event.as_str(), &emit.payload, ack)
+        let event = emit.event.as_str();
+        self.parser.event(&emit.namespace, event, &emit.payload, ack)
     }
 
     fn deliver(&self, client: &Arc<Client>, packet: &Outgoing, volatile: bool) -> Pressure {

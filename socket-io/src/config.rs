@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use crate::parser::Parser;
+
 /// How a server behaves; the default is right for most.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// The transport below: path, heartbeat, sizes, transports.
     pub engine: engine_io::Config,
+    /// How packets are written. Default JSON, as with every client that is not told otherwise.
+    pub parser: Parser,
     /// A connection that has joined no namespace after this time is closed. Default 45 s, as in Node.
     pub connect_timeout: Duration,
     /// Namespaces that one connection may have joined or be joining. Default 64.
@@ -33,6 +37,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             engine: engine_io::Config::default(),
+            parser: Parser::default(),
             connect_timeout: Duration::from_secs(45),
             max_namespaces: 64,
             max_dynamic_namespaces: 10_000,

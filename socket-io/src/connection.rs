@@ -16,7 +16,9 @@ use serde_json::value::RawValue;
 use crate::client::Client;
 use crate::error::{DisconnectReason, Refusal};
 use crate::handler::{ConnectContext, DisconnectContext, EventContext};
+use crate::packet::msgpack::{self, Limits};
 use crate::packet::{self, Kind, Packet};
+use crate::parser::Parser;
 use crate::server::Server;
 use crate::socket::Socket;
 use assembly::Assembly;
@@ -114,6 +116,12 @@ impl ConnectionSession {
             Kind::Event => self.event(packet, attachments),
             Kind::Ack => self.acknowledge(packet, attachments),
         }
+    }
+
+    fn take_msgpack(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
+        let mut decoded = msgpack::decode(bytes, Limits::of(&self.connection.server.config))?;
+        let attachments = mem::take(&mut decoded.attachments);
+        self.take(decoded.packet(), attachments)
     }
 
     fn connect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
@@ -248,14 +256,20 @@ impl ConnectionSession {
 
 impl ConnectionSession {
     fn receive(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+        let config = &self.connection.server.config;
+        if config.parser == Parser::MsgPack {
+            return match message {
+                Message::Binary(bytes) => self.take_msgpack(bytes),
+                Message::Text(_) => Err(ProtocolError::new("text from a client whose packets are binary")),
+            };
+        }
         match (message, self.assembly.take()) {
             (Message::Text(text), None) => {
                 let packet = Packet::parse(text)?;
                 if packet.num_attachments == 0 {
                     return self.take(packet, Vec::new());
                 }
-                let limits = &self.connection.server.config;
-                self.assembly = Some(Assembly::start(text, packet.num_attachments, limits)?);
+                self.assembly = Some(Assembly::start(text, packet.num_attachments, config)?);
                 Ok(())
             }
             (Message::Binary(bytes), Some(mut assembly)) => {
@@ -376,8 +390,9 @@ fn auth(json: &str) -> Result<Payload, ProtocolError> {
 
 fn refuse(connection: &Connection, namespace: &str, refusal: &Refusal) -> Result<(), ProtocolError> {
     // A connection that is gone needs no refusal.
+    let parser = connection.server.config.parser;
     let _ = connection
         .socket
-        .send(packet::encode_connect_error(namespace, &refusal.to_json()));
+        .send(parser.connect_error(namespace, &refusal.to_json()));
     Ok(())
 }

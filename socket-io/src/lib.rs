@@ -21,8 +21,8 @@
 //!
 //! # Layout
 //!
-//! A request becomes a `connection` (engine-io calls it for each message), whose packets (`packet`) are turned into work for the
-//! `handler`s of a `namespace`. A `client` is one connection in one namespace; [`Socket`] is its public face. The `server` joins them
+//! A request becomes a `connection` (engine-io calls it for each message), whose packets (`packet`, written by a `parser`) are turned
+//! into work for the `handler`s of a `namespace`. A `client` is one connection in one namespace; [`Socket`] is its public face. The `server` joins them
 //! with the hub of `manager-api`, which reaches the clients of this host through `client::Local`.
 //!
 //! # Logging
@@ -52,6 +52,7 @@ mod handler;
 mod log;
 mod namespace;
 mod packet;
+mod parser;
 mod serve;
 mod server;
 mod service;
@@ -65,6 +66,7 @@ pub use handler::{
     HandlerError, IntoOutcome, Method, Methods, MiddlewareContext, NamespaceType, Pass, Query, Rejection, State,
 };
 pub use namespace::{Handlers, Namespace};
+pub use parser::Parser;
 pub use serve::{serve, serve_with};
 pub use server::{Metrics, SocketIo, SocketIoBuilder};
 pub use service::{Body, NotFound, SocketIoLayer, SocketIoService};

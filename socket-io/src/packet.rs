@@ -1,6 +1,7 @@
 //! Socket.IO packets, as text and attachments; no I/O (protocol v5, "packet encoding").
 
 mod data;
+pub(crate) mod msgpack;
 
 use engine_io::{Outgoing, ProtocolError};
 use manager_api::{Namespace, Payload, Sid};

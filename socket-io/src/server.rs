@@ -241,8 +241,11 @@ impl SocketIoBuilder {
     /// With a manager, if called outside a tokio runtime.
     pub fn build(self) -> SocketIo {
         let has_manager = self.manager.is_some();
+        let local = Local {
+            parser: self.config.parser,
+        };
         let server = Arc::new(Server {
-            hub: Hub::new(Local, self.manager, self.config.hub.clone()),
+            hub: Hub::new(local, self.manager, self.config.hub.clone()),
             connect_timeouts: ConnectTimeouts::new(self.config.connect_timeout),
             namespaces: Directory::new(&self.config),
             config: self.config,

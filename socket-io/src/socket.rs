@@ -11,7 +11,6 @@ use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::handler::States;
-use crate::packet;
 use crate::server::SocketIo;
 use crate::session::Sessions;
 
@@ -53,7 +52,8 @@ impl Socket {
     /// As [`emit`](Self::emit).
     pub fn emit_payload(&self, event: &str, payload: Payload) -> Result<(), Error> {
         let event = EventName::new(event)?;
-        let packet = packet::encode_event(self.namespace(), event.as_str(), &payload, None);
+        let parser = self.client.parser();
+        let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
         self.client.send(packet, false).map(|_| ())
     }
 
@@ -64,7 +64,10 @@ impl Socket {
     /// As [`emit`](Self::emit), but never [`TooLarge`](manager_api::ErrorKind::TooLarge).
     pub fn emit_volatile<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<bool, Error> {
         let event = EventName::new(event)?;
-        let packet = packet::encode_event(self.namespace(), event.as_str(), &Payload::new(data)?, None);
+        let packet = self
+            .client
+            .parser()
+            .event(self.namespace(), event.as_str(), &Payload::new(data)?, None);
         self.client.send(packet, true).map(|sent| sent != Sent::Dropped)
     }
 

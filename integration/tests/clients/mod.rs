@@ -3,6 +3,7 @@
 mod connections;
 mod guide;
 mod losses;
+mod msgpack;
 mod origins;
 mod values;
 

@@ -13,7 +13,7 @@ use super::{Over, Way};
 use crate::served::Served;
 
 /// Lists of arguments that must come back as they are.
-fn arguments() -> Vec<Value> {
+pub(super) fn arguments() -> Vec<Value> {
     let everything: Vec<u8> = (0..=255).collect();
     let attachments: Vec<Value> = (0..10).map(|number| binary(&[number; 3])).collect();
     vec![

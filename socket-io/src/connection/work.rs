@@ -14,7 +14,6 @@ use crate::client::Client;
 use crate::error::Refusal;
 use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, HandlerError, MiddlewareContext};
 use crate::log;
-use crate::packet;
 use crate::socket::Socket;
 use filter::Filtered;
 
@@ -216,13 +215,14 @@ fn guard<R>(client: &Client, what: &str, call: impl FnOnce() -> R) -> Option<R> 
 fn acknowledge(client: &Client, payload: &Payload, ack: Option<u64>) {
     if let Some(id) = ack {
         // A client that is gone needs no acknowledgement.
-        let _ = client.send(packet::encode_ack(&client.namespace.name, payload, id), false);
+        let _ = client.send(client.parser().ack(&client.namespace.name, payload, id), false);
     }
 }
 
 fn refuse(client: &Arc<Client>, refusal: &Refusal) {
     client.close(crate::DisconnectReason::ServerNamespaceDisconnect);
-    let packet = packet::encode_connect_error(client.namespace.name.as_str(), &refusal.to_json());
+    let namespace = client.namespace.name.as_str();
+    let packet = client.parser().connect_error(namespace, &refusal.to_json());
     // A connection that is gone needs no refusal.
     let _ = client.connection.socket.send(packet);
 }

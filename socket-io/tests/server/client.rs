@@ -106,6 +106,10 @@ impl Client {
         self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
+    pub(crate) async fn send_bytes(&mut self, bytes: Vec<u8>) {
+        self.stream.send(Message::binary(bytes)).await.unwrap();
+    }
+
     /// The next packet of the server, pings aside; `None` if it closed the connection.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {

@@ -45,6 +45,7 @@ mod events;
 mod hosting;
 mod lifecycle;
 mod middleware;
+mod msgpack;
 mod request;
 mod sessions;
 mod types;

@@ -1,0 +1,169 @@
+//! Packets as MessagePack maps `{type, data?, nsp, id?}`, one binary message each (`socket.io-msgpack-parser` 3).
+//!
+//! Everything behind this border knows JSON and attachments only.
+
+mod date;
+mod read;
+mod tokens;
+mod write;
+
+use bytes::Bytes;
+use engine_io::ProtocolError;
+use manager_api::{Namespace, Payload, Sid};
+use rmp::encode::{write_map_len, write_str, write_uint};
+
+use super::{Kind, Packet};
+use crate::config::Config;
+use read::Reader;
+
+/// A packet of a client whose data has become JSON and attachments.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    kind: Kind,
+    namespace: String,
+    id: Option<u64>,
+    json: String,
+    pub(crate) attachments: Vec<Bytes>,
+}
+
+/// How much binary a packet may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_attachments: usize,
+    pub(crate) max_attachment_bytes: usize,
+}
+
+impl Limits {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            max_attachments: config.max_attachments,
+            max_attachment_bytes: config.max_attachment_bytes,
+        }
+    }
+}
+
+impl Decoded {
+    /// Returns its head and JSON, without the attachments.
+    pub(crate) fn packet(&self) -> Packet<'_> {
+        Packet {
+            kind: self.kind,
+            num_attachments: 0,
+            namespace: &self.namespace,
+            id: self.id,
+            json: &self.json,
+        }
+    }
+}
+
+/// Reads a packet of a client.
+pub(crate) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded, ProtocolError> {
+    let mut reader = Reader::new(bytes, limits);
+    let (mut kind, mut namespace, mut id, mut data) = (None, None, None, None);
+    for _ in 0..reader.map_len()? {
+        let is_first = match reader.str()? {
+            "type" => kind.replace(kind_of(reader.uint()?)?).is_none(),
+            "nsp" => namespace.replace(reader.str()?.to_owned()).is_none(),
+            "id" => id.replace(reader.optional_uint()?).is_none(),
+            "data" => data.replace(reader.optional_json()?).is_none(),
+            // Of the client's own, such as `options`.
+            _ => reader.skip().map(|()| true)?,
+        };
+        if !is_first {
+            return Err(ProtocolError::new("a packet that says something twice"));
+        }
+    }
+    let attachments = reader.finish()?;
+    Ok(Decoded {
+        kind: kind.ok_or(ProtocolError::new("a packet without a type"))?,
+        namespace: namespace.ok_or(ProtocolError::new("a packet without a namespace"))?,
+        id: id.flatten(),
+        json: data.flatten().unwrap_or_default(),
+        attachments,
+    })
+}
+
+fn kind_of(number: u64) -> Result<Kind, ProtocolError> {
+    match number {
+        0 => Ok(Kind::Connect),
+        1 => Ok(Kind::Disconnect),
+        2 => Ok(Kind::Event),
+        3 => Ok(Kind::Ack),
+        _ => Err(ProtocolError::new("unknown packet type")),
+    }
+}
+
+pub(crate) fn encode_event(namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Bytes {
+    let json = payload.json();
+    let capacity = 48 + namespace.as_str().len() + event.len() + payload.size();
+    packet(capacity, 2, namespace.as_str(), id, |out| {
+        write::array_behind(out, event, json, payload.attachments());
+    })
+}
+
+pub(crate) fn encode_ack(namespace: &Namespace, payload: &Payload, id: u64) -> Bytes {
+    let capacity = 48 + namespace.as_str().len() + payload.size();
+    packet(capacity, 3, namespace.as_str(), Some(id), |out| {
+        write::json(out, payload.json(), payload.attachments());
+    })
+}
+
+pub(crate) fn encode_connect(namespace: &Namespace, sid: &Sid) -> Bytes {
+    packet(64 + namespace.as_str().len(), 0, namespace.as_str(), None, |out| {
+        infallible(write_map_len(out, 1).map(drop));
+        write_text(out, "sid");
+        write_text(out, sid.as_str());
+    })
+}
+
+pub(crate) fn encode_connect_error(namespace: &str, json: &[u8]) -> Bytes {
+    let json = std::str::from_utf8(json).expect("JSON text is UTF-8");
+    packet(32 + namespace.len() + json.len(), 4, namespace, None, |out| {
+        write::json(out, json, &[]);
+    })
+}
+
+/// Without a key for data: JavaScript's parser refuses one that is null.
+pub(crate) fn encode_disconnect(namespace: &Namespace) -> Bytes {
+    let namespace = namespace.as_str();
+    let mut out = Vec::with_capacity(16 + namespace.len());
+    infallible(write_map_len(&mut out, 2).map(drop));
+    write_head(&mut out, 1, namespace);
+    out.into()
+}
+
+fn packet(
+    capacity: usize,
+    kind: u64,
+    namespace: &str,
+    id: Option<u64>,
+    write_data: impl FnOnce(&mut Vec<u8>),
+) -> Bytes {
+    let mut out = Vec::with_capacity(capacity);
+    infallible(write_map_len(&mut out, 3 + u32::from(id.is_some())).map(drop));
+    write_head(&mut out, kind, namespace);
+    if let Some(id) = id {
+        write_text(&mut out, "id");
+        infallible(write_uint(&mut out, id).map(drop));
+    }
+    write_text(&mut out, "data");
+    write_data(&mut out);
+    out.into()
+}
+
+fn write_head(out: &mut Vec<u8>, kind: u64, namespace: &str) {
+    write_text(out, "type");
+    infallible(write_uint(out, kind).map(drop));
+    write_text(out, "nsp");
+    write_text(out, namespace);
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    infallible(write_str(out, text));
+}
+
+fn infallible<E: std::fmt::Debug>(written: Result<(), E>) {
+    written.expect("writing to memory cannot fail");
+}
+
+#[cfg(test)]
+mod tests;

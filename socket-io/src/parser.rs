@@ -1,0 +1,71 @@
+//! How packets are written.
+
+use engine_io::Outgoing;
+use manager_api::{Namespace, Payload, Sid};
+
+use crate::packet::{self, msgpack};
+
+/// How packets are written, which is not negotiated: all clients of a server must be configured alike.
+///
+/// ```
+/// # use socket_io::{Parser, SocketIo};
+/// let io = SocketIo::builder().configure(|config| config.parser = Parser::MsgPack).build();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Parser {
+    /// JSON text, with binary behind it: what every client speaks by default.
+    #[default]
+    Json,
+    /// One MessagePack map for each packet, with binary inside: `socket.io-msgpack-parser` of JavaScript clients,
+    /// `serializer='msgpack'` of Python's.
+    ///
+    /// Handlers and other servers see no difference: payloads are JSON and attachments everywhere else. What JSON has no word for arrives
+    /// as the JSON parser would have sent it: a date as its ISO 8601 text, an undefined value as `null`. The limits of
+    /// [`Config`](crate::Config) hold alike, and values nest up to 100 deep.
+    MsgPack,
+}
+
+impl Parser {
+    /// Encodes an event; with an id if it is to be acknowledged.
+    pub(crate) fn event(self, namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
+        match self {
+            Self::Json => packet::encode_event(namespace, event, payload, id),
+            Self::MsgPack => Outgoing::binary(msgpack::encode_event(namespace, event, payload, id)),
+        }
+    }
+
+    /// Encodes the acknowledgement of event `id`.
+    pub(crate) fn ack(self, namespace: &Namespace, payload: &Payload, id: u64) -> Outgoing {
+        match self {
+            Self::Json => packet::encode_ack(namespace, payload, id),
+            Self::MsgPack => Outgoing::binary(msgpack::encode_ack(namespace, payload, id)),
+        }
+    }
+
+    /// Encodes the acceptance of a client.
+    pub(crate) fn connect(self, namespace: &Namespace, sid: &Sid) -> Outgoing {
+        match self {
+            Self::Json => packet::encode_connect(namespace, sid),
+            Self::MsgPack => Outgoing::binary(msgpack::encode_connect(namespace, sid)),
+        }
+    }
+
+    /// Encodes a refusal; `json` is the object that says why.
+    ///
+    /// The namespace is the client's own text, because it need not exist.
+    pub(crate) fn connect_error(self, namespace: &str, json: &[u8]) -> Outgoing {
+        match self {
+            Self::Json => packet::encode_connect_error(namespace, json),
+            Self::MsgPack => Outgoing::binary(msgpack::encode_connect_error(namespace, json)),
+        }
+    }
+
+    /// Encodes the end of a client's membership in a namespace.
+    pub(crate) fn disconnect(self, namespace: &Namespace) -> Outgoing {
+        match self {
+            Self::Json => packet::encode_disconnect(namespace),
+            Self::MsgPack => Outgoing::binary(msgpack::encode_disconnect(namespace)),
+        }
+    }
+}

@@ -4,10 +4,12 @@
 mod amqp;
 mod clients;
 mod cluster;
+mod cluster_wide;
 mod faults;
 mod harness;
 mod interop;
 mod kafka;
+mod random_cluster;
 mod redis;
 mod served;
 mod support;

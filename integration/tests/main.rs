@@ -4,11 +4,13 @@
 mod amqp;
 mod clients;
 mod cluster;
+mod cluster_wide;
 mod commands;
 mod conformance;
 mod faults;
 mod harness;
 mod interop;
 mod kafka;
+mod random_cluster;
 mod served;
 mod support;

@@ -38,6 +38,8 @@ mod serve;
 mod server;
 mod service;
 mod socket;
+#[cfg(feature = "static-files")]
+mod static_files;
 
 pub use config::Config;
 pub use error::{DisconnectReason, Refusal};
@@ -50,6 +52,8 @@ pub use serve::{serve, serve_with};
 pub use server::{Metrics, SocketIo, SocketIoBuilder};
 pub use service::{Body, NotFound, SocketIoLayer, SocketIoService};
 pub use socket::Socket;
+#[cfg(feature = "static-files")]
+pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 
 pub use engine_io::{self, CloseReason, Handshake, PeerAddr, Transport, Transports};
 pub use manager_api::{

@@ -7,3 +7,5 @@ mod connect;
 mod events;
 mod hosting;
 mod lifecycle;
+#[cfg(feature = "static-files")]
+mod static_files;

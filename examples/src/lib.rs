@@ -14,7 +14,8 @@ use socket_io::{Data, Payload, Socket, SocketIo};
 /// Whatever ends a program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number.
+/// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number, `count`
+/// with that of the clients here.
 ///
 /// With `REDIS_URL` it shares its rooms with every other server there, on the channel `CHANNEL` or the usual one.
 ///
@@ -42,7 +43,10 @@ pub fn chat() -> Result<SocketIo, Failure> {
             },
         )
         .on("echo", async |arguments: Payload| arguments)
-        .on("who", async || std::process::id());
+        .on("who", async || std::process::id())
+        .on("count", async |socket: Socket, io: SocketIo| {
+            io.namespace(socket.namespace().as_str()).num_clients()
+        });
     Ok(io)
 }
 
@@ -65,18 +69,28 @@ pub fn announce(address: impl Display) {
     let _ = std::io::stdout().flush();
 }
 
-/// Completes when the process is asked to end: by Ctrl-C, or by SIGTERM as a service manager does it.
-pub async fn stopped() {
-    let interrupted = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminated = signal(SignalKind::terminate()).expect("signals can be handled");
+/// Returns what completes when the process is asked to end: by Ctrl-C, or by SIGTERM as a service manager does it.
+///
+/// Both count from now on, so call it before whoever may ask learns that the program runs.
+///
+/// # Panics
+///
+/// If signals cannot be handled.
+#[cfg(unix)]
+pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
+    use tokio::signal::unix::{SignalKind, signal};
+    let handle = |kind| signal(kind).expect("signals can be handled");
+    let (mut interrupted, mut terminated) = (handle(SignalKind::interrupt()), handle(SignalKind::terminate()));
+    async move {
         tokio::select! {
-            _ = interrupted => {}
+            _ = interrupted.recv() => {}
             _ = terminated.recv() => {}
         }
     }
-    #[cfg(not(unix))]
-    drop(interrupted.await);
+}
+
+/// Returns what completes when the process is asked to end, by Ctrl-C.
+#[cfg(not(unix))]
+pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
+    async { drop(tokio::signal::ctrl_c().await) }
 }

@@ -4,6 +4,7 @@
 mod amqp;
 mod clients;
 mod cluster;
+mod deploy;
 mod faults;
 mod harness;
 mod interop;

@@ -10,9 +10,10 @@ use tokio::net::TcpListener;
 async fn main() -> Result<(), Failure> {
     let io = examples::chat()?;
     let listener = shared_listener(&examples::address())?;
+    let stopped = examples::stopped();
     io.ready().await;
     examples::announce(listener.local_addr()?);
-    socket_io::serve(listener, io, examples::stopped()).await?;
+    socket_io::serve(listener, io, stopped).await?;
     Ok(())
 }
 

@@ -14,15 +14,16 @@ async fn main() -> Result<(), Failure> {
         .layer(io.layer());
 
     let listener = TcpListener::bind(examples::address()).await?;
+    let stopped = examples::stopped();
     io.ready().await;
     examples::announce(listener.local_addr()?);
     // axum waits for the requests at hand, and the polls of clients are such: closing the server ends them.
-    let stopped = async move {
-        examples::stopped().await;
+    let closed = async move {
+        stopped.await;
         if let Err(error) = io.close().await {
             eprintln!("the last messages may be lost: {error}");
         }
     };
-    axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
+    axum::serve(listener, app).with_graceful_shutdown(closed).await?;
     Ok(())
 }

@@ -21,9 +21,9 @@ async fn main() -> Result<(), Failure> {
         .service(service_fn(rest));
 
     let listener = TcpListener::bind(examples::address()).await?;
+    let mut stopped = std::pin::pin!(examples::stopped());
     io.ready().await;
     examples::announce(listener.local_addr()?);
-    let mut stopped = std::pin::pin!(examples::stopped());
     loop {
         let (stream, _) = tokio::select! {
             accepted = listener.accept() => accepted?,

@@ -20,9 +20,9 @@ async fn main() -> Result<(), examples::Failure> {
     }
     let io = examples::chat()?;
     let listener = UnixListener::bind(&path)?;
+    let mut stopped = std::pin::pin!(examples::stopped());
     io.ready().await;
     examples::announce(&path);
-    let mut stopped = std::pin::pin!(examples::stopped());
     loop {
         let (stream, _) = tokio::select! {
             accepted = listener.accept() => accepted?,

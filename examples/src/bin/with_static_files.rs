@@ -15,8 +15,9 @@ async fn main() -> Result<(), Failure> {
     }
     let io = examples::chat()?;
     let listener = TcpListener::bind(examples::address()).await?;
+    let stopped = examples::stopped();
     io.ready().await;
     examples::announce(listener.local_addr()?);
-    socket_io::serve_with(listener, io, files.service(), examples::stopped()).await?;
+    socket_io::serve_with(listener, io, files.service(), stopped).await?;
     Ok(())
 }

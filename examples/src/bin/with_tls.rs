@@ -37,9 +37,9 @@ async fn main() -> Result<(), Failure> {
 
     let io = examples::chat()?;
     let listener = TcpListener::bind(examples::address()).await?;
+    let mut stopped = std::pin::pin!(examples::stopped());
     io.ready().await;
     examples::announce(listener.local_addr()?);
-    let mut stopped = std::pin::pin!(examples::stopped());
     loop {
         let (stream, peer) = tokio::select! {
             accepted = listener.accept() => accepted?,

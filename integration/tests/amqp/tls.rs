@@ -1,36 +1,10 @@
 //! RabbitMQ over TLS.
 
-use std::path::Path;
-use std::process::Command;
-
 use integration::brokers::RabbitBroker;
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, ErrorKind, Incoming};
 
-fn openssl(folder: &Path, arguments: &str) {
-    let done = Command::new("openssl")
-        .args(arguments.split_whitespace())
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// Makes an authority, and a certificate for 127.0.0.1 and our client, in `folder`.
-fn make_certificates(folder: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    openssl(
-        folder,
-        &format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority"),
-    );
-    openssl(
-        folder,
-        &format!(
-            "req -x509 {key} -keyout own.key -out own.pem -subj /CN=server -CA ca.pem -CAkey ca.key \
-             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
-        ),
-    );
-}
+use crate::support::make_certificates;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_and_a_certificate_of_our_own() {

@@ -1,5 +1,6 @@
 //! Servers of ours, in this process and beside it, and a client that reads them at the level of packets.
 
+mod certificates;
 pub(crate) mod client;
 pub(crate) mod node;
 
@@ -11,6 +12,7 @@ use socket_io::{SocketIo, SocketIoBuilder};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
+pub(crate) use certificates::make_certificates;
 pub(crate) use client::{Client, Numbered, Reader};
 pub(crate) use node::Node;
 

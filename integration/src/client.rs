@@ -1,6 +1,7 @@
 //! Clients that are not ours: socket.io-client and python-socketio, behind one set of methods.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -162,12 +163,31 @@ impl RealClient {
     ///
     /// When it cannot be started.
     pub async fn spawn(kind: Kind) -> Self {
-        let mut driven = match kind {
+        Self::over(match kind {
             Kind::Node => Driven::node("client.js", &[]),
             Kind::Node45 => Driven::node("client.js", &["socket.io-client-4.5"]),
             Kind::Browser => Driven::node("browser.js", &[&tools::chromium()]),
             Kind::Python => Driven::python("client.py", &[]),
-        };
+        })
+        .await
+    }
+
+    /// Starts a client on Node.js that trusts the certificates of an authority, given as a PEM file.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be started.
+    pub async fn spawn_trusting(authority: &Path) -> Self {
+        let authority = authority.to_str().expect("the file's name is text");
+        Self::over(Driven::node_with(
+            "client.js",
+            &[],
+            &[("NODE_EXTRA_CA_CERTS", authority)],
+        ))
+        .await
+    }
+
+    async fn over(mut driven: Driven) -> Self {
         driven.until(DEADLINE, |event| event["event"] == "ready").await;
         Self {
             driven,

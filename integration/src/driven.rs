@@ -33,8 +33,17 @@ impl Driven {
     /// Starts the Node.js script `name` with `arguments`.
     #[must_use]
     pub fn node(name: &str, arguments: &[&str]) -> Self {
+        Self::node_with(name, arguments, &[])
+    }
+
+    /// As [`node`](Self::node), with variables in its environment.
+    #[must_use]
+    pub fn node_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(tools::node());
-        command.arg(tools::script(name)).args(arguments);
+        command
+            .arg(tools::script(name))
+            .args(arguments)
+            .envs(variables.iter().copied());
         command.env("NODE_PATH", tools::node_modules());
         Self::program(name, command)
     }

@@ -56,15 +56,39 @@ pub fn script(name: &str) -> PathBuf {
 /// When it was not built: `cargo test -p integration` alone does not, `./test` does.
 #[must_use]
 pub fn sio() -> PathBuf {
-    let built = || {
-        let test = std::env::current_exe().expect("the running test has a path");
-        let profile = test.ancestors().nth(2).expect("cargo puts tests two folders deep");
-        profile.join(format!("sio{}", std::env::consts::EXE_SUFFIX))
-    };
-    let path = from_env("SIO_TEST_SIO").unwrap_or_else(built);
+    let path = from_env("SIO_TEST_SIO").unwrap_or_else(|| beside_the_test("sio"));
+    built(path, "emitter-cli")
+}
+
+/// Returns a program of `examples`, from where cargo put it beside the running test.
+///
+/// # Panics
+///
+/// When it was not built: `cargo test -p integration` alone does not, `./test` does.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    built(beside_the_test(name), "examples")
+}
+
+/// Returns nginx, as its path or its name.
+#[must_use]
+pub fn nginx() -> PathBuf {
+    let debian = || Some(PathBuf::from("/usr/sbin/nginx")).filter(|path| path.exists());
+    from_env("SIO_TEST_NGINX")
+        .or_else(debian)
+        .unwrap_or_else(|| PathBuf::from("nginx"))
+}
+
+fn beside_the_test(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("the running test has a path");
+    let profile = test.ancestors().nth(2).expect("cargo puts tests two folders deep");
+    profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
+fn built(path: PathBuf, package: &str) -> PathBuf {
     assert!(
         path.exists(),
-        "no {}: run ./test, or `cargo build -p emitter-cli` first",
+        "no {}: run ./test, or `cargo build -p {package}` first",
         path.display()
     );
     path

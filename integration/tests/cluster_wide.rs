@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use integration::DEADLINE;
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::ConnectOptions;
 use integration::client::{Kind, RealClient};
-use integration::python::PyServer;
+use integration::python::{PyManager, PyServer};
+use integration::{DEADLINE, managers};
 use manager_api::{Emitter, Gathered};
 use serde_json::json;
 use socket_io::{RemoteSocket, Room, ServerEvent, SocketIo};
 
-use crate::served::{Served, redis_manager};
+use crate::served::Served;
 use crate::support::{Client, eventually};
 
 /// How long those are waited for that are known not to answer.
@@ -31,7 +31,7 @@ impl Two {
         let (url, channel) = (RedisBroker::shared().await.url().to_owned(), unique_channel());
         let one = Served::start_on_channel(&url, &channel).await;
         let two = Served::start_on_channel(&url, &channel).await;
-        let emitter = Emitter::new(redis_manager(&url, &channel));
+        let emitter = Emitter::from_arc(managers::on_channel(&url, &channel));
         let two = Self {
             url,
             channel,
@@ -200,7 +200,7 @@ async fn servers_send_each_other_events_and_answer_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_python_server_on_the_channel_is_not_disturbed_and_not_waited_for() {
     let cluster = Two::start().await;
-    let mut theirs = PyServer::start(&cluster.url, &cluster.channel).await;
+    let mut theirs = PyServer::start(PyManager::Redis, &cluster.url, &cluster.channel).await;
     let mut ours = Client::connect(cluster.one.address, &["r"]).await;
     let mut client = RealClient::spawn(Kind::Node).await;
     let options = ConnectOptions::to(theirs.url()).only("websocket");

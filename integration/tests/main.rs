@@ -7,6 +7,7 @@ mod cluster;
 mod cluster_wide;
 mod commands;
 mod conformance;
+mod deploy;
 mod faults;
 mod harness;
 mod interop;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use integration::brokers::{RedisBroker, unique_channel};
-use integration::{DEADLINE, app};
+use integration::{DEADLINE, app, managers};
 use socket_io::{Config, SocketIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -16,7 +16,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::served::redis_manager;
 use crate::support::{eventually, within};
 
 const STEPS: usize = 400;
@@ -43,13 +42,13 @@ impl Host {
             .unwrap();
         let (url, channel) = (url.to_owned(), channel.to_owned());
         let started = runtime.spawn(async move {
-            let manager = redis_manager(&url, &channel);
+            let manager = managers::on_channel(&url, &channel);
             // The clocks that all clients share stop when the last entry is due: within these times, not within a minute.
             let soon = |config: &mut Config| {
                 config.connect_timeout = Duration::from_secs(10);
                 config.engine.ping_interval = Duration::from_secs(1);
             };
-            let io = SocketIo::builder().manager(manager).configure(soon).build();
+            let io = SocketIo::builder().manager_arc(manager).configure(soon).build();
             app::register(&io);
             io.namespace("/other");
             io.ready().await;

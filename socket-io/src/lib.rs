@@ -58,6 +58,8 @@ mod server;
 mod service;
 mod session;
 mod socket;
+#[cfg(feature = "static-files")]
+mod static_files;
 
 pub use config::Config;
 pub use error::{DisconnectReason, Refusal};
@@ -72,6 +74,8 @@ pub use server::{Metrics, SocketIo, SocketIoBuilder};
 pub use service::{Body, NotFound, SocketIoLayer, SocketIoService};
 pub use session::SessionGuard;
 pub use socket::Socket;
+#[cfg(feature = "static-files")]
+pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 
 pub use engine_io::{self, AllowedOrigins, CloseReason, Cookie, Handshake, PeerAddr, SameSite, Transport, Transports};
 pub use manager_api::{

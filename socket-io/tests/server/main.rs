@@ -48,5 +48,7 @@ mod middleware;
 mod msgpack;
 mod request;
 mod sessions;
+#[cfg(feature = "static-files")]
+mod static_files;
 mod types;
 mod wildcards;

@@ -1,0 +1,29 @@
+//! The chat as a layer of an axum application: `on_axum [ADDRESS]`.
+
+use axum::Router;
+use axum::routing::get;
+use examples::Failure;
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let io = examples::chat()?;
+    // The application's own routes; what is not for Socket.IO comes to them.
+    let app = Router::new()
+        .route("/", get(async || "There is a chat here."))
+        .layer(io.layer());
+
+    let listener = TcpListener::bind(examples::address()).await?;
+    let stopped = examples::stopped();
+    io.ready().await;
+    examples::announce(listener.local_addr()?);
+    // axum waits for the requests at hand, and the polls of clients are such: closing the server ends them.
+    let closed = async move {
+        stopped.await;
+        if let Err(error) = io.close().await {
+            eprintln!("the last messages may be lost: {error}");
+        }
+    };
+    axum::serve(listener, app).with_graceful_shutdown(closed).await?;
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The chat on a Unix socket, for a proxy on the same machine: `on_unix_socket PATH`.
+
+#[cfg(not(unix))]
+fn main() {
+    eprintln!("there are no Unix sockets here");
+}
+
+#[cfg(unix)]
+#[tokio::main]
+async fn main() -> Result<(), examples::Failure> {
+    use hyper::server::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::net::UnixListener;
+
+    let path = examples::argument(1).ok_or("usage: on_unix_socket PATH")?;
+    // A server that was killed leaves its socket behind. Whoever else listens there is pushed aside: start one only.
+    if std::fs::exists(&path)? {
+        std::fs::remove_file(&path)?;
+    }
+    let io = examples::chat()?;
+    let listener = UnixListener::bind(&path)?;
+    let mut stopped = std::pin::pin!(examples::stopped());
+    io.ready().await;
+    examples::announce(&path);
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            () = &mut stopped => break,
+        };
+        let service = TowerToHyperService::new(io.service());
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                eprintln!("a connection ended early: {error}");
+            }
+        });
+    }
+    io.close().await?;
+    std::fs::remove_file(&path)?;
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! One program for each way to host a server; the programs are in `src/bin`. This is what they have in common: a chat.
+//!
+//! ```console
+//! $ cargo run -p examples --bin on_axum 127.0.0.1:3000
+//! $ REDIS_URL=redis://localhost cargo run -p examples --bin on_axum 127.0.0.1:3001   # and as many more as you like
+//! ```
+
+use std::fmt::Display;
+use std::io::Write;
+
+use manager_redis::{RedisManager, RedisOptions};
+use socket_io::{Data, Payload, Socket, SocketIo};
+
+/// Whatever ends a program.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number, `count`
+/// with that of the clients here.
+///
+/// With `REDIS_URL` it shares its rooms with every other server there, on the channel `CHANNEL` or the usual one.
+///
+/// # Errors
+///
+/// If the URL cannot be used.
+pub fn chat() -> Result<SocketIo, Failure> {
+    let mut builder = SocketIo::builder();
+    if let Ok(url) = std::env::var("REDIS_URL") {
+        let mut options = RedisOptions::default();
+        if let Ok(channel) = std::env::var("CHANNEL") {
+            options.common.channel = channel;
+        }
+        builder = builder.manager(RedisManager::new(&url, options)?);
+    }
+    let io = builder.build();
+    io.namespace("/")
+        .on("join", async |socket: Socket, Data(room): Data<String>| {
+            socket.join(room).map(|()| true)
+        })
+        .on(
+            "say",
+            async |socket: Socket, Data((room, text)): Data<(String, String)>| {
+                socket.to(room).emit("said", &text).await
+            },
+        )
+        .on("echo", async |arguments: Payload| arguments)
+        .on("who", async || std::process::id())
+        .on("count", async |socket: Socket, io: SocketIo| {
+            io.namespace(socket.namespace().as_str()).num_clients()
+        });
+    Ok(io)
+}
+
+/// Returns the first argument, the address to listen on; `127.0.0.1:3000` without one.
+#[must_use]
+pub fn address() -> String {
+    argument(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned())
+}
+
+/// Returns an argument of the command line.
+#[must_use]
+pub fn argument(number: usize) -> Option<String> {
+    std::env::args().nth(number)
+}
+
+/// Prints that connections are accepted now.
+pub fn announce(address: impl Display) {
+    println!("listening on {address}");
+    // If nobody reads it, the server runs all the same.
+    let _ = std::io::stdout().flush();
+}
+
+/// Returns what completes when the process is asked to end: by Ctrl-C, or by SIGTERM as a service manager does it.
+///
+/// Both count from now on, so call it before whoever may ask learns that the program runs.
+///
+/// # Panics
+///
+/// If signals cannot be handled.
+#[cfg(unix)]
+pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
+    use tokio::signal::unix::{SignalKind, signal};
+    let handle = |kind| signal(kind).expect("signals can be handled");
+    let (mut interrupted, mut terminated) = (handle(SignalKind::interrupt()), handle(SignalKind::terminate()));
+    async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+        }
+    }
+}
+
+/// Returns what completes when the process is asked to end, by Ctrl-C.
+#[cfg(not(unix))]
+pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
+    async { drop(tokio::signal::ctrl_c().await) }
+}

@@ -1,0 +1,99 @@
+//! A client that polls, one connection for each request, from an address of its choice.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
+
+use crate::support::within;
+
+/// A response in parts.
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+pub(super) async fn get(address: SocketAddr, path: &str) -> Response {
+    request(Ipv4Addr::LOCALHOST, address, "GET", path, "", "").await
+}
+
+async fn request(from: Ipv4Addr, address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Response {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let mut stream = within("a connection", socket.connect(address)).await.unwrap();
+    let length = body.len();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
+    stream.write_all((head + body).as_bytes()).await.unwrap();
+    let mut response = Vec::new();
+    within("a response", stream.read_to_end(&mut response)).await.unwrap();
+    let response = String::from_utf8(response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").expect(&response);
+    Response {
+        status: head[9..12].parse().unwrap(),
+        head: head.to_owned(),
+        body: body.to_owned(),
+    }
+}
+
+/// A client in `/`.
+pub(super) struct Poller {
+    from: Ipv4Addr,
+    address: SocketAddr,
+    path: String,
+    cookie: Option<String>,
+}
+
+impl Poller {
+    /// Connects; keeps the cookie that it is given, if `keeps_cookies`.
+    pub(super) async fn connect(from: Ipv4Addr, address: SocketAddr, keeps_cookies: bool) -> Result<Self, u16> {
+        let mut poller = Self {
+            from,
+            address,
+            path: "/socket.io/?EIO=4&transport=polling".to_owned(),
+            cookie: None,
+        };
+        let opened = poller.request("GET", "").await?;
+        if keeps_cookies {
+            let cookie = opened.head.lines().find_map(|line| line.strip_prefix("Set-Cookie: "));
+            poller.cookie = cookie.and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
+        }
+        let sid = opened
+            .body
+            .strip_prefix("0{\"sid\":\"")
+            .and_then(|rest| rest.split('"').next());
+        poller.path += &format!("&sid={}", sid.expect(&opened.body));
+        poller.request("POST", "40").await?;
+        poller.packet("40").await?;
+        Ok(poller)
+    }
+
+    /// Returns the number of the process that answers, or the status with which a request was refused.
+    pub(super) async fn who(&mut self) -> Result<u32, u16> {
+        self.request("POST", "420[\"who\"]").await?;
+        let answer = self.packet("430").await?;
+        Ok(answer[1..answer.len() - 1].parse().expect(&answer))
+    }
+
+    /// Returns the rest of the next packet that begins so.
+    async fn packet(&mut self, start: &str) -> Result<String, u16> {
+        loop {
+            let polled = self.request("GET", "").await?;
+            if let Some(rest) = polled.body.split('\x1e').find_map(|packet| packet.strip_prefix(start)) {
+                return Ok(rest.to_owned());
+            }
+        }
+    }
+
+    async fn request(&self, method: &str, body: &str) -> Result<Response, u16> {
+        let cookie = self.cookie.as_ref();
+        let headers = cookie.map(|cookie| format!("cookie: {cookie}\r\n")).unwrap_or_default();
+        let response = request(self.from, self.address, method, &self.path, &headers, body).await;
+        match response.status {
+            200 => Ok(response),
+            refused => Err(refused),
+        }
+    }
+}

@@ -81,6 +81,7 @@ pub struct Broadcast {
     skip: Vec<Sid>,
     except: Vec<Room>,
     volatile: bool,
+    is_uncompressed: bool,
     scope: Scope,
     timeout: Option<Duration>,
 }
@@ -95,6 +96,7 @@ impl Broadcast {
             skip: Vec::new(),
             except: Vec::new(),
             volatile: false,
+            is_uncompressed: false,
             scope: Scope::Cluster,
             timeout: None,
         }
@@ -135,6 +137,15 @@ impl Broadcast {
     /// Lets the event be dropped for a client whose connection cannot take it at once.
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
+        self
+    }
+
+    /// Chooses whether the event may be compressed where the transport does that. Default true.
+    ///
+    /// Choose false for what is compressed already, and where a secret stands beside text that somebody else chose: the length of what is
+    /// sent would tell of it.
+    pub fn compress(mut self, compress: bool) -> Self {
+        self.is_uncompressed = !compress;
         self
     }
 
@@ -283,6 +294,7 @@ impl Broadcast {
         emit.skip = self.skip;
         emit.except = self.except;
         emit.volatile = self.volatile;
+        emit.is_uncompressed = self.is_uncompressed;
         Ok(emit)
     }
 

@@ -112,6 +112,8 @@ pub struct Emit {
     pub except: Vec<Room>,
     /// May be dropped for a client that cannot take it at once. An extension; python-socketio delivers all the same.
     pub volatile: bool,
+    /// Is sent as it is even where a transport would compress it. An extension.
+    pub is_uncompressed: bool,
     /// Where acknowledgements go, if any are wanted.
     pub callback: Option<CallbackAddress>,
     /// How long acknowledgements are waited for. An extension; `None` leaves it to the receiving server.
@@ -131,6 +133,7 @@ impl Emit {
             skip: Vec::new(),
             except: Vec::new(),
             volatile: false,
+            is_uncompressed: false,
             callback: None,
             ack_timeout: None,
             report: None,

@@ -206,7 +206,11 @@ impl Deliver for Local {
 
     fn encode(&self, emit: &Emit, ack: Option<u64>) -> Outgoing {
         let event = emit.event.as_str();
-        self.parser.event(&emit.namespace, event, &emit.payload, ack)
+        let packet = self.parser.event(&emit.namespace, event, &emit.payload, ack);
+        match emit.is_uncompressed {
+            true => packet.uncompressed(),
+            false => packet,
+        }
     }
 
     fn deliver(&self, client: &Arc<Client>, packet: &Outgoing, volatile: bool) -> Pressure {

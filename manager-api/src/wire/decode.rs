@@ -140,6 +140,7 @@ struct Extensions {
     except: Vec<Value>,
     #[serde(default)]
     volatile: bool,
+    compress: Option<bool>,
     ack_timeout_ms: Option<u64>,
     report: Option<u64>,
     client: Option<String>,
@@ -158,6 +159,7 @@ impl Fields<'_> {
         if let Some(extensions) = &self.sio {
             emit.except = rooms_of(&extensions.except, "sio.except")?;
             emit.volatile = extensions.volatile;
+            emit.is_uncompressed = extensions.compress == Some(false);
             emit.ack_timeout = extensions.ack_timeout_ms.map(Duration::from_millis);
             emit.report = extensions.report;
         }

@@ -141,7 +141,8 @@ impl Writer {
     }
 
     fn extensions(&mut self, emit: &Emit) {
-        if emit.except.is_empty() && !emit.volatile && emit.ack_timeout.is_none() && emit.report.is_none() {
+        let is_plain = emit.except.is_empty() && !emit.volatile && !emit.is_uncompressed;
+        if is_plain && emit.ack_timeout.is_none() && emit.report.is_none() {
             return;
         }
         self.begin_extensions();
@@ -151,6 +152,9 @@ impl Writer {
         }
         if emit.volatile {
             self.raw(",\"volatile\":true");
+        }
+        if emit.is_uncompressed {
+            self.raw(",\"compress\":false");
         }
         if let Some(timeout) = emit.ack_timeout {
             write!(self.0, ",\"ack_timeout_ms\":{}", timeout.as_millis()).expect("writing to memory");

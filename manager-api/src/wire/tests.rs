@@ -166,6 +166,7 @@ fn extensions_and_callbacks_survive_the_way_there_and_back() {
     emit.target = Target::Rooms(vec!["r".into(), 7.into()]);
     emit.except = vec!["not".into()];
     emit.volatile = true;
+    emit.is_uncompressed = true;
     emit.ack_timeout = Some(Duration::from_millis(1500));
     let address = CallbackAddress {
         room: Some("r".into()),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use socket_io::{ErrorKind, Room, Sid};
+use http_body_util::BodyExt;
+use socket_io::{ErrorKind, Room, Sid, SocketIo};
+use tower_service::Service;
 
 use crate::client::{Client, TestServer, within};
 
@@ -95,4 +97,29 @@ async fn a_volatile_event_reaches_a_client_that_reads_and_is_dropped_for_one_tha
         socket.emit_volatile("late", &()).unwrap_err().kind(),
         ErrorKind::NotFound
     );
+}
+
+#[tokio::test]
+async fn an_event_is_compressed_unless_its_emitter_says_otherwise() {
+    let io = SocketIo::new();
+    let mut service = io.service();
+    let path = "/socket.io/?EIO=4&transport=polling";
+    let request = |method: &str, path: &str, body: &str| {
+        let request = http::Request::builder().method(method).uri(path);
+        request.header("accept-encoding", "gzip").body(body.to_owned()).unwrap()
+    };
+    let opened = service.call(request("GET", path, "")).await.unwrap();
+    let opened = opened.into_body().collect().await.unwrap().to_bytes();
+    let opened: serde_json::Value = serde_json::from_slice(&opened[1..]).unwrap();
+    let session = format!("{path}&sid={}", opened["sid"].as_str().unwrap());
+    service.call(request("POST", &session, "40")).await.unwrap();
+    service.call(request("GET", &session, "")).await.unwrap();
+
+    let long = "long ".repeat(1000);
+    for (compress, encoding) in [(false, None), (true, Some("gzip"))] {
+        io.broadcast().compress(compress).emit("e", &long).await.unwrap();
+        let answer = service.call(request("GET", &session, "")).await.unwrap();
+        let header = answer.headers().get("content-encoding");
+        assert_eq!(header.map(|value| value.to_str().unwrap()), encoding);
+    }
 }

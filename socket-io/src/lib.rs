@@ -19,6 +19,10 @@
 //! # }
 //! ```
 //!
+//! # Features
+//!
+//! - `static-files`: `StaticFiles`, a layer that serves files and folders behind the server. Off by default.
+//!
 //! # Layout
 //!
 //! A request becomes a `connection` (engine-io calls it for each message), whose packets (`packet`, written by a `parser`) are turned

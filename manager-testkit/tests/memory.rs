@@ -171,9 +171,8 @@ mod broken {
                 options.channel = "one".to_owned();
             }
             let inner = Flaky::new(self.0.manager_with(options));
-            match self.1 {
-                Fault::Doubles => inner.duplicate_messages(usize::MAX),
-                _ => {}
+            if self.1 == Fault::Doubles {
+                inner.duplicate_messages(usize::MAX);
             }
             Arc::new(BrokenManager { inner, fault: self.1 })
         }

@@ -164,7 +164,7 @@ def emits(backend, url, _pid):
     match backend:
         case "redis":
             command = ["redis-benchmark", "-h", host, "-p", port, "--csv", "-c", 1, "-P", 256, "-n", MESSAGES, "PUBLISH", "bench", text]
-            tool("redis-benchmark PUBLISH, pipeline 256", command, MESSAGES, last_number(r'^"PUBLISH[^,]*","([0-9.]+)"'))
+            tool("redis-benchmark PUBLISH, pipeline 256", command, MESSAGES, last_number(r'(?m)^"PUBLISH[^,]*","([0-9.]+)"'))
         case "amqp":
             jars = f"{os.environ['PERF_TEST']}/*"
             command = ["java", "-cp", jars, "com.rabbitmq.perf.PerfTest", "-h", url.rstrip("/") + "/%2f", "-x", 1, "-y", 0,

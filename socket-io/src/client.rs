@@ -16,6 +16,8 @@ use crate::session::Sessions;
 const CONNECTING: u8 = 0;
 const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
+/// Closed without ever having been accepted: nobody is told of its end.
+const REFUSED: u8 = 3;
 
 pub(crate) struct Client {
     pub(crate) sid: Sid,
@@ -65,7 +67,7 @@ impl Client {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.state.load(Ordering::Acquire) == CLOSED
+        self.state.load(Ordering::Acquire) >= CLOSED
     }
 
     /// Lets the client in: registers it, then sends the acceptance and what waited for it.
@@ -98,10 +100,18 @@ impl Client {
         self.connection.set_joined();
     }
 
+    /// Tells whether the client is closed and was never accepted.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.state.load(Ordering::Acquire) == REFUSED
+    }
+
     /// Ends the membership, once; `true` if it was open. The disconnect handlers run on the connection's task.
     pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> bool {
         let mut waiting = self.waiting();
-        let was = self.state.swap(CLOSED, Ordering::AcqRel);
+        let was = self.state.load(Ordering::Acquire);
+        let now = if matches!(was, OPEN | CLOSED) { CLOSED } else { REFUSED };
+        // Under the lock of `waiting`, as every change of the state is.
+        self.state.store(now, Ordering::Release);
         *waiting = None;
         drop(waiting);
         if was != OPEN {

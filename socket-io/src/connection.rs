@@ -96,6 +96,8 @@ pub(crate) struct ConnectionSession {
 struct Member {
     client: Arc<Client>,
     work: Work,
+    /// Its end was noted, and its disconnect handler queued: until then it stays, though it is closed already.
+    is_ended: bool,
 }
 
 impl ConnectionSession {
@@ -244,6 +246,7 @@ impl ConnectionSession {
             else {
                 continue;
             };
+            member.is_ended = true;
             tracing::debug!(target: "socket_io", namespace = %client.namespace.name, %reason, "client disconnected");
             if let Some(handler) = client.namespace.on_disconnect() {
                 let socket = Socket::new(client);
@@ -323,7 +326,8 @@ impl Session for ConnectionSession {
             }
         }
         self.members.retain(|member| {
-            let stays = !member.client.is_closed() || !member.work.is_done();
+            let is_over = member.is_ended || member.client.is_refused();
+            let stays = !is_over || !member.work.is_done();
             if !stays {
                 // Its disconnect handler has ended, and was the last that might have asked for them.
                 member.client.sessions.end();
@@ -370,8 +374,11 @@ impl Drop for ConnectionSession {
 
 impl Member {
     fn new(client: Arc<Client>) -> Self {
-        let work = Work::default();
-        Self { client, work }
+        Self {
+            client,
+            work: Work::default(),
+            is_ended: false,
+        }
     }
 }
 

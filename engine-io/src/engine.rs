@@ -235,9 +235,13 @@ impl Inner {
         reservation: Reservation,
     ) -> Result<(), crate::driver::Panicked> {
         reservation.keep();
+        let transport = shared.state().transport;
+        if transport == Transport::Polling {
+            self.counters.polling.raise();
+        }
         self.sessions.insert(shared);
         self.counters.opened.add(1);
-        tracing::debug!(target: "engine_io", transport = shared.state().transport.as_str(), "a session opened");
+        tracing::debug!(target: "engine_io", transport = transport.as_str(), "a session opened");
         let due = self.clock.after(self.config.ping_interval);
         shared.schedule(&mut shared.state(), due);
         shared.open_session(|| self.handler.open(shared.socket(), handshake))

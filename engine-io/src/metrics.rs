@@ -18,9 +18,28 @@ impl Counter {
     }
 }
 
+/// A number that many threads raise and lower; its readers need no order.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn raise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lower(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The counters of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    pub(crate) polling: Gauge,
     pub(crate) opened: Counter,
     pub(crate) closed: [Counter; CloseReason::ALL.len()],
     pub(crate) volatile_dropped: Counter,
@@ -37,6 +56,7 @@ impl Counters {
     pub(crate) fn snapshot(&self, open_sessions: usize) -> Metrics {
         Metrics {
             open_sessions: open_sessions as u64,
+            polling_sessions: self.polling.get(),
             opened: self.opened.get(),
             closed: ClosedBy(self.closed.each_ref().map(Counter::get)),
             volatile_dropped: self.volatile_dropped.get(),
@@ -57,6 +77,8 @@ impl Counters {
 pub struct Metrics {
     /// Sessions that are open now.
     pub open_sessions: u64,
+    /// Those of them that poll, and were not upgraded.
+    pub polling_sessions: u64,
     /// Sessions ever opened.
     pub opened: u64,
     /// Sessions ever closed, by reason.

@@ -31,6 +31,9 @@ pub trait Session: Send {
     /// meanwhile.
     fn is_saturated(&self) -> bool;
 
+    /// Learns that the connection moved to a WebSocket. Default: nothing happens.
+    fn upgraded(&mut self) {}
+
     /// Learns that the connection is gone. Called exactly once, before the final polls of
     /// [`poll_work`](Self::poll_work).
     fn close(&mut self, reason: CloseReason);

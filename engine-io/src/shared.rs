@@ -154,11 +154,15 @@ impl Shared {
         state.life = Life::Closed(reason);
         let undelivered = std::mem::take(&mut state.outbox.queue);
         state.outbox.clear();
+        let polled = state.polling.is_some();
         let waiters: Vec<Waker> = state.polling.iter_mut().flat_map(|polling| polling.waiters()).collect();
         drop(state);
         drop(undelivered);
         waiters.into_iter().for_each(Waker::wake);
         if self.engine.sessions.remove(&self.sid) {
+            if polled {
+                self.engine.counters.polling.lower();
+            }
             self.engine.release();
             self.engine.counters.closed[reason as usize].add(1);
             tracing::debug!(target: "engine_io", %reason, "a session closed");

@@ -4,6 +4,8 @@ pub(crate) mod cluster;
 mod listen;
 mod metrics;
 mod pace;
+mod rooms;
+mod sink;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -11,7 +13,6 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -21,9 +22,8 @@ use crate::ack::AckTable;
 use crate::cluster::{Asker, ServerEventHandler};
 use crate::wire::{self, OwnMark};
 use crate::{
-    Answers, Ask, Broadcast, CallbackAddress, Change, ClientKey, ClientManager, Emit, Envelope, Error, ErrorKind,
-    EventName, HostId, LimitedLog, Message, Namespace, Part, Payload, Recipients, Registry, Replies, Room, Scope,
-    Selection, Sid, Sink,
+    Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
+    LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid,
 };
 use metrics::Counters;
 use pace::Pace;
@@ -45,6 +45,24 @@ pub trait Deliver: Send + Sync + 'static {
 
     /// Disconnects a client from its namespace.
     fn disconnect(&self, client: &Self::Client);
+
+    /// Disconnects a client from every namespace, and closes its connection.
+    fn close(&self, client: &Self::Client);
+
+    /// Tells whether somebody looks on in a namespace, so that the methods below are worth calling there. Asked once per event, command or
+    /// change of a room. Default: nobody.
+    fn is_watched(&self, _namespace: &Namespace) -> bool {
+        false
+    }
+
+    /// Learns that a client was handed an event.
+    fn delivered(&self, _client: &Self::Client, _emit: &Emit) {}
+
+    /// Learns that a client entered a room.
+    fn entered(&self, _client: &Self::Client, _room: &Room) {}
+
+    /// Learns that a client left a room, but for those that it leaves because it is gone.
+    fn left(&self, _client: &Self::Client, _room: &Room) {}
 }
 
 /// How full the outbox is that a packet went into.
@@ -243,11 +261,15 @@ impl<D: Deliver> Hub<D> {
     /// Delivers to the clients of this host; asks them all for an answer if `ack` says so.
     async fn deliver_here(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
         let packet = self.deliver.encode(emit, ack);
+        let is_watched = self.deliver.is_watched(&emit.namespace);
         let mut delivered = 0;
         let mut pressed = false;
         for chunk in recipients.chunks() {
             for member in chunk {
                 pressed |= self.deliver.deliver(&member.handle, &packet, emit.volatile) == Pressure::High;
+                if is_watched {
+                    self.deliver.delivered(&member.handle, emit);
+                }
                 delivered += 1;
             }
             if delivered >= YIELD_EVERY {
@@ -274,33 +296,6 @@ impl<D: Deliver> Hub<D> {
                 _ => Ok(()),
             }
         }
-    }
-
-    /// Carries out what concerns a client or room of this host. `true`: it was done here, nobody else need know.
-    fn command_here(&self, message: &Message) -> bool {
-        let done = match message {
-            Message::EnterRoom { sid, room, namespace } => self.registry.enter(namespace, sid, room).map(|_| ()),
-            Message::LeaveRoom { sid, room, namespace } => self.registry.leave(namespace, sid, room).map(|_| ()),
-            Message::Disconnect { sid, namespace } => match self.registry.get(namespace, sid) {
-                Some(client) => {
-                    self.deliver.disconnect(&client);
-                    Ok(())
-                }
-                None => Err(Error::new(ErrorKind::NotFound, "not connected here")),
-            },
-            Message::CloseRoom { room, namespace } => {
-                self.close_room_here(namespace, room);
-                return false;
-            }
-            Message::Members { clients, change } => {
-                self.change_members(clients, change);
-                return false;
-            }
-            // None of these is about clients.
-            Message::Emit(_) | Message::Callback(_) | Message::Ask(_) | Message::Reply(_) => return false,
-            Message::Hello | Message::Seek | Message::Here | Message::Bye => return false,
-        };
-        done.is_ok()
     }
 
     /// Delivers here, then publishes, and collects what clients answer.
@@ -333,109 +328,11 @@ impl<D: Deliver> Hub<D> {
         }
         answers
     }
-
-    fn close_room_here(&self, namespace: &Namespace, room: &Room) {
-        for sid in self.registry.members_of(namespace, room) {
-            // A client that left in the meantime is out of the room, which is what was asked for.
-            let _ = self.registry.leave(namespace, &sid, room);
-        }
-    }
 }
 
 /// Recipients after which a long fan-out lets others run: some tenths of a millisecond. Yielding more often would let every
 /// recipient's task write between two events that could have left together.
 const YIELD_EVERY: usize = 4_096;
-
-impl<D: Deliver> Sink for Hub<D> {
-    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        async move {
-            let recipients = self.recipients(&emit);
-            if !recipients.is_empty() {
-                self.deliver_here(&emit, &recipients, None).await;
-            }
-            match scope {
-                Scope::Local => Ok(()),
-                Scope::Cluster => self.publish(Message::Emit(emit)).await,
-            }
-        }
-        .boxed()
-    }
-
-    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
-        async move {
-            let recipients = self.recipients(&emit);
-            self.emit_asking(emit, &recipients, scope, timeout).await
-        }
-        .boxed()
-    }
-
-    fn emit_with_report(
-        self: Arc<Self>,
-        mut emit: Emit,
-        scope: Scope,
-        timeout: Duration,
-    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
-        async move {
-            let others = scope == Scope::Cluster && self.manager.is_some();
-            let (question, mut replies) = self.asker.open(others, timeout).await?;
-            let recipients = self.recipients(&emit);
-            let sids = recipients.iter().map(|member| member.sid.clone()).collect();
-            replies.add_own(self.host_id.clone(), Part::Asked(sids), false);
-            emit.report = Some(question);
-            let answers = self.emit_asking(emit, &recipients, scope, timeout).await;
-            Ok((answers, replies))
-        }
-        .boxed()
-    }
-
-    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
-        async move {
-            let (part, is_truncated) = match &ask {
-                Ask::Servers => (Some(Part::Present), false),
-                Ask::Count { clients } => (Some(Part::Count(self.selected(clients).iter().count() as u64)), false),
-                Ask::Sockets { clients, limit } => {
-                    let (sockets, is_truncated) = self.sockets_here(clients, *limit).await;
-                    (Some(Part::Sockets(sockets)), is_truncated)
-                }
-                // Events for servers are for the others, as in Node.
-                Ask::Event { .. } => (None, false),
-            };
-            let mut replies = match (&self.manager, scope) {
-                (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, timeout).await?,
-                _ => self.asker.open(false, timeout).await?.1,
-            };
-            if let Some(part) = part {
-                replies.add_own(self.host_id.clone(), part, is_truncated);
-            }
-            Ok(replies)
-        }
-        .boxed()
-    }
-
-    fn change(
-        self: Arc<Self>,
-        clients: Selection,
-        change: Change,
-        scope: Scope,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        self.change_members(&clients, &change);
-        match scope {
-            Scope::Local => std::future::ready(Ok(())).boxed(),
-            Scope::Cluster => self.publish(Message::Members { clients, change }).boxed(),
-        }
-    }
-
-    fn max_sockets(&self) -> usize {
-        self.options.max_sockets
-    }
-
-    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
-        if self.command_here(&message) {
-            return std::future::ready(Ok(())).boxed();
-        }
-        self.publish(message).boxed()
-    }
-}
 
 impl<D: Deliver> std::fmt::Debug for Hub<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -91,6 +91,8 @@ fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose, defla
         Purpose::Upgrade(shared) => {
             engine.spawn(async move {
                 if let Some((io, read)) = probe(io, read, &shared, deflate).await {
+                    // A panic in there has closed the connection, of which its task takes care.
+                    let _ = shared.with_session(|session| session.upgraded());
                     let engine = shared.engine.clone();
                     engine.spawn(Connection::new(io, read, shared, deflate));
                 }

@@ -149,6 +149,7 @@ fn complete(shared: &Arc<Shared>) -> bool {
         return false;
     };
     state.transport = Transport::WebSocket;
+    shared.engine.counters.polling.lower();
     shared.restart_heartbeat(&mut state);
     state.reading_paused = false;
     if let Life::Closing { reason, .. } = state.life {

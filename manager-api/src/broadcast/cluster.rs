@@ -138,6 +138,15 @@ impl Broadcast {
         self.change(Change::Disconnect)
     }
 
+    /// Disconnects the clients that an event would go to from every namespace, on every server, and closes their connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit`](Self::emit).
+    pub fn close_connections(self) -> BoxFuture<'static, Result<(), Error>> {
+        self.change(Change::Close)
+    }
+
     fn change(self, change: Change) -> BoxFuture<'static, Result<(), Error>> {
         let (sink, scope) = (self.sink.clone(), self.scope);
         match self.selection() {

@@ -106,4 +106,6 @@ pub enum Change {
     Leave(Vec<Room>),
     /// They are disconnected from the namespace.
     Disconnect,
+    /// They are disconnected from every namespace, and their connections are closed.
+    Close,
 }

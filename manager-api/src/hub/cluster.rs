@@ -13,8 +13,8 @@ use super::{Counters, Deliver, Hub, YIELD_EVERY};
 use crate::cluster::{self, Gathered, Limits, ServerAnswer, ServerEvent, ServerEventHandler};
 use crate::wire;
 use crate::{
-    Ask, Change, Envelope, Error, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
-    Scope, Selection, Sid, Sink, SocketInfo,
+    Ask, Envelope, Error, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply, Scope,
+    Selection, Sid, Sink, SocketInfo,
 };
 
 /// Clients, and bytes of their names, that one part of an answer holds before the next one begins.
@@ -161,23 +161,6 @@ impl<D: Deliver> Hub<D> {
     pub(super) fn selected(&self, clients: &Selection) -> Recipients<D::Client> {
         self.registry
             .recipients(&clients.namespace, &clients.target, &clients.skip, &clients.except)
-    }
-
-    /// Does to the clients of this server what is to be done.
-    pub(super) fn change_members(&self, clients: &Selection, change: &Change) {
-        for member in self.selected(clients).iter() {
-            // A client that left in the meantime is out of every room.
-            let namespace = &clients.namespace;
-            match change {
-                Change::Join(rooms) => rooms
-                    .iter()
-                    .for_each(|room| drop(self.registry.enter(namespace, &member.sid, room))),
-                Change::Leave(rooms) => rooms
-                    .iter()
-                    .for_each(|room| drop(self.registry.leave(namespace, &member.sid, room))),
-                Change::Disconnect => self.deliver.disconnect(&member.handle),
-            }
-        }
     }
 
     /// Returns the clients of this server, at most `limit`, and whether there are more.

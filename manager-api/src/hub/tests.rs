@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{Emitter, EventName, Incoming, MemoryBus, MemoryManager};
+use crate::{Emitter, ErrorKind, Incoming, MemoryBus, MemoryManager};
 
 /// A client that writes down what it is sent.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ struct Recorded {
 /// A server side whose packets are text.
 struct Recorder {
     disconnected: Mutex<Vec<Sid>>,
+    closed: Mutex<Vec<Sid>>,
     panics_at: &'static str,
 }
 
@@ -44,6 +45,10 @@ impl Deliver for Recorder {
     fn disconnect(&self, client: &Recorded) {
         self.disconnected.lock().unwrap().push(client.sid.clone());
     }
+
+    fn close(&self, client: &Recorded) {
+        self.closed.lock().unwrap().push(client.sid.clone());
+    }
 }
 
 struct Host {
@@ -65,6 +70,7 @@ impl Host {
     async fn start_with(manager: MemoryManager, options: HubOptions) -> (Self, tokio::task::JoinHandle<()>) {
         let recorder = Recorder {
             disconnected: Mutex::default(),
+            closed: Mutex::default(),
             panics_at: "panic",
         };
         let hub = Hub::new(recorder, Some(Arc::new(manager)), options);
@@ -277,6 +283,7 @@ async fn a_client_that_leaves_is_not_waited_for() {
     let hub = Hub::new(
         Recorder {
             disconnected: Mutex::default(),
+            closed: Mutex::default(),
             panics_at: "",
         },
         None,

@@ -304,6 +304,7 @@ fn cluster_messages() -> Vec<Message> {
         Change::Join(vec!["x".into(), 1.into()]),
         Change::Leave(Vec::new()),
         Change::Disconnect,
+        Change::Close,
     ];
     let asks = asks.into_iter().enumerate().map(|(at, ask)| {
         Message::Ask(Question {

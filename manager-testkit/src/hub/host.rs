@@ -72,6 +72,10 @@ impl Deliver for Desk {
         let mut disconnected = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
         disconnected.push(client.sid.clone());
     }
+
+    fn close(&self, client: &Client) {
+        self.disconnect(client);
+    }
 }
 
 /// A hub that listens, and the inbox that its clients share.

@@ -1,7 +1,9 @@
 //! Questions about the whole cluster.
 
+use futures_util::FutureExt;
+
 use super::*;
-use crate::{Gathered, RemoteSocket, ServerEvent};
+use crate::{Gathered, Part, RemoteSocket, ServerEvent};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How long those are waited for that are known not to answer.
@@ -182,7 +184,7 @@ async fn many_clients_come_in_parts_and_not_more_than_the_limit() {
 }
 
 #[tokio::test]
-async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconnected() {
+async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconnected_or_closed() {
     let (bus, mut one, mut two) = two_hosts().await;
     for (host, sid) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d")] {
         host.add(sid);
@@ -228,6 +230,11 @@ async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconn
     settle(&two, &mut one, "b").await;
     assert_eq!(*one.hub.deliver().disconnected.lock().unwrap(), [Sid::from("a")]);
     assert_eq!(*two.hub.deliver().disconnected.lock().unwrap(), [Sid::from("c")]);
+
+    two.hub.broadcast().to("b").close_connections().await.unwrap();
+    settle(&two, &mut one, "b").await;
+    assert_eq!(*one.hub.deliver().closed.lock().unwrap(), [Sid::from("b")]);
+    assert!(two.hub.deliver().closed.lock().unwrap().is_empty());
 }
 
 /// Answers for `sid` what it was asked last.
@@ -414,6 +421,7 @@ async fn the_table_of_servers_stays_finite_whoever_claims_to_be_one() {
 async fn a_hub_without_a_manager_answers_for_itself() {
     let recorder = Recorder {
         disconnected: Mutex::default(),
+        closed: Mutex::default(),
         panics_at: "",
     };
     let hub = Hub::new(recorder, None, HubOptions::default());

@@ -154,6 +154,7 @@ impl Fields<'_> {
             Some("join") => Ok(Change::Join(rooms()?)),
             Some("leave") => Ok(Change::Leave(rooms()?)),
             Some("disconnect") => Ok(Change::Disconnect),
+            Some("close") => Ok(Change::Close),
             _ => Err(missing("change")),
         }
     }

@@ -100,6 +100,7 @@ impl Writer {
             Change::Join(rooms) => ("join", rooms),
             Change::Leave(rooms) => ("leave", rooms),
             Change::Disconnect => ("disconnect", &[]),
+            Change::Close => ("close", &[]),
         };
         self.member("change", name);
         self.key("rooms");

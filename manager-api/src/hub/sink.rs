@@ -1,0 +1,101 @@
+//! How events and commands of this host come in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Deliver, Hub};
+use crate::{Answers, Ask, Change, Emit, Error, Message, Part, Replies, Scope, Selection, Sink};
+
+impl<D: Deliver> Sink for Hub<D> {
+    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        async move {
+            let recipients = self.recipients(&emit);
+            if !recipients.is_empty() {
+                self.deliver_here(&emit, &recipients, None).await;
+            }
+            match scope {
+                Scope::Local => Ok(()),
+                Scope::Cluster => self.publish(Message::Emit(emit)).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
+        async move {
+            let recipients = self.recipients(&emit);
+            self.emit_asking(emit, &recipients, scope, timeout).await
+        }
+        .boxed()
+    }
+
+    fn emit_with_report(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
+        async move {
+            let others = scope == Scope::Cluster && self.manager.is_some();
+            let (question, mut replies) = self.asker.open(others, timeout).await?;
+            let recipients = self.recipients(&emit);
+            let sids = recipients.iter().map(|member| member.sid.clone()).collect();
+            replies.add_own(self.host_id.clone(), Part::Asked(sids), false);
+            emit.report = Some(question);
+            let answers = self.emit_asking(emit, &recipients, scope, timeout).await;
+            Ok((answers, replies))
+        }
+        .boxed()
+    }
+
+    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+        async move {
+            let (part, is_truncated) = match &ask {
+                Ask::Servers => (Some(Part::Present), false),
+                Ask::Count { clients } => (Some(Part::Count(self.selected(clients).iter().count() as u64)), false),
+                Ask::Sockets { clients, limit } => {
+                    let (sockets, is_truncated) = self.sockets_here(clients, *limit).await;
+                    (Some(Part::Sockets(sockets)), is_truncated)
+                }
+                // Events for servers are for the others, as in Node.
+                Ask::Event { .. } => (None, false),
+            };
+            let mut replies = match (&self.manager, scope) {
+                (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, timeout).await?,
+                _ => self.asker.open(false, timeout).await?.1,
+            };
+            if let Some(part) = part {
+                replies.add_own(self.host_id.clone(), part, is_truncated);
+            }
+            Ok(replies)
+        }
+        .boxed()
+    }
+
+    fn change(
+        self: Arc<Self>,
+        clients: Selection,
+        change: Change,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        self.change_members(&clients, &change);
+        match scope {
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+            Scope::Cluster => self.publish(Message::Members { clients, change }).boxed(),
+        }
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.options.max_sockets
+    }
+
+    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
+        if self.command_here(&message) {
+            return std::future::ready(Ok(())).boxed();
+        }
+        self.publish(message).boxed()
+    }
+}

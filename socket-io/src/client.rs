@@ -134,6 +134,12 @@ impl Client {
         }
     }
 
+    /// Disconnects the client from the namespace at once, then from every other on its connection, and closes the connection.
+    pub(crate) fn disconnect_all(self: &Arc<Self>) {
+        self.disconnect();
+        self.connection.disconnect_all();
+    }
+
     pub(crate) fn send(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error> {
         if !self.is_open() {
             let Some(packet) = self.wait_with(packet)? else {
@@ -233,5 +239,9 @@ impl Deliver for Local {
 
     fn disconnect(&self, client: &Arc<Client>) {
         client.disconnect();
+    }
+
+    fn close(&self, client: &Arc<Client>) {
+        client.disconnect_all();
     }
 }

@@ -143,8 +143,7 @@ impl Socket {
 
     /// Disconnects the client from this namespace at once, then from every other on its connection, and closes the connection.
     pub fn disconnect_all(&self) {
-        self.client.disconnect();
-        self.client.connection.disconnect_all();
+        self.client.disconnect_all();
     }
 
     /// Tells whether the client is connected, and accepted.

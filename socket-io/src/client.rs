@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
-use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Pressure, Room, Sid};
+use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Namespace, Pressure, Room, Sid};
 
 use crate::connection::Connection;
 use crate::error::DisconnectReason;
 use crate::namespace::NamespaceState;
+use crate::observe::{Observe, Observer};
 use crate::parser::Parser;
 use crate::session::Sessions;
 
@@ -62,6 +63,12 @@ impl Client {
         self.connection.server.config.parser
     }
 
+    /// Returns whoever looks on at its namespace now.
+    pub(crate) fn observer(&self) -> Option<&dyn Observe> {
+        let observer = &self.connection.server.hub.deliver().observer;
+        observer.of(&self.namespace.name)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Ordering::Acquire) == OPEN
     }
@@ -98,6 +105,9 @@ impl Client {
         }
         self.state.store(OPEN, Ordering::Release);
         self.connection.set_joined();
+        if let Some(observer) = hub.deliver().observer.of_all() {
+            observer.connected(self);
+        }
     }
 
     /// Tells whether the client is closed and was never accepted.
@@ -117,8 +127,15 @@ impl Client {
         if was != OPEN {
             return false;
         }
-        let hub = &self.connection.server.hub;
-        hub.remove(&self.namespace.name, &self.sid, self.key());
+        let (hub, namespace) = (&self.connection.server.hub, &self.namespace.name);
+        let observer = &hub.deliver().observer;
+        let rooms = observer
+            .of(namespace)
+            .and_then(|_| hub.registry().rooms_of(namespace, &self.sid));
+        hub.remove(namespace, &self.sid, self.key());
+        if let Some(observer) = observer.of_all() {
+            observer.disconnected(self, reason, &rooms.unwrap_or_default());
+        }
         self.connection.ended(self.clone(), reason);
         true
     }
@@ -185,8 +202,8 @@ impl Client {
             waiting.rooms.push(room);
             return Ok(());
         }
-        let registry = self.connection.server.hub.registry();
-        registry.enter(&self.namespace.name, &self.sid, &room).map(|_| ())
+        let hub = &self.connection.server.hub;
+        hub.enter(&self.namespace.name, &self.sid, &room).map(drop)
     }
 
     pub(crate) fn leave(&self, room: &Room) -> Result<(), Error> {
@@ -194,8 +211,8 @@ impl Client {
             waiting.rooms.retain(|other| other != room);
             return Ok(());
         }
-        let registry = self.connection.server.hub.registry();
-        registry.leave(&self.namespace.name, &self.sid, room).map(|_| ())
+        let hub = &self.connection.server.hub;
+        hub.leave(&self.namespace.name, &self.sid, room).map(drop)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Box<Waiting>>> {
@@ -214,6 +231,7 @@ fn gone(client: &Client) -> Error {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) parser: Parser,
+    pub(crate) observer: Observer,
 }
 
 impl Deliver for Local {
@@ -243,5 +261,27 @@ impl Deliver for Local {
 
     fn close(&self, client: &Arc<Client>) {
         client.disconnect_all();
+    }
+
+    fn is_watched(&self, namespace: &Namespace) -> bool {
+        self.observer.of(namespace).is_some()
+    }
+
+    fn delivered(&self, client: &Arc<Client>, emit: &Emit) {
+        if let Some(observer) = self.observer.of_all() {
+            observer.sent(client, emit.event.as_str(), &emit.payload);
+        }
+    }
+
+    fn entered(&self, client: &Arc<Client>, room: &Room) {
+        if let Some(observer) = self.observer.of_all() {
+            observer.entered(client, room);
+        }
+    }
+
+    fn left(&self, client: &Arc<Client>, room: &Room) {
+        if let Some(observer) = self.observer.of_all() {
+            observer.left(client, room);
+        }
     }
 }

@@ -173,6 +173,9 @@ impl ConnectionSession {
         let mut load = mem::take(&mut self.load);
         let member = self.open_member(packet.namespace)?;
         let client = &member.client;
+        if let Some(observer) = client.observer() {
+            observer.received(client, &name, &payload);
+        }
         let handler = client.namespace.on_event(&name);
         if handler.is_none() {
             tracing::debug!(target: "socket_io", namespace = %client.namespace.name, event = %name, "no handler for an event");
@@ -344,6 +347,14 @@ impl Session for ConnectionSession {
     fn is_saturated(&self) -> bool {
         let limits = &self.connection.server.config;
         self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes
+    }
+
+    fn upgraded(&mut self) {
+        for member in &self.members {
+            if let Some(observer) = member.client.observer().filter(|_| member.client.is_open()) {
+                observer.upgraded(&member.client);
+            }
+        }
     }
 
     fn close(&mut self, reason: CloseReason) {

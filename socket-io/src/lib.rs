@@ -21,6 +21,7 @@
 //!
 //! # Features
 //!
+//! - `admin`: `Admin`, for the official Admin UI. Off by default.
 //! - `static-files`: `StaticFiles`, a layer that serves files and folders behind the server. Off by default.
 //!
 //! # Layout
@@ -44,17 +45,21 @@
 //! No payload, header, query or Engine.IO id is logged above `trace`. The text of errors that handlers return is the application's own.
 #![deny(missing_docs)]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod client;
 mod cluster;
 mod config;
 mod connect_timeout;
 mod connection;
+mod date;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod handler;
 mod log;
 mod namespace;
+mod observe;
 mod packet;
 mod parser;
 mod serve;
@@ -65,6 +70,8 @@ mod socket;
 #[cfg(feature = "static-files")]
 mod static_files;
 
+#[cfg(feature = "admin")]
+pub use admin::{Admin, AdminMode, Credentials};
 pub use config::Config;
 pub use error::{DisconnectReason, Refusal};
 pub use handler::{

@@ -13,6 +13,7 @@ use crate::connect_timeout::ConnectTimeouts;
 use crate::connection::{Connection, ConnectionSession};
 use crate::handler::States;
 use crate::namespace::{Directory, Handlers, Namespace};
+use crate::observe::Observer;
 
 pub(crate) struct Server {
     pub(crate) config: Config,
@@ -22,12 +23,22 @@ pub(crate) struct Server {
     connect_timeouts: ConnectTimeouts,
     engine: OnceLock<Engine>,
     listening: OnceLock<AbortHandle>,
+    /// What tells administrators.
+    telling: OnceLock<AbortHandle>,
+}
+
+impl Server {
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.get().expect("set by the builder")
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(listening) = self.listening.get() {
-            listening.abort();
+        for task in [&self.listening, &self.telling] {
+            if let Some(task) = task.get() {
+                task.abort();
+            }
         }
     }
 }
@@ -135,6 +146,9 @@ impl SocketIo {
     /// If the manager cannot be flushed; everything is closed all the same.
     pub async fn close(&self) -> Result<(), Error> {
         self.engine().shutdown().await;
+        if let Some(telling) = self.server.telling.get() {
+            telling.abort();
+        }
         self.server.hub.close().await
     }
 
@@ -152,7 +166,13 @@ impl SocketIo {
 
     /// Returns the transport below, for those who answer HTTP requests themselves.
     pub fn engine(&self) -> &Engine {
-        self.server.engine.get().expect("set by the builder")
+        self.server.engine()
+    }
+
+    /// Keeps the task that tells administrators; it ends with the server.
+    #[cfg(feature = "admin")]
+    pub(crate) fn set_telling(&self, task: AbortHandle) {
+        self.server.telling.get_or_init(|| task);
     }
 
     pub(crate) fn from_server(server: Arc<Server>) -> Self {
@@ -201,6 +221,8 @@ pub struct SocketIoBuilder {
     config: Config,
     manager: Option<Arc<dyn ClientManager>>,
     states: States,
+    #[cfg(feature = "admin")]
+    admin: Option<crate::admin::Admin>,
 }
 
 impl SocketIoBuilder {
@@ -234,15 +256,32 @@ impl SocketIoBuilder {
         self
     }
 
+    /// Lets the official Admin UI look at the server; see [`Admin`](crate::Admin).
+    ///
+    /// Servers on one channel that are instrumented alike are seen together.
+    #[cfg(feature = "admin")]
+    pub fn instrument(mut self, admin: crate::admin::Admin) -> Self {
+        self.admin = Some(admin);
+        self
+    }
+
     /// Makes the server and, if it has a manager, begins to listen to the others.
     ///
     /// # Panics
     ///
-    /// With a manager, if called outside a tokio runtime.
+    /// With a manager, or if it is instrumented, if called outside a tokio runtime.
     pub fn build(self) -> SocketIo {
         let has_manager = self.manager.is_some();
+        #[cfg(feature = "admin")]
+        let (desk, observer) = match self.admin.map(crate::admin::Desk::new) {
+            Some((desk, inbox)) => (Some((desk.clone(), inbox)), Observer::new(desk)),
+            None => (None, Observer::default()),
+        };
+        #[cfg(not(feature = "admin"))]
+        let observer = Observer::default();
         let local = Local {
             parser: self.config.parser,
+            observer,
         };
         let server = Arc::new(Server {
             hub: Hub::new(local, self.manager, self.config.hub.clone()),
@@ -252,6 +291,7 @@ impl SocketIoBuilder {
             states: self.states,
             engine: OnceLock::new(),
             listening: OnceLock::new(),
+            telling: OnceLock::new(),
         });
         server.namespaces.named(Name::root());
         let opener = Opener(Arc::downgrade(&server));
@@ -260,6 +300,10 @@ impl SocketIoBuilder {
         if has_manager {
             let task = tokio::spawn(server.hub.clone().run());
             server.listening.get_or_init(|| task.abort_handle());
+        }
+        #[cfg(feature = "admin")]
+        if let Some((desk, inbox)) = desk {
+            crate::admin::start(&SocketIo::from_server(server.clone()), desk, inbox);
         }
         SocketIo { server }
     }

@@ -54,7 +54,9 @@ impl Socket {
         let event = EventName::new(event)?;
         let parser = self.client.parser();
         let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
-        self.client.send(packet, false).map(|_| ())
+        self.client.send(packet, false)?;
+        self.note_sent(&event, &payload);
+        Ok(())
     }
 
     /// Emits an event that is dropped if the client's connection cannot take it at once; tells whether it was taken.
@@ -64,11 +66,20 @@ impl Socket {
     /// As [`emit`](Self::emit), but never [`TooLarge`](manager_api::ErrorKind::TooLarge).
     pub fn emit_volatile<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<bool, Error> {
         let event = EventName::new(event)?;
-        let packet = self
-            .client
-            .parser()
-            .event(self.namespace(), event.as_str(), &Payload::new(data)?, None);
-        self.client.send(packet, true).map(|sent| sent != Sent::Dropped)
+        let payload = Payload::new(data)?;
+        let parser = self.client.parser();
+        let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
+        let is_taken = self.client.send(packet, true)? != Sent::Dropped;
+        if is_taken {
+            self.note_sent(&event, &payload);
+        }
+        Ok(is_taken)
+    }
+
+    fn note_sent(&self, event: &EventName, payload: &Payload) {
+        if let Some(observer) = self.client.observer() {
+            observer.sent(&self.client, event.as_str(), payload);
+        }
     }
 
     /// Emits `message` with a payload to this client.

@@ -97,6 +97,15 @@ impl Directory {
         handlers
     }
 
+    /// Returns the names of all namespaces that there are now.
+    #[cfg(feature = "admin")]
+    pub(crate) fn names(&self) -> Vec<Name> {
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = named.keys().cloned().collect();
+        names.extend(self.dynamic().keys().cloned());
+        names
+    }
+
     pub(crate) fn num_dynamic(&self) -> usize {
         self.dynamic().len()
     }

@@ -2,7 +2,6 @@
 //!
 //! Everything behind this border knows JSON and attachments only.
 
-mod date;
 mod read;
 mod tokens;
 mod write;

@@ -9,6 +9,7 @@ use socket_io::{SocketIo, SocketIoBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// Whatever takes longer than this does not happen.
@@ -74,15 +75,31 @@ impl TestServer {
 pub(crate) struct Client {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub(crate) sid: String,
+    /// The secret id of the connection.
+    pub(crate) engine_sid: String,
 }
 
 impl Client {
     pub(crate) async fn open(address: SocketAddr) -> Self {
-        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
-        let (stream, _) = within(connect_async(url)).await.unwrap();
-        let sid = String::new();
-        let mut client = Self { stream, sid };
-        assert!(client.text().await.starts_with("0{"));
+        Self::open_with(address, "", &[]).await
+    }
+
+    /// Opens a connection with more in its query, and with headers.
+    pub(crate) async fn open_with(address: SocketAddr, query: &str, headers: &[(&'static str, &str)]) -> Self {
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket{query}");
+        let mut request = url.into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let (stream, _) = within(connect_async(request)).await.unwrap();
+        let mut client = Self {
+            stream,
+            sid: String::new(),
+            engine_sid: String::new(),
+        };
+        let open = client.text().await;
+        let sid = open.strip_prefix("0{\"sid\":\"").expect(&open);
+        client.engine_sid = sid[..20].to_owned();
         client
     }
 

@@ -37,6 +37,8 @@
 #![allow(clippy::unwrap_used, reason = "what fails in a helper has failed the test")]
 
 mod acks;
+#[cfg(feature = "admin")]
+mod admin;
 mod client;
 mod connect;
 mod defects;

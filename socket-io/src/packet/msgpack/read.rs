@@ -6,7 +6,8 @@ use rmp::Marker;
 use rmp::decode::{RmpRead, read_marker};
 use serde::Serialize;
 
-use super::{Limits, date};
+use super::Limits;
+use crate::date;
 
 /// How deep values may nest: less than serde_json's own limit, so that what passes here can be parsed.
 pub(super) const MAX_DEPTH: usize = 100;

@@ -1,0 +1,111 @@
+//! What administrators say: who they are, and what is to be done.
+
+use std::sync::Arc;
+
+use manager_api::{Broadcast, Error, ErrorKind, LimitedLog, Payload};
+use serde_json::json;
+
+use super::Desk;
+use super::auth::{Credentials, Login, PENALTY};
+use crate::error::Refusal;
+use crate::handler::{Auth, Data};
+use crate::namespace::Namespace;
+use crate::server::SocketIo;
+use crate::socket::Socket;
+
+/// The one refusal that the page knows how to say in the language of its user.
+const REFUSED: &str = "invalid credentials";
+
+/// Registers the handlers of the administrators' namespace.
+pub(super) fn register(namespace: &Namespace, desk: &Arc<Desk>) {
+    let for_connects = desk.clone();
+    namespace.on_connect(move |socket: Socket, auth: Result<Auth<Credentials>, _>| {
+        let desk = for_connects.clone();
+        // What cannot be read is nobody's name and password.
+        let credentials = auth.map_or_else(|_| Credentials::default(), |Auth(credentials)| credentials);
+        async move { connect(&desk, &socket, credentials).await }
+    });
+    if desk.options.read_only {
+        return;
+    }
+    namespace
+        .on(
+            "join",
+            async |io: SocketIo, Data(who): Data<(String, String, Option<String>)>| {
+                let (nsp, room, filter) = who;
+                select(&io, &nsp, filter).sockets_join([room]).await
+            },
+        )
+        .on(
+            "leave",
+            async |io: SocketIo, Data(who): Data<(String, String, Option<String>)>| {
+                let (nsp, room, filter) = who;
+                select(&io, &nsp, filter).sockets_leave([room]).await
+            },
+        )
+        .on(
+            "_disconnect",
+            async |io: SocketIo, Data(who): Data<(String, Option<bool>, Option<String>)>| {
+                let (nsp, close, filter) = who;
+                let clients = select(&io, &nsp, filter);
+                match close {
+                    Some(true) => clients.close_connections().await,
+                    _ => clients.disconnect_sockets().await,
+                }
+            },
+        )
+        .on("emit", emit);
+}
+
+/// Lets an administrator in. What it is sent here follows its acceptance: the page listens from then on.
+async fn connect(desk: &Desk, socket: &Socket, credentials: Credentials) -> Result<(), Refusal> {
+    let failed = |error: Error| Refusal::new(error.to_string());
+    let options = &desk.options;
+    match options.auth.login(credentials).await {
+        Login::Refused => {
+            log_refused(socket);
+            tokio::time::sleep(PENALTY).await;
+            return Err(Refusal::new(REFUSED));
+        }
+        Login::Accepted => {
+            if let Some(token) = options.auth.token(options.session_duration) {
+                socket.emit("session", &token).map_err(failed)?;
+            }
+        }
+        Login::Again => {}
+    }
+    let features = json!({"supportedFeatures": options.features()});
+    socket.emit("config", &features).map_err(failed)
+}
+
+fn log_refused(socket: &Socket) {
+    static REFUSED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = REFUSED.pass() {
+        let peer = socket.handshake().peer_addr();
+        tracing::warn!(target: "socket_io", ?peer, suppressed, "an administrator was refused: wrong credentials");
+    }
+}
+
+/// The clients of a namespace, or of a room of it, on every server.
+fn select(io: &SocketIo, namespace: &str, filter: Option<String>) -> Broadcast {
+    let everybody = io.of(namespace);
+    match filter {
+        Some(room) if !room.is_empty() => everybody.to(room),
+        _ => everybody,
+    }
+}
+
+/// Emits `(namespace, filter, event, ...arguments)`.
+async fn emit(io: SocketIo, arguments: Payload) -> Result<(), Error> {
+    let (namespace, filter, event): (String, Option<String>, String) = arguments.parse()?;
+    let values = arguments.arguments();
+    let rest = values.get(3..).ok_or_else(|| {
+        let text = "an event to emit must have a namespace, a room or null, and a name";
+        Error::new(ErrorKind::Malformed, text)
+    })?;
+    let rest: Vec<&str> = rest.iter().map(|value| value.get()).collect();
+    let json = format!("[{}]", rest.join(","));
+    // Placeholders keep the numbers of their attachments.
+    let payload = Payload::from_trusted(json.into(), arguments.attachments().to_vec());
+    select(&io, &namespace, filter).emit_payload(&event, payload).await
+}

@@ -1,0 +1,291 @@
+//! What is noted of clients, for administrators to be told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use manager_api::{LimitedLog, Namespace, Payload, Room};
+use tokio::sync::mpsc;
+
+use super::{Admin, Inbox, describe};
+use crate::client::Client;
+use crate::error::DisconnectReason;
+use crate::observe::Observe;
+
+/// Notes that may wait to be told, and their bytes; more are dropped and logged.
+const MAX_NOTES: usize = 8_192;
+const MAX_BYTES: usize = 16 << 20;
+
+/// Administrators that may wait to be told how things stand.
+const MAX_GREETINGS: usize = 64;
+
+/// Something that administrators are to be told.
+pub(super) struct Note {
+    pub(super) event: &'static str,
+    pub(super) payload: Payload,
+}
+
+pub(crate) struct Desk {
+    pub(super) options: Admin,
+    pub(super) began: Instant,
+    /// Administrators that are connected to this server.
+    num_admins: AtomicUsize,
+    /// Until when those of other servers look on, in milliseconds since it began.
+    watched_until: AtomicU64,
+    notes: mpsc::Sender<Note>,
+    num_bytes: AtomicUsize,
+    greetings: mpsc::Sender<Arc<Client>>,
+    budget: Budget,
+}
+
+impl Desk {
+    pub(crate) fn new(options: Admin) -> (Arc<Self>, Inbox) {
+        let (notes, noted) = mpsc::channel(MAX_NOTES);
+        let (greetings, to_greet) = mpsc::channel(MAX_GREETINGS);
+        let desk = Arc::new(Self {
+            budget: Budget::new(options.max_events_per_second),
+            options,
+            began: Instant::now(),
+            num_admins: AtomicUsize::new(0),
+            watched_until: AtomicU64::new(0),
+            notes,
+            num_bytes: AtomicUsize::new(0),
+            greetings,
+        });
+        let inbox = Inbox {
+            notes: noted,
+            greetings: to_greet,
+        };
+        (desk, inbox)
+    }
+
+    pub(super) fn num_admins(&self) -> usize {
+        self.num_admins.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that administrators of another server look on for some time.
+    pub(super) fn watch_for(&self, time: Duration) {
+        let until = self.now().saturating_add(millis(time));
+        self.watched_until.fetch_max(until, Ordering::Relaxed);
+    }
+
+    /// Tells whether administrators of other servers look on.
+    pub(super) fn is_watched_from_afar(&self) -> bool {
+        let until = self.watched_until.load(Ordering::Relaxed);
+        until > 0 && self.now() < until
+    }
+
+    /// Takes note that a note was told.
+    pub(super) fn told(&self, note: &Note) {
+        self.num_bytes.fetch_sub(note.payload.size(), Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        millis(self.began.elapsed())
+    }
+
+    fn note(&self, event: &'static str, payload: Payload) {
+        let size = payload.size();
+        let fits = self.num_bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_BYTES;
+        if !fits || self.notes.try_send(Note { event, payload }).is_err() {
+            self.num_bytes.fetch_sub(size, Ordering::Relaxed);
+            dropped("too much waits for them");
+        }
+    }
+
+    /// Notes an event that passed, with its arguments as they are.
+    fn note_event(&self, event: &'static str, client: &Client, name: &str, payload: &Payload) {
+        if !self.budget.allows(self.now()) {
+            return dropped("they are too many");
+        }
+        let mut text = Text::about(client);
+        text.raw(b"[");
+        text.string(name);
+        if !payload.is_empty() {
+            text.raw(b",");
+            text.raw(payload.inner_json());
+        }
+        text.raw(b"],");
+        self.note(event, text.end(payload));
+    }
+
+    fn note_room(&self, event: &'static str, client: &Client, room: &str) {
+        let mut text = Text::about_namespace(client);
+        text.string(room);
+        text.raw(b",");
+        text.string(client.sid.as_str());
+        text.raw(b",");
+        self.note(event, text.end(&Payload::empty()));
+    }
+
+    fn is_admin(&self, client: &Client) -> bool {
+        client.namespace.name == self.options.namespace
+    }
+}
+
+impl Observe for Desk {
+    fn watches(&self, _: &Namespace) -> bool {
+        self.options.tells_everything() && (self.num_admins() > 0 || self.is_watched_from_afar())
+    }
+
+    fn connected(&self, client: &Arc<Client>) {
+        if self.is_admin(client) {
+            self.num_admins.fetch_add(1, Ordering::Relaxed);
+            if self.greetings.try_send(client.clone()).is_err() {
+                dropped("too many connected at once");
+            }
+        }
+        if !self.watches(&client.namespace.name) {
+            return;
+        }
+        // The page expects the rooms before the client, as Node's server tells them.
+        let registry = client.connection.server.hub.registry();
+        for room in registry
+            .rooms_of(&client.namespace.name, &client.sid)
+            .unwrap_or_default()
+        {
+            self.note_room("room_joined", client, room.as_str());
+        }
+        let mut text = Text::new();
+        text.raw(describe::client(client, &self.options.redacted_headers).as_bytes());
+        text.raw(b",");
+        self.note("socket_connected", text.end(&Payload::empty()));
+    }
+
+    fn disconnected(&self, client: &Client, reason: DisconnectReason, rooms: &[Room]) {
+        if self.watches(&client.namespace.name) {
+            let mut text = Text::about(client);
+            text.string(reason.as_str());
+            text.raw(b",");
+            self.note("socket_disconnected", text.end(&Payload::empty()));
+            for room in rooms {
+                self.note_room("room_left", client, room.as_str());
+            }
+        }
+        if self.is_admin(client) {
+            self.num_admins.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn upgraded(&self, client: &Client) {
+        let (id, nsp) = (client.sid.as_str(), client.namespace.name.as_str());
+        let update = serde_json::json!({"id": id, "nsp": nsp, "transport": "websocket"});
+        let payload = Payload::new(&update).expect("strings are JSON");
+        self.note("socket_updated", payload);
+    }
+
+    fn entered(&self, client: &Client, room: &Room) {
+        self.note_room("room_joined", client, room.as_str());
+    }
+
+    fn left(&self, client: &Client, room: &Room) {
+        self.note_room("room_left", client, room.as_str());
+    }
+
+    fn received(&self, client: &Client, event: &str, payload: &Payload) {
+        if !self.is_admin(client) {
+            self.note_event("event_received", client, event, payload);
+        }
+    }
+
+    fn sent(&self, client: &Client, event: &str, payload: &Payload) {
+        // What administrators are told would be told again, for ever.
+        if !self.is_admin(client) {
+            self.note_event("event_sent", client, event, payload);
+        }
+    }
+}
+
+fn dropped(reason: &str) {
+    static DROPPED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = DROPPED.pass() {
+        tracing::warn!(target: "socket_io", reason, suppressed, "administrators are not told of all that happens");
+    }
+}
+
+/// How many events may be noted in each second.
+struct Budget {
+    limit: u32,
+    /// The second in the upper half, the number of events in it in the lower.
+    spent: AtomicU64,
+}
+
+impl Budget {
+    fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            spent: AtomicU64::new(0),
+        }
+    }
+
+    fn allows(&self, now: u64) -> bool {
+        let second = (now / 1_000) << 32;
+        let spend = |spent: u64| {
+            let used = if spent & !0xffff_ffff == second {
+                spent & 0xffff_ffff
+            } else {
+                0
+            };
+            (used < u64::from(self.limit)).then_some(second | (used + 1))
+        };
+        self.spent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
+            .is_ok()
+    }
+}
+
+/// Writes arguments, the last of which is the time.
+struct Text(Vec<u8>);
+
+impl Text {
+    fn new() -> Self {
+        Self(b"[".to_vec())
+    }
+
+    fn about_namespace(client: &Client) -> Self {
+        let mut text = Self::new();
+        text.string(client.namespace.name.as_str());
+        text.raw(b",");
+        text
+    }
+
+    fn about(client: &Client) -> Self {
+        let mut text = Self::about_namespace(client);
+        text.string(client.sid.as_str());
+        text.raw(b",");
+        text
+    }
+
+    fn raw(&mut self, json: &[u8]) {
+        self.0.extend_from_slice(json);
+    }
+
+    fn string(&mut self, string: &str) {
+        serde_json::to_writer(&mut self.0, string).expect("a string is JSON");
+    }
+
+    /// Adds the time; placeholders stand for the attachments of `quoted`.
+    fn end(mut self, quoted: &Payload) -> Payload {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.string(&describe::iso(millis(since)));
+        self.raw(b"]");
+        Payload::from_trusted(self.0.into(), quoted.attachments().to_vec())
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Budget;
+
+    #[test]
+    fn a_budget_is_renewed_every_second() {
+        let budget = Budget::new(2);
+        let allowed = |now| (0..3).filter(|_| budget.allows(now)).count();
+        assert_eq!([allowed(0), allowed(999), allowed(1_000), allowed(5_500)], [2, 0, 2, 2]);
+        assert!(!Budget::new(0).allows(7));
+    }
+}

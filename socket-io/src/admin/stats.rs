@@ -1,0 +1,76 @@
+//! What a server counts, in the words of the Admin UI.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine_io::{CloseReason, Metrics};
+use manager_api::Payload;
+use serde_json::{Value, json};
+
+use super::Desk;
+use crate::server::Server;
+
+/// Counters as they were told last: the page adds up what came since.
+pub(super) struct Stats {
+    told: Metrics,
+    hostname: String,
+}
+
+impl Stats {
+    pub(super) fn new() -> Self {
+        Self {
+            told: Metrics::default(),
+            hostname: gethostname::gethostname().to_string_lossy().into_owned(),
+        }
+    }
+
+    /// Returns what is to be told now.
+    pub(super) fn next(&mut self, server: &Server, desk: &Desk) -> Payload {
+        let now = server.engine().metrics();
+        let events = since(&self.told, &now);
+        self.told = now;
+        let server_id = desk.options.server_id.as_deref();
+        let stats = json!({
+            "serverId": server_id.unwrap_or(server.hub.host_id().as_str()),
+            "hostname": self.hostname,
+            "pid": std::process::id(),
+            "uptime": desk.began.elapsed().as_secs_f64(),
+            "clientsCount": now.open_sessions,
+            "pollingClientsCount": now.polling_sessions,
+            "aggregatedEvents": events,
+            "namespaces": namespaces(server),
+        });
+        Payload::new(&stats).expect("strings and numbers are JSON")
+    }
+}
+
+fn namespaces(server: &Server) -> Vec<Value> {
+    let registry = server.hub.registry();
+    let names = server.namespaces.names();
+    let entry =
+        |name: &manager_api::Namespace| json!({"name": name.as_str(), "socketsCount": registry.num_clients(name)});
+    names.iter().map(entry).collect()
+}
+
+/// Returns what was counted in the meantime, as of this second.
+fn since(before: &Metrics, now: &Metrics) -> Vec<Value> {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let timestamp = time.as_secs() * 1_000;
+    let plain = [
+        ("rawConnection", before.opened, now.opened),
+        ("packetsIn", before.messages_in, now.messages_in),
+        ("packetsOut", before.messages_out, now.messages_out),
+        ("bytesIn", before.bytes_in, now.bytes_in),
+        ("bytesOut", before.bytes_out, now.bytes_out),
+    ];
+    let plain = plain
+        .into_iter()
+        .filter(|(_, before, now)| now > before)
+        .map(|(kind, before, now)| json!({"timestamp": timestamp, "type": kind, "count": now - before}));
+    let closed = CloseReason::ALL.into_iter().filter_map(|reason| {
+        let count = now.closed.get(reason) - before.closed.get(reason);
+        let event =
+            || json!({"timestamp": timestamp, "type": "rawDisconnection", "subType": reason.as_str(), "count": count});
+        (count > 0).then(event)
+    });
+    plain.chain(closed).collect()
+}

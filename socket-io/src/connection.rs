@@ -161,9 +161,8 @@ impl ConnectionSession {
         }
         // Node closes the connection for leaving what was not joined. Here it changes nothing: a client that leaves does not know yet
         // that the server has put it out at the same moment.
-        let client = self.member(packet.namespace).map(|member| member.client.clone());
-        if let Some(client) = client {
-            client.close(DisconnectReason::ClientNamespaceDisconnect);
+        if let Ok(member) = open_member(&mut self.members, packet.namespace) {
+            member.client.close(DisconnectReason::ClientNamespaceDisconnect);
         }
         Ok(())
     }
@@ -171,11 +170,10 @@ impl ConnectionSession {
     fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
         if packet.json.is_empty() {
             // It names no event: nothing runs and nothing is acknowledged, as in Node.
-            return self.open_member(packet.namespace).map(drop);
+            return open_member(&mut self.members, packet.namespace).map(drop);
         }
         let (name, payload) = packet::event(packet.json, attachments)?;
-        let mut load = mem::take(&mut self.load);
-        let member = self.open_member(packet.namespace)?;
+        let member = open_member(&mut self.members, packet.namespace)?;
         let client = &member.client;
         let handler = client.namespace.on_event(&name);
         if handler.is_none() {
@@ -212,32 +210,21 @@ impl ConnectionSession {
             }
         };
         if let Some(job) = job {
-            member.work.push(job, &mut load);
+            member.work.push(job, &mut self.load);
         }
-        self.load = load;
         Ok(())
     }
 
     /// Acknowledgements pass the queue by: the handler that waits for one may be the very one that runs.
     fn acknowledge(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
         let payload = packet::ack_payload(packet.json, attachments)?;
-        let client = &self.open_member(packet.namespace)?.client;
+        let client = &open_member(&mut self.members, packet.namespace)?.client;
         // Without an id it answers nothing, and is passed over as in Node.
         if let Some(id) = packet.id {
             let hub = &client.connection.server.hub;
             hub.acknowledge(client.key(), &client.sid, id, payload);
         }
         Ok(())
-    }
-
-    fn member(&mut self, namespace: &str) -> Option<&mut Member> {
-        let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
-        self.members.iter_mut().find(is_it)
-    }
-
-    fn open_member(&mut self, namespace: &str) -> Result<&mut Member, ProtocolError> {
-        let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
-        self.member(namespace).ok_or(not_joined)
     }
 
     /// Queues the disconnect handlers of clients that left.
@@ -387,6 +374,12 @@ impl Member {
             is_ended: false,
         }
     }
+}
+
+fn open_member<'a>(members: &'a mut [Member], namespace: &str) -> Result<&'a mut Member, ProtocolError> {
+    let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
+    let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
+    members.iter_mut().find(is_it).ok_or(not_joined)
 }
 
 fn refuse(connection: &Connection, namespace: &str, refusal: &Refusal) -> Result<(), ProtocolError> {

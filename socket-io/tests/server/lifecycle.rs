@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use socket_io::{DisconnectReason, Socket, SocketIo};
-use tokio::sync::mpsc;
+use socket_io::{Data, DisconnectReason, Socket, SocketIo};
+use tokio::sync::{mpsc, watch};
 
 use crate::client::{TestServer, request, within};
 
@@ -153,6 +153,31 @@ async fn events_received_before_the_end_are_handled_before_the_disconnect_handle
     client.send("41").await;
     within(told.recv()).await.unwrap();
     assert_eq!(handled.try_recv(), Ok("bye"));
+}
+
+#[tokio::test]
+async fn events_that_wait_when_a_packet_is_refused_are_handled_and_the_disconnect_handler_runs() {
+    let (server, mut told) = server().await;
+    let (proceed, gate) = watch::channel(false);
+    let (events, mut handled) = mpsc::unbounded_channel();
+    server.io.namespace("/").on("wait", move |Data(n): Data<u8>| {
+        let (mut gate, events) = (gate.clone(), events.clone());
+        async move {
+            events.send(n).unwrap();
+            gate.wait_for(|open| *open).await.unwrap();
+        }
+    });
+    let mut client = server.connect().await;
+    for n in 0..3 {
+        client.send(&format!("42[\"wait\",{n}]")).await;
+    }
+    assert_eq!(within(handled.recv()).await, Some(0));
+    client.send("42/chat,[\"not joined\"]").await;
+    client.expect_closed().await;
+    proceed.send_replace(true);
+    assert_eq!(within(handled.recv()).await, Some(1));
+    assert_eq!(within(handled.recv()).await, Some(2));
+    assert_eq!(within(told.recv()).await.unwrap(), ("/".into(), "forced close"));
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ pub struct Config {
     pub max_attachments: usize,
     /// Bytes of all attachments of one packet of a client together. Default 10 MB.
     pub max_attachment_bytes: usize,
+    /// Time that all attachments of one packet of a client may take to follow it; then the connection is closed. Default 60 s; with zero
+    /// they have to come along with it.
+    pub attachment_timeout: Duration,
     /// Events of one connection that may wait for their handlers; reading from it pauses beyond. Default 1,024.
     pub max_queued_events: usize,
     /// Bytes of such events. Default 4 MiB.
@@ -44,9 +47,27 @@ impl Default for Config {
             max_namespace_bytes: 256,
             max_attachments: 10,
             max_attachment_bytes: 10_000_000,
+            attachment_timeout: Duration::from_secs(60),
             max_queued_events: 1_024,
             max_queued_bytes: 4 << 20,
             hub: manager_api::HubOptions::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_configures_nothing_gets_the_limits_that_are_documented() {
+        let config = Config::default();
+        assert_eq!(config.connect_timeout, Duration::from_secs(45));
+        assert_eq!(config.attachment_timeout, Duration::from_secs(60));
+        assert_eq!((config.max_attachments, config.max_attachment_bytes), (10, 10_000_000));
+        assert_eq!((config.max_namespaces, config.max_dynamic_namespaces), (64, 10_000));
+        assert_eq!(config.max_namespace_bytes, 256);
+        assert_eq!((config.max_queued_events, config.max_queued_bytes), (1_024, 4_194_304));
+        assert_eq!(config.parser, Parser::Json);
     }
 }

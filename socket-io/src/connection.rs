@@ -10,8 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as Engine};
-use manager_api::{EventName, Payload};
-use serde_json::value::RawValue;
+use manager_api::EventName;
 
 use crate::client::Client;
 use crate::error::{DisconnectReason, Refusal};
@@ -127,7 +126,7 @@ impl ConnectionSession {
     }
 
     fn connect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
-        let auth = auth(packet.json)?;
+        let auth = packet::auth(packet.json)?;
         let is_member =
             |member: &Member| !member.client.is_closed() && member.client.namespace.name == packet.namespace;
         if self.members.iter().any(is_member) {
@@ -160,18 +159,21 @@ impl ConnectionSession {
         if !packet.json.is_empty() {
             return Err(ProtocolError::new("a DISCONNECT with data"));
         }
-        // Leaving what was never joined, or left already, changes nothing; Node does not mind either.
-        let client = self.member(packet.namespace).map(|member| member.client.clone());
-        if let Some(client) = client {
-            client.close(DisconnectReason::ClientNamespaceDisconnect);
+        // Node closes the connection for leaving what was not joined. Here it changes nothing: a client that leaves does not know yet
+        // that the server has put it out at the same moment.
+        if let Ok(member) = open_member(&mut self.members, packet.namespace) {
+            member.client.close(DisconnectReason::ClientNamespaceDisconnect);
         }
         Ok(())
     }
 
     fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
+        if packet.json.is_empty() {
+            // It names no event: nothing runs and nothing is acknowledged, as in Node.
+            return open_member(&mut self.members, packet.namespace).map(drop);
+        }
         let (name, payload) = packet::event(packet.json, attachments)?;
-        let mut load = mem::take(&mut self.load);
-        let member = self.open_member(packet.namespace)?;
+        let member = open_member(&mut self.members, packet.namespace)?;
         let client = &member.client;
         if let Some(observer) = client.observer() {
             observer.received(client, &name, &payload);
@@ -211,32 +213,21 @@ impl ConnectionSession {
             }
         };
         if let Some(job) = job {
-            member.work.push(job, &mut load);
+            member.work.push(job, &mut self.load);
         }
-        self.load = load;
         Ok(())
     }
 
     /// Acknowledgements pass the queue by: the handler that waits for one may be the very one that runs.
     fn acknowledge(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
         let payload = packet::ack_payload(packet.json, attachments)?;
-        let id = packet
-            .id
-            .ok_or(ProtocolError::new("an acknowledgement without an id"))?;
-        let client = &self.open_member(packet.namespace)?.client;
-        let hub = &client.connection.server.hub;
-        hub.acknowledge(client.key(), &client.sid, id, payload);
+        let client = &open_member(&mut self.members, packet.namespace)?.client;
+        // Without an id it answers nothing, and is passed over as in Node.
+        if let Some(id) = packet.id {
+            let hub = &client.connection.server.hub;
+            hub.acknowledge(client.key(), &client.sid, id, payload);
+        }
         Ok(())
-    }
-
-    fn member(&mut self, namespace: &str) -> Option<&mut Member> {
-        let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
-        self.members.iter_mut().find(is_it)
-    }
-
-    fn open_member(&mut self, namespace: &str) -> Result<&mut Member, ProtocolError> {
-        let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
-        self.member(namespace).ok_or(not_joined)
     }
 
     /// Queues the disconnect handlers of clients that left.
@@ -328,6 +319,9 @@ impl Session for ConnectionSession {
                 break;
             }
         }
+        if self.poll_assembly(cx).is_pending() {
+            poll = Poll::Pending;
+        }
         self.members.retain(|member| {
             let is_over = member.is_ended || member.client.is_refused();
             let stays = !is_over || !member.work.is_done();
@@ -393,17 +387,10 @@ impl Member {
     }
 }
 
-/// The authentication details of a CONNECT: an object, or nothing.
-fn auth(json: &str) -> Result<Payload, ProtocolError> {
-    if json.is_empty() {
-        return Ok(Payload::empty());
-    }
-    let object: &RawValue = serde_json::from_str(json)
-        .map_err(|error| ProtocolError::new("a CONNECT with malformed data").with_source(error))?;
-    if !object.get().starts_with('{') {
-        return Err(ProtocolError::new("a CONNECT whose data is no object"));
-    }
-    Ok(Payload::from_trusted(format!("[{}]", object.get()).into(), Vec::new()))
+fn open_member<'a>(members: &'a mut [Member], namespace: &str) -> Result<&'a mut Member, ProtocolError> {
+    let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
+    let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
+    members.iter_mut().find(is_it).ok_or(not_joined)
 }
 
 fn refuse(connection: &Connection, namespace: &str, refusal: &Refusal) -> Result<(), ProtocolError> {

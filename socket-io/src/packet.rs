@@ -6,7 +6,7 @@ pub(crate) mod msgpack;
 use engine_io::{Outgoing, ProtocolError};
 use manager_api::{Namespace, Payload, Sid};
 
-pub(crate) use data::{ack_payload, event};
+pub(crate) use data::{ack_payload, auth, event};
 
 /// What a packet is, by the digit that it begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

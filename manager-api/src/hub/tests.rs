@@ -141,6 +141,17 @@ async fn an_emit_reaches_the_room_on_every_host_once_and_not_the_excluded() {
 }
 
 #[tokio::test]
+async fn a_local_emit_stays_with_its_host() {
+    let (_bus, mut one, mut two) = two_hosts().await;
+    one.add("a");
+    two.add("c");
+    one.hub.broadcast().local().emit("e", &1).await.unwrap();
+    one.expect("a", "e [1]").await;
+    // Whatever was published before this arrives before it.
+    settle(&one, &mut two, "c").await;
+}
+
+#[tokio::test]
 async fn a_dead_broker_does_not_stop_local_delivery_and_the_caller_learns_of_it() {
     let bus = MemoryBus::new();
     let options = crate::ManagerOptions {

@@ -1,8 +1,14 @@
 //! A packet whose attachments are still coming.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
 use bytes::Bytes;
 use engine_io::ProtocolError;
+use tokio::time::{Sleep, sleep};
 
+use super::ConnectionSession;
 use crate::config::Config;
 
 pub(super) struct Assembly {
@@ -10,6 +16,8 @@ pub(super) struct Assembly {
     attachments: Vec<Bytes>,
     num_attachments: usize,
     bytes_left: usize,
+    timeout: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Assembly {
@@ -22,6 +30,8 @@ impl Assembly {
             attachments: Vec::with_capacity(num_attachments),
             num_attachments,
             bytes_left: limits.max_attachment_bytes,
+            timeout: limits.attachment_timeout,
+            timer: None,
         }))
     }
 
@@ -35,5 +45,30 @@ impl Assembly {
 
     pub(super) fn finish(self) -> (String, Vec<Bytes>) {
         (self.text, self.attachments)
+    }
+
+    /// Ready when the attachments have taken longer than they may.
+    ///
+    /// Time begins with the first call. Attachments that came with their packet are complete before it, and cost no timer.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timeout = self.timeout;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        timer.as_mut().poll(cx)
+    }
+}
+
+impl ConnectionSession {
+    /// Closes the connection if attachments are overdue; pending while there are any to wait for.
+    pub(super) fn poll_assembly(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(assembly) = &mut self.assembly else {
+            return Poll::Ready(());
+        };
+        if assembly.poll_overdue(cx).is_pending() {
+            return Poll::Pending;
+        }
+        tracing::debug!(target: "socket_io", "closing a connection whose attachments did not come in time");
+        self.assembly = None;
+        self.connection.socket.close();
+        Poll::Ready(())
     }
 }

@@ -11,6 +11,19 @@ use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+/// Takes the authentication details of a CONNECT: an object, or nothing.
+pub(crate) fn auth(json: &str) -> Result<Payload, ProtocolError> {
+    if json.is_empty() {
+        return Ok(Payload::empty());
+    }
+    let object: &RawValue = serde_json::from_str(json)
+        .map_err(|error| ProtocolError::new("a CONNECT with malformed data").with_source(error))?;
+    if !object.get().starts_with('{') {
+        return Err(ProtocolError::new("a CONNECT whose data is no object"));
+    }
+    Ok(Payload::from_trusted(format!("[{}]", object.get()).into(), Vec::new()))
+}
+
 /// Splits `["name",argument,…]` into name and arguments; the latter are checked to be JSON, not parsed.
 ///
 /// A client cannot emit the names that the protocol keeps for itself.

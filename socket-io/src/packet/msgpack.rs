@@ -72,11 +72,17 @@ pub(crate) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded, ProtocolEr
         }
     }
     let attachments = reader.finish()?;
+    let kind = kind.ok_or(ProtocolError::new("a packet without a type"))?;
+    let json = data.flatten().unwrap_or_default();
+    if kind == Kind::Event && json.is_empty() {
+        // Only text may leave it out; JavaScript's parser makes the same difference.
+        return Err(ProtocolError::new("an event without data"));
+    }
     Ok(Decoded {
-        kind: kind.ok_or(ProtocolError::new("a packet without a type"))?,
+        kind,
         namespace: namespace.ok_or(ProtocolError::new("a packet without a namespace"))?,
         id: id.flatten(),
-        json: data.flatten().unwrap_or_default(),
+        json,
         attachments,
     })
 }

@@ -1,16 +1,17 @@
 //! The Socket.IO protocol, version 5, at the level of bytes: what each packet does, by long-polling and by WebSocket.
 //!
-//! Every test runs once on each transport. The transports themselves, their handshakes, heartbeats and upgrades are tested in engine-io;
-//! packets of the MessagePack parser in `server::msgpack`.
+//! Every test runs once on each transport. The transports themselves, their handshakes, heartbeats and upgrades are tested in engine-io.
 //!
 //! | of the protocol | tests |
 //! |---|---|
 //! | grammar: types, namespaces, acknowledgement ids, attachments, malformed packets | [`packets`] |
 //! | sessions: connecting, refusals, leaving, whom an event reaches | [`sessions`] |
 //! | limits | [`limits`] |
+//! | packets of the MessagePack parser | [`msgpack`], and `server::msgpack` for what goes well |
 #![allow(clippy::unwrap_used, reason = "what fails in a helper has failed the test")]
 
 mod limits;
+mod msgpack;
 mod packets;
 mod peer;
 mod sessions;
@@ -47,22 +48,29 @@ on_both_transports! {
     packets::a_number_is_a_name,
     packets::binary_follows_its_packet_in_order,
     packets::binary_answers_come_both_ways,
-    packets::heartbeats_may_stand_between_a_packet_and_its_binary,
+    packets::packets_of_the_transport_may_stand_between_a_packet_and_its_binary,
     packets::a_packet_between_a_packet_and_its_binary_closes,
     packets::binary_that_belongs_to_nothing_closes,
     packets::malformed_packets_close,
     packets::malformed_authentication_closes,
     packets::reserved_names_close,
+    packets::an_event_without_a_payload_does_not_close,
+    packets::an_acknowledgement_without_an_id_does_not_close,
     packets::an_answer_to_nothing_is_ignored,
     packets::an_event_without_a_handler_is_ignored,
+    packets::text_and_binary_of_emitters_on_several_threads_never_mingle,
     sessions::nothing_happens_before_connect,
+    sessions::a_packet_for_a_namespace_that_was_not_joined_closes,
     sessions::a_namespace_that_does_not_exist_is_refused_by_message,
     sessions::a_refusal_has_data_only_if_there_is_some,
     sessions::whoever_was_refused_may_try_again,
     sessions::a_second_connect_closes,
+    sessions::a_second_connect_closes_while_the_first_is_not_answered,
     sessions::a_connection_that_joins_nothing_is_closed,
     sessions::leaving_one_namespace_keeps_the_others,
+    sessions::leaving_what_was_not_joined_changes_nothing,
     sessions::an_event_for_a_namespace_that_was_left_closes,
+    sessions::an_event_for_a_namespace_that_the_server_ended_closes,
     sessions::the_server_ends_a_membership,
     sessions::the_server_ends_the_connection_and_every_membership_first,
     sessions::a_server_that_shuts_down_sends_no_disconnect,
@@ -73,8 +81,16 @@ on_both_transports! {
     sessions::ids_are_20_characters_and_differ_by_namespace,
     limits::eleven_attachments_close_and_ten_do_not,
     limits::attachments_are_limited_in_bytes,
+    limits::half_a_packet_is_not_kept_for_ever,
     limits::a_placeholder_must_have_its_attachment,
+    limits::a_call_is_not_answered_with_an_attachment_that_did_not_come,
     limits::an_id_beyond_64_bits_closes,
     limits::a_message_over_the_limit_is_not_handled,
     limits::deep_json_harms_nobody,
+    msgpack::refusals_and_disconnects_are_messagepack_too,
+    msgpack::malformed_messagepack_closes,
+    msgpack::malformed_authentication_in_messagepack_closes,
+    msgpack::leaving_in_messagepack_keeps_the_other_namespaces,
+    msgpack::what_clients_of_messagepack_add_is_ignored,
+    msgpack::attachments_in_messagepack_are_limited_as_with_json,
 }

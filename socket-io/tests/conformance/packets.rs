@@ -1,7 +1,12 @@
 //! `<type>[<attachments>-][<namespace>,][<id>][JSON]`.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use serde_json::Value;
+use socket_io::SocketIo;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 
 use crate::Over;
 use crate::peer::{DEADLINE, Server, within};
@@ -137,12 +142,18 @@ pub(crate) async fn binary_answers_come_both_ways(over: Over) {
     assert_eq!((&*bytes, more.as_str()), (&b"\x02"[..], Some("and more")));
 }
 
-pub(crate) async fn heartbeats_may_stand_between_a_packet_and_its_binary(over: Over) {
-    let server = Server::start().await;
+pub(crate) async fn packets_of_the_transport_may_stand_between_a_packet_and_its_binary(over: Over) {
+    let builder = SocketIo::builder().configure(|config| {
+        config.engine.ping_interval = Duration::from_millis(100);
+        config.engine.ping_timeout = DEADLINE;
+    });
+    let server = Server::with(builder).await;
     let mut peer = server.join(over).await;
     peer.send(&format!("52-1[\"echo\",{PLACEHOLDERS}]")).await;
-    peer.send_engine("3").await;
+    peer.expect_ping().await;
+    peer.send_engine("6").await;
     peer.send_binary(b"a").await;
+    peer.expect_ping().await;
     peer.send_engine("3").await;
     peer.send_binary(b"b").await;
     peer.expect(&format!("62-1[{PLACEHOLDERS}]")).await;
@@ -151,19 +162,22 @@ pub(crate) async fn heartbeats_may_stand_between_a_packet_and_its_binary(over: O
 }
 
 pub(crate) async fn a_packet_between_a_packet_and_its_binary_closes(over: Over) {
-    let server = Server::start().await;
-    for between in [
+    let mut server = Server::start().await;
+    let packets = [
         "2[\"echo\"]",
         "1",
         "0/admin,",
         "51-[\"echo\",{\"_placeholder\":true,\"num\":0}]",
-    ] {
+    ];
+    for between in packets {
         let mut peer = server.join(over).await;
         peer.send(&format!("52-1[\"echo\",{PLACEHOLDERS}]")).await;
         peer.send_binary(b"a").await;
         peer.send(between).await;
         peer.expect_closed(between).await;
+        assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {between}");
     }
+    server.expect_refused(packets.len());
 }
 
 pub(crate) async fn binary_that_belongs_to_nothing_closes(over: Over) {
@@ -172,11 +186,12 @@ pub(crate) async fn binary_that_belongs_to_nothing_closes(over: Over) {
     peer.send_binary(b"a").await;
     peer.expect_closed("binary").await;
     assert_eq!(server.left().await, ("/".to_owned(), "forced close"));
+    server.expect_refused(1);
 }
 
 pub(crate) async fn malformed_packets_close(over: Over) {
     let mut server = Server::start().await;
-    for packet in [
+    let packets = [
         // No type, or none that a client has.
         "",
         " ",
@@ -193,11 +208,9 @@ pub(crate) async fn malformed_packets_close(over: Over) {
         // DISCONNECT has no data.
         "1{}",
         "1[]",
-        // EVENT has an array that begins with a name.
-        "2",
+        // EVENT has an array that begins with a name, and a namespace that was joined.
         "2/admin",
         "2/admin,",
-        "21",
         "2{}",
         "2\"echo\"",
         "2null",
@@ -215,9 +228,10 @@ pub(crate) async fn malformed_packets_close(over: Over) {
         "2+1[\"echo\"]",
         "2-1[\"echo\"]",
         "2/a,b,[\"echo\"]",
-        // ACK has an array and an id.
-        "3",
-        "3[]",
+        // ACK has an array.
+        "3{}",
+        "3null",
+        "3/admin,",
         "31{}",
         "31\"a\"",
         "31[",
@@ -232,43 +246,93 @@ pub(crate) async fn malformed_packets_close(over: Over) {
         "51[\"echo\"]",
         "6-1[]",
         "60-1[]",
-    ] {
+    ];
+    for packet in packets {
         let mut peer = server.join(over).await;
         peer.send(packet).await;
         peer.expect_closed(packet).await;
-        assert_eq!(server.left().await.0, "/", "after {packet}");
+        assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {packet}");
     }
+    server.expect_refused(packets.len());
     assert_eq!(server.io.metrics().num_clients, 0);
 }
 
 pub(crate) async fn malformed_authentication_closes(over: Over) {
     let server = Server::start().await;
-    for packet in ["0[]", "0\"token\"", "0null", "0{", "0{}x", "0/admin,[]"] {
+    let packets = ["0[]", "0\"token\"", "0null", "0{", "0{}x", "0/admin,[]"];
+    for packet in packets {
         let mut peer = server.open(over).await;
         peer.send(packet).await;
         peer.expect_closed(packet).await;
     }
+    server.expect_refused(packets.len());
     assert_eq!(server.io.metrics().num_clients, 0);
 }
 
 pub(crate) async fn reserved_names_close(over: Over) {
-    let server = Server::start().await;
-    server
-        .io
-        .namespace("/")
-        .on_any(async || -> u8 { panic!("a reserved name is no event") });
-    for name in [
+    let mut server = Server::start().await;
+    let (calls, mut called) = mpsc::unbounded_channel();
+    server.io.namespace("/").on_any(move || {
+        calls.send(()).unwrap();
+        async {}
+    });
+    let names = [
         "connect",
         "connect_error",
         "disconnect",
         "disconnecting",
         "newListener",
         "removeListener",
-    ] {
+    ];
+    for name in names {
         let mut peer = server.join(over).await;
         peer.send(&format!("21[\"{name}\",\"forged\"]")).await;
         peer.expect_closed(name).await;
+        assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {name}");
+        let mut peer = server.join(over).await;
+        peer.send(&format!("51-1[\"{name}\",{{\"_placeholder\":true,\"num\":0}}]"))
+            .await;
+        peer.send_binary(b"forged").await;
+        peer.expect_closed(name).await;
+        assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {name}");
     }
+    server.expect_refused(2 * names.len());
+    assert!(called.try_recv().is_err(), "a reserved name is no event");
+}
+
+pub(crate) async fn an_event_without_a_payload_does_not_close(over: Over) {
+    let server = Server::start().await;
+    let (calls, mut called) = mpsc::unbounded_channel();
+    let mut peer = server.join(over).await;
+    peer.join("/admin").await;
+    for name in ["/", "/admin"] {
+        let calls = calls.clone();
+        server.io.namespace(name).on_any(move || {
+            calls.send(()).unwrap();
+            async { "called" }
+        });
+    }
+    for packet in ["2", "21", "2/", "2/admin", "2/admin,", "2/admin,7"] {
+        peer.send(packet).await;
+        peer.expect_alive().await;
+    }
+    peer.send("51-1").await;
+    peer.send_binary(b"a").await;
+    peer.expect_alive().await;
+    assert!(called.try_recv().is_err(), "it names no event");
+}
+
+pub(crate) async fn an_acknowledgement_without_an_id_does_not_close(over: Over) {
+    let server = Server::start().await;
+    let mut peer = server.join(over).await;
+    peer.join("/admin").await;
+    for packet in ["3", "3[]", "3[1]", "3/admin,", "3/admin,[]"] {
+        peer.send(packet).await;
+        peer.expect_alive().await;
+    }
+    peer.send("61-[{\"_placeholder\":true,\"num\":0}]").await;
+    peer.send_binary(b"a").await;
+    peer.expect_alive().await;
 }
 
 pub(crate) async fn an_answer_to_nothing_is_ignored(over: Over) {
@@ -289,4 +353,37 @@ pub(crate) async fn an_event_without_a_handler_is_ignored(over: Over) {
     peer.send("21[\"nobody\"]").await;
     peer.send("22[\"\"]").await;
     peer.expect_alive().await;
+}
+
+pub(crate) async fn text_and_binary_of_emitters_on_several_threads_never_mingle(over: Over) {
+    const EVENTS: u8 = 50;
+    let server = Server::start().await;
+    let mut peer = server.join(over).await;
+    let runtime = Handle::current();
+    let emit = |emitter: u8| {
+        let (io, socket, runtime) = (server.io.clone(), server.socket("/", &peer), runtime.clone());
+        std::thread::spawn(move || {
+            for number in 0..EVENTS {
+                let attachment = |nth: u8| Bytes::from(vec![emitter, number, nth]);
+                let event = ([emitter, number], attachment(0), attachment(1));
+                match emitter % 2 {
+                    0 => socket.emit("pair", &event).unwrap(),
+                    _ => runtime.block_on(io.emit("pair", &event)).unwrap(),
+                }
+            }
+        })
+    };
+    let emitters: Vec<_> = (0..4).map(emit).collect();
+    let mut next = [0; 4];
+    for _ in 0..4 * usize::from(EVENTS) {
+        let packet = peer.text().await;
+        let numbers = packet.strip_prefix("52-[\"pair\",").unwrap();
+        let numbers = numbers.strip_suffix(&format!(",{PLACEHOLDERS}]")).unwrap();
+        let [emitter, number]: [u8; 2] = serde_json::from_str(numbers).unwrap();
+        peer.expect_binary(&[emitter, number, 0]).await;
+        peer.expect_binary(&[emitter, number, 1]).await;
+        assert_eq!(number, next[usize::from(emitter)], "in the order of each emitter");
+        next[usize::from(emitter)] += 1;
+    }
+    emitters.into_iter().for_each(|emitter| emitter.join().unwrap());
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_util::{SinkExt, StreamExt};
-use socket_io::{DisconnectReason, Payload, Socket, SocketIo, SocketIoBuilder};
+use socket_io::{CloseReason, DisconnectReason, Payload, Socket, SocketIo, SocketIoBuilder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -64,6 +64,12 @@ impl Server {
         (namespace, reason.as_str())
     }
 
+    /// So many connections were closed for what their clients said.
+    pub(crate) fn expect_refused(&self, count: usize) {
+        let closed = self.io.metrics().engine.closed;
+        assert_eq!(closed.get(CloseReason::ParseError), count as u64);
+    }
+
     /// The client that a peer has in a namespace, the one it joined last.
     pub(crate) fn socket(&self, namespace: &str, peer: &Peer) -> Socket {
         let sid = peer.sid.as_str().into();
@@ -83,12 +89,27 @@ impl Server {
     }
 }
 
-/// A message of the server.
+impl Drop for Server {
+    /// A connection whose session panics is closed too, which must not pass for a refusal.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.io.metrics().engine.panics, 0, "a session panicked");
+        }
+    }
+}
+
+/// What the server says.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Received {
     Text(String),
     Binary(Vec<u8>),
+    Ping,
+    /// The end; with the code of a WebSocket's close frame, if it has one.
+    Closed(Option<u16>),
 }
+
+/// What a request of a session that has ended is answered with.
+const UNKNOWN_SESSION: &str = "{\"code\":1,\"message\":\"Session ID unknown\"}";
 
 pub(crate) struct Peer {
     transport: Transport,
@@ -151,18 +172,27 @@ impl Peer {
         self.send_engine(&format!("4{packet}")).await;
     }
 
-    /// Sends an Engine.IO packet.
+    /// Sends an Engine.IO packet, which the server takes; to close the connection for it is another matter.
     pub(crate) async fn send_engine(&mut self, packet: &str) {
+        if let Some(answer) = self.say(packet).await {
+            assert_eq!(answer, (200, "ok".to_owned()), "to {packet}");
+        }
+    }
+
+    /// Sends an Engine.IO packet, and returns what a POST is answered with.
+    pub(crate) async fn say(&mut self, packet: &str) -> Option<(u16, String)> {
         match &mut self.transport {
-            // One that was closed meanwhile is found out by reading.
-            Transport::WebSocket(stream) => drop(stream.send(Message::text(packet)).await),
-            Transport::Polling { address, path, .. } => drop(request(*address, "POST", path, packet).await),
+            Transport::WebSocket(stream) => {
+                stream.send(Message::text(packet)).await.unwrap();
+                None
+            }
+            Transport::Polling { address, path, .. } => Some(request(*address, "POST", path, packet).await),
         }
     }
 
     pub(crate) async fn send_binary(&mut self, bytes: &[u8]) {
         match &mut self.transport {
-            Transport::WebSocket(stream) => drop(stream.send(Message::binary(bytes.to_vec())).await),
+            Transport::WebSocket(stream) => stream.send(Message::binary(bytes.to_vec())).await.unwrap(),
             Transport::Polling { .. } => {
                 let packet = format!("b{}", BASE64_STANDARD.encode(bytes));
                 self.send_engine(&packet).await;
@@ -170,15 +200,40 @@ impl Peer {
         }
     }
 
-    /// The next message of the server; `None` if it has closed the connection.
-    pub(crate) async fn next(&mut self) -> Option<Received> {
+    async fn pong(&mut self) {
+        match &mut self.transport {
+            // The connection may have been closed behind its ping; reading tells.
+            Transport::WebSocket(stream) => drop(stream.send(Message::text("3")).await),
+            Transport::Polling { address, path, .. } => match request(*address, "POST", path, "3").await {
+                (200, body) if body == "ok" => {}
+                (400, body) if body == UNKNOWN_SESSION => {}
+                other => panic!("to a pong: {other:?}"),
+            },
+        }
+    }
+
+    /// What the server says next, pings aside, which are answered.
+    pub(crate) async fn next(&mut self) -> Received {
+        // Pings alone would keep it waiting for ever.
+        within(async {
+            loop {
+                match self.receive().await {
+                    Received::Ping => self.pong().await,
+                    received => return received,
+                }
+            }
+        })
+        .await
+    }
+
+    async fn receive(&mut self) -> Received {
         loop {
             let packet = match &mut self.transport {
                 Transport::WebSocket(stream) => match within(stream.next()).await {
                     Some(Ok(Message::Text(text))) => text.as_str().to_owned(),
-                    Some(Ok(Message::Binary(bytes))) => return Some(Received::Binary(bytes.to_vec())),
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
-                    Some(Ok(_)) => continue,
+                    Some(Ok(Message::Binary(bytes))) => return Received::Binary(bytes.to_vec()),
+                    Some(Ok(Message::Close(frame))) => return Received::Closed(frame.map(|frame| frame.code.into())),
+                    other => panic!("neither a message nor a close frame: {other:?}"),
                 },
                 Transport::Polling {
                     address,
@@ -186,30 +241,39 @@ impl Peer {
                     received,
                 } => match received.pop_front() {
                     Some(packet) => packet,
-                    None => {
-                        let (status, body) = request(*address, "GET", path, "").await;
-                        if status != 200 {
-                            return None;
+                    None => match request(*address, "GET", path, "").await {
+                        (200, body) => {
+                            received.extend(body.split('\u{1e}').map(str::to_owned));
+                            continue;
                         }
-                        received.extend(body.split('\u{1e}').map(str::to_owned));
-                        continue;
-                    }
+                        (400, body) if body == UNKNOWN_SESSION => return Received::Closed(None),
+                        other => panic!("to a poll: {other:?}"),
+                    },
                 },
             };
             match packet.split_at(1) {
-                ("4", message) => return Some(Received::Text(message.to_owned())),
-                ("b", base64) => return Some(Received::Binary(BASE64_STANDARD.decode(base64).unwrap())),
-                ("1", _) => return None,
-                ("2", _) => self.send_engine("3").await,
-                ("6", _) => {}
+                ("4", message) => return Received::Text(message.to_owned()),
+                ("b", base64) => return Received::Binary(BASE64_STANDARD.decode(base64).unwrap()),
+                ("1", "") => return Received::Closed(None),
+                ("2", "") => return Received::Ping,
+                ("6", "") => {}
                 _ => panic!("what is {packet}?"),
             }
         }
     }
 
+    /// Waits for a ping that the server sends after it has taken all that was sent to it, and answers.
+    pub(crate) async fn expect_ping(&mut self) {
+        // The first may have been under way before; the second is sent when the first was answered.
+        for _ in 0..2 {
+            assert_eq!(self.receive().await, Received::Ping);
+            self.pong().await;
+        }
+    }
+
     pub(crate) async fn text(&mut self) -> String {
         match self.next().await {
-            Some(Received::Text(text)) => text,
+            Received::Text(text) => text,
             other => panic!("not text: {other:?}"),
         }
     }
@@ -219,12 +283,17 @@ impl Peer {
     }
 
     pub(crate) async fn expect_binary(&mut self, bytes: &[u8]) {
-        assert_eq!(self.next().await, Some(Received::Binary(bytes.to_vec())));
+        assert_eq!(self.next().await, Received::Binary(bytes.to_vec()));
     }
 
     /// The server closes the connection without another message.
     pub(crate) async fn expect_closed(&mut self, because: &str) {
-        assert_eq!(self.next().await, None, "after {because}");
+        assert_eq!(self.next().await, Received::Closed(None), "after {because}");
+    }
+
+    /// The same, with the code that a WebSocket gives for it.
+    pub(crate) async fn expect_closed_with(&mut self, code: u16, because: &str) {
+        assert_eq!(self.next().await, Received::Closed(Some(code)), "after {because}");
     }
 
     /// The connection lives, and nothing came that was not looked at.

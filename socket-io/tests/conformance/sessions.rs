@@ -4,28 +4,45 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use socket_io::{Auth, ErrorKind, Refusal, SocketIo};
+use tokio::sync::mpsc;
 
 use crate::Over;
 use crate::peer::{DEADLINE, Peer, Server, within};
 
 pub(crate) async fn nothing_happens_before_connect(over: Over) {
     let server = Server::start().await;
-    for packet in [
+    let packets = [
         "2[\"back\"]",
         "21[\"echo\"]",
         "31[]",
+        "2",
         "2/admin,[\"back\"]",
         "2/nowhere,[\"back\"]",
-    ] {
+    ];
+    for packet in packets {
         let mut peer = server.open(over).await;
         peer.send(packet).await;
         peer.expect_closed(packet).await;
     }
-    // Joining one namespace is joining no other.
-    let mut peer = server.open(over).await;
-    peer.join("/admin").await;
-    peer.send("21[\"echo\"]").await;
-    peer.expect_closed("an event for another namespace").await;
+    server.expect_refused(packets.len());
+}
+
+/// Whoever is in one namespace is in no other.
+pub(crate) async fn a_packet_for_a_namespace_that_was_not_joined_closes(over: Over) {
+    let mut server = Server::start().await;
+    let packets = ["21[\"echo\"]", "31[]", "3", "2/nowhere,[\"echo\"]", "3/nowhere,1[]"];
+    for packet in packets {
+        let mut peer = server.open(over).await;
+        peer.join("/admin").await;
+        peer.send(packet).await;
+        peer.expect_closed(packet).await;
+        assert_eq!(
+            server.left().await,
+            ("/admin".to_owned(), "forced close"),
+            "after {packet}"
+        );
+    }
+    server.expect_refused(packets.len());
 }
 
 pub(crate) async fn a_namespace_that_does_not_exist_is_refused_by_message(over: Over) {
@@ -84,10 +101,29 @@ pub(crate) async fn a_second_connect_closes(over: Over) {
     peer.send("0").await;
     peer.expect_closed("a second CONNECT").await;
     assert_eq!(server.left().await, ("/".to_owned(), "forced close"));
+    server.expect_refused(1);
+}
+
+pub(crate) async fn a_second_connect_closes_while_the_first_is_not_answered(over: Over) {
+    let server = Server::start().await;
+    let slow = server.io.namespace("/slow");
+    let (entered, mut enters) = mpsc::unbounded_channel();
+    slow.on_connect(move || {
+        entered.send(()).unwrap();
+        std::future::pending::<()>()
+    });
+    let mut peer = server.open(over).await;
+    peer.send("0/slow,").await;
+    within(enters.recv()).await.unwrap();
+    peer.send("0/slow,").await;
+    peer.expect_closed("a second CONNECT").await;
+    server.expect_refused(1);
+    assert!(enters.try_recv().is_err(), "the connect handler runs once");
+    assert_eq!(server.io.metrics().num_clients, 0);
 }
 
 pub(crate) async fn a_connection_that_joins_nothing_is_closed(over: Over) {
-    let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_millis(200));
+    let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_secs(2));
     let server = Server::with(builder).await;
     let mut joined = server.join(over).await;
     let mut idle = server.open(over).await;
@@ -102,13 +138,15 @@ pub(crate) async fn a_connection_that_joins_nothing_is_closed(over: Over) {
 pub(crate) async fn leaving_one_namespace_keeps_the_others(over: Over) {
     let mut server = Server::start().await;
     let mut peer = server.join(over).await;
-    peer.join("/admin").await;
-    peer.send("1/admin,").await;
-    assert_eq!(
-        server.left().await,
-        ("/admin".to_owned(), "client namespace disconnect")
-    );
-    peer.expect_alive().await;
+    for leave in ["1/admin,", "1/admin"] {
+        peer.join("/admin").await;
+        peer.send(leave).await;
+        assert_eq!(
+            server.left().await,
+            ("/admin".to_owned(), "client namespace disconnect")
+        );
+        peer.expect_alive().await;
+    }
     peer.join("/admin").await;
     peer.send("1").await;
     assert_eq!(server.left().await, ("/".to_owned(), "client namespace disconnect"));
@@ -116,15 +154,62 @@ pub(crate) async fn leaving_one_namespace_keeps_the_others(over: Over) {
     peer.expect("3/admin,1[]").await;
 }
 
+/// Node closes the connection; here a client may leave while the server puts it out.
+pub(crate) async fn leaving_what_was_not_joined_changes_nothing(over: Over) {
+    let mut server = Server::start().await;
+    let mut peer = server.open(over).await;
+    for packet in ["1", "1/admin,", "1/nowhere,", "1/nowhere"] {
+        peer.send(packet).await;
+    }
+    peer.join("/").await;
+    peer.join("/admin").await;
+    server.socket("/admin", &peer).disconnect();
+    peer.expect("1/admin,").await;
+    assert_eq!(
+        server.left().await,
+        ("/admin".to_owned(), "server namespace disconnect")
+    );
+    for packet in ["1/admin,", "1/nowhere,"] {
+        peer.send(packet).await;
+    }
+    peer.expect_alive().await;
+    for _ in 0..2 {
+        peer.send("1").await;
+    }
+    assert_eq!(server.left().await, ("/".to_owned(), "client namespace disconnect"));
+    peer.join("/").await;
+    peer.expect_alive().await;
+}
+
 pub(crate) async fn an_event_for_a_namespace_that_was_left_closes(over: Over) {
     let mut server = Server::start().await;
-    let mut peer = server.join(over).await;
-    peer.join("/admin").await;
-    peer.send("1/admin,").await;
-    assert_eq!(server.left().await.0, "/admin");
-    peer.send("2/admin,[\"back\"]").await;
-    peer.expect_closed("an event for a namespace that was left").await;
-    assert_eq!(server.left().await, ("/".to_owned(), "forced close"));
+    let packets = ["2/admin,[\"back\"]", "3/admin,1[]"];
+    for packet in packets {
+        let mut peer = server.join(over).await;
+        peer.join("/admin").await;
+        peer.send("1/admin,").await;
+        assert_eq!(server.left().await.0, "/admin");
+        peer.send(packet).await;
+        peer.expect_closed(packet).await;
+        assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {packet}");
+    }
+    server.expect_refused(packets.len());
+}
+
+pub(crate) async fn an_event_for_a_namespace_that_the_server_ended_closes(over: Over) {
+    let mut server = Server::start().await;
+    let packets = ["2/admin,[\"back\"]", "3/admin,1[]"];
+    for packet in packets {
+        let mut peer = server.join(over).await;
+        peer.join("/admin").await;
+        server.socket("/admin", &peer).disconnect();
+        peer.expect("1/admin,").await;
+        assert_eq!(server.left().await.0, "/admin");
+        peer.send(packet).await;
+        peer.expect_closed(packet).await;
+        assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {packet}");
+    }
+    server.expect_refused(packets.len());
 }
 
 pub(crate) async fn the_server_ends_a_membership(over: Over) {

@@ -72,6 +72,15 @@ impl TestServer {
     }
 }
 
+impl Drop for TestServer {
+    /// A connection whose session panics is closed too, which must not pass for anything else.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_eq!(self.io.metrics().engine.panics, 0, "a session panicked");
+        }
+    }
+}
+
 pub(crate) struct Client {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     pub(crate) sid: String,

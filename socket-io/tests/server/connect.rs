@@ -140,7 +140,7 @@ async fn a_second_connect_to_a_joined_namespace_closes_the_connection() {
 
 #[tokio::test]
 async fn a_connection_that_joins_nothing_is_closed_after_the_connect_timeout() {
-    let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_millis(100));
+    let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_secs(2));
     let server = TestServer::with(builder).await;
     let mut joined = server.connect().await;
     let mut idle = server.open().await;

@@ -199,7 +199,7 @@ async fn a_client_whose_connect_handler_failed_gets_and_does_nothing() {
 
 #[tokio::test]
 async fn a_connect_handler_that_hangs_ends_with_the_connect_timeout_and_leaves_nothing() {
-    let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_millis(100));
+    let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_secs(2));
     let server = TestServer::with(builder).await;
     let running = Arc::new(());
     let held = Arc::downgrade(&running);

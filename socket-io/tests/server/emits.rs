@@ -100,6 +100,23 @@ async fn a_volatile_event_reaches_a_client_that_reads_and_is_dropped_for_one_tha
 }
 
 #[tokio::test]
+async fn a_volatile_event_for_many_reaches_those_that_read_and_is_dropped_for_one_that_does_not() {
+    let server = TestServer::start().await;
+    let (stuck, mut reader) = (server.connect().await, server.connect().await);
+    let large = "x".repeat(100_000);
+    let dropped = || server.io.metrics().engine.volatile_dropped;
+    within(async {
+        while dropped() == 0 {
+            server.io.broadcast().volatile().emit("much", &large).await.unwrap();
+            assert!(reader.text().await.starts_with("42[\"much\""));
+        }
+    })
+    .await;
+    let socket = server.io.namespace("/").socket(&sid(&stuck)).unwrap();
+    assert!(socket.is_connected(), "what was dropped counts against nobody");
+}
+
+#[tokio::test]
 async fn an_event_is_compressed_unless_its_emitter_says_otherwise() {
     let io = SocketIo::new();
     let mut service = io.service();

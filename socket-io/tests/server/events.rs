@@ -3,9 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use socket_io::{Data, Payload, Socket, SocketIo, State};
+use socket_io::{CloseReason, Data, DisconnectReason, Payload, Socket, SocketIo, State};
+use tokio::sync::mpsc;
 
-use crate::client::TestServer;
+use crate::client::{TestServer, within};
 
 #[tokio::test]
 async fn events_carry_several_arguments_and_binary_both_ways() {
@@ -129,7 +130,7 @@ async fn a_client_cannot_run_lifecycle_handlers_by_emitting_their_names() {
         client.expect_closed().await;
         server.is_empty().await;
         let expected = ["connect", "disconnect"];
-        crate::client::within(async {
+        within(async {
             while runs.lock().unwrap().len() < 2 {
                 tokio::task::yield_now().await;
             }
@@ -142,16 +143,19 @@ async fn a_client_cannot_run_lifecycle_handlers_by_emitting_their_names() {
 #[tokio::test]
 async fn malformed_packets_close_the_connection() {
     let server = TestServer::start().await;
-    for packet in [
+    let (ends, mut ended) = mpsc::unbounded_channel();
+    server.io.namespace("/").on_disconnect(move |reason: DisconnectReason| {
+        ends.send(reason.as_str()).unwrap();
+        async {}
+    });
+    let packets = [
         "4",
-        "42",
         "42{}",
         "42[]",
         "42[null]",
         "42[true]",
         "42[\"a\"",
         "43{}",
-        "43",
         "4\u{fc}",
         "47",
         "49[]",
@@ -164,12 +168,17 @@ async fn malformed_packets_close_the_connection() {
         "4511-[\"a\"]",
         "4299999999999999999999[\"a\"]",
         "451-[\"a\",{\"_placeholder\":true,\"num\":0}]4",
-    ] {
+    ];
+    for packet in packets {
         let mut client = server.connect().await;
         client.send(packet).await;
         client.send("42[\"never\"]").await;
         client.expect_closed().await;
+        assert_eq!(within(ended.recv()).await, Some("forced close"), "after {packet}");
     }
+    // Refused, each of them: what closes for another reason is counted elsewhere.
+    let closed = server.io.metrics().engine.closed;
+    assert_eq!(closed.get(CloseReason::ParseError), packets.len() as u64);
     server.is_empty().await;
 }
 

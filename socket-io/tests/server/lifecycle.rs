@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use socket_io::{DisconnectReason, Socket, SocketIo};
-use tokio::sync::mpsc;
+use socket_io::{Data, DisconnectReason, Socket, SocketIo};
+use tokio::sync::{mpsc, watch};
 
 use crate::client::{TestServer, request, within};
 
@@ -151,8 +151,33 @@ async fn events_received_before_the_end_are_handled_before_the_disconnect_handle
     let mut client = server.connect().await;
     client.send("42[\"bye\"]").await;
     client.send("41").await;
-    told.recv().await.unwrap();
+    within(told.recv()).await.unwrap();
     assert_eq!(handled.try_recv(), Ok("bye"));
+}
+
+#[tokio::test]
+async fn events_that_wait_when_a_packet_is_refused_are_handled_and_the_disconnect_handler_runs() {
+    let (server, mut told) = server().await;
+    let (proceed, gate) = watch::channel(false);
+    let (events, mut handled) = mpsc::unbounded_channel();
+    server.io.namespace("/").on("wait", move |Data(n): Data<u8>| {
+        let (mut gate, events) = (gate.clone(), events.clone());
+        async move {
+            events.send(n).unwrap();
+            gate.wait_for(|open| *open).await.unwrap();
+        }
+    });
+    let mut client = server.connect().await;
+    for n in 0..3 {
+        client.send(&format!("42[\"wait\",{n}]")).await;
+    }
+    assert_eq!(within(handled.recv()).await, Some(0));
+    client.send("42/chat,[\"not joined\"]").await;
+    client.expect_closed().await;
+    proceed.send_replace(true);
+    assert_eq!(within(handled.recv()).await, Some(1));
+    assert_eq!(within(handled.recv()).await, Some(2));
+    assert_eq!(within(told.recv()).await.unwrap(), ("/".into(), "forced close"));
 }
 
 #[tokio::test]
@@ -210,7 +235,8 @@ async fn a_packet_against_the_rules_is_a_forced_close_and_one_that_cannot_be_rea
 async fn a_client_that_answers_no_ping_is_gone_by_ping_timeout() {
     let builder = SocketIo::builder().configure(|config| {
         config.engine.ping_interval = Duration::from_millis(100);
-        config.engine.ping_timeout = Duration::from_millis(100);
+        // Long enough to join, whatever else the machine does.
+        config.engine.ping_timeout = Duration::from_secs(1);
     });
     let server = TestServer::with(builder).await;
     let (reasons, mut told) = mpsc::unbounded_channel();

@@ -1,10 +1,10 @@
-//! The server with MessagePack packets, byte by byte.
+//! The server with MessagePack packets; what of them it refuses is in `conformance::msgpack`.
 
 use bytes::Bytes;
-use serde_json::{Value, json};
-use socket_io::{Ack, Auth, Data, Parser, Payload, Refusal, Socket, SocketIo};
+use serde_json::Value;
+use socket_io::{Ack, Data, Parser, Payload, Socket, SocketIo};
 
-use crate::client::{Client, TestServer, request, within};
+use crate::client::{Client, TestServer, request};
 
 /// A MessagePack map `{type, nsp, …}`, the rest of which is given.
 fn packet(num_keys: u8, kind: u8, namespace: &str, rest: &[u8]) -> Vec<u8> {
@@ -106,97 +106,4 @@ async fn an_event_for_many_reaches_a_client_that_polls_and_one_with_a_websocket(
     let polled = request(server.address, "GET", &path, "").await;
     // The same bytes.
     assert!(polled.ends_with("bg6R0eXBlAqNuc3ChL6RkYXRhkqFuxAEB"), "{polled}");
-}
-
-#[tokio::test]
-async fn refusals_and_disconnects_are_messagepack_too() {
-    let server = server().await;
-    server
-        .io
-        .namespace("/")
-        .on_connect(async |Auth(auth): Auth<Option<Value>>| match auth {
-            Some(_) => Ok(()),
-            None => Err(Refusal::new("no").with_data(&json!([1]))),
-        });
-    server
-        .io
-        .namespace("/")
-        .on("bye", async |socket: Socket| socket.disconnect());
-    let mut client = server.open().await;
-    client.send_bytes(packet(2, 0, "/x", b"")).await;
-    let expected = packet(3, 4, "/x", b"\xa4data\x81\xa7message\xb1Invalid namespace");
-    assert_eq!(client.binary().await, expected);
-    // What JavaScript writes if there are no authentication details.
-    client.send_bytes(packet(3, 0, "/", b"\xa4data\xd4\x00\x00")).await;
-    let expected = packet(3, 4, "/", b"\xa4data\x82\xa7message\xa2no\xa4data\x91\x01");
-    assert_eq!(client.binary().await, expected);
-    client.send_bytes(packet(3, 0, "/", b"\xa4data\x81\xa1a\x01")).await;
-    assert!(
-        client
-            .binary()
-            .await
-            .starts_with(&packet(3, 0, "/", b"\xa4data\x81\xa3sid"))
-    );
-    client.send_bytes(event(b"\x91\xa3bye")).await;
-    // Without `data`: JavaScript's parser refuses a DISCONNECT with data, null included.
-    assert_eq!(client.binary().await, packet(2, 1, "/", b""));
-}
-
-#[tokio::test]
-async fn malformed_messagepack_closes_the_connection() {
-    let server = server().await;
-    for malformed in [
-        b"".to_vec(),
-        b"\x80".to_vec(),
-        event(b"\x90"),
-        event(b"\x91\xc0"),
-        event(b"\x91\x80"),
-        event(b"\xa1a"),
-        event(b"\x91\xa7connect"),
-        event(b"\x91\xaadisconnect"),
-        packet(2, 2, "/", b""),
-        packet(2, 0, "/", b""),
-        packet(2, 4, "/", b""),
-        packet(3, 1, "/", b"\xa4data\x80"),
-        packet(3, 2, "/not joined", b"\xa4data\x91\xa1a"),
-        packet(3, 3, "/", b"\xa4data\x90"),
-        [&event(b"\x91\xa1a")[..], b"\x00"].concat(),
-        event(&[&b"\x91"[..]; 200].concat()),
-    ] {
-        let mut client = joined(&server).await;
-        client.send_bytes(malformed).await;
-        client.expect_closed().await;
-    }
-    // Text belongs to the other parser.
-    let mut client = joined(&server).await;
-    client.send("42[\"a\"]").await;
-    client.expect_closed().await;
-    server.is_empty().await;
-}
-
-#[tokio::test]
-async fn attachments_are_limited_as_with_json() {
-    let builder = SocketIo::builder().configure(|config| {
-        config.parser = Parser::MsgPack;
-        config.max_attachments = 2;
-        config.max_attachment_bytes = 4;
-    });
-    let server = TestServer::with(builder).await;
-    server.io.namespace("/").on("a", async || "fits");
-    for (data, fits) in [
-        (&b"\x93\xa1a\xc4\x02xx\xc4\x02xx"[..], true),
-        (&b"\x94\xa1a\xc4\x00\xc4\x00\xc4\x00"[..], false),
-        (&b"\x93\xa1a\xc4\x03xxx\xc4\x02xx"[..], false),
-    ] {
-        let mut client = joined(&server).await;
-        client.send_bytes(asking(data)).await;
-        match fits {
-            true => assert_eq!(
-                client.binary().await,
-                packet(4, 3, "/", b"\xa2id\x07\xa4data\x91\xa4fits")
-            ),
-            false => client.expect_closed().await,
-        }
-    }
-    within(server.is_empty()).await;
 }

@@ -31,7 +31,7 @@ pub(crate) use task::{Inbox, start};
 /// # }
 /// ```
 ///
-/// Its page lives in the package `@socket.io/admin-ui` of npm, folder `ui/dist`, from where [`StaticFiles`](crate::StaticFiles) can serve it;
+/// Its page lives in the package `@socket.io/admin-ui` of npm, folder `ui/dist`, from where `StaticFiles` can serve it;
 /// the hosted one at `https://admin.socket.io` needs that origin among [the allowed ones](engine_io::Config::cors_allowed_origins).
 ///
 /// # What is told

@@ -183,7 +183,7 @@ impl Inner {
 
     fn refuse(&self, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
         self.counters.refused.add(1);
-        tracing::debug!(target: "engine_io", refusal = refusal.message(), upgrade, "a request was refused");
+        tracing::debug!(target: "engine_io", refusal = refusal.name(), upgrade, "a request was refused");
         if refusal == Refusal::ForeignOrigin {
             self.logs
                 .origin

@@ -10,7 +10,7 @@ use crate::answer::Refusal;
 use crate::engine::Inner;
 use crate::sessions::Sid;
 use crate::shared::Shared;
-use crate::{Transport, Transports};
+use crate::{Config, Transport, Transports};
 
 /// What a valid request asks for.
 pub(crate) enum Route {
@@ -48,7 +48,7 @@ pub(crate) fn route(
     origin?;
     let version = query.version.as_deref() == Some("4");
     let Some(sid) = query.sid.filter(|sid| !sid.is_empty()) else {
-        return open(transport, version, &parts.method, upgrade);
+        return open(&engine.config, parts, transport, version, upgrade);
     };
     let session = Sid::parse(&sid)
         .and_then(|sid| engine.sessions.get(&sid))
@@ -78,13 +78,14 @@ pub(crate) fn route(
     })
 }
 
-fn open(transport: Transport, version: bool, method: &Method, upgrade: bool) -> Result<Route, Refusal> {
-    if method != Method::GET {
+fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upgrade: bool) -> Result<Route, Refusal> {
+    if parts.method != Method::GET {
         return Err(Refusal::BadHandshakeMethod);
     }
     if transport == Transport::WebSocket && !upgrade {
         return Err(Refusal::BadRequest);
     }
+    config.allow_request.ask(parts).map_err(Refusal::Forbidden)?;
     if !version {
         return Err(Refusal::UnsupportedVersion);
     }

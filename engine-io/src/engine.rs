@@ -16,11 +16,11 @@ use crate::coding::Coding;
 use crate::cors::{self, Grant};
 use crate::log::Logs;
 use crate::metrics::Counters;
-use crate::route::{Route, route};
+use crate::route::{self, Route, route};
 use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::timer::{Clock, Timer};
-use crate::websocket::{self, Purpose, deflate};
+use crate::websocket::{self, Purpose, Terms, deflate};
 use crate::{BoxError, CloseReason, Config, Handler, Handshake, Metrics, ResponseBody, Transport, Transports};
 use crate::{polling, post};
 
@@ -273,6 +273,10 @@ impl Inner {
         };
         let offered = self.config.per_message_deflate;
         let extension = offered.then(|| deflate::negotiate(&parts.headers)).flatten();
+        let terms = Terms {
+            deflate: extension.is_some(),
+            base64: route::wants_base64(&parts),
+        };
         let purpose = match purpose {
             Some(purpose) => purpose,
             None => {
@@ -282,7 +286,7 @@ impl Inner {
                 Purpose::Open(Box::new((Handshake::new(&mut parts), reservation)))
             }
         };
-        websocket::accept(self, connection, purpose, extension.is_some());
+        websocket::accept(self, connection, purpose, terms);
         answer::switching_protocols(accept, extension)
     }
 

@@ -20,6 +20,7 @@
 
 mod allow;
 mod answer;
+mod attachment;
 mod body;
 mod close;
 mod coding;

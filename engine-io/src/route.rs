@@ -30,6 +30,7 @@ struct Query<'a> {
     version: Option<Cow<'a, str>>,
     transport: Option<Cow<'a, str>>,
     sid: Option<Cow<'a, str>>,
+    base64: Option<Cow<'a, str>>,
 }
 
 /// Finds out what a request asks for; the checks have the order that clients see in the reference server.
@@ -95,6 +96,12 @@ fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upg
     Ok(Route::Open(transport))
 }
 
+/// Tells whether the client of a WebSocket wants bytes as base64; any value of the parameter says so.
+pub(crate) fn wants_base64(parts: &Parts) -> bool {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    query.base64.is_some_and(|value| !value.is_empty())
+}
+
 impl<'a> Query<'a> {
     fn parse(query: &'a str) -> Self {
         let mut found = Self::default();
@@ -104,6 +111,7 @@ impl<'a> Query<'a> {
                 "EIO" => &mut found.version,
                 "transport" => &mut found.transport,
                 "sid" => &mut found.sid,
+                "b64" => &mut found.base64,
                 _ => continue,
             };
             *slot = Some(decode(value));

@@ -122,10 +122,17 @@ pub(crate) struct Polling {
 }
 
 /// A GET that waits.
-#[derive(Default)]
 pub(crate) struct Get {
     pub(crate) waker: Option<Waker>,
     pub(crate) noop: bool,
+    pub(crate) came: Came,
+}
+
+/// When a GET came: one that came after the probe of a WebSocket is held for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    BeforeProbe,
+    AfterProbe,
 }
 
 /// How far a WebSocket came with replacing long-polling.

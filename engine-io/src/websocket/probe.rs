@@ -10,7 +10,7 @@ use crate::outgoing::{Framing, Outgoing};
 use crate::packet::Packet;
 use crate::polling::end_with_noop;
 use crate::shared::{Shared, wake};
-use crate::state::{Driver, Life, Upgrade};
+use crate::state::{Came, Driver, Life, Upgrade};
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
 use crate::websocket::io::{Io, Terms};
 use crate::websocket::linger::{close_frame, linger};
@@ -18,12 +18,7 @@ use crate::websocket::linger::{close_frame, linger};
 const READ_SIZE: usize = 1024;
 
 /// Lets a WebSocket prove that it works. Returns it, and what was read too much, once it carries the session.
-pub(crate) async fn probe<I: Io>(
-    mut io: I,
-    read: Vec<u8>,
-    shared: &Arc<Shared>,
-    terms: Terms,
-) -> Option<(I, Vec<u8>)> {
+pub(crate) async fn probe<I: Io>(mut io: I, read: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<(I, Vec<u8>)> {
     let probing = begin(shared);
     let rest = match &probing {
         Some(_) => attempt(&mut io, read, shared, terms).await,
@@ -96,16 +91,20 @@ async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, 
                 buffer.extend_from_slice(&chunk[..count]);
             }
             Step::Answer(packet) => write(io, &packet).await?,
-            Step::Probed => {
-                write(io, &Outgoing::packet("3probe")).await?;
-                let mut state = shared.state();
-                state.polling.as_mut()?.upgrade = Upgrade::Probed;
-                end_with_noop(&mut state);
-            }
+            Step::Probed => answer_probe(io, shared).await?,
             Step::Nothing => {}
             Step::Move => return Some(buffer),
         }
     }
+}
+
+/// Answers the probe, and ends the poll that waits, for the client moves only after that.
+async fn answer_probe<I: Io>(io: &mut I, shared: &Arc<Shared>) -> Option<()> {
+    // First, for another thread may take the poll that follows the answer before this one goes on.
+    shared.state().polling.as_mut()?.upgrade = Upgrade::Probed;
+    write(io, &Outgoing::packet("3probe")).await?;
+    end_with_noop(&mut shared.state(), Came::BeforeProbe);
+    Some(())
 }
 
 enum Step {
@@ -149,7 +148,10 @@ fn complete(shared: &Arc<Shared>) -> bool {
         return false;
     };
     state.transport = Transport::WebSocket;
-    shared.restart_heartbeat(&mut state);
+    if state.heartbeat.waiting {
+        // The ping that went out by long-polling is forgiven. If none did, the client counts from its last one.
+        shared.restart_heartbeat(&mut state);
+    }
     state.reading_paused = false;
     if let Life::Closing { reason, .. } = state.life {
         let deadline = shared.engine.clock.after(crate::shared::FLUSH_TIMEOUT);

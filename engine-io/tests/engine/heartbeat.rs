@@ -1,13 +1,19 @@
 //! Pings, pongs, and silence.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use engine_io::{CloseReason, Config, Outgoing};
+use http::Request;
+use http_body_util::{BodyExt, Empty};
 
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Pending, Ws, masked};
-use crate::support::{Server, within};
+use crate::support::{Server, poll, within};
 
 const INTERVAL: Duration = Duration::from_millis(120);
 const TIMEOUT: Duration = Duration::from_millis(80);
@@ -131,7 +137,7 @@ async fn other_packets_extend_the_wait_of_a_session_that_polls_once() {
     assert_eq!(server.poll(&sid).await.answer().await.body, "2");
     let addr = server.addr;
     assert_extended_once(&mut server, async || {
-        let target = crate::support::poll(&sid);
+        let target = poll(&sid);
         Pending::start(addr, "POST", &target, "", b"4still here")
             .await
             .answer()
@@ -214,6 +220,27 @@ async fn an_upgrade_forgives_the_ping_that_polling_was_sent() {
     );
     ws.send_text("3").await;
     assert_eq!(ws.text().await, "2");
+}
+
+/// A poll whose task the server does not run is not the client's fault.
+#[tokio::test]
+async fn a_poll_that_the_server_answers_late_gets_its_ping_all_the_same() {
+    let mut server = Server::new(quick(), ([127, 0, 0, 1], 0).into());
+    let request = |target: &str| Request::get(target).body(Empty::<Bytes>::new()).unwrap();
+    let engine = server.engine.clone();
+    engine.handle(request("/?EIO=4&transport=polling")).await;
+    let sid = server.opened().await.0.id().to_owned();
+    let mut polling = pin!(engine.handle(request(&poll(&sid))));
+    assert!(
+        polling
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    tokio::time::sleep(INTERVAL + TIMEOUT * 3).await; // the time itself is what is tested
+    let body = polling.await.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "2");
+    server.gone(CloseReason::PingTimeout).await;
 }
 
 #[tokio::test]

@@ -48,8 +48,7 @@ impl Session for EchoSession {
     fn close(&mut self, _: CloseReason) {}
 }
 
-// One thread sees concurrent requests in the order of their arrival, which the test suite counts on.
-#[tokio::main(flavor = "current_thread")]
+#[tokio::main]
 async fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let interval = std::env::args()

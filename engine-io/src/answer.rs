@@ -1,16 +1,18 @@
 //! The answers to HTTP requests.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::ResponseBody;
 use crate::coding::Coding;
+use crate::{Forbidden, ResponseBody};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     UnknownTransport,
     UnknownSid,
@@ -18,48 +20,86 @@ pub(crate) enum Refusal {
     BadRequest,
     /// A kind of bad request.
     ForeignOrigin,
+    /// By [`Config::allow_request`](crate::Config::allow_request).
+    Forbidden(Forbidden),
     UnsupportedVersion,
 }
 
 impl Refusal {
-    pub(crate) fn message(self) -> &'static str {
+    /// Returns what it is called in logs, which never quote what an application says.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::UnknownTransport => "Transport unknown",
             Self::UnknownSid => "Session ID unknown",
             Self::BadHandshakeMethod => "Bad handshake method",
             Self::BadRequest => "Bad request",
             Self::ForeignOrigin => "Not an accepted origin",
+            Self::Forbidden(_) => "Forbidden",
             Self::UnsupportedVersion => "Unsupported protocol version",
         }
     }
 
-    fn body(self) -> &'static str {
+    fn message(self) -> Cow<'static, str> {
         match self {
+            Self::Forbidden(forbidden) => forbidden.message(),
+            other => other.name().into(),
+        }
+    }
+
+    fn body(self) -> Cow<'static, str> {
+        let body = match self {
+            Self::Forbidden(forbidden) => {
+                return format!(r#"{{"code":4,"message":{}}}"#, json_string(&forbidden.message())).into();
+            }
             Self::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
             Self::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
             Self::BadHandshakeMethod => r#"{"code":2,"message":"Bad handshake method"}"#,
             Self::BadRequest => r#"{"code":3,"message":"Bad request"}"#,
             Self::ForeignOrigin => r#"{"code":3,"message":"Not an accepted origin"}"#,
             Self::UnsupportedVersion => r#"{"code":5,"message":"Unsupported protocol version"}"#,
-        }
+        };
+        body.into()
     }
 
     /// Answers a plain request.
     pub(crate) fn answer(self) -> Response<ResponseBody> {
-        let mut response = response(400, Some("application/json"), self.body());
+        let status = if matches!(self, Self::Forbidden(_)) { 403 } else { 400 };
+        let mut response = response(status, Some("application/json"), body(self.body()));
         response.headers_mut().remove(header::CACHE_CONTROL);
         response
     }
 
     /// Answers a request that wanted to become a WebSocket.
     pub(crate) fn answer_upgrade(self) -> Response<ResponseBody> {
-        let mut response = response(400, Some("text/html"), self.message());
+        let mut response = response(400, Some("text/html"), body(self.message()));
         response.headers_mut().remove(header::CACHE_CONTROL);
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
+}
+
+fn body(text: Cow<'static, str>) -> Bytes {
+    match text {
+        Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
+        Cow::Owned(text) => text.into(),
+    }
+}
+
+/// Writes a string as JSON has it; the crate has no other use for a library.
+fn json_string(text: &str) -> String {
+    let mut json = String::with_capacity(text.len() + 2);
+    json.push('"');
+    for each in text.chars() {
+        match each {
+            '"' | '\\' => json.extend(['\\', each]),
+            '\0'..='\u{1f}' => json.push_str(&format!("\\u{:04x}", u32::from(each))),
+            _ => json.push(each),
+        }
+    }
+    json.push('"');
+    json
 }
 
 /// Answers a POST whose packets were taken.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::{AllowedOrigins, Cookie};
+use crate::{AllowRequest, AllowedOrigins, Cookie};
 
 /// The longest time that the timers of JavaScript can wait, in milliseconds; beyond it they fire at once.
 const LONGEST_WAIT: u128 = i32::MAX as u128;
@@ -83,6 +83,8 @@ pub struct Config {
     pub cors_allowed_origins: AllowedOrigins,
     /// Whether browsers may send cookies from pages of the allowed origins. Default true.
     pub cors_credentials: bool,
+    /// Which requests may open a session, whatever their origin. Default all.
+    pub allow_request: AllowRequest,
     /// The cookie that a session on long-polling sets, for load balancers. Default none.
     pub cookie: Option<Cookie>,
     /// Whether long-polling answers are compressed for clients that take gzip or deflate. Default true.
@@ -130,6 +132,7 @@ impl Default for Config {
             allow_upgrades: true,
             cors_allowed_origins: AllowedOrigins::SameOrigin,
             cors_credentials: true,
+            allow_request: AllowRequest::All,
             cookie: None,
             http_compression: true,
             per_message_deflate: false,
@@ -204,6 +207,23 @@ mod tests {
         let mut config = Config::default();
         change(&mut config);
         config.validate().unwrap_err().to_string()
+    }
+
+    /// Those of the reference server, where it has the setting.
+    #[test]
+    fn the_defaults_are_those_that_are_documented() {
+        let config = Config::default();
+        let seconds = [
+            config.ping_interval,
+            config.ping_timeout,
+            config.upgrade_timeout,
+            config.polling_close_timeout,
+            config.slow_client_grace,
+        ]
+        .map(|each| each.as_secs());
+        assert_eq!(seconds, [25, 20, 10, 30, 15]);
+        assert_eq!((config.max_payload, config.path.as_str()), (1_000_000, "/socket.io/"));
+        assert!(config.allow_upgrades && config.transports == Transports::Both);
     }
 
     #[test]

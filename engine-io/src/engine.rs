@@ -16,11 +16,11 @@ use crate::coding::Coding;
 use crate::cors::{self, Grant};
 use crate::log::Logs;
 use crate::metrics::Counters;
-use crate::route::{Route, route};
+use crate::route::{self, Route, route};
 use crate::sessions::Sessions;
 use crate::shared::Shared;
 use crate::timer::{Clock, Timer};
-use crate::websocket::{self, Purpose, deflate};
+use crate::websocket::{self, Purpose, Terms, deflate};
 use crate::{BoxError, CloseReason, Config, Handler, Handshake, Metrics, ResponseBody, Transport, Transports};
 use crate::{polling, post};
 
@@ -183,7 +183,7 @@ impl Inner {
 
     fn refuse(&self, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
         self.counters.refused.add(1);
-        tracing::debug!(target: "engine_io", refusal = refusal.message(), upgrade, "a request was refused");
+        tracing::debug!(target: "engine_io", refusal = refusal.name(), upgrade, "a request was refused");
         if refusal == Refusal::ForeignOrigin {
             self.logs
                 .origin
@@ -277,6 +277,10 @@ impl Inner {
         };
         let offered = self.config.per_message_deflate;
         let extension = offered.then(|| deflate::negotiate(&parts.headers)).flatten();
+        let terms = Terms {
+            deflate: extension.is_some(),
+            base64: route::wants_base64(&parts),
+        };
         let purpose = match purpose {
             Some(purpose) => purpose,
             None => {
@@ -286,7 +290,7 @@ impl Inner {
                 Purpose::Open(Box::new((Handshake::new(&mut parts), reservation)))
             }
         };
-        websocket::accept(self, connection, purpose, extension.is_some());
+        websocket::accept(self, connection, purpose, terms);
         answer::switching_protocols(accept, extension)
     }
 

@@ -18,7 +18,9 @@
 //!
 //! No line holds a payload, a header, a cookie or the id of a session, which is a secret.
 
+mod allow;
 mod answer;
+mod attachment;
 mod body;
 mod close;
 mod coding;
@@ -48,6 +50,7 @@ mod state;
 mod timer;
 mod websocket;
 
+pub use allow::{AllowRequest, Forbidden};
 pub use body::ResponseBody;
 pub use close::CloseReason;
 pub use config::{Config, ConfigError, Transport, Transports};

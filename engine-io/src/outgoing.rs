@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
+use crate::attachment::Attachment;
 use crate::websocket::deflate;
 use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
 
@@ -36,15 +35,13 @@ struct Encoded {
     as_it_is: AtomicBool,
 }
 
-/// How frames are written to a client: compressed if they are no shorter than this, or never.
-pub(crate) type Deflate = Option<usize>;
-
-struct Attachment {
-    head: [u8; HEAD_ROOM],
-    head_start: u8,
-    data: Bytes,
-    // Long-polling alone needs it, and many servers never poll.
-    base64: OnceLock<Box<str>>,
+/// How frames are written to a client.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Framing {
+    /// Compressed if they are no shorter than this, or never.
+    pub(crate) deflate: Option<usize>,
+    /// Bytes travel as base64 in frames of text.
+    pub(crate) base64: bool,
 }
 
 impl Outgoing {
@@ -135,8 +132,16 @@ impl Outgoing {
     }
 
     /// Returns its length as WebSocket frames.
-    pub(crate) fn wire_len(&self, deflate: Deflate) -> usize {
-        self.deflated(deflate).map_or(self.0.wire_len, <[u8]>::len)
+    pub(crate) fn wire_len(&self, framing: Framing) -> usize {
+        if let Some(frames) = self.deflated(framing) {
+            return frames.len();
+        }
+        if !framing.base64 {
+            return self.0.wire_len;
+        }
+        let text = self.0.buffer.len() - self.0.start;
+        let attached: usize = self.0.attachments.iter().map(Attachment::base64_frame_len).sum();
+        text + attached
     }
 
     /// Returns what it counts against the limits of an outbox.
@@ -147,15 +152,21 @@ impl Outgoing {
     /// Hands the pieces of its WebSocket frames to `take`, without the first `skip` bytes, until `take` wants no more.
     pub(crate) fn pieces<'a>(
         &'a self,
-        deflate: Deflate,
+        framing: Framing,
         mut skip: usize,
         mut take: impl FnMut(&'a [u8]) -> bool,
     ) -> bool {
-        if let Some(frames) = self.deflated(deflate) {
+        if let Some(frames) = self.deflated(framing) {
             return skip >= frames.len() || take(&frames[skip..]);
         }
         let text = std::iter::once(&self.0.buffer[self.0.start..]);
-        let attached = self.0.attachments.iter().flat_map(|each| [each.head(), &each.data[..]]);
+        let attached = self.0.attachments.iter().flat_map(|each| {
+            if framing.base64 {
+                [each.base64_frame(), &[]]
+            } else {
+                [each.head(), &each.data[..]]
+            }
+        });
         for piece in text.chain(attached) {
             if skip >= piece.len() {
                 skip -= piece.len();
@@ -170,9 +181,11 @@ impl Outgoing {
     }
 
     /// Returns its frames with compressed payloads, if that is wanted and worth it. The first recipient compresses for all.
-    fn deflated(&self, deflate: Deflate) -> Option<&[u8]> {
-        let threshold = deflate?;
-        if self.0.wire_len < threshold {
+    fn deflated(&self, framing: Framing) -> Option<&[u8]> {
+        let threshold = framing.deflate?;
+        // What is compressed is kept once, with the bytes as they are.
+        let differs = framing.base64 && !self.0.attachments.is_empty();
+        if differs || self.0.wire_len < threshold {
             return None;
         }
         // Recipients of another engine, with another threshold, get what the first one found.
@@ -203,12 +216,7 @@ impl Outgoing {
         } else {
             0
         };
-        let attached: usize = self
-            .0
-            .attachments
-            .iter()
-            .map(|each| 2 + each.data.len().div_ceil(3) * 4)
-            .sum();
+        let attached: usize = self.0.attachments.iter().map(|each| 1 + each.base64_packet_len()).sum();
         (text + attached).saturating_sub(usize::from(!self.0.has_text))
     }
 
@@ -225,8 +233,7 @@ impl Outgoing {
         }
         for attachment in &self.0.attachments {
             separate(payload);
-            payload.push(b'b');
-            payload.extend_from_slice(attachment.base64().as_bytes());
+            payload.extend_from_slice(attachment.base64_packet());
         }
     }
 }
@@ -238,26 +245,6 @@ impl fmt::Debug for Outgoing {
             .field("wire_len", &self.0.wire_len)
             .field("attachments", &self.0.attachments.len())
             .finish()
-    }
-}
-
-impl Attachment {
-    fn new(data: Bytes) -> Self {
-        let (head, head_start) = frame::head(OpCode::Binary, data.len());
-        Self {
-            head,
-            head_start,
-            data,
-            base64: OnceLock::new(),
-        }
-    }
-
-    fn head(&self) -> &[u8] {
-        &self.head[usize::from(self.head_start)..]
-    }
-
-    fn base64(&self) -> &str {
-        self.base64.get_or_init(|| STANDARD.encode(&self.data).into_boxed_str())
     }
 }
 
@@ -289,9 +276,18 @@ fn separate(payload: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
+    const BASE64: Framing = Framing {
+        deflate: None,
+        base64: true,
+    };
+
     fn wire(packet: &Outgoing, skip: usize) -> Vec<u8> {
+        framed(packet, Framing::default(), skip)
+    }
+
+    fn framed(packet: &Outgoing, framing: Framing, skip: usize) -> Vec<u8> {
         let mut wire = Vec::new();
-        packet.pieces(None, skip, |piece| {
+        packet.pieces(framing, skip, |piece| {
             wire.extend_from_slice(piece);
             true
         });
@@ -312,7 +308,7 @@ mod tests {
         );
         let expected = [0x81, 3, b'4', b'h', b'i', 0x82, 4, 1, 2, 3, 4];
         assert_eq!(wire(&packet, 0), expected);
-        assert_eq!(packet.wire_len(None), expected.len());
+        assert_eq!(packet.wire_len(Framing::default()), expected.len());
         for skip in 0..=expected.len() {
             assert_eq!(wire(&packet, skip), expected[skip..], "skip {skip}");
         }
@@ -325,6 +321,24 @@ mod tests {
             let wire = wire(&packet, 0);
             assert_eq!(wire.len(), head + length);
             assert_eq!(wire[head], b'4');
+        }
+    }
+
+    #[test]
+    fn bytes_in_base64_are_frames_of_text() {
+        let packet = Outgoing::build(
+            2,
+            |text| text.extend_from_slice(b"hi"),
+            &[Bytes::from_static(&[1, 2, 3, 4]), Bytes::new()],
+        );
+        let expected = b"\x81\x034hi\x81\x09bAQIDBA==\x81\x01b";
+        assert_eq!(packet.wire_len(BASE64), expected.len());
+        for skip in 0..=expected.len() {
+            assert_eq!(framed(&packet, BASE64, skip), expected[skip..], "skip {skip}");
+        }
+        for length in [92, 93, 94, 49_149, 49_150, 49_153] {
+            let packet = Outgoing::binary(vec![0; length].into());
+            assert_eq!(framed(&packet, BASE64, 0).len(), packet.wire_len(BASE64), "{length}");
         }
     }
 

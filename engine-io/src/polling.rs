@@ -10,7 +10,7 @@ use crate::answer::{self, Refusal};
 use crate::coding::Coding;
 use crate::outgoing::SEPARATOR;
 use crate::shared::{Shared, wake};
-use crate::state::{Get, Life, State, Upgrade};
+use crate::state::{Came, Get, Life, State, Upgrade};
 use crate::{CloseReason, ResponseBody, Transport};
 
 /// How long a GET is held that arrives between the probe of a WebSocket and the end of the upgrade.
@@ -23,8 +23,8 @@ const NOOP: &str = "6";
 ///
 /// They are compressed with `coding`, if the client named one that it takes.
 pub(crate) async fn get(shared: Arc<Shared>, coding: Option<Coding>) -> Response<ResponseBody> {
-    let probed = match begin(&shared) {
-        Ok(probed) => probed,
+    let came = match begin(&shared) {
+        Ok(came) => came,
         Err(answer) => return *answer,
     };
     let mut waiting = Waiting {
@@ -32,11 +32,11 @@ pub(crate) async fn get(shared: Arc<Shared>, coding: Option<Coding>) -> Response
         done: false,
     };
     let packets = std::future::poll_fn(|cx| poll_packets(&shared, cx));
-    let found = if probed {
+    let found = if came == Came::AfterProbe {
         match tokio::time::timeout(UPGRADE_HOLD, packets).await {
             Ok(found) => found,
             Err(_) => {
-                end_with_noop(&mut shared.state());
+                end_with_noop(&mut shared.state(), Came::AfterProbe);
                 std::future::poll_fn(|cx| poll_packets(&shared, cx)).await
             }
         }
@@ -74,9 +74,10 @@ async fn encode(shared: &Shared, payload: Payload, coding: Option<Coding>) -> Re
     answer::payload(payload.bytes)
 }
 
-/// Ends the GET that waits, if there is one, so that an upgrade need not wait for it.
-pub(crate) fn end_with_noop(state: &mut State) {
-    let Some(get) = state.polling.as_mut().and_then(|polling| polling.get.as_mut()) else {
+/// Ends the GET that waits, if it came then, so that an upgrade need not wait for it.
+pub(crate) fn end_with_noop(state: &mut State, came: Came) {
+    let get = state.polling.as_mut().and_then(|polling| polling.get.as_mut());
+    let Some(get) = get.filter(|get| get.came == came) else {
         return;
     };
     get.noop = true;
@@ -84,8 +85,8 @@ pub(crate) fn end_with_noop(state: &mut State) {
     wake(get.waker.take());
 }
 
-/// Lets a GET wait; tells whether an upgrade is likely to overtake it.
-fn begin(shared: &Arc<Shared>) -> Result<bool, Box<Response<ResponseBody>>> {
+/// Lets a GET wait; tells whether an upgrade is likely to overtake it, which is so after its probe.
+fn begin(shared: &Arc<Shared>) -> Result<Came, Box<Response<ResponseBody>>> {
     let mut state = shared.state();
     if state.closed().is_some() {
         return Err(Box::new(Refusal::UnknownSid.answer()));
@@ -105,10 +106,18 @@ fn begin(shared: &Arc<Shared>) -> Result<bool, Box<Response<ResponseBody>>> {
         shared.close_now(state, reason);
         return Err(Box::new(answer::payload("6\u{1e}1")));
     }
-    polling.get = Some(Get::default());
+    let came = match polling.upgrade {
+        Upgrade::Probed => Came::AfterProbe,
+        Upgrade::None | Upgrade::Opened => Came::BeforeProbe,
+    };
+    polling.get = Some(Get {
+        waker: None,
+        noop: false,
+        came,
+    });
     // A close packet may wait for this.
     wake(polling.post_waker.take());
-    Ok(polling.upgrade == Upgrade::Probed)
+    Ok(came)
 }
 
 fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Found> {

@@ -17,7 +17,7 @@ use crate::state::Life;
 use crate::{BoxError, CloseReason, ResponseBody, Transport};
 
 /// How long a close packet waits for a GET that is on its way, on another connection.
-const CLOSE_HOLD: Duration = Duration::from_millis(20);
+const CLOSE_HOLD: Duration = Duration::from_millis(100);
 
 /// Takes the packets of a POST.
 pub(crate) async fn post<B>(shared: Arc<Shared>, headers: HeaderMap, body: B) -> Response<ResponseBody>
@@ -156,12 +156,13 @@ impl Payload {
     }
 }
 
-/// Asks to be woken when the session ends or has room; tells whether it has ended.
+/// Asks to be woken when the session ends, moves to a WebSocket or has room; tells whether it has ended, or moved.
 fn wait(shared: &Shared, cx: &mut Context<'_>) -> bool {
     let mut state = shared.state();
-    if let Some(polling) = &mut state.polling {
-        polling.post_waker = Some(cx.waker().clone());
-    }
+    let Some(polling) = &mut state.polling else {
+        return true; // nobody would wake a POST any more
+    };
+    polling.post_waker = Some(cx.waker().clone());
     state.closed().is_some()
 }
 
@@ -223,7 +224,8 @@ fn receive(shared: &Arc<Shared>, packet: &str) -> Result<Received, CloseReason> 
     inbound::text(shared, packet, open)
 }
 
-/// Ready when the session takes more messages, or is gone.
+/// Ready when the session takes more messages, or is gone; or when it moved to a WebSocket, for what this POST still has
+/// came before all that the WebSocket brings.
 fn poll_room(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
     let saturated = || matches!(shared.with_session(|session| session.is_saturated()), Ok(Some(true)));
     if !is_full(shared, saturated()) {
@@ -243,6 +245,9 @@ fn poll_room(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
 
 fn is_full(shared: &Shared, saturated: bool) -> bool {
     let mut state = shared.state();
+    if state.polling.is_none() {
+        return false; // reading is the business of the WebSocket now
+    }
     let congested = state.outbox.cost > shared.engine.config.outbox_soft_limit;
     let full = (saturated || congested) && state.life == Life::Open;
     shared.pause_reading(&mut state, full);

@@ -10,7 +10,7 @@ use crate::answer::Refusal;
 use crate::engine::Inner;
 use crate::sessions::Sid;
 use crate::shared::Shared;
-use crate::{Transport, Transports};
+use crate::{Config, Transport, Transports};
 
 /// What a valid request asks for.
 pub(crate) enum Route {
@@ -30,6 +30,7 @@ struct Query<'a> {
     version: Option<Cow<'a, str>>,
     transport: Option<Cow<'a, str>>,
     sid: Option<Cow<'a, str>>,
+    base64: Option<Cow<'a, str>>,
 }
 
 /// Finds out what a request asks for; the checks have the order that clients see in the reference server.
@@ -48,7 +49,7 @@ pub(crate) fn route(
     origin?;
     let version = query.version.as_deref() == Some("4");
     let Some(sid) = query.sid.filter(|sid| !sid.is_empty()) else {
-        return open(transport, version, &parts.method, upgrade);
+        return open(&engine.config, parts, transport, version, upgrade);
     };
     let session = Sid::parse(&sid)
         .and_then(|sid| engine.sessions.get(&sid))
@@ -78,13 +79,14 @@ pub(crate) fn route(
     })
 }
 
-fn open(transport: Transport, version: bool, method: &Method, upgrade: bool) -> Result<Route, Refusal> {
-    if method != Method::GET {
+fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upgrade: bool) -> Result<Route, Refusal> {
+    if parts.method != Method::GET {
         return Err(Refusal::BadHandshakeMethod);
     }
     if transport == Transport::WebSocket && !upgrade {
         return Err(Refusal::BadRequest);
     }
+    config.allow_request.ask(parts).map_err(Refusal::Forbidden)?;
     if !version {
         return Err(Refusal::UnsupportedVersion);
     }
@@ -92,6 +94,12 @@ fn open(transport: Transport, version: bool, method: &Method, upgrade: bool) -> 
         return Ok(Route::Useless);
     }
     Ok(Route::Open(transport))
+}
+
+/// Tells whether the client of a WebSocket wants bytes as base64; any value of the parameter says so.
+pub(crate) fn wants_base64(parts: &Parts) -> bool {
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    query.base64.is_some_and(|value| !value.is_empty())
 }
 
 impl<'a> Query<'a> {
@@ -103,6 +111,7 @@ impl<'a> Query<'a> {
                 "EIO" => &mut found.version,
                 "transport" => &mut found.transport,
                 "sid" => &mut found.sid,
+                "b64" => &mut found.base64,
                 _ => continue,
             };
             *slot = Some(decode(value));

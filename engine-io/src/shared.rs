@@ -272,12 +272,15 @@ impl Shared {
                 state.outbox.push(Outgoing::ping());
                 receiver = state.receiver();
             }
-            // The tick may be a little late, which is no gain for the client; a stall of the server is.
-            let since = state
-                .heartbeat
-                .due
-                .max(now.saturating_sub(self.engine.timer.lateness()));
-            let due = since + config.ping_timeout.as_millis() as u64;
+            let timeout = config.ping_timeout.as_millis() as u64;
+            // The tick may be a little late, which is no gain for the client; a stall of the server is. A client that
+            // does not poll just then notices neither, and is to have half of its time at least.
+            let mut late = self.engine.timer.lateness();
+            if state.polling.as_ref().is_some_and(|polling| polling.get.is_none()) {
+                late = late.max(timeout / 2);
+            }
+            let since = state.heartbeat.due.max(now.saturating_sub(late));
+            let due = since + timeout;
             state.heartbeat = Heartbeat {
                 due,
                 waiting: true,

@@ -122,10 +122,17 @@ pub(crate) struct Polling {
 }
 
 /// A GET that waits.
-#[derive(Default)]
 pub(crate) struct Get {
     pub(crate) waker: Option<Waker>,
     pub(crate) noop: bool,
+    pub(crate) came: Came,
+}
+
+/// When a GET came: one that came after the probe of a WebSocket is held for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    BeforeProbe,
+    AfterProbe,
 }
 
 /// How far a WebSocket came with replacing long-polling.
@@ -197,7 +204,13 @@ impl State {
 
     /// Tells whether the client had its time to answer a ping.
     pub(crate) fn is_overdue(&self, now: u64) -> bool {
-        self.heartbeat.waiting && !self.reading_paused && now >= self.heartbeat.due
+        self.heartbeat.waiting && !self.reading_paused && !self.owes_answer() && now >= self.heartbeat.due
+    }
+
+    /// Tells whether a GET was woken for packets and did not come to take them yet: the server is late, not the client.
+    fn owes_answer(&self) -> bool {
+        let waits = self.polling.as_ref().is_some_and(|polling| polling.get.is_some());
+        waits && !self.outbox.queue.is_empty()
     }
 
     /// Returns whom to wake when something was queued.

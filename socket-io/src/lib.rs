@@ -88,7 +88,10 @@ pub use socket::Socket;
 #[cfg(feature = "static-files")]
 pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 
-pub use engine_io::{self, AllowedOrigins, CloseReason, Cookie, Handshake, PeerAddr, SameSite, Transport, Transports};
+pub use engine_io::{
+    self, AllowRequest, AllowedOrigins, CloseReason, Cookie, Forbidden, Handshake, PeerAddr, SameSite, Transport,
+    Transports,
+};
 pub use manager_api::{
     self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
     Gathered, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,

@@ -26,15 +26,22 @@ pub(crate) enum Purpose {
     Close,
 }
 
+/// What was agreed on with the client of a WebSocket.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
+    /// permessage-deflate.
+    pub(crate) deflate: bool,
+    /// The client wants bytes as base64.
+    pub(crate) base64: bool,
+}
+
 /// What a WebSocket runs on.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
 /// Serves the connection as soon as the HTTP server has let go of it.
-///
-/// `deflate` tells whether permessage-deflate was agreed on.
-pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpose, deflate: bool) {
+pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpose, terms: Terms) {
     let task_engine = engine.clone();
     engine.spawn(async move {
         // The answer may never leave; the place that is reserved must not be lost for it.
@@ -43,17 +50,17 @@ pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpos
             tracing::debug!(target: "engine_io", "a client left during its WebSocket handshake");
             return;
         };
-        dispatch(&task_engine, upgraded, purpose, deflate);
+        dispatch(&task_engine, upgraded, purpose, terms);
     });
 }
 
-fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, deflate: bool) {
+fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, terms: Terms) {
     let upgraded = match bare::<TcpStream>(upgraded) {
         Ok((io, read)) => {
             engine.counters.fast_upgrades.add(1);
             // Frames leave in one write each turn; waiting for more would only delay them. Without it they still leave.
             let _ = io.set_nodelay(true);
-            return serve(engine, io, read, purpose, deflate);
+            return serve(engine, io, read, purpose, terms);
         }
         Err(upgraded) => upgraded,
     };
@@ -61,11 +68,11 @@ fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, deflate: 
     let upgraded = match bare::<tokio::net::UnixStream>(upgraded) {
         Ok((io, read)) => {
             engine.counters.fast_upgrades.add(1);
-            return serve(engine, io, read, purpose, deflate);
+            return serve(engine, io, read, purpose, terms);
         }
         Err(upgraded) => upgraded,
     };
-    serve(engine, TokioIo::new(upgraded), Bytes::new(), purpose, deflate);
+    serve(engine, TokioIo::new(upgraded), Bytes::new(), purpose, terms);
 }
 
 /// Unwraps the socket that hyper, or the server that recognises versions, was given, and what it read too much.
@@ -78,23 +85,23 @@ fn bare<T: Io>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
     Ok((parts.io.into_inner(), parts.read_buf))
 }
 
-fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose, deflate: bool) {
+fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose, terms: Terms) {
     // The buffer is a slice of the HTTP server's; it must not live on.
     let read = read.to_vec();
     match purpose {
         Purpose::Open(opening) => {
             let (handshake, reservation) = *opening;
             let shared = Shared::new(engine, Transport::WebSocket);
-            let connection = Connection::new(io, read, shared, deflate);
+            let connection = Connection::new(io, read, shared, terms);
             open(engine, connection, handshake, reservation);
         }
         Purpose::Upgrade(shared) => {
             engine.spawn(async move {
-                if let Some((io, read)) = probe(io, read, &shared, deflate).await {
+                if let Some((io, read)) = probe(io, read, &shared, terms).await {
                     // A panic in there has closed the connection, of which its task takes care.
                     let _ = shared.with_session(|session| session.upgraded());
                     let engine = shared.engine.clone();
-                    engine.spawn(Connection::new(io, read, shared, deflate));
+                    engine.spawn(Connection::new(io, read, shared, terms));
                 }
             });
         }

@@ -8,4 +8,4 @@ mod linger;
 mod probe;
 mod task;
 
-pub(crate) use io::{Purpose, accept};
+pub(crate) use io::{Purpose, Terms, accept};

@@ -6,27 +6,22 @@ use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Transport;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Framing, Outgoing};
 use crate::packet::Packet;
 use crate::polling::end_with_noop;
 use crate::shared::{Shared, wake};
-use crate::state::{Driver, Life, Upgrade};
+use crate::state::{Came, Driver, Life, Upgrade};
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
-use crate::websocket::io::Io;
+use crate::websocket::io::{Io, Terms};
 use crate::websocket::linger::{close_frame, linger};
 
 const READ_SIZE: usize = 1024;
 
 /// Lets a WebSocket prove that it works. Returns it, and what was read too much, once it carries the session.
-pub(crate) async fn probe<I: Io>(
-    mut io: I,
-    read: Vec<u8>,
-    shared: &Arc<Shared>,
-    deflate: bool,
-) -> Option<(I, Vec<u8>)> {
+pub(crate) async fn probe<I: Io>(mut io: I, read: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<(I, Vec<u8>)> {
     let probing = begin(shared);
     let rest = match &probing {
-        Some(_) => attempt(&mut io, read, shared, deflate).await,
+        Some(_) => attempt(&mut io, read, shared, terms).await,
         None => None,
     };
     let upgraded = rest.filter(|_| complete(shared));
@@ -57,7 +52,7 @@ fn begin(shared: &Arc<Shared>) -> Option<Probing<'_>> {
     Some(Probing(shared))
 }
 
-async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>, deflate: bool) -> Option<Vec<u8>> {
+async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<Vec<u8>> {
     let closed = std::future::poll_fn(|cx| {
         let mut state = shared.state();
         if state.closed().is_some() {
@@ -71,18 +66,18 @@ async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>, deflate
     tokio::select! {
         biased;
         () = closed => None,
-        exchanged = tokio::time::timeout(shared.engine.config.upgrade_timeout, exchange(io, read, shared, deflate)) => {
+        exchanged = tokio::time::timeout(shared.engine.config.upgrade_timeout, exchange(io, read, shared, terms)) => {
             exchanged.ok().flatten()
         }
     }
 }
 
 /// Answers the probe, until the client says that it moves.
-async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, deflate: bool) -> Option<Vec<u8>> {
+async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<Vec<u8>> {
     let mut decoder = Decoder::default();
     let mut chunk = [0; READ_SIZE];
     loop {
-        let (step, used) = match decoder.next(&mut buffer, READ_SIZE, deflate).ok()? {
+        let (step, used) = match decoder.next(&mut buffer, READ_SIZE, terms.deflate).ok()? {
             Front::Incomplete(_) => (Step::Read, 0),
             Front::Event(event, used) => (step(&event)?, used),
         };
@@ -96,16 +91,20 @@ async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, 
                 buffer.extend_from_slice(&chunk[..count]);
             }
             Step::Answer(packet) => write(io, &packet).await?,
-            Step::Probed => {
-                write(io, &Outgoing::packet("3probe")).await?;
-                let mut state = shared.state();
-                state.polling.as_mut()?.upgrade = Upgrade::Probed;
-                end_with_noop(&mut state);
-            }
+            Step::Probed => answer_probe(io, shared).await?,
             Step::Nothing => {}
             Step::Move => return Some(buffer),
         }
     }
+}
+
+/// Answers the probe, and ends the poll that waits, for the client moves only after that.
+async fn answer_probe<I: Io>(io: &mut I, shared: &Arc<Shared>) -> Option<()> {
+    // First, for another thread may take the poll that follows the answer before this one goes on.
+    shared.state().polling.as_mut()?.upgrade = Upgrade::Probed;
+    write(io, &Outgoing::packet("3probe")).await?;
+    end_with_noop(&mut shared.state(), Came::BeforeProbe);
+    Some(())
 }
 
 enum Step {
@@ -131,8 +130,8 @@ fn step(event: &Event<'_>) -> Option<Step> {
 }
 
 async fn write<I: Io>(io: &mut I, packet: &Outgoing) -> Option<()> {
-    let mut bytes = Vec::with_capacity(packet.wire_len(None));
-    packet.pieces(None, 0, |piece| {
+    let mut bytes = Vec::with_capacity(packet.wire_len(Framing::default()));
+    packet.pieces(Framing::default(), 0, |piece| {
         bytes.extend_from_slice(piece);
         true
     });
@@ -150,7 +149,10 @@ fn complete(shared: &Arc<Shared>) -> bool {
     };
     state.transport = Transport::WebSocket;
     shared.engine.counters.polling.lower();
-    shared.restart_heartbeat(&mut state);
+    if state.heartbeat.waiting {
+        // The ping that went out by long-polling is forgiven. If none did, the client counts from its last one.
+        shared.restart_heartbeat(&mut state);
+    }
     state.reading_paused = false;
     if let Life::Closing { reason, .. } = state.life {
         let deadline = shared.engine.clock.after(crate::shared::FLUSH_TIMEOUT);

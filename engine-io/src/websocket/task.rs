@@ -10,11 +10,11 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use crate::inbound::{self, Received};
-use crate::outgoing::Deflate;
+use crate::outgoing::Framing;
 use crate::shared::Shared;
 use crate::state::{Life, trim};
 use crate::websocket::frame::{Decoder, Event, Front, MAX_CLIENT_HEAD, OpCode, Violation};
-use crate::websocket::io::Io;
+use crate::websocket::io::{Io, Terms};
 use crate::websocket::linger::{close_frame, linger};
 use crate::{CloseReason, Message, Outgoing};
 
@@ -51,8 +51,7 @@ pub(crate) struct Connection<I: Io> {
     decoder: Decoder,
     pong: Option<Outgoing>,
     saturated: bool,
-    /// permessage-deflate was agreed on.
-    deflate: bool,
+    terms: Terms,
     /// As much was unpacked as one turn allows.
     tired: bool,
     /// Somebody else brought the session work.
@@ -71,7 +70,7 @@ enum Found {
 }
 
 impl<I: Io> Connection<I> {
-    pub(crate) fn new(io: I, rest: Vec<u8>, shared: Arc<Shared>, deflate: bool) -> Self {
+    pub(crate) fn new(io: I, rest: Vec<u8>, shared: Arc<Shared>, terms: Terms) -> Self {
         Self {
             io: Some(io),
             shared,
@@ -83,7 +82,7 @@ impl<I: Io> Connection<I> {
             decoder: Decoder::default(),
             pong: None,
             saturated: false,
-            deflate,
+            terms,
             tired: false,
             kicked: false,
             written: 0,
@@ -97,8 +96,12 @@ impl<I: Io> Connection<I> {
     }
 
     /// Tells how frames are written to this client.
-    fn compression(&self) -> Deflate {
-        self.deflate.then(|| self.shared.engine.config.compression_threshold)
+    fn framing(&self) -> Framing {
+        let threshold = self.shared.engine.config.compression_threshold;
+        Framing {
+            deflate: self.terms.deflate.then_some(threshold),
+            base64: self.terms.base64,
+        }
     }
 
     /// Writes, reads and works until nothing is left to do now; ready when the connection is gone.
@@ -168,14 +171,14 @@ impl<I: Io> Connection<I> {
 
     /// Writes what was taken from the outbox, as many frames at once as possible.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let deflate = self.compression();
+        let framing = self.framing();
         while !self.sending.is_empty() {
             let Some(io) = &mut self.io else { break };
             let mut slices = [IoSlice::new(&[]); PIECES];
             let mut count = 0;
             let mut skip = self.offset;
             for packet in &self.sending {
-                let all = packet.pieces(deflate, skip, |piece| {
+                let all = packet.pieces(framing, skip, |piece| {
                     if count == PIECES {
                         return false;
                     }
@@ -208,15 +211,15 @@ impl<I: Io> Connection<I> {
     }
 
     fn advance(&mut self, written: usize) {
-        let deflate = self.compression();
+        let framing = self.framing();
         let counters = &self.shared.engine.counters;
         counters.bytes_out.add(written);
         self.offset += written;
         let mut packets = 0;
         while let Some(packet) = self.sending.front()
-            && self.offset >= packet.wire_len(deflate)
+            && self.offset >= packet.wire_len(framing)
         {
-            self.offset -= packet.wire_len(deflate);
+            self.offset -= packet.wire_len(framing);
             self.written += packet.cost();
             packets += 1;
             self.sending.pop_front();
@@ -299,7 +302,7 @@ impl<I: Io> Connection<I> {
             if self.saturated || self.tired || at == buffer.len() {
                 break Ok(at);
             }
-            match decoder.next(&mut buffer[at..], max, self.deflate) {
+            match decoder.next(&mut buffer[at..], max, self.terms.deflate) {
                 Ok(Front::Incomplete(need)) => {
                     debug_assert!(need <= max + MAX_CLIENT_HEAD);
                     self.need = need;

@@ -310,3 +310,17 @@ async fn an_upgrade_may_be_compressed() {
     socket.send(Outgoing::text(&"x".repeat(5000))).unwrap();
     assert_eq!(ws.frame().await.unwrap().0, 0xc1);
 }
+
+#[tokio::test]
+async fn text_is_compressed_for_a_client_that_takes_bytes_in_base64() {
+    let mut server = Server::start(deflating()).await;
+    let (mut ws, _) = Ws::connect_with(server.addr, &format!("{WEBSOCKET}&b64=1"), OFFER).await;
+    let socket = server.opened().await.0;
+    ws.text().await;
+    socket.send(Outgoing::text(&"x".repeat(5000))).unwrap();
+    let (first, payload) = ws.frame().await.unwrap();
+    assert_eq!((first, inflate(&payload, 5001).len()), (0xc1, 5001));
+    socket.send(Outgoing::binary(vec![0; 3000].into())).unwrap();
+    assert_eq!(ws.text().await, format!("b{}", "A".repeat(4000)));
+    assert_eq!(socket.buffered_bytes(), 0);
+}

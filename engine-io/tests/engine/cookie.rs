@@ -68,6 +68,13 @@ async fn only_the_handshake_of_long_polling_sets_it() {
     assert_eq!(server.get(&poll("unknown")).await.header("set-cookie"), None);
     let target = "/?EIO=4&transport=websocket";
     assert!(!Ws::connect_with(server.addr, target, "").await.1.contains("set-cookie"));
+    let target = format!("{target}&sid={sid}");
+    assert!(
+        !Ws::connect_with(server.addr, &target, "")
+            .await
+            .1
+            .contains("set-cookie")
+    );
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! Who is let in, and what the others are told.
 
-use engine_io::{CloseReason, Config, Engine, Transport, Transports};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use engine_io::{AllowRequest, CloseReason, Config, Engine, Forbidden, Secure, Transport, Transports};
+use http::Request;
+use http_body_util::Empty;
 
 use crate::client::{Pending, Ws, upgrade_request};
 use crate::support::{Server, poll};
@@ -226,4 +231,147 @@ async fn paths_match_exactly() {
     assert!(matches("/socket.io/") && matches("/socket.io"));
     assert!(!matches("/socket.io-admin") && !matches("/socket.io/extra") && !matches("/socket.io//"));
     assert!(!matches("/") && !matches(""));
+}
+
+#[tokio::test]
+async fn what_is_configured_is_what_clients_are_told() {
+    let mut server = Server::start(Config {
+        ping_interval: Duration::from_millis(250),
+        ping_timeout: Duration::from_millis(61_500),
+        max_payload: 1234,
+        ..Config::default()
+    })
+    .await;
+    let told = r#","pingInterval":250,"pingTimeout":61500,"maxPayload":1234}"#;
+    let body = server.get("/?EIO=4&transport=polling").await.body;
+    assert!(body.ends_with(told), "{body}");
+    server.opened().await;
+    let body = Ws::connect(server.addr, "/?EIO=4&transport=websocket")
+        .await
+        .text()
+        .await;
+    assert!(body.ends_with(told), "{body}");
+}
+
+#[tokio::test]
+async fn names_of_sessions_need_no_escaping() {
+    let mut server = Server::start(Config::default()).await;
+    for _ in 0..50 {
+        let sid = server.polling().await.0;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        assert!(sid.len() == 20 && sid.bytes().all(plain), "{sid}");
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_to_polling_is_closed_and_its_session_lives() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, _socket) = server.polling().await;
+    Ws::connect(server.addr, &poll(&sid)).await.closed(&[]).await;
+    assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
+    assert_eq!(server.poll(&sid).await.answer().await.body, "4alive");
+}
+
+#[tokio::test]
+async fn the_path_may_lack_its_slash() {
+    let mut server = Server::start(Config::default()).await;
+    assert_eq!(server.get("/socket.io?EIO=4&transport=polling").await.status, 200);
+    let handshake = server.opened().await.1;
+    assert_eq!(
+        (handshake.path(), handshake.query()),
+        ("/socket.io", "EIO=4&transport=polling")
+    );
+}
+
+#[tokio::test]
+async fn a_request_marked_secure_is_secure_and_of_the_same_origin_as_https() {
+    let mut server = Server::new(Config::default(), ([127, 0, 0, 1], 0).into());
+    let request = |secure: bool| {
+        let mut request = Request::get("/?EIO=4&transport=polling")
+            .header("host", "x")
+            .header("origin", "https://x");
+        if secure {
+            request = request.extension(Secure).extension("mine");
+        }
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let begin = SystemTime::now();
+    assert_eq!(server.engine.handle(request(true)).await.status(), 200);
+    let handshake = server.opened().await.1;
+    assert!(handshake.is_secure());
+    assert_eq!(handshake.extensions().get::<&str>(), Some(&"mine"));
+    assert!((begin..=SystemTime::now()).contains(&handshake.time()));
+    assert_eq!(server.engine.handle(request(false)).await.status(), 400);
+}
+
+/// Lets in who has a key, and tells some why they are not.
+fn guarded() -> Config {
+    Config {
+        allow_request: AllowRequest::matching(|request| match request.headers.get("x-key") {
+            Some(key) if key == "right" => Ok(()),
+            Some(_) => Err(format!("not \"{}\"\n\\é", request.uri.path()).into()),
+            None => Err(Forbidden::default()),
+        }),
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_allowed_is_forbidden() {
+    let mut server = Server::start(guarded()).await;
+    let cases = [
+        ("", r#"{"code":4,"message":"Forbidden"}"#),
+        ("x-key: wrong\r\n", r#"{"code":4,"message":"not \"/\"\u000a\\é"}"#),
+    ];
+    for (headers, body) in cases {
+        let answer = server.http("GET", "/?EIO=4&transport=polling", headers, b"").await;
+        assert_eq!((answer.status, answer.body.as_str()), (403, body));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    let key = "x-key: right\r\n";
+    assert_eq!(
+        server.http("GET", "/?EIO=4&transport=polling", key, b"").await.status,
+        200
+    );
+    let sid = server.opened().await.0.id().to_owned();
+    // It is asked who opens a session, not who goes on with it.
+    assert_eq!(server.post(&sid, b"4x").await.body, "ok");
+    assert_eq!(server.poll(&sid).await.answer().await.body, "4x");
+    let mut ws = Ws::upgrade(&server, &sid).await;
+    ws.send_text("2probe").await;
+    assert_eq!(ws.text().await, "3probe");
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_not_allowed_is_refused_before_it_switches() {
+    let mut server = Server::start(guarded()).await;
+    let target = "/?EIO=4&transport=websocket";
+    for (headers, message) in [("", "Forbidden"), ("x-key: wrong\r\n", "not \"/\"\n\\é")] {
+        let request = upgrade_request(target).replace("host: x\r\n", &format!("host: x\r\n{headers}"));
+        let answer = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, message));
+        assert_eq!(answer.header("content-type"), Some("text/html"));
+    }
+    assert_eq!(server.engine.metrics().refused, 2);
+    Ws::connect_with(server.addr, target, "x-key: right\r\n").await;
+    server.opened().await;
+}
+
+/// Method and missing upgrade come before it, the version after it.
+#[tokio::test]
+async fn a_request_that_is_not_allowed_is_told_so_before_its_version_is_looked_at() {
+    let server = Server::start(guarded()).await;
+    let cases = [
+        ("POST", "/?EIO=4&transport=polling", 400, "Bad handshake method"),
+        ("GET", "/?EIO=4&transport=websocket", 400, "Bad request"),
+        ("GET", "/?EIO=4&transport=polling&sid=x", 400, "Session ID unknown"),
+        ("GET", "/?EIO=3&transport=polling", 403, "Forbidden"),
+    ];
+    for (method, target, status, message) in cases {
+        let answer = server.http(method, target, "", b"").await;
+        assert!(
+            answer.status == status && answer.body.contains(message),
+            "{method} {target}: {answer:?}"
+        );
+    }
 }

@@ -1,11 +1,19 @@
 //! Pings, pongs, and silence.
 
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use engine_io::{CloseReason, Config, Outgoing};
+use http::Request;
+use http_body_util::{BodyExt, Empty};
 
-use crate::client::Ws;
-use crate::support::Server;
+use tokio::io::AsyncWriteExt;
+
+use crate::client::{Pending, Ws, masked};
+use crate::support::{Server, poll, within};
 
 const INTERVAL: Duration = Duration::from_millis(120);
 const TIMEOUT: Duration = Duration::from_millis(80);
@@ -76,17 +84,126 @@ async fn silence_ends_a_session_that_polls() {
     );
 }
 
-#[tokio::test]
-async fn other_packets_extend_the_wait_once() {
-    let mut server = Server::start(quick()).await;
+/// For clients that are late on purpose: half of the timeout is more than a loaded machine adds.
+fn patient() -> Config {
+    Config {
+        ping_interval: INTERVAL,
+        ping_timeout: Duration::from_millis(1500),
+        ..Config::default()
+    }
+}
+
+/// What of the wait for a pong has passed when another packet comes.
+const LATE: Duration = Duration::from_millis(750);
+
+/// Sends other packets all the time, beginning late; the wait for a pong is longer then, but it ends.
+async fn assert_extended_once<F: Future<Output = ()>>(server: &mut Server, mut send: impl FnMut() -> F) {
     let begin = Instant::now();
+    tokio::time::sleep(LATE).await; // the time itself is what is tested
+    let chatter = async {
+        loop {
+            send().await;
+            tokio::time::sleep(INTERVAL / 4).await;
+        }
+    };
+    within(async {
+        tokio::select! {
+            () = server.gone(CloseReason::PingTimeout) => {}
+            () = chatter => {}
+        }
+    })
+    .await;
+    assert!(begin.elapsed() >= LATE + patient().ping_timeout);
+}
+
+#[tokio::test]
+async fn other_packets_extend_the_wait_of_a_websocket_once() {
+    let mut server = Server::start(patient()).await;
     let (mut ws, _socket) = server.websocket().await;
     assert_eq!(ws.text().await, "2");
-    ws.send_text("4still here").await;
-    assert_eq!(ws.text().await, "4still here");
-    ws.send_text("4and here").await;
+    let (_reader, writer) = ws.split();
+    let writer = tokio::sync::Mutex::new(writer);
+    assert_extended_once(&mut server, async || {
+        // The server closes at last.
+        let _ = writer.lock().await.write_all(&masked(0x81, b"4still here")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn other_packets_extend_the_wait_of_a_session_that_polls_once() {
+    let mut server = Server::start(patient()).await;
+    let (sid, _socket) = server.polling().await;
+    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    let addr = server.addr;
+    assert_extended_once(&mut server, async || {
+        let target = poll(&sid);
+        Pending::start(addr, "POST", &target, "", b"4still here")
+            .await
+            .answer()
+            .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_interval_begins_with_the_pong() {
+    let mut server = Server::start(lenient()).await;
+    let (mut ws, _socket) = server.websocket().await;
+    assert_eq!(ws.text().await, "2");
+    tokio::time::sleep(INTERVAL * 3 / 2).await; // the time itself is what is tested
+    let pong = Instant::now();
+    ws.send_text("3").await;
+    assert_eq!(ws.text().await, "2");
+    assert!(pong.elapsed() >= INTERVAL);
+
+    let (sid, _socket) = server.polling().await;
+    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    tokio::time::sleep(INTERVAL * 3 / 2).await;
+    let pong = Instant::now();
+    assert_eq!(server.post(&sid, b"3").await.body, "ok");
+    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    assert!(pong.elapsed() >= INTERVAL);
+}
+
+/// A client gives up when no ping came within interval and timeout of the last one, whatever the transport.
+#[tokio::test]
+async fn an_upgrade_does_not_put_the_next_ping_off() {
+    let interval = Duration::from_secs(1);
+    let mut server = Server::start(Config {
+        ping_interval: interval,
+        ..lenient()
+    })
+    .await;
+    let (sid, _socket) = server.polling().await;
+    tokio::time::sleep(interval * 4 / 5).await; // the time itself is what is tested
+    let mut ws = Ws::upgrade(&server, &sid).await;
+    ws.send_text("2probe").await;
+    assert_eq!(ws.text().await, "3probe");
+    let upgraded = Instant::now();
+    ws.send_text("5").await;
+    assert_eq!(ws.text().await, "2");
+    assert!(upgraded.elapsed() < interval, "{:?}", upgraded.elapsed());
+}
+
+#[tokio::test]
+async fn a_stall_of_the_server_is_no_gain_for_a_client_that_does_not_poll() {
+    let (interval, timeout) = (Duration::from_millis(200), Duration::from_secs(2));
+    let mut server = Server::start(Config {
+        ping_interval: interval,
+        ping_timeout: timeout,
+        ..Config::default()
+    })
+    .await;
+    let begin = Instant::now();
+    let (_sid, _socket) = server.polling().await;
+    std::thread::sleep(interval + timeout * 2 / 5); // the whole server: it runs on this thread
     server.gone(CloseReason::PingTimeout).await;
-    assert!(begin.elapsed() >= INTERVAL + TIMEOUT);
+    let took = begin.elapsed();
+    assert!(
+        took >= interval + timeout && took < interval + timeout * 13 / 10,
+        "{took:?}"
+    );
 }
 
 #[tokio::test]
@@ -103,6 +220,27 @@ async fn an_upgrade_forgives_the_ping_that_polling_was_sent() {
     );
     ws.send_text("3").await;
     assert_eq!(ws.text().await, "2");
+}
+
+/// A poll whose task the server does not run is not the client's fault.
+#[tokio::test]
+async fn a_poll_that_the_server_answers_late_gets_its_ping_all_the_same() {
+    let mut server = Server::new(quick(), ([127, 0, 0, 1], 0).into());
+    let request = |target: &str| Request::get(target).body(Empty::<Bytes>::new()).unwrap();
+    let engine = server.engine.clone();
+    engine.handle(request("/?EIO=4&transport=polling")).await;
+    let sid = server.opened().await.0.id().to_owned();
+    let mut polling = pin!(engine.handle(request(&poll(&sid))));
+    assert!(
+        polling
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+    );
+    tokio::time::sleep(INTERVAL + TIMEOUT * 3).await; // the time itself is what is tested
+    let body = polling.await.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "2");
+    server.gone(CloseReason::PingTimeout).await;
 }
 
 #[tokio::test]
@@ -138,5 +276,9 @@ async fn a_saturated_session_is_not_blamed_for_silence() {
     tokio::time::sleep(TIMEOUT * 4).await; // the time itself is what is tested
     server.release.add_permits(1);
     ws.send_text("4next").await;
-    assert_eq!(ws.text().await, "4next");
+    let mut text = ws.text().await;
+    if text == "2" {
+        text = ws.text().await; // the pong was read so late that the next ping was due
+    }
+    assert_eq!(text, "4next");
 }

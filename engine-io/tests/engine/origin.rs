@@ -266,3 +266,43 @@ async fn a_websocket_of_another_origin_is_refused_before_it_switches() {
     let answer = Pending::raw(server.addr, stranger.as_bytes()).await.answer().await;
     assert_eq!(answer.body, "Not an accepted origin");
 }
+
+#[tokio::test]
+async fn an_empty_list_allows_no_origin() {
+    let server = allowing(Vec::new()).await;
+    for origin in ["http://x", "https://a.example", "null"] {
+        let answer = open(&server, origin, "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, FOREIGN), "{origin}");
+        assert_no_cors(&answer);
+    }
+}
+
+/// A page is to learn why it failed.
+#[tokio::test]
+async fn failures_of_the_server_and_refused_upgrades_carry_the_headers() {
+    let mut server = Server::start(Config {
+        cors_allowed_origins: "https://a.example".into(),
+        max_payload: 10,
+        max_sessions: 1,
+        ..Config::default()
+    })
+    .await;
+    let panicked = open_at(&server, &format!("{OPEN}&panic")).await;
+    assert_eq!(panicked.status, 500);
+    let (sid, _socket) = server.polling().await;
+    let full = open_at(&server, OPEN).await;
+    assert_eq!(full.status, 503);
+    let origin = "origin: https://a.example\r\n";
+    let long = server.http("POST", &poll(&sid), origin, &[b'4'; 11]).await;
+    assert_eq!(long.status, 413);
+    let request = upgrade_from("https://a.example").replace("EIO=4", "EIO=3");
+    let refused = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
+    assert_eq!(refused.body, "Unsupported protocol version");
+    for answer in [panicked, full, long, refused] {
+        assert_granted(&answer, "https://a.example");
+    }
+}
+
+async fn open_at(server: &Server, target: &str) -> Answer {
+    server.http("GET", target, "origin: https://a.example\r\n", b"").await
+}

@@ -1,6 +1,6 @@
 //! Long-polling, request by request.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent};
@@ -35,8 +35,8 @@ async fn packets_travel_both_ways() {
 #[tokio::test]
 async fn a_poll_waits_for_a_packet() {
     let mut server = Server::start(Config::default()).await;
-    let (sid, _socket) = server.polling().await;
-    let pending = server.poll(&sid).await;
+    let (sid, socket) = server.polling().await;
+    let pending = waiting_poll(&server, &sid, &socket).await;
     assert_eq!(server.post(&sid, b"4later").await.body, "ok");
     assert_eq!(pending.answer().await.body, "4later");
 }
@@ -84,6 +84,28 @@ async fn two_posts_at_once_close_the_session() {
 }
 
 #[tokio::test]
+async fn a_second_post_is_refused_and_closes_the_session() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, _socket) = server.polling().await;
+    let first = Pending::start(server.addr, "POST", &poll(&sid), "", b"4hold\x1e4never").await;
+    assert_eq!(server.text().await, "hold");
+    let second = server.post(&sid, b"4x").await;
+    assert_eq!((second.status, second.body.as_str()), (400, ""));
+    assert!(matches!(
+        server.event().await,
+        Event::Closed(CloseReason::TransportError)
+    ));
+    first.answer().await;
+    for method in ["GET", "POST"] {
+        assert_eq!(
+            server.http(method, &poll(&sid), "", b"").await.body,
+            UNKNOWN,
+            "{method}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_aborted_poll_closes_the_session() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
@@ -106,6 +128,19 @@ async fn an_aborted_post_closes_the_session() {
         .await,
     );
     server.gone(CloseReason::TransportError).await;
+}
+
+#[tokio::test]
+async fn a_post_that_ends_before_its_announced_length_closes_the_session() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, _socket) = server.polling().await;
+    let request = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n4h",
+        poll(&sid)
+    );
+    drop(Pending::raw(server.addr, request.as_bytes()).await);
+    server.gone(CloseReason::TransportError).await;
+    assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
 }
 
 #[tokio::test]
@@ -186,6 +221,28 @@ async fn a_client_closes_with_a_packet() {
     assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
     assert_eq!(socket.send(Outgoing::text("x")), Err(SendError::Closed));
     assert!(!socket.is_open());
+}
+
+/// Clients send both at once, on two connections.
+#[tokio::test]
+async fn a_poll_right_behind_the_close_packet_is_answered() {
+    let mut server = Server::start(Config::default()).await;
+    for _ in 0..10 {
+        let (sid, _socket) = server.polling().await;
+        let begin = Instant::now();
+        let posting = Pending::start(server.addr, "POST", &poll(&sid), "", b"1").await;
+        let polled = server.poll(&sid).await.answer().await;
+        assert_eq!(posting.answer().await.body, "ok");
+        assert_eq!(server.closed().await, CloseReason::TransportClose);
+        if (polled.status, polled.body.as_str()) == (200, "6") {
+            return;
+        }
+        // The machine was so busy that the poll came too late.
+        assert!(begin.elapsed() >= Duration::from_millis(100), "{polled:?}");
+        assert_eq!(polled.body, UNKNOWN);
+        assert!(matches!(server.event().await, Event::Dropped));
+    }
+    panic!("the poll never was in time");
 }
 
 #[tokio::test]

@@ -91,18 +91,106 @@ async fn the_first_fault_is_the_one_that_is_named() {
     assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
 }
 
-/// Node still answers JSONP (`j`) and base64 on request (`b64`) to clients of version 4, which never ask for them: their
-/// specification has neither. Both parameters mean nothing here.
+/// Node still answers JSONP (`j`) to clients of version 4, which never ask for it: their specification has none. It means
+/// nothing here; nor does `b64` on long-polling, where bytes are base64 anyway.
 #[tokio::test]
 async fn parameters_of_old_versions_mean_nothing() {
     let mut server = Server::start(Config::default()).await;
     let answer = server.get("/?EIO=4&transport=polling&j=0&b64=1").await;
     assert!(answer.body.starts_with("0{"), "{}", answer.body);
-    server.opened().await;
-    let mut ws = Ws::connect(server.addr, "/?EIO=4&transport=websocket&b64=1").await;
-    assert!(ws.text().await.starts_with("0{"));
-    ws.send(0x82, &[1, 2]).await;
-    assert_eq!(ws.frame().await, Some((0x82, vec![1, 2])));
+    let sid = server.opened().await.0.id().to_owned();
+    assert_eq!(server.post(&sid, b"4x\x1ebAQID").await.body, "ok");
+    assert_eq!(
+        server.get(&format!("{}&j=0&b64=1", poll(&sid))).await.body,
+        "4x\u{1e}bAQID"
+    );
+}
+
+/// Of several faults of an upgrade, too; a version that is not served is found before it switches.
+#[tokio::test]
+async fn the_first_fault_of_an_upgrade_is_the_one_that_is_named() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, _socket) = server.polling().await;
+    let cases = [
+        (
+            "/?EIO=3&transport=x&sid=x".to_owned(),
+            "origin: junk\r\n",
+            "Transport unknown",
+        ),
+        (
+            "/?EIO=3&transport=websocket&sid=x".to_owned(),
+            "origin: junk\r\n",
+            "Bad request",
+        ),
+        ("/?EIO=3&transport=websocket&sid=x".to_owned(), "", "Session ID unknown"),
+        (format!("/?EIO=3&transport=websocket&sid={sid}"), "", "Bad request"),
+        (format!("/?EIO=3&transport=polling&sid={sid}"), "", "Bad request"),
+        (
+            "/?EIO=3&transport=polling".to_owned(),
+            "",
+            "Unsupported protocol version",
+        ),
+    ];
+    for (target, headers, message) in cases {
+        let request = upgrade_request(&target).replace("host: x\r\n", &format!("host: x\r\n{headers}"));
+        let answer = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, message), "{target}");
+    }
+    assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
+}
+
+#[tokio::test]
+async fn the_last_of_equal_parameters_counts() {
+    let mut server = Server::start(Config::default()).await;
+    for target in [
+        "/?EIO=3&EIO=4&transport=polling",
+        "/?EIO=4&transport=x&transport=polling",
+    ] {
+        assert_eq!(server.get(target).await.status, 200, "{target}");
+        server.opened().await;
+    }
+    assert_eq!(
+        server.get("/?EIO=4&transport=polling&transport=x").await.body,
+        TRANSPORT
+    );
+}
+
+#[tokio::test]
+async fn a_session_on_a_websocket_is_not_polled() {
+    let mut server = Server::start(Config::default()).await;
+    let (mut ws, socket) = server.websocket().await;
+    for method in ["GET", "POST", "PUT"] {
+        let answer = server.http(method, &poll(socket.id()), "", b"4x").await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, BAD), "{method}");
+    }
+    ws.send_text("4alive").await;
+    assert_eq!(ws.text().await, "4alive");
+}
+
+#[tokio::test]
+async fn a_frame_is_one_packet_whatever_it_holds() {
+    let mut server = Server::start(Config::default()).await;
+    let (mut ws, _socket) = server.websocket().await;
+    ws.send_text("4a\u{1e}4b").await;
+    assert_eq!(server.text().await, "a\u{1e}4b");
+    assert_eq!(ws.text().await, "4a\u{1e}4b");
+}
+
+#[tokio::test]
+async fn other_methods_are_refused_by_what_they_ask_for() {
+    let mut server = Server::start(Config::default()).await;
+    for method in ["DELETE", "OPTIONS", "PATCH"] {
+        assert_eq!(server.http(method, &poll("x"), "", b"").await.body, UNKNOWN, "{method}");
+        let answer = server.http(method, "/?EIO=4&transport=polling", "", b"").await;
+        assert_eq!((answer.status, answer.body.as_str()), (400, METHOD), "{method}");
+    }
+    let head = server.http("HEAD", &poll("x"), "", b"").await;
+    assert_eq!((head.status, head.body.as_str()), (400, ""));
+    let (sid, _socket) = server.polling().await;
+    for method in ["HEAD", "PATCH"] {
+        assert_eq!(server.http(method, &poll(&sid), "", b"").await.status, 500, "{method}");
+    }
+    assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
 }
 
 #[tokio::test]

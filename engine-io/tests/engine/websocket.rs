@@ -9,7 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::client::masked;
+use crate::client::{Ws, masked};
 use crate::support::{Event, Server};
 
 #[tokio::test]
@@ -266,4 +266,50 @@ where
         let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
         http.serve_connection_with_upgrades(wrap(stream), service).await
     });
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_bytes_in_base64() {
+    let mut server = Server::start(Config::default()).await;
+    let mut ws = Ws::connect(server.addr, "/?EIO=4&transport=websocket&b64=1").await;
+    let socket = server.opened().await.0;
+    assert!(ws.text().await.starts_with("0{"));
+    for data in [&[][..], &[1, 2, 3, 4]] {
+        ws.send(0x82, data).await;
+        assert!(matches!(server.event().await, Event::Binary(received) if received == data));
+    }
+    assert_eq!(
+        (ws.text().await, ws.text().await),
+        ("b".to_owned(), "bAQIDBA==".to_owned())
+    );
+    let attachments = [vec![7; 200].into(), Bytes::from_static(&[1]), vec![7; 90_000].into()];
+    let packet = Outgoing::build(1, |text| text.push(b'x'), &attachments);
+    socket.send(packet.clone()).unwrap();
+    socket.send(Outgoing::text("after")).unwrap();
+    assert_eq!(ws.text().await, "4x");
+    assert_eq!(ws.text().await, format!("b{}Bwc=", "BwcH".repeat(66)));
+    assert_eq!(ws.text().await, "bAQ==");
+    assert_eq!(ws.text().await.len(), 1 + 120_000);
+    assert_eq!(ws.text().await, "4after");
+    assert_eq!(socket.buffered_bytes(), 0);
+    // The same packet is frames of bytes for everybody else.
+    let (mut other, socket) = server.websocket().await;
+    socket.send(packet).unwrap();
+    assert_eq!(other.text().await, "4x");
+    assert_eq!(other.frame().await, Some((0x82, vec![7; 200])));
+}
+
+#[tokio::test]
+async fn bytes_in_base64_are_asked_for_with_any_value_but_none() {
+    let mut server = Server::start(Config::default()).await;
+    let mut open = Vec::new();
+    for (parameter, first) in [("&b64=0", 0x81), ("&b64=", 0x82), ("&b64", 0x82), ("&B64=1", 0x82)] {
+        let mut ws = Ws::connect(server.addr, &format!("/?EIO=4&transport=websocket{parameter}")).await;
+        ws.text().await;
+        server.opened().await;
+        ws.send(0x82, b"x").await;
+        assert_eq!(ws.frame().await.unwrap().0, first, "{parameter}");
+        assert!(matches!(server.event().await, Event::Binary(_)));
+        open.push(ws);
+    }
 }

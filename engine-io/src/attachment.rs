@@ -1,0 +1,64 @@
+//! The bytes of a message, in each form that a transport wants them.
+
+use std::sync::OnceLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
+
+/// Bytes that follow a text, or are a message of their own.
+pub(crate) struct Attachment {
+    head: [u8; HEAD_ROOM],
+    head_start: u8,
+    pub(crate) data: Bytes,
+    // A frame of text with its bytes as a packet in base64; long-polling takes the packet out of it. Few clients need it.
+    base64: OnceLock<Box<[u8]>>,
+}
+
+impl Attachment {
+    pub(crate) fn new(data: Bytes) -> Self {
+        let (head, head_start) = frame::head(OpCode::Binary, data.len());
+        Self {
+            head,
+            head_start,
+            data,
+            base64: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head[usize::from(self.head_start)..]
+    }
+
+    /// Returns its length as a packet in base64, the `b` in front included.
+    pub(crate) fn base64_packet_len(&self) -> usize {
+        1 + self.data.len().div_ceil(3) * 4
+    }
+
+    pub(crate) fn base64_frame_len(&self) -> usize {
+        let length = self.base64_packet_len();
+        let (_, start) = frame::head(OpCode::Text, length);
+        HEAD_ROOM - usize::from(start) + length
+    }
+
+    pub(crate) fn base64_packet(&self) -> &[u8] {
+        let frame = self.base64_frame();
+        &frame[frame.len() - self.base64_packet_len()..]
+    }
+
+    pub(crate) fn base64_frame(&self) -> &[u8] {
+        self.base64.get_or_init(|| {
+            let (head, start) = frame::head(OpCode::Text, self.base64_packet_len());
+            let mut frame = vec![0; self.base64_frame_len()];
+            let (front, text) = frame.split_at_mut(HEAD_ROOM - usize::from(start));
+            front.copy_from_slice(&head[usize::from(start)..]);
+            text[0] = b'b';
+            STANDARD
+                .encode_slice(&self.data, &mut text[1..])
+                .expect("there is room for all of it");
+            frame.into_boxed_slice()
+        })
+    }
+}

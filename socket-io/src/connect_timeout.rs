@@ -29,10 +29,13 @@ impl ConnectTimeouts {
 
     /// Closes the connection unless a client of it is accepted in time.
     pub(crate) fn watch(&self, connection: &Arc<Connection>) {
+        // A time that no clock can tell never comes.
+        let Some(deadline) = Instant::now().checked_add(self.timeout) else {
+            return;
+        };
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         // So that connections which come and go quickly are not remembered for the whole time.
         queue.forget_settled();
-        let deadline = Instant::now() + self.timeout;
         queue.waiting.push_back((deadline, Arc::downgrade(connection)));
         if !queue.is_attended {
             queue.is_attended = true;

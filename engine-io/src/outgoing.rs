@@ -139,8 +139,8 @@ impl Outgoing {
         self.deflated(deflate).map_or(self.0.wire_len, <[u8]>::len)
     }
 
-    /// Returns what it counts against the limits of an outbox.
-    pub(crate) fn cost(&self) -> usize {
+    /// Returns what it counts against the limits of an outbox, in bytes: 64 more than it has on a WebSocket.
+    pub fn cost(&self) -> usize {
         self.0.wire_len + OVERHEAD
     }
 

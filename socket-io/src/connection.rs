@@ -1,11 +1,12 @@
 //! One connection: its packets in, and the work that its clients' handlers have to do.
 
 mod assembly;
+mod ended;
 mod work;
 
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use crate::parser::Parser;
 use crate::server::Server;
 use crate::socket::Socket;
 use assembly::Assembly;
+use ended::Ended;
 use work::{Job, Load, Work};
 
 /// What all clients of a connection share.
@@ -31,8 +33,7 @@ pub(crate) struct Connection {
     pub(crate) server: Arc<Server>,
     has_joined: AtomicBool,
     /// Clients that left by another hand than the connection's own task.
-    ended: Mutex<Vec<(Arc<Client>, DisconnectReason)>>,
-    has_ended: AtomicBool,
+    ended: Ended,
     /// Every client is to be disconnected, and the connection closed.
     is_ending: AtomicBool,
 }
@@ -44,8 +45,7 @@ impl Connection {
             handshake,
             server,
             has_joined: AtomicBool::new(false),
-            ended: Mutex::default(),
-            has_ended: AtomicBool::new(false),
+            ended: Ended::new(),
             is_ending: AtomicBool::new(false),
         })
     }
@@ -61,10 +61,7 @@ impl Connection {
 
     /// Has the disconnect handlers run for a client that left.
     pub(crate) fn ended(&self, client: Arc<Client>, reason: DisconnectReason) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.push((client, reason));
-        self.has_ended.store(true, Ordering::Release);
-        drop(ended);
+        self.ended.push(client, reason);
         self.socket.wake_session();
     }
 
@@ -72,13 +69,6 @@ impl Connection {
     pub(crate) fn disconnect_all(&self) {
         self.is_ending.store(true, Ordering::Release);
         self.socket.wake_session();
-    }
-
-    fn take_ended(&self) -> Vec<(Arc<Client>, DisconnectReason)> {
-        if !self.has_ended.swap(false, Ordering::AcqRel) {
-            return Vec::new();
-        }
-        mem::take(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -146,6 +136,7 @@ impl ConnectionSession {
         match client.namespace.on_connect() {
             None => client.accept(),
             Some(handler) => {
+                connection.server.connecting().insert(&client);
                 let socket = Socket::new(client);
                 member
                     .work
@@ -161,7 +152,7 @@ impl ConnectionSession {
             return Err(ProtocolError::new("a DISCONNECT with data"));
         }
         // Leaving what was never joined, or left already, changes nothing; Node does not mind either.
-        let client = self.member(packet.namespace).map(|member| member.client.clone());
+        let client = member(&mut self.members, packet.namespace).map(|member| member.client.clone());
         if let Some(client) = client {
             client.close(DisconnectReason::ClientNamespaceDisconnect);
         }
@@ -170,8 +161,7 @@ impl ConnectionSession {
 
     fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
         let (name, payload) = packet::event(packet.json, attachments)?;
-        let mut load = mem::take(&mut self.load);
-        let member = self.open_member(packet.namespace)?;
+        let member = open_member(&mut self.members, packet.namespace)?;
         let client = &member.client;
         let handler = client.namespace.on_event(&name);
         if handler.is_none() {
@@ -208,9 +198,8 @@ impl ConnectionSession {
             }
         };
         if let Some(job) = job {
-            member.work.push(job, &mut load);
+            member.work.push(job, &mut self.load);
         }
-        self.load = load;
         Ok(())
     }
 
@@ -220,25 +209,15 @@ impl ConnectionSession {
         let id = packet
             .id
             .ok_or(ProtocolError::new("an acknowledgement without an id"))?;
-        let client = &self.open_member(packet.namespace)?.client;
+        let client = &open_member(&mut self.members, packet.namespace)?.client;
         let hub = &client.connection.server.hub;
         hub.acknowledge(client.key(), &client.sid, id, payload);
         Ok(())
     }
 
-    fn member(&mut self, namespace: &str) -> Option<&mut Member> {
-        let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
-        self.members.iter_mut().find(is_it)
-    }
-
-    fn open_member(&mut self, namespace: &str) -> Result<&mut Member, ProtocolError> {
-        let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
-        self.member(namespace).ok_or(not_joined)
-    }
-
     /// Queues the disconnect handlers of clients that left.
     fn note_ended(&mut self) {
-        for (client, reason) in self.connection.take_ended() {
+        for (client, reason) in self.connection.ended.take() {
             let Some(member) = self
                 .members
                 .iter_mut()
@@ -321,7 +300,7 @@ impl Session for ConnectionSession {
                     poll = Poll::Pending;
                 }
             }
-            if budget == 0 || !self.connection.has_ended.load(Ordering::Acquire) {
+            if budget == 0 || !self.connection.ended.has_some() {
                 break;
             }
         }
@@ -338,7 +317,11 @@ impl Session for ConnectionSession {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        poll
+        // Whoever ends a client on another thread is about to say so, and wakes us: until then this is not done.
+        match self.members.iter().any(Member::is_about_to_end) {
+            true => Poll::Pending,
+            false => poll,
+        }
     }
 
     fn is_saturated(&self) -> bool {
@@ -369,6 +352,7 @@ impl Drop for ConnectionSession {
                 .close(DisconnectReason::Connection(CloseReason::TransportError));
             member.client.sessions.end();
         }
+        self.connection.ended.close();
     }
 }
 
@@ -380,6 +364,21 @@ impl Member {
             is_ended: false,
         }
     }
+
+    /// It is closed, but its disconnect handler is not queued yet.
+    fn is_about_to_end(&self) -> bool {
+        !self.is_ended && self.client.is_closed() && !self.client.is_refused()
+    }
+}
+
+fn member<'a>(members: &'a mut [Member], namespace: &str) -> Option<&'a mut Member> {
+    let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
+    members.iter_mut().find(is_it)
+}
+
+fn open_member<'a>(members: &'a mut [Member], namespace: &str) -> Result<&'a mut Member, ProtocolError> {
+    let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
+    member(members, namespace).ok_or(not_joined)
 }
 
 /// The authentication details of a CONNECT: an object, or nothing.

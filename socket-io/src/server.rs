@@ -7,7 +7,7 @@ use manager_api::{Broadcast, ClientManager, Error, Hub, HubMetrics, Namespace as
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
-use crate::client::Local;
+use crate::client::{Connecting, Local};
 use crate::config::Config;
 use crate::connect_timeout::ConnectTimeouts;
 use crate::connection::{Connection, ConnectionSession};
@@ -22,6 +22,12 @@ pub(crate) struct Server {
     connect_timeouts: ConnectTimeouts,
     engine: OnceLock<Engine>,
     listening: OnceLock<AbortHandle>,
+}
+
+impl Server {
+    pub(crate) fn connecting(&self) -> &Connecting {
+        &self.hub.deliver().connecting
+    }
 }
 
 impl Drop for Server {
@@ -243,6 +249,7 @@ impl SocketIoBuilder {
         let has_manager = self.manager.is_some();
         let local = Local {
             parser: self.config.parser,
+            connecting: Connecting::default(),
         };
         let server = Arc::new(Server {
             hub: Hub::new(local, self.manager, self.config.hub.clone()),

@@ -394,6 +394,8 @@ impl<I: Io> Future for Connection<I> {
             ready!(this.turn(cx));
             this.hang_up();
         }
+        // Without the socket there is nothing to look at: whoever brings the session work has to wake this task for it.
+        this.shared.state().task.sleep(cx.waker());
         this.shared.drive(cx)
     }
 }

@@ -21,15 +21,18 @@ pub(crate) struct SessionCell {
 /// A session panicked; its connection is closed for it.
 pub(crate) struct Panicked;
 
+/// There is no session; the connection is closed.
+pub(crate) struct NotOpened;
+
 impl Shared {
     /// Lets the handler make the session.
-    pub(crate) fn open_session(self: &Arc<Self>, make: impl FnOnce() -> Box<dyn Session>) -> Result<(), Panicked> {
+    pub(crate) fn open_session(self: &Arc<Self>, make: impl FnOnce() -> Box<dyn Session>) -> Result<(), NotOpened> {
         let result = self.catch(make);
         if result.is_err() {
             self.fail(CloseReason::ForcedClose);
         }
         let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        cell.session = Some(result?);
+        cell.session = Some(result.map_err(|Panicked| NotOpened)?);
         cell.live = Some(Live::new(&self.engine));
         drop(cell);
         if self.state().closed().is_some() {
@@ -74,11 +77,17 @@ impl Shared {
             }
             state.closed()
         };
-        let told_before = cell.told;
-        cell.told |= closed.is_some();
-        let Some(session) = &mut cell.session else {
+        // A session that is still being made is told when it is there.
+        let SessionCell {
+            session: Some(session),
+            told,
+            ..
+        } = &mut *cell
+        else {
             return Poll::Ready(());
         };
+        let told_before = *told;
+        *told |= closed.is_some();
         let result = self.catch(|| {
             if let (Some(reason), false) = (closed, told_before) {
                 session.close(reason);

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::answer::{self, Refusal};
 use crate::coding::Coding;
 use crate::cors::{self, Grant};
+use crate::driver::NotOpened;
 use crate::log::Logs;
 use crate::metrics::Counters;
 use crate::route::{Route, route};
@@ -216,7 +217,10 @@ impl Inner {
         drop(parts);
         let shared = Shared::new(self, Transport::Polling);
         if self.open(&shared, handshake, reservation).is_err() {
-            return answer::empty(500);
+            return match self.shut.load(Ordering::SeqCst) {
+                true => self.full(),
+                false => answer::empty(500),
+            };
         }
         shared.drive_here();
         let mut response = answer::payload(self.open_packet(&shared));
@@ -233,7 +237,7 @@ impl Inner {
         shared: &Arc<Shared>,
         handshake: Handshake,
         reservation: Reservation,
-    ) -> Result<(), crate::driver::Panicked> {
+    ) -> Result<(), NotOpened> {
         reservation.keep();
         let transport = shared.state().transport;
         if transport == Transport::Polling {
@@ -242,6 +246,11 @@ impl Inner {
         self.sessions.insert(shared);
         self.counters.opened.add(1);
         tracing::debug!(target: "engine_io", transport = transport.as_str(), "a session opened");
+        // A WebSocket's place was reserved before its handshake ended; a shutdown may have closed all others meanwhile.
+        if self.shut.load(Ordering::SeqCst) {
+            shared.fail(CloseReason::ServerShutdown);
+            return Err(NotOpened);
+        }
         let due = self.clock.after(self.config.ping_interval);
         shared.schedule(&mut shared.state(), due);
         shared.open_session(|| self.handler.open(shared.socket(), handshake))

@@ -26,8 +26,13 @@ impl Clock {
     }
 
     pub(crate) fn after(&self, duration: Duration) -> u64 {
-        self.now().saturating_add(duration.as_millis() as u64)
+        self.now().saturating_add(millis(duration))
     }
+}
+
+/// A duration in milliseconds; the longest stand for ever.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A wheel of slots; a connection has one valid entry at most, and is asked again when it comes up.

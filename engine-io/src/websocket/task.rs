@@ -148,7 +148,7 @@ impl<I: Io> Connection<I> {
             self.shared.heard(&mut state);
         }
         if let (Some(pong), None) = (self.pong.take(), state.closed()) {
-            state.outbox.push(pong);
+            self.shared.push(&mut state, pong);
         }
         state.outbox.blocked = self.is_blocked();
         let paused = self.saturated || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;

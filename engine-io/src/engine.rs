@@ -1,7 +1,7 @@
 //! HTTP requests in.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Buf;
@@ -41,7 +41,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) logs: Logs,
     handler: Box<dyn Handler>,
-    runtime: OnceLock<Handle>,
+    /// The runtime that served the last handshake.
+    runtime: Mutex<Option<Handle>>,
     reserved: AtomicUsize,
     live: AtomicUsize,
     shut: AtomicBool,
@@ -65,7 +66,7 @@ impl Engine {
             counters: Counters::default(),
             logs: Logs::new(),
             handler: Box::new(handler),
-            runtime: OnceLock::new(),
+            runtime: Mutex::default(),
             reserved: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
             shut: AtomicBool::new(false),
@@ -94,7 +95,6 @@ impl Engine {
         B::Error: Into<BoxError>,
     {
         let engine = &self.0;
-        engine.runtime.get_or_init(Handle::current);
         let (grant, work) = engine.begin(request);
         let mut response = match work {
             Work::Done(response) => response,
@@ -201,12 +201,21 @@ impl Inner {
         self.config.http_compression.then(|| Coding::accepted(&parts.headers))?
     }
 
-    /// Spawns a task, from whatever thread.
+    /// Spawns a task on a runtime that serves clients, from whatever thread: the caller's own runtime may be the application's, and end.
+    ///
+    /// If the runtime has ended the task is dropped at once: no lock may be held that its drop takes.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.runtime
-            .get()
-            .expect("set by the request that opened the session")
-            .spawn(task);
+        // The lock is not held while the task may be dropped.
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        runtime.expect("set before there is a session").spawn(task);
+    }
+
+    /// Spawns a task on the runtime that serves the request or connection at hand; there may be one for each thread.
+    pub(crate) fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(task)),
+            Err(_) => self.spawn(task),
+        }
     }
 
     fn open_polling(self: &Arc<Self>, mut parts: Parts) -> Response<ResponseBody> {
@@ -239,6 +248,9 @@ impl Inner {
         reservation: Reservation,
     ) -> Result<(), NotOpened> {
         reservation.keep();
+        if let Ok(runtime) = Handle::try_current() {
+            *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+        }
         let transport = shared.state().transport;
         if transport == Transport::Polling {
             self.counters.polling.raise();

@@ -380,7 +380,7 @@ impl<I: Io> Connection<I> {
         self.sending = VecDeque::new();
         self.rest = Vec::new();
         if let (Some(code), 0) = (self.farewell, self.offset) {
-            self.shared.engine.spawn(linger(io, close_frame(code)));
+            self.shared.engine.spawn_here(linger(io, close_frame(code)));
         }
     }
 }

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use crate::client::Client;
 use crate::error::{DisconnectReason, Refusal};
 use crate::handler::{ConnectContext, DisconnectContext, EventContext};
+use crate::log;
 use crate::packet::msgpack::{self, Limits};
 use crate::packet::{self, Kind, Packet};
 use crate::parser::Parser;
@@ -165,7 +166,7 @@ impl ConnectionSession {
         let client = &member.client;
         let handler = client.namespace.on_event(&name);
         if handler.is_none() {
-            tracing::debug!(target: "socket_io", namespace = %client.namespace.name, event = %name, "no handler for an event");
+            log::unhandled_event(client, &name);
         }
         let steps = client.namespace.before_event();
         let socket = || Socket::new(client.clone());

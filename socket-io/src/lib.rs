@@ -49,6 +49,7 @@ mod cluster;
 mod config;
 mod connect_timeout;
 mod connection;
+mod counters;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -107,8 +107,9 @@ pub struct Config {
     /// The time a client may stay above the soft limit without once getting below it; then it is disconnected.
     /// Default 15 s.
     pub slow_client_grace: Duration,
-    /// The time for which reading from a client may pause, without once going on, because its session takes no more messages: its ping
-    /// timeout is suspended meanwhile, so that nobody would notice if it was gone. Then it is disconnected. Default 5 min.
+    /// The time for which reading from a client may pause, without once going on, because its session takes no more
+    /// messages; then it is disconnected. Its ping timeout is suspended meanwhile, so that otherwise nobody would notice
+    /// that it is gone. Default 5 min.
     pub max_reading_pause: Duration,
     /// The bytes of messages that a session should queue at most before it says that it
     /// [is saturated](crate::Session::is_saturated). The engine only passes it on. Default 1 MiB.

@@ -1,6 +1,7 @@
 //! One connection: its packets in, and the work that its clients' handlers have to do.
 
 mod assembly;
+mod connect;
 mod ended;
 mod work;
 
@@ -11,8 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as Engine};
-use manager_api::{EventName, Payload};
-use serde_json::value::RawValue;
+use manager_api::EventName;
 
 use crate::client::Client;
 use crate::error::{DisconnectReason, Refusal};
@@ -24,6 +24,7 @@ use crate::parser::Parser;
 use crate::server::Server;
 use crate::socket::Socket;
 use assembly::Assembly;
+use connect::{auth, refuse};
 use ended::Ended;
 use work::{Job, Load, Work};
 
@@ -380,26 +381,4 @@ fn member<'a>(members: &'a mut [Member], namespace: &str) -> Option<&'a mut Memb
 fn open_member<'a>(members: &'a mut [Member], namespace: &str) -> Result<&'a mut Member, ProtocolError> {
     let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
     member(members, namespace).ok_or(not_joined)
-}
-
-/// The authentication details of a CONNECT: an object, or nothing.
-fn auth(json: &str) -> Result<Payload, ProtocolError> {
-    if json.is_empty() {
-        return Ok(Payload::empty());
-    }
-    let object: &RawValue = serde_json::from_str(json)
-        .map_err(|error| ProtocolError::new("a CONNECT with malformed data").with_source(error))?;
-    if !object.get().starts_with('{') {
-        return Err(ProtocolError::new("a CONNECT whose data is no object"));
-    }
-    Ok(Payload::from_trusted(format!("[{}]", object.get()).into(), Vec::new()))
-}
-
-fn refuse(connection: &Connection, namespace: &str, refusal: &Refusal) -> Result<(), ProtocolError> {
-    // A connection that is gone needs no refusal.
-    let parser = connection.server.config.parser;
-    let _ = connection
-        .socket
-        .send(parser.connect_error(namespace, &refusal.to_json()));
-    Ok(())
 }

@@ -109,6 +109,10 @@ pub struct Config {
     /// The time a client may stay above the soft limit without once getting below it; then it is disconnected.
     /// Default 15 s.
     pub slow_client_grace: Duration,
+    /// The time for which reading from a client may pause, without once going on, because its session takes no more
+    /// messages; then it is disconnected. Its ping timeout is suspended meanwhile, so that otherwise nobody would notice
+    /// that it is gone. Default 5 min.
+    pub max_reading_pause: Duration,
     /// The bytes of messages that a session should queue at most before it says that it
     /// [is saturated](crate::Session::is_saturated). The engine only passes it on. Default 1 MiB.
     pub inbound_limit: usize,
@@ -140,6 +144,7 @@ impl Default for Config {
             outbox_soft_limit: 1024 * 1024,
             outbox_hard_limit: 16 * 1024 * 1024,
             slow_client_grace: Duration::from_secs(15),
+            max_reading_pause: Duration::from_secs(300),
             inbound_limit: 1024 * 1024,
             polling_close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,

@@ -1,8 +1,9 @@
 //! Calls into sessions: one at a time, their panics caught, their work polled by exactly one task.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::engine::Live;
 use crate::shared::{Shared, wake};
@@ -21,15 +22,18 @@ pub(crate) struct SessionCell {
 /// A session panicked; its connection is closed for it.
 pub(crate) struct Panicked;
 
+/// There is no session; the connection is closed.
+pub(crate) struct NotOpened;
+
 impl Shared {
     /// Lets the handler make the session.
-    pub(crate) fn open_session(self: &Arc<Self>, make: impl FnOnce() -> Box<dyn Session>) -> Result<(), Panicked> {
+    pub(crate) fn open_session(self: &Arc<Self>, make: impl FnOnce() -> Box<dyn Session>) -> Result<(), NotOpened> {
         let result = self.catch(make);
         if result.is_err() {
             self.fail(CloseReason::ForcedClose);
         }
         let mut cell = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        cell.session = Some(result?);
+        cell.session = Some(result.map_err(|Panicked| NotOpened)?);
         cell.live = Some(Live::new(&self.engine));
         drop(cell);
         if self.state().closed().is_some() {
@@ -74,11 +78,17 @@ impl Shared {
             }
             state.closed()
         };
-        let told_before = cell.told;
-        cell.told |= closed.is_some();
-        let Some(session) = &mut cell.session else {
+        // A session that is still being made is told when it is there.
+        let SessionCell {
+            session: Some(session),
+            told,
+            ..
+        } = &mut *cell
+        else {
             return Poll::Ready(());
         };
+        let told_before = *told;
+        *told |= closed.is_some();
         let result = self.catch(|| {
             if let (Some(reason), false) = (closed, told_before) {
                 session.close(reason);
@@ -136,7 +146,7 @@ impl Shared {
                     waker: None,
                 };
                 drop(state);
-                self.spawn_runner();
+                self.engine.spawn(Runner(Some(self.clone())));
             }
         }
     }
@@ -154,13 +164,8 @@ impl Shared {
         };
         drop(state);
         if self.run(&mut Context::from_waker(Waker::noop())).is_pending() {
-            self.spawn_runner();
+            self.engine.spawn_here(Runner(Some(self.clone())));
         }
-    }
-
-    fn spawn_runner(self: &Arc<Self>) {
-        let shared = self.clone();
-        self.engine.spawn(std::future::poll_fn(move |cx| shared.run(cx)));
     }
 
     /// Polls the work as the runner: ready when there is none, or when another drives it.
@@ -204,5 +209,39 @@ impl Shared {
                 .warn("a session panicked; its connection is closed");
             Panicked
         })
+    }
+}
+
+/// The task that polls a session's work while there is some, until it is done.
+struct Runner(Option<Arc<Shared>>);
+
+impl Future for Runner {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(shared) = &self.0 else { return Poll::Ready(()) };
+        ready!(shared.run(cx));
+        self.0 = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Runner {
+    /// Its runtime ends: whoever brings new work has to start another one, on another runtime.
+    fn drop(&mut self) {
+        let Some(shared) = self.0.take() else { return };
+        let mut state = shared.state();
+        if !matches!(state.driver, Driver::Runner { .. }) {
+            return;
+        }
+        state.driver = Driver::Nobody;
+        let closed = state.closed();
+        drop(state);
+        // Whoever is at work in the session, maybe this very thread, takes care of its end afterwards.
+        if let Some(reason) = closed
+            && shared.session.try_lock().is_ok()
+        {
+            shared.abandon_session(reason);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP requests in.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Buf;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::answer::{self, Refusal};
 use crate::coding::Coding;
 use crate::cors::{self, Grant};
+use crate::driver::NotOpened;
 use crate::log::Logs;
 use crate::metrics::Counters;
 use crate::route::{self, Route, route};
@@ -40,7 +41,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) logs: Logs,
     handler: Box<dyn Handler>,
-    runtime: OnceLock<Handle>,
+    /// The runtime that served the last handshake.
+    runtime: Mutex<Option<Handle>>,
     reserved: AtomicUsize,
     live: AtomicUsize,
     shut: AtomicBool,
@@ -64,7 +66,7 @@ impl Engine {
             counters: Counters::default(),
             logs: Logs::new(),
             handler: Box::new(handler),
-            runtime: OnceLock::new(),
+            runtime: Mutex::default(),
             reserved: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
             shut: AtomicBool::new(false),
@@ -93,7 +95,6 @@ impl Engine {
         B::Error: Into<BoxError>,
     {
         let engine = &self.0;
-        engine.runtime.get_or_init(Handle::current);
         let (grant, work) = engine.begin(request);
         let mut response = match work {
             Work::Done(response) => response,
@@ -200,12 +201,21 @@ impl Inner {
         self.config.http_compression.then(|| Coding::accepted(&parts.headers))?
     }
 
-    /// Spawns a task, from whatever thread.
+    /// Spawns a task on a runtime that serves clients, from whatever thread: the caller's own runtime may be the application's, and end.
+    ///
+    /// If the runtime has ended the task is dropped at once: no lock may be held that its drop takes.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.runtime
-            .get()
-            .expect("set by the request that opened the session")
-            .spawn(task);
+        // The lock is not held while the task may be dropped.
+        let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        runtime.expect("set before there is a session").spawn(task);
+    }
+
+    /// Spawns a task on the runtime that serves the request or connection at hand; there may be one for each thread.
+    pub(crate) fn spawn_here(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(task)),
+            Err(_) => self.spawn(task),
+        }
     }
 
     fn open_polling(self: &Arc<Self>, mut parts: Parts) -> Response<ResponseBody> {
@@ -216,7 +226,10 @@ impl Inner {
         drop(parts);
         let shared = Shared::new(self, Transport::Polling);
         if self.open(&shared, handshake, reservation).is_err() {
-            return answer::empty(500);
+            return match self.shut.load(Ordering::SeqCst) {
+                true => self.full(),
+                false => answer::empty(500),
+            };
         }
         shared.drive_here();
         let mut response = answer::payload(self.open_packet(&shared));
@@ -233,8 +246,11 @@ impl Inner {
         shared: &Arc<Shared>,
         handshake: Handshake,
         reservation: Reservation,
-    ) -> Result<(), crate::driver::Panicked> {
+    ) -> Result<(), NotOpened> {
         reservation.keep();
+        if let Ok(runtime) = Handle::try_current() {
+            *self.runtime.lock().unwrap_or_else(PoisonError::into_inner) = Some(runtime);
+        }
         let transport = shared.state().transport;
         if transport == Transport::Polling {
             self.counters.polling.raise();
@@ -242,6 +258,11 @@ impl Inner {
         self.sessions.insert(shared);
         self.counters.opened.add(1);
         tracing::debug!(target: "engine_io", transport = transport.as_str(), "a session opened");
+        // A WebSocket's place was reserved before its handshake ended; a shutdown may have closed all others meanwhile.
+        if self.shut.load(Ordering::SeqCst) {
+            shared.fail(CloseReason::ServerShutdown);
+            return Err(NotOpened);
+        }
         let due = self.clock.after(self.config.ping_interval);
         shared.schedule(&mut shared.state(), due);
         shared.open_session(|| self.handler.open(shared.socket(), handshake))

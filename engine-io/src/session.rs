@@ -28,7 +28,7 @@ pub trait Session: Send {
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
     /// Tells whether so much work is queued that reading from this client pauses; its ping timeout is suspended
-    /// meanwhile.
+    /// meanwhile, for [`max_reading_pause`](crate::Config::max_reading_pause) at most.
     fn is_saturated(&self) -> bool;
 
     /// Learns that the connection moved to a WebSocket. Default: nothing happens.

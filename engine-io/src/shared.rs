@@ -8,6 +8,7 @@ use crate::driver::SessionCell;
 use crate::engine::Inner;
 use crate::sessions::Sid;
 use crate::state::{Driver, Heartbeat, Life, Outbox, Polling, State, Task};
+use crate::timer::millis;
 use crate::{CloseReason, Outgoing, SendError, Sent, Socket, Transport};
 
 /// The time that a WebSocket has to take what is left when the server closes it.
@@ -49,6 +50,7 @@ impl Shared {
                 over_since: None,
                 scheduled: 0,
                 reading_paused: false,
+                paused_since: 0,
                 driver,
                 task: Task::default(),
                 polling,
@@ -79,16 +81,22 @@ impl Shared {
             self.close_now(state, CloseReason::Overflow);
             return Err(SendError::Overflow);
         }
-        state.outbox.push(packet);
-        if state.outbox.cost > config.outbox_soft_limit && state.over_since.is_none() {
-            state.over_since = Some(self.engine.clock.now());
-            self.schedule(&mut state, self.engine.clock.after(config.slow_client_grace));
-        }
+        self.push(&mut state, packet);
         let congested = state.outbox.cost > LOW_WATER.min(config.outbox_soft_limit / 2);
         let receiver = state.receiver();
         drop(state);
         wake(receiver);
         Ok(if congested { Sent::Congested } else { Sent::Queued })
+    }
+
+    /// Queues a packet, whatever the limits say; above the soft one the client's grace begins.
+    pub(crate) fn push(&self, state: &mut State, packet: Outgoing) {
+        let config = &self.engine.config;
+        state.outbox.push(packet);
+        if state.outbox.cost > config.outbox_soft_limit && state.over_since.is_none() {
+            state.over_since = Some(self.engine.clock.now());
+            self.schedule(state, self.engine.clock.after(config.slow_client_grace));
+        }
     }
 
     pub(crate) fn send_volatile(self: &Arc<Self>, packet: Outgoing) -> Result<Sent, SendError> {
@@ -214,6 +222,9 @@ impl Shared {
         if state.reading_paused && !pause && state.heartbeat.waiting {
             state.heartbeat.due = self.engine.clock.after(self.engine.config.ping_timeout);
         }
+        if pause && !state.reading_paused {
+            state.paused_since = self.engine.clock.now();
+        }
         state.reading_paused = pause;
     }
 
@@ -250,18 +261,8 @@ impl Shared {
     }
 
     fn on_tick_open(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: u64) {
-        let config = &self.engine.config;
-        let grace = config.slow_client_grace.as_millis() as u64;
-        let mut due = u64::MAX;
-        if let Some(since) = state.over_since {
-            if now >= since + grace {
-                self.engine
-                    .logs
-                    .overflow
-                    .warn("a client was disconnected: it stayed over the soft limit");
-                return self.close_now(state, CloseReason::Overflow);
-            }
-            due = since + grace;
+        if let Some(reason) = self.overstayed(&state, now) {
+            return self.close_now(state, reason);
         }
         let mut receiver = None;
         if now >= state.heartbeat.due {
@@ -269,10 +270,10 @@ impl Shared {
                 return self.close_now(state, CloseReason::PingTimeout);
             }
             if !state.heartbeat.waiting {
-                state.outbox.push(Outgoing::ping());
+                self.push(&mut state, Outgoing::ping());
                 receiver = state.receiver();
             }
-            let timeout = config.ping_timeout.as_millis() as u64;
+            let timeout = millis(self.engine.config.ping_timeout);
             // The tick may be a little late, which is no gain for the client; a stall of the server is. A client that
             // does not poll just then notices neither, and is to have half of its time at least.
             let mut late = self.engine.timer.lateness();
@@ -280,17 +281,48 @@ impl Shared {
                 late = late.max(timeout / 2);
             }
             let since = state.heartbeat.due.max(now.saturating_sub(late));
-            let due = since + timeout;
+            let due = since.saturating_add(timeout);
             state.heartbeat = Heartbeat {
                 due,
                 waiting: true,
                 extended: false,
             };
         }
-        due = due.min(state.heartbeat.due);
+        let (grace_ends, pause_ends) = self.ends(&state);
+        let due = state.heartbeat.due.min(grace_ends).min(pause_ends);
         self.schedule(&mut state, due);
         drop(state);
         wake(receiver);
+    }
+
+    /// Returns when the client has to be below the soft limit again, and when it has to be read again.
+    fn ends(&self, state: &State) -> (u64, u64) {
+        let config = &self.engine.config;
+        let end = |since: Option<u64>, time| since.map_or(u64::MAX, |since| since.saturating_add(millis(time)));
+        // Above the soft limit reading pauses as well, and the grace alone counts.
+        let is_held_up = state.reading_paused && state.over_since.is_none();
+        let paused_since = is_held_up.then_some(state.paused_since);
+        (
+            end(state.over_since, config.slow_client_grace),
+            end(paused_since, config.max_reading_pause),
+        )
+    }
+
+    /// Tells why a client is to be disconnected that was in a bad state for too long.
+    fn overstayed(&self, state: &State, now: u64) -> Option<CloseReason> {
+        let (grace_ends, pause_ends) = self.ends(state);
+        let logs = &self.engine.logs;
+        if now >= grace_ends {
+            logs.overflow
+                .warn("a client was disconnected: it stayed over the soft limit");
+            return Some(CloseReason::Overflow);
+        }
+        if now >= pause_ends {
+            logs.pause
+                .warn("a client was disconnected: its session took no messages for too long");
+            return Some(CloseReason::ForcedClose);
+        }
+        None
     }
 }
 

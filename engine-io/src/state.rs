@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub(crate) scheduled: u64,
     /// Reading from the client pauses, so it cannot be blamed for a missing pong.
     pub(crate) reading_paused: bool,
+    /// Since when it does, if it does.
+    pub(crate) paused_since: u64,
     pub(crate) driver: Driver,
     /// The task that owns the WebSocket.
     pub(crate) task: Task,

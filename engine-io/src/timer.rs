@@ -26,8 +26,13 @@ impl Clock {
     }
 
     pub(crate) fn after(&self, duration: Duration) -> u64 {
-        self.now().saturating_add(duration.as_millis() as u64)
+        self.now().saturating_add(millis(duration))
     }
+}
+
+/// A duration in milliseconds; the longest stand for ever.
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A wheel of slots; a connection has one valid entry at most, and is asked again when it comes up.
@@ -80,14 +85,20 @@ impl Timer {
     /// ahead.
     pub(crate) fn insert(&self, engine: &Arc<Inner>, sid: Sid, tick: u64) -> u64 {
         let mut wheel = self.wheel();
-        if !wheel.running {
-            wheel.running = true;
+        let stood_still = !std::mem::replace(&mut wheel.running, true);
+        if stood_still {
             wheel.next = wheel.next.max(engine.clock.now() / self.granularity + 1);
-            engine.spawn(turn(Arc::downgrade(engine), Duration::from_millis(self.granularity)));
         }
         let tick = tick.clamp(wheel.next, wheel.next + SLOTS - 1);
         wheel.slots[(tick % SLOTS) as usize].push((sid, tick));
         wheel.entries += 1;
+        drop(wheel);
+        if stood_still {
+            engine.spawn(turn(
+                Turning(Arc::downgrade(engine)),
+                Duration::from_millis(self.granularity),
+            ));
+        }
         tick
     }
 
@@ -119,13 +130,26 @@ impl Timer {
     }
 }
 
-async fn turn(engine: Weak<Inner>, granularity: Duration) {
+/// Lets the wheel be turned by another task if this one ends before it is empty: its runtime may.
+struct Turning(Weak<Inner>);
+
+impl Drop for Turning {
+    fn drop(&mut self) {
+        if let Some(engine) = self.0.upgrade() {
+            engine.timer.wheel().running = false;
+        }
+    }
+}
+
+async fn turn(mut turning: Turning, granularity: Duration) {
     let mut ticks = tokio::time::interval(granularity);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(engine) = engine.upgrade() else { return };
+        let Some(engine) = turning.0.upgrade() else { return };
         let Some(due) = engine.timer.advance(engine.clock.now()) else {
+            // It stands still, or another task turns it already.
+            turning.0 = Weak::new();
             return;
         };
         for (at, (sid, tick)) in due.into_iter().enumerate() {

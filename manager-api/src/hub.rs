@@ -49,6 +49,12 @@ pub trait Deliver: Send + Sync + 'static {
     /// Disconnects a client from every namespace, and closes its connection.
     fn close(&self, client: &Self::Client);
 
+    /// Carries out a command about a client that is not registered yet, for its connect handler runs; tells whether there is one. Asked
+    /// before the registry is, which whoever was just accepted is in already. Default: there is none.
+    fn command_connecting(&self, _command: &Message) -> bool {
+        false
+    }
+
     /// Tells whether somebody looks on in a namespace, so that the methods below are worth calling there. Asked once per event, command or
     /// change of a room. Default: nobody.
     fn is_watched(&self, _namespace: &Namespace) -> bool {

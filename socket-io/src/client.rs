@@ -1,24 +1,37 @@
 //! One client in one namespace, as everything inside the server sees it.
 
+mod connecting;
+
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
-use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Namespace, Pressure, Room, Sid};
+use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Message, Namespace, Pressure, Room, Sid};
 
 use crate::connection::Connection;
-use crate::error::DisconnectReason;
+use crate::error::{DisconnectReason, Refusal};
 use crate::namespace::NamespaceState;
 use crate::observe::{Observe, Observer};
 use crate::parser::Parser;
 use crate::session::Sessions;
+pub(crate) use connecting::Connecting;
 
 /// The connect handler has not accepted the client yet: what is sent to it waits.
 const CONNECTING: u8 = 0;
 const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
+/// Closed by the server, which has no use for what the client sent before it learned of that.
+const DISCONNECTED: u8 = 3;
 /// Closed without ever having been accepted: nobody is told of its end.
-const REFUSED: u8 = 3;
+const REFUSED: u8 = 4;
+
+/// What a client was before it was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Was {
+    Connecting,
+    Open,
+    Closed,
+}
 
 pub(crate) struct Client {
     pub(crate) sid: Sid,
@@ -36,10 +49,9 @@ pub(crate) struct Client {
 struct Waiting {
     rooms: Vec<Room>,
     packets: Vec<Outgoing>,
+    /// What the packets cost in the outbox, which they would all go to at once.
+    cost: usize,
 }
-
-/// Packets that a connect handler may send before the client is accepted.
-const MAX_WAITING: usize = 4_096;
 
 impl Client {
     pub(crate) fn new(namespace: Arc<NamespaceState>, connection: Arc<Connection>) -> Arc<Self> {
@@ -93,7 +105,9 @@ impl Client {
             Err(error) => return tracing::error!(target: "socket_io", %error, "a client could not be registered"),
         };
         self.key.store(key, Ordering::Relaxed);
-        let Waiting { rooms, packets } = *waiting.take().unwrap_or_default();
+        // Not before the registry knows it: a command finds it here or there.
+        self.connection.server.connecting().remove(&self.sid);
+        let Waiting { rooms, packets, .. } = *waiting.take().unwrap_or_default();
         for room in rooms {
             // Cannot fail: the client was registered just now, and leaves only by `close`, which waits for the lock.
             let _ = hub.registry().enter(namespace, &self.sid, &room);
@@ -115,18 +129,33 @@ impl Client {
         self.state.load(Ordering::Acquire) == REFUSED
     }
 
-    /// Ends the membership, once; `true` if it was open. The disconnect handlers run on the connection's task.
-    pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> bool {
+    /// Tells whether the server disconnected the client, so that none of its events is handled any more.
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.state.load(Ordering::Acquire) == DISCONNECTED
+    }
+
+    /// Ends the membership, once; tells what it was. The disconnect handlers run on the connection's task.
+    pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> Was {
         let mut waiting = self.waiting();
-        let was = self.state.load(Ordering::Acquire);
-        let now = if matches!(was, OPEN | CLOSED) { CLOSED } else { REFUSED };
+        let (was, now) = match (self.state.load(Ordering::Acquire), reason) {
+            (CONNECTING, _) => (Was::Connecting, REFUSED),
+            (OPEN, DisconnectReason::ServerNamespaceDisconnect) => (Was::Open, DISCONNECTED),
+            (OPEN, _) => (Was::Open, CLOSED),
+            _ => return Was::Closed,
+        };
         // Under the lock of `waiting`, as every change of the state is.
         self.state.store(now, Ordering::Release);
         *waiting = None;
         drop(waiting);
-        if was != OPEN {
-            return false;
+        match was {
+            Was::Open => self.remove(reason),
+            _ => self.connection.server.connecting().remove(&self.sid),
         }
+        was
+    }
+
+    /// Takes the client out of everything it was in, and has its disconnect handlers run.
+    fn remove(self: &Arc<Self>, reason: DisconnectReason) {
         let (hub, namespace) = (&self.connection.server.hub, &self.namespace.name);
         let observer = &hub.deliver().observer;
         let rooms = observer
@@ -137,18 +166,39 @@ impl Client {
             observer.disconnected(self, reason, &rooms.unwrap_or_default());
         }
         self.connection.ended(self.clone(), reason);
-        true
     }
 
     /// Disconnects the client from the namespace; the connection stays.
     pub(crate) fn disconnect(self: &Arc<Self>) {
-        if self.close(DisconnectReason::ServerNamespaceDisconnect) {
-            // If the connection is gone, so is the client.
-            let _ = self
-                .connection
-                .socket
-                .send(self.parser().disconnect(&self.namespace.name));
+        match self.close(DisconnectReason::ServerNamespaceDisconnect) {
+            Was::Open => {
+                // If the connection is gone, so is the client.
+                let _ = self
+                    .connection
+                    .socket
+                    .send(self.parser().disconnect(&self.namespace.name));
+            }
+            Was::Connecting => {
+                self.send_refusal(&Refusal::default());
+                // Its connect handler may hang; the connection's task drops it.
+                self.connection.socket.wake_session();
+            }
+            Was::Closed => {}
         }
+    }
+
+    /// Does not let the client in, unless its fate is decided already.
+    pub(crate) fn refuse(self: &Arc<Self>, refusal: &Refusal) {
+        if self.close(DisconnectReason::ServerNamespaceDisconnect) == Was::Connecting {
+            self.send_refusal(refusal);
+        }
+    }
+
+    fn send_refusal(&self, refusal: &Refusal) {
+        let namespace = self.namespace.name.as_str();
+        let packet = self.parser().connect_error(namespace, &refusal.to_json());
+        // A connection that is gone needs no refusal.
+        let _ = self.connection.socket.send(packet);
     }
 
     /// Disconnects the client from the namespace at once, then from every other on its connection, and closes the connection.
@@ -183,17 +233,23 @@ impl Client {
     /// Keeps a packet until the client is accepted; gives it back if that has happened.
     fn wait_with(&self, packet: Outgoing) -> Result<Option<Outgoing>, Error> {
         match &mut *self.waiting() {
-            Some(waiting) if waiting.packets.len() >= MAX_WAITING => {
-                let text = "too many packets wait for the client to be accepted";
+            Some(waiting) if waiting.cost + packet.cost() > self.max_waiting() => {
+                let text = "too much waits for the client to be accepted";
                 Err(Error::new(ErrorKind::TooLarge, text))
             }
             Some(waiting) => {
+                waiting.cost += packet.cost();
                 waiting.packets.push(packet);
                 Ok(None)
             }
             None if self.is_closed() => Err(gone(self)),
             None => Ok(Some(packet)),
         }
+    }
+
+    /// What may wait for the acceptance: no more than the outbox would take.
+    fn max_waiting(&self) -> usize {
+        self.connection.server.config.engine.outbox_hard_limit
     }
 
     /// Enters a room now, or when the client is accepted.
@@ -232,6 +288,7 @@ fn gone(client: &Client) -> Error {
 pub(crate) struct Local {
     pub(crate) parser: Parser,
     pub(crate) observer: Observer,
+    pub(crate) connecting: Connecting,
 }
 
 impl Deliver for Local {
@@ -283,5 +340,9 @@ impl Deliver for Local {
         if let Some(observer) = self.observer.of_all() {
             observer.left(client, room);
         }
+    }
+
+    fn command_connecting(&self, command: &Message) -> bool {
+        self.connecting.command(command)
     }
 }

@@ -12,7 +12,8 @@ pub struct Config {
     pub engine: engine_io::Config,
     /// How packets are written. Default JSON, as with every client that is not told otherwise.
     pub parser: Parser,
-    /// A connection that has joined no namespace after this time is closed. Default 45 s, as in Node.
+    /// A connection that has joined no namespace after this time is closed. Default 45 s, as in Node; `Duration::MAX` turns
+    /// it off.
     pub connect_timeout: Duration,
     /// Namespaces that one connection may have joined or be joining. Default 64.
     pub max_namespaces: usize,

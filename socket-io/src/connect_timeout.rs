@@ -29,14 +29,18 @@ impl ConnectTimeouts {
 
     /// Closes the connection unless a client of it is accepted in time.
     pub(crate) fn watch(&self, connection: &Arc<Connection>) {
+        // A time that no clock can tell never comes.
+        let Some(deadline) = Instant::now().checked_add(self.timeout) else {
+            return;
+        };
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         // So that connections which come and go quickly are not remembered for the whole time.
         queue.forget_settled();
-        let deadline = Instant::now() + self.timeout;
         queue.waiting.push_back((deadline, Arc::downgrade(connection)));
-        if !queue.is_attended {
-            queue.is_attended = true;
-            tokio::spawn(attend(self.queue.clone()));
+        let was_attended = std::mem::replace(&mut queue.is_attended, true);
+        drop(queue);
+        if !was_attended {
+            tokio::spawn(attend(Attendant(Some(self.queue.clone()))));
         }
     }
 }
@@ -54,9 +58,24 @@ impl Queue {
     }
 }
 
-async fn attend(queue: Arc<Mutex<Queue>>) {
-    while let Some(next) = close_late_ones(&queue) {
-        tokio::time::sleep_until(next).await;
+/// Lets another task see to the queue if this one ends before it is empty: its runtime may.
+struct Attendant(Option<Arc<Mutex<Queue>>>);
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        if let Some(queue) = &self.0 {
+            queue.lock().unwrap_or_else(PoisonError::into_inner).is_attended = false;
+        }
+    }
+}
+
+async fn attend(mut attendant: Attendant) {
+    while let Some(queue) = &attendant.0 {
+        match close_late_ones(queue) {
+            Some(next) => tokio::time::sleep_until(next).await,
+            // It is empty, or another task sees to it already.
+            None => attendant.0 = None,
+        }
     }
 }
 

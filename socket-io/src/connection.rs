@@ -1,11 +1,13 @@
 //! One connection: its packets in, and the work that its clients' handlers have to do.
 
 mod assembly;
+mod connect;
+mod ended;
 mod work;
 
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -13,14 +15,16 @@ use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket 
 use manager_api::EventName;
 
 use crate::client::Client;
-use crate::error::{DisconnectReason, Refusal};
-use crate::handler::{ConnectContext, DisconnectContext, EventContext};
+use crate::error::DisconnectReason;
+use crate::handler::{DisconnectContext, EventContext};
+use crate::log;
 use crate::packet::msgpack::{self, Limits};
 use crate::packet::{self, Kind, Packet};
 use crate::parser::Parser;
 use crate::server::Server;
 use crate::socket::Socket;
 use assembly::Assembly;
+use ended::Ended;
 use work::{Job, Load, Work};
 
 /// What all clients of a connection share.
@@ -30,8 +34,7 @@ pub(crate) struct Connection {
     pub(crate) server: Arc<Server>,
     has_joined: AtomicBool,
     /// Clients that left by another hand than the connection's own task.
-    ended: Mutex<Vec<(Arc<Client>, DisconnectReason)>>,
-    has_ended: AtomicBool,
+    ended: Ended,
     /// Every client is to be disconnected, and the connection closed.
     is_ending: AtomicBool,
 }
@@ -43,8 +46,7 @@ impl Connection {
             handshake,
             server,
             has_joined: AtomicBool::new(false),
-            ended: Mutex::default(),
-            has_ended: AtomicBool::new(false),
+            ended: Ended::new(),
             is_ending: AtomicBool::new(false),
         })
     }
@@ -60,10 +62,7 @@ impl Connection {
 
     /// Has the disconnect handlers run for a client that left.
     pub(crate) fn ended(&self, client: Arc<Client>, reason: DisconnectReason) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.push((client, reason));
-        self.has_ended.store(true, Ordering::Release);
-        drop(ended);
+        self.ended.push(client, reason);
         self.socket.wake_session();
     }
 
@@ -71,13 +70,6 @@ impl Connection {
     pub(crate) fn disconnect_all(&self) {
         self.is_ending.store(true, Ordering::Release);
         self.socket.wake_session();
-    }
-
-    fn take_ended(&self) -> Vec<(Arc<Client>, DisconnectReason)> {
-        if !self.has_ended.swap(false, Ordering::AcqRel) {
-            return Vec::new();
-        }
-        mem::take(&mut self.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -125,43 +117,13 @@ impl ConnectionSession {
         self.take(decoded.packet(), attachments)
     }
 
-    fn connect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
-        let auth = packet::auth(packet.json)?;
-        let is_member =
-            |member: &Member| !member.client.is_closed() && member.client.namespace.name == packet.namespace;
-        if self.members.iter().any(is_member) {
-            return Err(ProtocolError::new("a second CONNECT to the same namespace"));
-        }
-        let connection = &self.connection;
-        if self.members.len() >= connection.server.config.max_namespaces {
-            return refuse(connection, packet.namespace, &Refusal::new("Too many namespaces"));
-        }
-        let namespace = match connection.server.namespaces.find_or_admit(packet.namespace) {
-            Ok(namespace) => namespace,
-            Err(refusal) => return refuse(connection, packet.namespace, &refusal),
-        };
-        let client = Client::new(namespace, connection.clone());
-        let mut member = Member::new(client.clone());
-        match client.namespace.on_connect() {
-            None => client.accept(),
-            Some(handler) => {
-                let socket = Socket::new(client);
-                member
-                    .work
-                    .push(Job::Connect(handler, ConnectContext { socket, auth }), &mut self.load);
-            }
-        }
-        self.members.push(member);
-        Ok(())
-    }
-
     fn disconnect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
         if !packet.json.is_empty() {
             return Err(ProtocolError::new("a DISCONNECT with data"));
         }
         // Node closes the connection for leaving what was not joined. Here it changes nothing: a client that leaves does not know yet
         // that the server has put it out at the same moment.
-        if let Ok(member) = open_member(&mut self.members, packet.namespace) {
+        if let Some(member) = member(&mut self.members, packet.namespace) {
             member.client.close(DisconnectReason::ClientNamespaceDisconnect);
         }
         Ok(())
@@ -180,7 +142,7 @@ impl ConnectionSession {
         }
         let handler = client.namespace.on_event(&name);
         if handler.is_none() {
-            tracing::debug!(target: "socket_io", namespace = %client.namespace.name, event = %name, "no handler for an event");
+            log::unhandled_event(client, &name);
         }
         let steps = client.namespace.before_event();
         let socket = || Socket::new(client.clone());
@@ -232,7 +194,7 @@ impl ConnectionSession {
 
     /// Queues the disconnect handlers of clients that left.
     fn note_ended(&mut self) {
-        for (client, reason) in self.connection.take_ended() {
+        for (client, reason) in self.connection.ended.take() {
             let Some(member) = self
                 .members
                 .iter_mut()
@@ -315,7 +277,7 @@ impl Session for ConnectionSession {
                     poll = Poll::Pending;
                 }
             }
-            if budget == 0 || !self.connection.has_ended.load(Ordering::Acquire) {
+            if budget == 0 || !self.connection.ended.has_some() {
                 break;
             }
         }
@@ -335,7 +297,11 @@ impl Session for ConnectionSession {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        poll
+        // Whoever ends a client on another thread is about to say so, and wakes us: until then this is not done.
+        match self.members.iter().any(Member::is_about_to_end) {
+            true => Poll::Pending,
+            false => poll,
+        }
     }
 
     fn is_saturated(&self) -> bool {
@@ -374,6 +340,7 @@ impl Drop for ConnectionSession {
                 .close(DisconnectReason::Connection(CloseReason::TransportError));
             member.client.sessions.end();
         }
+        self.connection.ended.close();
     }
 }
 
@@ -385,19 +352,19 @@ impl Member {
             is_ended: false,
         }
     }
+
+    /// It is closed, but its disconnect handler is not queued yet.
+    fn is_about_to_end(&self) -> bool {
+        !self.is_ended && self.client.is_closed() && !self.client.is_refused()
+    }
+}
+
+fn member<'a>(members: &'a mut [Member], namespace: &str) -> Option<&'a mut Member> {
+    let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
+    members.iter_mut().find(is_it)
 }
 
 fn open_member<'a>(members: &'a mut [Member], namespace: &str) -> Result<&'a mut Member, ProtocolError> {
-    let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
     let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
-    members.iter_mut().find(is_it).ok_or(not_joined)
-}
-
-fn refuse(connection: &Connection, namespace: &str, refusal: &Refusal) -> Result<(), ProtocolError> {
-    // A connection that is gone needs no refusal.
-    let parser = connection.server.config.parser;
-    let _ = connection
-        .socket
-        .send(parser.connect_error(namespace, &refusal.to_json()));
-    Ok(())
+    member(members, namespace).ok_or(not_joined)
 }

@@ -87,6 +87,7 @@ impl From<String> for Refusal {
 /// | [`Socket::disconnect`](crate::Socket::disconnect), [`disconnect_all`](crate::Socket::disconnect_all), by id from anywhere | `server namespace disconnect` |
 /// | the server shuts down | `server shutting down` |
 /// | the client sent a packet against the rules of Socket.IO | `forced close` |
+/// | the handlers of its connection took nothing for too long | `forced close` |
 /// | the client sent something that is no packet of the transport | `parse error` |
 /// | the client answered no ping in time | `ping timeout` |
 /// | the client closed its transport | `transport close` |

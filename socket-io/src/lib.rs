@@ -52,6 +52,7 @@ mod cluster;
 mod config;
 mod connect_timeout;
 mod connection;
+mod counters;
 mod date;
 mod error;
 #[cfg(fuzzing)]

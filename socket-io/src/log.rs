@@ -1,6 +1,7 @@
 //! What is logged about handlers, in one place so that it names the same things everywhere.
 //!
-//! Lines that a client can cause by what it sends are limited to one a second each; the number of those left out is in the next.
+//! Lines that a client can cause by what it sends are limited to one a second each; the number of those left out is in the next. The name of
+//! an event is the client's choice, and cut.
 
 use std::error::Error as _;
 use std::fmt::Display;
@@ -11,12 +12,16 @@ use crate::client::Client;
 use crate::handler::Rejection;
 use crate::socket::Socket;
 
+/// What is told of the name of an event, in bytes.
+const MAX_NAME: usize = 100;
+
 /// A handler's argument cannot be had: what the client sent has another form.
 pub(crate) fn unfit_event(client: &Client, event: &str, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace) = (&client.sid, &client.namespace.name);
+        let event = cut(event);
         tracing::warn!(target: "socket_io", %sid, %namespace, %event, %rejection, suppressed, "an event does not fit its handler");
     }
 }
@@ -45,18 +50,45 @@ pub(crate) fn refused_event(client: &Client, event: &str, reason: &dyn Display) 
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace) = (&client.sid, &client.namespace.name);
+        let event = cut(event);
         tracing::warn!(target: "socket_io", %sid, %namespace, %event, %reason, suppressed, "middleware refused an event");
     }
 }
 
-/// A handler failed: the application's own fault, so every one is told.
+/// Nobody handles an event.
+pub(crate) fn unhandled_event(client: &Client, event: &str) {
+    static LIMIT: LimitedLog = LimitedLog::new();
+    if !tracing::enabled!(target: "socket_io", tracing::Level::DEBUG) {
+        return;
+    }
+    if let Some(suppressed) = LIMIT.pass() {
+        let (namespace, event) = (&client.namespace.name, cut(event));
+        tracing::debug!(target: "socket_io", %namespace, %event, suppressed, "no handler for an event");
+    }
+}
+
+/// A handler failed: the application's own fault, but one that a client may repeat; [`Metrics`](crate::Metrics) count every one.
 pub(crate) fn failed(client: &Client, what: &str, error: &dyn Display) {
-    let (sid, namespace) = (&client.sid, &client.namespace.name);
-    tracing::error!(target: "socket_io", %sid, %namespace, event = what, %error, "a handler failed");
+    static LIMIT: LimitedLog = LimitedLog::new();
+    client.connection.server.counters.failed();
+    if let Some(suppressed) = LIMIT.pass() {
+        let (sid, namespace, event) = (&client.sid, &client.namespace.name, cut(what));
+        tracing::error!(target: "socket_io", %sid, %namespace, %event, %error, suppressed, "a handler failed");
+    }
 }
 
 /// A handler panicked: the client harms nobody else, and goes on itself.
 pub(crate) fn panicked(client: &Client, what: &str) {
-    let (sid, namespace) = (&client.sid, &client.namespace.name);
-    tracing::error!(target: "socket_io", %sid, %namespace, event = what, "a handler panicked");
+    static LIMIT: LimitedLog = LimitedLog::new();
+    client.connection.server.counters.panicked();
+    if let Some(suppressed) = LIMIT.pass() {
+        let (sid, namespace, event) = (&client.sid, &client.namespace.name, cut(what));
+        tracing::error!(target: "socket_io", %sid, %namespace, %event, suppressed, "a handler panicked");
+    }
+}
+
+fn cut(name: &str) -> &str {
+    let is_boundary = |at: &usize| name.is_char_boundary(*at);
+    let end = (0..=MAX_NAME.min(name.len())).rev().find(is_boundary);
+    &name[..end.unwrap_or(0)]
 }

@@ -7,10 +7,11 @@ use manager_api::{Broadcast, ClientManager, Error, Hub, HubMetrics, Namespace as
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
-use crate::client::Local;
+use crate::client::{Connecting, Local};
 use crate::config::Config;
 use crate::connect_timeout::ConnectTimeouts;
 use crate::connection::{Connection, ConnectionSession};
+use crate::counters::Counters;
 use crate::handler::States;
 use crate::namespace::{Directory, Handlers, Namespace};
 use crate::observe::Observer;
@@ -20,6 +21,7 @@ pub(crate) struct Server {
     pub(crate) hub: Arc<Hub<Local>>,
     pub(crate) states: States,
     pub(crate) namespaces: Arc<Directory>,
+    pub(crate) counters: Counters,
     connect_timeouts: ConnectTimeouts,
     engine: OnceLock<Engine>,
     listening: OnceLock<AbortHandle>,
@@ -30,6 +32,12 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn engine(&self) -> &Engine {
         self.engine.get().expect("set by the builder")
+    }
+}
+
+impl Server {
+    pub(crate) fn connecting(&self) -> &Connecting {
+        &self.hub.deliver().connecting
     }
 }
 
@@ -161,6 +169,8 @@ impl SocketIo {
             num_clients,
             num_rooms,
             num_dynamic_namespaces: self.server.namespaces.num_dynamic(),
+            handler_panics: self.server.counters.panics(),
+            handler_failures: self.server.counters.failures(),
         }
     }
 
@@ -212,6 +222,10 @@ pub struct Metrics {
     pub num_rooms: usize,
     /// Namespaces that exist only because they have clients on this server.
     pub num_dynamic_namespaces: usize,
+    /// Handlers of clients and middleware that panicked. Their clients stay, but for those that were connecting.
+    pub handler_panics: u64,
+    /// Handlers of events and disconnections that returned an error; one of a disconnection that could not be called counts, too.
+    pub handler_failures: u64,
 }
 
 /// Configures a [`SocketIo`].
@@ -282,9 +296,11 @@ impl SocketIoBuilder {
         let local = Local {
             parser: self.config.parser,
             observer,
+            connecting: Connecting::default(),
         };
         let server = Arc::new(Server {
             hub: Hub::new(local, self.manager, self.config.hub.clone()),
+            counters: Counters::default(),
             connect_timeouts: ConnectTimeouts::new(self.config.connect_timeout),
             namespaces: Directory::new(&self.config),
             config: self.config,

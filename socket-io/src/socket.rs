@@ -177,6 +177,10 @@ impl Socket {
         SocketIo::from_server(self.client.connection.server.clone())
     }
 
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.client.is_disconnected()
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.client.sessions
     }

@@ -93,6 +93,23 @@ async fn failures_of_handlers_are_logged_with_event_and_client_and_without_argum
         );
         assert!(line.contains(&client.sid) || event == "missing", "{line}");
     }
+    let metrics = server.io.metrics();
+    assert_eq!((metrics.handler_panics, metrics.handler_failures), (1, 1));
+    // A client that repeats all that, with a name as long as it likes, fills no log.
+    let long = format!("missing{}", "é".repeat(1_000));
+    for _ in 0..10 {
+        for event in ["fails", "panics", &long] {
+            client.send(&format!("42[\"{event}\",\"a secret\"]")).await;
+        }
+    }
+    client.send("420[\"ok\"]").await;
+    client.expect("430[\"ok\"]").await;
+    let metrics = server.io.metrics();
+    assert_eq!((metrics.handler_panics, metrics.handler_failures), (11, 11));
+    let told = lines.with("a handler failed").len() + lines.with("a handler panicked").len();
+    // Those of the second that has begun, and of the next if the machine is slow.
+    assert!(told <= 10, "{}", lines.text());
+    assert!(lines.text().lines().all(|line| line.len() < 500), "{}", lines.text());
     assert!(!lines.text().contains("a secret"), "{}", lines.text());
     assert!(!lines.text().contains(&other.sid), "{}", lines.text());
 }

@@ -43,7 +43,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 /// Serves the connection as soon as the HTTP server has let go of it.
 pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpose, terms: Terms) {
     let task_engine = engine.clone();
-    engine.spawn(async move {
+    engine.spawn_here(async move {
         // The answer may never leave; the place that is reserved must not be lost for it.
         let upgraded = tokio::time::timeout(task_engine.config.upgrade_timeout, connection).await;
         let Ok(Ok(upgraded)) = upgraded else {
@@ -96,16 +96,16 @@ fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose, terms
             open(engine, connection, handshake, reservation);
         }
         Purpose::Upgrade(shared) => {
-            engine.spawn(async move {
+            engine.spawn_here(async move {
                 if let Some((io, read)) = probe(io, read, &shared, terms).await {
                     // A panic in there has closed the connection, of which its task takes care.
                     let _ = shared.with_session(|session| session.upgraded());
                     let engine = shared.engine.clone();
-                    engine.spawn(Connection::new(io, read, shared, terms));
+                    engine.spawn_here(Connection::new(io, read, shared, terms));
                 }
             });
         }
-        Purpose::Close => engine.spawn(linger(io, close_frame(None))),
+        Purpose::Close => engine.spawn_here(linger(io, close_frame(None))),
     }
 }
 
@@ -115,5 +115,5 @@ fn open<I: Io>(engine: &Arc<Inner>, connection: Connection<I>, handshake: Handsh
     shared.state().outbox.push(packet);
     // The task must exist even if the session does not: it ends the connection.
     let _ = engine.open(shared, handshake, reservation);
-    engine.spawn(connection);
+    engine.spawn_here(connection);
 }

@@ -151,7 +151,7 @@ impl<I: Io> Connection<I> {
             self.shared.heard(&mut state);
         }
         if let (Some(pong), None) = (self.pong.take(), state.closed()) {
-            state.outbox.push(pong);
+            self.shared.push(&mut state, pong);
         }
         state.outbox.blocked = self.is_blocked();
         let paused = self.saturated || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;
@@ -383,7 +383,7 @@ impl<I: Io> Connection<I> {
         self.sending = VecDeque::new();
         self.rest = Vec::new();
         if let (Some(code), 0) = (self.farewell, self.offset) {
-            self.shared.engine.spawn(linger(io, close_frame(code)));
+            self.shared.engine.spawn_here(linger(io, close_frame(code)));
         }
     }
 }
@@ -397,6 +397,8 @@ impl<I: Io> Future for Connection<I> {
             ready!(this.turn(cx));
             this.hang_up();
         }
+        // Without the socket there is nothing to look at: whoever brings the session work has to wake this task for it.
+        this.shared.state().task.sleep(cx.waker());
         this.shared.drive(cx)
     }
 }

@@ -1,11 +1,17 @@
 //! What happens when a client, or a session, goes too far.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent, Socket};
-use tokio::io::AsyncWriteExt;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, watch};
 
-use crate::client::{Ws, masked};
+use crate::client::{CLOSE, Ws, masked, upgrade_request};
 use crate::support::{Event, Server, poll, waiting_poll, within};
 
 /// Sends until the kernel refuses to take more; returns how many packets that took.
@@ -246,4 +252,102 @@ async fn the_last_answer_of_a_shutdown_is_not_too_long_for_clients_of_python() {
     assert_eq!(first, ["4bye"; 15].join("\u{1e}"));
     assert_eq!(server.poll(&sid).await.answer().await.body, "4bye\u{1e}1");
     within(shutdown).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_grace_of_the_longest_duration_never_ends_and_harms_no_heartbeat() {
+    let config = Config {
+        outbox_soft_limit: 100_000,
+        slow_client_grace: Duration::MAX,
+        ping_interval: Duration::from_millis(20),
+        ..Config::default()
+    };
+    let mut server = Server::start(config).await;
+    let (_slow, slow) = server.websocket().await;
+    let packet = Outgoing::text(&"x".repeat(50_000));
+    while slow.buffered_bytes() <= 100_000 {
+        let _ = slow.send(packet.clone()).unwrap();
+        tokio::task::yield_now().await;
+    }
+    let (mut other, _) = server.websocket().await;
+    for _ in 0..5 {
+        assert_eq!(other.text().await, "2");
+        other.send_text("3").await;
+    }
+    assert!(slow.is_open());
+}
+
+fn short_pauses() -> Config {
+    let short = Duration::from_millis(50);
+    Config {
+        ping_interval: short,
+        ping_timeout: short,
+        max_reading_pause: Duration::from_millis(200),
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn a_client_whose_session_takes_nothing_for_too_long_is_disconnected() {
+    let mut server = Server::start(short_pauses()).await;
+    let (mut ws, _socket) = server.websocket().await;
+    ws.send_text("4hold").await;
+    assert_eq!(server.text().await, "hold");
+    assert_eq!(server.closed().await, CloseReason::ForcedClose);
+    drop(ws);
+}
+
+#[tokio::test]
+async fn a_client_that_polls_and_whose_session_takes_nothing_for_too_long_is_disconnected() {
+    let mut server = Server::start(short_pauses()).await;
+    let (sid, _socket) = server.polling().await;
+    assert_eq!(server.post(&sid, b"4hold\x1e4next").await.body, "ok");
+    assert_eq!(server.text().await, "hold");
+    assert_eq!(server.closed().await, CloseReason::ForcedClose);
+}
+
+#[tokio::test]
+async fn a_ping_that_lifts_the_outbox_over_the_soft_limit_starts_the_grace() {
+    let config = Config {
+        // One packet is below, two are above.
+        outbox_soft_limit: 100,
+        slow_client_grace: Duration::from_millis(50),
+        ping_interval: Duration::from_millis(50),
+        ping_timeout: Duration::from_secs(600),
+        ..Config::default()
+    };
+    let mut server = Server::start(config).await;
+    let (_sid, socket) = server.polling().await;
+    socket.send(Outgoing::text("x")).unwrap();
+    server.gone(CloseReason::Overflow).await;
+}
+
+#[tokio::test]
+async fn a_websocket_whose_handshake_a_shutdown_overtakes_is_closed_without_a_session() {
+    let mut server = Server::new(Config::default(), ([127, 0, 0, 1], 0).into());
+    let (mut near, far) = tokio::io::duplex(4096);
+    let (handled, mut wait_for_handled) = mpsc::unbounded_channel();
+    let (proceed, gate) = watch::channel(false);
+    let engine = server.engine.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (engine, handled, mut gate) = (engine.clone(), handled.clone(), gate.clone());
+        async move {
+            let response = engine.handle(request).await;
+            handled.send(()).unwrap();
+            gate.wait_for(|open| *open).await.unwrap();
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let http = hyper::server::conn::http1::Builder::new();
+    tokio::spawn(http.serve_connection(TokioIo::new(far), service).with_upgrades());
+    let request = upgrade_request("/?EIO=4&transport=websocket");
+    near.write_all(request.as_bytes()).await.unwrap();
+    within(wait_for_handled.recv()).await.unwrap();
+    within(server.engine.shutdown()).await;
+    proceed.send_replace(true);
+    let mut answer = Vec::new();
+    within(near.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(&[0x80 | CLOSE, 0]));
+    server.no_event();
+    assert_eq!(server.engine.metrics().open_sessions, 0);
 }

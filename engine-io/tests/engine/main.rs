@@ -12,6 +12,7 @@ mod logging;
 mod origin;
 mod polling;
 mod protocol;
+mod runtimes;
 mod stress;
 mod support;
 mod upgrade;

@@ -20,7 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::client::{Answer, Pending, Ws};
 
 /// Long enough for a loaded machine; only failing tests wait so long.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("happens in time")

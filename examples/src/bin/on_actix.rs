@@ -2,6 +2,7 @@
 //!
 //! actix-web knows neither tower nor hyper, and hands no connection over. Polls are translated there and back. A WebSocket's bytes go
 //! through a pipe in memory, at whose other end hyper hands it to the server: two copies more than elsewhere, and the same server.
+//! Each worker has a runtime of its own; a WebSocket stays on the one that accepted it.
 //! actix-web does not tell when a request is given up, so that a client that polls and goes without a word is missed by its heartbeat only.
 
 use std::io;

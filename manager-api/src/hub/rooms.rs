@@ -37,6 +37,9 @@ impl<D: Deliver> Hub<D> {
 
     /// Carries out what concerns a client or room of this host. `true`: it was done here, nobody else need know.
     pub(super) fn command_here(&self, message: &Message) -> bool {
+        if self.deliver.command_connecting(message) {
+            return true;
+        }
         let done = match message {
             Message::EnterRoom { sid, room, namespace } => self.enter(namespace, sid, room).map(drop),
             Message::LeaveRoom { sid, room, namespace } => self.leave(namespace, sid, room).map(drop),

@@ -102,7 +102,9 @@ impl Work {
             *budget -= 1;
             load.events -= 1;
             load.bytes -= job.size();
-            self.running = job.start(client);
+            // What its client sent before it learned that the server is done with it.
+            let is_void = client.is_disconnected() && !matches!(job, Job::Disconnect(..));
+            self.running = if is_void { None } else { job.start(client) };
         }
     }
 
@@ -130,11 +132,11 @@ impl Job {
                 Some(Ok(future)) => Some(Running::Connect(future)),
                 Some(Err(rejection)) => {
                     log::unfit_connect(&Socket::new(client.clone()), &rejection);
-                    refuse(client, &Refusal::default());
+                    client.refuse(&Refusal::default());
                     None
                 }
                 None => {
-                    refuse(client, &Refusal::default());
+                    client.refuse(&Refusal::default());
                     None
                 }
             },
@@ -169,7 +171,7 @@ impl Running {
         match self {
             Running::Connect(future) => future.as_mut().poll(cx).map(|outcome| match outcome {
                 Ok(()) => client.accept(),
-                Err(refusal) => refuse(client, &refusal),
+                Err(refusal) => client.refuse(&refusal),
             }),
             Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|outcome| match outcome {
                 Ok(payload) => acknowledge(client, &payload, *ack),
@@ -195,7 +197,7 @@ impl Running {
         match self {
             Running::Connect(_) => {
                 log::panicked(client, "connect");
-                refuse(client, &Refusal::default());
+                client.refuse(&Refusal::default());
             }
             Running::Event(_, event, _) | Running::Filtered(_, event, _) => log::panicked(client, event.as_str()),
             Running::Disconnect(_) => log::panicked(client, "disconnect"),
@@ -217,12 +219,4 @@ fn acknowledge(client: &Client, payload: &Payload, ack: Option<u64>) {
         // A client that is gone needs no acknowledgement.
         let _ = client.send(client.parser().ack(&client.namespace.name, payload, id), false);
     }
-}
-
-fn refuse(client: &Arc<Client>, refusal: &Refusal) {
-    client.close(crate::DisconnectReason::ServerNamespaceDisconnect);
-    let namespace = client.namespace.name.as_str();
-    let packet = client.parser().connect_error(namespace, &refusal.to_json());
-    // A connection that is gone needs no refusal.
-    let _ = client.connection.socket.send(packet);
 }

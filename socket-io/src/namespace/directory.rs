@@ -55,8 +55,12 @@ impl Directory {
             return Err(invalid());
         }
         let name = Name::new(name).map_err(|_| invalid())?;
+        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
         let mut dynamic = self.dynamic();
-        // Another client may have been quicker.
+        // The application or another client may have been quicker.
+        if let Some(found) = named.get(&name) {
+            return Ok(found.clone());
+        }
         if let Some(found) = dynamic.get(&name).and_then(Weak::upgrade) {
             return Ok(found);
         }

@@ -150,6 +150,14 @@ async fn a_connection_that_joins_nothing_is_closed_after_the_connect_timeout() {
 }
 
 #[tokio::test]
+async fn a_connect_timeout_of_the_longest_duration_never_comes() {
+    let server = TestServer::with(SocketIo::builder().configure(|config| config.connect_timeout = Duration::MAX)).await;
+    let mut client = server.open().await;
+    client.join("/").await;
+    assert_eq!(server.io.metrics().engine.panics, 0);
+}
+
+#[tokio::test]
 async fn malformed_authentication_closes_the_connection() {
     let server = TestServer::start().await;
     for packet in ["40[1]", "40\"x\"", "40{", "40null"] {

@@ -45,6 +45,7 @@ mod defects;
 mod emits;
 mod events;
 mod hosting;
+mod kicks;
 mod lifecycle;
 mod middleware;
 mod msgpack;

@@ -199,3 +199,17 @@ async fn clients_that_join_a_dynamic_namespace_at_once_are_all_in_the_same() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_namespace_that_is_named_while_its_first_client_joins_is_the_one_it_joins() {
+    let server = TestServer::start().await;
+    let io = server.io.clone();
+    server.io.namespaces_where(move |name| {
+        io.namespace(name).on("ping", async || "pong");
+        true
+    });
+    let mut client = server.open().await;
+    client.join("/x").await;
+    assert_eq!(ask(&mut client, "/x", "ping").await, "[\"pong\"]");
+    assert_eq!(server.io.metrics().num_dynamic_namespaces, 0);
+}

@@ -8,7 +8,7 @@ use crate::handler::{BoxHandler, EventContext, HandlerError, MiddlewareContext, 
 pub(super) enum Filtered {
     /// Its handler ran; these are the arguments of the acknowledgement.
     Handled(Payload),
-    /// It passed, but has no handler.
+    /// It passed, but has no handler, or middleware disconnected its client.
     Unhandled,
     /// Middleware did not let it pass.
     Refused(HandlerError),
@@ -36,6 +36,9 @@ pub(super) async fn run(
             Ok(Pass::Unchanged) => {}
             Ok(Pass::With(payload)) => context.payload = payload,
             Err(reason) => return Filtered::Refused(reason),
+        }
+        if context.socket.is_disconnected() {
+            return Filtered::Unhandled;
         }
     }
     let Some(handler) = handler else {

@@ -1,0 +1,53 @@
+//! Clients whose connect handlers run: no room and no list knows them yet.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use manager_api::{Message, Namespace, Sid};
+
+use super::Client;
+
+/// Lets commands find a client by its id before it is accepted, as its connect handler may give some.
+#[derive(Debug, Default)]
+pub(crate) struct Connecting(Mutex<HashMap<Sid, Weak<Client>>>);
+
+impl Connecting {
+    pub(crate) fn insert(&self, client: &Arc<Client>) {
+        self.clients().insert(client.sid.clone(), Arc::downgrade(client));
+    }
+
+    /// Forgets a client that was accepted, which others find by now, or is gone.
+    pub(super) fn remove(&self, sid: &Sid) {
+        let mut clients = self.clients();
+        clients.remove(sid);
+        if clients.capacity() > 64 && clients.len() < clients.capacity() / 4 {
+            clients.shrink_to_fit();
+        }
+    }
+
+    /// Carries out a command about such a client; tells whether there is one.
+    pub(super) fn command(&self, message: &Message) -> bool {
+        match message {
+            Message::EnterRoom { sid, room, namespace } => self
+                .get(namespace, sid)
+                .is_some_and(|client| client.enter(room.clone()).is_ok()),
+            Message::LeaveRoom { sid, room, namespace } => self
+                .get(namespace, sid)
+                .is_some_and(|client| client.leave(room).is_ok()),
+            Message::Disconnect { sid, namespace } => {
+                let client = self.get(namespace, sid);
+                client.inspect(Client::disconnect).is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn get(&self, namespace: &Namespace, sid: &Sid) -> Option<Arc<Client>> {
+        let client = self.clients().get(sid).and_then(Weak::upgrade)?;
+        (client.namespace.name == *namespace).then_some(client)
+    }
+
+    fn clients(&self) -> MutexGuard<'_, HashMap<Sid, Weak<Client>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -161,17 +161,15 @@ impl ConnectionSession {
             return Err(ProtocolError::new("a DISCONNECT with data"));
         }
         // Leaving what was never joined, or left already, changes nothing; Node does not mind either.
-        let client = self.member(packet.namespace).map(|member| member.client.clone());
-        if let Some(client) = client {
-            client.close(DisconnectReason::ClientNamespaceDisconnect);
+        if let Ok(member) = open_member(&mut self.members, packet.namespace) {
+            member.client.close(DisconnectReason::ClientNamespaceDisconnect);
         }
         Ok(())
     }
 
     fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
         let (name, payload) = packet::event(packet.json, attachments)?;
-        let mut load = mem::take(&mut self.load);
-        let member = self.open_member(packet.namespace)?;
+        let member = open_member(&mut self.members, packet.namespace)?;
         let client = &member.client;
         let handler = client.namespace.on_event(&name);
         if handler.is_none() {
@@ -208,9 +206,8 @@ impl ConnectionSession {
             }
         };
         if let Some(job) = job {
-            member.work.push(job, &mut load);
+            member.work.push(job, &mut self.load);
         }
-        self.load = load;
         Ok(())
     }
 
@@ -220,20 +217,10 @@ impl ConnectionSession {
         let id = packet
             .id
             .ok_or(ProtocolError::new("an acknowledgement without an id"))?;
-        let client = &self.open_member(packet.namespace)?.client;
+        let client = &open_member(&mut self.members, packet.namespace)?.client;
         let hub = &client.connection.server.hub;
         hub.acknowledge(client.key(), &client.sid, id, payload);
         Ok(())
-    }
-
-    fn member(&mut self, namespace: &str) -> Option<&mut Member> {
-        let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
-        self.members.iter_mut().find(is_it)
-    }
-
-    fn open_member(&mut self, namespace: &str) -> Result<&mut Member, ProtocolError> {
-        let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
-        self.member(namespace).ok_or(not_joined)
     }
 
     /// Queues the disconnect handlers of clients that left.
@@ -380,6 +367,12 @@ impl Member {
             is_ended: false,
         }
     }
+}
+
+fn open_member<'a>(members: &'a mut [Member], namespace: &str) -> Result<&'a mut Member, ProtocolError> {
+    let is_it = |member: &&mut Member| member.client.namespace.name == namespace && member.client.is_open();
+    let not_joined = ProtocolError::new("a packet for a namespace that the client has not joined");
+    members.iter_mut().find(is_it).ok_or(not_joined)
 }
 
 /// The authentication details of a CONNECT: an object, or nothing.

@@ -147,6 +147,7 @@ impl SocketIo {
             num_clients,
             num_rooms,
             num_dynamic_namespaces: self.server.namespaces.num_dynamic(),
+            num_connect_timeouts: self.server.connect_timeouts.len(),
         }
     }
 
@@ -192,6 +193,9 @@ pub struct Metrics {
     pub num_rooms: usize,
     /// Namespaces that exist only because they have clients on this server.
     pub num_dynamic_namespaces: usize,
+    /// Connections that are watched for joining a namespace in time. Those that have joined or gone may stay until then.
+    #[doc(hidden)]
+    pub num_connect_timeouts: usize,
 }
 
 /// Configures a [`SocketIo`].

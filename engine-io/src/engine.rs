@@ -137,7 +137,7 @@ impl Engine {
 
     /// Returns a snapshot of the counters.
     pub fn metrics(&self) -> Metrics {
-        self.0.counters.snapshot(self.0.sessions.len())
+        self.0.counters.snapshot(self.0.sessions.len(), self.0.timer.len())
     }
 
     /// Returns the settings.

@@ -53,7 +53,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn snapshot(&self, open_sessions: usize) -> Metrics {
+    pub(crate) fn snapshot(&self, open_sessions: usize, timers: usize) -> Metrics {
         Metrics {
             open_sessions: open_sessions as u64,
             polling_sessions: self.polling.get(),
@@ -67,6 +67,7 @@ impl Counters {
             refused: self.refused.get(),
             panics: self.panics.get(),
             fast_upgrades: self.fast_upgrades.get(),
+            timers: timers as u64,
         }
     }
 }
@@ -100,6 +101,9 @@ pub struct Metrics {
     /// WebSockets whose bare socket could be taken over from the HTTP server.
     #[doc(hidden)]
     pub fast_upgrades: u64,
+    /// Entries of the clock that all sessions share, which look at one when they are due. Those of sessions that are gone stay until then.
+    #[doc(hidden)]
+    pub timers: u64,
 }
 
 /// Sessions closed, by reason.

@@ -60,7 +60,12 @@ impl Sessions {
     /// Removes a session; tells whether it was there.
     pub(crate) fn remove(&self, sid: &Sid) -> bool {
         // The removed handle is dropped after the lock.
-        let removed = self.shard(sid).remove(sid);
+        let removed = {
+            let mut shard = self.shard(sid);
+            let removed = shard.remove(sid);
+            give_back(&mut shard);
+            removed
+        };
         removed.is_some()
     }
 
@@ -85,6 +90,14 @@ impl Sessions {
     }
 }
 
+/// Gives back what a table no longer needs: all of it with the last session, most of it when few of many are left. A server that was
+/// full once would keep its largest tables for ever.
+fn give_back<V>(table: &mut HashMap<Sid, V>) {
+    if table.is_empty() || table.capacity() > 4 * table.len().max(16) {
+        table.shrink_to_fit();
+    }
+}
+
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -100,5 +113,21 @@ mod tests {
         assert!(one != two);
         assert!(Sid::parse(one.as_str()) == Some(one));
         assert!(Sid::parse("__proto__").is_none());
+    }
+
+    #[test]
+    fn the_table_of_many_sessions_is_not_kept_for_the_few_that_stay() {
+        let sids: Vec<_> = (0..10_000).map(|_| Sid::random()).collect();
+        let mut table: HashMap<_, _> = sids.iter().map(|sid| (*sid, ())).collect();
+        for sid in &sids[100..] {
+            table.remove(sid);
+            give_back(&mut table);
+        }
+        assert!((100..1_000).contains(&table.capacity()), "{}", table.capacity());
+        for sid in &sids {
+            table.remove(sid);
+            give_back(&mut table);
+        }
+        assert_eq!(table.capacity(), 0);
     }
 }

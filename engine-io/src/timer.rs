@@ -125,6 +125,11 @@ impl Timer {
         Some(due)
     }
 
+    /// Returns how many entries are not due yet.
+    pub(crate) fn len(&self) -> usize {
+        self.wheel().entries
+    }
+
     fn wheel(&self) -> MutexGuard<'_, Wheel> {
         self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
     }

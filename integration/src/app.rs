@@ -7,6 +7,7 @@ use manager_api::{Broadcast, Error, ManagerOptions};
 use manager_redis::RedisOptions;
 use serde_json::{Value, json};
 use socket_io::{Data, Payload, Socket, SocketIo};
+use tokio::runtime::Handle;
 
 /// Registers the events: `join(room)` and `leave(room)` answer `true`, `echo` answers with its arguments.
 pub fn register(io: &SocketIo) {
@@ -76,7 +77,11 @@ pub fn memory() -> (u64, u64) {
     (field("VmRSS:"), field("VmHWM:"))
 }
 
-/// Returns what a server counts, and the memory of its process, as JSON.
+/// Returns what a server counts, the tasks of its runtime, and the memory of its process, as JSON.
+///
+/// # Panics
+///
+/// Outside a tokio runtime.
 #[must_use]
 pub fn report(io: &SocketIo) -> Value {
     let (resident, peak) = memory();
@@ -85,6 +90,15 @@ pub fn report(io: &SocketIo) -> Value {
         "sessions": metrics.engine.open_sessions,
         "clients": metrics.num_clients,
         "rooms": metrics.num_rooms,
+        "dynamic_namespaces": metrics.num_dynamic_namespaces,
+        "questions": metrics.hub.questions,
+        "server_questions": metrics.hub.server_questions,
+        "servers": metrics.hub.servers,
+        "timers": metrics.engine.timers,
+        "connect_timeouts": metrics.num_connect_timeouts,
+        "tasks": Handle::current().metrics().num_alive_tasks(),
+        "panics": metrics.engine.panics + metrics.hub.panics,
+        "undecodable": metrics.hub.undecodable,
         "received": metrics.hub.received,
         "own": metrics.hub.own,
         "gaps": metrics.hub.gaps,

@@ -5,7 +5,7 @@
 //! - [`proxy`] cuts, stalls and restores TCP connections;
 //! - [`client`] and [`python`] drive clients and servers of other implementations;
 //! - [`managers`] makes managers of every kind;
-//! - [`app`] is a server of ours for tests of several processes;
+//! - [`app`] is a server of ours for tests of several processes, [`script`] what random scripts have it do;
 //! - [`tools`] says where Python, Node.js and `sio` are.
 //!
 //! Everything here panics rather than return an error, with what a reader of a failed test needs to know: a test that
@@ -20,6 +20,7 @@ pub mod managers;
 pub mod process;
 pub mod proxy;
 pub mod python;
+pub mod script;
 pub mod tools;
 
 use std::time::Duration;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
+use crate::tables::give_back;
 use crate::{Callback, CallbackAddress, ClientKey, Error, ErrorKind, HostId, LimitedLog, Payload, Sid};
 
 /// One client's answer to an event.
@@ -129,7 +130,9 @@ struct Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        self.table.pending().remove(&self.id);
+        let mut table = self.table.pending();
+        table.remove(&self.id);
+        give_back(&mut table);
     }
 }
 
@@ -283,10 +286,12 @@ impl AckTable {
     /// Forgets the questions of other processes whose time is over. Those of this process end with their [`Answers`], which tell why.
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
-        self.pending().retain(|_, pending| match pending.reply {
+        let mut table = self.pending();
+        table.retain(|_, pending| match pending.reply {
             Reply::Here(_) => true,
             Reply::There(..) => pending.deadline > now,
         });
+        give_back(&mut table);
     }
 
     /// Answers dropped because nobody took them in time.

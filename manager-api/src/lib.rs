@@ -17,6 +17,7 @@ mod payload;
 mod registry;
 mod retry;
 mod subscription;
+mod tables;
 pub mod wire;
 
 pub use ack::{Answer, Answers};

@@ -117,7 +117,7 @@ impl<C: Clone> Registry<C> {
     /// Removes a client from its namespace and all its rooms; `None` if it is not here.
     pub fn remove(&self, namespace: &Namespace, sid: &Sid) -> Option<C> {
         let id = (namespace.clone(), sid.clone());
-        let client = self.clients.lock(&id).remove(&id)?;
+        let client = self.clients.remove(&id)?;
         for room in client.rooms {
             self.rooms.remove_member((namespace.clone(), room), client.key);
         }

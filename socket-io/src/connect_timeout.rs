@@ -43,6 +43,11 @@ impl ConnectTimeouts {
             tokio::spawn(attend(Attendant(Some(self.queue.clone()))));
         }
     }
+
+    /// Returns how many connections are in the queue, some of which may have joined or gone.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
+    }
 }
 
 impl Queue {

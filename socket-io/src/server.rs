@@ -171,6 +171,7 @@ impl SocketIo {
             num_dynamic_namespaces: self.server.namespaces.num_dynamic(),
             handler_panics: self.server.counters.panics(),
             handler_failures: self.server.counters.failures(),
+            num_connect_timeouts: self.server.connect_timeouts.len(),
         }
     }
 
@@ -226,6 +227,9 @@ pub struct Metrics {
     pub handler_panics: u64,
     /// Handlers of events and disconnections that returned an error; one of a disconnection that could not be called counts, too.
     pub handler_failures: u64,
+    /// Connections that are watched for joining a namespace in time. Those that have joined or gone may stay until then.
+    #[doc(hidden)]
+    pub num_connect_timeouts: usize,
 }
 
 /// Configures a [`SocketIo`].

@@ -2,40 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
-
-use crate::support::within;
-
-/// A response in parts.
-pub(super) struct Response {
-    pub(super) status: u16,
-    pub(super) head: String,
-    pub(super) body: String,
-}
+use crate::support::http::{self, Response};
 
 pub(super) async fn get(address: SocketAddr, path: &str) -> Response {
-    request(Ipv4Addr::LOCALHOST, address, "GET", path, "", "").await
-}
-
-async fn request(from: Ipv4Addr, address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Response {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind((from, 0).into()).unwrap();
-    let mut stream = within("a connection", socket.connect(address)).await.unwrap();
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
-    );
-    stream.write_all((head + body).as_bytes()).await.unwrap();
-    let mut response = Vec::new();
-    within("a response", stream.read_to_end(&mut response)).await.unwrap();
-    let response = String::from_utf8(response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").expect(&response);
-    Response {
-        status: head[9..12].parse().unwrap(),
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    let response = http::request(Ipv4Addr::LOCALHOST, address, "GET", path, "", "").await;
+    response.unwrap()
 }
 
 /// A client in `/`.
@@ -90,7 +61,8 @@ impl Poller {
     async fn request(&self, method: &str, body: &str) -> Result<Response, u16> {
         let cookie = self.cookie.as_ref();
         let headers = cookie.map(|cookie| format!("cookie: {cookie}\r\n")).unwrap_or_default();
-        let response = request(self.from, self.address, method, &self.path, &headers, body).await;
+        let response = http::request(self.from, self.address, method, &self.path, &headers, body).await;
+        let response = response.unwrap();
         match response.status {
             200 => Ok(response),
             refused => Err(refused),

@@ -1,6 +1,7 @@
 //! Servers of ours, in this process and beside it, and a client that reads them at the level of packets.
 
 pub(crate) mod client;
+pub(crate) mod http;
 pub(crate) mod node;
 
 use std::future::Future;

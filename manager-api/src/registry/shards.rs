@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::members::Members;
 use super::{ClientKey, Member};
+use crate::tables::give_back;
 
 /// Enough that two cores rarely meet, few enough that an empty registry is small.
 const SHARDS: usize = 64;
@@ -29,9 +30,23 @@ impl<K: Hash + Eq, V> Shards<K, V> {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Removes an entry.
+    pub(super) fn remove(&self, key: &K) -> Option<V> {
+        let mut shard = self.lock(key);
+        let removed = shard.remove(key)?;
+        give_back(&mut shard);
+        Some(removed)
+    }
+
     pub(super) fn len(&self) -> usize {
         let len = |shard: &Mutex<HashMap<K, V>>| shard.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.shards.iter().map(len).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        let capacity = |shard: &Mutex<HashMap<K, V>>| shard.lock().expect("no test panics under the lock").capacity();
+        self.shards.iter().map(capacity).sum()
     }
 }
 
@@ -47,6 +62,7 @@ impl<K: Hash + Eq, C: Clone> Shards<K, Members<C>> {
             members.remove(member);
             if members.is_empty() {
                 shard.remove(&key);
+                give_back(&mut shard);
             }
         }
     }

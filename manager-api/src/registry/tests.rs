@@ -110,3 +110,23 @@ fn joins_and_leaves_from_many_threads_end_where_they_should() {
     });
     assert_eq!(registry.size(), (0, 0));
 }
+
+#[test]
+fn the_tables_of_many_clients_are_not_kept_for_the_few_that_stay() {
+    let (registry, ns) = registry(&[]);
+    let names: Vec<String> = (0..20_000).map(|i| format!("c{i}")).collect();
+    for name in &names {
+        registry.add(&ns, &name.as_str().into(), name.clone()).unwrap();
+        registry
+            .enter(&ns, &name.as_str().into(), &format!("of {name}").into())
+            .unwrap();
+    }
+    let capacity = || (registry.clients.capacity(), registry.rooms.capacity());
+    let most = capacity();
+    let remove = |name: &String| drop(registry.remove(&ns, &name.as_str().into()).unwrap());
+    names[1_000..].iter().for_each(remove);
+    let few = capacity();
+    assert!(few.0 < most.0 / 4 && few.1 < most.1 / 4, "{few:?} of {most:?}");
+    names[..1_000].iter().for_each(remove);
+    assert_eq!(capacity(), (0, 0));
+}

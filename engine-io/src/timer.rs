@@ -94,12 +94,17 @@ impl Timer {
         wheel.entries += 1;
         drop(wheel);
         if stood_still {
-            engine.spawn(turn(
-                Turning(Arc::downgrade(engine)),
-                Duration::from_millis(self.granularity),
-            ));
+            self.spawn(engine);
         }
         tick
+    }
+
+    fn spawn(&self, engine: &Arc<Inner>) {
+        let turning = Turning {
+            engine: Arc::downgrade(engine),
+            has_turned: false,
+        };
+        engine.spawn(turn(turning, Duration::from_millis(self.granularity)));
     }
 
     /// Takes out all that is due by now, or `None` if the wheel is empty and stops.
@@ -135,13 +140,19 @@ impl Timer {
     }
 }
 
-/// Lets the wheel be turned by another task if this one ends before it is empty: its runtime may.
-struct Turning(Weak<Inner>);
+/// Has the wheel turned by another task if this one ends before it is empty: its runtime may.
+struct Turning {
+    engine: Weak<Inner>,
+    has_turned: bool,
+}
 
 impl Drop for Turning {
     fn drop(&mut self) {
-        if let Some(engine) = self.0.upgrade() {
-            engine.timer.wheel().running = false;
+        let Some(engine) = self.engine.upgrade() else { return };
+        // A task that never ran was given to a runtime that had ended; the next handshake brings another one.
+        engine.timer.wheel().running = self.has_turned;
+        if self.has_turned {
+            engine.timer.spawn(&engine);
         }
     }
 }
@@ -149,12 +160,13 @@ impl Drop for Turning {
 async fn turn(mut turning: Turning, granularity: Duration) {
     let mut ticks = tokio::time::interval(granularity);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    turning.has_turned = true;
     loop {
         ticks.tick().await;
-        let Some(engine) = turning.0.upgrade() else { return };
+        let Some(engine) = turning.engine.upgrade() else { return };
         let Some(due) = engine.timer.advance(engine.clock.now()) else {
             // It stands still, or another task turns it already.
-            turning.0 = Weak::new();
+            turning.engine = Weak::new();
             return;
         };
         for (at, (sid, tick)) in due.into_iter().enumerate() {

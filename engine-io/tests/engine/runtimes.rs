@@ -99,6 +99,30 @@ fn heartbeats_go_on_when_the_runtime_of_the_first_client_has_ended() {
 }
 
 #[test]
+fn heartbeats_go_on_when_the_runtime_of_an_earlier_client_ends() {
+    let config = Config {
+        ping_interval: Duration::from_millis(300),
+        ..Config::default()
+    };
+    let (sender, _threads) = mpsc::channel();
+    let engine = Engine::new(OfThreads(sender), config);
+    let (first, second) = (runtime(), runtime());
+    first.block_on(async {
+        let server = Server::serve(engine.clone()).await;
+        let target = "/?EIO=4&transport=polling";
+        Pending::start(server.addr, "GET", target, "", b"").await.answer().await;
+    });
+    let mut ws = second.block_on(async {
+        let server = Server::serve(engine.clone()).await;
+        let mut ws = Ws::connect(server.addr, "/?EIO=4&transport=websocket").await;
+        ws.text().await;
+        ws
+    });
+    drop(first);
+    assert_eq!(second.block_on(ws.text()), "2");
+}
+
+#[test]
 fn work_that_waits_goes_on_when_the_runtime_that_did_it_has_ended() {
     let first = runtime();
     let (mut server, sid) = first.block_on(async {

@@ -33,7 +33,7 @@ async fn a_client_that_is_kicked_while_its_connection_breaks_is_told_to_its_disc
     any.on_connect(move |socket: Socket| tell(&sockets, socket));
     any.on_disconnect(move |socket: Socket| tell(&ends, socket.id().clone()));
     let too_much = "x".repeat(10_000);
-    for round in 0..500 {
+    for round in 0..1_000 {
         let mut client = server.open().await;
         client.join(&format!("/dynamic-{round}")).await;
         let socket = within(accepted.recv()).await.unwrap();

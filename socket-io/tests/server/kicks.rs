@@ -162,33 +162,6 @@ async fn a_client_that_is_disconnected_from_elsewhere_while_its_connect_handler_
 }
 
 #[tokio::test]
-async fn an_event_against_the_rules_does_not_lose_count_of_those_that_wait() {
-    let server = TestServer::start().await;
-    let (proceed, gate) = watch::channel(false);
-    let (ends, mut ended) = mpsc::unbounded_channel();
-    let root = server.io.namespace("/");
-    root.on("wait", move || {
-        let mut gate = gate.clone();
-        async move {
-            gate.wait_for(|open| *open)
-                .await
-                .map(|_| ())
-                .map_err(|_| "the test has ended")
-        }
-    });
-    root.on_disconnect(move || tell(&ends, ()));
-    let mut client = server.connect().await;
-    client.send("42[\"wait\"]").await;
-    client.send("42[\"wait\"]").await;
-    client.send("42/not-joined,[\"x\"]").await;
-    client.expect_closed().await;
-    proceed.send_replace(true);
-    within(ended.recv()).await.unwrap();
-    server.is_empty().await;
-    assert_eq!(server.io.metrics().engine.panics, 0);
-}
-
-#[tokio::test]
 async fn a_client_can_be_moved_by_its_id_while_its_connect_handler_runs() {
     let server = TestServer::start().await;
     let root = server.io.namespace("/");

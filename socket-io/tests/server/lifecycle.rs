@@ -232,24 +232,6 @@ async fn a_packet_against_the_rules_is_a_forced_close_and_one_that_cannot_be_rea
 }
 
 #[tokio::test]
-async fn a_packet_for_a_namespace_not_joined_takes_no_disconnect_handler_from_a_client_whose_events_wait() {
-    let (server, mut told) = server().await;
-    let (release, released) = watch::channel(false);
-    server.io.namespace("/").on("wait", move || {
-        let mut released = released.clone();
-        async move { released.wait_for(|is_released| *is_released).await.is_ok() }
-    });
-    let mut client = server.connect().await;
-    for packet in ["42[\"wait\"]", "42[\"wait\"]", "42/chat,[\"not joined\"]"] {
-        client.send(packet).await;
-    }
-    client.expect_closed().await;
-    release.send(true).unwrap();
-    assert_eq!(within(told.recv()).await.unwrap().1, "forced close");
-    assert_eq!(server.io.metrics().engine.panics, 0);
-}
-
-#[tokio::test]
 async fn a_client_that_answers_no_ping_is_gone_by_ping_timeout() {
     let builder = SocketIo::builder().configure(|config| {
         config.engine.ping_interval = Duration::from_millis(100);

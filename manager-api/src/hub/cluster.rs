@@ -65,7 +65,7 @@ impl<D: Deliver> Hub<D> {
         let timeout = self.options.max_ack_timeout;
         let message = server_event(event, data).map(|ask| Message::Ask(Question { id: None, ask, timeout }));
         match message {
-            Ok(message) => Sink::command(self.clone(), message),
+            Ok(message) => Sink::command(self.clone(), message, Scope::Cluster),
             Err(error) => std::future::ready(Err(error)).boxed(),
         }
     }

@@ -48,10 +48,10 @@ pub trait Sink: Send + Sync + 'static {
     fn max_sockets(&self) -> usize;
 
     /// Says anything else: disconnect, enter, leave, close.
-    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>>;
+    fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
 }
 
-/// How far an event goes.
+/// How far an event or a command goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// To the clients of every server on the channel.
@@ -149,7 +149,7 @@ impl Broadcast {
         self
     }
 
-    /// Keeps the event to the clients of this server; an emitter, which has none, then reaches nobody.
+    /// Keeps the event, question or command to the clients of this server; an emitter, which has none, then reaches nobody.
     pub fn local(mut self) -> Self {
         self.scope = Scope::Local;
         self
@@ -262,10 +262,10 @@ impl Broadcast {
     }
 
     fn command(self, message: impl FnOnce(Namespace) -> Message) -> BoxFuture<'static, Result<(), Error>> {
-        let sink = self.sink.clone();
+        let (sink, scope) = (self.sink.clone(), self.scope);
         let message = self.checked_namespace().map(message);
         match message {
-            Ok(message) => sink.command(message),
+            Ok(message) => sink.command(message, scope),
             Err(error) => std::future::ready(Err(error)).boxed(),
         }
     }

@@ -301,8 +301,11 @@ impl Sink for Shared {
         self.asker.limits.max_sockets
     }
 
-    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
-        self.publish(message)
+    fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        match scope {
+            Scope::Cluster => self.publish(message),
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 mod listen;
 mod metrics;
+mod outgoing;
 mod pace;
 mod rooms;
 mod sink;
@@ -26,6 +27,7 @@ use crate::{
     LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid,
 };
 use metrics::Counters;
+use outgoing::{Outgoing, Queued};
 use pace::Pace;
 
 /// What a hub needs of the server whose clients it serves.
@@ -90,6 +92,9 @@ pub struct HubOptions {
     pub max_ack_timeout: Duration,
     /// Acknowledgements and answers for other processes that may wait for the broker; more are dropped, counted and logged. Default 8,192.
     pub max_queued_callbacks: usize,
+    /// The bytes that these may take together, those that the broker has not yet taken included; one that is larger passes alone. Default
+    /// 64 MiB.
+    pub max_queued_callback_bytes: usize,
     /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
     pub max_servers: usize,
     /// Questions to the other servers that may be open; more are refused as [`Busy`](crate::ErrorKind::Busy). Default 1,024.
@@ -108,6 +113,7 @@ impl Default for HubOptions {
             ack_timeout: Duration::from_secs(60),
             max_ack_timeout: Duration::from_secs(600),
             max_queued_callbacks: 8_192,
+            max_queued_callback_bytes: 64 << 20,
             max_servers: 1_024,
             max_questions: 1_024,
             max_sockets: 100_000,
@@ -130,8 +136,8 @@ pub struct Hub<D: Deliver> {
     host_id: HostId,
     own_mark: OwnMark,
     acks: Arc<AckTable>,
-    callbacks: mpsc::Sender<Bytes>,
-    outgoing_callbacks: tokio::sync::Mutex<mpsc::Receiver<Bytes>>,
+    outgoing: Outgoing,
+    queued_callbacks: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
     subscribed: watch::Sender<bool>,
     asker: Asker,
     /// Wakes what answers a hello.
@@ -150,7 +156,7 @@ impl<D: Deliver> Hub<D> {
     pub fn new(deliver: D, manager: Option<Arc<dyn ClientManager>>, options: HubOptions) -> Arc<Self> {
         let known_as = manager.as_ref().and_then(|manager| manager.host_id());
         let host_id = known_as.unwrap_or_else(HostId::random);
-        let (callbacks, outgoing_callbacks) = mpsc::channel(options.max_queued_callbacks.max(1));
+        let (outgoing, queued_callbacks) = Outgoing::new(&options);
         let (events, waiting_events) = mpsc::channel(options.max_queued_server_events.max(1));
         Arc::new(Self {
             deliver,
@@ -160,8 +166,8 @@ impl<D: Deliver> Hub<D> {
             asker: Asker::new(host_id.clone(), options.limits()),
             host_id,
             acks: Arc::default(),
-            callbacks,
-            outgoing_callbacks: tokio::sync::Mutex::new(outgoing_callbacks),
+            outgoing,
+            queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
             subscribed: watch::Sender::new(false),
             heard_hello: Notify::new(),
             server_events: RwLock::default(),
@@ -223,6 +229,15 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Waits no longer for those who left while they were about to be asked: the question was not known yet when they were forgotten.
+    fn forget_gone(&self, namespace: &Namespace, recipients: &Recipients<D::Client>, question: u64) {
+        for member in self.registry.gone(namespace, recipients) {
+            if let Some(unanswered) = self.acks.forget(member.key, question) {
+                self.left(unanswered.asked_by, unanswered.question, &member.sid);
+            }
+        }
+    }
+
     /// Takes the acknowledgement `id` of a client of this host.
     ///
     /// An answer to nothing, a second answer, and an answer of a client that was not asked are ignored.
@@ -244,7 +259,7 @@ impl<D: Deliver> Hub<D> {
 
     fn post_encoded(&self, message: Bytes) -> bool {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let is_queued = self.callbacks.try_send(message).is_ok();
+        let is_queued = self.outgoing.offer(message);
         if !is_queued {
             Counters::add(&self.counters.callbacks_dropped);
             if let Some(suppressed) = DROPPED.pass() {
@@ -320,6 +335,7 @@ impl<D: Deliver> Hub<D> {
             answers.no_more();
             return answers;
         }
+        self.forget_gone(&emit.namespace, recipients, id);
         self.deliver_here(&emit, recipients, Some(id)).await;
         if others {
             emit.callback = Some(CallbackAddress {

@@ -5,6 +5,7 @@ mod ack;
 pub mod backend;
 mod broadcast;
 mod cluster;
+mod deadline;
 mod emitter;
 mod error;
 mod hub;

@@ -105,6 +105,11 @@ impl Payload {
         self.inner_json().is_empty()
     }
 
+    /// Tells whether the only argument is a null, which is how python-socketio writes an event without arguments.
+    pub(crate) fn is_null(&self) -> bool {
+        self.attachments.is_empty() && self.inner_json() == b"null"
+    }
+
     /// Returns the JSON text of each argument.
     pub fn arguments(&self) -> Vec<&RawValue> {
         serde_json::from_slice(&self.json).expect("a payload holds a JSON array")

@@ -29,6 +29,8 @@ pub struct Registry<C> {
     /// Everybody in a namespace, apart from the rooms so that no name of a room can collide with it.
     everyone: Shards<Namespace, Members<C>>,
     next_key: AtomicU64,
+    /// Grows after a client was removed, so that a snapshot can tell whether it is still true.
+    num_removed: AtomicU64,
 }
 
 struct Client<C> {
@@ -53,6 +55,8 @@ pub struct Member<C> {
 pub struct Recipients<C> {
     chunks: Vec<Arc<Vec<Member<C>>>>,
     skip: HashSet<ClientKey>,
+    /// How many clients had been removed before the snapshot was taken.
+    num_removed: u64,
 }
 
 impl<C> Recipients<C> {
@@ -81,6 +85,7 @@ impl<C: Clone> Registry<C> {
             rooms: Shards::new(),
             everyone: Shards::new(),
             next_key: AtomicU64::new(1),
+            num_removed: AtomicU64::new(0),
         }
     }
 
@@ -122,6 +127,7 @@ impl<C: Clone> Registry<C> {
             self.rooms.remove_member((namespace.clone(), room), client.key);
         }
         self.everyone.remove_member(namespace.clone(), client.key);
+        self.num_removed.fetch_add(1, Ordering::Release);
         Some(client.handle)
     }
 
@@ -197,6 +203,7 @@ impl<C: Clone> Registry<C> {
 
     /// Takes a snapshot of those meant by `target`, without the clients of `skip` and the members of `except`.
     pub fn recipients(&self, namespace: &Namespace, target: &Target, skip: &[Sid], except: &[Room]) -> Recipients<C> {
+        let num_removed = self.num_removed.load(Ordering::Acquire);
         let chunks = match target {
             Target::Everyone => self.everyone.snapshot(namespace),
             Target::Rooms(rooms) if rooms.len() == 1 => self.members(namespace, &rooms[0]),
@@ -207,7 +214,24 @@ impl<C: Clone> Registry<C> {
             .flat_map(|room| self.members(namespace, &room))
             .flat_map(|chunk| chunk.iter().map(|member| member.key).collect::<Vec<_>>())
             .collect();
-        Recipients { chunks, skip }
+        Recipients {
+            chunks,
+            skip,
+            num_removed,
+        }
+    }
+
+    /// Returns those of a snapshot who have been removed since it was taken. Costs next to nothing where nobody was.
+    pub fn gone<'a>(&self, namespace: &Namespace, recipients: &'a Recipients<C>) -> Vec<&'a Member<C>> {
+        if self.num_removed.load(Ordering::Acquire) == recipients.num_removed {
+            return Vec::new();
+        }
+        let is_gone = |member: &&Member<C>| {
+            let id = (namespace.clone(), member.sid.clone());
+            let clients = self.clients.lock(&id);
+            clients.get(&id).is_none_or(|client| client.key != member.key)
+        };
+        recipients.iter().filter(is_gone).collect()
     }
 
     /// Returns the number of clients in a namespace.

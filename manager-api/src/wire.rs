@@ -3,8 +3,11 @@
 //! Read leniently, written exactly (`pubsub_manager.py`; recorded examples in `tests/vectors`). This module alone knows the format.
 //!
 //! What python-socketio has no word for travels in one extra field of an `emit`, which it ignores:
-//! `"sio": {"v": 1, "except": [rooms], "volatile": true, "ack_timeout_ms": n}`. A `callback` says who answered in `"sio": {"v": 1, "client": sid}`; one whose arguments hold binary carries
-//! `"binary": true` and its arguments in the form that `emit` uses for binary; python-socketio cannot send or read such answers at all.
+//! `"sio": {"v": 1, "except": [rooms], "volatile": true, "compress": false, "null": true, "ack_timeout_ms": n, "report": id}`. Extensions
+//! of another version are ignored, the rest of the message counts. `null` says that a lone null is an argument: without it, it is how
+//! python-socketio writes that there is none. A `callback` says who answered in `"sio": {"v": 1, "client": sid}`; one whose arguments hold
+//! binary carries `"binary": true` and its arguments in the form that `emit` uses for binary; python-socketio cannot send or read such
+//! answers at all.
 //!
 //! What servers of ours say to each other has methods that python-socketio does not know and therefore ignores, each with
 //! `"sio": {"v": 1, …}`; one of another version is passed over:

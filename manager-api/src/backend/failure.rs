@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::Status;
-use crate::{Backoff, Error, ErrorKind, ManagerOptions};
+use crate::{Backoff, Error, ErrorKind, ManagerOptions, deadline};
 
 /// One failed attempt to use a connection, shared by all whom it concerns. `Display` names the place and the cause, no secret.
 pub trait Failure: Debug + Display + Send + Sync + 'static {
@@ -48,7 +48,7 @@ impl<'a, F: Failure> Attempts<'a, F> {
         Self {
             status,
             deadline: options.deadline,
-            until: Instant::now() + options.deadline,
+            until: deadline::after(options.deadline),
             backoff: Backoff::from_options(options),
             last: None,
         }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::{Line, PublishQueue, Status, seconds};
-use crate::{Error, ErrorKind, ManagerOptions};
+use crate::{Error, ErrorKind, ManagerOptions, deadline};
 
 /// Queues publishes for a task of its own, which the first one starts and which connects as long as there is something to send.
 ///
@@ -46,7 +46,7 @@ impl<L: Line> Publisher<L> {
     pub async fn close(&self) -> Result<(), Error> {
         let queue = &*self.queue;
         let num_failures = queue.status.num_publish_failures();
-        let until = Instant::now() + queue.deadline();
+        let until = deadline::after(queue.deadline());
         queue.close();
         let settled = timeout_at(until, queue.until_settled()).await;
         if let Some(mut task) = queue.take_task()

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::peers::Peers;
 use super::question::{Ask, Question};
 use super::replies::{Questions, Replies};
-use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, wire};
+use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, deadline, wire};
 
 /// What is finite about asking.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +42,7 @@ impl Asker {
     ///
     /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if this process does not hear the others in that time.
     pub(crate) async fn open(&self, others: bool, timeout: Duration) -> Result<(u64, Replies), Error> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline::after(timeout);
         let mut expected = Vec::new();
         if others {
             let complete = tokio::time::timeout_at(deadline, self.peers.complete()).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::HostId;
+use crate::{HostId, deadline};
 
 /// Whose answers a question waits for.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Peers {
     pub(crate) fn said_hello(&self, wait: Duration) {
         self.complete_at.send_if_modified(|at| {
             let is_first = at.is_none();
-            at.get_or_insert_with(|| Instant::now() + wait);
+            at.get_or_insert_with(|| deadline::after(wait));
             is_first
         });
     }

@@ -65,7 +65,7 @@ impl<D: Deliver> Hub<D> {
         let timeout = self.options.max_ack_timeout;
         let message = server_event(event, data).map(|ask| Message::Ask(Question { id: None, ask, timeout }));
         match message {
-            Ok(message) => Sink::command(self.clone(), message),
+            Ok(message) => Sink::command(self.clone(), message, Scope::Cluster),
             Err(error) => std::future::ready(Err(error)).boxed(),
         }
     }
@@ -251,7 +251,7 @@ impl<D: Deliver> Hub<D> {
         let Some(handler) = handler else {
             return question.map_or((), |id| self.reply(&from, id, Part::Event(None)));
         };
-        let (callbacks, host_id) = (self.callbacks.clone(), self.host_id.clone());
+        let (outgoing, host_id) = (self.outgoing.clone(), self.host_id.clone());
         let run = async move {
             let is_asked = question.is_some();
             let handled = handler(ServerEvent {
@@ -278,7 +278,7 @@ impl<D: Deliver> Hub<D> {
                 message: Message::Reply(reply),
             });
             // The queue is as long as the memory for it; the task waits for its turn.
-            let _ = callbacks.send(message).await;
+            outgoing.send(message).await;
         };
         if self.events.try_send(run.boxed()).is_err() {
             Counters::add(&self.counters.server_events_dropped);

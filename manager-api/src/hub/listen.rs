@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
 use super::cluster::run_events;
-use super::{Counters, Deliver, Hub};
+use super::{Counters, Deliver, Hub, Queued};
 use crate::{
-    Backoff, ClientManager, Emit, Envelope, ErrorKind, HostId, Incoming, LimitedLog, Message, Subscription, wire,
+    Backoff, ClientManager, Emit, Envelope, ErrorKind, HostId, Incoming, LimitedLog, Message, Recipients, Subscription,
+    wire,
 };
 
 /// Acknowledgements for other processes that are published at a time.
@@ -30,7 +31,7 @@ impl<D: Deliver> Hub<D> {
         let Some(manager) = self.manager.clone() else {
             return;
         };
-        let mut outgoing = self.outgoing_callbacks.lock().await;
+        let mut queued = self.queued_callbacks.lock().await;
         let mut events = self.waiting_events.lock().await;
         let listening = async {
             if let Some(subscription) = self.subscribe(&*manager).await {
@@ -41,7 +42,7 @@ impl<D: Deliver> Hub<D> {
         };
         tokio::select! {
             () = listening => {}
-            () = publish_callbacks(&*manager, &mut outgoing, &self.counters) => {}
+            () = publish_callbacks(&*manager, &mut queued, &self.counters) => {}
             () = self.sweep() => {}
             () = self.say_here() => {}
             () = run_events(&mut events, &self.counters) => {}
@@ -114,9 +115,18 @@ impl<D: Deliver> Hub<D> {
 
     async fn emit_from_afar(&self, emit: Emit, origin: Option<HostId>) {
         let recipients = self.recipients(&emit);
+        self.deliver_from_afar(&emit, origin, &recipients).await;
+    }
+
+    pub(super) async fn deliver_from_afar(
+        &self,
+        emit: &Emit,
+        origin: Option<HostId>,
+        recipients: &Recipients<D::Client>,
+    ) {
         if let (Some(question), Some(origin)) = (emit.report, &origin) {
             // Queued before any client can answer, so that it is known by then that the client may.
-            self.reply_asked(origin, question, &recipients);
+            self.reply_asked(origin, question, recipients);
         }
         if recipients.is_empty() {
             return;
@@ -127,11 +137,13 @@ impl<D: Deliver> Hub<D> {
                 let wanted = emit.ack_timeout.unwrap_or(self.options.ack_timeout);
                 let timeout = wanted.min(self.options.max_ack_timeout);
                 let (address, report) = (address.clone(), emit.report);
-                Some(self.acks.ask_for(origin, address, expected, timeout, report))
+                let question = self.acks.ask_for(origin, address, expected, timeout, report);
+                self.forget_gone(&emit.namespace, recipients, question);
+                Some(question)
             }
             _ => None,
         };
-        self.deliver_here(&emit, &recipients, ack).await;
+        self.deliver_here(emit, recipients, ack).await;
     }
 
     fn pass_over(&self, reason: &wire::DecodeError) {
@@ -153,13 +165,17 @@ impl<D: Deliver> Hub<D> {
 }
 
 /// Publishes the acknowledgements of this host's clients; never completes.
-async fn publish_callbacks(manager: &dyn ClientManager, outgoing: &mut mpsc::Receiver<Bytes>, counters: &Counters) {
+async fn publish_callbacks(manager: &dyn ClientManager, queued: &mut mpsc::Receiver<Queued>, counters: &Counters) {
     static FAILED: LimitedLog = LimitedLog::new();
     let mut in_flight = FuturesUnordered::new();
     loop {
         tokio::select! {
-            Some(callback) = outgoing.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
-                in_flight.push(manager.publish(callback));
+            Some(Queued { message, room }) = queued.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
+                in_flight.push(async move {
+                    let published = manager.publish(message).await;
+                    drop(room);
+                    published
+                });
             }
             // Successes are taken here, too: a branch whose pattern does not match is not polled again before the other one is done.
             Some(published) = in_flight.next() => {

@@ -92,8 +92,8 @@ impl<D: Deliver> Sink for Hub<D> {
         self.options.max_sockets
     }
 
-    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
-        if self.command_here(&message) {
+    fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        if self.command_here(&message) || scope == Scope::Local {
             return std::future::ready(Ok(())).boxed();
         }
         self.publish(message).boxed()

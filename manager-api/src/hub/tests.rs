@@ -1,6 +1,8 @@
 //! Two hubs on one bus, and an emitter, with a recorder in the place of a server.
 
 mod cluster;
+mod limits;
+mod local;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{Emitter, ErrorKind, Incoming, MemoryBus, MemoryManager};
+use crate::{Emitter, ErrorKind, Incoming, MemoryBus, MemoryManager, Target};
 
 /// A client that writes down what it is sent.
 #[derive(Clone)]

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::encode::EXTENSION_VERSION;
 use crate::{
     Callback, CallbackAddress, Emit, Envelope, Error, EventName, HostId, Message, Namespace, Payload, Room, Sid, Target,
 };
@@ -131,10 +132,18 @@ struct Fields<'a> {
     skip_sid: Option<Value>,
     callback: Option<Value>,
     id: Option<u64>,
-    sio: Option<Extensions>,
+    #[serde(borrow)]
+    sio: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize, Default)]
+/// Read by itself and first: what the other fields of another version look like is not known.
+#[derive(Deserialize)]
+struct Version {
+    v: u64,
+}
+
+/// The extensions in `emit` and `callback` of python-socketio.
+#[derive(Deserialize)]
 struct Extensions {
     #[serde(default)]
     except: Vec<Value>,
@@ -143,20 +152,29 @@ struct Extensions {
     compress: Option<bool>,
     ack_timeout_ms: Option<u64>,
     report: Option<u64>,
+    /// A lone `null` is an argument, and not python's word for none.
+    #[serde(default)]
+    null: bool,
     client: Option<String>,
 }
 
 impl Fields<'_> {
     fn emit(&self, message: &Bytes) -> Result<Emit, DecodeError> {
         let event = EventName::new(self.event.as_deref().ok_or(missing("event"))?).map_err(invalid("event"))?;
-        let mut emit = Emit::new(self.namespace()?, event, self.payload("data", self.data, message)?);
+        let extensions = self.extensions()?;
+        let mut payload = self.payload("data", self.data, message)?;
+        // python-socketio writes "no argument" as one null and reads it back so.
+        if payload.is_null() && !extensions.as_ref().is_some_and(|extensions| extensions.null) {
+            payload = Payload::empty();
+        }
+        let mut emit = Emit::new(self.namespace()?, event, payload);
         emit.target = self.target()?;
         emit.skip = self.skip()?;
         emit.callback = match &self.callback {
             None | Some(Value::Null) => None,
             Some(callback) => Some(address_of(callback).ok_or(missing("callback"))?),
         };
-        if let Some(extensions) = &self.sio {
+        if let Some(extensions) = extensions {
             emit.except = rooms_of(&extensions.except, "sio.except")?;
             emit.volatile = extensions.volatile;
             emit.is_uncompressed = extensions.compress == Some(false);
@@ -164,6 +182,14 @@ impl Fields<'_> {
             emit.report = extensions.report;
         }
         Ok(emit)
+    }
+
+    /// Returns the extensions; those of another version are none.
+    fn extensions(&self) -> Result<Option<Extensions>, DecodeError> {
+        match self.sio {
+            Some(sio) if is_our_version(sio) => serde_json::from_str(sio.get()).map(Some).map_err(DecodeError::Json),
+            _ => Ok(None),
+        }
     }
 
     fn target(&self) -> Result<Target, DecodeError> {
@@ -189,7 +215,7 @@ impl Fields<'_> {
             id: self.id.ok_or(missing("id"))?,
         };
         let payload = self.payload("args", self.args, message)?;
-        let client = self.sio.as_ref().and_then(|extensions| extensions.client.as_deref());
+        let client = self.extensions()?.and_then(|extensions| extensions.client);
         Ok(Callback {
             address,
             payload,
@@ -207,12 +233,10 @@ impl Fields<'_> {
         if self.binary == Some(true) {
             return binary_payload(name, raw, message);
         }
-        let payload = Payload::from_trusted(message.slice_ref(raw.get().as_bytes()), Vec::new());
-        // python-socketio writes "no argument" as one null and reads it back so.
-        match payload.inner_json() {
-            b"null" => Ok(Payload::empty()),
-            _ => Ok(payload),
-        }
+        Ok(Payload::from_trusted(
+            message.slice_ref(raw.get().as_bytes()),
+            Vec::new(),
+        ))
     }
 
     fn namespace(&self) -> Result<Namespace, DecodeError> {
@@ -249,6 +273,15 @@ fn binary_payload(name: &'static str, raw: &RawValue, message: &Bytes) -> Result
         message.slice_ref(arguments.get().as_bytes()),
         attachments,
     ))
+}
+
+fn is_our_version(sio: &RawValue) -> bool {
+    // Serde reads a struct from an array, too.
+    let version = sio
+        .get()
+        .starts_with('{')
+        .then(|| serde_json::from_str::<Version>(sio.get()));
+    matches!(version, Some(Ok(version)) if version.v == EXTENSION_VERSION)
 }
 
 fn room_of(value: &Value) -> Option<Room> {

@@ -3,6 +3,7 @@
 mod cluster;
 
 use std::io::Write;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -78,6 +79,11 @@ fn payload_size(message: &Message) -> usize {
     }
 }
 
+/// A time that is longer than a number of 64 bits can say is said as the longest one: others could not read more digits.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -141,7 +147,8 @@ impl Writer {
     }
 
     fn extensions(&mut self, emit: &Emit) {
-        let is_plain = emit.except.is_empty() && !emit.volatile && !emit.is_uncompressed;
+        let is_null = emit.payload.is_null();
+        let is_plain = emit.except.is_empty() && !emit.volatile && !emit.is_uncompressed && !is_null;
         if is_plain && emit.ack_timeout.is_none() && emit.report.is_none() {
             return;
         }
@@ -156,8 +163,11 @@ impl Writer {
         if emit.is_uncompressed {
             self.raw(",\"compress\":false");
         }
+        if is_null {
+            self.raw(",\"null\":true");
+        }
         if let Some(timeout) = emit.ack_timeout {
-            write!(self.0, ",\"ack_timeout_ms\":{}", timeout.as_millis()).expect("writing to memory");
+            write!(self.0, ",\"ack_timeout_ms\":{}", milliseconds(timeout)).expect("writing to memory");
         }
         if let Some(question) = emit.report {
             write!(self.0, ",\"report\":{question}").expect("writing to memory");

@@ -1,5 +1,7 @@
 //! The recorded messages of python-socketio, read and written.
 
+mod extensions;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ struct Capture(Mutex<Option<Message>>);
 
 impl Sink for Capture {
     fn emit(self: Arc<Self>, emit: Emit, _: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        self.command(Message::Emit(emit))
+        self.command(Message::Emit(emit), Scope::Cluster)
     }
 
     fn emit_with_ack(self: Arc<Self>, _: Emit, _: Scope, _: Duration) -> BoxFuture<'static, Answers> {
@@ -37,14 +39,14 @@ impl Sink for Capture {
     }
 
     fn change(self: Arc<Self>, clients: Selection, change: Change, _: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        self.command(Message::Members { clients, change })
+        self.command(Message::Members { clients, change }, Scope::Cluster)
     }
 
     fn max_sockets(&self) -> usize {
         0
     }
 
-    fn command(self: Arc<Self>, message: Message) -> BoxFuture<'static, Result<(), Error>> {
+    fn command(self: Arc<Self>, message: Message, _: Scope) -> BoxFuture<'static, Result<(), Error>> {
         *self.0.lock().unwrap() = Some(message);
         std::future::ready(Ok(())).boxed()
     }
@@ -137,7 +139,12 @@ fn check_recorded(lines: &str) -> usize {
 
         let host_id = theirs.host_id.clone();
         let written = encode(&Envelope { host_id, message: ours });
-        let written: Value = serde_json::from_slice(&written).unwrap();
+        let mut written: Value = serde_json::from_slice(&written).unwrap();
+        if written["data"] == json!([null]) {
+            // For our servers alone, to whom a null is not the same as nothing.
+            let extension = written.as_object_mut().unwrap().remove("sio");
+            assert_eq!(extension, Some(json!({"v": 1, "null": true})));
+        }
         assert_eq!(written, serde_json::from_str::<Value>(body).unwrap());
     }
     lines.lines().count()

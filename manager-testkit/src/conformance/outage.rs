@@ -148,6 +148,9 @@ pub async fn health_tells_since_when_and_the_last_error(backend: &dyn Backend) {
 
     backend.stop().await;
     until_down(&*manager).await;
+    // A manager that calls itself listening while it hears nobody would pass every health check.
+    let is_deaf = || async { manager.health().listening_since.is_none() };
+    eventually("it no longer says that it listens", is_deaf).await;
     let down = manager.health();
     assert!(down.publishing_since.is_none());
     assert!(down.last_error.is_some_and(|(_, text)| !text.is_empty()));

@@ -116,6 +116,7 @@ pub async fn clients_and_rooms_are_managed_from_afar(backend: &dyn Backend) {
     let (one, mut two, options) = two_hosts(backend).await;
     two.add("x", &["kept"]);
     two.add("y", &["closed"]);
+    two.add("z", &[]);
     let emitter = Emitter::from_arc(backend.manager(options).await);
     for (from, room) in [(one.hub.broadcast(), "by host"), (emitter.broadcast(), "by emitter")] {
         let entered = from.clone().enter_room("x", room);
@@ -141,9 +142,14 @@ pub async fn clients_and_rooms_are_managed_from_afar(backend: &dyn Backend) {
     assert_eq!(two.rooms("y"), []);
     assert_eq!(two.rooms("x"), [Room::from("kept")]);
     assert_eq!(two.disconnected(), [Sid::from("y")]);
+    soon("disconnect", emitter.disconnect("z")).await.expect("disconnect");
+    // What one publisher says keeps its order; what two say need not.
+    soon("emit", emitter.to("x").emit("e", &())).await.expect("emit");
+    two.expect("x", "e", "[]").await;
+    assert_eq!(two.disconnected(), ["y", "z"].map(Sid::from));
     assert_eq!(
         two.hub.registry().num_clients(&Namespace::root()),
-        2,
+        3,
         "the server removes it"
     );
 }

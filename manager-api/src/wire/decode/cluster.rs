@@ -7,8 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{DecodeError, invalid, missing, rooms_of, unknown_method};
-use crate::wire::encode::EXTENSION_VERSION;
+use super::{DecodeError, invalid, is_our_version, missing, rooms_of, unknown_method};
 use crate::{Ask, Change, EventName, HostId, Message, Part, Question, Reply, Room, Selection, Sid, SocketInfo};
 
 /// The fields that no message of python-socketio has.
@@ -41,7 +40,6 @@ struct Socket<'a> {
 
 #[derive(Deserialize)]
 struct Options {
-    v: u64,
     #[serde(default)]
     except: Vec<Value>,
     timeout_ms: Option<u64>,
@@ -57,10 +55,10 @@ struct Options {
 impl super::Fields<'_> {
     /// Reads a message whose method is ours. They are few beside events, so that reading it once more costs nothing.
     pub(super) fn cluster(&self, method: &str, message: &Bytes) -> Result<Message, DecodeError> {
-        let fields: Fields<'_> = serde_json::from_slice(message).map_err(DecodeError::Json)?;
-        if fields.sio.v != EXTENSION_VERSION {
+        if self.sio.is_some_and(|sio| !is_our_version(sio)) {
             return Err(DecodeError::Version(method.chars().take(64).collect()));
         }
+        let fields: Fields<'_> = serde_json::from_slice(message).map_err(DecodeError::Json)?;
         Ok(match method {
             "sio_hello" => Message::Hello,
             "sio_seek" => Message::Seek,

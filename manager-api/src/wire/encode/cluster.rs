@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::Writer;
+use super::{Writer, milliseconds};
 use crate::{Ask, Change, Part, Payload, Question, Reply, Room, Selection};
 
 impl Writer {
@@ -41,8 +41,8 @@ impl Writer {
         if let Some(limit) = max {
             self.number("limit", limit as u64);
         }
-        let milliseconds = question.timeout.as_millis();
-        write!(self.0, ",\"timeout_ms\":{milliseconds}}}").expect("writing to memory");
+        self.number("timeout_ms", milliseconds(question.timeout));
+        self.raw("}");
     }
 
     pub(super) fn reply(&mut self, reply: &Reply) {

@@ -1,0 +1,61 @@
+//! Which questions a client may still answer.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::ClientKey;
+
+/// Enough that asking everybody holds up nobody who answers meanwhile.
+const SHARDS: usize = 64;
+
+/// The open questions of each client. Each shard has a lock of its own, held for one client at a time.
+#[derive(Debug)]
+pub(super) struct ByClient {
+    shards: [Mutex<BTreeSet<(ClientKey, u64)>>; SHARDS],
+}
+
+impl Default for ByClient {
+    fn default() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+        }
+    }
+}
+
+impl ByClient {
+    pub(super) fn add_all(&self, keys: &HashSet<ClientKey>, question: u64) {
+        for &key in keys {
+            self.lock(key).insert((key, question));
+        }
+    }
+
+    pub(super) fn remove(&self, key: ClientKey, question: u64) {
+        self.lock(key).remove(&(key, question));
+    }
+
+    pub(super) fn remove_all(&self, keys: &HashSet<ClientKey>, question: u64) {
+        for &key in keys {
+            self.remove(key, question);
+        }
+    }
+
+    /// Removes a client and returns its questions, the oldest first.
+    pub(super) fn take(&self, key: ClientKey) -> Vec<u64> {
+        let mut shard = self.lock(key);
+        let questions: Vec<_> = shard.range((key, 0)..=(key, u64::MAX)).map(|&(_, id)| id).collect();
+        for &question in &questions {
+            shard.remove(&(key, question));
+        }
+        questions
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        (0..SHARDS as u64).map(|key| self.lock(key).len()).sum()
+    }
+
+    fn lock(&self, key: ClientKey) -> MutexGuard<'_, BTreeSet<(ClientKey, u64)>> {
+        let shard = &self.shards[(key % SHARDS as u64) as usize];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,163 @@
+//! The reading half: frames in, to the session.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::Connection;
+use crate::inbound::{self, Received};
+use crate::websocket::frame::{Event, Front, MAX_CLIENT_HEAD, OpCode, Violation};
+use crate::websocket::io::Io;
+use crate::{CloseReason, Message, Outgoing};
+
+/// What is read at once, into a buffer that the connections of a thread share.
+const SCRATCH: usize = 64 * 1024;
+
+/// What is unpacked before other tasks get their turn, in bytes: a few compressed ones may stand for a thousand times as
+/// many.
+const UNPACKED: usize = 256 * 1024;
+
+thread_local! {
+    static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+impl<I: Io> Connection<I> {
+    /// Reads once and passes on what came; tells whether there may be more.
+    pub(super) fn read(&mut self, cx: &mut Context<'_>, open: bool) -> Result<bool, CloseReason> {
+        if self.shared.state().reading_paused {
+            return Ok(false);
+        }
+        if !self.rest.is_empty() && self.rest.len() >= self.need {
+            let mut buffer = std::mem::take(&mut self.rest);
+            let used = self.parse(&mut buffer, open)?;
+            buffer.drain(..used);
+            self.keep(buffer);
+            return Ok(true);
+        }
+        let Some(io) = &mut self.io else { return Ok(false) };
+        let mut scratch = BUFFER.take().unwrap_or_else(|| vec![0; SCRATCH].into_boxed_slice());
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let polled = Pin::new(io).poll_read(cx, &mut buffer);
+        let count = buffer.filled().len();
+        let result = match polled {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(())) if count > 0 => self.take(&mut scratch[..count], open).map(|()| true),
+            Poll::Ready(end) => {
+                // Nobody is there to say farewell to.
+                self.farewell = None;
+                Err(if end.is_ok() {
+                    CloseReason::TransportClose
+                } else {
+                    CloseReason::TransportError
+                })
+            }
+        };
+        BUFFER.set(Some(scratch));
+        result
+    }
+
+    fn take(&mut self, bytes: &mut [u8], open: bool) -> Result<(), CloseReason> {
+        self.shared.engine.counters.bytes_in.add(bytes.len());
+        if !self.rest.is_empty() {
+            self.rest.extend_from_slice(bytes);
+            if self.rest.len() < self.need {
+                return Ok(());
+            }
+            let mut buffer = std::mem::take(&mut self.rest);
+            let used = self.parse(&mut buffer, open)?;
+            buffer.drain(..used);
+            self.keep(buffer);
+            return Ok(());
+        }
+        let used = self.parse(bytes, open)?;
+        if used < bytes.len() {
+            self.rest = bytes[used..].to_vec();
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, buffer: Vec<u8>) {
+        // An empty buffer is given back; a large one that holds little now is not worth keeping either.
+        self.rest = match buffer.len() {
+            0 => Vec::new(),
+            length if length < buffer.capacity() / 4 => buffer[..].to_vec(),
+            _ => buffer,
+        };
+    }
+
+    /// Passes on the frames in a buffer; returns how much of it they were.
+    fn parse(&mut self, buffer: &mut [u8], open: bool) -> Result<usize, CloseReason> {
+        let max = self.shared.engine.config.max_payload;
+        let mut at = 0;
+        let (mut messages, mut unpacked) = (0, 0);
+        self.need = 0;
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let result = loop {
+            self.tired = unpacked > UNPACKED;
+            if self.saturated || self.tired || at == buffer.len() {
+                break Ok(at);
+            }
+            match decoder.next(&mut buffer[at..], max, self.terms.deflate) {
+                Ok(Front::Incomplete(need)) => {
+                    debug_assert!(need <= max + MAX_CLIENT_HEAD);
+                    self.need = need;
+                    break Ok(at);
+                }
+                Ok(Front::Event(event, used)) => {
+                    at += used;
+                    match self.event(event, open) {
+                        Ok(message) => messages += usize::from(message),
+                        Err(reason) => break Err(reason),
+                    }
+                    unpacked += decoder.unpacked();
+                }
+                Err(violation) => break Err(self.violated(violation)),
+            }
+        };
+        decoder.settle();
+        self.decoder = decoder;
+        self.shared.engine.counters.messages_in.add(messages);
+        result
+    }
+
+    /// Handles one frame; tells whether it was a message.
+    fn event(&mut self, event: Event<'_>, open: bool) -> Result<bool, CloseReason> {
+        let received = match event {
+            Event::Text(text) => inbound::text(&self.shared, text, open)?,
+            Event::Binary(data) => inbound::message(&self.shared, Message::Binary(data), open)?,
+            Event::Ping(payload) => {
+                // The latest ping is the one to answer.
+                self.pong = Some(Outgoing::control(OpCode::Pong, payload));
+                Received::Nothing
+            }
+            Event::Pong | Event::Fragment => Received::Nothing,
+            Event::Close(code) => {
+                self.farewell = Some(code);
+                return Err(CloseReason::TransportClose);
+            }
+        };
+        self.heard |= received != Received::Pong;
+        if let Received::Message { saturated } = received {
+            self.saturated = saturated;
+        }
+        Ok(matches!(received, Received::Message { .. }))
+    }
+
+    fn violated(&mut self, violation: Violation) -> CloseReason {
+        tracing::debug!(target: "engine_io", ?violation, "a client broke the rules of WebSockets");
+        self.farewell = Some(Some(violation.close_code()));
+        CloseReason::TransportError
+    }
+
+    /// Looks again whether the session takes messages; tells whether it does so now, and did not before.
+    pub(super) fn resume(&mut self) -> bool {
+        if !self.saturated {
+            return false;
+        }
+        let saturated = self.shared.with_session(|session| session.is_saturated());
+        self.saturated = matches!(saturated, Ok(Some(true)));
+        !self.saturated
+    }
+}

@@ -49,7 +49,8 @@ impl Refusal {
     fn body(self) -> Cow<'static, str> {
         let body = match self {
             Self::Forbidden(forbidden) => {
-                return format!(r#"{{"code":4,"message":{}}}"#, json_string(&forbidden.message())).into();
+                let message = serde_json::Value::from(forbidden.message());
+                return format!(r#"{{"code":4,"message":{message}}}"#).into();
             }
             Self::UnknownTransport => r#"{"code":0,"message":"Transport unknown"}"#,
             Self::UnknownSid => r#"{"code":1,"message":"Session ID unknown"}"#,
@@ -85,21 +86,6 @@ fn body(text: Cow<'static, str>) -> Bytes {
         Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),
         Cow::Owned(text) => text.into(),
     }
-}
-
-/// Writes a string as JSON has it; the crate has no other use for a library.
-fn json_string(text: &str) -> String {
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for each in text.chars() {
-        match each {
-            '"' | '\\' => json.extend(['\\', each]),
-            '\0'..='\u{1f}' => json.push_str(&format!("\\u{:04x}", u32::from(each))),
-            _ => json.push(each),
-        }
-    }
-    json.push('"');
-    json
 }
 
 /// Answers a POST whose packets were taken.

@@ -91,5 +91,5 @@ pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 pub use engine_io::{self, AllowedOrigins, CloseReason, Cookie, Handshake, PeerAddr, SameSite, Transport, Transports};
 pub use manager_api::{
     self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
-    Gathered, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,
+    Gathered, Health, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,
 };

@@ -6,16 +6,17 @@
 //! ```
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{self, Write};
+use std::time::Duration;
 
 use manager_redis::{RedisManager, RedisOptions};
-use socket_io::{Data, Payload, Socket, SocketIo};
+use socket_io::{Data, Payload, PeerAddr, Socket, SocketIo};
 
 /// Whatever ends a program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number, `count`
-/// with that of the clients here.
+/// with that of the clients here, `where` with the client's address, if it is known.
 ///
 /// With `REDIS_URL` it shares its rooms with every other server there, on the channel `CHANNEL` or the usual one.
 ///
@@ -44,6 +45,9 @@ pub fn chat() -> Result<SocketIo, Failure> {
         )
         .on("echo", async |arguments: Payload| arguments)
         .on("who", async || std::process::id())
+        .on("where", async |peer: Option<PeerAddr>| {
+            peer.map(|PeerAddr(address)| address.to_string())
+        })
         .on("count", async |socket: Socket, io: SocketIo| {
             io.namespace(socket.namespace().as_str()).num_clients()
         });
@@ -61,6 +65,31 @@ pub fn address() -> String {
 pub fn argument(number: usize) -> Option<String> {
     std::env::args().nth(number)
 }
+
+/// Returns the next connection of a listener. An error is told and tried again, after a moment: it is a connection's own, or one of too many
+/// open files, which some connections that end will mend; the server goes on.
+///
+/// ```no_run
+/// # async fn example(listener: tokio::net::TcpListener) {
+/// let (stream, peer) = examples::accepted(|| listener.accept()).await;
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// Dropping the future loses no connection.
+pub async fn accepted<T>(mut accept: impl AsyncFnMut() -> io::Result<T>) -> T {
+    loop {
+        match accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => eprintln!("cannot accept a connection: {error}"),
+        }
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// How long accepting pauses after an error.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints that connections are accepted now.
 pub fn announce(address: impl Display) {
@@ -93,4 +122,16 @@ pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
 #[cfg(not(unix))]
 pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
     async { drop(tokio::signal::ctrl_c().await) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    #[tokio::test]
+    async fn an_error_of_accepting_does_not_end_the_server() {
+        let mut results = [Err(io::Error::other("too many open files")), Ok("a connection")].into_iter();
+        let accepted = super::accepted(async || results.next().expect("asked no more than twice")).await;
+        assert_eq!(accepted, "a connection");
+    }
 }

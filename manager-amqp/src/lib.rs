@@ -43,6 +43,11 @@
 //!
 //! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with
 //! [`ErrorKind::Publish`](manager_api::ErrorKind::Publish).
+//!
+//! # Logs
+//!
+//! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
+//! a second of each kind, without URLs' passwords and without messages. `manager_amqp` has at `debug` a queue that could not be removed.
 #![deny(missing_docs)]
 
 mod config;

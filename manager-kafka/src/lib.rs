@@ -48,6 +48,11 @@
 //!
 //! Logging in with SASL/PLAIN is always there. `tls` brings TLS (`security.protocol` `SSL` and `SASL_SSL`) and SASL/SCRAM, `zstd` topics
 //! compressed with zstd.
+//!
+//! # Logs
+//!
+//! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
+//! a second of each kind, without URLs' passwords and without messages. `manager_kafka` has at `debug` what librdkafka logs.
 #![deny(missing_docs)]
 
 mod config;

@@ -23,6 +23,11 @@
 //! Where Redis differs from other brokers: it keeps nothing. Whatever is published while a subscriber's connection is down is lost to
 //! that subscriber, which is told so by a `Gap`; a subscriber that stays too far behind is disconnected by the server
 //! (`client-output-buffer-limit`), which is a `Gap` as well.
+//!
+//! # Logs
+//!
+//! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
+//! a second of each kind, without URLs' passwords and without messages. Nothing has a target of this crate's own.
 #![deny(missing_docs)]
 
 mod config;

@@ -95,5 +95,5 @@ pub use engine_io::{
 };
 pub use manager_api::{
     self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
-    Gathered, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,
+    Gathered, Health, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,
 };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
-use manager_api::{Broadcast, ClientManager, Error, Hub, HubMetrics, Namespace as Name, Room};
+use manager_api::{Broadcast, ClientManager, Error, Health, Hub, HubMetrics, Namespace as Name, Room};
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
@@ -173,6 +173,19 @@ impl SocketIo {
             handler_failures: self.server.counters.failures(),
             num_connect_timeouts: self.server.connect_timeouts.len(),
         }
+    }
+
+    /// Returns how the connections of the manager to its broker are; `None` if the server has no manager.
+    ///
+    /// ```
+    /// # use socket_io::SocketIo;
+    /// # fn example(io: &SocketIo) -> bool {
+    /// // Whether this server hears the others now, for a readiness probe.
+    /// io.health().is_none_or(|health| health.listening_since.is_some())
+    /// # }
+    /// ```
+    pub fn health(&self) -> Option<Health> {
+        self.server.hub.manager().map(|manager| manager.health())
     }
 
     /// Returns the transport below, for those who answer HTTP requests themselves.

@@ -77,6 +77,36 @@ async fn a_client_that_stays_over_the_soft_limit_is_disconnected() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_polls_is_disconnected_over_either_limit() {
+    let packet = Outgoing::text(&"x".repeat(50_000));
+    let config = Config {
+        outbox_hard_limit: 300_000,
+        ..Config::default()
+    };
+    let mut server = Server::start(config).await;
+    let (_, socket) = server.polling().await;
+    let taken = std::iter::repeat_with(|| socket.send(packet.clone())).take_while(Result::is_ok);
+    assert!(taken.count() <= 6);
+    assert_eq!(
+        (socket.send(packet.clone()), socket.buffered_bytes()),
+        (Err(SendError::Closed), 0)
+    );
+    server.gone(CloseReason::Overflow).await;
+
+    let config = Config {
+        outbox_soft_limit: 100_000,
+        slow_client_grace: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let mut server = Server::start(config).await;
+    let (_, socket) = server.polling().await;
+    while socket.buffered_bytes() <= 100_000 {
+        let _ = socket.send(packet.clone()).unwrap();
+    }
+    server.gone(CloseReason::Overflow).await;
+}
+
+#[tokio::test]
 async fn a_client_that_catches_up_stays_and_is_read_again() {
     let config = Config {
         outbox_soft_limit: 100_000,

@@ -1,8 +1,13 @@
 //! The chat as a layer of an axum application: `on_axum [ADDRESS]`.
 
+use std::net::SocketAddr;
+
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::map_request;
 use axum::routing::get;
 use examples::Failure;
+use socket_io::PeerAddr;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -11,7 +16,9 @@ async fn main() -> Result<(), Failure> {
     // The application's own routes; what is not for Socket.IO comes to them.
     let app = Router::new()
         .route("/", get(async || "There is a chat here."))
-        .layer(io.layer());
+        .layer(io.layer())
+        .layer(map_request(with_peer)) // the last layer is the first to see a request
+        .into_make_service_with_connect_info::<SocketAddr>();
 
     let listener = TcpListener::bind(examples::address()).await?;
     let stopped = examples::stopped();
@@ -26,4 +33,10 @@ async fn main() -> Result<(), Failure> {
     };
     axum::serve(listener, app).with_graceful_shutdown(closed).await?;
     Ok(())
+}
+
+/// So that handlers of the chat see who is there: axum knows it by another name.
+async fn with_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request) -> Request {
+    request.extensions_mut().insert(PeerAddr(peer));
+    request
 }

@@ -19,12 +19,12 @@ async fn main() -> Result<(), Failure> {
     examples::announce(listener.local_addr()?);
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+            accepted = examples::accepted(|| listener.accept()) => accepted,
             () = &mut stopped => break,
         };
         let chat = io.service();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            // So that handlers see who is there: `socket.handshake().peer()`.
+            // So that handlers see who is there: `PeerAddr`, or `socket.handshake().peer_addr()`.
             request.extensions_mut().insert(PeerAddr(peer));
             chat.clone().oneshot(request)
         });

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use socket_io::PeerAddr;
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 
@@ -25,11 +26,16 @@ async fn main() -> Result<(), Failure> {
     io.ready().await;
     examples::announce(listener.local_addr()?);
     loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+        let (stream, peer) = tokio::select! {
+            accepted = examples::accepted(|| listener.accept()) => accepted,
             () = &mut stopped => break,
         };
-        let service = TowerToHyperService::new(stack.clone());
+        let with_peer = move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(PeerAddr(peer)); // so that handlers see who is there
+            request
+        };
+        let service = ServiceBuilder::new().map_request(with_peer).service(stack.clone());
+        let service = TowerToHyperService::new(service);
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

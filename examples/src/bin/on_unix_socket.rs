@@ -1,4 +1,6 @@
 //! The chat on a Unix socket, for a proxy on the same machine: `on_unix_socket PATH`.
+//!
+//! Nobody there has an address, so there is no `PeerAddr`: the proxy tells it, by `X-Forwarded-For`.
 
 #[cfg(not(unix))]
 fn main() {
@@ -25,7 +27,7 @@ async fn main() -> Result<(), examples::Failure> {
     examples::announce(&path);
     loop {
         let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+            accepted = examples::accepted(|| listener.accept()) => accepted,
             () = &mut stopped => break,
         };
         let service = TowerToHyperService::new(io.service());

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Failure> {
     examples::announce(listener.local_addr()?);
     loop {
         let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => accepted?,
+            accepted = examples::accepted(|| listener.accept()) => accepted,
             () = &mut stopped => break,
         };
         let (acceptor, io) = (acceptor.clone(), io.clone());

@@ -1,5 +1,7 @@
 //! The programs by themselves.
 
+use std::net::SocketAddr;
+
 use integration::DEADLINE;
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::tools;
@@ -12,6 +14,13 @@ use crate::support::eventually;
 async fn serves_and_ends(program: Program) {
     let mut client = RealClient::spawn(Kind::Node).await;
     polls_and_upgrades(&mut client, &program.url()).await;
+    let address = client.emit_with_ack("where", json!([]), DEADLINE).await.unwrap();
+    let address = address[0].as_str().expect("handlers know who is there");
+    let address: SocketAddr = address.parse().unwrap();
+    assert!(
+        address.ip().is_loopback() && !program.url().ends_with(&address.to_string()),
+        "{address}"
+    );
     let mut poller = RealClient::connected(Kind::Node, &ConnectOptions::to(&program.url()).only("polling")).await;
     echoes(&mut poller).await;
     program.stop().await;

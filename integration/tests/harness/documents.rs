@@ -1,6 +1,6 @@
 //! The tests that documents name are there.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Documents that say which test shows what: names in backquotes, shortened with `…`, after a path with `::`.
 const DOCUMENTS: [&str; 2] = ["docs/brokers.md", "integration/tests/faults/mod.rs"];
@@ -10,50 +10,51 @@ const SOURCES: [&str; 2] = ["integration/tests", "manager-testkit/src"];
 #[test]
 fn tests_that_documents_name_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut functions = Vec::new();
+    let mut sources = Vec::new();
     for folder in SOURCES {
-        collect_functions(&root.join(folder), &mut functions);
+        collect(&root.join(folder), &mut sources);
     }
     for document in DOCUMENTS {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         let names: Vec<_> = text.lines().flat_map(names_in).collect();
         assert!(names.len() > 10, "{document} names {names:?}");
         for name in names {
-            let exists = functions.iter().any(|function| function.starts_with(&name));
+            let mut functions = sources.iter().flat_map(|source| &source.functions);
+            let exists = functions.any(|function| function.starts_with(&name));
             assert!(exists, "{document} names a test {name}, which is not there");
         }
     }
 }
 
-/// Documents whose last section is a table of features and of the tests that show them, by their whole names.
-const TABLES: [&str; 1] = ["docs/guide.md"];
+/// Documents with tables whose last column is called `shown by` and names tests by their whole names; how many such tables each has.
+const TABLES: [(&str, usize); 2] = [("docs/guide.md", 1), ("docs/defects.md", 3)];
 /// Where these tests are.
-const SUITES: [&str; 4] = [
+const SUITES: [&str; 6] = [
     "integration/tests",
     "socket-io/tests",
     "engine-io/tests",
     "manager-api/src",
+    "manager-testkit/src",
+    "manager-redis/tests",
 ];
 
 #[test]
-fn every_row_of_a_table_of_features_names_tests_that_exist() {
+fn every_row_of_a_table_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let mut functions = Vec::new();
+    let mut sources = Vec::new();
     for folder in SUITES {
-        collect_functions(&root.join(folder), &mut functions);
+        collect(&root.join(folder), &mut sources);
     }
-    for document in TABLES {
+    for (document, num_tables) in TABLES {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        let (_, section) = text.rsplit_once("\n## ").unwrap();
-        let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
-        assert!(rows.len() > 10, "{document}: {rows:?}");
-        for row in rows {
-            let shown_by = row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap();
-            let tests: Vec<_> = shown_by.split('`').skip(1).step_by(2).collect();
+        let tables = tables_of_tests(&text);
+        assert_eq!(tables.len(), num_tables, "tables of tests in {document}");
+        for row in tables.into_iter().flatten() {
+            let tests: Vec<_> = last_cell(row).split('`').skip(1).step_by(2).collect();
             assert!(!tests.is_empty(), "{document}: nothing shows {row}");
             for test in tests {
                 assert!(
-                    is_there(&root, test, &functions),
+                    is_there(&root, test, &sources),
                     "{document} names {test}, which is not there"
                 );
             }
@@ -61,20 +62,118 @@ fn every_row_of_a_table_of_features_names_tests_that_exist() {
     }
 }
 
-/// Tells whether there is such a file, such a module of the integration tests, or such a function, whatever its path.
-fn is_there(root: &Path, test: &str, functions: &[String]) -> bool {
+#[test]
+fn a_path_that_leads_nowhere_is_noticed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut sources = Vec::new();
+    collect(&root.join("integration/tests"), &mut sources);
+    for (there, test) in [
+        (true, "interop::kafka::from_our_emitter::*"),
+        (true, "conformance::redis::cluster::*"),
+        (true, "interop::kafka::*::payloads_arrive"),
+        (false, "interop::nonsense::*"),
+        (false, "conformance::redis::nonsense::*"),
+        (false, "nonsense::*"),
+        (false, "interop::nonsense::*::payloads_arrive"),
+        (false, "interop::kafka::*::nonsense"),
+    ] {
+        assert_eq!(is_there(&root, test, &sources), there, "{test}");
+    }
+}
+
+/// The rows of each table whose last column is `shown by`.
+fn tables_of_tests(text: &str) -> Vec<Vec<&str>> {
+    let mut tables = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.starts_with("| ") && last_cell(line) == "shown by" {
+            let rows: Vec<_> = lines
+                .by_ref()
+                .skip(1)
+                .take_while(|line| line.starts_with("| "))
+                .collect();
+            assert!(!rows.is_empty(), "nothing under {line}");
+            tables.push(rows);
+        }
+    }
+    tables
+}
+
+fn last_cell(row: &str) -> &str {
+    row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap().trim()
+}
+
+/// Tells whether there is such a file, such a module of the integration tests (`a::b::*`), or such a function in a file that its path,
+/// if it has one, leads to.
+fn is_there(root: &Path, test: &str, sources: &[Source]) -> bool {
     if test.ends_with(".rs") {
         return root.join(test).exists();
     }
     let (path, name) = test.rsplit_once("::").unwrap_or(("", test));
-    match name {
-        "*" => {
-            let module = path.split("::").next().unwrap_or_default();
-            let file = root.join("integration/tests").join(module);
-            file.is_dir() || file.with_extension("rs").exists()
-        }
-        _ => functions.iter().any(|function| function == name),
+    // A `*` within a path stands for modules that a macro makes.
+    let parts: Vec<_> = path
+        .split("::")
+        .filter(|part| !part.is_empty() && *part != "*")
+        .collect();
+    if name == "*" {
+        return is_module(&root.join("integration/tests"), &parts);
     }
+    let mut holders = sources
+        .iter()
+        .filter(|source| source.functions.iter().any(|function| function == name));
+    holders.any(|holder| parts.iter().all(|part| has_part(&holder.path, part)))
+}
+
+/// Tells whether each part is a folder or a file in the one before, or a module that a macro makes there.
+fn is_module(root: &Path, parts: &[&str]) -> bool {
+    let mut folder = root.to_owned();
+    let mut text = String::new();
+    for part in parts {
+        folder.push(part);
+        let file = if folder.is_dir() {
+            folder.join("mod.rs")
+        } else {
+            folder.with_extension("rs")
+        };
+        match std::fs::read_to_string(file) {
+            Ok(its) => text = its,
+            Err(_) if makes_module(&text, part) => {}
+            Err(_) => return false,
+        }
+    }
+    !parts.is_empty()
+}
+
+/// Tells whether a part of a path is a folder above a file, the file itself, or a module that a macro makes in it or in a `mod.rs` above.
+fn has_part(file: &Path, part: &str) -> bool {
+    if file
+        .with_extension("")
+        .components()
+        .any(|component| component.as_os_str() == part)
+    {
+        return true;
+    }
+    let makers = file.ancestors().skip(1).map(|folder| folder.join("mod.rs"));
+    let mut texts = makers
+        .chain([file.to_owned()])
+        .filter_map(|maker| std::fs::read_to_string(maker).ok());
+    texts.any(|text| makes_module(&text, part))
+}
+
+/// Tells whether a text has the name where macros take names of modules: `Type as name`, `name: Type`, `@ name, Type`.
+fn makes_module(text: &str, name: &str) -> bool {
+    let is_made = |line: &str| {
+        let line = line.trim();
+        let ends = |before: &str| line.split(before).skip(1).any(|rest| first_word(rest) == name);
+        !line.starts_with("//") && (ends(" as ") || ends("(@ ") || line.starts_with(&format!("{name}: ")))
+    };
+    text.lines().any(is_made)
+}
+
+fn first_word(text: &str) -> &str {
+    text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
 }
 
 /// The beginnings of names in one line.
@@ -87,22 +186,32 @@ fn names_in(line: &str) -> Vec<String> {
     last.filter(is_name).collect()
 }
 
-fn collect_functions(folder: &Path, functions: &mut Vec<String>) {
+/// A file of tests, and the functions in it.
+struct Source {
+    path: PathBuf,
+    functions: Vec<String>,
+}
+
+fn collect(folder: &Path, sources: &mut Vec<Source>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            collect_functions(&path, functions);
-            continue;
+            collect(&path, sources);
+        } else {
+            let functions = functions_of(&path);
+            sources.push(Source { path, functions });
         }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let names = text
-            .lines()
-            .filter_map(|line| line.split("fn ").nth(1)?.split(['(', '<']).next());
-        functions.extend(names.map(str::to_owned));
-        // Tests that a macro makes of functions: `function as test,`
-        let made = text
-            .lines()
-            .filter_map(|line| line.trim().strip_suffix(',')?.split(" as ").nth(1));
-        functions.extend(made.map(str::to_owned));
     }
+}
+
+fn functions_of(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    let names = text
+        .lines()
+        .filter_map(|line| line.split("fn ").nth(1)?.split(['(', '<']).next());
+    // Tests that a macro makes of functions: `function as test,`
+    let made = text
+        .lines()
+        .filter_map(|line| line.trim().strip_suffix(',')?.split(" as ").nth(1));
+    names.chain(made).map(str::to_owned).collect()
 }

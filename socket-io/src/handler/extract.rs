@@ -16,7 +16,7 @@ use crate::socket::Socket;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of this handler",
     note = "events offer `Socket`, `SocketIo`, `Data<T>`, `Payload`, `EventName`, `NamespaceName`, `State<T>`, `Query<T>`, `HeaderMap`, `PeerAddr`, `Extension<T>`; connects `Auth<T>` and disconnects `DisconnectReason` instead of data",
-    note = "wrap an argument in `Result<_, Rejection>` to handle its absence yourself"
+    note = "wrap an argument in `Result<_, Rejection>` to handle its absence yourself; `PeerAddr` and `Extension<T>` in `Option` as well"
 )]
 pub trait FromContext<C: Context>: Sized {
     /// Takes it out of the context.

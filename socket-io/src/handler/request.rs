@@ -54,6 +54,14 @@ impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Extension<
     }
 }
 
+/// `None` if nobody put such a value there. `Option` is for what can be absent and nothing else: data that does not fit must not pass for
+/// data that was not sent.
+impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Option<Extension<T>> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(Extension::from_context(context).ok())
+    }
+}
+
 /// All headers of the request that opened the connection, decoded for each handler that asks; for a single one,
 /// [`Handshake::header`](engine_io::Handshake::header) is cheaper.
 impl<C: Context> FromContext<C> for HeaderMap {
@@ -62,11 +70,19 @@ impl<C: Context> FromContext<C> for HeaderMap {
     }
 }
 
-/// The address of the client, if whoever accepted the connection told it.
+/// The address of whoever opened the connection, if it was told by whoever accepted it: [`serve`](crate::serve()) does so. Behind a proxy it
+/// is the proxy's.
 impl<C: Context> FromContext<C> for PeerAddr {
     fn from_context(context: &C) -> Result<Self, Rejection> {
         let address = context.socket().handshake().peer_addr();
         let unknown = || Rejection::new("nobody told the address of the client");
         address.map(PeerAddr).ok_or_else(unknown)
+    }
+}
+
+/// `None` if nobody told the address, as on a Unix socket.
+impl<C: Context> FromContext<C> for Option<PeerAddr> {
+    fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(PeerAddr::from_context(context).ok())
     }
 }

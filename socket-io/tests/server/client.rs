@@ -21,7 +21,11 @@ pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {
 
 /// Makes one HTTP request, and returns the response as it stands.
 pub(crate) async fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    request_on(TcpStream::connect(address).await.unwrap(), method, path, body).await
+}
+
+/// The same, on a connection of the caller's making.
+pub(crate) async fn request_on(mut stream: TcpStream, method: &str, path: &str, body: &str) -> String {
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all((head + body).as_bytes()).await.unwrap();

@@ -61,14 +61,25 @@ async fn events_of_a_client_are_handled_in_order_even_if_the_first_takes_longer(
     assert_eq!(*seen.lock().unwrap(), (0..500).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_event_sent_right_behind_connect_is_not_lost() {
     let server = TestServer::start().await;
-    server.io.namespace("/").on("first", async || "got it");
+    let root = server.io.namespace("/");
+    root.on_connect(async |socket: Socket| {
+        // Time enough for a server that answers, or takes events, before this has ended.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        socket.save_session("saved").is_ok() && socket.join("joined").is_ok()
+    });
+    root.on("first", async |socket: Socket| {
+        let session = socket.get_session::<&'static str>().map(|session| *session);
+        (session, socket.rooms().len())
+    });
     for _ in 0..100 {
         let mut client = server.connect().await;
         client.send("420[\"first\"]").await;
-        client.expect("430[\"got it\"]").await;
+        client.expect("430[\"saved\",2]").await;
     }
 }
 

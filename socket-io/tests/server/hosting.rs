@@ -1,16 +1,21 @@
 //! The server in other people's houses, and its end.
 
+use std::net::SocketAddr;
+
 use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::map_request;
 use axum::routing::get;
 use http_body_util::BodyExt;
-use socket_io::{Socket, SocketIo};
+use manager_api::MemoryBus;
+use socket_io::{PeerAddr, Socket, SocketIo};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower_service::Service;
 
 use crate::client::{Client, request, within};
 
-async fn http_get(address: std::net::SocketAddr, path: &str) -> String {
+async fn http_get(address: SocketAddr, path: &str) -> String {
     request(address, "GET", path, "").await
 }
 
@@ -33,6 +38,47 @@ async fn it_is_a_layer_of_an_axum_application() {
             .await
             .contains("\"upgrades\":[\"websocket\"]")
     );
+}
+
+/// Tells the server what axum knows by another name.
+async fn with_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request) -> Request {
+    request.extensions_mut().insert(PeerAddr(peer));
+    request
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_the_address_refuses_nobody_in_an_axum_application() {
+    let io = SocketIo::new();
+    let (peers, mut told) = tokio::sync::mpsc::unbounded_channel();
+    io.namespace("/").on_connect(move |PeerAddr(peer): PeerAddr| {
+        peers.send(peer).unwrap();
+        async {}
+    });
+    let app = Router::new().layer(io.layer()).layer(map_request(with_peer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Client::open(address).await.join("/").await;
+    let peer = within(told.recv()).await.unwrap();
+    assert!(peer.ip().is_loopback() && peer != address, "{peer}");
+}
+
+#[tokio::test]
+async fn a_server_that_has_gone_deaf_says_so() {
+    assert!(SocketIo::new().health().is_none());
+    let bus = MemoryBus::new();
+    let io = SocketIo::builder().manager(bus.manager("socketio")).build();
+    within(io.ready()).await;
+    let listens = || io.health().unwrap().listening_since.is_some();
+    assert!(listens());
+    bus.stop();
+    within(async {
+        while listens() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

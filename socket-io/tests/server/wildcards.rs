@@ -1,5 +1,8 @@
 //! Catch-all events and namespaces, groups of namespaces, and what exists of them.
 
+use std::time::Duration;
+
+use manager_api::{ManagerOptions, MemoryBus};
 use socket_io::{DisconnectReason, EventName, NamespaceName, Payload, SocketIo};
 use tokio::sync::mpsc;
 
@@ -181,7 +184,7 @@ async fn clients_that_join_a_dynamic_namespace_at_once_are_all_in_the_same() {
     server.io.any_namespace();
     for round in 0..5 {
         let mut clients = Vec::new();
-        for _ in 0..20 {
+        for _ in 0..100 {
             clients.push(server.open().await);
         }
         let name = format!("/new{round}");
@@ -194,8 +197,13 @@ async fn clients_that_join_a_dynamic_namespace_at_once_are_all_in_the_same() {
         });
         let mut clients: Vec<_> = futures_util::future::try_join_all(joining).await.unwrap();
         server.io.of(&name).emit("all", &()).await.unwrap();
+        // Whoever is in another namespace of this name does not see what the application does to it from now on.
+        let handlers = server.io.namespace(&name);
+        handlers.on("which", async || "the one");
+        assert_eq!(handlers.num_clients(), clients.len());
         for client in &mut clients {
             client.expect(&format!("42{name},[\"all\"]")).await;
+            assert_eq!(ask(client, &name, "which").await, "[\"the one\"]");
         }
     }
 }
@@ -212,4 +220,19 @@ async fn a_namespace_that_is_named_while_its_first_client_joins_is_the_one_it_jo
     client.join("/x").await;
     assert_eq!(ask(&mut client, "/x", "ping").await, "[\"pong\"]");
     assert_eq!(server.io.metrics().num_dynamic_namespaces, 0);
+}
+
+#[tokio::test]
+async fn a_dynamic_namespace_is_joined_at_once_though_the_broker_is_down() {
+    let bus = MemoryBus::new();
+    bus.stop();
+    let mut options = ManagerOptions::default();
+    // Whatever waits for the broker waits for longer than this test.
+    options.deadline = Duration::from_secs(3600);
+    let server = TestServer::with(SocketIo::builder().manager(bus.manager_with(options))).await;
+    let any = server.io.any_namespace();
+    any.on("where", async |namespace: NamespaceName| namespace.to_string());
+    let mut client = server.open().await;
+    client.join("/new").await;
+    assert_eq!(ask(&mut client, "/new", "where").await, "[\"/new\"]");
 }

@@ -4,8 +4,9 @@
 const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 
-// Returns the function that runs a command; `say` is called with each event, `parserOf` with the name of each parser.
-function makeDriver({ Manager, say, parserOf }) {
+// Returns the function that runs a command; `say` is called with each event, `parserOf` with the name of each parser, `binary` with
+// bytes to be sent.
+function makeDriver({ Manager, say, parserOf, binary = (bytes) => bytes }) {
   const sockets = new Map(); // namespace -> socket
   const managers = new Map(); // what a connection is made of -> Manager, so that namespaces share one
   const waitingAcks = new Map(); // number -> function that answers the server
@@ -24,15 +25,15 @@ function makeDriver({ Manager, say, parserOf }) {
   function fromWire(value) {
     if (Array.isArray(value)) return value.map(fromWire);
     if (value !== null && typeof value === "object") {
-      if (typeof value.$bin === "string") return fromBase64(value.$bin);
+      if (typeof value.$bin === "string") return binary(fromBase64(value.$bin));
       if (typeof value.$date === "number") return new Date(value.$date);
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, fromWire(inner)]));
     }
     return value;
   }
 
-  function managerFor({ namespace = "/", url, transports, path, headers, reconnect, parser }) {
-    const key = JSON.stringify([url, transports, path, headers, parser]);
+  function managerFor({ namespace = "/", url, transports, path, headers, reconnect, parser, with_credentials }) {
+    const key = JSON.stringify([url, transports, path, headers, parser, with_credentials]);
     if (!managers.has(key)) {
       const manager = new Manager(url, {
         autoConnect: false,
@@ -40,6 +41,7 @@ function makeDriver({ Manager, say, parserOf }) {
         transports: transports ?? ["polling", "websocket"],
         extraHeaders: headers ?? undefined,
         parser: parser ? parserOf(parser) : undefined,
+        withCredentials: with_credentials === true,
         reconnection: reconnect === true,
         reconnectionDelay: 50,
         reconnectionDelayMax: 200,
@@ -81,6 +83,18 @@ function makeDriver({ Manager, say, parserOf }) {
     socket.connect();
   }
 
+  // A manager with no socket opens its connection, and sends nothing over it.
+  function open(command) {
+    const manager = managerFor(command);
+    manager.on("close", (reason) => say({ event: "disconnect", namespace: command.namespace, reason }));
+    manager.open();
+  }
+
+  // `emit` refuses the names that the library keeps for itself.
+  function forge(socket, { name, args = [] }) {
+    socket.packet({ type: 2, data: [name, ...args], options: {} });
+  }
+
   function emit(socket, { namespace = "/", name, args = [], ack, timeout }) {
     const values = args.map(fromWire);
     if (ack === undefined || ack === null) {
@@ -108,6 +122,7 @@ function makeDriver({ Manager, say, parserOf }) {
 
   function run(command) {
     if (command.cmd === "connect") return connect(command);
+    if (command.cmd === "open") return open(command);
     if (command.cmd === "ack") return answer(command);
     const namespace = command.namespace ?? "/";
     const socket = sockets.get(namespace);
@@ -115,6 +130,8 @@ function makeDriver({ Manager, say, parserOf }) {
     switch (command.cmd) {
       case "emit":
         return emit(socket, command);
+      case "forge":
+        return forge(socket, command);
       case "transport":
         return say({ event: "transport", namespace, name: socket.io.engine.transport.name });
       case "break":

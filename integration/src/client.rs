@@ -47,8 +47,10 @@ pub struct ConnectOptions {
     pub headers: BTreeMap<String, String>,
     /// Whether the client connects again after a loss, within fractions of a second; default no.
     pub reconnect: bool,
-    /// The parser, of clients that are no [browser](Kind::Browser): `msgpack`; default the one that all have.
+    /// The parser: `msgpack`; default the one that all have. In a [browser](Kind::Browser) the first connection decides.
     pub parser: Option<&'static str>,
+    /// `withCredentials` of clients in JavaScript; default no.
+    pub with_credentials: bool,
     /// The page that a [browser](Kind::Browser) comes from, which need not exist; default one of the server's own origin.
     pub page: Option<String>,
 }
@@ -67,6 +69,7 @@ impl ConnectOptions {
             headers: BTreeMap::new(),
             reconnect: false,
             parser: None,
+            with_credentials: false,
             page: None,
         }
     }

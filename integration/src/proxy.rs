@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -28,6 +28,7 @@ pub struct TcpProxy {
     mode: watch::Sender<Mode>,
     open: watch::Receiver<usize>,
     accepted: Arc<AtomicUsize>,
+    answered: Arc<AtomicU64>,
     listener: JoinHandle<()>,
 }
 
@@ -45,10 +46,12 @@ impl TcpProxy {
         let (mode, watched) = watch::channel(Mode::Open);
         let (count, open) = watch::channel(0);
         let accepted = Arc::<AtomicUsize>::default();
+        let answered = Arc::<AtomicU64>::default();
         let state = State {
             mode: watched,
             open: Arc::new(count),
             accepted: Arc::clone(&accepted),
+            answered: Arc::clone(&answered),
         };
         let listener = tokio::spawn(accept(listener, target.into(), state));
         Self {
@@ -56,6 +59,7 @@ impl TcpProxy {
             mode,
             open,
             accepted,
+            answered,
             listener,
         }
     }
@@ -135,6 +139,12 @@ impl TcpProxy {
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::SeqCst)
     }
+
+    /// Returns how many bytes of the target were passed on so far. They are counted before they are passed.
+    #[must_use]
+    pub fn answered_bytes(&self) -> u64 {
+        self.answered.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for TcpProxy {
@@ -149,6 +159,7 @@ struct State {
     mode: watch::Receiver<Mode>,
     open: Arc<watch::Sender<usize>>,
     accepted: Arc<AtomicUsize>,
+    answered: Arc<AtomicU64>,
 }
 
 /// Counts a connection for as long as it lives.
@@ -175,19 +186,19 @@ async fn accept(listener: TcpListener, target: String, state: State) {
         if *state.mode.borrow() == Mode::Cut {
             continue;
         }
-        tokio::spawn(serve(near, target.clone(), state.mode.clone(), counted));
+        tokio::spawn(serve(near, target.clone(), state.clone(), counted));
     }
 }
 
-async fn serve(near: TcpStream, target: String, mode: watch::Receiver<Mode>, _counted: Counted) {
-    let mut cut = mode.clone();
+async fn serve(near: TcpStream, target: String, state: State, _counted: Counted) {
+    let mut cut = state.mode.clone();
     tokio::select! {
         _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
-        () = pass(near, target, mode) => {}
+        () = pass(near, target, state) => {}
     }
 }
 
-async fn pass(near: TcpStream, target: String, mode: watch::Receiver<Mode>) {
+async fn pass(near: TcpStream, target: String, state: State) {
     let Ok(far) = TcpStream::connect(target).await else {
         return;
     };
@@ -197,20 +208,22 @@ async fn pass(near: TcpStream, target: String, mode: watch::Receiver<Mode>) {
     }
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
+    let asked = AtomicU64::default();
     tokio::join!(
-        pump(near_read, far_write, mode.clone()),
-        pump(far_read, near_write, mode)
+        pump(near_read, far_write, state.mode.clone(), &asked),
+        pump(far_read, near_write, state.mode, &state.answered)
     );
 }
 
 /// Passes one direction until it ends, and then tells the other side that it has.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>) {
+async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>, passed: &AtomicU64) {
     let mut chunk = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut chunk).await.unwrap_or(0);
         if mode.wait_for(|mode| *mode == Mode::Open).await.is_err() {
             return;
         }
+        passed.fetch_add(length as u64, Ordering::SeqCst);
         if length == 0 || to.write_all(&chunk[..length]).await.is_err() {
             return;
         }

@@ -1,10 +1,18 @@
 //! Clients of other implementations against our server: each client over each transport, every test by its own name.
 
+#[macro_use]
+mod ways;
+
 mod connections;
+mod emits;
 mod guide;
+mod handlers;
 mod losses;
 mod msgpack;
 mod origins;
+mod requests;
+mod servers;
+mod transports;
 mod values;
 
 use integration::client::{ConnectOptions, Kind, RealClient};

@@ -109,6 +109,9 @@ by! {
     node_by_polling: Node, Polling;
     node_by_websocket: Node, WebSocket;
     node_by_upgrade: Node, Upgrade;
+    node_4_5_by_upgrade: Node45, Upgrade;
+    browser_by_polling: Browser, Polling;
+    browser_by_upgrade: Browser, Upgrade;
     python_by_polling: Python, Polling;
     python_by_websocket: Python, WebSocket;
 }

@@ -226,9 +226,11 @@ async fn a_namespace_that_is_named_while_its_first_client_joins_is_the_one_it_jo
 async fn a_dynamic_namespace_is_joined_at_once_though_the_broker_is_down() {
     let bus = MemoryBus::new();
     bus.stop();
-    let mut options = ManagerOptions::default();
-    // Whatever waits for the broker waits for longer than this test.
-    options.deadline = Duration::from_secs(3600);
+    let options = ManagerOptions {
+        // Whatever waits for the broker waits for longer than this test.
+        deadline: Duration::from_secs(3600),
+        ..ManagerOptions::default()
+    };
     let server = TestServer::with(SocketIo::builder().manager(bus.manager_with(options))).await;
     let any = server.io.any_namespace();
     any.on("where", async |namespace: NamespaceName| namespace.to_string());

@@ -115,10 +115,15 @@ impl Shared {
 
     /// Tells whether the transport can take a packet now.
     pub(crate) fn takes(&self, state: &State, cost: usize) -> bool {
-        let room = LOW_WATER.min(self.engine.config.outbox_soft_limit);
+        let config = &self.engine.config;
+        let (waiting, room) = (state.outbox.cost, LOW_WATER.min(config.outbox_soft_limit));
+        if waiting + cost > config.outbox_hard_limit {
+            return false; // the client would be disconnected for it
+        }
         match &state.polling {
             Some(polling) => polling.get.is_some() && state.outbox.queue.is_empty(),
-            None => !state.outbox.blocked && state.outbox.cost + cost <= room,
+            // A packet that is larger than that is as welcome as others where nothing waits.
+            None => !state.outbox.blocked && (waiting == 0 || waiting + cost <= room),
         }
     }
 

@@ -173,6 +173,30 @@ async fn volatile_packets_are_dropped_while_the_kernel_takes_none() {
 }
 
 #[tokio::test]
+async fn a_large_volatile_packet_reaches_an_idle_websocket_but_not_one_over_the_hard_limit() {
+    let config = Config {
+        outbox_hard_limit: 2_000_000,
+        ..Config::default()
+    };
+    let mut server = Server::start(config).await;
+    let (mut ws, socket) = server.websocket().await;
+    within(async {
+        while socket.buffered_bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let larger_than_the_room = "x".repeat(1_500_000);
+    assert_eq!(
+        socket.send_volatile(Outgoing::text(&"x".repeat(2_000_000))),
+        Ok(Sent::Dropped)
+    );
+    assert!(socket.send_volatile(Outgoing::text(&larger_than_the_room)) != Ok(Sent::Dropped));
+    assert_eq!(ws.text().await.len(), 1 + larger_than_the_room.len());
+    assert!(socket.is_open());
+}
+
+#[tokio::test]
 async fn a_panic_closes_one_connection_alone() {
     let mut server = Server::start(Config::default()).await;
     let (mut other, _) = server.websocket().await;

@@ -30,7 +30,9 @@ impl ByClient {
     }
 
     pub(super) fn remove(&self, key: ClientKey, question: u64) {
-        self.lock(key).remove(&(key, question));
+        let mut shard = self.lock(key);
+        shard.remove(&(key, question));
+        give_back(&mut shard);
     }
 
     pub(super) fn remove_all(&self, keys: &HashSet<ClientKey>, question: u64) {
@@ -46,6 +48,7 @@ impl ByClient {
         for &question in &questions {
             shard.remove(&(key, question));
         }
+        give_back(&mut shard);
         questions
     }
 
@@ -57,5 +60,12 @@ impl ByClient {
     fn lock(&self, key: ClientKey) -> MutexGuard<'_, BTreeSet<(ClientKey, u64)>> {
         let shard = &self.shards[(key % SHARDS as u64) as usize];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An empty tree keeps its last node.
+fn give_back(shard: &mut BTreeSet<(ClientKey, u64)>) {
+    if shard.is_empty() {
+        *shard = BTreeSet::new();
     }
 }

@@ -19,9 +19,8 @@ const ROUNDS: usize = 4;
 /// What a server may hold more after a round than before its first client: a read buffer of each of two threads, and the room that the
 /// buffers of the connections to Redis keep for the next message.
 const MORE_BYTES: u64 = 256 << 10;
-/// And in how many blocks of the heap: tables of up to 64 shards may keep a block each, but a round has more clients by far, so that one small
-/// thing of each would be seen.
-const MORE_BLOCKS: u64 = 96;
+/// And in how many blocks of the heap: a round has more clients by far, so that one small thing of each would be seen.
+const MORE_BLOCKS: u64 = 32;
 
 async fn run(seed: u64) {
     println!("seed {seed}");

@@ -6,26 +6,9 @@ use socket_io::{Ack, Data, Parser, Payload, Socket, SocketIo};
 
 use crate::client::{Client, TestServer, request};
 
-/// A MessagePack map `{type, nsp, …}`, the rest of which is given.
-fn packet(num_keys: u8, kind: u8, namespace: &str, rest: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0x80 | num_keys];
-    packet.extend_from_slice(b"\xa4type");
-    packet.push(kind);
-    packet.extend_from_slice(b"\xa3nsp");
-    packet.push(0xa0 | u8::try_from(namespace.len()).unwrap());
-    packet.extend_from_slice(namespace.as_bytes());
-    packet.extend_from_slice(rest);
-    packet
-}
-
-fn event(data: &[u8]) -> Vec<u8> {
-    packet(3, 2, "/", &[b"\xa4data", data].concat())
-}
-
-/// An event whose acknowledgement has the number 7.
-fn asking(data: &[u8]) -> Vec<u8> {
-    packet(4, 2, "/", &[b"\xa2id\x07\xa4data", data].concat())
-}
+#[path = "../msgpack/packets.rs"]
+mod packets;
+use packets::{asking, event, packet};
 
 async fn server() -> TestServer {
     TestServer::with(SocketIo::builder().configure(|config| config.parser = Parser::MsgPack)).await

@@ -196,13 +196,19 @@ pub(super) async fn sessions(way: Way) {
     );
 }
 
+#[derive(serde::Deserialize)]
+struct Login {
+    name: String,
+}
+
 pub(super) async fn middleware(way: Way) {
     let server = Served::start();
     let guarded = server.io.namespace("/guarded");
     // A client without authentication details sends none, or an empty object.
-    guarded.use_connect(async |Auth(auth): Auth<Option<Value>>| match auth {
-        Some(auth) if auth["name"].is_string() => Ok(()),
-        _ => Err(socket_io::Refusal::new("who are you?").with_data(&json!({ "retry": true }))),
+    guarded.use_connect(async |Auth(login): Auth<Option<Login>>| match login {
+        Some(login) if login.name == "Ada" => Ok(()),
+        Some(_) => Err(socket_io::Refusal::new("never heard of you")),
+        None => Err(socket_io::Refusal::new("who are you?").with_data(&json!({ "retry": true }))),
     });
     guarded.use_event(async |event: EventName, arguments: Payload| match event.as_str() {
         "forbidden" => Err("not allowed"),

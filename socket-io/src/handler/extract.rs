@@ -77,13 +77,20 @@ impl<T: DeserializeOwned> FromContext<EventContext> for Data<T> {
     }
 }
 
-/// The authentication details that a client gave when it connected; `Option<T>` if it may give none.
+/// The authentication details that a client gave when it connected: an object; `Option<T>` if it may give none.
+///
+/// An empty object is what python-socketio's clients send if they give none. It is taken for nothing where it does not fit the type.
 #[derive(Clone, Copy, Debug)]
 pub struct Auth<T>(pub T);
 
 impl<T: DeserializeOwned> FromContext<ConnectContext> for Auth<T> {
     fn from_context(context: &ConnectContext) -> Result<Self, Rejection> {
-        parse(&context.auth).map(Auth)
+        let auth = &context.auth;
+        let read = parse(auth).or_else(|unfit| match auth.json() {
+            "[{}]" => parse(&Payload::empty()).map_err(|_| unfit),
+            _ => Err(unfit),
+        });
+        read.map(Auth)
     }
 }
 

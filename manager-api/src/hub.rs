@@ -63,7 +63,7 @@ pub trait Deliver: Send + Sync + 'static {
         false
     }
 
-    /// Learns that a client was handed an event.
+    /// Learns that a client [took](Self::deliver) an event.
     fn delivered(&self, _client: &Self::Client, _emit: &Emit) {}
 
     /// Learns that a client entered a room.
@@ -80,6 +80,8 @@ pub enum Pressure {
     Low,
     /// The client takes less than it is sent: a sender that can wait had better do so for a moment.
     High,
+    /// The packet did not go in: the client is gone, or goes because it reads too slowly, or the packet could be dropped and was.
+    Refused,
 }
 
 /// Limits of a hub.
@@ -287,8 +289,9 @@ impl<D: Deliver> Hub<D> {
         let mut pressed = false;
         for chunk in recipients.chunks() {
             for member in chunk {
-                pressed |= self.deliver.deliver(&member.handle, &packet, emit.volatile) == Pressure::High;
-                if is_watched {
+                let pressure = self.deliver.deliver(&member.handle, &packet, emit.volatile);
+                pressed |= pressure == Pressure::High;
+                if is_watched && pressure != Pressure::Refused {
                     self.deliver.delivered(&member.handle, emit);
                 }
                 delivered += 1;
@@ -308,7 +311,16 @@ impl<D: Deliver> Hub<D> {
             .recipients(&emit.namespace, &emit.target, &emit.skip, &emit.except)
     }
 
-    fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
+    /// Publishes a message to the other hosts as it is; nothing is delivered here. Without a manager there are no others.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientManager::publish`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`ClientManager::publish`].
+    pub fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
         let manager = self.manager.clone();
         let message = manager.is_some().then(|| self.envelope(message));
         async move {

@@ -23,10 +23,10 @@ pub(crate) use task::{Inbox, start};
 /// Lets the official [Socket.IO Admin UI](https://github.com/socketio/socket.io-admin-ui) look at a server, and at all others on its channel
 /// that are instrumented too.
 ///
-/// ```
+/// ```no_run
 /// # use socket_io::{Admin, SocketIo};
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-/// let password = std::env::var("ADMIN_PASSWORD").unwrap_or_default();
+/// let password = std::env::var("ADMIN_PASSWORD").expect("ADMIN_PASSWORD is set");
 /// let io = SocketIo::builder().instrument(Admin::password("admin", password)).build();
 /// # }
 /// ```
@@ -39,9 +39,10 @@ pub(crate) use task::{Inbox, start};
 /// - Every [interval](Self::stats_interval): how many clients, connections, packets and bytes there are.
 /// - In [development mode](AdminMode::Development): every client that connects, moves to a WebSocket or leaves, every room that one enters
 ///   or leaves, and the events that pass, with their arguments. Only while an administrator is connected somewhere: nothing is spent on it
-///   otherwise. Events beyond [`max_events_per_second`](Self::max_events_per_second) are left out, counted and logged.
+///   otherwise. What goes beyond [`max_events_per_second`](Self::max_events_per_second) or
+///   [`max_bytes_per_second`](Self::max_bytes_per_second) is left out, [counted](crate::Metrics::admin_dropped) and logged.
 /// - Addresses, query and headers of the requests that opened connections; of the headers of
-///   [`redacted_headers`](Self::redacted_headers) only the names.
+///   [`redacted_headers`](Self::redacted_headers) only the names. What is longer than administrators can use is cut.
 ///
 /// # What administrators may do
 ///
@@ -50,7 +51,12 @@ pub(crate) use task::{Inbox, start};
 ///
 /// # Who is an administrator
 ///
-/// Nothing reaches a client that is not accepted. One that gave a password is given a token with which the page connects again after it was
+/// Nothing reaches a client that is not accepted, and whatever would register a handler in [their namespace](Self::namespace) panics. On the
+/// wire, what administrators are told is an event for everybody in that namespace, as it is among Node's servers: a server on the
+/// same channel that is not instrumented must not admit clients to it, as one with handlers for
+/// [every namespace](crate::SocketIo::any_namespace) does.
+///
+/// One that gave a password is given a token with which the page connects again after it was
 /// reloaded, to any server with the same password, for [a day](Self::session_duration); another password ends them all. Failed attempts are
 /// logged, and answered late.
 #[derive(Clone)]
@@ -65,6 +71,7 @@ pub struct Admin {
     session_duration: Duration,
     max_events_per_second: u32,
     max_sockets: usize,
+    max_bytes_per_second: u32,
     redacted_headers: Vec<HeaderName>,
 }
 
@@ -80,9 +87,16 @@ pub enum AdminMode {
 }
 
 impl Admin {
-    /// Accepts whoever knows a password.
+    /// Accepts whoever knows a password. Choose a long one: whoever gets hold of an administrator's token can try passwords on it, as fast
+    /// as a hash is computed.
+    ///
+    /// # Panics
+    ///
+    /// If the password is empty, as one that was forgotten is; to accept everybody there is [`open`](Self::open).
     pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
-        Self::new(Auth::password(username.into(), password.into()))
+        let password = password.into();
+        assert!(!password.is_empty(), "the administrators' password is empty");
+        Self::new(Auth::password(username.into(), password))
     }
 
     /// Accepts whoever knows the password of which this is the bcrypt hash, as in the configuration of Node's servers.
@@ -129,6 +143,7 @@ impl Admin {
             stats_interval: Duration::from_secs(2),
             session_duration: Duration::from_secs(86_400),
             max_events_per_second: 1_000,
+            max_bytes_per_second: 1 << 20,
             max_sockets: 1_000,
             redacted_headers: vec![AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION],
         }
@@ -163,26 +178,32 @@ impl Admin {
         self
     }
 
-    /// Sets how often the counters are told; 100 ms at least. Default 2 s; the page takes a server for dead after 10 s.
+    /// Sets how often the counters are told; 100 ms at least, a day at most. Default 2 s; the page takes a server for dead after 10 s.
     pub fn stats_interval(mut self, interval: Duration) -> Self {
-        self.stats_interval = interval.max(Duration::from_millis(100));
+        self.stats_interval = interval.clamp(Duration::from_millis(100), Duration::from_secs(86_400));
         self
     }
 
-    /// Sets how long the token of an administrator is accepted; zero gives none. Default one day.
+    /// Sets how long the token of an administrator is accepted, to the second; zero gives none. Default one day.
     pub fn session_duration(mut self, duration: Duration) -> Self {
         self.session_duration = duration;
         self
     }
 
-    /// Sets how many events of clients are told in a second; the others are left out, counted and logged. Default 1,000, which is as many
-    /// as the page keeps.
+    /// Sets how many events of clients are told in a second; the others are left out. Default 1,000, which is as many as the page keeps.
     pub fn max_events_per_second(mut self, count: u32) -> Self {
         self.max_events_per_second = count;
         self
     }
 
-    /// Sets how many clients of each server an administrator is told of when connecting. Default 1,000.
+    /// Sets how many bytes administrators are told in a second of what clients do; what goes beyond is left out. Default 1 MiB, which an
+    /// administrator's connection has to carry for each server.
+    pub fn max_bytes_per_second(mut self, bytes: u32) -> Self {
+        self.max_bytes_per_second = bytes;
+        self
+    }
+
+    /// Sets how many clients of each server an administrator is told of when connecting, and not more than 1 MiB of them. Default 1,000.
     pub fn max_sockets(mut self, count: usize) -> Self {
         self.max_sockets = count;
         self

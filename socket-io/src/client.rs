@@ -308,7 +308,8 @@ impl Deliver for Local {
         // A client that is gone, or goes for being too slow, is counted by the engine.
         match client.send(packet.clone(), volatile) {
             Ok(Sent::Congested) => Pressure::High,
-            _ => Pressure::Low,
+            Ok(Sent::Dropped) | Err(_) => Pressure::Refused,
+            Ok(_) => Pressure::Low,
         }
     }
 

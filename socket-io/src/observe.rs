@@ -9,7 +9,7 @@ use crate::error::DisconnectReason;
 
 /// Is told what happens. Nothing here may block or panic: it runs where it happens, some of it under a client's lock.
 ///
-/// All but the first three methods are only called for namespaces that are [watched](Self::watches).
+/// All but the first three methods and the last are only called for namespaces that are [watched](Self::watches).
 pub(crate) trait Observe: Send + Sync {
     /// Tells whether the clients of a namespace are looked at now.
     fn watches(&self, namespace: &Namespace) -> bool;
@@ -34,6 +34,9 @@ pub(crate) trait Observe: Send + Sync {
 
     /// A client was handed an event.
     fn sent(&self, client: &Client, event: &str, payload: &Payload);
+
+    /// Returns how much was left out of what should have been told.
+    fn num_dropped(&self) -> u64;
 }
 
 /// Who looks on at a server, if anybody does.

@@ -14,7 +14,7 @@ use crate::connection::{Connection, ConnectionSession};
 use crate::counters::Counters;
 use crate::handler::States;
 use crate::namespace::{Directory, Handlers, Namespace};
-use crate::observe::Observer;
+use crate::observe::{Observe, Observer};
 
 pub(crate) struct Server {
     pub(crate) config: Config,
@@ -163,6 +163,7 @@ impl SocketIo {
     /// Returns the counters as they stand.
     pub fn metrics(&self) -> Metrics {
         let (num_clients, num_rooms) = self.server.hub.registry().size();
+        let observer = &self.server.hub.deliver().observer;
         Metrics {
             engine: self.engine().metrics(),
             hub: self.server.hub.metrics(),
@@ -171,6 +172,7 @@ impl SocketIo {
             num_dynamic_namespaces: self.server.namespaces.num_dynamic(),
             handler_panics: self.server.counters.panics(),
             handler_failures: self.server.counters.failures(),
+            admin_dropped: observer.of_all().map_or(0, Observe::num_dropped),
             num_connect_timeouts: self.server.connect_timeouts.len(),
         }
     }
@@ -240,6 +242,8 @@ pub struct Metrics {
     pub handler_panics: u64,
     /// Handlers of events and disconnections that returned an error; one of a disconnection that could not be called counts, too.
     pub handler_failures: u64,
+    /// What administrators (feature `admin`) were not told of because it was too much.
+    pub admin_dropped: u64,
     /// Connections that are watched for joining a namespace in time. Those that have joined or gone may stay until then.
     #[doc(hidden)]
     pub num_connect_timeouts: usize,

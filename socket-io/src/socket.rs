@@ -76,8 +76,9 @@ impl Socket {
         Ok(is_taken)
     }
 
+    /// What waits for the acceptance is noted by nobody: it may never be sent.
     fn note_sent(&self, event: &EventName, payload: &Payload) {
-        if let Some(observer) = self.client.observer() {
+        if let Some(observer) = self.client.observer().filter(|_| self.client.is_open()) {
             observer.sent(&self.client, event.as_str(), payload);
         }
     }

@@ -36,6 +36,13 @@ pub struct Credentials {
     pub(super) token: String,
 }
 
+impl Credentials {
+    /// Tells whether nothing was said: so begins the page, to see whether it has to ask its user.
+    pub(super) fn is_empty(&self) -> bool {
+        self.username.is_empty() && self.password.is_empty() && self.token.is_empty()
+    }
+}
+
 /// The page says `null` where it has nothing to say.
 fn or_empty<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Option::<String>::deserialize(deserializer).map(Option::unwrap_or_default)
@@ -50,7 +57,7 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-type Check = Arc<dyn Fn(Credentials) -> BoxFuture<'static, bool> + Send + Sync>;
+type Check = Arc<dyn Fn(Credentials) -> BoxFuture<'static, Login> + Send + Sync>;
 
 #[derive(Clone)]
 pub(super) struct Auth {
@@ -67,6 +74,14 @@ pub(super) enum Login {
     /// By the token of an earlier login.
     Again,
     Refused,
+    /// Unseen: too many others are being looked at.
+    Busy,
+}
+
+impl From<bool> for Login {
+    fn from(is_right: bool) -> Self {
+        if is_right { Self::Accepted } else { Self::Refused }
+    }
 }
 
 impl Auth {
@@ -83,7 +98,7 @@ impl Auth {
         Fut: Future<Output = bool> + Send + 'static,
     {
         Self {
-            check: Some(Arc::new(move |credentials| check(credentials).boxed())),
+            check: Some(Arc::new(move |credentials| check(credentials).map(Login::from).boxed())),
             key: random(),
         }
     }
@@ -108,24 +123,27 @@ impl Auth {
             let is_name = same(&given.username, &username);
             let (hash, turn, waiting) = (hash.clone(), turn.clone(), waiting.clone());
             async move {
+                if given.is_empty() {
+                    return Login::Refused;
+                }
                 // Attempts are cheap to make and dear to check: neither all cores nor memory go into them.
                 let Ok(_place) = waiting.try_acquire() else {
-                    return false;
+                    return Login::Busy;
                 };
                 let Ok(turn) = turn.acquire_owned().await else {
-                    return false;
+                    return Login::Busy;
                 };
                 let compared = tokio::task::spawn_blocking(move || {
                     let _turn = turn;
                     bcrypt::verify(given.password, &hash).unwrap_or(false)
                 });
                 // Compared in any case, so that the time it takes tells nothing of the name.
-                compared.await.unwrap_or(false) & is_name
+                Login::from(compared.await.unwrap_or(false) & is_name)
             }
         };
         Ok(Self {
+            check: Some(Arc::new(move |credentials| check(credentials).boxed())),
             key,
-            ..Self::checked(check)
         })
     }
 
@@ -136,17 +154,16 @@ impl Auth {
         if self.is_token(&credentials.token, now()) {
             return Login::Again;
         }
-        match check(credentials).await {
-            true => Login::Accepted,
-            false => Login::Refused,
-        }
+        check(credentials).await
     }
 
     /// Makes a token that is accepted for a time; `None` if nobody needs one.
     pub(super) fn token(&self, duration: Duration) -> Option<String> {
         self.check.as_ref()?;
-        let end = now().checked_add(duration.as_secs()).filter(|_| !duration.is_zero())?;
-        Some(self.token_until(end))
+        let seconds = duration
+            .as_secs()
+            .saturating_add(u64::from(duration.subsec_nanos() > 0));
+        (seconds > 0).then(|| self.token_until(now().saturating_add(seconds)))
     }
 
     fn token_until(&self, end: u64) -> String {
@@ -239,6 +256,21 @@ mod tests {
             assert_eq!(one.login(says("", "", forged)).await, Login::Refused, "{forged}");
         }
         assert_eq!(one.token(Duration::ZERO), None);
+        for duration in [Duration::from_millis(1), Duration::MAX] {
+            let token = one.token(duration).unwrap();
+            assert!(one.is_token(&token, now() - 1), "{duration:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn those_whose_password_is_not_looked_at_are_not_told_that_it_is_wrong() {
+        let auth = Auth::bcrypt("admin".into(), bcrypt::hash("secret", 4).unwrap()).unwrap();
+        let all = (0..=MAX_WAITING).map(|_| auth.login(says("admin", "guess", "")));
+        let mut outcomes = futures_util::future::join_all(all).await;
+        assert_eq!(outcomes.pop(), Some(Login::Busy));
+        assert!(outcomes.iter().all(|outcome| *outcome == Login::Refused));
+        let nothing = auth.login(Credentials::default()).await;
+        assert_eq!(nothing, Login::Refused, "without looking");
     }
 
     #[test]

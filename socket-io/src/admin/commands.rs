@@ -25,9 +25,13 @@ pub(super) fn register(namespace: &Namespace, desk: &Arc<Desk>) {
         let credentials = auth.map_or_else(|_| Credentials::default(), |Auth(credentials)| credentials);
         async move { connect(&desk, &socket, credentials).await }
     });
-    if desk.options.read_only {
-        return;
+    if !desk.options.read_only {
+        obey(namespace);
     }
+    namespace.seal();
+}
+
+fn obey(namespace: &Namespace) {
     namespace
         .on(
             "join",
@@ -61,11 +65,19 @@ pub(super) fn register(namespace: &Namespace, desk: &Arc<Desk>) {
 async fn connect(desk: &Desk, socket: &Socket, credentials: Credentials) -> Result<(), Refusal> {
     let failed = |error: Error| Refusal::new(error.to_string());
     let options = &desk.options;
+    let is_said = !credentials.is_empty();
     match options.auth.login(credentials).await {
         Login::Refused => {
-            log_refused(socket);
+            if is_said {
+                log_refused(socket, "wrong credentials");
+            }
             tokio::time::sleep(PENALTY).await;
             return Err(Refusal::new(REFUSED));
+        }
+        Login::Busy => {
+            log_refused(socket, "too many try at once");
+            tokio::time::sleep(PENALTY).await;
+            return Err(Refusal::new("too many try at once: try again"));
         }
         Login::Accepted => {
             if let Some(token) = options.auth.token(options.session_duration) {
@@ -78,11 +90,11 @@ async fn connect(desk: &Desk, socket: &Socket, credentials: Credentials) -> Resu
     socket.emit("config", &features).map_err(failed)
 }
 
-fn log_refused(socket: &Socket) {
+fn log_refused(socket: &Socket, reason: &'static str) {
     static REFUSED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = REFUSED.pass() {
         let peer = socket.handshake().peer_addr();
-        tracing::warn!(target: "socket_io", ?peer, suppressed, "an administrator was refused: wrong credentials");
+        tracing::warn!(target: "socket_io", reason, ?peer, suppressed, "an administrator was refused");
     }
 }
 

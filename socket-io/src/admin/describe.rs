@@ -16,6 +16,10 @@ use crate::date;
 
 const REDACTED: &str = "[redacted]";
 
+/// Bytes of a request's texts that are shown: of each, and of all together. A client chooses how long they are.
+const MAX_TEXT: usize = 1_024;
+const MAX_TEXTS: usize = 8_192;
+
 /// A client as the page wants it (socket.io-admin-ui, `SerializedSocket`).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -25,20 +29,20 @@ struct Description<'a> {
     transport: &'static str,
     nsp: &'a str,
     data: BTreeMap<String, ()>,
-    handshake: Request<'a>,
+    handshake: Request,
     rooms: Vec<&'a str>,
 }
 
 /// The request that opened its connection.
 #[derive(Serialize)]
-struct Request<'a> {
+struct Request {
     address: String,
     headers: BTreeMap<String, String>,
     query: BTreeMap<String, String>,
     issued: u64,
     secure: bool,
     time: String,
-    url: &'a str,
+    url: String,
     xdomain: bool,
 }
 
@@ -68,18 +72,38 @@ fn client_id(secret: &str) -> String {
     id
 }
 
-fn request<'a>(handshake: &'a Handshake, redacted: &[HeaderName]) -> Request<'a> {
+fn request(handshake: &Handshake, redacted: &[HeaderName]) -> Request {
     let since = handshake.time().duration_since(UNIX_EPOCH).unwrap_or_default();
     let issued = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let mut space = Space(MAX_TEXTS);
     Request {
-        address: address(handshake),
-        headers: headers(handshake, redacted),
-        query: serde_urlencoded::from_str(handshake.query()).unwrap_or_default(),
+        address: space.cut(&address(handshake)),
+        url: space.cut(handshake.path_and_query()),
+        headers: headers(handshake, redacted, &mut space),
+        query: query(handshake, &mut space),
         issued,
         secure: handshake.is_secure(),
         time: iso(issued),
-        url: handshake.path_and_query(),
         xdomain: handshake.header("origin").is_some(),
+    }
+}
+
+/// The bytes that there are left for texts.
+struct Space(usize);
+
+impl Space {
+    /// Takes as much of a text as is shown.
+    fn cut(&mut self, text: &str) -> String {
+        let most = text.len().min(self.0).min(MAX_TEXT);
+        let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+        let cut = &text[..end.unwrap_or_default()];
+        self.0 -= cut.len();
+        let is_whole = cut.len() == text.len();
+        if is_whole { cut.to_owned() } else { format!("{cut}…") }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.0 == 0
     }
 }
 
@@ -92,14 +116,28 @@ fn address(handshake: &Handshake) -> String {
     named.map(str::to_owned).or_else(own).unwrap_or_default()
 }
 
-fn headers(handshake: &Handshake, redacted: &[HeaderName]) -> BTreeMap<String, String> {
+fn query(handshake: &Handshake, space: &mut Space) -> BTreeMap<String, String> {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(handshake.query()).unwrap_or_default();
+    let mut query = BTreeMap::new();
+    for (name, value) in &pairs {
+        if !space.is_used_up() {
+            query.insert(space.cut(name), space.cut(value));
+        }
+    }
+    query
+}
+
+fn headers(handshake: &Handshake, redacted: &[HeaderName], space: &mut Space) -> BTreeMap<String, String> {
     let mut headers: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in &handshake.headers() {
+        if space.is_used_up() {
+            break;
+        }
         let value = match redacted.contains(name) {
-            true => REDACTED.into(),
-            false => String::from_utf8_lossy(value.as_bytes()),
+            true => REDACTED.to_owned(),
+            false => space.cut(&String::from_utf8_lossy(value.as_bytes())),
         };
-        let entry = headers.entry(name.as_str().to_owned()).or_default();
+        let entry = headers.entry(space.cut(name.as_str())).or_default();
         if !entry.is_empty() {
             entry.push_str(", ");
         }

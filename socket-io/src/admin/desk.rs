@@ -25,6 +25,7 @@ pub(super) struct Note {
     pub(super) payload: Payload,
 }
 
+/// Where what happens is written down, until it is told; and who is to be told.
 pub(crate) struct Desk {
     pub(super) options: Admin,
     pub(super) began: Instant,
@@ -35,7 +36,9 @@ pub(crate) struct Desk {
     notes: mpsc::Sender<Note>,
     num_bytes: AtomicUsize,
     greetings: mpsc::Sender<Arc<Client>>,
-    budget: Budget,
+    events: Budget,
+    bytes: Budget,
+    num_dropped: AtomicU64,
 }
 
 impl Desk {
@@ -43,7 +46,9 @@ impl Desk {
         let (notes, noted) = mpsc::channel(MAX_NOTES);
         let (greetings, to_greet) = mpsc::channel(MAX_GREETINGS);
         let desk = Arc::new(Self {
-            budget: Budget::new(options.max_events_per_second),
+            events: Budget::new(options.max_events_per_second),
+            bytes: Budget::new(options.max_bytes_per_second),
+            num_dropped: AtomicU64::new(0),
             options,
             began: Instant::now(),
             num_admins: AtomicUsize::new(0),
@@ -84,19 +89,38 @@ impl Desk {
         millis(self.began.elapsed())
     }
 
+    /// Takes note that something was not told.
+    pub(super) fn dropped(&self, why: &'static Dropped) {
+        self.num_dropped.fetch_add(1, Ordering::Relaxed);
+        if let Some(suppressed) = why.limit.pass() {
+            tracing::warn!(target: "socket_io", reason = why.reason, suppressed, "administrators are not told of all that happens");
+        }
+    }
+
     fn note(&self, event: &'static str, payload: Payload) {
+        match self.bytes.spend(self.now(), payload.size()) {
+            true => self.queue(event, payload),
+            false => self.dropped(&TOO_LARGE),
+        }
+    }
+
+    fn queue(&self, event: &'static str, payload: Payload) {
         let size = payload.size();
         let fits = self.num_bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_BYTES;
         if !fits || self.notes.try_send(Note { event, payload }).is_err() {
             self.num_bytes.fetch_sub(size, Ordering::Relaxed);
-            dropped("too much waits for them");
+            self.dropped(&TOO_SLOW);
         }
     }
 
-    /// Notes an event that passed, with its arguments as they are.
+    /// Notes an event that passed, with its arguments as they are; paid for before they are copied.
     fn note_event(&self, event: &'static str, client: &Client, name: &str, payload: &Payload) {
-        if !self.budget.allows(self.now()) {
-            return dropped("they are too many");
+        let now = self.now();
+        if !self.events.spend(now, 1) {
+            return self.dropped(&TOO_MANY);
+        }
+        if !self.bytes.spend(now, payload.size().saturating_add(name.len())) {
+            return self.dropped(&TOO_LARGE);
         }
         let mut text = Text::about(client);
         text.raw(b"[");
@@ -106,7 +130,7 @@ impl Desk {
             text.raw(payload.inner_json());
         }
         text.raw(b"],");
-        self.note(event, text.end(payload));
+        self.queue(event, text.end(payload));
     }
 
     fn note_room(&self, event: &'static str, client: &Client, room: &str) {
@@ -132,7 +156,7 @@ impl Observe for Desk {
         if self.is_admin(client) {
             self.num_admins.fetch_add(1, Ordering::Relaxed);
             if self.greetings.try_send(client.clone()).is_err() {
-                dropped("too many connected at once");
+                self.dropped(&TOO_CROWDED);
             }
         }
         if !self.watches(&client.namespace.name) {
@@ -194,19 +218,34 @@ impl Observe for Desk {
             self.note_event("event_sent", client, event, payload);
         }
     }
-}
 
-fn dropped(reason: &str) {
-    static DROPPED: LimitedLog = LimitedLog::new();
-    if let Some(suppressed) = DROPPED.pass() {
-        tracing::warn!(target: "socket_io", reason, suppressed, "administrators are not told of all that happens");
+    fn num_dropped(&self) -> u64 {
+        self.num_dropped.load(Ordering::Relaxed)
     }
 }
 
-/// How many events may be noted in each second.
+/// Why something was not told.
+pub(super) struct Dropped {
+    reason: &'static str,
+    limit: LimitedLog,
+}
+
+impl Dropped {
+    pub(super) const fn because(reason: &'static str) -> Self {
+        let limit = LimitedLog::new();
+        Self { reason, limit }
+    }
+}
+
+static TOO_MANY: Dropped = Dropped::because("there are more events in a second than they want to know of");
+static TOO_LARGE: Dropped = Dropped::because("there is more in a second than they want to read");
+static TOO_SLOW: Dropped = Dropped::because("too much waits to be told");
+static TOO_CROWDED: Dropped = Dropped::because("too many of them connected at once");
+
+/// How much of something there may be in each second.
 struct Budget {
     limit: u32,
-    /// The second in the upper half, the number of events in it in the lower.
+    /// The second in the upper half, what was spent in it in the lower.
     spent: AtomicU64,
 }
 
@@ -218,15 +257,18 @@ impl Budget {
         }
     }
 
-    fn allows(&self, now: u64) -> bool {
+    /// Spends some of what there is in this second; `now` is in milliseconds. Tells whether there was enough.
+    fn spend(&self, now: u64, amount: usize) -> bool {
         let second = (now / 1_000) << 32;
+        let amount = u64::try_from(amount).unwrap_or(u64::MAX);
         let spend = |spent: u64| {
             let used = if spent & !0xffff_ffff == second {
                 spent & 0xffff_ffff
             } else {
                 0
             };
-            (used < u64::from(self.limit)).then_some(second | (used + 1))
+            let used = used.saturating_add(amount);
+            (used <= u64::from(self.limit)).then_some(second | used)
         };
         self.spent
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend)
@@ -284,8 +326,16 @@ mod tests {
     #[test]
     fn a_budget_is_renewed_every_second() {
         let budget = Budget::new(2);
-        let allowed = |now| (0..3).filter(|_| budget.allows(now)).count();
-        assert_eq!([allowed(0), allowed(999), allowed(1_000), allowed(5_500)], [2, 0, 2, 2]);
-        assert!(!Budget::new(0).allows(7));
+        let spent = |now| (0..3).filter(|_| budget.spend(now, 1)).count();
+        assert_eq!([spent(0), spent(999), spent(1_000), spent(5_500)], [2, 0, 2, 2]);
+        assert!(!Budget::new(0).spend(7, 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_budget_spends_nothing_of_it() {
+        let budget = Budget::new(10);
+        assert!(!budget.spend(0, usize::MAX) && !budget.spend(0, 11));
+        assert!(budget.spend(0, 10) && !budget.spend(0, 1));
+        assert!(Budget::new(u32::MAX).spend(1_000, u32::MAX as usize));
     }
 }

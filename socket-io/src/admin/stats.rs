@@ -43,12 +43,23 @@ impl Stats {
     }
 }
 
+/// Counts the clients of each namespace that the application named, and of all others together: how many of these there are is the clients'
+/// choice, and the page would go on counting those that are gone.
 fn namespaces(server: &Server) -> Vec<Value> {
     let registry = server.hub.registry();
+    let entry = |name: &str, count: usize| json!({"name": name, "socketsCount": count});
     let names = server.namespaces.names();
-    let entry =
-        |name: &manager_api::Namespace| json!({"name": name.as_str(), "socketsCount": registry.num_clients(name)});
-    names.iter().map(entry).collect()
+    let counts: Vec<_> = names.iter().map(|name| registry.num_clients(name)).collect();
+    let mut entries: Vec<_> = names
+        .iter()
+        .zip(&counts)
+        .map(|(name, count)| entry(name.as_str(), *count))
+        .collect();
+    if server.namespaces.admits_unnamed() {
+        let (num_clients, _) = registry.size();
+        entries.push(entry("*", num_clients.saturating_sub(counts.iter().sum())));
+    }
+    entries
 }
 
 /// Returns what was counted in the meantime, as of this second.

@@ -36,9 +36,9 @@ impl<C: Context, T: DeserializeOwned> FromContext<C> for Query<T> {
 /// # use socket_io::{Extension, SocketIo};
 /// # let io = SocketIo::new();
 /// #[derive(Clone)]
-/// struct User { is_admin: bool }
+/// struct User { is_employed: bool }
 ///
-/// io.namespace("/admin").on_connect(async |Extension(user): Extension<User>| user.is_admin);
+/// io.namespace("/staff").on_connect(async |Extension(user): Extension<User>| user.is_employed);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Extension<T>(pub T);

@@ -101,13 +101,23 @@ impl Directory {
         handlers
     }
 
-    /// Returns the names of all namespaces that there are now.
+    /// Returns the names of the namespaces that the application named.
     #[cfg(feature = "admin")]
     pub(crate) fn names(&self) -> Vec<Name> {
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<_> = named.keys().cloned().collect();
-        names.extend(self.dynamic().keys().cloned());
-        names
+        named.keys().cloned().collect()
+    }
+
+    /// Returns the names of those that exist now because clients asked for them.
+    #[cfg(feature = "admin")]
+    pub(crate) fn dynamic_names(&self) -> Vec<Name> {
+        self.dynamic().keys().cloned().collect()
+    }
+
+    /// Tells whether clients may ask for namespaces that the application has not named.
+    #[cfg(feature = "admin")]
+    pub(crate) fn admits_unnamed(&self) -> bool {
+        self.accepts_any.load(Ordering::Acquire) || !self.groups().is_empty()
     }
 
     pub(crate) fn num_dynamic(&self) -> usize {

@@ -28,6 +28,11 @@ use crate::handler::{
 ///
 /// An event without any of them is ignored, and gets no acknowledgement. Connects and disconnects are looked up alike, but are never
 /// caught by a catch-all, and a client cannot emit events of these names.
+///
+/// # Panics
+///
+/// Whatever registers something panics in the namespace of the administrators (feature `admin`; by default `/admin`): a connect handler there
+/// would let in everybody whom it accepts.
 #[derive(Clone, Default)]
 pub struct Handlers {
     shared: Arc<Shared>,
@@ -46,6 +51,7 @@ struct Lists {
     methods: Table,
     before_connect: Vec<BoxHandler<ConnectContext>>,
     before_event: Vec<BoxHandler<MiddlewareContext>>,
+    is_sealed: bool,
 }
 
 /// Who handles what.
@@ -80,8 +86,11 @@ impl Handlers {
     /// ```
     /// # use socket_io::{Auth, Refusal, Socket, SocketIo};
     /// # let io = SocketIo::new();
-    /// io.namespace("/").on_connect(async |socket: Socket, Auth(token): Auth<Option<String>>| {
-    ///     if token.is_none() {
+    /// #[derive(serde::Deserialize)]
+    /// struct Login { token: String }
+    ///
+    /// io.namespace("/").on_connect(async |socket: Socket, Auth(login): Auth<Login>| {
+    ///     if login.token != "secret" {
     ///         return Err(Refusal::new("who are you?"));
     ///     }
     ///     socket.join("guests").map_err(|error| Refusal::new(error.to_string()))
@@ -185,6 +194,12 @@ impl Handlers {
         self
     }
 
+    /// Lets nobody register anything here from now on.
+    #[cfg(feature = "admin")]
+    pub(crate) fn seal(&self) {
+        self.write(|lists| lists.is_sealed = true);
+    }
+
     pub(super) fn function<R>(&self, look: impl FnOnce(&Table) -> Option<R>) -> Option<R> {
         self.read(|lists| look(&lists.functions))
     }
@@ -210,7 +225,12 @@ impl Handlers {
     }
 
     fn write(&self, change: impl FnOnce(&mut Lists)) {
-        change(&mut self.shared.lists.write().unwrap_or_else(PoisonError::into_inner));
+        let mut lists = self.shared.lists.write().unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            !lists.is_sealed,
+            "this namespace belongs to the administrators: `Admin::namespace` chooses another one for them"
+        );
+        change(&mut lists);
     }
 }
 

@@ -124,6 +124,25 @@ async fn namespaces_that_match_can_be_joined_and_others_cannot() {
 }
 
 #[tokio::test]
+async fn handlers_of_a_group_run_before_those_of_every_namespace() {
+    let server = TestServer::start().await;
+    let any = server.io.any_namespace();
+    any.on("x", async || "x of any").on_any(async || "any of any");
+    let games = server.io.namespaces_where(|name| name.starts_with("/game-"));
+    let mut client = server.open().await;
+    client.join("/game-1").await;
+    client.join("/other").await;
+    assert_eq!(ask(&mut client, "/game-1", "x").await, "[\"x of any\"]");
+    games.on_any(async || "any of the group");
+    assert_eq!(ask(&mut client, "/game-1", "x").await, "[\"any of the group\"]");
+    games.on("x", async || "x of the group");
+    assert_eq!(ask(&mut client, "/game-1", "x").await, "[\"x of the group\"]");
+    assert_eq!(ask(&mut client, "/game-1", "y").await, "[\"any of the group\"]");
+    assert_eq!(ask(&mut client, "/other", "x").await, "[\"x of any\"]");
+    assert_eq!(ask(&mut client, "/other", "y").await, "[\"any of any\"]");
+}
+
+#[tokio::test]
 async fn a_dynamic_namespace_is_freed_with_its_last_client() {
     let server = TestServer::start().await;
     server.io.any_namespace();

@@ -5,7 +5,6 @@ mod ack;
 pub mod backend;
 mod broadcast;
 mod cluster;
-mod deadline;
 mod emitter;
 mod error;
 mod hub;

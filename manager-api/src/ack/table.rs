@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::by_client::ByClient;
 use super::{Answer, Answers};
+use crate::backend::deadline;
 use crate::tables::give_back;
-use crate::{Callback, CallbackAddress, ClientKey, HostId, LimitedLog, Payload, Sid, deadline};
+use crate::{Callback, CallbackAddress, ClientKey, HostId, LimitedLog, Payload, Sid};
 
 /// Answers that a question may have waiting for a slow reader; more are dropped, counted and logged.
 const MAX_WAITING_ANSWERS: usize = 65_536;

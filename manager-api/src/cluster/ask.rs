@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::peers::Peers;
 use super::question::{Ask, Question};
 use super::replies::{Questions, Replies};
-use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, deadline, wire};
+use crate::backend::deadline;
+use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, wire};
 
 /// What is finite about asking.
 #[derive(Clone, Copy, Debug)]

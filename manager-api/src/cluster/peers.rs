@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::{HostId, deadline};
+use crate::HostId;
+use crate::backend::deadline;
 
 /// Whose answers a question waits for.
 #[derive(Debug)]

@@ -107,6 +107,19 @@ impl Answers {
         self.failed = Some(error);
     }
 
+    /// Takes the failure to ask.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failed.take()
+    }
+
+    /// Takes an answer that is there already, even after the deadline.
+    pub(crate) fn next_waiting(&mut self) -> Option<Answer> {
+        let left = self.left.checked_sub(1)?;
+        let answer = self.incoming.try_recv().ok()?;
+        self.left = left;
+        Some(answer)
+    }
+
     /// Stops waiting: everybody who could answer has, or nobody can.
     pub(crate) fn no_more(&mut self) {
         self.left = 0;

@@ -198,7 +198,8 @@ impl Replies {
         if matches!(heard.part, Part::Left(_)) || self.finished.contains(&heard.from) {
             return;
         }
-        // A server that was not known is waited for once it has begun to answer.
+        // A server that was not known, or not asked as far as this process knows, is waited for once it has begun to answer.
+        self.missing.retain(|host| *host != heard.from);
         let progress = self.waiting.entry(heard.from.clone()).or_default();
         progress.received += 1;
         progress.total = progress.total.or(heard.total);

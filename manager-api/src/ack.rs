@@ -44,7 +44,8 @@ impl Answers {
     /// Ends the stream after `count` answers.
     #[must_use]
     pub fn count(mut self, count: usize) -> Self {
-        self.left = count;
+        // Of nobody who can answer there is none to wait for, however many are wanted.
+        self.left = self.left.min(count);
         self
     }
 

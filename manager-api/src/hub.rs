@@ -142,6 +142,8 @@ pub struct Hub<D: Deliver> {
     asker: Asker,
     /// Wakes what answers a hello.
     heard_hello: Notify,
+    /// Wakes what asks again who is there.
+    had_gap: Notify,
     server_events: RwLock<HashMap<EventName, ServerEventHandler>>,
     /// Handlers of such events that are to run.
     events: mpsc::Sender<BoxFuture<'static, ()>>,
@@ -170,6 +172,7 @@ impl<D: Deliver> Hub<D> {
             queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
             subscribed: watch::Sender::new(false),
             heard_hello: Notify::new(),
+            had_gap: Notify::new(),
             server_events: RwLock::default(),
             events,
             waiting_events: tokio::sync::Mutex::new(waiting_events),

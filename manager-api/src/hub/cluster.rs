@@ -24,7 +24,8 @@ const PART_BYTES: usize = 128 * 1024;
 /// Handlers of events for servers that run at a time.
 const RUNNING_EVENTS: usize = 256;
 
-/// How long a server that was asked who is there waits for others who ask: one answer serves all of them.
+/// How long a server that was asked who is there waits for others who ask: one answer serves all of them. As long it waits for more gaps
+/// before it asks.
 const GATHER_HELLOS: Duration = Duration::from_millis(50);
 
 impl super::HubOptions {
@@ -113,10 +114,19 @@ impl<D: Deliver> Hub<D> {
         closed
     }
 
-    /// Tells the others that this server is there, and asks who else is.
+    /// Tells the others that this server is there, and asks who else is. Questions wait for their answers from now on.
     pub(super) fn say_hello(&self) {
         self.post(Message::Hello);
         self.asker.peers.said_hello(self.options.presence_wait);
+    }
+
+    /// Asks once more who is there when that may have been missed; never completes. One hello serves all gaps of a moment.
+    pub(super) async fn say_hello_again(&self) {
+        loop {
+            self.had_gap.notified().await;
+            tokio::time::sleep(GATHER_HELLOS).await;
+            self.post(Message::Hello);
+        }
     }
 
     /// Answers those who ask who is there; never completes.

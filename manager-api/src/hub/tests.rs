@@ -4,6 +4,7 @@ mod cluster;
 mod collect;
 mod limits;
 mod local;
+mod subscription;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -95,6 +95,9 @@ pub struct HubOptions {
     /// The bytes that these may take together, those that the broker has not yet taken included; one that is larger passes alone. Default
     /// 64 MiB.
     pub max_queued_callback_bytes: usize,
+    /// Acknowledgements of this host's clients that may be expected for other processes, one for each recipient of each event; beyond, events
+    /// are delivered without asking for any, counted and logged. Default 1,000,000.
+    pub max_expected_answers: usize,
     /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
     pub max_servers: usize,
     /// Questions to the other servers that may be open; more are refused as [`Busy`](crate::ErrorKind::Busy). Default 1,024.
@@ -114,6 +117,7 @@ impl Default for HubOptions {
             max_ack_timeout: Duration::from_secs(600),
             max_queued_callbacks: 8_192,
             max_queued_callback_bytes: 64 << 20,
+            max_expected_answers: 1_000_000,
             max_servers: 1_024,
             max_questions: 1_024,
             max_sockets: 100_000,
@@ -167,7 +171,7 @@ impl<D: Deliver> Hub<D> {
             own_mark: OwnMark::new(&host_id),
             asker: Asker::new(host_id.clone(), options.limits()),
             host_id,
-            acks: Arc::default(),
+            acks: Arc::new(AckTable::new(options.max_expected_answers)),
             outgoing,
             queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
             subscribed: watch::Sender::new(false),

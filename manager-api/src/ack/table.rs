@@ -1,7 +1,7 @@
 //! The questions of this process that still wait for answers.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,14 +12,18 @@ use super::by_client::ByClient;
 use super::{Answer, Answers};
 use crate::backend::deadline;
 use crate::tables::give_back;
-use crate::{Callback, CallbackAddress, ClientKey, HostId, LimitedLog, Payload, Sid};
+use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid};
 
 /// Answers that a question may have waiting for a slow reader; more are dropped, counted and logged.
 const MAX_WAITING_ANSWERS: usize = 65_536;
 
 /// The questions of this process, and those that it asks its clients for others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AckTable {
+    /// Answers that may be expected for other processes.
+    max_for_others: usize,
+    /// How many of them are.
+    num_for_others: AtomicUsize,
     next_id: AtomicU64,
     pending: Mutex<HashMap<u64, Pending>>,
     /// So that a client that leaves costs its own questions and not a look at all of them.
@@ -55,7 +59,25 @@ enum Reply {
     There(HostId, CallbackAddress),
 }
 
+impl Default for AckTable {
+    fn default() -> Self {
+        Self::new(HubOptions::default().max_expected_answers)
+    }
+}
+
 impl AckTable {
+    /// Makes a table in which `max_for_others` answers may be expected on behalf of other processes.
+    pub(crate) fn new(max_for_others: usize) -> Self {
+        Self {
+            max_for_others,
+            num_for_others: AtomicUsize::new(0),
+            next_id: AtomicU64::new(0),
+            pending: Mutex::default(),
+            by_client: ByClient::default(),
+            num_dropped: AtomicU64::new(0),
+        }
+    }
+
     /// Asks on behalf of this process. `is_open`: other hosts are asked too.
     pub(crate) fn ask(
         self: &Arc<Self>,
@@ -76,7 +98,7 @@ impl AckTable {
         (id, Answers::new(incoming, deadline, self.clone(), id))
     }
 
-    /// Asks this host's clients on behalf of another process.
+    /// Asks this host's clients on behalf of another process; `None` if too many answers are expected for others already.
     pub(crate) fn ask_for(
         &self,
         host: HostId,
@@ -84,14 +106,20 @@ impl AckTable {
         expected: HashSet<ClientKey>,
         timeout: Duration,
         report: Option<u64>,
-    ) -> u64 {
-        self.insert(Pending {
+    ) -> Option<u64> {
+        let fits = |num: usize| {
+            num.checked_add(expected.len())
+                .filter(|&num| num <= self.max_for_others)
+        };
+        let (order, counter) = (Ordering::Relaxed, &self.num_for_others);
+        counter.fetch_update(order, order, fits).ok()?;
+        Some(self.insert(Pending {
             reply: Reply::There(host, address),
             expected,
             is_open: false,
             deadline: deadline::after(timeout),
             report,
-        })
+        }))
     }
 
     /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
@@ -114,6 +142,7 @@ impl AckTable {
                     payload,
                     client: Some(sid.clone()),
                 };
+                self.expect_less_for_others(1);
                 Some((host.clone(), callback))
             }
         };
@@ -175,6 +204,7 @@ impl AckTable {
         give_back(&mut table);
         drop(table);
         for (id, expected) in over {
+            self.expect_less_for_others(expected.len());
             self.by_client.remove_all(&expected, id);
         }
     }
@@ -210,6 +240,9 @@ impl AckTable {
         if !pending.expected.remove(&key) {
             return None;
         }
+        if let Reply::There(..) = pending.reply {
+            self.expect_less_for_others(1);
+        }
         let unanswered = pending.report.map(|question| Unanswered {
             asked_by: match &pending.reply {
                 Reply::Here(_) => None,
@@ -221,6 +254,10 @@ impl AckTable {
             table.remove(&id);
         }
         unanswered
+    }
+
+    fn expect_less_for_others(&self, count: usize) {
+        self.num_for_others.fetch_sub(count, Ordering::Relaxed);
     }
 
     fn hand_over(&self, sender: &mpsc::Sender<Answer>, client: Option<Sid>, payload: Payload) {

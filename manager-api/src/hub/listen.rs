@@ -166,12 +166,24 @@ impl<D: Deliver> Hub<D> {
                 let timeout = wanted.min(self.options.max_ack_timeout);
                 let (address, report) = (address.clone(), emit.report);
                 let question = self.acks.ask_for(origin, address, expected, timeout, report);
-                self.forget_gone(&emit.namespace, recipients, question);
-                Some(question)
+                match question {
+                    Some(question) => self.forget_gone(&emit.namespace, recipients, question),
+                    None => self.not_asking(),
+                }
+                question
             }
             _ => None,
         };
         self.deliver_here(emit, recipients, ack).await;
+    }
+
+    fn not_asking(&self) {
+        static NOT_ASKING: LimitedLog = LimitedLog::new();
+        Counters::add(&self.counters.emits_not_asking);
+        if let Some(suppressed) = NOT_ASKING.pass() {
+            let text = "delivered an event without asking for the acknowledgements that another process wants: too many are expected";
+            tracing::warn!(suppressed, "{text}");
+        }
     }
 
     fn pass_over(&self, reason: &wire::DecodeError) {

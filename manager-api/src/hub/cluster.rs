@@ -1,12 +1,13 @@
 //! A hub's part in the cluster: who is there, questions of others answered, questions of its own.
 
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{Counters, Deliver, Hub, YIELD_EVERY};
@@ -325,9 +326,13 @@ fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
 /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
 pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()>>, counters: &Counters) {
     let mut running = JoinSet::new();
+    let mut last_started = None;
     loop {
         tokio::select! {
-            Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => drop(running.spawn(event)),
+            Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => {
+                let (started, has_started) = oneshot::channel();
+                running.spawn(in_turn(last_started.replace(has_started), started, event));
+            }
             Some(ended) = running.join_next() => {
                 if let Err(panic) = ended {
                     Counters::add(&counters.panics);
@@ -336,5 +341,22 @@ pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()
             }
             else => std::future::pending().await,
         }
+    }
+}
+
+/// Starts a handler once the one before has started: tasks are run in any order.
+async fn in_turn(
+    before: Option<oneshot::Receiver<()>>,
+    started: oneshot::Sender<()>,
+    mut event: BoxFuture<'static, ()>,
+) {
+    if let Some(before) = before {
+        // An error says that its sender was dropped, which is all that it is for: a handler that panics has started, too.
+        let _ = before.await;
+    }
+    let first = std::future::poll_fn(|cx| Poll::Ready(event.poll_unpin(cx))).await;
+    drop(started);
+    if first.is_pending() {
+        event.await;
     }
 }

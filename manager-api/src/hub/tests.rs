@@ -4,6 +4,7 @@ mod cluster;
 mod collect;
 mod limits;
 mod local;
+mod order;
 mod subscription;
 
 use std::sync::{Arc, Mutex};

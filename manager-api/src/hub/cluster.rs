@@ -148,7 +148,7 @@ impl<D: Deliver> Hub<D> {
             }
             (_, Message::Seek) => self.heard_hello.notify_one(),
             (Some(origin), Message::Ask(question)) => self.answer(origin, question).await,
-            (_, command) => drop(self.command_here(&command)),
+            (_, command) => drop(self.command_here(&command).await),
         }
     }
 

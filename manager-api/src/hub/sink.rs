@@ -81,11 +81,14 @@ impl<D: Deliver> Sink for Hub<D> {
         change: Change,
         scope: Scope,
     ) -> BoxFuture<'static, Result<(), Error>> {
-        self.change_members(&clients, &change);
-        match scope {
-            Scope::Local => std::future::ready(Ok(())).boxed(),
-            Scope::Cluster => self.publish(Message::Members { clients, change }).boxed(),
+        async move {
+            self.change_members(&clients, &change).await;
+            match scope {
+                Scope::Local => Ok(()),
+                Scope::Cluster => self.publish(Message::Members { clients, change }).await,
+            }
         }
+        .boxed()
     }
 
     fn max_sockets(&self) -> usize {
@@ -93,9 +96,12 @@ impl<D: Deliver> Sink for Hub<D> {
     }
 
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        if self.command_here(&message) || scope == Scope::Local {
-            return std::future::ready(Ok(())).boxed();
+        async move {
+            match self.command_here(&message).await || scope == Scope::Local {
+                true => Ok(()),
+                false => self.publish(message).await,
+            }
         }
-        self.publish(message).boxed()
+        .boxed()
     }
 }

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod collect;
+mod commands;
 mod limits;
 mod local;
 mod order;

@@ -16,11 +16,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 pub use metrics::HubMetrics;
 
 use crate::ack::AckTable;
-use crate::cluster::{Asker, ServerEventHandler};
+use crate::cluster::{Asker, ServerEventHandler, in_time, left_until};
 use crate::wire::{self, OwnMark};
 use crate::{
     Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
@@ -332,12 +333,12 @@ impl<D: Deliver> Hub<D> {
         mut emit: Emit,
         recipients: &Recipients<D::Client>,
         scope: Scope,
-        timeout: Duration,
+        deadline: Instant,
     ) -> Answers {
         let others = scope == Scope::Cluster && self.manager.is_some();
         let expected: HashSet<_> = recipients.iter().map(|member| member.key).collect();
         let nobody = expected.is_empty() && !others;
-        let (id, mut answers) = self.acks.ask(expected, others, timeout, emit.report);
+        let (id, mut answers) = self.acks.ask(expected, others, left_until(deadline), emit.report);
         if nobody {
             answers.no_more();
             return answers;
@@ -350,8 +351,8 @@ impl<D: Deliver> Hub<D> {
                 namespace: emit.namespace.clone(),
                 id,
             });
-            emit.ack_timeout = Some(timeout);
-            if let Err(error) = self.publish(Message::Emit(emit)).await {
+            emit.ack_timeout = Some(left_until(deadline));
+            if let Err(error) = in_time(deadline, self.publish(Message::Emit(emit))).await {
                 answers.fail(error);
             }
         }

@@ -60,6 +60,11 @@ impl Peers {
         });
     }
 
+    /// Starts the time, anew if need be, in which the others say that they are there.
+    pub(crate) fn sought(&self, wait: Duration) {
+        self.complete_at.send_replace(Some(deadline::after(wait)));
+    }
+
     /// Waits until those who are there have had the time to say so.
     pub(crate) async fn complete(&self) {
         let mut at = self.complete_at.subscribe();

@@ -3,10 +3,12 @@
 mod cluster;
 mod collect;
 mod commands;
+mod emitter;
 mod limits;
 mod local;
 mod order;
 mod subscription;
+mod time;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! What is finite: queues that are full, waits that never end, clients that leave in the middle.
 
 use super::*;
+use crate::backend::deadline::after;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -179,7 +180,10 @@ async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() 
         recipients
     };
     let (here, there) = (leave_after_snapshot(&one, "a"), leave_after_snapshot(&two, "c"));
-    let mut answers = one.hub.emit_asking(emit.clone(), &here, Scope::Local, MINUTE).await;
+    let mut answers = one
+        .hub
+        .emit_asking(emit.clone(), &here, Scope::Local, after(MINUTE))
+        .await;
     let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
     assert!(ended.await.expect("ends at once, not at the deadline").is_none());
     emit.callback = Some(callback_address());

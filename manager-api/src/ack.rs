@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 pub(crate) use table::AckTable;
 
+use crate::byte_room::Taken;
 use crate::{Error, ErrorKind, Payload, Sid};
 
 /// One client's answer to an event.
@@ -25,13 +26,20 @@ pub struct Answer {
     pub payload: Payload,
 }
 
+/// An answer that was not taken yet, and the room that it takes.
+#[derive(Debug)]
+struct Waiting {
+    answer: Answer,
+    _room: Taken,
+}
+
 /// The answers to an event, as they come in.
 ///
 /// A stream that ends when the wanted number has come, when everybody who could answer has, or when the deadline passes; the latter is
 /// told by [`timed_out`](Self::timed_out). Dropping it forgets the question.
 #[derive(Debug)]
 pub struct Answers {
-    incoming: mpsc::Receiver<Answer>,
+    incoming: mpsc::Receiver<Waiting>,
     deadline: Pin<Box<Sleep>>,
     left: usize,
     timed_out: bool,
@@ -92,7 +100,7 @@ impl Answers {
         Ok(answers)
     }
 
-    fn new(incoming: mpsc::Receiver<Answer>, deadline: Instant, table: Arc<AckTable>, id: u64) -> Self {
+    fn new(incoming: mpsc::Receiver<Waiting>, deadline: Instant, table: Arc<AckTable>, id: u64) -> Self {
         Self {
             incoming,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
@@ -116,9 +124,9 @@ impl Answers {
     /// Takes an answer that is there already, even after the deadline.
     pub(crate) fn next_waiting(&mut self) -> Option<Answer> {
         let left = self.left.checked_sub(1)?;
-        let answer = self.incoming.try_recv().ok()?;
+        let waiting = self.incoming.try_recv().ok()?;
         self.left = left;
-        Some(answer)
+        Some(waiting.answer)
     }
 
     /// Stops waiting: everybody who could answer has, or nobody can.
@@ -137,9 +145,9 @@ impl Stream for Answers {
         if self.left == 0 || self.timed_out {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(answer) = self.incoming.poll_recv(cx) {
-            self.left = if answer.is_some() { self.left - 1 } else { 0 };
-            return Poll::Ready(answer.map(Ok));
+        if let Poll::Ready(waiting) = self.incoming.poll_recv(cx) {
+            self.left = if waiting.is_some() { self.left - 1 } else { 0 };
+            return Poll::Ready(waiting.map(|waiting| Ok(waiting.answer)));
         }
         ready!(self.deadline.as_mut().poll(cx));
         self.timed_out = true;

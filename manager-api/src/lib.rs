@@ -4,6 +4,7 @@
 mod ack;
 pub mod backend;
 mod broadcast;
+mod byte_room;
 mod cluster;
 mod emitter;
 mod error;

@@ -9,12 +9,13 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::by_client::ByClient;
-use super::{Answer, Answers};
+use super::{Answer, Answers, Waiting};
 use crate::backend::deadline;
+use crate::byte_room::ByteRoom;
 use crate::tables::give_back;
 use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid};
 
-/// Answers that a question may have waiting for a slow reader; more are dropped, counted and logged.
+/// Answers that a question may have waiting for a slow reader, whatever room there is; more are dropped, counted and logged.
 const MAX_WAITING_ANSWERS: usize = 65_536;
 
 /// The questions of this process, and those that it asks its clients for others.
@@ -28,6 +29,8 @@ pub(crate) struct AckTable {
     pending: Mutex<HashMap<u64, Pending>>,
     /// So that a client that leaves costs its own questions and not a look at all of them.
     by_client: ByClient,
+    /// What answers for this process may hold together before they are taken.
+    waiting_room: ByteRoom,
     num_dropped: AtomicU64,
 }
 
@@ -55,25 +58,25 @@ pub(crate) struct Unanswered {
 /// Where an answer goes.
 #[derive(Debug)]
 enum Reply {
-    Here(mpsc::Sender<Answer>),
+    Here(mpsc::Sender<Waiting>),
     There(HostId, CallbackAddress),
 }
 
 impl Default for AckTable {
     fn default() -> Self {
-        Self::new(HubOptions::default().max_expected_answers)
+        Self::new(&HubOptions::default())
     }
 }
 
 impl AckTable {
-    /// Makes a table in which `max_for_others` answers may be expected on behalf of other processes.
-    pub(crate) fn new(max_for_others: usize) -> Self {
+    pub(crate) fn new(options: &HubOptions) -> Self {
         Self {
-            max_for_others,
+            max_for_others: options.max_expected_answers,
             num_for_others: AtomicUsize::new(0),
             next_id: AtomicU64::new(0),
             pending: Mutex::default(),
             by_client: ByClient::default(),
+            waiting_room: ByteRoom::new(options.max_waiting_answer_bytes),
             num_dropped: AtomicU64::new(0),
         }
     }
@@ -260,15 +263,18 @@ impl AckTable {
         self.num_for_others.fetch_sub(count, Ordering::Relaxed);
     }
 
-    fn hand_over(&self, sender: &mpsc::Sender<Answer>, client: Option<Sid>, payload: Payload) {
+    fn hand_over(&self, sender: &mpsc::Sender<Waiting>, client: Option<Sid>, payload: Payload) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(Answer { client, payload }) {
+        let room = self.waiting_room.try_take(payload.size());
+        let is_dropped = room.is_none_or(|room| {
+            let answer = Answer { client, payload };
+            let sent = sender.try_send(Waiting { answer, _room: room });
+            matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+        });
+        if is_dropped {
             self.num_dropped.fetch_add(1, Ordering::Relaxed);
             if let Some(suppressed) = DROPPED.pass() {
-                tracing::warn!(
-                    suppressed,
-                    "dropped an acknowledgement: {MAX_WAITING_ANSWERS} wait unread already"
-                );
+                tracing::warn!(suppressed, "dropped an acknowledgement: too many wait unread");
             }
         }
     }

@@ -16,6 +16,7 @@ pub(crate) struct Limits {
     pub(crate) max_servers: usize,
     pub(crate) max_questions: usize,
     pub(crate) max_sockets: usize,
+    pub(crate) max_waiting_reply_bytes: usize,
     pub(crate) presence_wait: Duration,
 }
 
@@ -33,7 +34,7 @@ impl Asker {
         Self {
             host_id,
             peers: Arc::new(Peers::new(limits.max_servers)),
-            questions: Arc::default(),
+            questions: Arc::new(Questions::new(limits.max_waiting_reply_bytes)),
             limits,
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{Counters, Deliver, Hub, YIELD_EVERY};
-use crate::cluster::{self, Gathered, Limits, ServerAnswer, ServerEvent, ServerEventHandler};
+use crate::cluster::{self, Gathered, ServerAnswer, ServerEvent, ServerEventHandler};
 use crate::wire;
 use crate::{
     Ask, Envelope, Error, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply, Scope,
@@ -28,17 +28,6 @@ const RUNNING_EVENTS: usize = 256;
 /// How long a server that was asked who is there waits for others who ask: one answer serves all of them. As long it waits for more gaps
 /// before it asks.
 const GATHER_HELLOS: Duration = Duration::from_millis(50);
-
-impl super::HubOptions {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            max_servers: self.max_servers,
-            max_questions: self.max_questions,
-            max_sockets: self.max_sockets,
-            presence_wait: self.presence_wait,
-        }
-    }
-}
 
 /// Everything about the other servers.
 impl<D: Deliver> Hub<D> {
@@ -196,8 +185,10 @@ impl<D: Deliver> Hub<D> {
 
     async fn reply_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
         let (sockets, is_truncated) = self.sockets_here(clients, limit.min(self.options.max_sockets)).await;
-        let size = |socket: &SocketInfo| socket.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>() + 48;
-        let parts = in_parts(sockets, size).into_iter().map(Part::Sockets).collect();
+        let parts = in_parts(sockets, SocketInfo::size)
+            .into_iter()
+            .map(Part::Sockets)
+            .collect();
         self.reply_parts(origin, id, parts, is_truncated);
     }
 
@@ -263,7 +254,11 @@ impl<D: Deliver> Hub<D> {
             return question.map_or((), |id| self.reply(&from, id, Part::Event(None)));
         };
         let (outgoing, host_id) = (self.outgoing.clone(), self.host_id.clone());
+        let room = self.event_room.try_take(payload.size());
+        let has_room = room.is_some();
         let run = async move {
+            // Held until it was handled: the handler has the arguments.
+            let _room = room;
             let is_asked = question.is_some();
             let handled = handler(ServerEvent {
                 from: from.clone(),
@@ -291,7 +286,7 @@ impl<D: Deliver> Hub<D> {
             // The queue is as long as the memory for it; the task waits for its turn.
             outgoing.send(message).await;
         };
-        if self.events.try_send(run.boxed()).is_err() {
+        if !has_room || self.events.try_send(run.boxed()).is_err() {
             Counters::add(&self.counters.server_events_dropped);
             if let Some(suppressed) = DROPPED.pass() {
                 tracing::warn!(

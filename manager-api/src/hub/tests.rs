@@ -7,6 +7,7 @@ mod emitter;
 mod limits;
 mod local;
 mod order;
+mod sizes;
 mod subscription;
 mod time;
 

@@ -117,7 +117,10 @@ async fn events_that_are_never_acknowledged_fill_no_memory_and_are_delivered_all
 
 #[tokio::test(start_paused = true)]
 async fn questions_whose_time_is_over_leave_room_for_others() {
-    let table = Arc::new(AckTable::new(2));
+    let table = AckTable::new(&HubOptions {
+        max_expected_answers: 2,
+        ..HubOptions::default()
+    });
     let ask_for = || {
         let (keys, host) = (HashSet::from([1, 2]), HostId::from("h"));
         table.ask_for(host, callback_address(), keys, MINUTE, None)

@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep};
 
 pub(crate) use table::AckTable;
 
+use crate::byte_room::Taken;
 use crate::{Error, ErrorKind, Payload, Sid};
 
 /// One client's answer to an event.
@@ -25,13 +26,20 @@ pub struct Answer {
     pub payload: Payload,
 }
 
+/// An answer that was not taken yet, and the room that it takes.
+#[derive(Debug)]
+struct Waiting {
+    answer: Answer,
+    _room: Taken,
+}
+
 /// The answers to an event, as they come in.
 ///
 /// A stream that ends when the wanted number has come, when everybody who could answer has, or when the deadline passes; the latter is
 /// told by [`timed_out`](Self::timed_out). Dropping it forgets the question.
 #[derive(Debug)]
 pub struct Answers {
-    incoming: mpsc::Receiver<Answer>,
+    incoming: mpsc::Receiver<Waiting>,
     deadline: Pin<Box<Sleep>>,
     left: usize,
     timed_out: bool,
@@ -44,7 +52,8 @@ impl Answers {
     /// Ends the stream after `count` answers.
     #[must_use]
     pub fn count(mut self, count: usize) -> Self {
-        self.left = count;
+        // Of nobody who can answer there is none to wait for, however many are wanted.
+        self.left = self.left.min(count);
         self
     }
 
@@ -91,7 +100,7 @@ impl Answers {
         Ok(answers)
     }
 
-    fn new(incoming: mpsc::Receiver<Answer>, deadline: Instant, table: Arc<AckTable>, id: u64) -> Self {
+    fn new(incoming: mpsc::Receiver<Waiting>, deadline: Instant, table: Arc<AckTable>, id: u64) -> Self {
         Self {
             incoming,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
@@ -105,6 +114,19 @@ impl Answers {
     /// Stores the failure to ask, to be yielded before any answer.
     pub(crate) fn fail(&mut self, error: Error) {
         self.failed = Some(error);
+    }
+
+    /// Takes the failure to ask.
+    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+        self.failed.take()
+    }
+
+    /// Takes an answer that is there already, even after the deadline.
+    pub(crate) fn next_waiting(&mut self) -> Option<Answer> {
+        let left = self.left.checked_sub(1)?;
+        let waiting = self.incoming.try_recv().ok()?;
+        self.left = left;
+        Some(waiting.answer)
     }
 
     /// Stops waiting: everybody who could answer has, or nobody can.
@@ -123,9 +145,9 @@ impl Stream for Answers {
         if self.left == 0 || self.timed_out {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(answer) = self.incoming.poll_recv(cx) {
-            self.left = if answer.is_some() { self.left - 1 } else { 0 };
-            return Poll::Ready(answer.map(Ok));
+        if let Poll::Ready(waiting) = self.incoming.poll_recv(cx) {
+            self.left = if waiting.is_some() { self.left - 1 } else { 0 };
+            return Poll::Ready(waiting.map(|waiting| Ok(waiting.answer)));
         }
         ready!(self.deadline.as_mut().poll(cx));
         self.timed_out = true;

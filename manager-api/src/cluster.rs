@@ -14,7 +14,7 @@ pub use collect::{AckReport, Gathered, RemoteSocket, ServerAnswer};
 pub use question::{Ask, Change, Part, Question, Reply, Selection, SocketInfo};
 pub use replies::Replies;
 
-pub(crate) use ask::{Asker, Limits};
+pub(crate) use ask::{Asker, Limits, in_time, left_until};
 pub(crate) use collect::{acknowledgements, counted, servers, servers_answers, sockets};
 
 use std::sync::Arc;

@@ -1,16 +1,19 @@
 //! The write side: emits from any process, without a server in it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::ack::AckTable;
-use crate::cluster::{self, Asker};
+use crate::backend::deadline;
+use crate::cluster::{self, Asker, in_time, left_until};
 use crate::hub::cluster::server_event;
 use crate::{
     Answers, Ask, Broadcast, CallbackAddress, Change, ClientManager, Emit, Envelope, Error, Gathered, HostId,
@@ -52,8 +55,9 @@ impl Emitter {
             max_timeout: options.max_ack_timeout,
             host_id,
             acks: Arc::default(),
-            listening: OnceCell::new(),
-            sought: OnceCell::new(),
+            listening: Mutex::default(),
+            is_sought: Mutex::default(),
+            had_gap: Arc::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -93,7 +97,8 @@ impl Emitter {
         self.broadcast().disconnect(sid)
     }
 
-    /// Asks which servers there are. The first question of an emitter subscribes, and waits a second for the servers to say that they are there.
+    /// Asks which servers there are. The first question of an emitter subscribes, and waits a second for the servers to say that they are
+    /// there; so does the first one after messages may have been missed.
     ///
     /// # Errors
     ///
@@ -165,9 +170,11 @@ struct Shared {
     /// How long handlers of events for servers have when nobody waits for them.
     max_timeout: Duration,
     /// Ends the listening task when the last clone of the emitter is gone.
-    listening: OnceCell<AbortOnDrop>,
-    /// Set once the servers were asked to say that they are there.
-    sought: OnceCell<()>,
+    listening: Mutex<Option<AbortOnDrop>>,
+    /// The servers were asked to say that they are there.
+    is_sought: Mutex<bool>,
+    /// Servers may have come or gone since then without being heard.
+    had_gap: Arc<AtomicBool>,
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -189,36 +196,43 @@ impl Shared {
         async move { manager.publish(bytes).await }.boxed()
     }
 
-    /// Subscribes before the first question is asked, so that no answer can be missed.
+    /// Subscribes before the first question is asked, so that no answer can be missed, and again if the subscription has ended.
     async fn listen(&self) -> Result<(), Error> {
-        let start = || async {
-            let subscription = self.manager.subscribe().await?;
-            let task = collect(
-                subscription,
-                self.acks.clone(),
-                self.asker.clone(),
-                self.host_id.clone(),
-            );
-            Ok(AbortOnDrop(tokio::spawn(task)))
-        };
-        self.listening.get_or_try_init(start).await.map(|_| ())
+        let mut listening = self.listening.lock().await;
+        if listening.as_ref().is_some_and(|task| !task.0.is_finished()) {
+            return Ok(());
+        }
+        let subscription = self.manager.subscribe().await?;
+        self.had_gap.store(true, Ordering::Relaxed);
+        let task = collect(
+            subscription,
+            self.acks.clone(),
+            self.asker.clone(),
+            self.host_id.clone(),
+            self.had_gap.clone(),
+        );
+        *listening = Some(AbortOnDrop(tokio::spawn(task)));
+        Ok(())
     }
 
-    /// Subscribes, and asks who is there, before the first question to servers.
+    /// Subscribes, and asks who is there, before the first question to servers, and before the first one after a gap.
     async fn find_servers(&self) -> Result<(), Error> {
         self.listen().await?;
-        let find = || async {
+        let mut is_sought = self.is_sought.lock().await;
+        if self.had_gap.swap(false, Ordering::Relaxed) {
+            *is_sought = false;
+        }
+        if !*is_sought {
             self.publish(Message::Seek).await?;
-            self.asker.peers.said_hello(self.asker.limits.presence_wait);
-            Ok(())
-        };
-        self.sought.get_or_try_init(find).await.map(|_| ())
+            self.asker.peers.sought(self.asker.limits.presence_wait);
+            *is_sought = true;
+        }
+        Ok(())
     }
 
-    async fn emit_asking(&self, mut emit: Emit, scope: Scope, timeout: Duration) -> Answers {
-        let (id, mut answers) = self
-            .acks
-            .ask(Default::default(), scope == Scope::Cluster, timeout, emit.report);
+    async fn emit_asking(&self, mut emit: Emit, scope: Scope, deadline: Instant) -> Answers {
+        let (others, timeout) = (scope == Scope::Cluster, left_until(deadline));
+        let (id, mut answers) = self.acks.ask(Default::default(), others, timeout, emit.report);
         if scope == Scope::Local {
             answers.no_more();
             return answers;
@@ -228,12 +242,12 @@ impl Shared {
             namespace: emit.namespace.clone(),
             id,
         });
-        emit.ack_timeout = Some(timeout);
-        let asked = match self.listen().await {
-            Ok(()) => self.publish(Message::Emit(emit)).await,
-            Err(error) => Err(error),
+        let ask = async {
+            self.listen().await?;
+            emit.ack_timeout = Some(left_until(deadline));
+            self.publish(Message::Emit(emit)).await
         };
-        if let Err(error) = asked {
+        if let Err(error) = in_time(deadline, ask).await {
             answers.fail(error);
             answers.no_more();
         }
@@ -250,7 +264,7 @@ impl Sink for Shared {
     }
 
     fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
-        async move { self.emit_asking(emit, scope, timeout).await }.boxed()
+        async move { self.emit_asking(emit, scope, deadline::after(timeout)).await }.boxed()
     }
 
     fn emit_with_report(
@@ -260,26 +274,27 @@ impl Sink for Shared {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
         async move {
-            let others = scope == Scope::Cluster;
+            let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
             if others {
-                self.find_servers().await?;
+                in_time(deadline, self.find_servers()).await?;
             }
-            let (question, replies) = self.asker.open(others, timeout).await?;
+            let (question, replies) = self.asker.open(others, deadline).await?;
             emit.report = Some(question);
-            Ok((self.emit_asking(emit, scope, timeout).await, replies))
+            Ok((self.emit_asking(emit, scope, deadline).await, replies))
         }
         .boxed()
     }
 
     fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
         async move {
+            let deadline = deadline::after(timeout);
             match scope {
                 Scope::Cluster => {
-                    self.find_servers().await?;
-                    self.asker.ask(&*self.manager, ask, timeout).await
+                    in_time(deadline, self.find_servers()).await?;
+                    self.asker.ask(&*self.manager, ask, deadline).await
                 }
                 // An emitter has no clients.
-                Scope::Local => Ok(self.asker.open(false, timeout).await?.1),
+                Scope::Local => Ok(self.asker.open(false, deadline).await?.1),
             }
         }
         .boxed()
@@ -310,12 +325,19 @@ impl Sink for Shared {
 }
 
 /// Hands the callbacks and answers that are meant for this emitter to whoever waits for them.
-async fn collect(mut subscription: Subscription, acks: Arc<AckTable>, asker: Arc<Asker>, host_id: HostId) {
+async fn collect(
+    mut subscription: Subscription,
+    acks: Arc<AckTable>,
+    asker: Arc<Asker>,
+    host_id: HostId,
+    had_gap: Arc<AtomicBool>,
+) {
     static GAP: LimitedLog = LimitedLog::new();
     while let Some(incoming) = subscription.recv().await {
         match incoming {
             Incoming::Message(message) => take_answer(&message, &acks, &asker, &host_id),
             Incoming::Gap { reason } => {
+                had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {
                     tracing::warn!(suppressed, %reason, "answers to this emitter may have been missed");
                 }

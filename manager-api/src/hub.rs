@@ -3,6 +3,7 @@
 pub(crate) mod cluster;
 mod listen;
 mod metrics;
+mod options;
 mod outgoing;
 mod pace;
 mod rooms;
@@ -11,16 +12,18 @@ mod sink;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 pub use metrics::HubMetrics;
+pub use options::HubOptions;
 
 use crate::ack::AckTable;
-use crate::cluster::{Asker, ServerEventHandler};
+use crate::byte_room::ByteRoom;
+use crate::cluster::{Asker, ServerEventHandler, in_time, left_until};
 use crate::wire::{self, OwnMark};
 use crate::{
     Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
@@ -84,47 +87,6 @@ pub enum Pressure {
     Refused,
 }
 
-/// Limits of a hub.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct HubOptions {
-    /// How long questions of other processes wait for this host's clients, when they do not say. Default 60 s.
-    pub ack_timeout: Duration,
-    /// The longest `ack_timeout` that another process may ask for. Default 10 min.
-    pub max_ack_timeout: Duration,
-    /// Acknowledgements and answers for other processes that may wait for the broker; more are dropped, counted and logged. Default 8,192.
-    pub max_queued_callbacks: usize,
-    /// The bytes that these may take together, those that the broker has not yet taken included; one that is larger passes alone. Default
-    /// 64 MiB.
-    pub max_queued_callback_bytes: usize,
-    /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
-    pub max_servers: usize,
-    /// Questions to the other servers that may be open; more are refused as [`Busy`](crate::ErrorKind::Busy). Default 1,024.
-    pub max_questions: usize,
-    /// Clients that the answers to one question may name, of one server and of all together. Default 100,000.
-    pub max_sockets: usize,
-    /// Events for this server that may wait for their handlers; more are dropped, counted and logged. Default 1,024.
-    pub max_queued_server_events: usize,
-    /// How long the other servers have to say that they are there when this one begins to listen; questions wait so long. Default 1 s.
-    pub presence_wait: Duration,
-}
-
-impl Default for HubOptions {
-    fn default() -> Self {
-        Self {
-            ack_timeout: Duration::from_secs(60),
-            max_ack_timeout: Duration::from_secs(600),
-            max_queued_callbacks: 8_192,
-            max_queued_callback_bytes: 64 << 20,
-            max_servers: 1_024,
-            max_questions: 1_024,
-            max_sockets: 100_000,
-            max_queued_server_events: 1_024,
-            presence_wait: Duration::from_secs(1),
-        }
-    }
-}
-
 /// Joins the clients of this host to those of every other host on the channel.
 ///
 /// - **Local first, then publish**: a dead broker never stops delivery to this host's clients; the caller still learns that the publish
@@ -144,9 +106,13 @@ pub struct Hub<D: Deliver> {
     asker: Asker,
     /// Wakes what answers a hello.
     heard_hello: Notify,
+    /// Wakes what asks again who is there.
+    had_gap: Notify,
     server_events: RwLock<HashMap<EventName, ServerEventHandler>>,
     /// Handlers of such events that are to run.
     events: mpsc::Sender<BoxFuture<'static, ()>>,
+    /// What they may hold together.
+    event_room: ByteRoom,
     waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
     counters: Counters,
     pace: Pace,
@@ -167,13 +133,15 @@ impl<D: Deliver> Hub<D> {
             own_mark: OwnMark::new(&host_id),
             asker: Asker::new(host_id.clone(), options.limits()),
             host_id,
-            acks: Arc::default(),
+            acks: Arc::new(AckTable::new(&options)),
             outgoing,
             queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
             subscribed: watch::Sender::new(false),
             heard_hello: Notify::new(),
+            had_gap: Notify::new(),
             server_events: RwLock::default(),
             events,
+            event_room: ByteRoom::new(options.max_queued_server_event_bytes),
             waiting_events: tokio::sync::Mutex::new(waiting_events),
             counters: Counters::default(),
             pace: Pace::default(),
@@ -337,12 +305,12 @@ impl<D: Deliver> Hub<D> {
         mut emit: Emit,
         recipients: &Recipients<D::Client>,
         scope: Scope,
-        timeout: Duration,
+        deadline: Instant,
     ) -> Answers {
         let others = scope == Scope::Cluster && self.manager.is_some();
         let expected: HashSet<_> = recipients.iter().map(|member| member.key).collect();
         let nobody = expected.is_empty() && !others;
-        let (id, mut answers) = self.acks.ask(expected, others, timeout, emit.report);
+        let (id, mut answers) = self.acks.ask(expected, others, left_until(deadline), emit.report);
         if nobody {
             answers.no_more();
             return answers;
@@ -355,8 +323,8 @@ impl<D: Deliver> Hub<D> {
                 namespace: emit.namespace.clone(),
                 id,
             });
-            emit.ack_timeout = Some(timeout);
-            if let Err(error) = self.publish(Message::Emit(emit)).await {
+            emit.ack_timeout = Some(left_until(deadline));
+            if let Err(error) = in_time(deadline, self.publish(Message::Emit(emit))).await {
                 answers.fail(error);
             }
         }

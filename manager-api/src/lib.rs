@@ -4,8 +4,8 @@
 mod ack;
 pub mod backend;
 mod broadcast;
+mod byte_room;
 mod cluster;
-mod deadline;
 mod emitter;
 mod error;
 mod hub;

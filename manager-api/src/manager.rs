@@ -39,7 +39,9 @@ pub trait ClientManager: Send + Sync + 'static {
     ///
     /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) when the broker is out of reach,
     /// [`Publish`](crate::ErrorKind::Publish) when it refused or the connection broke before its answer (the message may have been
-    /// taken), [`TooLarge`](crate::ErrorKind::TooLarge), and [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    /// taken), [`Config`](crate::ErrorKind::Config) when what is configured cannot be used there, which only using it tells: what exists
+    /// on the broker is of another kind, or the client library knows no such property. [`TooLarge`](crate::ErrorKind::TooLarge), and
+    /// [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
     ///
     /// # Cancel safety
     ///
@@ -57,7 +59,7 @@ pub trait ClientManager: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) if the first subscription does not succeed within the
-    /// configured deadline; [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    /// configured deadline; [`Config`](crate::ErrorKind::Config) as [`publish`](Self::publish); [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
     ///
     /// # Cancel safety
     ///
@@ -114,17 +116,20 @@ pub struct Health {
 pub struct ManagerOptions {
     /// The channel (Redis), exchange (AMQP) or topic (Kafka). Default `socketio`, as in python-socketio.
     pub channel: String,
-    /// The longest that a publish, a subscribe or a close may take. Default 10 s.
+    /// The longest that a publish, a subscribe or a close may take. Default 10 s; with zero nothing succeeds that takes any time.
     pub deadline: Duration,
-    /// Message bytes that may be handed over and not yet accepted; beyond that `publish` waits. Default 64 MiB.
+    /// Message bytes that may be handed over and not yet accepted; beyond that `publish` waits. A message that is larger passes alone, so
+    /// that zero means one after the other. Default 64 MiB.
     pub max_in_flight_bytes: usize,
-    /// The largest message, in bytes; a larger one is refused before it is sent. Default 16 MiB.
+    /// The largest message, in bytes; a larger one is refused before it is sent. Default 16 MiB; zero refuses all that say anything.
     pub max_message_bytes: usize,
-    /// Message bytes received and not yet taken by the subscriber; beyond that reading from the broker pauses. Default 16 MiB.
+    /// Message bytes received and not yet taken by the subscriber; beyond that reading from the broker pauses. A message that is larger
+    /// passes alone, so that zero means one after the other. Default 16 MiB.
     pub max_buffered_bytes: usize,
-    /// The first wait before a reconnect; it doubles with each failure. Default 1 s.
+    /// The first wait before a reconnect; it doubles with each failure. Default 1 s. Zero, doubled, stays zero: it never waits, which is for
+    /// tests.
     pub backoff_base: Duration,
-    /// The longest wait before a reconnect. Default 60 s.
+    /// The longest wait before a reconnect. Default 60 s. One that is shorter than the first wait, zero included, counts as that.
     pub backoff_cap: Duration,
 }
 

@@ -209,11 +209,11 @@ impl<C: Clone> Registry<C> {
             Target::Rooms(rooms) if rooms.len() == 1 => self.members(namespace, &rooms[0]),
             Target::Rooms(rooms) => vec![Arc::new(self.union(namespace, rooms))],
         };
-        let skipped = skip.iter().map(Room::from).chain(except.iter().cloned());
-        let skip = skipped
-            .flat_map(|room| self.members(namespace, &room))
-            .flat_map(|chunk| chunk.iter().map(|member| member.key).collect::<Vec<_>>())
-            .collect();
+        // A client alone, whoever was put into the room that it is named by.
+        let mut skip: HashSet<_> = skip.iter().filter_map(|sid| self.key_of(namespace, sid)).collect();
+        for chunk in except.iter().flat_map(|room| self.members(namespace, room)) {
+            skip.extend(chunk.iter().map(|member| member.key));
+        }
         Recipients {
             chunks,
             skip,
@@ -242,6 +242,11 @@ impl<C: Clone> Registry<C> {
     /// Returns how many clients and how many rooms there are in all; own rooms do not count.
     pub fn size(&self) -> (usize, usize) {
         (self.clients.len(), self.rooms.len())
+    }
+
+    fn key_of(&self, namespace: &Namespace, sid: &Sid) -> Option<ClientKey> {
+        let id = (namespace.clone(), sid.clone());
+        self.clients.lock(&id).get(&id).map(|client| client.key)
     }
 
     /// The members of one room, the client that it is named by included.

@@ -30,8 +30,9 @@ impl Backoff {
     /// Returns how long to wait now; the next wait is up to twice as long.
     pub fn next_delay(&mut self) -> Duration {
         let ceiling = self.next;
-        self.next = (ceiling * 2).min(self.cap);
-        ceiling.mul_f64(0.5 + fastrand::f64() / 2.0)
+        self.next = ceiling.saturating_mul(2).min(self.cap);
+        let half = ceiling / 2;
+        half + half.mul_f64(fastrand::f64())
     }
 
     /// Starts over, after a success.
@@ -55,5 +56,13 @@ mod tests {
         }
         backoff.reset();
         assert!(backoff.next_delay() <= second);
+    }
+
+    #[test]
+    fn the_longest_wait_is_not_doubled() {
+        let mut backoff = Backoff::new(Duration::MAX, Duration::MAX);
+        for _ in 0..2 {
+            assert!(backoff.next_delay() >= Duration::MAX / 2);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The receiving end of a channel, and the sending end a manager holds.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -29,11 +29,22 @@ pub struct Subscription {
     queue: mpsc::UnboundedReceiver<Queued>,
     /// Present so that dropping the subscription wakes a sender that waits for room.
     room: Arc<Semaphore>,
+    tail: Arc<Mutex<Tail>>,
+}
+
+/// What is last in the queue. Gaps take no room, so that only one may stand there however often a connection comes and goes.
+#[derive(Debug, Default)]
+struct Tail {
+    /// The number of the gap that is last and was not received yet.
+    gap: Option<u64>,
+    next: u64,
 }
 
 #[derive(Debug)]
 struct Queued {
     incoming: Incoming,
+    /// That of a gap.
+    number: Option<u64>,
     _room: Option<OwnedSemaphorePermit>,
 }
 
@@ -44,13 +55,14 @@ impl Subscription {
     pub fn channel(max_bytes: usize) -> (SubscriptionSender, Subscription) {
         let (sender, queue) = mpsc::unbounded_channel();
         let capacity = max_bytes.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let room = Arc::new(Semaphore::new(capacity));
+        let (room, tail) = (Arc::new(Semaphore::new(capacity)), Arc::<Mutex<Tail>>::default());
         let sender = SubscriptionSender {
             queue: sender,
             room: room.clone(),
+            tail: tail.clone(),
             capacity,
         };
-        (sender, Subscription { queue, room })
+        (sender, Subscription { queue, room, tail })
     }
 
     /// Receives what comes next; `None` once the manager is closed.
@@ -59,12 +71,20 @@ impl Subscription {
     ///
     /// Dropping the future loses nothing.
     pub async fn recv(&mut self) -> Option<Incoming> {
-        self.queue.recv().await.map(|queued| queued.incoming)
+        self.queue.recv().await.map(|queued| self.take(queued))
     }
 
     /// Receives what is there already, without waiting.
     pub fn try_recv(&mut self) -> Option<Incoming> {
-        self.queue.try_recv().ok().map(|queued| queued.incoming)
+        self.queue.try_recv().ok().map(|queued| self.take(queued))
+    }
+
+    fn take(&self, queued: Queued) -> Incoming {
+        if let Some(number) = queued.number {
+            let mut tail = lock(&self.tail);
+            tail.gap = tail.gap.filter(|&gap| gap != number);
+        }
+        queued.incoming
     }
 }
 
@@ -72,7 +92,8 @@ impl Stream for Subscription {
     type Item = Incoming;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
-        self.queue.poll_recv(cx).map(|next| next.map(|queued| queued.incoming))
+        let next = self.queue.poll_recv(cx);
+        next.map(|next| next.map(|queued| self.take(queued)))
     }
 }
 
@@ -87,6 +108,7 @@ impl Drop for Subscription {
 pub struct SubscriptionSender {
     queue: mpsc::UnboundedSender<Queued>,
     room: Arc<Semaphore>,
+    tail: Arc<Mutex<Tail>>,
     capacity: usize,
 }
 
@@ -109,7 +131,7 @@ impl SubscriptionSender {
     pub async fn message(&self, message: Bytes) -> Result<(), Unsubscribed> {
         let permit = self.room.clone().acquire_many_owned(self.cost(&message));
         let room = permit.await.map_err(|_| Unsubscribed)?;
-        self.enqueue(Incoming::Message(message), Some(room))
+        self.enqueue(message, room)
     }
 
     /// Hands over one message if there is room for it; `Ok(false)` if not.
@@ -122,19 +144,33 @@ impl SubscriptionSender {
             return Err(Unsubscribed);
         }
         match self.room.clone().try_acquire_many_owned(self.cost(&message)) {
-            Ok(room) => self.enqueue(Incoming::Message(message), Some(room)).map(|()| true),
+            Ok(room) => self.enqueue(message, room).map(|()| true),
             Err(_) => Ok(false),
         }
     }
 
     /// Admits that messages may have been missed at this point of the stream. Never waits.
     ///
+    /// One that follows another gap directly, which the subscriber has not received yet, is the same gap.
+    ///
     /// # Errors
     ///
     /// [`Unsubscribed`] when the subscription was dropped.
     pub fn gap(&self, reason: impl Into<String>) -> Result<(), Unsubscribed> {
+        let mut tail = lock(&self.tail);
+        if self.is_closed() {
+            return Err(Unsubscribed);
+        }
+        if tail.gap.is_some() {
+            return Ok(());
+        }
+        let number = tail.next;
+        *tail = Tail {
+            gap: Some(number),
+            next: number + 1,
+        };
         let reason = reason.into();
-        self.enqueue(Incoming::Gap { reason }, None)
+        self.send(Incoming::Gap { reason }, Some(number), None)
     }
 
     /// Tells whether the subscription was dropped.
@@ -147,8 +183,24 @@ impl SubscriptionSender {
         self.queue.closed().await;
     }
 
-    fn enqueue(&self, incoming: Incoming, room: Option<OwnedSemaphorePermit>) -> Result<(), Unsubscribed> {
-        let queued = Queued { incoming, _room: room };
+    fn enqueue(&self, message: Bytes, room: OwnedSemaphorePermit) -> Result<(), Unsubscribed> {
+        // Held until the message is in the queue: a gap that comes then must stand behind it.
+        let mut tail = lock(&self.tail);
+        tail.gap = None;
+        self.send(Incoming::Message(message), None, Some(room))
+    }
+
+    fn send(
+        &self,
+        incoming: Incoming,
+        number: Option<u64>,
+        room: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), Unsubscribed> {
+        let queued = Queued {
+            incoming,
+            number,
+            _room: room,
+        };
         self.queue.send(queued).map_err(|_| Unsubscribed)
     }
 
@@ -157,6 +209,10 @@ impl SubscriptionSender {
         let cost = message.len().clamp(MIN_COST, self.capacity);
         u32::try_from(cost).expect("capacity fits u32")
     }
+}
+
+fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
+    tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a queued message counts for at least, in bytes: about what its bookkeeping takes.
@@ -176,6 +232,31 @@ mod tests {
         assert!(sender.message(big.clone()).now_or_never().is_none());
         assert_eq!(subscription.recv().await, Some(Incoming::Message(big.clone())));
         assert_eq!(sender.message(big).now_or_never(), Some(Ok(())));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_comes_and_goes_while_nobody_receives_fills_no_memory() {
+        let gap = |reason: &str| Incoming::Gap {
+            reason: reason.to_owned(),
+        };
+        let (sender, mut subscription) = Subscription::channel(1000);
+        for number in 0..1_000 {
+            sender.gap(format!("{number}")).unwrap();
+        }
+        sender.message(Bytes::from_static(b"x")).await.unwrap();
+        sender.gap("behind a message").unwrap();
+        assert_eq!(subscription.try_recv(), Some(gap("0")));
+        sender.gap("still there").unwrap();
+        assert_eq!(
+            subscription.try_recv(),
+            Some(Incoming::Message(Bytes::from_static(b"x")))
+        );
+        assert_eq!(subscription.try_recv(), Some(gap("behind a message")));
+        assert_eq!(subscription.try_recv(), None);
+        sender.gap("another one").unwrap();
+        assert_eq!(subscription.recv().await, Some(gap("another one")));
+        drop(subscription);
+        assert_eq!(sender.gap("for nobody"), Err(Unsubscribed));
     }
 
     #[tokio::test]

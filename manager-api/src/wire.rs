@@ -13,8 +13,11 @@
 //! `"sio": {"v": 1, …}`; one of another version is passed over:
 //!
 //! - `sio_hello`, `sio_here`, `sio_bye` of servers, `sio_seek` of emitters: who is there;
-//! - `sio_members`: `change` (`join`, `leave`, `disconnect`) and `rooms`, for the clients of `namespace`, `room`, `skip_sid` and `sio.except`;
-//! - `sio_ask`: the question `id` about `ask` (`servers`, `sockets`, `count`, `event`), with `sio.timeout_ms`;
+//! - `sio_members`: `change` (`join`, `leave`, `disconnect`, `close`) and `rooms` (for the first two; else empty), of the clients of `namespace`, `room`,
+//!   `skip_sid` and `sio.except`;
+//! - `sio_ask`: the question `id` about `ask` (`servers`, `sockets`, `count`, `event`), with `sio.timeout_ms`; `sockets` and `count` are
+//!   about clients, given as in `sio_members`, `sockets` about `sio.limit` of them at most; `event` has the `event`'s name and its `data` in
+//!   the form of an `emit`, and no `id` if nobody waits for an answer;
 //! - `sio_answer`: to the question `id` of the host `to`, `answer` (`present`, `sockets`, `count`, `event`, `asked`, `left`), of which this is
 //!   the part `sio.part`, the last one if `sio.last`. An `emit` with `sio.report` asks for `asked` and `left`.
 

@@ -1,7 +1,7 @@
 //! The questions of this process that still wait for answers.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,20 +9,28 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::by_client::ByClient;
-use super::{Answer, Answers};
+use super::{Answer, Answers, Waiting};
+use crate::backend::deadline;
+use crate::byte_room::ByteRoom;
 use crate::tables::give_back;
-use crate::{Callback, CallbackAddress, ClientKey, HostId, LimitedLog, Payload, Sid, deadline};
+use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid};
 
-/// Answers that a question may have waiting for a slow reader; more are dropped, counted and logged.
+/// Answers that a question may have waiting for a slow reader, whatever room there is; more are dropped, counted and logged.
 const MAX_WAITING_ANSWERS: usize = 65_536;
 
 /// The questions of this process, and those that it asks its clients for others.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct AckTable {
+    /// Answers that may be expected for other processes.
+    max_for_others: usize,
+    /// How many of them are.
+    num_for_others: AtomicUsize,
     next_id: AtomicU64,
     pending: Mutex<HashMap<u64, Pending>>,
     /// So that a client that leaves costs its own questions and not a look at all of them.
     by_client: ByClient,
+    /// What answers for this process may hold together before they are taken.
+    waiting_room: ByteRoom,
     num_dropped: AtomicU64,
 }
 
@@ -50,11 +58,29 @@ pub(crate) struct Unanswered {
 /// Where an answer goes.
 #[derive(Debug)]
 enum Reply {
-    Here(mpsc::Sender<Answer>),
+    Here(mpsc::Sender<Waiting>),
     There(HostId, CallbackAddress),
 }
 
+impl Default for AckTable {
+    fn default() -> Self {
+        Self::new(&HubOptions::default())
+    }
+}
+
 impl AckTable {
+    pub(crate) fn new(options: &HubOptions) -> Self {
+        Self {
+            max_for_others: options.max_expected_answers,
+            num_for_others: AtomicUsize::new(0),
+            next_id: AtomicU64::new(0),
+            pending: Mutex::default(),
+            by_client: ByClient::default(),
+            waiting_room: ByteRoom::new(options.max_waiting_answer_bytes),
+            num_dropped: AtomicU64::new(0),
+        }
+    }
+
     /// Asks on behalf of this process. `is_open`: other hosts are asked too.
     pub(crate) fn ask(
         self: &Arc<Self>,
@@ -75,7 +101,7 @@ impl AckTable {
         (id, Answers::new(incoming, deadline, self.clone(), id))
     }
 
-    /// Asks this host's clients on behalf of another process.
+    /// Asks this host's clients on behalf of another process; `None` if too many answers are expected for others already.
     pub(crate) fn ask_for(
         &self,
         host: HostId,
@@ -83,14 +109,20 @@ impl AckTable {
         expected: HashSet<ClientKey>,
         timeout: Duration,
         report: Option<u64>,
-    ) -> u64 {
-        self.insert(Pending {
+    ) -> Option<u64> {
+        let fits = |num: usize| {
+            num.checked_add(expected.len())
+                .filter(|&num| num <= self.max_for_others)
+        };
+        let (order, counter) = (Ordering::Relaxed, &self.num_for_others);
+        counter.fetch_update(order, order, fits).ok()?;
+        Some(self.insert(Pending {
             reply: Reply::There(host, address),
             expected,
             is_open: false,
             deadline: deadline::after(timeout),
             report,
-        })
+        }))
     }
 
     /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
@@ -113,6 +145,7 @@ impl AckTable {
                     payload,
                     client: Some(sid.clone()),
                 };
+                self.expect_less_for_others(1);
                 Some((host.clone(), callback))
             }
         };
@@ -174,6 +207,7 @@ impl AckTable {
         give_back(&mut table);
         drop(table);
         for (id, expected) in over {
+            self.expect_less_for_others(expected.len());
             self.by_client.remove_all(&expected, id);
         }
     }
@@ -209,6 +243,9 @@ impl AckTable {
         if !pending.expected.remove(&key) {
             return None;
         }
+        if let Reply::There(..) = pending.reply {
+            self.expect_less_for_others(1);
+        }
         let unanswered = pending.report.map(|question| Unanswered {
             asked_by: match &pending.reply {
                 Reply::Here(_) => None,
@@ -222,15 +259,22 @@ impl AckTable {
         unanswered
     }
 
-    fn hand_over(&self, sender: &mpsc::Sender<Answer>, client: Option<Sid>, payload: Payload) {
+    fn expect_less_for_others(&self, count: usize) {
+        self.num_for_others.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn hand_over(&self, sender: &mpsc::Sender<Waiting>, client: Option<Sid>, payload: Payload) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        if let Err(mpsc::error::TrySendError::Full(_)) = sender.try_send(Answer { client, payload }) {
+        let room = self.waiting_room.try_take(payload.size());
+        let is_dropped = room.is_none_or(|room| {
+            let answer = Answer { client, payload };
+            let sent = sender.try_send(Waiting { answer, _room: room });
+            matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+        });
+        if is_dropped {
             self.num_dropped.fetch_add(1, Ordering::Relaxed);
             if let Some(suppressed) = DROPPED.pass() {
-                tracing::warn!(
-                    suppressed,
-                    "dropped an acknowledgement: {MAX_WAITING_ANSWERS} wait unread already"
-                );
+                tracing::warn!(suppressed, "dropped an acknowledgement: too many wait unread");
             }
         }
     }

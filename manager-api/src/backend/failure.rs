@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::Status;
-use crate::{Backoff, Error, ErrorKind, ManagerOptions, deadline};
+use super::{Status, deadline};
+use crate::{Backoff, Error, ErrorKind, ManagerOptions};
 
 /// One failed attempt to use a connection, shared by all whom it concerns. `Display` names the place and the cause, no secret.
 pub trait Failure: Debug + Display + Send + Sync + 'static {

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Line, Role, Status, closed, drive};
+use super::{Failure, Line, Role, Status, closed, deadline, drive};
 use crate::{Error, MIN_COST, ManagerOptions};
 
 /// What callers and the publishing task share.
@@ -105,7 +105,7 @@ impl<L: Line> PublishQueue<L> {
 
     /// Waits for room behind all who were here before.
     async fn wait_for_room(self: &Arc<Self>, job: Job) -> Result<(), Error> {
-        let until = job.since + self.deadline();
+        let until = deadline::from(job.since, self.deadline());
         let mut waiting = Waiting {
             queue: self,
             is_over: false,
@@ -208,7 +208,7 @@ impl<L: Line> PublishQueue<L> {
     /// When the oldest queued job has waited long enough; never later than whatever is queued from now on.
     pub fn next_due(&self) -> Instant {
         let oldest = self.state().jobs.front().map(|job| job.since);
-        oldest.unwrap_or_else(Instant::now) + self.deadline()
+        deadline::from(oldest.unwrap_or_else(Instant::now), self.deadline())
     }
 
     /// Fails the queued jobs that have waited long enough. A [`Line`] calls it when [`next_due`](Self::next_due) is reached.

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::peers::Peers;
 use super::question::{Ask, Question};
 use super::replies::{Questions, Replies};
-use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, deadline, wire};
+use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, wire};
 
 /// What is finite about asking.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +16,7 @@ pub(crate) struct Limits {
     pub(crate) max_servers: usize,
     pub(crate) max_questions: usize,
     pub(crate) max_sockets: usize,
+    pub(crate) max_waiting_reply_bytes: usize,
     pub(crate) presence_wait: Duration,
 }
 
@@ -31,7 +34,7 @@ impl Asker {
         Self {
             host_id,
             peers: Arc::new(Peers::new(limits.max_servers)),
-            questions: Arc::default(),
+            questions: Arc::new(Questions::new(limits.max_waiting_reply_bytes)),
             limits,
         }
     }
@@ -41,11 +44,10 @@ impl Asker {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if this process does not hear the others in that time.
-    pub(crate) async fn open(&self, others: bool, timeout: Duration) -> Result<(u64, Replies), Error> {
-        let deadline = deadline::after(timeout);
+    pub(crate) async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Replies), Error> {
         let mut expected = Vec::new();
         if others {
-            let complete = tokio::time::timeout_at(deadline, self.peers.complete()).await;
+            let complete = timeout_at(deadline, self.peers.complete()).await;
             complete.map_err(|_| too_late("it is not known yet which servers there are"))?;
             expected = self.peers.ids();
         }
@@ -58,18 +60,17 @@ impl Asker {
     /// # Errors
     ///
     /// As [`open`](Self::open), and those of publishing.
-    pub(crate) async fn ask(&self, manager: &dyn ClientManager, ask: Ask, timeout: Duration) -> Result<Replies, Error> {
-        let (id, replies) = self.open(true, timeout).await?;
+    pub(crate) async fn ask(&self, manager: &dyn ClientManager, ask: Ask, deadline: Instant) -> Result<Replies, Error> {
+        let (id, replies) = self.open(true, deadline).await?;
         let message = wire::encode(&Envelope {
             host_id: Some(self.host_id.clone()),
             message: Message::Ask(Question {
                 id: Some(id),
                 ask,
-                timeout,
+                timeout: left_until(deadline),
             }),
         });
-        let published = tokio::time::timeout(timeout, manager.publish(message)).await;
-        published.map_err(|_| too_late("the broker did not take the question in time"))??;
+        in_time(deadline, manager.publish(message)).await?;
         Ok(replies)
     }
 
@@ -88,6 +89,17 @@ impl Asker {
         }
         None
     }
+}
+
+/// Gives a step of asking what is left of the time for the whole.
+pub(crate) async fn in_time<T>(deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let done = timeout_at(deadline, step).await;
+    done.unwrap_or_else(|_| Err(too_late("the broker did not take the question in time")))
+}
+
+/// Returns what is left of the time to answer.
+pub(crate) fn left_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }
 
 fn too_late(text: &str) -> Error {

@@ -66,6 +66,13 @@ impl AckReport {
             && !self.is_truncated
             && self.failure.is_none()
     }
+
+    fn add(&mut self, roll: &mut Roll, answer: Answer) {
+        if let Some(sid) = &answer.client {
+            roll.answered(sid);
+        }
+        self.answers.push(answer);
+    }
 }
 
 /// Reads the parts that `read` knows what to do with into one value.
@@ -150,6 +157,12 @@ struct Roll {
 }
 
 impl Roll {
+    fn answered(&mut self, sid: &Sid) {
+        self.open.remove(sid);
+        self.left.remove(sid);
+        self.answered.insert(sid.clone());
+    }
+
     /// At most `limit` clients are kept track of.
     fn take(&mut self, part: Part, limit: usize) {
         match part {
@@ -180,7 +193,14 @@ impl Roll {
 /// Waits until everybody who was sent the event has answered or left, or the deadline passes.
 pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies, limit: usize) -> AckReport {
     let mut roll = Roll::default();
-    let mut report = AckReport::default();
+    // Before all else: where nobody is waited for, the answers are never asked.
+    let mut report = AckReport {
+        failure: answers.take_failure(),
+        ..AckReport::default()
+    };
+    if report.failure.is_some() {
+        replies.not_asked();
+    }
     let mut is_over = false;
     // Whoever is not named can only be waited for until the deadline.
     while !(replies.is_complete() && roll.open.is_empty() && !roll.is_truncated) {
@@ -192,22 +212,17 @@ pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies,
                 roll.take(heard.part, limit);
             }
             answer = answers.next(), if !is_over => match answer {
-                Some(Ok(answer)) => {
-                    if let Some(sid) = &answer.client {
-                        roll.open.remove(sid);
-                        roll.left.remove(sid);
-                        roll.answered.insert(sid.clone());
-                    }
-                    report.answers.push(answer);
-                }
-                Some(Err(error)) => {
-                    report.failure = Some(error);
-                    replies.not_asked();
-                }
+                Some(Ok(answer)) => report.add(&mut roll, answer),
+                // It was taken before.
+                Some(Err(error)) => report.failure = Some(error),
                 // The deadline of the replies is the same, and names who is missing.
                 None => is_over = true,
             },
         }
+    }
+    // Publishing may have taken all the time that there was, and clients of this server have answered meanwhile.
+    while let Some(answer) = answers.next_waiting() {
+        report.add(&mut roll, answer);
     }
     report.missing_clients = roll.open.into_iter().chain(roll.left).collect();
     report.missing_clients.sort();

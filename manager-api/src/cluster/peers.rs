@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::{HostId, deadline};
+use crate::HostId;
+use crate::backend::deadline;
 
 /// Whose answers a question waits for.
 #[derive(Debug)]
@@ -57,6 +58,11 @@ impl Peers {
             at.get_or_insert_with(|| deadline::after(wait));
             is_first
         });
+    }
+
+    /// Starts the time, anew if need be, in which the others say that they are there.
+    pub(crate) fn sought(&self, wait: Duration) {
+        self.complete_at.send_replace(Some(deadline::after(wait)));
     }
 
     /// Waits until those who are there have had the time to say so.

@@ -88,6 +88,18 @@ pub enum Part {
     Left(Vec<Sid>),
 }
 
+impl Part {
+    /// Returns about how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Present | Self::Count(_) | Self::Event(None) => 0,
+            Self::Sockets(sockets) => sockets.iter().map(SocketInfo::size).sum(),
+            Self::Event(Some(payload)) => payload.size(),
+            Self::Asked(clients) | Self::Left(clients) => clients.iter().map(|sid| sid.as_str().len() + 3).sum(),
+        }
+    }
+}
+
 /// A client and its rooms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SocketInfo {
@@ -95,6 +107,13 @@ pub struct SocketInfo {
     pub id: Sid,
     /// Its rooms, the one named by its id first.
     pub rooms: Vec<Room>,
+}
+
+impl SocketInfo {
+    /// Returns about how many bytes it takes.
+    pub(crate) fn size(&self) -> usize {
+        self.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>() + 48
+    }
 }
 
 /// What happens to all clients of a [`Selection`].

@@ -10,16 +10,19 @@ use tokio::time::{Instant, Sleep};
 
 use super::peers::Peers;
 use super::question::{Part, Reply};
+use crate::byte_room::{ByteRoom, Taken};
 use crate::{Error, ErrorKind, HostId, LimitedLog};
 
-/// Parts of answers that a question may have waiting; more are dropped, and their server is missing then.
+/// Parts of answers that a question may have waiting, whatever room there is; more are dropped, and their server is missing then.
 const MAX_WAITING_PARTS: usize = 1_024;
 
 /// The questions that wait for answers of servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Questions {
     next_id: AtomicU64,
     open: Mutex<HashMap<u64, mpsc::Sender<Heard>>>,
+    /// What parts of answers may hold together before they are taken.
+    waiting_room: ByteRoom,
 }
 
 /// A part of an answer as it is taken.
@@ -30,9 +33,19 @@ pub(crate) struct Heard {
     pub(crate) is_truncated: bool,
     /// How many parts there are, in the last one.
     total: Option<u32>,
+    /// The room that it takes; this server's own parts take none.
+    _room: Option<Taken>,
 }
 
 impl Questions {
+    pub(crate) fn new(max_waiting_bytes: usize) -> Self {
+        Self {
+            next_id: AtomicU64::new(0),
+            open: Mutex::default(),
+            waiting_room: ByteRoom::new(max_waiting_bytes),
+        }
+    }
+
     /// Opens a question that waits for `peers`.
     ///
     /// # Errors
@@ -72,21 +85,25 @@ impl Questions {
     /// Takes a part of an answer; one to no question is nothing.
     pub(crate) fn take(&self, from: HostId, reply: Reply) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let heard = Heard {
-            from,
-            part: reply.part,
-            is_truncated: reply.is_truncated,
-            total: reply.is_last.then(|| reply.number.saturating_add(1)),
-        };
-        let sender = self.lock().get(&reply.id).cloned();
-        let Some(Err(mpsc::error::TrySendError::Full(_))) = sender.map(|sender| sender.try_send(heard)) else {
+        let Some(sender) = self.lock().get(&reply.id).cloned() else {
             return;
         };
+        let room = self.waiting_room.try_take(reply.part.size());
+        let is_dropped = room.is_none_or(|room| {
+            let sent = sender.try_send(Heard {
+                from,
+                part: reply.part,
+                is_truncated: reply.is_truncated,
+                total: reply.is_last.then(|| reply.number.saturating_add(1)),
+                _room: Some(room),
+            });
+            matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
+        });
+        if !is_dropped {
+            return;
+        }
         if let Some(suppressed) = DROPPED.pass() {
-            tracing::warn!(
-                suppressed,
-                "dropped a server's answer: {MAX_WAITING_PARTS} wait unread already"
-            );
+            tracing::warn!(suppressed, "dropped a server's answer: too much waits unread");
         }
     }
 
@@ -142,6 +159,7 @@ impl Replies {
             part,
             is_truncated,
             total: None,
+            _room: None,
         });
     }
 
@@ -198,7 +216,8 @@ impl Replies {
         if matches!(heard.part, Part::Left(_)) || self.finished.contains(&heard.from) {
             return;
         }
-        // A server that was not known is waited for once it has begun to answer.
+        // A server that was not known, or not asked as far as this process knows, is waited for once it has begun to answer.
+        self.missing.retain(|host| *host != heard.from);
         let progress = self.waiting.entry(heard.from.clone()).or_default();
         progress.received += 1;
         progress.total = progress.total.or(heard.total);

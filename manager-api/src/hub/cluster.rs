@@ -1,16 +1,17 @@
 //! A hub's part in the cluster: who is there, questions of others answered, questions of its own.
 
 use std::sync::{Arc, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::{Counters, Deliver, Hub, YIELD_EVERY};
-use crate::cluster::{self, Gathered, Limits, ServerAnswer, ServerEvent, ServerEventHandler};
+use crate::cluster::{self, Gathered, ServerAnswer, ServerEvent, ServerEventHandler};
 use crate::wire;
 use crate::{
     Ask, Envelope, Error, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply, Scope,
@@ -24,19 +25,9 @@ const PART_BYTES: usize = 128 * 1024;
 /// Handlers of events for servers that run at a time.
 const RUNNING_EVENTS: usize = 256;
 
-/// How long a server that was asked who is there waits for others who ask: one answer serves all of them.
+/// How long a server that was asked who is there waits for others who ask: one answer serves all of them. As long it waits for more gaps
+/// before it asks.
 const GATHER_HELLOS: Duration = Duration::from_millis(50);
-
-impl super::HubOptions {
-    pub(crate) fn limits(&self) -> Limits {
-        Limits {
-            max_servers: self.max_servers,
-            max_questions: self.max_questions,
-            max_sockets: self.max_sockets,
-            presence_wait: self.presence_wait,
-        }
-    }
-}
 
 /// Everything about the other servers.
 impl<D: Deliver> Hub<D> {
@@ -113,10 +104,19 @@ impl<D: Deliver> Hub<D> {
         closed
     }
 
-    /// Tells the others that this server is there, and asks who else is.
+    /// Tells the others that this server is there, and asks who else is. Questions wait for their answers from now on.
     pub(super) fn say_hello(&self) {
         self.post(Message::Hello);
         self.asker.peers.said_hello(self.options.presence_wait);
+    }
+
+    /// Asks once more who is there when that may have been missed; never completes. One hello serves all gaps of a moment.
+    pub(super) async fn say_hello_again(&self) {
+        loop {
+            self.had_gap.notified().await;
+            tokio::time::sleep(GATHER_HELLOS).await;
+            self.post(Message::Hello);
+        }
     }
 
     /// Answers those who ask who is there; never completes.
@@ -137,7 +137,7 @@ impl<D: Deliver> Hub<D> {
             }
             (_, Message::Seek) => self.heard_hello.notify_one(),
             (Some(origin), Message::Ask(question)) => self.answer(origin, question).await,
-            (_, command) => drop(self.command_here(&command)),
+            (_, command) => drop(self.command_here(&command).await),
         }
     }
 
@@ -185,8 +185,10 @@ impl<D: Deliver> Hub<D> {
 
     async fn reply_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
         let (sockets, is_truncated) = self.sockets_here(clients, limit.min(self.options.max_sockets)).await;
-        let size = |socket: &SocketInfo| socket.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>() + 48;
-        let parts = in_parts(sockets, size).into_iter().map(Part::Sockets).collect();
+        let parts = in_parts(sockets, SocketInfo::size)
+            .into_iter()
+            .map(Part::Sockets)
+            .collect();
         self.reply_parts(origin, id, parts, is_truncated);
     }
 
@@ -252,7 +254,11 @@ impl<D: Deliver> Hub<D> {
             return question.map_or((), |id| self.reply(&from, id, Part::Event(None)));
         };
         let (outgoing, host_id) = (self.outgoing.clone(), self.host_id.clone());
+        let room = self.event_room.try_take(payload.size());
+        let has_room = room.is_some();
         let run = async move {
+            // Held until it was handled: the handler has the arguments.
+            let _room = room;
             let is_asked = question.is_some();
             let handled = handler(ServerEvent {
                 from: from.clone(),
@@ -280,7 +286,7 @@ impl<D: Deliver> Hub<D> {
             // The queue is as long as the memory for it; the task waits for its turn.
             outgoing.send(message).await;
         };
-        if self.events.try_send(run.boxed()).is_err() {
+        if !has_room || self.events.try_send(run.boxed()).is_err() {
             Counters::add(&self.counters.server_events_dropped);
             if let Some(suppressed) = DROPPED.pass() {
                 tracing::warn!(
@@ -315,9 +321,13 @@ fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
 /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
 pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()>>, counters: &Counters) {
     let mut running = JoinSet::new();
+    let mut last_started = None;
     loop {
         tokio::select! {
-            Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => drop(running.spawn(event)),
+            Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => {
+                let (started, has_started) = oneshot::channel();
+                running.spawn(in_turn(last_started.replace(has_started), started, event));
+            }
             Some(ended) = running.join_next() => {
                 if let Err(panic) = ended {
                     Counters::add(&counters.panics);
@@ -326,5 +336,22 @@ pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()
             }
             else => std::future::pending().await,
         }
+    }
+}
+
+/// Starts a handler once the one before has started: tasks are run in any order.
+async fn in_turn(
+    before: Option<oneshot::Receiver<()>>,
+    started: oneshot::Sender<()>,
+    mut event: BoxFuture<'static, ()>,
+) {
+    if let Some(before) = before {
+        // An error says that its sender was dropped, which is all that it is for: a handler that panics has started, too.
+        let _ = before.await;
+    }
+    let first = std::future::poll_fn(|cx| Poll::Ready(event.poll_unpin(cx))).await;
+    drop(started);
+    if first.is_pending() {
+        event.await;
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use super::cluster::run_events;
 use super::{Counters, Deliver, Hub, Queued};
@@ -20,37 +20,59 @@ use crate::{
 /// Acknowledgements for other processes that are published at a time.
 const CALLBACKS_IN_FLIGHT: usize = 256;
 
+/// The first wait before the hub subscribes again, and the longest. A subscription that held longer than the first one was a good one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// How often questions of other processes are looked through for those whose time is over.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 impl<D: Deliver> Hub<D> {
     /// Listens to the channel and carries out what the other processes say, until the manager is closed; returns at once without a manager.
     ///
-    /// Subscribing is tried for ever, with back-off. Run it once, as a task of its own.
+    /// Subscribing is tried for ever, with back-off, and again if a subscription ends although the manager is not closed. Run it once, as a
+    /// task of its own.
     pub async fn run(self: Arc<Self>) {
         let Some(manager) = self.manager.clone() else {
             return;
         };
         let mut queued = self.queued_callbacks.lock().await;
         let mut events = self.waiting_events.lock().await;
-        let listening = async {
-            if let Some(subscription) = self.subscribe(&*manager).await {
-                self.subscribed.send_replace(true);
-                self.say_hello();
-                self.listen(subscription).await;
-            }
-        };
         tokio::select! {
-            () = listening => {}
+            () = self.listen_for_ever(&*manager) => {}
             () = publish_callbacks(&*manager, &mut queued, &self.counters) => {}
             () = self.sweep() => {}
             () = self.say_here() => {}
+            () = self.say_hello_again() => {}
             () = run_events(&mut events, &self.counters) => {}
         }
     }
 
-    async fn subscribe(&self, manager: &dyn ClientManager) -> Option<Subscription> {
-        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+    /// Listens until the manager is closed.
+    async fn listen_for_ever(&self, manager: &dyn ClientManager) {
+        let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let (mut is_first, mut was_short) = (true, false);
+        while let Some(subscription) = self.subscribe(manager, &mut backoff).await {
+            match std::mem::take(&mut is_first) {
+                true => self.say_hello(),
+                false => self.missed("the subscription had ended and was made again"),
+            }
+            self.subscribed.send_replace(true);
+            let since = Instant::now();
+            self.listen(subscription).await;
+            // It is asked for again at once, for most end because the manager is closed, but not again and again.
+            let is_short = since.elapsed() <= FIRST_WAIT;
+            match is_short {
+                true if was_short => tokio::time::sleep(backoff.next_delay()).await,
+                true => {}
+                false => backoff.reset(),
+            }
+            was_short = is_short;
+        }
+    }
+
+    /// Subscribes; `None` once the manager is closed.
+    async fn subscribe(&self, manager: &dyn ClientManager, backoff: &mut Backoff) -> Option<Subscription> {
         loop {
             match manager.subscribe().await {
                 Ok(subscription) => return Some(subscription),
@@ -76,13 +98,19 @@ impl<D: Deliver> Hub<D> {
                         tracing::error!("delivering a message from the channel panicked; it is passed over");
                     }
                 }
-                Incoming::Gap { reason } => {
-                    Counters::add(&self.counters.gaps);
-                    tracing::warn!(%reason, "messages of other processes may have been missed");
-                    self.say_hello();
-                }
+                Incoming::Gap { reason } => self.missed(&reason),
             }
         }
+    }
+
+    /// Takes note that messages may have been missed, those of servers that came or went among them.
+    fn missed(&self, reason: &str) {
+        static GAP: LimitedLog = LimitedLog::new();
+        Counters::add(&self.counters.gaps);
+        if let Some(suppressed) = GAP.pass() {
+            tracing::warn!(suppressed, %reason, "messages of other processes may have been missed");
+        }
+        self.had_gap.notify_one();
     }
 
     async fn take(&self, message: Bytes) {
@@ -138,12 +166,24 @@ impl<D: Deliver> Hub<D> {
                 let timeout = wanted.min(self.options.max_ack_timeout);
                 let (address, report) = (address.clone(), emit.report);
                 let question = self.acks.ask_for(origin, address, expected, timeout, report);
-                self.forget_gone(&emit.namespace, recipients, question);
-                Some(question)
+                match question {
+                    Some(question) => self.forget_gone(&emit.namespace, recipients, question),
+                    None => self.not_asking(),
+                }
+                question
             }
             _ => None,
         };
         self.deliver_here(emit, recipients, ack).await;
+    }
+
+    fn not_asking(&self) {
+        static NOT_ASKING: LimitedLog = LimitedLog::new();
+        Counters::add(&self.counters.emits_not_asking);
+        if let Some(suppressed) = NOT_ASKING.pass() {
+            let text = "delivered an event without asking for the acknowledgements that another process wants: too many are expected";
+            tracing::warn!(suppressed, "{text}");
+        }
     }
 
     fn pass_over(&self, reason: &wire::DecodeError) {

@@ -19,6 +19,8 @@ pub struct HubMetrics {
     pub gaps: u64,
     /// Acknowledgements and answers for other processes that could not be published.
     pub callbacks_dropped: u64,
+    /// Events of other processes that were delivered without asking for the acknowledgements they want, because too many were expected.
+    pub emits_not_asking: u64,
     /// Acknowledgements for this process that nobody took in time.
     pub answers_dropped: u64,
     /// Questions that wait for answers of clients now.
@@ -40,6 +42,7 @@ pub(super) struct Counters {
     pub(super) undecodable: AtomicU64,
     pub(super) gaps: AtomicU64,
     pub(super) callbacks_dropped: AtomicU64,
+    pub(super) emits_not_asking: AtomicU64,
     pub(super) panics: AtomicU64,
     pub(super) server_events_dropped: AtomicU64,
 }
@@ -56,6 +59,7 @@ impl Counters {
             undecodable: self.undecodable.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             callbacks_dropped: self.callbacks_dropped.load(Relaxed),
+            emits_not_asking: self.emits_not_asking.load(Relaxed),
             answers_dropped: acks.num_dropped(),
             questions: acks.len() as u64,
             server_questions: asker.questions.len() as u64,

@@ -1,6 +1,6 @@
 //! Who is in which room, and commands about clients.
 
-use super::{Deliver, Hub};
+use super::{Deliver, Hub, YIELD_EVERY};
 use crate::{Change, Error, ErrorKind, Message, Namespace, Room, Selection, Sid};
 
 impl<D: Deliver> Hub<D> {
@@ -36,7 +36,7 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Carries out what concerns a client or room of this host. `true`: it was done here, nobody else need know.
-    pub(super) fn command_here(&self, message: &Message) -> bool {
+    pub(super) async fn command_here(&self, message: &Message) -> bool {
         if self.deliver.command_connecting(message) {
             return true;
         }
@@ -51,11 +51,11 @@ impl<D: Deliver> Hub<D> {
                 None => Err(Error::new(ErrorKind::NotFound, "not connected here")),
             },
             Message::CloseRoom { room, namespace } => {
-                self.close_room_here(namespace, room);
+                self.close_room_here(namespace, room).await;
                 return false;
             }
             Message::Members { clients, change } => {
-                self.change_members(clients, change);
+                self.change_members(clients, change).await;
                 return false;
             }
             // None of these is about clients.
@@ -65,9 +65,14 @@ impl<D: Deliver> Hub<D> {
         done.is_ok()
     }
 
-    /// Does to the clients of this host what is to be done.
-    pub(super) fn change_members(&self, clients: &Selection, change: &Change) {
+    /// Does to the clients of this host what is to be done, and lets others run now and then.
+    pub(super) async fn change_members(&self, clients: &Selection, change: &Change) {
         let namespace = &clients.namespace;
+        let each = match change {
+            Change::Join(rooms) | Change::Leave(rooms) => rooms.len().max(1),
+            Change::Disconnect | Change::Close => 1,
+        };
+        let mut done = 0;
         for member in self.selected(clients).iter() {
             match change {
                 // A client that left in the meantime is out of every room.
@@ -80,13 +85,21 @@ impl<D: Deliver> Hub<D> {
                 Change::Disconnect => self.deliver.disconnect(&member.handle),
                 Change::Close => self.deliver.close(&member.handle),
             }
+            done += each;
+            if done >= YIELD_EVERY {
+                done = 0;
+                tokio::task::yield_now().await;
+            }
         }
     }
 
-    fn close_room_here(&self, namespace: &Namespace, room: &Room) {
-        for sid in self.registry.members_of(namespace, room) {
+    async fn close_room_here(&self, namespace: &Namespace, room: &Room) {
+        for (at, sid) in self.registry.members_of(namespace, room).iter().enumerate() {
             // A client that left in the meantime is out of the room, which is what was asked for.
-            let _ = self.leave(namespace, &sid, room);
+            let _ = self.leave(namespace, sid, room);
+            if at % YIELD_EVERY == YIELD_EVERY - 1 {
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

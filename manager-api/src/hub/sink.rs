@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Deliver, Hub};
+use crate::backend::deadline;
 use crate::{Answers, Ask, Change, Emit, Error, Message, Part, Replies, Scope, Selection, Sink};
 
 impl<D: Deliver> Sink for Hub<D> {
@@ -27,7 +28,8 @@ impl<D: Deliver> Sink for Hub<D> {
     fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
         async move {
             let recipients = self.recipients(&emit);
-            self.emit_asking(emit, &recipients, scope, timeout).await
+            self.emit_asking(emit, &recipients, scope, deadline::after(timeout))
+                .await
         }
         .boxed()
     }
@@ -40,12 +42,13 @@ impl<D: Deliver> Sink for Hub<D> {
     ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
         async move {
             let others = scope == Scope::Cluster && self.manager.is_some();
-            let (question, mut replies) = self.asker.open(others, timeout).await?;
+            let deadline = deadline::after(timeout);
+            let (question, mut replies) = self.asker.open(others, deadline).await?;
             let recipients = self.recipients(&emit);
             let sids = recipients.iter().map(|member| member.sid.clone()).collect();
             replies.add_own(self.host_id.clone(), Part::Asked(sids), false);
             emit.report = Some(question);
-            let answers = self.emit_asking(emit, &recipients, scope, timeout).await;
+            let answers = self.emit_asking(emit, &recipients, scope, deadline).await;
             Ok((answers, replies))
         }
         .boxed()
@@ -53,6 +56,7 @@ impl<D: Deliver> Sink for Hub<D> {
 
     fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
         async move {
+            let deadline = deadline::after(timeout);
             let (part, is_truncated) = match &ask {
                 Ask::Servers => (Some(Part::Present), false),
                 Ask::Count { clients } => (Some(Part::Count(self.selected(clients).iter().count() as u64)), false),
@@ -64,8 +68,8 @@ impl<D: Deliver> Sink for Hub<D> {
                 Ask::Event { .. } => (None, false),
             };
             let mut replies = match (&self.manager, scope) {
-                (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, timeout).await?,
-                _ => self.asker.open(false, timeout).await?.1,
+                (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, deadline).await?,
+                _ => self.asker.open(false, deadline).await?.1,
             };
             if let Some(part) = part {
                 replies.add_own(self.host_id.clone(), part, is_truncated);
@@ -81,11 +85,14 @@ impl<D: Deliver> Sink for Hub<D> {
         change: Change,
         scope: Scope,
     ) -> BoxFuture<'static, Result<(), Error>> {
-        self.change_members(&clients, &change);
-        match scope {
-            Scope::Local => std::future::ready(Ok(())).boxed(),
-            Scope::Cluster => self.publish(Message::Members { clients, change }).boxed(),
+        async move {
+            self.change_members(&clients, &change).await;
+            match scope {
+                Scope::Local => Ok(()),
+                Scope::Cluster => self.publish(Message::Members { clients, change }).await,
+            }
         }
+        .boxed()
     }
 
     fn max_sockets(&self) -> usize {
@@ -93,9 +100,12 @@ impl<D: Deliver> Sink for Hub<D> {
     }
 
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        if self.command_here(&message) || scope == Scope::Local {
-            return std::future::ready(Ok(())).boxed();
+        async move {
+            match self.command_here(&message).await || scope == Scope::Local {
+                true => Ok(()),
+                false => self.publish(message).await,
+            }
         }
-        self.publish(message).boxed()
+        .boxed()
     }
 }

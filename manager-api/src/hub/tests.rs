@@ -1,8 +1,15 @@
 //! Two hubs on one bus, and an emitter, with a recorder in the place of a server.
 
 mod cluster;
+mod collect;
+mod commands;
+mod emitter;
 mod limits;
 mod local;
+mod order;
+mod sizes;
+mod subscription;
+mod time;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +18,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::{Emitter, ErrorKind, Incoming, MemoryBus, MemoryManager, Target};
+use crate::{Emitter, ErrorKind, Incoming, MemoryBus, Target};
 
 /// A client that writes down what it is sent.
 #[derive(Clone)]
@@ -60,7 +67,7 @@ struct Host {
 }
 
 impl Host {
-    async fn start(manager: MemoryManager) -> Self {
+    async fn start(manager: impl ClientManager) -> Self {
         // Whoever is there says so at once on this bus.
         let options = HubOptions {
             presence_wait: Duration::from_millis(100),
@@ -69,7 +76,7 @@ impl Host {
         Self::start_with(manager, options).await.0
     }
 
-    async fn start_with(manager: MemoryManager, options: HubOptions) -> (Self, tokio::task::JoinHandle<()>) {
+    async fn start_with(manager: impl ClientManager, options: HubOptions) -> (Self, tokio::task::JoinHandle<()>) {
         let recorder = Recorder {
             disconnected: Mutex::default(),
             closed: Mutex::default(),

@@ -50,6 +50,15 @@ fn every_client_is_in_a_room_named_by_its_own_id_and_cannot_leave_it() {
 }
 
 #[test]
+fn skipping_a_client_leaves_out_nobody_who_was_put_into_its_room() {
+    let (registry, ns) = registry(&["a", "b", "c"]);
+    registry.enter(&ns, &"b".into(), &Room::from("a")).unwrap();
+    assert_eq!(members(&registry, Target::Everyone, &["a"], &[]), ["b", "c"]);
+    assert_eq!(members(&registry, rooms(&["a"]), &["a"], &[]), ["b"]);
+    assert_eq!(members(&registry, Target::Everyone, &[], &["a"]), ["c"]);
+}
+
+#[test]
 fn a_client_that_is_gone_leaves_nothing_behind() {
     let (registry, ns) = registry(&["a"]);
     registry.enter(&ns, &"a".into(), &"r".into()).unwrap();

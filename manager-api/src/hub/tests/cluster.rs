@@ -5,12 +5,12 @@ use futures_util::FutureExt;
 use super::*;
 use crate::{Gathered, Part, RemoteSocket, ServerEvent};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// How long those are waited for that are known not to answer.
-const SHORT: Duration = Duration::from_millis(300);
+pub(super) const SHORT: Duration = Duration::from_millis(300);
 
 /// Everything asked and awaited is over on every host.
-fn assert_nothing_is_open(hosts: &[&Host]) {
+pub(super) fn assert_nothing_is_open(hosts: &[&Host]) {
     for host in hosts {
         let metrics = host.hub.metrics();
         assert_eq!((metrics.questions, metrics.server_questions), (0, 0));
@@ -31,7 +31,7 @@ fn found(gathered: &Gathered<Vec<RemoteSocket>>) -> Vec<(&str, Vec<&str>, &HostI
 }
 
 /// Waits until `host` knows `count` other servers.
-async fn until_known(host: &Host, count: u64) {
+pub(super) async fn until_known(host: &Host, count: u64) {
     let known = async {
         while host.hub.metrics().servers != count {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -235,92 +235,6 @@ async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconn
     settle(&two, &mut one, "b").await;
     assert_eq!(*one.hub.deliver().closed.lock().unwrap(), [Sid::from("b")]);
     assert!(two.hub.deliver().closed.lock().unwrap().is_empty());
-}
-
-/// Answers for `sid` what it was asked last.
-async fn answer(host: &mut Host, key: ClientKey, sid: &str) {
-    let (asked, _, id) = host.next().await;
-    assert_eq!(asked.as_str(), sid);
-    let payload = Payload::new(&format!("from {sid}")).unwrap();
-    host.hub.acknowledge(key, &sid.into(), id.unwrap(), payload);
-}
-
-#[tokio::test]
-async fn collecting_ends_when_all_have_answered_and_names_who_has_not() {
-    let (_bus, mut one, mut two) = two_hosts().await;
-    until_known(&one, 1).await;
-    let (a, c) = (one.add("a"), two.add("c"));
-    let ask = |one: &Host, timeout| tokio::spawn(one.hub.broadcast().timeout(timeout).emit_and_collect("q", &()));
-
-    let all = ask(&one, Duration::from_secs(3_600));
-    answer(&mut one, a, "a").await;
-    answer(&mut two, c, "c").await;
-    let report = tokio::time::timeout(DEADLINE, all).await.unwrap().unwrap().unwrap();
-    assert!(report.is_complete(), "{report:?}");
-    let mut who: Vec<_> = report
-        .answers
-        .into_iter()
-        .map(|answer| answer.client.unwrap())
-        .collect();
-    who.sort();
-    assert_eq!(who, [Sid::from("a"), "c".into()]);
-
-    // Clients that leave are not waited for, wherever they are.
-    let left = ask(&one, Duration::from_secs(3_600));
-    one.next().await;
-    two.next().await;
-    one.hub.remove(&Namespace::root(), &"a".into(), a);
-    two.hub.remove(&Namespace::root(), &"c".into(), c);
-    let report = tokio::time::timeout(DEADLINE, left).await.unwrap().unwrap().unwrap();
-    assert_eq!(report.missing_clients, [Sid::from("a"), "c".into()]);
-    assert!(report.missing_servers.is_empty());
-
-    // One that is silent is waited for until the deadline.
-    let d = two.add("d");
-    two.add("e");
-    let silent = ask(&one, SHORT);
-    let (first, _, id) = two.next().await;
-    assert_eq!(first, Sid::from("d"));
-    two.hub.acknowledge(d, &first, id.unwrap(), Payload::empty());
-    let report = silent.await.unwrap().unwrap();
-    assert_eq!(report.missing_clients, [Sid::from("e")]);
-    assert_eq!(report.answers.len(), 1);
-    assert!(!report.is_complete());
-    assert_nothing_is_open(&[&one]);
-}
-
-#[tokio::test]
-async fn collecting_names_a_server_that_died_and_an_emitter_collects_too() {
-    let (bus, one, mut two) = two_hosts().await;
-    let c = two.add("c");
-    let (dead, running) = Host::start_with(bus.manager("c"), HubOptions::default()).await;
-    until_known(&one, 2).await;
-    let emitter = Emitter::new(bus.manager("c"));
-    emitter.servers(DEADLINE).await.unwrap();
-    running.abort();
-    let report = tokio::spawn(emitter.broadcast().timeout(SHORT).emit_and_collect("q", &()));
-    answer(&mut two, c, "c").await;
-    let report = report.await.unwrap().unwrap();
-    assert_eq!(report.missing_servers, [dead.hub.host_id().clone()]);
-    assert_eq!((report.answers.len(), report.missing_clients.len()), (1, 0));
-}
-
-#[tokio::test]
-async fn collecting_tells_that_the_event_was_not_published_and_who_answered_here() {
-    let bus = MemoryBus::new();
-    let options = crate::ManagerOptions {
-        deadline: Duration::from_millis(50),
-        ..Default::default()
-    };
-    let mut one = Host::start(bus.manager_with(options)).await;
-    let key = one.add("a");
-    one.hub.servers(DEADLINE).await.unwrap();
-    bus.stop();
-    let report = tokio::spawn(one.hub.broadcast().timeout(DEADLINE).emit_and_collect("q", &()));
-    answer(&mut one, key, "a").await;
-    let report = report.await.unwrap().unwrap();
-    assert!(report.failure.as_ref().is_some_and(Error::is_retryable), "{report:?}");
-    assert_eq!(report.answers.len(), 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What is finite: queues that are full, waits that never end, clients that leave in the middle.
 
 use super::*;
+use crate::backend::deadline::after;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -85,6 +86,53 @@ async fn large_answers_do_not_fill_the_memory_while_the_broker_is_slow() {
 }
 
 #[tokio::test]
+async fn events_that_are_never_acknowledged_fill_no_memory_and_are_delivered_all_the_same() {
+    let bus = MemoryBus::new();
+    let one = Host::start(bus.manager("c")).await;
+    let options = HubOptions {
+        max_expected_answers: 3,
+        ..HubOptions::default()
+    };
+    let (mut two, keys) = limited(&bus, options).await;
+    let mut answers = Vec::new();
+    let mut ask = async |two: &mut Host| {
+        let io = one.hub.broadcast().timeout(MINUTE);
+        answers.push(io.emit_with_ack("q", &()).await.unwrap());
+        [two.next().await.2, two.next().await.2]
+    };
+    let [Some(first), Some(_)] = ask(&mut two).await else {
+        panic!("both are asked");
+    };
+    for refused in 1..=2 {
+        assert_eq!(ask(&mut two).await, [None, None]);
+        assert_eq!(two.hub.metrics().emits_not_asking, refused);
+    }
+    let (c, d) = (Sid::from("c"), Sid::from("d"));
+    two.hub.acknowledge(keys[&c], &c, first, Payload::empty());
+    two.hub.remove(&Namespace::root(), &d, keys[&d]);
+    two.add("e");
+    assert!(ask(&mut two).await.iter().all(Option::is_some), "there is room again");
+    assert_eq!(two.hub.metrics().emits_not_asking, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_whose_time_is_over_leave_room_for_others() {
+    let table = AckTable::new(&HubOptions {
+        max_expected_answers: 2,
+        ..HubOptions::default()
+    });
+    let ask_for = || {
+        let (keys, host) = (HashSet::from([1, 2]), HostId::from("h"));
+        table.ask_for(host, callback_address(), keys, MINUTE, None)
+    };
+    assert!(ask_for().is_some());
+    assert!(ask_for().is_none());
+    tokio::time::advance(MINUTE).await;
+    table.sweep();
+    assert!(ask_for().is_some());
+}
+
+#[tokio::test]
 async fn a_wait_without_end_does_not_panic_and_the_other_servers_understand_it() {
     let bus = MemoryBus::new();
     let options = || HubOptions {
@@ -135,7 +183,10 @@ async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() 
         recipients
     };
     let (here, there) = (leave_after_snapshot(&one, "a"), leave_after_snapshot(&two, "c"));
-    let mut answers = one.hub.emit_asking(emit.clone(), &here, Scope::Local, MINUTE).await;
+    let mut answers = one
+        .hub
+        .emit_asking(emit.clone(), &here, Scope::Local, after(MINUTE))
+        .await;
     let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
     assert!(ended.await.expect("ends at once, not at the deadline").is_none());
     emit.callback = Some(callback_address());
@@ -175,7 +226,7 @@ async fn however_a_question_ends_nobody_is_waited_for_any_more() {
         table.ask_for(host, callback_address(), keys, MINUTE, report)
     };
     let (_, dropped) = table.ask(HashSet::from([first, second]), true, MINUTE, None);
-    let (answered, _swept) = (ask_for(Some(7)), ask_for(None));
+    let (answered, _swept) = (ask_for(Some(7)).unwrap(), ask_for(None));
     assert_eq!((table.len(), table.num_expected()), (3, 6));
     drop(dropped);
     assert!(table.answer(first, &"a".into(), answered, Payload::empty()).is_some());

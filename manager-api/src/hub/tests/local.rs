@@ -91,3 +91,25 @@ async fn a_lone_null_of_a_python_server_is_no_argument() {
     bus.manager("c").publish(Bytes::from_static(body)).await.unwrap();
     one.expect("a", "e []").await;
 }
+
+#[tokio::test]
+async fn a_question_to_nobody_ends_at_once_however_many_answers_are_wanted() {
+    let recorder = Recorder {
+        disconnected: Mutex::default(),
+        closed: Mutex::default(),
+        panics_at: "",
+    };
+    let hub = Hub::new(recorder, None, HubOptions::default());
+    let emitter = Emitter::new(MemoryBus::new().manager("c"));
+    for io in [hub.broadcast().to("gone"), emitter.to("c").local()] {
+        let mut answers = io
+            .timeout(Duration::from_secs(60))
+            .emit_with_ack("q", &())
+            .await
+            .unwrap()
+            .count(1);
+        let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
+        assert!(ended.await.expect("nobody is waited for").is_none());
+        assert!(!answers.timed_out());
+    }
+}

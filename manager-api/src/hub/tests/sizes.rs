@@ -1,0 +1,134 @@
+//! Queues whose entries are as long as somebody else likes.
+
+use futures_util::FutureExt;
+
+use super::cluster::{DEADLINE, until_known};
+use super::*;
+use crate::ServerEvent;
+
+const MANY: usize = 600;
+
+#[tokio::test]
+async fn large_answers_that_nobody_takes_fill_no_memory() {
+    let recorder = Recorder {
+        disconnected: Mutex::default(),
+        closed: Mutex::default(),
+        panics_at: "",
+    };
+    let options = HubOptions {
+        max_waiting_answer_bytes: 1_000,
+        ..HubOptions::default()
+    };
+    let hub = Hub::new(recorder, None, options);
+    let (sent, mut asked) = mpsc::unbounded_channel();
+    let keys = ["a", "b"].map(|sid| {
+        let (sid, sent) = (Sid::from(sid), sent.clone());
+        let client = Recorded { sid: sid.clone(), sent };
+        let key = hub.registry().add(&Namespace::root(), &sid, client).unwrap();
+        (sid, key)
+    });
+    let keys = HashMap::from(keys);
+    let mut ask_and_answer = async |len: usize| {
+        let answers = hub.broadcast().emit_with_ack("q", &()).await.unwrap();
+        for _ in 0..2 {
+            let (sid, _, id) = asked.recv().await.unwrap();
+            let payload = Payload::new(&"x".repeat(len)).unwrap();
+            hub.acknowledge(keys[&sid], &sid, id.unwrap(), payload);
+        }
+        answers
+    };
+    let mut answers = ask_and_answer(MANY).await;
+    assert_eq!(hub.metrics().answers_dropped, 1);
+    assert!(answers.next().await.is_some() && answers.next().await.is_none());
+    // Larger than all the room, but alone.
+    let mut answers = ask_and_answer(10 * MANY).await;
+    assert_eq!(hub.metrics().answers_dropped, 2);
+    assert!(answers.next().await.is_some());
+    // A question that is given up gives its room back.
+    drop(ask_and_answer(MANY).await);
+    assert_eq!(hub.metrics().answers_dropped, 3);
+    assert_eq!(ask_and_answer(MANY / 2).await.all().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
+    use crate::cluster::Asker;
+    use crate::{Part, Reply};
+    let options = HubOptions {
+        max_waiting_reply_bytes: 1_000,
+        ..HubOptions::default()
+    };
+    let me = HostId::from("me");
+    let asker = Asker::new(me.clone(), options.limits());
+    for host in ["one", "two"] {
+        asker.peers.heard(&host.into());
+    }
+    asker.peers.said_hello(Duration::ZERO);
+    let deadline = crate::backend::deadline::after(Duration::from_millis(100));
+    let (id, mut replies) = asker.open(true, deadline).await.unwrap();
+    for host in ["one", "two"] {
+        let reply = Message::Reply(Reply {
+            to: me.clone(),
+            id,
+            part: Part::Event(Some(Payload::new(&"x".repeat(MANY)).unwrap())),
+            number: 0,
+            is_last: true,
+            is_truncated: false,
+        });
+        assert!(asker.take(Some(host.into()), reply).is_none());
+    }
+    assert_eq!(replies.next().await.unwrap().from, HostId::from("one"));
+    assert!(replies.next().await.is_none());
+    assert_eq!(replies.into_missing(), [HostId::from("two")]);
+}
+
+#[tokio::test]
+async fn large_events_for_a_server_that_wait_for_their_handlers_fill_no_memory() {
+    let bus = MemoryBus::new();
+    let one = Host::start(bus.manager("c")).await;
+    let options = HubOptions {
+        max_queued_server_event_bytes: 1_000,
+        ..HubOptions::default()
+    };
+    let (two, _) = Host::start_with(bus.manager("c"), options).await;
+    until_known(&one, 1).await;
+    let go_on = Arc::new(Notify::new());
+    let (handled, mut handles) = mpsc::unbounded_channel();
+    let handler = {
+        let go_on = go_on.clone();
+        move |event: ServerEvent| {
+            let (go_on, handled) = (go_on.clone(), handled.clone());
+            async move {
+                go_on.notified().await;
+                handled.send(event.payload.size()).unwrap();
+                None
+            }
+            .boxed()
+        }
+    };
+    two.hub.on_server_event(EventName::new("e").unwrap(), Arc::new(handler));
+    let emit = |len: usize| {
+        let data = "x".repeat(len);
+        let hub = one.hub.clone();
+        async move { hub.server_side_emit("e", &data).await.unwrap() }
+    };
+    let dropped = async |count: u64| {
+        let dropped = async {
+            while two.hub.metrics().server_events_dropped != count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, dropped).await.expect("it is dropped");
+    };
+    emit(MANY).await;
+    emit(MANY).await;
+    dropped(1).await;
+    go_on.notify_one();
+    assert!(handles.recv().await.unwrap() > MANY);
+    // Larger than all the room, but alone.
+    emit(10 * MANY).await;
+    emit(0).await;
+    dropped(2).await;
+    go_on.notify_one();
+    assert!(handles.recv().await.unwrap() > 10 * MANY);
+}

@@ -2,6 +2,8 @@
 
 mod flight;
 mod producer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -227,15 +229,21 @@ impl Core {
         }
     }
 
-    /// Sends what waited for the start, and whatever comes from now on.
-    pub(crate) fn become_ready(&self, producer: Arc<Producer>) {
+    /// Sends what waited for the start, and whatever comes from now on; false if the client has to be replaced first.
+    pub(crate) fn become_ready(&self, producer: Arc<Producer>) -> bool {
         let mut phase = self.phase();
-        let Phase::Starting(backlog) = &mut *phase else { return };
+        if self.trouble.get() == Trouble::CLIENT {
+            return false;
+        }
+        let Phase::Starting(backlog) = &mut *phase else {
+            return true;
+        };
         let backlog = std::mem::take(backlog);
         self.status.up(Role::Publishing);
         // Nobody else hands over until this is done.
         backlog.into_iter().for_each(|job| self.send(&producer, job));
         *phase = Phase::Ready(producer);
+        true
     }
 
     /// Ends the start if nobody waits for it any more.
@@ -288,9 +296,10 @@ impl Core {
 
     /// Takes back what librdkafka has and did not deliver, that of others included: the client is replaced, and its release purges it.
     fn recall(&self) {
+        // Under the lock: a start that comes between would forget the trouble, and go on with this client.
+        let mut phase = self.phase();
         self.trouble.client_is_lost();
         self.status.down(Role::Publishing);
-        let mut phase = self.phase();
         if !matches!(*phase, Phase::Starting(_)) {
             *phase = Phase::Idle(None);
         }

@@ -1,0 +1,43 @@
+//! Who releases or replaces the client, where callers and threads meet. Nobody listens at the address.
+
+use super::*;
+use crate::config::KafkaOptions;
+
+fn publisher(deadline: Duration) -> Publisher {
+    let mut options = KafkaOptions::default();
+    options.common.deadline = deadline;
+    let connector = Arc::new(Connector::new("kafka://127.0.0.1:1", options).unwrap());
+    let status = Arc::new(Status::new(connector.label()));
+    Publisher::new(connector, status)
+}
+
+#[test]
+fn what_was_recalled_is_taken_back_even_if_a_start_comes_between() {
+    let publisher = publisher(Duration::from_secs(10));
+    let core = &publisher.core;
+    let mut phase = core.phase();
+    std::thread::scope(|scope| {
+        scope.spawn(|| core.recall());
+        // It has to wait for the lock; one that does not has the time to set what is cleared next.
+        let until = Instant::now() + Duration::from_millis(200);
+        while core.trouble.get() != Trouble::CLIENT && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        core.trouble.clear();
+        *phase = Phase::Starting(VecDeque::new());
+        drop(phase);
+    });
+    assert!(core.has_lost_client(), "the start goes on with the client");
+}
+
+#[test]
+fn what_was_recalled_is_taken_back_even_if_a_start_is_almost_over() {
+    let publisher = publisher(Duration::from_secs(10));
+    let core = &publisher.core;
+    let producer = Arc::new(Producer::new(core).unwrap());
+    *core.phase() = Phase::Starting(VecDeque::new());
+    core.recall();
+    core.become_ready(producer);
+    assert!(!matches!(*core.phase(), Phase::Ready(_)), "it goes on with the client");
+    assert!(core.has_lost_client());
+}

@@ -175,8 +175,9 @@ impl ClientManager for AmqpManager {
 
     async fn close(&self) -> Result<(), Error> {
         let until = Instant::now() + self.options.common.deadline;
-        let flushed = self.publisher.close().await;
+        // First, so that subscriptions end even if nobody waits for the flush to the end.
         self.is_closed.send_replace(true);
+        let flushed = self.publisher.close().await;
         for listener in self.take_listeners() {
             // A listener that cannot reach the broker any more leaves its queue to expire.
             let _ = timeout_at(until, listener).await;

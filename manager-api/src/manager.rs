@@ -64,7 +64,7 @@ pub trait ClientManager: Send + Sync + 'static {
     /// Dropping the future leaves no subscription behind.
     async fn subscribe(&self) -> Result<Subscription, Error>;
 
-    /// Flushes what was handed to [`publish`](Self::publish), then releases every connection and ends every subscription.
+    /// Ends every subscription, flushes what was handed to [`publish`](Self::publish), then releases every connection.
     ///
     /// # Behaviour
     ///
@@ -74,6 +74,11 @@ pub trait ClientManager: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the broker cannot be flushed within the configured deadline. Everything is released all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up waiting for the flush. The manager is closed and its subscriptions end all the same; what was handed
+    /// over is still sent in the background, up to its deadline, and connections are released after that. Closing again waits again.
     async fn close(&self) -> Result<(), Error>;
 
     /// Returns the id under which the broker knows this manager (an AMQP queue name, a Kafka key), if it has one.

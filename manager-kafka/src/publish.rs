@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{closed, seconds};
+use manager_api::backend::{closed, deadline, seconds};
 use manager_api::{Error, ErrorKind, MIN_COST};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::unconstrained;
@@ -133,14 +133,16 @@ impl Publisher {
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let core = &self.core;
         let num_failures = core.status.common.num_publish_failures();
-        let deadline = core.connector.deadline();
+        let limit = core.connector.deadline();
         core.flight.close();
-        let settled = timeout(deadline, core.flight.until_empty()).await;
+        let mut closing = Closing { core, is_over: false };
+        let settled = timeout(limit, core.flight.until_empty()).await;
         if settled.is_err() {
             core.abandon();
             // Whoever still waits is answered by then; if not, by the release of the producer.
             let _ = timeout(PURGE_PATIENCE, core.flight.until_empty()).await;
         }
+        closing.is_over = true;
         core.release();
         let num_lost = core.status.common.num_publish_failures() - num_failures;
         if settled.is_ok() && num_lost == 0 {
@@ -149,7 +151,7 @@ impl Publisher {
         let text = format!(
             "{num_lost} messages could not be flushed to Kafka at {} within {}",
             core.connector.label(),
-            seconds(deadline)
+            seconds(limit)
         );
         Err(Error::new(ErrorKind::Timeout, text))
     }
@@ -158,21 +160,21 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.core.flight.close();
-        if self.core.flight.is_empty() {
-            return self.core.release();
+        self.core.release_once_settled();
+    }
+}
+
+/// A `close` under way; one that is given up goes on in the background.
+struct Closing<'a> {
+    core: &'a Arc<Core>,
+    is_over: bool,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.core.release_once_settled();
         }
-        let core = self.core.clone();
-        // If there is no thread to be had, the messages are given back instead of sent.
-        let _ = std::thread::Builder::new()
-            .name("sio-kafka-flush".to_owned())
-            .spawn(move || {
-                let limit = std::time::Instant::now() + core.connector.deadline() + REPORT_SLACK;
-                while !core.flight.is_empty() && std::time::Instant::now() < limit {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                core.abandon();
-                core.release();
-            });
     }
 }
 
@@ -308,6 +310,24 @@ impl Core {
     /// Tells whether the client has to be replaced, once.
     pub(crate) fn has_lost_client(&self) -> bool {
         self.trouble.take_lost_client()
+    }
+
+    /// Has a thread release the client as soon as every publish was answered, after the deadline in any case.
+    fn release_once_settled(self: &Arc<Self>) {
+        if self.flight.is_empty() {
+            return self.release();
+        }
+        let core = self.clone();
+        let flush = std::thread::Builder::new().name("sio-kafka-flush".to_owned());
+        // If there is no thread to be had, the messages are given back instead of sent.
+        let _ = flush.spawn(move || {
+            let limit = deadline::after(core.connector.deadline()) + REPORT_SLACK;
+            while !core.flight.is_empty() && Instant::now() < limit {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            core.abandon();
+            core.release();
+        });
     }
 
     fn release(&self) {

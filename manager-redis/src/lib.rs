@@ -128,9 +128,9 @@ impl ClientManager for RedisManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let flushed = self.publisher.close().await;
+        // First, so that subscriptions end even if nobody waits for the flush to the end.
         self.is_closed.send_replace(true);
-        flushed
+        self.publisher.close().await
     }
 
     fn health(&self) -> Health {

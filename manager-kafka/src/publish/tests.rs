@@ -1,5 +1,9 @@
 //! Who releases or replaces the client, where callers and threads meet. Nobody listens at the address.
 
+use std::pin::pin;
+
+use tokio::time::sleep;
+
 use super::*;
 use crate::config::KafkaOptions;
 
@@ -40,4 +44,22 @@ fn what_was_recalled_is_taken_back_even_if_a_start_is_almost_over() {
     core.become_ready(producer);
     assert!(!matches!(*core.phase(), Phase::Ready(_)), "it goes on with the client");
     assert!(core.has_lost_client());
+}
+
+#[tokio::test]
+async fn a_close_that_was_given_up_releases_the_client_all_the_same() {
+    let publisher = publisher(Duration::from_millis(300));
+    let mut publishing = pin!(publisher.publish("x".into()));
+    let short = Duration::from_millis(10);
+    assert!(timeout(short, publishing.as_mut()).await.is_err());
+    assert!(timeout(short, publisher.close()).await.is_err());
+    publishing.await.unwrap_err();
+    let released = async {
+        while !matches!(*publisher.core.phase(), Phase::Idle(None)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), released)
+        .await
+        .expect("it is released");
 }

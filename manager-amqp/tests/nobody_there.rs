@@ -1,0 +1,25 @@
+//! A manager where no broker is. The conformance suite, and what needs a broker, are in `integration`.
+
+use std::time::Duration;
+
+use manager_amqp::{AmqpManager, AmqpOptions};
+use manager_api::{ClientManager, ErrorKind};
+use tokio::time::timeout;
+
+const URL: &str = "amqp://127.0.0.1:1";
+const SHORT: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_subscribe_ends_although_the_close_was_given_up() {
+    let mut options = AmqpOptions::default();
+    options.common.deadline = 3 * PATIENCE;
+    let manager = AmqpManager::new(URL, options).unwrap();
+    let mut publishing = manager.publish("x".into());
+    let mut subscribing = manager.subscribe();
+    assert!(timeout(SHORT, publishing.as_mut()).await.is_err());
+    assert!(timeout(SHORT, subscribing.as_mut()).await.is_err());
+    assert!(timeout(SHORT, manager.close()).await.is_err());
+    let subscribed = timeout(PATIENCE, subscribing).await.expect("the manager is closed");
+    assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
+}

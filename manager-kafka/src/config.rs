@@ -8,7 +8,7 @@ use manager_api::ManagerOptions;
 /// How a [`KafkaManager`](crate::KafkaManager) connects and what its limits are.
 #[derive(Clone)]
 pub struct KafkaOptions {
-    /// What every manager has: channel (here a topic), deadline, limits, back-off.
+    /// What every manager has: channel (here a topic), deadline, limits, back-off. More than 4 GiB in flight count as 4 GiB.
     pub common: ManagerOptions,
     /// How the topic is created if it is missing.
     pub topic: TopicOptions,

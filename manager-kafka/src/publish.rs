@@ -62,8 +62,7 @@ enum Phase {
 
 impl Publisher {
     pub(crate) fn new(connector: Arc<Connector>, status: Arc<Status>) -> Self {
-        let limit = connector.options.common.max_in_flight_bytes;
-        let capacity = limit.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let capacity = connector.in_flight_bytes();
         let core = Core {
             connector,
             status,

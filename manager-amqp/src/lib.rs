@@ -64,11 +64,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{Status, check_len, closed};
+use manager_api::backend::{Status, check_len, closed, deadline};
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions, TlsOptions};
 use connect::Connector;
@@ -174,7 +174,7 @@ impl ClientManager for AmqpManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let until = Instant::now() + self.options.common.deadline;
+        let until = deadline::after(self.options.common.deadline);
         // First, so that subscriptions end even if nobody waits for the flush to the end.
         self.is_closed.send_replace(true);
         let flushed = self.publisher.close().await;

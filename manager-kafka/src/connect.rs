@@ -23,6 +23,9 @@ const MAX_FETCH: usize = 1 << 20;
 
 /// The most that one broker answers at once, unless a single message is larger.
 const MAX_ANSWER: usize = 50 << 20;
+/// The range that librdkafka has for the time of a request.
+const MIN_REQUEST: Duration = Duration::from_millis(10);
+const MAX_REQUEST: Duration = Duration::from_secs(300);
 /// The most that librdkafka may be told to queue before it publishes, and to fetch ahead, in KiB.
 const MAX_QUEUED: usize = i32::MAX as usize;
 const MAX_FETCHED: usize = 2_000_000;
@@ -64,6 +67,11 @@ impl Connector {
 
     pub(crate) fn deadline(&self) -> Duration {
         self.options.common.deadline
+    }
+
+    /// How long a broker may owe an answer.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.options.request_timeout.clamp(MIN_REQUEST, MAX_REQUEST)
     }
 
     /// Message bytes that may be in flight, as far as they can be counted.
@@ -133,10 +141,7 @@ impl Connector {
             .set("allow.auto.create.topics", "false")
             .set("message.max.bytes", message.to_string())
             .set("receive.message.max.bytes", (message.max(100_000_000) * 2).to_string())
-            .set(
-                "socket.timeout.ms",
-                millis(self.options.request_timeout.max(Duration::from_millis(10))),
-            )
+            .set("socket.timeout.ms", millis(self.request_timeout()))
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", millis(first_wait))
@@ -262,7 +267,7 @@ mod tests {
 
     #[test]
     fn extreme_limits_are_brought_into_librdkafkas_range() {
-        for (bytes, time) in [(0, Duration::ZERO), (usize::MAX, Duration::from_secs(1 << 40))] {
+        for (bytes, time) in [(0, Duration::ZERO), (usize::MAX, Duration::MAX)] {
             let common = ManagerOptions {
                 deadline: time,
                 max_in_flight_bytes: bytes,
@@ -275,7 +280,7 @@ mod tests {
             let options = KafkaOptions {
                 common,
                 linger: time,
-                request_timeout: time.min(Duration::from_secs(60)),
+                request_timeout: time,
                 partition_refresh: time,
                 ..KafkaOptions::default()
             };

@@ -80,7 +80,7 @@ impl Publisher {
         let core = &self.core;
         let since = Instant::now();
         let aboard = Flight::board(&core.flight).ok_or_else(closed)?;
-        let limit = since + core.connector.deadline();
+        let limit = deadline::from(since, core.connector.deadline());
         let cost = core.cost(&message);
         let len = message.len();
         let (reply, mut answer) = oneshot::channel();
@@ -266,7 +266,8 @@ impl Core {
             let Phase::Starting(backlog) = &mut *phase else {
                 return None;
             };
-            let left = (backlog.front()?.since + self.connector.deadline()).saturating_duration_since(Instant::now());
+            let until = deadline::from(backlog.front()?.since, self.connector.deadline());
+            let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Some(left);
             }

@@ -1,6 +1,7 @@
 //! Kafka: faults with messages that are counted.
 
 mod faults;
+mod limits;
 mod outages;
 mod topics;
 

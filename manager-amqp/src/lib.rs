@@ -44,6 +44,12 @@
 //! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with
 //! [`ErrorKind::Publish`](manager_api::ErrorKind::Publish).
 //!
+//! # Runtimes
+//!
+//! Messages are sent by a task on the runtime of the first publish, and each subscription is read by one on the runtime that subscribed. These
+//! runtimes must keep running while others use the manager: on one that stands still, a publish waits beyond its deadline. When the first
+//! one ends, that of the next publish takes its place; subscriptions end with theirs.
+//!
 //! # Logs
 //!
 //! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line

@@ -27,6 +27,9 @@ use crate::{Error, HostId, Subscription};
 pub trait ClientManager: Send + Sync + 'static {
     /// Publishes one message and returns once the broker has accepted it.
     ///
+    /// A manager may send from a task on the runtime of its first publish. That runtime must keep running while others use the manager: as
+    /// long as it stands still nobody is answered, whatever the deadline. One that has ended is replaced by that of the next publish.
+    ///
     /// # Behaviour
     ///
     /// - `Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.

@@ -44,6 +44,12 @@
 //! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with
 //! [`ErrorKind::Publish`](manager_api::ErrorKind::Publish).
 //!
+//! # Runtimes
+//!
+//! Messages are sent by a task on the runtime of the first publish, and each subscription is read by one on the runtime that subscribed. These
+//! runtimes must keep running while others use the manager: on one that stands still, a publish waits beyond its deadline. When the first
+//! one ends, that of the next publish takes its place; subscriptions end with theirs.
+//!
 //! # Logs
 //!
 //! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
@@ -64,11 +70,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{Status, check_len, closed};
+use manager_api::backend::{Status, check_len, closed, deadline};
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions, TlsOptions};
 use connect::Connector;
@@ -174,9 +180,10 @@ impl ClientManager for AmqpManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let until = Instant::now() + self.options.common.deadline;
-        let flushed = self.publisher.close().await;
+        let until = deadline::after(self.options.common.deadline);
+        // First, so that subscriptions end even if nobody waits for the flush to the end.
         self.is_closed.send_replace(true);
+        let flushed = self.publisher.close().await;
         for listener in self.take_listeners() {
             // A listener that cannot reach the broker any more leaves its queue to expire.
             let _ = timeout_at(until, listener).await;

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, Stream, StreamExt};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, Event};
 use manager_api::Error;
-use manager_api::backend::Job;
+use manager_api::backend::{Job, deadline};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::Link;
@@ -217,7 +217,7 @@ impl<'a> Pipeline<'a> {
     /// When the next caller's deadline passes; never later than that of whoever comes from now on.
     fn next_due(&self) -> Instant {
         let oldest = self.flights.get(self.num_expired);
-        let due = oldest.map(|flight| flight.job.since + self.queue.deadline());
+        let due = oldest.map(|flight| deadline::from(flight.job.since, self.queue.deadline()));
         due.into_iter().fold(self.queue.next_due(), Instant::min)
     }
 

@@ -27,6 +27,9 @@ use crate::{Error, HostId, Subscription};
 pub trait ClientManager: Send + Sync + 'static {
     /// Publishes one message and returns once the broker has accepted it.
     ///
+    /// A manager may send from a task on the runtime of its first publish. That runtime must keep running while others use the manager: as
+    /// long as it stands still nobody is answered, whatever the deadline. One that has ended is replaced by that of the next publish.
+    ///
     /// # Behaviour
     ///
     /// - `Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.
@@ -66,7 +69,7 @@ pub trait ClientManager: Send + Sync + 'static {
     /// Dropping the future leaves no subscription behind.
     async fn subscribe(&self) -> Result<Subscription, Error>;
 
-    /// Flushes what was handed to [`publish`](Self::publish), then releases every connection and ends every subscription.
+    /// Ends every subscription, flushes what was handed to [`publish`](Self::publish), then releases every connection.
     ///
     /// # Behaviour
     ///
@@ -76,6 +79,11 @@ pub trait ClientManager: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the broker cannot be flushed within the configured deadline. Everything is released all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives up waiting for the flush. The manager is closed and its subscriptions end all the same; what was handed
+    /// over is still sent in the background, up to its deadline, and connections are released after that. Closing again waits again.
     async fn close(&self) -> Result<(), Error>;
 
     /// Returns the id under which the broker knows this manager (an AMQP queue name, a Kafka key), if it has one.

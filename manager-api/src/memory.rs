@@ -226,9 +226,10 @@ impl ClientManager for MemoryManager {
 
     async fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::SeqCst);
+        // Before the flush, which may be given up.
+        self.release();
         // Whatever was handed over before stands in front of this in the queue for the turn.
         let flushed = timeout(self.options.deadline, self.turn.lock()).await.is_ok();
-        self.release();
         if flushed { Ok(()) } else { Err(self.down("flush")) }
     }
 

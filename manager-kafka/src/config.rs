@@ -8,13 +8,14 @@ use manager_api::ManagerOptions;
 /// How a [`KafkaManager`](crate::KafkaManager) connects and what its limits are.
 #[derive(Clone)]
 pub struct KafkaOptions {
-    /// What every manager has: channel (here a topic), deadline, limits, back-off.
+    /// What every manager has: channel (here a topic), deadline, limits, back-off. More than 4 GiB in flight count as 4 GiB.
     pub common: ManagerOptions,
     /// How the topic is created if it is missing.
     pub topic: TopicOptions,
     /// How long a message may wait for others to travel with. Default 1 ms; more than 5 ms counts as 5 ms.
     pub linger: Duration,
-    /// A broker that owes an answer for this long counts as dead and its connection is replaced. Default 10 s; at least 10 ms.
+    /// A broker that owes an answer for this long counts as dead and its connection is replaced. Default 10 s; at least 10 ms, at most
+    /// 5 minutes.
     pub request_timeout: Duration,
     /// How often a subscription looks for new partitions. Default 10 s; at least 100 ms.
     pub partition_refresh: Duration,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use manager_api::{Error, HostId};
+use manager_api::{Error, HostId, MIN_COST};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use tokio::sync::Semaphore;
 
 use crate::config::KafkaOptions;
 use crate::error::unusable;
@@ -22,6 +23,12 @@ const MAX_FETCH: usize = 1 << 20;
 
 /// The most that one broker answers at once, unless a single message is larger.
 const MAX_ANSWER: usize = 50 << 20;
+/// The range that librdkafka has for the time of a request.
+const MIN_REQUEST: Duration = Duration::from_millis(10);
+const MAX_REQUEST: Duration = Duration::from_secs(300);
+/// The most that librdkafka may be told to queue before it publishes, and to fetch ahead, in KiB.
+const MAX_QUEUED: usize = i32::MAX as usize;
+const MAX_FETCHED: usize = 2_000_000;
 
 /// Knows where Kafka is, and how to be its client.
 pub(crate) struct Connector {
@@ -62,13 +69,27 @@ impl Connector {
         self.options.common.deadline
     }
 
+    /// How long a broker may owe an answer.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.options.request_timeout.clamp(MIN_REQUEST, MAX_REQUEST)
+    }
+
+    /// Message bytes that may be in flight, as far as they can be counted.
+    pub(crate) fn in_flight_bytes(&self) -> usize {
+        let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
+        self.options.common.max_in_flight_bytes.clamp(MIN_COST, most)
+    }
+
     pub(crate) fn producer(&self) -> ClientConfig {
         let common = &self.options.common;
         // Expired messages are found by a scan, so they expire a little earlier than the deadline.
         let expiry = common.deadline.saturating_sub(EXPIRY_SCAN).max(common.deadline / 2);
         let expiry = expiry.max(Duration::from_millis(2));
         let linger = self.options.linger.min(MAX_LINGER).min(expiry / 2);
-        let in_flight = common.max_in_flight_bytes.max(common.max_message_bytes);
+        // A message larger than all the room passes alone. What was reported counts with librdkafka until its whole batch was, while
+        // others have its room already: hence twice as much.
+        let in_flight = self.in_flight_bytes().max(self.largest_message());
+        let queued = in_flight.saturating_mul(2).saturating_add(OVERHEAD);
         // Several attempts fit into the deadline of a publish, however long the outage has been.
         let longest_wait = common.deadline / 4;
         let mut config = self.client(longest_wait);
@@ -79,7 +100,7 @@ impl Connector {
             .set("linger.ms", (linger.as_secs_f64() * 1000.0).to_string())
             // The manager's own bound, in bytes and first come first served, is always met first.
             .set("queue.buffering.max.messages", "0")
-            .set("queue.buffering.max.kbytes", kibibytes(2 * in_flight + OVERHEAD));
+            .set("queue.buffering.max.kbytes", kibibytes(queued, MAX_QUEUED));
         self.with_further_properties(config)
     }
 
@@ -101,7 +122,7 @@ impl Connector {
                 "fetch.max.bytes",
                 buffered.min(MAX_ANSWER).max(self.largest_message()).to_string(),
             )
-            .set("queued.max.messages.kbytes", kibibytes(buffered));
+            .set("queued.max.messages.kbytes", kibibytes(buffered, MAX_FETCHED));
         self.with_further_properties(config)
     }
 
@@ -120,10 +141,7 @@ impl Connector {
             .set("allow.auto.create.topics", "false")
             .set("message.max.bytes", message.to_string())
             .set("receive.message.max.bytes", (message.max(100_000_000) * 2).to_string())
-            .set(
-                "socket.timeout.ms",
-                millis(self.options.request_timeout.max(Duration::from_millis(10))),
-            )
+            .set("socket.timeout.ms", millis(self.request_timeout()))
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")
             .set("reconnect.backoff.ms", millis(first_wait))
@@ -171,8 +189,8 @@ fn millis(duration: Duration) -> String {
     duration.as_millis().clamp(1, 3_600_000).to_string()
 }
 
-fn kibibytes(bytes: usize) -> String {
-    (bytes >> 10).clamp(1, 2_000_000).to_string()
+fn kibibytes(bytes: usize, most: usize) -> String {
+    (bytes >> 10).clamp(1, most).to_string()
 }
 
 #[cfg(test)]
@@ -235,8 +253,21 @@ mod tests {
     }
 
     #[test]
+    fn whatever_the_limit_for_bytes_in_flight_librdkafka_has_room_for_twice_as_many() {
+        for limit in [0, 1 << 20, 3 << 30, u32::MAX as usize, usize::MAX / 2, usize::MAX] {
+            let mut options = KafkaOptions::default();
+            options.common.max_in_flight_bytes = limit;
+            let connector = Connector::new("kafka://h", options).unwrap();
+            let config = connector.producer();
+            let told: usize = config.get("queue.buffering.max.kbytes").unwrap().parse().unwrap();
+            let in_flight = limit.min(u32::MAX as usize).max(16 << 20);
+            assert!(told << 10 >= 2 * in_flight, "{told} KiB for a limit of {limit} bytes");
+        }
+    }
+
+    #[test]
     fn extreme_limits_are_brought_into_librdkafkas_range() {
-        for (bytes, time) in [(0, Duration::ZERO), (usize::MAX / 4, Duration::from_secs(1 << 40))] {
+        for (bytes, time) in [(0, Duration::ZERO), (usize::MAX, Duration::MAX)] {
             let common = ManagerOptions {
                 deadline: time,
                 max_in_flight_bytes: bytes,
@@ -249,7 +280,7 @@ mod tests {
             let options = KafkaOptions {
                 common,
                 linger: time,
-                request_timeout: time.min(Duration::from_secs(60)),
+                request_timeout: time,
                 partition_refresh: time,
                 ..KafkaOptions::default()
             };

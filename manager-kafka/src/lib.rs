@@ -139,9 +139,9 @@ impl ClientManager for KafkaManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let flushed = self.publisher.close().await;
+        // First, so that subscriptions end even if nobody waits for the flush to the end.
         self.is_closed.send_replace(true);
-        flushed
+        self.publisher.close().await
     }
 
     fn host_id(&self) -> Option<HostId> {

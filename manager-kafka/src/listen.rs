@@ -3,15 +3,16 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+use manager_api::backend::deadline;
 use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connect::Connector;
 use crate::error::{Failure, timed_out, unusable};
@@ -35,17 +36,17 @@ pub(crate) async fn subscribe(
     is_closed: watch::Receiver<bool>,
 ) -> Subscribed {
     let (reply, subscribed) = oneshot::channel();
-    let deadline = connector.deadline();
+    let limit = connector.deadline();
     let label = connector.label().to_owned();
     let thread = std::thread::Builder::new().name("sio-kafka-listen".to_owned());
     let started = thread.spawn(move || run(connector, status, is_closed, reply));
     if let Err(error) = started {
-        return Err(Failure::other(format!("there is no thread: {error}")).unreachable(&label, deadline));
+        return Err(Failure::other(format!("there is no thread: {error}")).unreachable(&label, limit));
     }
     // The thread watches the time; this is for one that hangs.
-    match timeout(deadline + SLICE, subscribed).await {
+    match timeout(limit.saturating_add(SLICE), subscribed).await {
         Ok(Ok(subscribed)) => subscribed,
-        _ => Err(timed_out(&label, deadline)),
+        _ => Err(timed_out(&label, limit)),
     }
 }
 
@@ -74,7 +75,7 @@ fn run(
     if reply.send(Ok(subscription)).is_err() {
         return;
     }
-    let next_look = Instant::now() + place.connector.options.partition_refresh;
+    let next_look = deadline::after(place.connector.options.partition_refresh);
     let listener = Listener {
         place,
         positions,
@@ -100,7 +101,7 @@ fn begin(
     status: Arc<Status>,
     is_over: impl Fn() -> bool,
 ) -> Result<Option<(Place, Positions)>, Error> {
-    let limit = Instant::now() + connector.deadline();
+    let limit = deadline::after(connector.deadline());
     let place = Place::new(connector.clone(), status).map_err(unusable)?;
     let mut backoff = Backoff::from_options(&connector.options.common);
     let mut last = None;
@@ -138,7 +139,7 @@ fn attempt<T>(place: &Place, limit: Duration, what: impl FnOnce(Duration) -> Res
 
 /// Waits for `pause`, or until `is_over`.
 fn pause_unless(pause: Duration, is_over: impl Fn() -> bool) {
-    let until = Instant::now() + pause;
+    let until = deadline::after(pause);
     while !is_over() {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -300,10 +301,10 @@ impl Listener {
         if now < self.next_look {
             return;
         }
-        self.next_look = now + self.place.connector.options.partition_refresh.max(LOOK);
+        self.next_look = deadline::from(now, self.place.connector.options.partition_refresh.max(LOOK));
         let (answer, look) = sync_channel(1);
         let place = self.place.clone();
-        let limit = place.connector.options.request_timeout.max(LOOK);
+        let limit = place.connector.request_timeout().max(LOOK);
         let thread = std::thread::Builder::new().name("sio-kafka-look".to_owned());
         // Without a thread the next interval tries again.
         if thread.spawn(move || answer.send(place.look(limit))).is_ok() {

@@ -2,13 +2,15 @@
 
 mod flight;
 mod producer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{closed, seconds};
+use manager_api::backend::{closed, deadline, seconds};
 use manager_api::{Error, ErrorKind, MIN_COST};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::unconstrained;
@@ -60,8 +62,7 @@ enum Phase {
 
 impl Publisher {
     pub(crate) fn new(connector: Arc<Connector>, status: Arc<Status>) -> Self {
-        let limit = connector.options.common.max_in_flight_bytes;
-        let capacity = limit.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let capacity = connector.in_flight_bytes();
         let core = Core {
             connector,
             status,
@@ -79,7 +80,7 @@ impl Publisher {
         let core = &self.core;
         let since = Instant::now();
         let aboard = Flight::board(&core.flight).ok_or_else(closed)?;
-        let limit = since + core.connector.deadline();
+        let limit = deadline::from(since, core.connector.deadline());
         let cost = core.cost(&message);
         let len = message.len();
         let (reply, mut answer) = oneshot::channel();
@@ -131,14 +132,16 @@ impl Publisher {
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let core = &self.core;
         let num_failures = core.status.common.num_publish_failures();
-        let deadline = core.connector.deadline();
+        let limit = core.connector.deadline();
         core.flight.close();
-        let settled = timeout(deadline, core.flight.until_empty()).await;
+        let mut closing = Closing { core, is_over: false };
+        let settled = timeout(limit, core.flight.until_empty()).await;
         if settled.is_err() {
             core.abandon();
             // Whoever still waits is answered by then; if not, by the release of the producer.
             let _ = timeout(PURGE_PATIENCE, core.flight.until_empty()).await;
         }
+        closing.is_over = true;
         core.release();
         let num_lost = core.status.common.num_publish_failures() - num_failures;
         if settled.is_ok() && num_lost == 0 {
@@ -147,7 +150,7 @@ impl Publisher {
         let text = format!(
             "{num_lost} messages could not be flushed to Kafka at {} within {}",
             core.connector.label(),
-            seconds(deadline)
+            seconds(limit)
         );
         Err(Error::new(ErrorKind::Timeout, text))
     }
@@ -156,21 +159,21 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.core.flight.close();
-        if self.core.flight.is_empty() {
-            return self.core.release();
+        self.core.release_once_settled();
+    }
+}
+
+/// A `close` under way; one that is given up goes on in the background.
+struct Closing<'a> {
+    core: &'a Arc<Core>,
+    is_over: bool,
+}
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.core.release_once_settled();
         }
-        let core = self.core.clone();
-        // If there is no thread to be had, the messages are given back instead of sent.
-        let _ = std::thread::Builder::new()
-            .name("sio-kafka-flush".to_owned())
-            .spawn(move || {
-                let limit = std::time::Instant::now() + core.connector.deadline() + REPORT_SLACK;
-                while !core.flight.is_empty() && std::time::Instant::now() < limit {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                core.abandon();
-                core.release();
-            });
     }
 }
 
@@ -227,15 +230,21 @@ impl Core {
         }
     }
 
-    /// Sends what waited for the start, and whatever comes from now on.
-    pub(crate) fn become_ready(&self, producer: Arc<Producer>) {
+    /// Sends what waited for the start, and whatever comes from now on; false if the client has to be replaced first.
+    pub(crate) fn become_ready(&self, producer: Arc<Producer>) -> bool {
         let mut phase = self.phase();
-        let Phase::Starting(backlog) = &mut *phase else { return };
+        if self.trouble.get() == Trouble::CLIENT {
+            return false;
+        }
+        let Phase::Starting(backlog) = &mut *phase else {
+            return true;
+        };
         let backlog = std::mem::take(backlog);
         self.status.up(Role::Publishing);
         // Nobody else hands over until this is done.
         backlog.into_iter().for_each(|job| self.send(&producer, job));
         *phase = Phase::Ready(producer);
+        true
     }
 
     /// Ends the start if nobody waits for it any more.
@@ -257,7 +266,8 @@ impl Core {
             let Phase::Starting(backlog) = &mut *phase else {
                 return None;
             };
-            let left = (backlog.front()?.since + self.connector.deadline()).saturating_duration_since(Instant::now());
+            let until = deadline::from(backlog.front()?.since, self.connector.deadline());
+            let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
                 return Some(left);
             }
@@ -288,9 +298,10 @@ impl Core {
 
     /// Takes back what librdkafka has and did not deliver, that of others included: the client is replaced, and its release purges it.
     fn recall(&self) {
+        // Under the lock: a start that comes between would forget the trouble, and go on with this client.
+        let mut phase = self.phase();
         self.trouble.client_is_lost();
         self.status.down(Role::Publishing);
-        let mut phase = self.phase();
         if !matches!(*phase, Phase::Starting(_)) {
             *phase = Phase::Idle(None);
         }
@@ -299,6 +310,24 @@ impl Core {
     /// Tells whether the client has to be replaced, once.
     pub(crate) fn has_lost_client(&self) -> bool {
         self.trouble.take_lost_client()
+    }
+
+    /// Has a thread release the client as soon as every publish was answered, after the deadline in any case.
+    fn release_once_settled(self: &Arc<Self>) {
+        if self.flight.is_empty() {
+            return self.release();
+        }
+        let core = self.clone();
+        let flush = std::thread::Builder::new().name("sio-kafka-flush".to_owned());
+        // If there is no thread to be had, the messages are given back instead of sent.
+        let _ = flush.spawn(move || {
+            let limit = deadline::after(core.connector.deadline()) + REPORT_SLACK;
+            while !core.flight.is_empty() && Instant::now() < limit {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            core.abandon();
+            core.release();
+        });
     }
 
     fn release(&self) {

@@ -36,10 +36,11 @@ fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
         }
         let left = left.unwrap_or(SLICE).min(SLICE).max(Duration::from_millis(1));
         let pause = match attempt(core, &mut producer, left) {
-            Ok(Found::Ready(producer)) => {
-                core.become_ready(producer.clone());
-                return nudge(core, &producer);
-            }
+            Ok(Found::Ready(ready)) => match core.become_ready(ready.clone()) {
+                true => return nudge(core, &ready),
+                // What it sent was taken back meanwhile.
+                false => continue,
+            },
             Ok(Found::NotYet) => LOOK,
             Ok(Found::Unusable) => continue,
             Err(failure) => {

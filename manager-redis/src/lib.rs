@@ -24,6 +24,12 @@
 //! that subscriber, which is told so by a `Gap`; a subscriber that stays too far behind is disconnected by the server
 //! (`client-output-buffer-limit`), which is a `Gap` as well.
 //!
+//! # Runtimes
+//!
+//! Messages are sent by a task on the runtime of the first publish, and each subscription is read by one on the runtime that subscribed. These
+//! runtimes must keep running while others use the manager: on one that stands still, a publish waits beyond its deadline. When the first
+//! one ends, that of the next publish takes its place; subscriptions end with theirs.
+//!
 //! # Logs
 //!
 //! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
@@ -128,9 +134,9 @@ impl ClientManager for RedisManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let flushed = self.publisher.close().await;
+        // First, so that subscriptions end even if nobody waits for the flush to the end.
         self.is_closed.send_replace(true);
-        flushed
+        self.publisher.close().await
     }
 
     fn health(&self) -> Health {

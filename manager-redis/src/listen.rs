@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use manager_api::backend::{Attempts, Connected, Role, Status, seconds};
+use manager_api::backend::{Attempts, Connected, Role, Status, deadline, seconds};
 use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
 use redis::cmd;
 use tokio::io::AsyncWriteExt;
@@ -244,7 +244,7 @@ impl Listener {
         if let Ok(read) = timeout(interval, connection.read()).await {
             return read;
         }
-        let until = Instant::now() + self.options.keepalive_timeout;
+        let until = deadline::after(self.options.keepalive_timeout);
         let answered = async {
             let written = connection.stream.write_all(PING).await;
             written.map_err(|error| Failure::io(&connection.address, error))?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, BytesMut};
-use manager_api::backend::{Job, seconds};
+use manager_api::backend::{Job, deadline, seconds};
 use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -272,14 +272,14 @@ impl<'a> Pipeline<'a> {
     fn next_check(&self) -> Instant {
         let options = &self.queue.line.options;
         let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
-        let due = oldest.map(|job| job.since + self.queue.deadline());
+        let due = oldest.map(|job| deadline::from(job.since, self.queue.deadline()));
         let sign = match self.flights.is_empty() {
             true if options.keepalive_interval.is_zero() => None,
-            true => Some(self.last_sign + options.keepalive_interval),
-            false => Some(self.last_sign + options.keepalive_timeout),
+            true => Some(deadline::from(self.last_sign, options.keepalive_interval)),
+            false => Some(deadline::from(self.last_sign, options.keepalive_timeout)),
         };
         // A message sent from now on needs no check before any of these.
-        let owed = Instant::now() + options.keepalive_timeout;
+        let owed = deadline::after(options.keepalive_timeout);
         let next = self.queue.next_due().min(owed);
         [due, sign].into_iter().flatten().fold(next, Instant::min)
     }

@@ -135,9 +135,8 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let closed = self.inner.close().await;
         self.faults().subscribers.clear();
-        closed
+        self.inner.close().await
     }
 
     fn host_id(&self) -> Option<HostId> {

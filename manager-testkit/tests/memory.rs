@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, MemoryBus, Subscription};
 use manager_testkit::{Backend, Flaky, Recorder};
 
@@ -289,5 +290,26 @@ mod broken {
         HidesGaps by after_a_restart_the_hosts_hear_each_other_again;
         AcceptsEverything by local_delivery_goes_on_while_the_broker_is_down;
 
+    }
+}
+
+/// What brokers are tested for in their own crates.
+#[tokio::test]
+async fn a_subscription_ends_although_the_close_was_given_up() {
+    let bus = MemoryBus::new();
+    for manager in [
+        Arc::new(bus.manager("c")) as Arc<dyn ClientManager>,
+        Arc::new(Recorder::new(Flaky::new(bus.manager("c")))),
+    ] {
+        bus.start();
+        let mut subscription = manager.subscribe().await.unwrap();
+        bus.stop();
+        let mut publishing = manager.publish("waits for the broker".into());
+        assert!(publishing.as_mut().now_or_never().is_none());
+        assert!(manager.close().now_or_never().is_none(), "it waits for the publish");
+        let patience = Duration::from_secs(10);
+        while let Some(incoming) = tokio::time::timeout(patience, subscription.recv()).await.expect("ends") {
+            assert!(matches!(incoming, Incoming::Gap { .. }), "{incoming:?}");
+        }
     }
 }

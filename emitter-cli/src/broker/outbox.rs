@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use manager_api::backend::deadline;
 use tokio::sync::Notify;
 
 use super::codec::Version;
@@ -101,12 +102,12 @@ impl Outbox {
     pub(super) async fn caught_up(&self) -> Pace {
         loop {
             let drained = self.drained.notified();
-            let deadline = match self.pace_and_deadline() {
-                (Pace::Slow, Some(deadline)) => deadline,
+            let until = match self.pace_and_deadline() {
+                (Pace::Slow, Some(until)) => until,
                 (pace, _) => return pace,
             };
             // Either way the answer is in the queue.
-            let _ = tokio::time::timeout_at(deadline.into(), drained).await;
+            let _ = tokio::time::timeout_at(until, drained).await;
         }
     }
 
@@ -160,14 +161,15 @@ impl Outbox {
         self.lock().cut
     }
 
-    fn pace_and_deadline(&self) -> (Pace, Option<Instant>) {
+    fn pace_and_deadline(&self) -> (Pace, Option<tokio::time::Instant>) {
         let mut queue = self.lock();
         let pace = if queue.closed {
             Pace::Fine
         } else {
             self.pace(&mut queue)
         };
-        (pace, queue.slow_since.map(|since| since + self.slow_grace))
+        let until = |since: Instant| deadline::from(since.into(), self.slow_grace);
+        (pace, queue.slow_since.map(until))
     }
 
     fn pace(&self, queue: &mut Queue) -> Pace {
@@ -247,6 +249,16 @@ mod tests {
         assert_eq!(outbox.push(Bytes::from(vec![0; 400])), Pace::Slow);
         assert_eq!(outbox.caught_up().await, Pace::Cut);
         assert_eq!(outbox.take().await, None);
+    }
+
+    #[tokio::test]
+    async fn publishers_wait_for_a_slow_client_with_the_longest_grace() {
+        let outbox = outbox(Duration::MAX);
+        assert_eq!(outbox.push(Bytes::from(vec![0; 400])), Pace::Slow);
+        let mut waiting = std::pin::pin!(outbox.caught_up());
+        assert!(futures_util::FutureExt::now_or_never(&mut waiting).is_none());
+        outbox.written(1, 400);
+        assert_eq!(waiting.await, Pace::Fine);
     }
 
     #[tokio::test]

@@ -1,6 +1,8 @@
 //! RabbitMQ: faults, and what is declared.
 
 mod faults;
+mod limits;
+mod nobody_there;
 mod permissions;
 mod tls;
 mod topology;

@@ -1,6 +1,8 @@
 //! Kafka: faults with messages that are counted.
 
 mod faults;
+mod limits;
+mod nobody_there;
 mod outages;
 mod topics;
 

@@ -130,14 +130,8 @@ async fn an_idle_server_that_answers_is_left_alone() {
     let manager = RedisManager::new(&server.url(), options).unwrap();
     let mut subscription = manager.subscribe().await.unwrap();
     manager.publish("a".into()).await.unwrap();
-    let num_pings = || async {
-        let info: String = server.command(redis::cmd("INFO").arg("commandstats")).await.unwrap();
-        let line = info.lines().find(|line| line.starts_with("cmdstat_ping:"));
-        let calls = line.and_then(|line| line.split(['=', ',']).nth(1)?.parse::<usize>().ok());
-        calls.unwrap_or(0)
-    };
-    let until = num_pings().await + 20;
-    while num_pings().await < until {
+    let until = server.num_pings().await + 20;
+    while server.num_pings().await < until {
         tokio::task::yield_now().await;
     }
     manager.publish("b".into()).await.unwrap();

@@ -4,4 +4,5 @@
 
 mod faults;
 mod flavours;
+mod limits;
 mod server;

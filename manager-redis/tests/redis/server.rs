@@ -100,6 +100,14 @@ impl Server {
         command.query_async(&mut connection).await
     }
 
+    /// Counts the PINGs that were answered.
+    pub(crate) async fn num_pings(&self) -> usize {
+        let info: String = self.command(redis::cmd("INFO").arg("commandstats")).await.unwrap();
+        let line = info.lines().find(|line| line.starts_with("cmdstat_ping:"));
+        let calls = line.and_then(|line| line.split(['=', ',']).nth(1)?.parse().ok());
+        calls.unwrap_or(0)
+    }
+
     async fn signal(&self, signal: &str) {
         let pid = self
             .child

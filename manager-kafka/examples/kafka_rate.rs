@@ -1,5 +1,5 @@
 //! How many messages per second Kafka takes from one manager, each waited for, with many in flight:
-//! `rate kafka://127.0.0.1:9092 [messages] [in flight] [bytes]`. The topic is `sio-rate`.
+//! `kafka_rate kafka://127.0.0.1:9092 [messages] [in flight] [bytes]`. The topic is `sio-rate`.
 //!
 //! The counterpart is Kafka's own `kafka-producer-perf-test --producer-props acks=all linger.ms=1`.
 
@@ -14,7 +14,9 @@ use manager_kafka::{KafkaManager, KafkaOptions};
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let url = arguments.next().ok_or("rate URL [messages] [in flight] [bytes]")?;
+    let url = arguments
+        .next()
+        .ok_or("kafka_rate URL [messages] [in flight] [bytes]")?;
     let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
     let (count, in_flight, len) = (number(200_000)?, number(4096)?, number(128)?);
     let mut options = KafkaOptions::default();

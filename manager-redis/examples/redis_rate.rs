@@ -1,6 +1,6 @@
 //! Measures awaited publishes per second, and how fast a subscription takes messages in.
 //!
-//! `publish_rate URL [publishes] [in flight] [message bytes] [listen]`
+//! `redis_rate URL [publishes] [in flight] [message bytes] [listen]`
 
 use std::error::Error;
 use std::sync::Arc;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use integration::DEADLINE;
 use manager_amqp::{AmqpManager, AmqpOptions, QueueOptions};
-use manager_api::{ClientManager, ErrorKind, ManagerOptions};
-use tokio::time::timeout;
+use manager_api::ManagerOptions;
+
+use crate::support::closes_while_it_waits;
 
 const URL: &str = "amqp://127.0.0.1:1";
-const SHORT: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn with_the_longest_times_a_manager_waits_and_nothing_panics() {
@@ -29,25 +29,13 @@ async fn with_the_longest_times_a_manager_waits_and_nothing_panics() {
         ..AmqpOptions::default()
     };
     let manager = AmqpManager::new(URL, options).unwrap();
-    let mut publishing = manager.publish("x".into());
-    let mut subscribing = manager.subscribe();
-    assert!(timeout(SHORT, publishing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, subscribing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, manager.close()).await.is_err());
-    let subscribed = timeout(PATIENCE, subscribing).await.expect("the manager is closed");
-    assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
+    closes_while_it_waits(&manager).await;
 }
 
 #[tokio::test]
 async fn a_subscribe_ends_although_the_close_was_given_up() {
     let mut options = AmqpOptions::default();
-    options.common.deadline = 3 * PATIENCE;
+    options.common.deadline = 3 * DEADLINE;
     let manager = AmqpManager::new(URL, options).unwrap();
-    let mut publishing = manager.publish("x".into());
-    let mut subscribing = manager.subscribe();
-    assert!(timeout(SHORT, publishing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, subscribing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, manager.close()).await.is_err());
-    let subscribed = timeout(PATIENCE, subscribing).await.expect("the manager is closed");
-    assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
+    closes_while_it_waits(&manager).await;
 }

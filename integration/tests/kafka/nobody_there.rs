@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use manager_api::{ClientManager, ErrorKind, ManagerOptions};
+use integration::DEADLINE;
+use manager_api::ManagerOptions;
 use manager_kafka::{KafkaManager, KafkaOptions};
-use tokio::time::timeout;
+
+use crate::support::closes_while_it_waits;
 
 const URL: &str = "kafka://127.0.0.1:1";
-const SHORT: Duration = Duration::from_millis(100);
-const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn with_the_longest_times_a_manager_waits_and_nothing_panics() {
@@ -25,25 +25,13 @@ async fn with_the_longest_times_a_manager_waits_and_nothing_panics() {
         ..KafkaOptions::default()
     };
     let manager = KafkaManager::new(URL, options).unwrap();
-    let mut publishing = manager.publish("x".into());
-    let mut subscribing = manager.subscribe();
-    assert!(timeout(SHORT, publishing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, subscribing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, manager.close()).await.is_err());
-    let subscribed = timeout(PATIENCE, subscribing).await.expect("the manager is closed");
-    assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
+    closes_while_it_waits(&manager).await;
 }
 
 #[tokio::test]
 async fn a_subscribe_ends_although_the_close_was_given_up() {
     let mut options = KafkaOptions::default();
-    options.common.deadline = 3 * PATIENCE;
+    options.common.deadline = 3 * DEADLINE;
     let manager = KafkaManager::new(URL, options).unwrap();
-    let mut publishing = manager.publish("x".into());
-    let mut subscribing = manager.subscribe();
-    assert!(timeout(SHORT, publishing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, subscribing.as_mut()).await.is_err());
-    assert!(timeout(SHORT, manager.close()).await.is_err());
-    let subscribed = timeout(PATIENCE, subscribing).await.expect("the manager is closed");
-    assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
+    closes_while_it_waits(&manager).await;
 }

@@ -6,8 +6,10 @@ pub(crate) mod node;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use integration::{DEADLINE, app};
+use manager_api::{ClientManager, ErrorKind};
 use socket_io::{SocketIo, SocketIoBuilder};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
@@ -78,4 +80,16 @@ impl Server {
         };
         eventually("sessions, clients and rooms are gone", is_empty).await;
     }
+}
+
+/// Closes a manager that waits for a broker which is not there, and gives up: what it was about to listen to ends all the same.
+pub(crate) async fn closes_while_it_waits(manager: &impl ClientManager) {
+    const SHORT: Duration = Duration::from_millis(100);
+    let mut publishing = manager.publish("x".into());
+    let mut subscribing = manager.subscribe();
+    assert!(timeout(SHORT, publishing.as_mut()).await.is_err());
+    assert!(timeout(SHORT, subscribing.as_mut()).await.is_err());
+    assert!(timeout(SHORT, manager.close()).await.is_err());
+    let subscribed = within("the subscribe ends", subscribing).await;
+    assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
 }

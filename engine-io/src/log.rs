@@ -1,15 +1,16 @@
 //! Log lines that a hostile client cannot multiply.
 
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Writes one line a second at most, and says how many it left out.
+/// Writes one line a second at most, and says how many it suppressed.
 pub(crate) struct Limited {
     since: Instant,
     quiet_until: AtomicU64,
-    left_out: AtomicU64,
+    suppressed: AtomicU64,
 }
 
 /// The warnings of an engine, each with a limit of its own.
@@ -38,7 +39,7 @@ impl Limited {
         Self {
             since: Instant::now(),
             quiet_until: AtomicU64::new(0),
-            left_out: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
         }
     }
 
@@ -52,10 +53,10 @@ impl Limited {
                 .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if !speak {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let left_out = self.left_out.swap(0, Ordering::Relaxed);
-        tracing::warn!(target: "engine_io", left_out, "{message}");
+        let suppressed = NonZeroU64::new(self.suppressed.swap(0, Ordering::Relaxed)); // absent when 0
+        tracing::warn!(target: "engine_io", suppressed, "{message}");
     }
 }

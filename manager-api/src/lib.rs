@@ -31,7 +31,7 @@ pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
 pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};
 pub use id::{EventName, HostId, Namespace, RESERVED_EVENTS, Room, Sid};
-pub use limited_log::LimitedLog;
+pub use limited_log::{LimitedLog, Suppressed};
 pub use manager::{ClientManager, Health, ManagerOptions};
 pub use memory::{MemoryBus, MemoryManager};
 pub use message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};

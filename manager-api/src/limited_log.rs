@@ -1,8 +1,12 @@
 //! Log lines that cannot flood.
 
+use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+/// How many lines like the one at hand were left out before it. As a field of a line of `tracing` it is absent when there were none.
+pub type Suppressed = Option<NonZeroU64>;
 
 /// Lets one event of a kind through per second and counts the others.
 ///
@@ -10,7 +14,7 @@ use std::time::{Duration, Instant};
 /// # use manager_api::LimitedLog;
 /// static MALFORMED: LimitedLog = LimitedLog::new();
 /// if let Some(suppressed) = MALFORMED.pass() {
-///     println!("passed over a malformed message ({suppressed} more since the last line)");
+///     tracing::warn!(suppressed, "passed over a malformed message");
 /// }
 /// ```
 #[derive(Debug, Default)]
@@ -40,14 +44,35 @@ impl LimitedLog {
     }
 
     /// Returns how many events were suppressed since the last line if a line may be written now, `None` if this one is suppressed too.
-    pub fn pass(&self) -> Option<u64> {
+    pub fn pass(&self) -> Option<Suppressed> {
+        self.pass_at(Instant::now())
+    }
+
+    fn pass_at(&self, now: Instant) -> Option<Suppressed> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if state.last.is_some_and(|last| now - last < Self::INTERVAL) {
+        if state
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < Self::INTERVAL)
+        {
             state.suppressed += 1;
             return None;
         }
         state.last = Some(now);
-        Some(std::mem::take(&mut state.suppressed))
+        Some(NonZeroU64::new(std::mem::take(&mut state.suppressed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_left_nothing_out_does_not_say_so() {
+        let (log, start) = (LimitedLog::new(), Instant::now());
+        assert_eq!(log.pass_at(start), Some(None), "nothing was left out before the first");
+        assert_eq!(log.pass_at(start), None);
+        assert_eq!(log.pass_at(start + LimitedLog::INTERVAL / 2), None);
+        assert_eq!(log.pass_at(start + LimitedLog::INTERVAL), Some(NonZeroU64::new(2)));
+        assert_eq!(log.pass_at(start + 2 * LimitedLog::INTERVAL), Some(None));
     }
 }

@@ -112,9 +112,9 @@ impl Status {
         state.since = Some(SystemTime::now());
         direction.is_up.store(true, Ordering::Relaxed);
         drop(state);
-        if let Some(num_more) = self.up_log.pass() {
+        if let Some(suppressed) = self.up_log.pass() {
             let broker = self.broker;
-            tracing::info!(target: "manager_api", num_more, "connected to {broker} at {address}, {role:?}");
+            tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {address}, {role:?}");
         }
     }
 
@@ -134,8 +134,8 @@ impl Status {
     /// Takes note of a connection that failed, was lost or is of no use. `failure` names the broker, its place and the cause.
     pub fn failed(&self, failure: &(impl Display + ?Sized)) {
         let text = failure.to_string();
-        if let Some(num_more) = self.down_log.pass() {
-            tracing::warn!(target: "manager_api", num_more, "{text}");
+        if let Some(suppressed) = self.down_log.pass() {
+            tracing::warn!(target: "manager_api", suppressed, "{text}");
         }
         *self.last_error() = Some((SystemTime::now(), text));
     }
@@ -143,9 +143,9 @@ impl Status {
     /// Counts a gap that a subscription admits.
     pub fn gap(&self, reason: &str) {
         self.num_gaps.fetch_add(1, Ordering::Relaxed);
-        if let Some(num_more) = self.gap_log.pass() {
+        if let Some(suppressed) = self.gap_log.pass() {
             let broker = self.broker;
-            tracing::warn!(target: "manager_api", num_more, "messages of {broker} may have been missed: {reason}");
+            tracing::warn!(target: "manager_api", suppressed, "messages of {broker} may have been missed: {reason}");
         }
     }
 

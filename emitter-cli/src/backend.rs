@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "amqp")]
 use manager_amqp::{AmqpManager, AmqpOptions};
+use manager_api::backend::url;
 use manager_api::{ClientManager, Emitter, Error, ManagerOptions};
 #[cfg(feature = "kafka")]
 use manager_kafka::{KafkaManager, KafkaOptions};
@@ -103,17 +104,7 @@ impl BrokerUrl {
 
 impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.url.split_once("://").unwrap_or((&self.url, ""));
-        // The password may hold any character but '@' and '/', encoded or not; a query may hold secrets too.
-        let rest = rest.split(['?', '#']).next().unwrap_or_default();
-        let authority_end = rest.find('/').unwrap_or(rest.len());
-        let host_start = rest.rfind('@').map_or(0, |at| at + 1);
-        let shown = if host_start > authority_end {
-            "…"
-        } else {
-            &rest[host_start..]
-        };
-        write!(f, "{scheme}://{shown}")
+        fmt::Display::fmt(&url::shown(&self.url), f)
     }
 }
 
@@ -171,6 +162,8 @@ mod tests {
             ("redis://me:secret@h:1/2", "redis://h:1/2"),
             ("rediss://:sec@ret@h:1", "rediss://h:1"),
             ("redis://:sec/ret@h:1", "redis://…"),
+            ("redis://:hunter2#!@host", "redis://…"),
+            ("redis://u:12?cret@host", "redis://…"),
             ("redis://h:1?password=secret", "redis://h:1"),
             ("unix:///run/redis.sock", "unix:///run/redis.sock"),
             #[cfg(feature = "amqp")]

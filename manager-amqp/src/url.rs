@@ -16,7 +16,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Parses `url`; errors repeat its scheme or the name of a parameter, nothing else of it.
+    /// Parses `url`; errors repeat its scheme or the name of a known parameter, nothing else of it.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let parts = url::parts(url, SCHEMES)?;
         let scheme = match parts.scheme {
@@ -35,13 +35,12 @@ impl Target {
             query: AMQPQueryString::default(),
         };
         let mut target = Self { uri, ca_file: None };
-        parts
-            .parameters()
-            .try_for_each(|(name, value)| target.apply(name, value))?;
+        let mut parameters = (1..).zip(parts.parameters());
+        parameters.try_for_each(|(number, (name, value))| target.apply(number, name, value))?;
         Ok(target)
     }
 
-    fn apply(&mut self, name: &str, value: &str) -> Result<(), Error> {
+    fn apply(&mut self, number: usize, name: &str, value: &str) -> Result<(), Error> {
         let has_tls = self.uri.scheme == AMQPScheme::AMQPS;
         let known = &mut self.uri.query;
         match name {
@@ -52,10 +51,8 @@ impl Target {
             "ca" if has_tls => self.ca_file = Some(decoded(value)?.into()),
             "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS: amqps://")),
             _ => {
-                let text = format!(
-                    "unknown URL parameter {name:?}; known are heartbeat, connection_timeout, channel_max, frame_max, ca"
-                );
-                return Err(bad(text));
+                let known = ["heartbeat", "connection_timeout", "channel_max", "frame_max", "ca"];
+                return Err(url::unknown_parameter(number, &known));
             }
         }
         Ok(())

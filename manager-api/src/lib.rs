@@ -8,6 +8,7 @@ mod byte_room;
 mod cluster;
 mod emitter;
 mod error;
+mod escaped;
 mod hub;
 mod id;
 mod limited_log;
@@ -29,6 +30,7 @@ pub use cluster::{
 };
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
+pub use escaped::Escaped;
 pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};
 pub use id::{EventName, HostId, Namespace, RESERVED_EVENTS, Room, Sid};
 pub use limited_log::{LimitedLog, Suppressed};

@@ -48,6 +48,7 @@ impl Connector {
             target,
             has_tls: properties::has_tls()?,
         };
+        properties::check_known(&connector.target.properties)?;
         let properties = connector.further_properties();
         properties::check(properties.map(|(name, value)| (name.as_str(), value.as_str())))?;
         for config in [connector.producer(), connector.consumer()] {
@@ -228,12 +229,20 @@ mod tests {
         for name in [
             "acks",
             "enable.auto.commit",
-            "no.such.property",
             "linger.ms",
             "security.protocol",
         ] {
             let said = refusal(&format!("kafka://h?{name}=secret"), KafkaOptions::default());
             assert!(said.contains(name) && !said.contains("secret"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_property_of_the_url_that_is_unknown_may_be_part_of_a_secret_and_is_not_repeated() {
+        for url in ["kafka://h?linger.ms=1&secret", "kafka://h?sasl.password=1&secret=2"] {
+            let said = refusal(url, KafkaOptions::default());
+            assert!(said.contains("property 2 of the URL") && said.contains("%26"), "{said}");
+            assert!(!said.contains("secret"), "{said}");
         }
     }
 

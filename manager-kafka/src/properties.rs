@@ -3,6 +3,8 @@
 use manager_api::Error;
 use manager_api::backend::bad;
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::error::unusable;
 
@@ -52,6 +54,19 @@ pub(crate) fn check<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) ->
         )),
         false => Ok(()),
     }
+}
+
+/// Refuses names that librdkafka does not know, by their number: the rest of a value with a raw `&` looks like a name.
+pub(crate) fn check_known(properties: &[(String, String)]) -> Result<(), Error> {
+    for (number, (name, value)) in (1..).zip(properties) {
+        let tried = ClientConfig::new().set(name, value).create_native_config();
+        if let Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) = tried {
+            return Err(bad(format!(
+                "property {number} of the URL is unknown to librdkafka (a '&' in a value must be percent-encoded as %26)"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn is_mechanism(name: &str) -> bool {

@@ -17,7 +17,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Parses `url`; errors repeat its scheme or the name of a property, nothing else of it.
+    /// Parses `url`; errors repeat its scheme, nothing else of it.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
         let parts = url::parts(url, SCHEMES)?;
         if !parts.userinfo.is_empty() {

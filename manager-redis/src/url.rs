@@ -79,7 +79,7 @@ impl fmt::Debug for Login {
 }
 
 impl Target {
-    /// Parses `url`; errors repeat its scheme or the name of a parameter, nothing else of it.
+    /// Parses `url`; errors repeat its scheme or the name of a known parameter, nothing else of it.
     pub(crate) fn parse(url: &str, channel: &str) -> Result<Self, Error> {
         let parts = url::parts(url, SCHEMES)?;
         let (flavour, kind) = match parts.scheme.split_once('+') {
@@ -98,13 +98,12 @@ impl Target {
             },
             ca_file: None,
         };
-        parts
-            .parameters()
-            .try_for_each(|(name, value)| target.apply(name, value))?;
+        let mut parameters = (1..).zip(parts.parameters());
+        parameters.try_for_each(|(number, (name, value))| target.apply(number, name, value))?;
         Ok(target)
     }
 
-    fn apply(&mut self, name: &str, value: &str) -> Result<(), Error> {
+    fn apply(&mut self, number: usize, name: &str, value: &str) -> Result<(), Error> {
         let value = decoded(value)?;
         match name {
             "username" => self.login.username = Some(value),
@@ -112,10 +111,7 @@ impl Target {
             "db" => check_db(&value)?,
             "ca" if self.has_tls => self.ca_file = Some(value.into()),
             "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS, such as rediss://")),
-            _ => {
-                let text = format!("unknown URL parameter {name:?}; known are username, password, db, ca");
-                return Err(bad(text));
-            }
+            _ => return Err(url::unknown_parameter(number, &["username", "password", "db", "ca"])),
         }
         Ok(())
     }
@@ -233,7 +229,7 @@ mod tests {
     fn logins_are_decoded_and_never_shown() {
         for url in [
             "redis://me:s%40:%2Fecret@h",
-            "redis://h?username=me&password=s@:/ecret",
+            "redis://h?username=me&password=s%40:/ecret",
             "unix://me:s%40:%2Fecret@/run/r.sock",
         ] {
             let target = parse(url);

@@ -1,7 +1,16 @@
-//! The parts of a broker's URL. Errors repeat its scheme and the names of parameters, nothing else of it: the rest may be a secret, or part of one.
+//! The parts of a broker's URL. Errors repeat its scheme and the names of known parameters, nothing else of it: the rest may be a secret, or
+//! part of one.
+//!
+//! One rule holds for every scheme: the user info ends at the last `@`. A URL with a `/` or `?` before its last `@`, or with a `#` anywhere, has
+//! a secret that is not percent-encoded. It is refused, and [`shown`] shows nothing but its scheme.
+
+use std::fmt::{self, Write as _};
 
 use super::bad;
-use crate::Error;
+use crate::{Error, Escaped};
+
+/// The longest scheme that is repeated, in bytes.
+const MAX_SCHEME: usize = 32;
 
 /// A URL in its parts, of which only the scheme is looked into.
 #[derive(Clone, Copy)]
@@ -21,18 +30,22 @@ pub struct Parts<'a> {
 ///
 /// # Errors
 ///
-/// [`Config`](crate::ErrorKind::Config) if it has no scheme, or another one.
+/// [`Config`](crate::ErrorKind::Config) if it has no scheme, or another one; if a `/` or `?` stands before its last `@`; if it has a `#`.
 pub fn parts<'a>(url: &'a str, schemes: &[&'static str]) -> Result<Parts<'a>, Error> {
     let known = schemes.join(", ");
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(bad(format!("the URL has no scheme; known are {known}")));
     };
     let Some(scheme) = schemes.iter().find(|known| known.eq_ignore_ascii_case(scheme)) else {
+        let scheme = if is_scheme(scheme) { scheme } else { "" };
         return Err(bad(format!("unknown URL scheme {scheme:?}; known are {known}")));
     };
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let Some((userinfo, hosts, path, query)) = split(rest) else {
+        return Err(bad(
+            "the URL has a '#', or a '/' or '?' before its last '@'; in a user name, a password and a value of the query \
+             these characters must be percent-encoded: # as %23, / as %2F, ? as %3F, @ as %40",
+        ));
+    };
     Ok(Parts {
         scheme,
         userinfo,
@@ -40,6 +53,61 @@ pub fn parts<'a>(url: &'a str, schemes: &[&'static str]) -> Result<Parts<'a>, Er
         path,
         query,
     })
+}
+
+/// User info, hosts, path and query of what follows `://`; `None` if it cannot be said where the user info ends.
+fn split(rest: &str) -> Option<(&str, &str, &str, &str)> {
+    let (userinfo, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
+    if userinfo.contains(['/', '?']) || userinfo.contains('#') || rest.contains('#') {
+        return None;
+    }
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (hosts, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    Some((userinfo, hosts, path, query))
+}
+
+/// Shows a URL without what is a secret, or may be one: its scheme, hosts and path.
+///
+/// Neither user info nor query is shown. Of a URL that [`parts`] refuses, and of one whose hosts do not look like hosts (a password without an
+/// `@` behind it does not), nothing but the scheme is.
+pub fn shown(url: &str) -> Shown<'_> {
+    Shown(url)
+}
+
+/// A URL without secrets; see [`shown`].
+#[derive(Clone, Copy)]
+pub struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, rest) = self.0.split_once("://").unwrap_or(("", ""));
+        if !is_scheme(scheme) {
+            return f.write_char('…');
+        }
+        match split(rest) {
+            Some((_, hosts, path, _)) if hosts.split(',').all(|host| is_host_and_port(host.trim())) => {
+                write!(f, "{scheme}://{}{}", Escaped(hosts), Escaped(path))
+            }
+            _ => write!(f, "{scheme}://…"),
+        }
+    }
+}
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Tells whether a text has the form of a scheme.
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.len() <= MAX_SCHEME
+        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    host_and_port(text, 1).is_ok()
 }
 
 impl<'a> Parts<'a> {
@@ -60,11 +128,19 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// Refuses the parameter of a URL with this number, the first being 1. It is not repeated: the rest of a value with a raw `&` looks like a name.
+pub fn unknown_parameter(number: usize, known: &[&str]) -> Error {
+    let known = known.join(", ");
+    bad(format!(
+        "parameter {number} of the URL is unknown; known are {known} (a '&' in a value must be percent-encoded as %26)"
+    ))
+}
+
 /// Reads `host`, `host:port` or `[address]:port`; the host is `localhost` if there is none, and comes without brackets.
 ///
 /// # Errors
 ///
-/// [`Config`](crate::ErrorKind::Config) for a port that is none, or an IPv6 address without brackets.
+/// [`Config`](crate::ErrorKind::Config) for a port that is not a number, an IPv6 address without brackets, or a host with characters that hosts do not have.
 pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> {
     let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((host, "")) => (host, None),
@@ -74,7 +150,7 @@ pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Err
             None => (text, None),
         },
     };
-    let host = if host.is_empty() { "localhost" } else { host };
+    let host = decoded(if host.is_empty() { "localhost" } else { host })?;
     let port = match port {
         Some(port) => port.parse().ok().filter(|port| *port > 0),
         None => Some(default_port),
@@ -86,7 +162,13 @@ pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Err
              an IPv6 address stands in brackets)",
         ));
     };
-    Ok((decoded(host)?, port))
+    // It is repeated wherever the place is named, so nothing that may be part of a password passes for a host.
+    match host.chars().all(|letter| letter.is_alphanumeric() || "-._:%".contains(letter)) {
+        true => Ok((host, port)),
+        false => Err(bad(
+            "the URL has a host with characters that hosts do not have (the '@' between a password and the host is not percent-encoded)",
+        )),
+    }
 }
 
 /// Writes what [`host_and_port`] reads.
@@ -150,11 +232,54 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_not_percent_encoded_is_refused_with_advice_and_never_shown() {
+        for url in [
+            "redis://:hunter2#!@host",
+            "redis://u:12?cret@host",
+            "redis://u:12/cret@host",
+            "redis://u:1@2/cret@host",
+            "redis://host?password=hun@ter2",
+            "redis://host?password=hun#ter2",
+            "redis://host/0#ter2",
+        ] {
+            let said = parts(url, &["redis"]).err().expect("a refusal").to_string();
+            assert!(said.contains("%23") && said.contains("%40"), "{said}");
+            assert_eq!(shown(url).to_string(), "redis://…", "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_has_neither_user_info_nor_query() {
+        for (url, expected) in [
+            ("redis://me:secret@h:1/2", "redis://h:1/2"),
+            ("rediss://:sec@ret@h:1", "rediss://h:1"),
+            ("amqp://me:secret@[::1]:1//", "amqp://[::1]:1//"),
+            ("kafka://h1:1, h2?sasl.password=secret", "kafka://h1:1, h2"),
+            ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
+            // What was meant to be a password, without a host behind it.
+            ("redis://:secret", "redis://…"),
+            ("redis://me:secret/0", "redis://…"),
+            ("redis://secret%40host", "redis://…"),
+            ("redis://sec\u{1b}ret", "redis://…"),
+            ("redis://h/a\nb", "redis://h/a\\nb"),
+            ("me:secret@h", "…"),
+            ("me:secret://h", "…"),
+            ("", "…"),
+        ] {
+            assert_eq!(shown(url).to_string(), expected);
+            assert_eq!(format!("{:?}", shown(url)), expected);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_used_is_refused_without_repeating_it() {
         let known = &["amqp"];
         for error in [
             parts("secret", known).err(),
             parts("redis://secret", known).err(),
+            parts("u:secret://h", known).err(),
+            Some(unknown_parameter(1, &["ca"])),
+            host_and_port("secret%40h", 9).err(),
             host_and_port("h:secret", 9).err(),
             host_and_port("h:0", 9).err(),
             host_and_port("fe80::1", 9).err(),

@@ -135,8 +135,9 @@ pub(crate) struct ServeArgs {
     /// The address to serve HTTP on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
     pub(crate) listen: SocketAddr,
-    /// The broker; without it, an embedded one for this machine is started on 127.0.0.1:7379
-    #[arg(long, env = "SIO_URL", hide_env_values = true)]
+    /// The broker; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Without any of them, an embedded broker for
+    /// this machine is started on 127.0.0.1:7379
+    #[arg(long)]
     pub(crate) url: Option<String>,
     /// The channel that servers and emitters share
     #[arg(long, default_value = "socketio")]
@@ -158,9 +159,9 @@ pub(crate) struct DemoArgs {
 /// Which broker, which channel, how long to try.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct BrokerArgs {
-    /// The broker's URL
-    #[arg(long, env = "SIO_URL", default_value = DEFAULT_URL, hide_env_values = true)]
-    pub(crate) url: String,
+    /// The broker's URL; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Default redis://127.0.0.1:7379
+    #[arg(long)]
+    pub(crate) url: Option<String>,
     /// The channel that servers and emitters share
     #[arg(long, default_value = "socketio")]
     pub(crate) channel: String,

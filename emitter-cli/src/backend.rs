@@ -13,6 +13,9 @@ use manager_redis::{RedisManager, RedisOptions};
 
 use crate::failure::Failure;
 
+#[cfg(test)]
+mod secrets;
+
 /// Makes a manager from a URL; it connects on first use.
 type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>;
 

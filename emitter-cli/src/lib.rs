@@ -16,6 +16,8 @@ mod stop;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue};
+use manager_api::backend::url;
 
 use args::Args;
 use failure::Failure;
@@ -26,6 +28,7 @@ pub fn run() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
+            let error = without_secrets(error);
             // Help and version are asked for, and go to standard output: a closed pipe is no failure of theirs.
             let _ = error.print();
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
@@ -42,6 +45,19 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+/// An error of the command line repeats what was typed: a URL, if it stands in the wrong place.
+fn without_secrets(mut error: clap::Error) -> clap::Error {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+        if let Some(ContextValue::String(typed)) = error.get(kind)
+            && typed.contains("://")
+        {
+            let shown = url::shown(typed).to_string();
+            error.insert(kind, ContextValue::String(shown));
+        }
+    }
+    error
 }
 
 fn execute(args: Args) -> Result<(), Failure> {

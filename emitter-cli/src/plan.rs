@@ -2,6 +2,7 @@
 
 mod data;
 mod lines;
+mod url_source;
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use clap_complete::Shell;
 use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, Namespace, Payload, Room, Sid};
 
-use crate::args::{Args, BrokerArgs, Command, DemoArgs, EmitArgs, NamespaceArgs, ServeArgs};
+use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, DemoArgs, EmitArgs, NamespaceArgs, ServeArgs};
 use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
 
@@ -200,7 +201,8 @@ fn control_plan(args: NamespaceArgs, action: Action) -> Result<Plan, Failure> {
 }
 
 fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
-    let url = args.url.as_deref().map(BrokerUrl::parse).transpose()?;
+    let url = url_source::find(args.url)?;
+    let url = url.as_deref().map(BrokerUrl::parse).transpose()?;
     let options = ManagerOptions {
         channel: channel(args.channel)?,
         ..ManagerOptions::default()
@@ -214,7 +216,8 @@ fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
 }
 
 fn broker_plan(args: BrokerArgs) -> Result<BrokerPlan, Failure> {
-    let url = BrokerUrl::parse(&args.url)?;
+    let url = url_source::find(args.url)?;
+    let url = BrokerUrl::parse(url.as_deref().unwrap_or(DEFAULT_URL))?;
     let channel = channel(args.channel)?;
     Ok(BrokerPlan {
         url,

@@ -36,11 +36,11 @@ impl Target {
         };
         let mut target = Self { uri, ca_file: None };
         let mut parameters = (1..).zip(parts.parameters());
-        parameters.try_for_each(|(number, (name, value))| target.apply(number, name, value))?;
+        parameters.try_for_each(|(position, (name, value))| target.apply(position, name, value))?;
         Ok(target)
     }
 
-    fn apply(&mut self, number: usize, name: &str, value: &str) -> Result<(), Error> {
+    fn apply(&mut self, position: usize, name: &str, value: &str) -> Result<(), Error> {
         let has_tls = self.uri.scheme == AMQPScheme::AMQPS;
         let known = &mut self.uri.query;
         match name {
@@ -52,7 +52,7 @@ impl Target {
             "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS: amqps://")),
             _ => {
                 let known = ["heartbeat", "connection_timeout", "channel_max", "frame_max", "ca"];
-                return Err(url::unknown_parameter(number, &known));
+                return Err(url::unknown_parameter(position, &known));
             }
         }
         Ok(())

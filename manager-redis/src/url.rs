@@ -99,11 +99,11 @@ impl Target {
             ca_file: None,
         };
         let mut parameters = (1..).zip(parts.parameters());
-        parameters.try_for_each(|(number, (name, value))| target.apply(number, name, value))?;
+        parameters.try_for_each(|(position, (name, value))| target.apply(position, name, value))?;
         Ok(target)
     }
 
-    fn apply(&mut self, number: usize, name: &str, value: &str) -> Result<(), Error> {
+    fn apply(&mut self, position: usize, name: &str, value: &str) -> Result<(), Error> {
         let value = decoded(value)?;
         match name {
             "username" => self.login.username = Some(value),
@@ -111,7 +111,7 @@ impl Target {
             "db" => check_db(&value)?,
             "ca" if self.has_tls => self.ca_file = Some(value.into()),
             "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS, such as rediss://")),
-            _ => return Err(url::unknown_parameter(number, &["username", "password", "db", "ca"])),
+            _ => return Err(url::unknown_parameter(position, &["username", "password", "db", "ca"])),
         }
         Ok(())
     }

@@ -172,6 +172,7 @@ impl Sio {
         command
             .args(args)
             .env_remove("SIO_URL")
+            .env_remove("SIO_URL_FILE")
             .env_remove("RUST_LOG")
             .kill_on_drop(true);
         command

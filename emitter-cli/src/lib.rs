@@ -49,7 +49,11 @@ pub fn run() -> ExitCode {
 
 /// An error of the command line repeats what was typed: a URL, if it stands in the wrong place.
 fn without_secrets(mut error: clap::Error) -> clap::Error {
-    for kind in [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand] {
+    for kind in [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidValue,
+        ContextKind::InvalidSubcommand,
+    ] {
         if let Some(ContextValue::String(typed)) = error.get(kind)
             && typed.contains("://")
         {

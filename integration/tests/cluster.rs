@@ -245,6 +245,7 @@ fn sio(cluster: &Cluster, arguments: &[&str]) -> Process {
     command
         .args(arguments)
         .args(["--url", &cluster.url, "--channel", &cluster.channel])
-        .env_remove("SIO_URL");
+        .env_remove("SIO_URL")
+        .env_remove("SIO_URL_FILE");
     Process::spawn("sio", command)
 }

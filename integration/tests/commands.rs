@@ -44,7 +44,7 @@ impl Channel {
             .args(arguments)
             .args(["--url", &self.url, "--channel", &self.name])
             .env_remove("SIO_URL")
-        .env_remove("SIO_URL_FILE")
+            .env_remove("SIO_URL_FILE")
             .env_remove("RUST_LOG");
         Process::spawn("sio", command)
     }

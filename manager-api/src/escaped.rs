@@ -111,7 +111,10 @@ mod tests {
             let said = format!("{} {:?}", Escaped(&part), Escaped(&part));
             assert!(!said.contains(Escaped::acts), "{said:?}");
         }
-        assert_eq!(Escaped("a\r\n\u{9b}1m\u{202e}ü").to_string(), "a\\r\\n\\u{9b}1m\\u{202e}ü");
+        assert_eq!(
+            Escaped("a\r\n\u{9b}1m\u{202e}ü").to_string(),
+            "a\\r\\n\\u{9b}1m\\u{202e}ü"
+        );
     }
 
     #[test]

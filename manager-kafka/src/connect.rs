@@ -226,12 +226,7 @@ mod tests {
 
     #[test]
     fn properties_that_would_break_a_promise_and_unknown_ones_are_refused_without_their_values() {
-        for name in [
-            "acks",
-            "enable.auto.commit",
-            "linger.ms",
-            "security.protocol",
-        ] {
+        for name in ["acks", "enable.auto.commit", "linger.ms", "security.protocol"] {
             let said = refusal(&format!("kafka://h?{name}=secret"), KafkaOptions::default());
             assert!(said.contains(name) && !said.contains("secret"), "{said}");
         }

@@ -11,7 +11,8 @@ use super::{BrokerUrl, SCHEMES};
 const HALVES: [&str; 2] = ["hunter2", "sw0rdf1sh"];
 /// What stands between them, raw or encoded.
 const BETWEEN: &[&str] = &[
-    "#", "?", "/", "@", ":", "&", "=", "%", ",", " ", "\n", "\\", "[", "]", "://", "#!", "?a=", "/1/", "@h:", "&db=", "%40", "%2F", "%0A", "%zz", "",
+    "#", "?", "/", "@", ":", "&", "=", "%", ",", " ", "\n", "\\", "[", "]", "://", "#!", "?a=", "/1/", "@h:", "&db=",
+    "%40", "%2F", "%0A", "%zz", "",
 ];
 
 /// A generator of numbers with a fixed seed: the same URLs in every run.
@@ -43,7 +44,14 @@ impl Numbers {
         let host = self.one_of(&["127.0.0.1:1", "[::1]:1", "", "127.0.0.1:1,127.0.0.1:2", "127.0.0.1"]);
         let path = self.one_of(&["", "/", "/0", "/run/a.sock", "//", "/0/main"]);
         let name = self.one_of(&[
-            "password", "sasl.password", "ssl.key.password", "ca", "db", "sentinel_password", "x", "linger.ms", "sasl.mechanism",
+            "password",
+            "sasl.password",
+            "ssl.key.password",
+            "db",
+            "sentinel_password",
+            "x",
+            "linger.ms",
+            "sasl.mechanism",
         ]);
         match self.below(6) {
             0 => format!("{scheme}://:{password}@{host}{path}"),

@@ -24,10 +24,7 @@ pub(super) fn find(option: Option<String>) -> Result<Option<String>, Failure> {
     find_in(option, |name| env::var_os(name))
 }
 
-fn find_in(
-    option: Option<String>,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Option<String>, Failure> {
+fn find_in(option: Option<String>, variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<String>, Failure> {
     if let Some(url) = option {
         return Ok(Some(url.trim().to_owned()));
     }
@@ -111,7 +108,11 @@ mod tests {
             let said = file(bad).unwrap_err();
             assert!(said.contains("SIO_URL_FILE") && !said.contains("secret"), "{said}");
         }
-        assert!(found(None, None, Some("/nonexistent/url")).unwrap_err().contains("/nonexistent"));
+        assert!(
+            found(None, None, Some("/nonexistent/url"))
+                .unwrap_err()
+                .contains("/nonexistent")
+        );
         let both = found(None, Some("redis://:secret@h"), Some("/f")).unwrap_err();
         assert!(both.contains("both set") && !both.contains("secret"), "{both}");
     }

@@ -112,6 +112,66 @@ async fn what_cannot_be_sent_exits_2_and_sends_nothing() {
 }
 
 #[tokio::test]
+async fn a_url_that_cannot_be_used_exits_2_and_its_secrets_are_not_repeated() {
+    for url in [
+        "redis://:hunter2#!@127.0.0.1:1",
+        "redis://u:hunter2?cret@127.0.0.1:1",
+        "redis://127.0.0.1:1?password=a&hunter2",
+        "amqp://me:hunter2/cret@127.0.0.1:1",
+        "kafka://127.0.0.1:1?sasl.password=1&hunter2=3",
+        "redis://me:hunter2",
+    ] {
+        for line in [
+            Sio::new(&["-vvv", "emit", "news"]).env("SIO_URL", url),
+            Sio::new(&["-vvv", "listen"]).url(url),
+            // In the place of another argument.
+            Sio::new(&["emit", "news", "--ack", url]),
+            Sio::new(&["serve", url]),
+            Sio::new(&[url]),
+        ] {
+            let done = line.run("").await;
+            assert_eq!(done.code, 2, "{url}: {}", done.stderr);
+            let said = format!("{} {}", done.stdout, done.stderr);
+            assert!(!said.contains("hunter2") && !said.contains("cret"), "{url}: {said}");
+        }
+    }
+    let help = Sio::new(&["emit", "--help"])
+        .env("SIO_URL", "redis://:hunter2@h")
+        .run("")
+        .await;
+    assert!(!help.stdout.contains("hunter2"), "{}", help.stdout);
+}
+
+#[tokio::test]
+async fn the_url_may_have_blanks_around_it_and_come_from_a_file() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, format!("{}\r\n", broker.url)).unwrap();
+    let file = file.path().to_str().unwrap();
+    let spaced = format!(" {}\n", broker.url);
+    for (variable, value, other) in [("SIO_URL", spaced.as_str(), ""), ("SIO_URL_FILE", file, " \n")] {
+        let empty = if variable == "SIO_URL" {
+            "SIO_URL_FILE"
+        } else {
+            "SIO_URL"
+        };
+        let done = Sio::new(&["emit", variable])
+            .env(variable, value)
+            .env(empty, other)
+            .run("")
+            .await;
+        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{variable}");
+        assert_eq!(channel.next().await["event"], variable);
+    }
+    let both = Sio::new(&["emit", "news"])
+        .env("SIO_URL", &broker.url)
+        .env("SIO_URL_FILE", file);
+    let both = both.run("").await;
+    assert!(both.code == 2 && both.stderr.contains("both set"), "{}", both.stderr);
+}
+
+#[tokio::test]
 async fn a_broker_out_of_reach_exits_1_within_the_deadline() {
     let (refusing, silent) = (dead_url(), silent_url().await);
     let lines = [

@@ -103,7 +103,9 @@ impl fmt::Debug for Shown<'_> {
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.len() <= MAX_SCHEME
-        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
 }
 
 fn is_host_and_port(text: &str) -> bool {
@@ -163,7 +165,10 @@ pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Err
         ));
     };
     // It is repeated wherever the place is named, so nothing that may be part of a password passes for a host.
-    match host.chars().all(|letter| letter.is_alphanumeric() || "-._:%".contains(letter)) {
+    match host
+        .chars()
+        .all(|letter| letter.is_alphanumeric() || "-._:%".contains(letter))
+    {
         true => Ok((host, port)),
         false => Err(bad(
             "the URL has a host with characters that hosts do not have (the '@' between a password and the host is not percent-encoded)",

@@ -1,25 +1,35 @@
 //! Which pages of other origins may talk to the server.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, Response, uri};
+use http::{Method, Response};
 
 use crate::answer::{self, Refusal};
-use crate::{Config, ResponseBody, Secure};
+use crate::log::{Limited, cut};
+use crate::origin::{self, Origin};
+use crate::{Config, ResponseBody};
 
 /// The methods that a preflight allows.
 const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST");
+
+/// Entries of a list that a log line names.
+const MAX_NAMED: usize = 3;
 
 /// A function that decides about an origin.
 type Decide = dyn Fn(&str, &Parts) -> bool + Send + Sync;
 
 /// The origins whose pages may talk to the server.
 ///
-/// Browsers name the origin of a page in the header `Origin`; a request without one is never restricted. One whose origin
-/// is not allowed is answered with 400 before anything else is looked at, a WebSocket before it switches.
+/// Browsers name the origin of a page in the header `Origin`, and many other clients send one, too (`docs/deploy.md` lists what); a request
+/// without one is never restricted. One whose origin is not allowed is answered with 400 before anything else is looked at, a WebSocket before
+/// it switches, and logged with what it said and what was expected, at most once a second.
+///
+/// Origins are compared without regard to case, to ports that a scheme has anyway, and to the spelling of IPv6 addresses; `ws` is `http` and `wss`
+/// is `https`.
 ///
 /// ```
 /// use engine_io::{AllowedOrigins, Config};
@@ -40,19 +50,19 @@ type Decide = dyn Fn(&str, &Parts) -> bool + Send + Sync;
 pub enum AllowedOrigins {
     /// The origin that the request itself was sent to: its scheme and its `Host`.
     ///
-    /// Behind a proxy that is what the first values of `X-Forwarded-Proto` and `X-Forwarded-Host` name, too. They are
-    /// believed from everybody: a page of another origin cannot set them (a browser asks with a preflight first, which
-    /// is refused), and a client that is no browser could as well leave `Origin` out. A proxy that ends TLS must pass
-    /// `X-Forwarded-Proto` on, or its pages look foreign.
+    /// Behind a proxy that is what the first values of `X-Forwarded-Proto`, `X-Forwarded-Host` (or `Host`) and, for a host without a port,
+    /// `X-Forwarded-Port` name, too; empty values are ignored. They are believed from every client: a page of another origin cannot set them (a
+    /// browser asks with a preflight first, which is refused), and a client that is not a browser could as well leave `Origin` out. A proxy
+    /// that ends TLS must pass `X-Forwarded-Proto` on, or its pages look foreign.
     ///
     /// This does not stop a page whose own name was made to point at this server (DNS rebinding); a list does.
     #[default]
     SameOrigin,
-    /// Every origin. With [`cors_credentials`](Config::cors_credentials) any page can act with the cookies of its visitor.
+    /// Every origin, whatever the header holds. With [`cors_credentials`](Config::cors_credentials) any page can act with the cookies of its visitor.
     Any,
     /// Exactly these, such as `https://app.example:8443`; an empty list allows none.
     List(Vec<String>),
-    /// Those for which a function returns true; it is given the origin and the request. See [`matching`](Self::matching).
+    /// Those for which a predicate returns true; it is given the origin and the request. See [`matching`](Self::matching).
     Matching(Arc<Decide>),
     /// No origin is checked, no header is added and `OPTIONS` is no preflight: a layer in front does all that.
     Off,
@@ -61,18 +71,48 @@ pub enum AllowedOrigins {
 impl AllowedOrigins {
     /// Allows the origins for which `decide` returns true.
     ///
-    /// The origin is `null`, or has a scheme and an authority; it is called for each request that names one, and must not
-    /// block.
+    /// It is called for each request with one header `Origin`, and must not block. It is given what the client sent: mostly a scheme and an
+    /// authority, but `null`, `file://`, `*`, an empty text or anything else is possible. Compare the whole text, or parse it.
+    ///
+    /// ```
+    /// # use engine_io::AllowedOrigins;
+    /// // Pages of this server, and a client whose library sends an origin of its own making.
+    /// let origins = AllowedOrigins::matching(|origin, request| {
+    ///     origin == "file://" || AllowedOrigins::is_same_origin(origin, request)
+    /// });
+    /// ```
     pub fn matching(decide: impl Fn(&str, &Parts) -> bool + Send + Sync + 'static) -> Self {
         Self::Matching(Arc::new(decide))
     }
 
-    fn allow(&self, origin: &Origin<'_>, parts: &Parts) -> bool {
+    /// Tells whether a request was sent to `origin`, as [`SameOrigin`](Self::SameOrigin) does: for predicates that allow more.
+    pub fn is_same_origin(origin: &str, request: &Parts) -> bool {
+        Origin::parse(origin).is_some_and(|origin| origin.is_same(request))
+    }
+
+    fn allow(&self, origin: &str, parts: &Parts) -> bool {
         match self {
-            Self::SameOrigin => origin.is_same(parts),
+            Self::SameOrigin => Self::is_same_origin(origin, parts),
             Self::Any | Self::Off => true,
-            Self::List(list) => list.iter().any(|each| each.eq_ignore_ascii_case(origin.text)),
-            Self::Matching(decide) => decide(origin.text, parts),
+            Self::List(list) => is_listed(list, origin),
+            Self::Matching(decide) => decide(origin, parts),
+        }
+    }
+
+    /// Names the origins that would have been allowed, for a log line.
+    fn expected(&self, parts: &Parts) -> String {
+        match self {
+            Self::SameOrigin => joined(origin::sent_to(parts).into_iter().flatten()),
+            Self::Any | Self::Off => "any".to_owned(),
+            Self::List(list) => {
+                let mut text = joined(list.iter().take(MAX_NAMED));
+                if let Some(more @ 1..) = list.len().checked_sub(MAX_NAMED) {
+                    // Writing to a string does not fail.
+                    let _ = write!(text, " or {more} more");
+                }
+                text
+            }
+            Self::Matching(_) => "one that the predicate accepts".to_owned(),
         }
     }
 
@@ -80,8 +120,28 @@ impl AllowedOrigins {
     pub(crate) fn unusable(&self) -> Option<&str> {
         let Self::List(list) = self else { return None };
         let mut entries = list.iter().map(String::as_str);
-        entries.find(|each| !Origin::parse(each).is_some_and(|origin| origin.is_canonical()))
+        entries.find(|each| *each != "null" && !Origin::parse(each).is_some_and(|origin| origin.is_canonical()))
     }
+}
+
+fn is_listed(list: &[String], text: &str) -> bool {
+    let origin = Origin::parse(text);
+    list.iter().any(|each| {
+        let is_equal = |origin: &Origin<'_>| Origin::parse(each).is_some_and(|each| each.equals(origin));
+        each.eq_ignore_ascii_case(text) || origin.as_ref().is_some_and(is_equal)
+    })
+}
+
+fn joined(origins: impl Iterator<Item = impl fmt::Display>) -> String {
+    let mut text = String::new();
+    for origin in origins {
+        let origin = origin.to_string();
+        if !text.contains(&origin) {
+            text.push_str(if text.is_empty() { "" } else { " or " });
+            text.push_str(&origin);
+        }
+    }
+    text
 }
 
 /// `*` is [`Any`](AllowedOrigins::Any), everything else one origin.
@@ -126,17 +186,40 @@ pub(crate) struct Grant(Box<str>);
 
 /// Decides about the origin of a request; none for a request that names no origin, and when others decide.
 pub(crate) fn check(config: &Config, parts: &Parts) -> Result<Option<Grant>, Refusal> {
-    let Some(value) = parts.headers.get(header::ORIGIN) else {
+    let allowed = &config.cors_allowed_origins;
+    let mut values = parts.headers.get_all(header::ORIGIN).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
-    let alone = parts.headers.get_all(header::ORIGIN).iter().count() == 1;
-    let text = value.to_str().ok().filter(|_| alone);
-    let origin = text.and_then(Origin::parse).ok_or(Refusal::BadRequest)?;
-    let allowed = &config.cors_allowed_origins;
-    if !allowed.allow(&origin, parts) {
-        return Err(Refusal::ForeignOrigin);
+    match allowed {
+        AllowedOrigins::Off => return Ok(None),
+        AllowedOrigins::Any => {}
+        _ if values.next().is_some() || !allowed.allow(&text(value), parts) => return Err(Refusal::ForeignOrigin),
+        _ => {}
     }
-    Ok((!matches!(allowed, AllowedOrigins::Off)).then(|| Grant(origin.text.into())))
+    // What no browser sends is not echoed.
+    Ok(value.to_str().ok().map(|text| Grant(text.into())))
+}
+
+/// Names the origin of a request that was refused, and those that would have been allowed; at most once a second.
+pub(crate) fn log_foreign(config: &Config, limit: &Limited, parts: &Parts) {
+    let Some(suppressed) = limit.pass() else {
+        return;
+    };
+    let origin = joined(parts.headers.get_all(header::ORIGIN).iter().map(text));
+    let expected = config.cors_allowed_origins.expected(parts);
+    tracing::warn!(
+        target: "engine_io",
+        origin = ?cut(&origin),
+        expected = ?cut(&expected),
+        suppressed,
+        "a request was refused: its origin is not an allowed one (allow it in cors_allowed_origins; behind a proxy, pass the \
+         browser's host and scheme on as X-Forwarded-Host and X-Forwarded-Proto)"
+    );
+}
+
+fn text(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
 }
 
 /// Tells whether a browser asks before it sends the request proper.
@@ -180,125 +263,4 @@ impl Grant {
 fn is_list_of_names(value: &HeaderValue) -> bool {
     let name = |name: &str| HeaderName::from_bytes(name.trim().as_bytes()).is_ok();
     value.to_str().is_ok_and(|names| names.split(',').all(name))
-}
-
-/// An origin of the form that browsers send.
-struct Origin<'a> {
-    text: &'a str,
-    /// Scheme and authority; none for `null`.
-    parts: Option<(&'a str, &'a str)>,
-}
-
-impl<'a> Origin<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        if text == "null" {
-            return Some(Self { text, parts: None });
-        }
-        let (scheme, authority) = text.split_once("://")?;
-        let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-        // The authority may be empty: pages from files of a phone's application are `file://`.
-        let printable = |byte: u8| byte.is_ascii_graphic() && !b"/\\?#@\"<>,".contains(&byte);
-        let valid = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            && scheme.bytes().all(letters)
-            && authority.bytes().all(printable);
-        valid.then_some(Self {
-            text,
-            parts: Some((scheme, authority)),
-        })
-    }
-
-    /// Tells whether browsers would write it like this.
-    fn is_canonical(&self) -> bool {
-        self.parts.is_none_or(|(scheme, host)| {
-            let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-            !web || !host.is_empty() && without_default_port(scheme, host) == host
-        })
-    }
-
-    /// Tells whether the request was sent to this origin.
-    fn is_same(&self, parts: &Parts) -> bool {
-        let secure = parts.extensions.get::<Secure>().is_some() || parts.uri.scheme() == Some(&uri::Scheme::HTTPS);
-        let scheme = if secure { "https" } else { "http" };
-        let host = first(&parts.headers, &header::HOST).or_else(|| parts.uri.authority().map(uri::Authority::as_str));
-        if host.is_some_and(|host| self.is(scheme, host)) {
-            return true;
-        }
-        let forwarded_scheme = first(&parts.headers, &FORWARDED_PROTO);
-        let forwarded_host = first(&parts.headers, &FORWARDED_HOST);
-        (forwarded_scheme.is_some() || forwarded_host.is_some())
-            && forwarded_host
-                .or(host)
-                .is_some_and(|host| self.is(forwarded_scheme.unwrap_or(scheme), host))
-    }
-
-    fn is(&self, scheme: &str, host: &str) -> bool {
-        self.parts.is_some_and(|(own_scheme, own_host)| {
-            let bare = |host| without_default_port(scheme, host);
-            own_scheme.eq_ignore_ascii_case(scheme)
-                && !host.is_empty()
-                && bare(own_host).eq_ignore_ascii_case(bare(host))
-        })
-    }
-}
-
-static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-
-/// Returns the first of the values of a header; those of proxies further in follow it.
-fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let values = headers.get(name)?.to_str().ok()?;
-    values.split(',').next().map(str::trim)
-}
-
-/// Browsers leave the port out if it is the scheme's own; others need not.
-fn without_default_port<'a>(scheme: &str, host: &'a str) -> &'a str {
-    let port = if scheme.eq_ignore_ascii_case("https") {
-        ":443"
-    } else {
-        ":80"
-    };
-    host.strip_suffix(port).unwrap_or(host)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn origins_have_a_scheme_and_an_authority_or_are_null() {
-        for text in [
-            "null",
-            "http://a",
-            "https://a.example:8443",
-            "http://[::1]:80",
-            "file://",
-            "moz-extension://0-1",
-        ] {
-            assert!(Origin::parse(text).is_some(), "{text}");
-        }
-        for text in [
-            "",
-            "a",
-            "http:/a",
-            "://a",
-            "1http://a",
-            "http://a/",
-            "http://a b",
-            "http://a, http://b",
-            "http://u@a",
-        ] {
-            assert!(Origin::parse(text).is_none(), "{text}");
-        }
-    }
-
-    #[test]
-    fn default_ports_and_case_do_not_matter() {
-        let same = |origin, scheme, host| Origin::parse(origin).unwrap().is(scheme, host);
-        assert!(same("http://a", "http", "a:80") && same("https://A:443", "https", "a"));
-        assert!(same("http://[::1]", "http", "[::1]:80"));
-        assert!(
-            !same("http://a", "https", "a") && !same("http://a:443", "http", "a") && !same("http://a", "http", "a:443")
-        );
-        assert!(!same("null", "http", "null") && !same("http://", "http", ""));
-    }
 }

@@ -170,7 +170,12 @@ impl Inner {
             Err(refusal) => (None, Err(refusal)),
         };
         let work = match route(self, &parts, upgrade, origin) {
-            Err(refusal) => Work::Done(self.refuse(refusal, upgrade)),
+            Err(refusal) => {
+                if refusal == Refusal::ForeignOrigin {
+                    cors::log_foreign(&self.config, &self.logs.origin, &parts);
+                }
+                Work::Done(self.refuse(refusal, upgrade))
+            }
             Ok(Route::Get(shared)) => Work::Get(shared, self.coding(&parts)),
             Ok(Route::Post(shared)) => Work::Post(shared, parts.headers, body),
             Ok(Route::Unknown) => Work::Done(answer::empty(500)),
@@ -185,11 +190,6 @@ impl Inner {
     fn refuse(&self, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
         self.counters.refused.add(1);
         tracing::debug!(target: "engine_io", refusal = refusal.name(), upgrade, "a request was refused");
-        if refusal == Refusal::ForeignOrigin {
-            self.logs
-                .origin
-                .warn("a request was refused: its origin is none of the allowed ones");
-        }
         if upgrade {
             refusal.answer_upgrade()
         } else {

@@ -37,6 +37,7 @@ mod handshake;
 mod inbound;
 mod log;
 mod metrics;
+mod origin;
 mod outgoing;
 mod packet;
 mod polling;

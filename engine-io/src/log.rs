@@ -4,6 +4,9 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// What is told of a text from outside, in bytes.
+const MAX_TEXT: usize = 200;
+
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes one line a second at most, and says how many it suppressed.
@@ -44,6 +47,13 @@ impl Limited {
     }
 
     pub(crate) fn warn(&self, message: &'static str) {
+        if let Some(suppressed) = self.pass() {
+            tracing::warn!(target: "engine_io", suppressed, "{message}");
+        }
+    }
+
+    /// Returns how many lines were left out since the last one if a line may be written now.
+    pub(crate) fn pass(&self) -> Option<Option<NonZeroU64>> {
         let now = self.since.elapsed().as_millis() as u64;
         let until = self.quiet_until.load(Ordering::Relaxed);
         let next = now + PAUSE.as_millis() as u64;
@@ -54,9 +64,16 @@ impl Limited {
                 .is_ok();
         if !speak {
             self.suppressed.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         }
-        let suppressed = NonZeroU64::new(self.suppressed.swap(0, Ordering::Relaxed)); // absent when 0
-        tracing::warn!(target: "engine_io", suppressed, "{message}");
+        Some(NonZeroU64::new(self.suppressed.swap(0, Ordering::Relaxed))) // absent when 0
     }
+}
+
+/// Cuts a text from outside for a log line, where it is to stand escaped and quoted (`?`).
+pub(crate) fn cut(text: &str) -> &str {
+    let end = (0..=MAX_TEXT.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
 }

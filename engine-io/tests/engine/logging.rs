@@ -51,6 +51,9 @@ async fn events_have_one_target_and_tell_no_secrets() {
     assert_eq!(server.get(&poll("some-guessed-session")).await.status, 400);
     let foreign = "origin: https://some-origin\r\ncookie: some-cookie\r\n";
     assert_eq!(server.http("GET", &poll(&sid), foreign, b"").await.status, 400);
+    // One that tries to write a line of its own is not even told of: there was one in this second.
+    let forged = format!("origin: https://a\t{}\r\n", "x".repeat(4000));
+    assert_eq!(server.http("GET", &poll(&sid), &forged, b"").await.status, 400);
     let mut ws = Ws::upgrade(&server, &sid).await;
     ws.send_text("2probe").await;
     ws.send_text("5").await;
@@ -90,12 +93,9 @@ async fn events_have_one_target_and_tell_no_secrets() {
         ),
         (
             " DEBUG engine_io: a request was refused refusal=\"Not an accepted origin\" upgrade=false",
-            1,
+            2,
         ),
-        (
-            " WARN engine_io: a request was refused: its origin is none of the allowed ones",
-            1,
-        ),
+        ("origin=\"https://some-origin\" expected=\"http://x\"", 1),
         (" DEBUG engine_io: a session moved to a WebSocket", 1),
         (" DEBUG engine_io: a WebSocket did not complete its upgrade", 1),
         (" DEBUG engine_io: a message was refused", 1),
@@ -120,7 +120,7 @@ async fn events_have_one_target_and_tell_no_secrets() {
     }
     for line in own {
         assert!(line.contains(" engine_io: "), "another target: {line}");
-        let secrets = ["some-payload", "some-guessed", "some-cookie", "some-origin"];
+        let secrets = ["some-payload", "some-guessed", "some-cookie"];
         let mut secrets = secrets.into_iter().chain(sids.iter().map(String::as_str));
         assert!(!secrets.any(|secret| line.contains(secret)), "{line}");
     }

@@ -10,6 +10,7 @@ mod heartbeat;
 mod limits;
 mod logging;
 mod origin;
+mod origin_table;
 mod polling;
 mod protocol;
 mod runtimes;

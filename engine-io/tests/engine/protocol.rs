@@ -12,6 +12,7 @@ const TRANSPORT: &str = r#"{"code":0,"message":"Transport unknown"}"#;
 const UNKNOWN: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
 const METHOD: &str = r#"{"code":2,"message":"Bad handshake method"}"#;
 const BAD: &str = r#"{"code":3,"message":"Bad request"}"#;
+const ORIGIN: &str = r#"{"code":3,"message":"Not an accepted origin"}"#;
 const VERSION: &str = r#"{"code":5,"message":"Unsupported protocol version"}"#;
 
 /// The head of an answer, line by line, without the date.
@@ -75,7 +76,7 @@ async fn the_first_fault_is_the_one_that_is_named() {
     let junk = "origin: junk\r\n";
     let cases = [
         ("PUT", "/?EIO=3&transport=x&sid=x".to_owned(), junk, TRANSPORT),
-        ("PUT", "/?EIO=3&transport=polling&sid=x".to_owned(), junk, BAD),
+        ("PUT", "/?EIO=3&transport=polling&sid=x".to_owned(), junk, ORIGIN),
         ("PUT", "/?EIO=3&transport=websocket&sid=x".to_owned(), "", UNKNOWN),
         ("PUT", format!("/?EIO=4&transport=websocket&sid={sid}"), "", BAD),
         ("PUT", format!("/?EIO=3&transport=polling&sid={sid}"), "", BAD),
@@ -120,7 +121,7 @@ async fn the_first_fault_of_an_upgrade_is_the_one_that_is_named() {
         (
             "/?EIO=3&transport=websocket&sid=x".to_owned(),
             "origin: junk\r\n",
-            "Bad request",
+            "Not an accepted origin",
         ),
         ("/?EIO=3&transport=websocket&sid=x".to_owned(), "", "Session ID unknown"),
         (format!("/?EIO=3&transport=websocket&sid={sid}"), "", "Bad request"),

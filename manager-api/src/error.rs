@@ -59,6 +59,13 @@ impl Error {
         self
     }
 
+    /// Adds a remark to the text, after a semicolon.
+    pub(crate) fn with_note(mut self, note: &str) -> Self {
+        self.message.push_str("; ");
+        self.message.push_str(note);
+        self
+    }
+
     /// Returns what kind of failure this is.
     pub fn kind(&self) -> ErrorKind {
         self.kind

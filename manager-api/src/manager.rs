@@ -115,6 +115,8 @@ pub struct Health {
     pub num_publish_failures: u64,
     /// Messages received.
     pub num_received: u64,
+    /// Attempts to connect that the broker refused: a wrong login, a missing right, a certificate. They go on, with back-off.
+    pub num_refusals: u64,
     /// Times a subscription had to admit that messages may have been missed.
     pub num_gaps: u64,
 }

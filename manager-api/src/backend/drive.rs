@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::failure::attempt_delay;
-use super::{Failure, PublishQueue, Role};
-use crate::{Backoff, Error};
+use super::failure::shortened;
+use super::{Failure, PublishQueue, Reconnect, Role};
+use crate::Error;
 
 /// How messages get to a broker: what a manager adds to a [`Publisher`](super::Publisher).
 pub trait Line: std::fmt::Debug + Send + Sync + Sized + 'static {
@@ -49,9 +49,9 @@ pub trait Line: std::fmt::Debug + Send + Sync + Sized + 'static {
 /// Sends what is queued until the manager is closed and everything is answered; connects only while there is something to send.
 pub(super) async fn drive<L: Line>(queue: Arc<PublishQueue<L>>) {
     let _answers = AnswersAll(&queue);
-    let mut backoff = Backoff::from_options(queue.options());
+    let mut reconnect = Reconnect::from_options(queue.options());
     while is_wanted(&queue).await {
-        let Some(connection) = connect(&queue, &mut backoff).await else {
+        let Some(connection) = connect(&queue, &mut reconnect).await else {
             continue;
         };
         let since = Instant::now();
@@ -61,12 +61,8 @@ pub(super) async fn drive<L: Line>(queue: Arc<PublishQueue<L>>) {
         if outcome.is_ok() {
             return;
         }
-        if since.elapsed() > queue.options().backoff_base {
-            backoff.reset();
-        } else {
-            // A broker that closes what it accepted is not asked again and again.
-            expiring(&queue, sleep(attempt_delay(&mut backoff, queue.deadline()))).await;
-        }
+        let pause = reconnect.after_connection(since.elapsed());
+        expiring(&queue, sleep(shortened(pause, queue.deadline()))).await;
     }
 }
 
@@ -93,7 +89,7 @@ async fn is_wanted<L: Line>(queue: &PublishQueue<L>) -> bool {
 }
 
 /// Connects, again and again, as long as anybody waits for it.
-async fn connect<L: Line>(queue: &PublishQueue<L>, backoff: &mut Backoff) -> Option<L::Connection> {
+async fn connect<L: Line>(queue: &PublishQueue<L>, reconnect: &mut Reconnect) -> Option<L::Connection> {
     while queue.has_jobs() {
         let failure = match expiring(queue, queue.line.connect()).await {
             Ok(connection) => {
@@ -103,12 +99,27 @@ async fn connect<L: Line>(queue: &PublishQueue<L>, backoff: &mut Backoff) -> Opt
             Err(failure) => Arc::new(failure),
         };
         queue.lost(&failure);
-        if failure.is_refused() {
-            queue.fail_all(|| failure.unreachable(queue.deadline()));
+        let pause = sleep(shortened(reconnect.after_failure(), queue.deadline()));
+        match failure.is_refused() {
+            true => refusing(queue, &failure, pause).await,
+            false => expiring(queue, pause).await,
         }
-        expiring(queue, sleep(attempt_delay(backoff, queue.deadline()))).await;
     }
     None
+}
+
+/// Completes `pause`, and meanwhile answers every publish with what the broker said: it is not asked again so soon.
+async fn refusing<L: Line>(queue: &PublishQueue<L>, failure: &Arc<L::Failure>, pause: impl Future<Output = ()>) {
+    let mut pause = pin!(pause);
+    poll_fn(|cx| {
+        queue.register(cx.waker());
+        queue.fail_all(|| failure.unreachable(queue.deadline()));
+        match queue.is_over() {
+            true => Poll::Ready(()),
+            false => pause.as_mut().poll(cx),
+        }
+    })
+    .await;
 }
 
 /// Completes `future`, and meanwhile fails queued jobs when they are due.

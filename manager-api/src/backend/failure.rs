@@ -11,7 +11,7 @@ use crate::{Backoff, Error, ErrorKind, ManagerOptions};
 
 /// One failed attempt to use a connection, shared by all whom it concerns. `Display` names the place and the cause, no secret.
 pub trait Failure: Debug + Display + Send + Sync + 'static {
-    /// Tells whether trying again soon is pointless, because the login or a declaration is wrong.
+    /// Tells whether trying again soon is pointless, because the login, a right, a certificate or a declaration is wrong.
     fn is_refused(&self) -> bool;
 
     /// What a caller is told whose `deadline` passed while there was no connection, or who was refused.
@@ -73,13 +73,13 @@ impl<'a, F: Failure> Attempts<'a, F> {
                 return Some(Err(last.unwrap_or_else(|| timed_out(self.deadline))));
             }
         };
-        self.status.failed(&*failure);
+        self.status.lost(&*failure);
         let told = failure.unreachable(self.deadline);
         if failure.is_refused() {
             return Some(Err(told));
         }
         self.last = Some(failure);
-        let delay = attempt_delay(&mut self.backoff, self.deadline);
+        let delay = shortened(self.backoff.next_delay(), self.deadline);
         match timeout_at(self.until, sleep(delay)).await {
             Ok(()) => None,
             Err(_) => Some(Err(told)),
@@ -88,8 +88,14 @@ impl<'a, F: Failure> Attempts<'a, F> {
 }
 
 /// Several attempts fit into the deadline of whoever waits, however long the outage has been.
-pub(super) fn attempt_delay(backoff: &mut Backoff, deadline: Duration) -> Duration {
-    backoff.next_delay().min(deadline / 4)
+pub(super) fn shortened(pause: Duration, deadline: Duration) -> Duration {
+    pause.min(deadline / 4)
+}
+
+/// Adds that the message may have been published to what is told to a caller whose message was sent and whose answer never came.
+#[must_use]
+pub fn may_be_published(error: Error) -> Error {
+    error.with_note("the message may have been published")
 }
 
 /// Says that the manager is closed.

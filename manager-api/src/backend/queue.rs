@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Line, Role, Status, closed, deadline, drive};
+use super::{Failure, Line, Role, Status, closed, deadline, drive, may_be_published};
 use crate::{Error, MIN_COST, ManagerOptions};
 
 /// What callers and the publishing task share.
@@ -201,7 +201,7 @@ impl<L: Line> PublishQueue<L> {
     /// Takes note of a connection that failed or was lost, before anybody is told.
     pub fn lost(&self, failure: &Arc<L::Failure>) {
         self.status.down(Role::Publishing);
-        self.status.failed(&**failure);
+        self.status.lost(&**failure);
         self.set_trouble(Some(failure.clone()));
     }
 
@@ -269,7 +269,12 @@ impl<L: Line> PublishQueue<L> {
         }
     }
 
-    /// What a caller is told whose deadline passed.
+    /// What a caller is told whose deadline passed after the message was sent, or who is left behind then.
+    pub fn unanswered(&self) -> Error {
+        may_be_published(self.overdue())
+    }
+
+    /// What a caller is told whose deadline passed before the message was sent.
     pub fn overdue(&self) -> Error {
         let trouble = self.state().trouble.clone();
         match trouble {

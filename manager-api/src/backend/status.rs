@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use super::Failure;
 use crate::{Health, LimitedLog};
 
 /// What a connection is for.
@@ -24,6 +25,7 @@ pub struct Status {
     num_publish_failures: AtomicU64,
     num_received: AtomicU64,
     num_gaps: AtomicU64,
+    num_refusals: AtomicU64,
     publishing: Direction,
     listening: Direction,
     last_error: Mutex<Option<(SystemTime, String)>>,
@@ -54,6 +56,7 @@ impl Status {
             num_publish_failures: AtomicU64::new(0),
             num_received: AtomicU64::new(0),
             num_gaps: AtomicU64::new(0),
+            num_refusals: AtomicU64::new(0),
             publishing: Direction::default(),
             listening: Direction::default(),
             last_error: Mutex::default(),
@@ -140,6 +143,19 @@ impl Status {
         *self.last_error() = Some((SystemTime::now(), text));
     }
 
+    /// As [`failed`](Self::failed), and counts the failure if it is a refusal.
+    pub fn lost(&self, failure: &impl Failure) {
+        if failure.is_refused() {
+            self.refused();
+        }
+        self.failed(failure);
+    }
+
+    /// Counts an attempt that the broker refused.
+    pub fn refused(&self) {
+        self.num_refusals.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a gap that a subscription admits.
     pub fn gap(&self, reason: &str) {
         self.num_gaps.fetch_add(1, Ordering::Relaxed);
@@ -159,6 +175,7 @@ impl Status {
             num_publish_failures: self.num_publish_failures(),
             num_received: self.num_received.load(Ordering::Relaxed),
             num_gaps: self.num_gaps.load(Ordering::Relaxed),
+            num_refusals: self.num_refusals.load(Ordering::Relaxed),
         }
     }
 

@@ -58,7 +58,7 @@ impl Transports {
 /// [`max_payload`](Self::max_payload). Its `monitor_clients` has no counterpart, for silence is always noticed.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The path that is served, matched exactly, with and without its trailing slash. Default `/socket.io/`.
+    /// The path that is served, matched exactly but for slashes at its end, of which there may be any number. Default `/socket.io/`.
     pub path: String,
     /// The time between a pong, or the opening, and the next ping. Default 25 s.
     pub ping_interval: Duration,

@@ -76,9 +76,7 @@ impl Engine {
 
     /// Tells whether this path of a request is the engine's own.
     pub fn matches(&self, path: &str) -> bool {
-        let bare = |path: &str| path.strip_suffix('/').unwrap_or(path).len();
-        let own = &self.0.config.path;
-        path[..bare(path)] == own[..bare(own)]
+        path.trim_end_matches('/') == self.0.config.path.trim_end_matches('/')
     }
 
     /// Answers one HTTP request: a poll, the upgrade to a WebSocket, or a refusal. Must run within a tokio runtime.
@@ -312,7 +310,11 @@ impl Inner {
             }
         };
         websocket::accept(self, connection, purpose, terms);
-        answer::switching_protocols(accept, extension)
+        let mut response = answer::switching_protocols(accept, extension);
+        if let Some(protocol) = websocket::handshake::first_protocol(&parts.headers) {
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        response
     }
 
     fn full(&self) -> Response<ResponseBody> {

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// As lenient as the decoders clients are tested against: padding may be missing.
+/// Padding may be missing.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -38,7 +38,7 @@ impl<'a> Packet<'a> {
         match kind {
             b'4' => Ok(Self::Message(&text[1..])),
             b'3' => Ok(Self::Pong),
-            b'b' => BASE64.decode(&text[1..]).map(Self::Binary).map_err(|_| Malformed),
+            b'b' => from_base64(&text.as_bytes()[1..]).map(Self::Binary),
             b'2' => Ok(Self::Ping(&text[1..])),
             b'1' => Ok(Self::Close),
             b'5' => Ok(Self::Upgrade),
@@ -46,6 +46,21 @@ impl<'a> Packet<'a> {
             _ => Err(Malformed),
         }
     }
+}
+
+/// Decodes base64 as leniently as Node: with line breaks and blanks, and of the alphabet for URLs, too.
+fn from_base64(text: &[u8]) -> Result<Vec<u8>, Malformed> {
+    BASE64.decode(text).or_else(|_| {
+        let usual = text
+            .iter()
+            .filter(|byte| !byte.is_ascii_whitespace())
+            .map(|byte| match byte {
+                b'-' => b'+',
+                b'_' => b'/',
+                same => *same,
+            });
+        BASE64.decode(usual.collect::<Vec<u8>>()).map_err(|_| Malformed)
+    })
 }
 
 #[cfg(test)]
@@ -63,6 +78,14 @@ mod tests {
         assert_eq!(Packet::parse("6"), Ok(Packet::Ignored));
         assert_eq!(Packet::parse("bAQIDBA=="), Ok(Packet::Binary(vec![1, 2, 3, 4])));
         assert_eq!(Packet::parse("bAQIDBA"), Ok(Packet::Binary(vec![1, 2, 3, 4])));
+    }
+
+    #[test]
+    fn base64_is_read_with_line_breaks_and_in_both_alphabets() {
+        let bytes = || Ok(Packet::Binary(vec![0xfb, 0xff, 0xfe, 0xff]));
+        for text in ["b+//+/w==", "b-__-_w==", "b-__-_w", "b+//+\r\n/w==\n", "b-_/ +\t_w="] {
+            assert_eq!(Packet::parse(text), bytes(), "{text:?}");
+        }
     }
 
     #[test]

@@ -107,7 +107,7 @@ impl<'a> Query<'a> {
         let mut found = Self::default();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let slot = match key {
+            let slot = match &*decode(key) {
                 "EIO" => &mut found.version,
                 "transport" => &mut found.transport,
                 "sid" => &mut found.sid,
@@ -163,6 +163,13 @@ mod tests {
         assert_eq!(query.sid.as_deref(), Some(""));
         assert_eq!(query.transport(Transports::Both), Some(Transport::Polling));
         assert_eq!(query.transport(Transports::WebSocketOnly), None);
+    }
+
+    #[test]
+    fn names_of_parameters_are_decoded_too() {
+        let query = Query::parse("%45IO=4&transp%6frt=websocket&%73id=a");
+        assert_eq!((query.version.as_deref(), query.sid.as_deref()), (Some("4"), Some("a")));
+        assert_eq!(query.transport(Transports::Both), Some(Transport::WebSocket));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod error;
 mod escaped;
 mod hub;
 mod id;
+pub mod json;
 mod limited_log;
 mod manager;
 mod memory;

@@ -1,6 +1,8 @@
 //! Arguments of an event: JSON text plus binary attachments.
 
+mod attached;
 mod de;
+mod placeholders;
 mod ser;
 
 use std::fmt;
@@ -66,10 +68,29 @@ impl Payload {
 
     /// Joins JSON text known to be an array with its attachments, without looking at it again.
     ///
-    /// For decoders: `json` must be the UTF-8 text of a JSON array without white space around it.
+    /// For decoders: `json` must be the UTF-8 text of a JSON array without white space around it. Where there are attachments its
+    /// placeholders must be those of [`with_attachments`](Self::with_attachments); what comes from elsewhere goes through that.
     pub fn from_trusted(json: Bytes, attachments: Vec<Bytes>) -> Self {
         debug_assert!(json.starts_with(b"[") && json.ends_with(b"]"));
         Self { json, attachments }
+    }
+
+    /// Joins JSON text known to be an array with its attachments, and checks its placeholders.
+    ///
+    /// Where there are attachments, an object `{"_placeholder":true,"num":k}`, in any spelling, stands for attachment `k`: one that is
+    /// there, and no two for the same one, so that what is read can never be larger than what came. Otherwise `json` is as in
+    /// [`from_trusted`](Self::from_trusted). It may nest to any depth.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Malformed`] if a placeholder stands for an attachment that is not there or for the same as another, or has other
+    /// members.
+    pub fn with_attachments(json: Bytes, attachments: Vec<Bytes>) -> Result<Self, Error> {
+        let json = match attachments.len() {
+            0 => json,
+            count => placeholders::checked(json, count)?,
+        };
+        Ok(Self::from_trusted(json, attachments))
     }
 
     /// Reads the arguments into a type: a tuple takes several, everything else the first one.
@@ -139,7 +160,7 @@ pub struct PayloadBuilder {
 }
 
 impl PayloadBuilder {
-    /// Adds one argument given as JSON text, kept as it is.
+    /// Adds one argument given as JSON text, kept as it is; an object in it that looks like a placeholder of an attachment is not one.
     ///
     /// # Errors
     ///
@@ -147,7 +168,8 @@ impl PayloadBuilder {
     pub fn json(mut self, text: &str) -> Result<Self, Error> {
         let raw: &RawValue = serde_json::from_str(text).map_err(not_json)?;
         self.separate();
-        self.inner.extend_from_slice(raw.get().as_bytes());
+        let literal = placeholders::as_literal(raw.get());
+        self.inner.extend_from_slice(literal.as_bytes());
         Ok(self)
     }
 

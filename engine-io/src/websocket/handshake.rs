@@ -29,6 +29,13 @@ pub(crate) fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(STANDARD.encode(digest)).ok()
 }
 
+/// Returns the first subprotocol that a client offers: a browser gives the connection up if it offered some and none was chosen.
+pub(crate) fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
+    let first = offered.split(',').map(str::trim).find(|name| !name.is_empty())?;
+    HeaderValue::try_from(first).ok()
+}
+
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)
@@ -53,6 +60,16 @@ mod tests {
     fn the_example_of_the_rfc_is_accepted() {
         let key = accept_key(&headers("13", "dGhlIHNhbXBsZSBub25jZQ==")).unwrap();
         assert_eq!(key, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn the_first_subprotocol_is_chosen() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(first_protocol(&headers), None);
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, " chat , superchat".parse().unwrap());
+        assert_eq!(first_protocol(&headers).unwrap(), "chat");
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, "".parse().unwrap());
+        assert_eq!(first_protocol(&headers), None);
     }
 
     #[test]

@@ -45,6 +45,15 @@ impl Pending {
         Self { stream }
     }
 
+    /// Reads up to the end of the answer's head.
+    pub(crate) async fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(within(self.stream.read_u8()).await.unwrap());
+        }
+        String::from_utf8(head).unwrap().to_ascii_lowercase()
+    }
+
     /// Reads the answer as it is on the wire.
     pub(crate) async fn bytes(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();

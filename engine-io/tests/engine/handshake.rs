@@ -229,7 +229,8 @@ async fn paths_match_exactly() {
     let server = Server::start(Config::default()).await;
     let matches = |path| Engine::matches(&server.engine, path);
     assert!(matches("/socket.io/") && matches("/socket.io"));
-    assert!(!matches("/socket.io-admin") && !matches("/socket.io/extra") && !matches("/socket.io//"));
+    assert!(!matches("/socket.io-admin") && !matches("/socket.io/extra") && !matches("//socket.io/"));
+    assert!(matches("/socket.io//"), "as Node");
     assert!(!matches("/") && !matches(""));
 }
 

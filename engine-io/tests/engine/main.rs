@@ -7,6 +7,7 @@ mod compression;
 mod cookie;
 mod handshake;
 mod heartbeat;
+mod lenient;
 mod limits;
 mod logging;
 mod origin;

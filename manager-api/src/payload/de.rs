@@ -3,24 +3,24 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use bytes::Bytes;
 use serde::Deserializer;
-use serde::de::value::{MapDeserializer, SeqAccessDeserializer, SeqDeserializer, StrDeserializer, UnitDeserializer};
-use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, IntoDeserializer, SeqAccess, Visitor};
+use serde::de::value::{SeqAccessDeserializer, UnitDeserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
+use serde_json::Error;
 use serde_json::value::RawValue;
-use serde_json::{Error, Value};
 
 use super::Payload;
+use super::attached::{Attached, Node};
 
 pub(super) fn from_payload<T: DeserializeOwned>(payload: &Payload) -> Result<T, Error> {
     if let Wants::Nothing = wants::<T>() {
         return T::deserialize(UnitDeserializer::new());
     }
     if !payload.attachments.is_empty() {
-        let values: Vec<Value> = serde_json::from_slice(&payload.json)?;
+        let nodes: Vec<Node<'_>> = serde_json::from_slice(&payload.json)?;
         let attachments = &payload.attachments;
-        return from_arguments(values.iter().map(|value| Attached { value, attachments }));
+        return from_arguments(nodes.into_iter().map(|node| Attached { node, attachments }));
     }
     if let Wants::One = wants::<T>() {
         return (&mut serde_json::Deserializer::from_slice(&payload.json)).deserialize_seq(First(PhantomData));
@@ -88,92 +88,6 @@ where
     }
 }
 
-/// A JSON value in which a placeholder object reads as the bytes it stands for.
-#[derive(Clone, Copy)]
-struct Attached<'a> {
-    value: &'a Value,
-    attachments: &'a [Bytes],
-}
-
-impl<'a> Attached<'a> {
-    fn bytes(&self) -> Option<Result<&'a Bytes, Error>> {
-        let object = self.value.as_object()?;
-        if object.get("_placeholder") != Some(&Value::Bool(true)) {
-            return None;
-        }
-        let num = object.get("num").and_then(Value::as_u64);
-        let found = num.and_then(|num| self.attachments.get(usize::try_from(num).ok()?));
-        Some(found.ok_or_else(|| de::Error::custom("a placeholder stands for an attachment that is not there")))
-    }
-}
-
-impl<'de> IntoDeserializer<'de, Error> for Attached<'de> {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
-}
-
-impl<'de> Deserializer<'de> for Attached<'de> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        if let Some(bytes) = self.bytes() {
-            return visitor.visit_bytes(bytes?);
-        }
-        let attachments = self.attachments;
-        match self.value {
-            Value::Array(values) => {
-                let values = values.iter().map(|value| Attached { value, attachments });
-                visitor.visit_seq(SeqDeserializer::new(values))
-            }
-            Value::Object(map) => {
-                let entries = map
-                    .iter()
-                    .map(|(key, value)| (key.as_str(), Attached { value, attachments }));
-                visitor.visit_map(MapDeserializer::new(entries))
-            }
-            plain => plain.deserialize_any(visitor),
-        }
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        match self.value {
-            Value::Null => visitor.visit_none(),
-            _ => visitor.visit_some(self),
-        }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Error> {
-        let attachments = self.attachments;
-        match self.value {
-            Value::String(variant) => visitor.visit_enum(StrDeserializer::new(variant)),
-            Value::Object(map) => {
-                let entries = map
-                    .iter()
-                    .map(|(key, value)| (key.as_str(), Attached { value, attachments }));
-                visitor.visit_enum(de::value::MapAccessDeserializer::new(MapDeserializer::new(entries)))
-            }
-            _ => Err(de::Error::custom("expected a variant's name or an object")),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit
-        unit_struct seq tuple tuple_struct map struct identifier ignored_any
-    }
-}
-
 enum Wants {
     Nothing,
     Tuple(usize),
@@ -236,7 +150,9 @@ impl<'de> Deserializer<'de> for Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use serde::Deserialize;
+    use serde_json::Value;
 
     fn payload(json: &'static str, attachments: &[&'static [u8]]) -> Payload {
         let attachments = attachments.iter().map(|bytes| Bytes::from_static(bytes)).collect();

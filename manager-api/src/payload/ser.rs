@@ -5,9 +5,11 @@ use std::io::{self, Write};
 
 use bytes::Bytes;
 use serde::ser::{self, Impossible, Serialize};
-use serde_json::ser::Formatter;
+use serde_json::ser::{CompactFormatter, Formatter};
 
 use super::Payload;
+use super::placeholders::{NUM, as_literal};
+use crate::json::{ESCAPED_PLACEHOLDER_KEY, PLACEHOLDER_KEY};
 
 pub(super) fn to_payload<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Payload> {
     let shape = shape_of(value);
@@ -21,6 +23,7 @@ pub(super) fn to_payload<T: Serialize + ?Sized>(value: &T) -> serde_json::Result
     }
     let formatter = Extracting {
         attachments: &mut attachments,
+        is_key: false,
     };
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;
     if shape == Shape::One {
@@ -30,12 +33,13 @@ pub(super) fn to_payload<T: Serialize + ?Sized>(value: &T) -> serde_json::Result
 }
 
 pub(super) fn write_placeholder<W: Write + ?Sized>(writer: &mut W, num: usize) -> io::Result<()> {
-    write!(writer, "{{\"_placeholder\":true,\"num\":{num}}}")
+    write!(writer, "{{\"{PLACEHOLDER_KEY}\":true,\"{NUM}\":{num}}}")
 }
 
-/// Writes JSON as ever, but puts byte arrays aside and a placeholder in their place.
+/// Writes JSON as ever, but puts byte arrays aside and a placeholder in their place. A user's own key of that name is escaped.
 struct Extracting<'a> {
     attachments: &'a mut Vec<Bytes>,
+    is_key: bool,
 }
 
 impl Formatter for Extracting<'_> {
@@ -43,6 +47,27 @@ impl Formatter for Extracting<'_> {
         write_placeholder(writer, self.attachments.len())?;
         self.attachments.push(Bytes::copy_from_slice(value));
         Ok(())
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.is_key = true;
+        CompactFormatter.begin_object_key(writer, first)
+    }
+
+    fn end_object_key<W: ?Sized + Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.is_key = false;
+        Ok(())
+    }
+
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        match self.is_key && fragment == PLACEHOLDER_KEY {
+            true => writer.write_all(ESCAPED_PLACEHOLDER_KEY.as_bytes()),
+            false => writer.write_all(fragment.as_bytes()),
+        }
+    }
+
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        writer.write_all(as_literal(fragment).as_bytes())
     }
 }
 

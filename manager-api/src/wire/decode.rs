@@ -269,10 +269,8 @@ fn binary_payload(name: &'static str, raw: &RawValue, message: &Bytes) -> Result
         Ok(Bytes::from(bytes))
     });
     let attachments = attachments.collect::<Result<Vec<_>, _>>()?;
-    Ok(Payload::from_trusted(
-        message.slice_ref(arguments.get().as_bytes()),
-        attachments,
-    ))
+    let arguments = message.slice_ref(arguments.get().as_bytes());
+    Payload::with_attachments(arguments, attachments).map_err(invalid(name))
 }
 
 fn is_our_version(sio: &RawValue) -> bool {

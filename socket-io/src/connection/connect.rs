@@ -12,7 +12,6 @@ use crate::socket::Socket;
 
 impl ConnectionSession {
     pub(super) fn connect(&mut self, packet: Packet<'_>) -> Result<(), ProtocolError> {
-        let auth = packet::auth(packet.json)?;
         let is_member =
             |member: &Member| !member.client.is_closed() && member.client.namespace.name == packet.namespace;
         if self.members.iter().any(is_member) {
@@ -29,6 +28,10 @@ impl ConnectionSession {
                 refuse(connection, packet.namespace, &refusal);
                 return Ok(());
             }
+        };
+        let Some(auth) = packet::auth(packet.json)? else {
+            refuse(connection, packet.namespace, &Refusal::new("auth must be an object"));
+            return Ok(());
         };
         let client = Client::new(namespace, connection.clone());
         let mut member = Member::new(client.clone());

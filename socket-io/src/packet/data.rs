@@ -5,31 +5,34 @@ use std::fmt;
 
 use bytes::Bytes;
 use engine_io::ProtocolError;
+use manager_api::json::unescape;
 use manager_api::{Payload, RESERVED_EVENTS};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Takes the authentication details of a CONNECT: an object, or nothing.
-pub(crate) fn auth(json: &str) -> Result<Payload, ProtocolError> {
+/// Takes the authentication details of a CONNECT: an object, or nothing; `None` if it is something else.
+pub(crate) fn auth(json: &str) -> Result<Option<Payload>, ProtocolError> {
     if json.is_empty() {
-        return Ok(Payload::empty());
+        return Ok(Some(Payload::empty()));
     }
-    let object: &RawValue = serde_json::from_str(json)
+    let auth: &RawValue = serde_json::from_str(json)
         .map_err(|error| ProtocolError::new("a CONNECT with malformed data").with_source(error))?;
-    if !object.get().starts_with('{') {
-        return Err(ProtocolError::new("a CONNECT whose data is no object"));
-    }
-    Ok(Payload::from_trusted(format!("[{}]", object.get()).into(), Vec::new()))
+    let auth = auth.get();
+    Ok(match auth.as_bytes()[0] {
+        b'{' => Some(Payload::from_trusted(format!("[{auth}]").into(), Vec::new())),
+        b'n' => Some(Payload::empty()),
+        _ => None,
+    })
 }
 
-/// Splits `["name",argument,…]` into name and arguments; the latter are checked to be JSON, not parsed.
+/// Splits `["name",argument,…]` into name and arguments; the latter are checked to be JSON of any depth, not parsed.
 ///
 /// A client cannot emit the names that the protocol keeps for itself.
 pub(crate) fn event(json: &str, attachments: Vec<Bytes>) -> Result<(Cow<'_, str>, Payload), ProtocolError> {
     let Elements { name, arguments } = serde_json::from_str(json)
         .map_err(|error| ProtocolError::new("an event must be an array that begins with a name").with_source(error))?;
+    let name = event_name(name)?;
     if RESERVED_EVENTS.contains(&&*name) {
         return Err(ProtocolError::new("a client must not emit a reserved event"));
     }
@@ -38,8 +41,7 @@ pub(crate) fn event(json: &str, attachments: Vec<Bytes>) -> Result<(Cow<'_, str>
     array.push(b'[');
     array.extend_from_slice(inner.as_bytes());
     array.push(b']');
-    check_placeholders(json, attachments.len())?;
-    Ok((name, Payload::from_trusted(array.into(), attachments)))
+    Ok((name, payload(array.into(), attachments)?))
 }
 
 /// Takes the arguments of an acknowledgement: an array, or nothing.
@@ -52,35 +54,33 @@ pub(crate) fn ack_payload(json: &str, attachments: Vec<Bytes>) -> Result<Payload
     if !array.get().starts_with('[') {
         return Err(ProtocolError::new("an acknowledgement must be an array"));
     }
-    check_placeholders(json, attachments.len())?;
-    Ok(Payload::from_trusted(
-        Bytes::copy_from_slice(array.get().as_bytes()),
-        attachments,
-    ))
+    payload(Bytes::copy_from_slice(array.get().as_bytes()), attachments)
 }
 
-/// Refuses placeholders that stand for attachments that did not come.
-fn check_placeholders(json: &str, num_attachments: usize) -> Result<(), ProtocolError> {
-    if num_attachments == 0 {
-        return Ok(());
-    }
-    let value: Value = serde_json::from_str(json)
-        .map_err(|error| ProtocolError::new("a binary packet must be JSON").with_source(error))?;
-    match placeholders_fit(&value, num_attachments as u64) {
-        true => Ok(()),
-        false => Err(ProtocolError::new("a placeholder for an attachment that did not come")),
+fn payload(json: Bytes, attachments: Vec<Bytes>) -> Result<Payload, ProtocolError> {
+    Payload::with_attachments(json, attachments)
+        .map_err(|error| ProtocolError::new("a binary packet whose placeholders do not fit").with_source(error))
+}
+
+/// Reads a name as JavaScript does: a string, or a number. Half a surrogate pair in it becomes U+FFFD.
+fn event_name(json: &str) -> Result<Cow<'_, str>, ProtocolError> {
+    match json.as_bytes()[0] {
+        b'"' => Ok(unescape(&json[1..json.len() - 1])),
+        b'-' | b'0'..=b'9' => Ok(number_name(json)),
+        _ => Err(ProtocolError::new("an event must be an array that begins with a name")),
     }
 }
 
-fn placeholders_fit(value: &Value, num_attachments: u64) -> bool {
-    match value {
-        Value::Array(values) => values.iter().all(|value| placeholders_fit(value, num_attachments)),
-        Value::Object(map) if map.get("_placeholder") == Some(&Value::Bool(true)) => map
-            .get("num")
-            .and_then(Value::as_u64)
-            .is_some_and(|num| num < num_attachments),
-        Value::Object(map) => map.values().all(|value| placeholders_fit(value, num_attachments)),
-        _ => true,
+fn number_name(json: &str) -> Cow<'_, str> {
+    if json.parse::<u64>().is_ok() || json.parse::<i64>().is_ok_and(|number| number != 0) {
+        return json.into();
+    }
+    let number: f64 = json.parse().expect("a JSON number is a float");
+    match number.is_infinite() {
+        true if number > 0.0 => "Infinity".into(),
+        true => "-Infinity".into(),
+        // JavaScript knows no negative zero in text.
+        false => (number + 0.0).to_string().into(),
     }
 }
 
@@ -91,9 +91,9 @@ fn between<'a>(text: &'a str, first: &str, last: &str) -> &'a str {
     &text[start..end]
 }
 
-/// A name and the first and last of the arguments behind it.
+/// The JSON of a name, and the first and last of the arguments behind it.
 struct Elements<'a> {
-    name: Cow<'a, str>,
+    name: &'a str,
     arguments: Option<(&'a str, &'a str)>,
 }
 
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for ElementsVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Elements<'de>, A::Error> {
-        let Name(name) = elements
+        let name: &RawValue = elements
             .next_element()?
             .ok_or_else(|| de::Error::invalid_length(0, &self))?;
         let mut arguments = None;
@@ -121,45 +121,7 @@ impl<'de> Visitor<'de> for ElementsVisitor {
             let (first, _) = arguments.unwrap_or((argument.get(), ""));
             arguments = Some((first, argument.get()));
         }
+        let name = name.get();
         Ok(Elements { name, arguments })
-    }
-}
-
-/// A string, or a number, which JavaScript allows as a name.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NameVisitor)
-    }
-}
-
-struct NameVisitor;
-
-impl<'de> Visitor<'de> for NameVisitor {
-    type Value = Name<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an event's name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Borrowed(name)))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(name.to_owned())))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(number.to_string())))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Name<'de>, E> {
-        Ok(Name(Cow::Owned(number.to_string())))
     }
 }

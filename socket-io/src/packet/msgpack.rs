@@ -3,7 +3,6 @@
 //! Everything behind this border knows JSON and attachments only.
 
 mod read;
-mod tokens;
 mod write;
 
 use bytes::Bytes;

@@ -95,6 +95,52 @@ fn placeholders_must_stand_for_something() {
 }
 
 #[test]
+fn no_two_placeholders_stand_for_the_same_attachment() {
+    let attachments = || vec![Bytes::from_static(b"x")];
+    let twice = r#"["a",{"_placeholder":true,"num":0},{"_placeholder":true,"num":0}]"#;
+    assert!(event(twice, attachments()).is_err());
+    assert!(ack_payload(twice, attachments()).is_err());
+    let (_, literal) = event(twice, vec![]).unwrap();
+    assert!(
+        literal.attachments().is_empty(),
+        "without binary they are objects of the user"
+    );
+}
+
+#[test]
+fn what_javascript_reads_is_read() {
+    let deep = format!("[\"a\",{}{}]", "[".repeat(100_000), "]".repeat(100_000));
+    for json in [r#"["a","\ud800"]"#, r#"["a",1e400]"#, &deep] {
+        for attachments in [vec![], vec![Bytes::from_static(b"x")]] {
+            let (name, payload) = event(json, attachments.clone()).unwrap();
+            assert_eq!((&*name, payload.json().len()), ("a", json.len() - 4));
+            assert_eq!(ack_payload(json, attachments).unwrap().json(), json);
+        }
+    }
+    let name = |json| event(json, vec![]).unwrap().0;
+    assert_eq!(name(r#"["x\ud800y"]"#), "x\u{fffd}y");
+    assert_eq!(name(r#"["\ud83d\ude00\n"]"#), "😀\n");
+    assert_eq!(
+        [
+            name("[1e400]"),
+            name("[-1e400]"),
+            name("[-0]"),
+            name("[1.50]"),
+            name("[-7]")
+        ],
+        ["Infinity", "-Infinity", "0", "1.5", "-7"]
+    );
+}
+
+#[test]
+fn authentication_is_an_object_or_nothing() {
+    let auth = |json| auth(json).unwrap().map(|payload| payload.json().to_owned());
+    assert_eq!(auth(r#"{"a":1}"#).as_deref(), Some(r#"[{"a":1}]"#));
+    assert_eq!([auth(""), auth("null")].map(Option::unwrap), ["[]", "[]"]);
+    assert_eq!([auth("[]"), auth("\"token\""), auth("1")], [None, None, None]);
+}
+
+#[test]
 fn acknowledgements_are_arrays_or_nothing() {
     assert_eq!(ack_payload("", vec![]).unwrap().json(), "[]");
     assert_eq!(ack_payload("[1,\"a\"]", vec![]).unwrap().json(), "[1,\"a\"]");

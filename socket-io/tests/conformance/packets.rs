@@ -259,13 +259,29 @@ pub(crate) async fn malformed_packets_close(over: Over) {
 
 pub(crate) async fn malformed_authentication_closes(over: Over) {
     let server = Server::start().await;
-    let packets = ["0[]", "0\"token\"", "0null", "0{", "0{}x", "0/admin,[]"];
+    let packets = ["0{", "0{}x", "0/admin,[", "0token"];
     for packet in packets {
         let mut peer = server.open(over).await;
         peer.send(packet).await;
         peer.expect_closed(packet).await;
     }
     server.expect_refused(packets.len());
+    assert_eq!(server.io.metrics().num_clients, 0);
+}
+
+pub(crate) async fn authentication_that_is_not_an_object_is_refused_by_message(over: Over) {
+    let server = Server::start().await;
+    let mut peer = server.open(over).await;
+    for (packet, namespace) in [
+        ("0[]", ""),
+        ("0\"token\"", ""),
+        ("0true", ""),
+        ("0/admin,[]", "/admin,"),
+    ] {
+        peer.send(packet).await;
+        peer.expect(&format!("4{namespace}{{\"message\":\"auth must be an object\"}}"))
+            .await;
+    }
     assert_eq!(server.io.metrics().num_clients, 0);
 }
 

@@ -160,11 +160,23 @@ async fn a_connect_timeout_of_the_longest_duration_never_comes() {
 #[tokio::test]
 async fn malformed_authentication_closes_the_connection() {
     let server = TestServer::start().await;
-    for packet in ["40[1]", "40\"x\"", "40{", "40null"] {
+    for packet in ["40{", "40[1", "40{}x"] {
         let mut client = server.open().await;
         client.send(packet).await;
         client.expect_closed().await;
     }
+}
+
+#[tokio::test]
+async fn authentication_that_is_text_or_a_list_is_a_connect_error_and_the_connection_stays() {
+    let server = TestServer::start().await;
+    let mut client = server.open().await;
+    for packet in ["40[1]", "40\"x\"", "40true"] {
+        client.send(packet).await;
+        client.expect("44{\"message\":\"auth must be an object\"}").await;
+    }
+    client.send("40null").await;
+    assert!(client.text().await.starts_with("40{\"sid\":"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use engine_io::ProtocolError;
+use manager_api::json::{ESCAPED_PLACEHOLDER_KEY, PLACEHOLDER_KEY};
 use rmp::Marker;
 use rmp::decode::{RmpRead, read_marker};
 use serde::Serialize;
@@ -158,6 +159,12 @@ impl<'a> Reader<'a> {
     /// A key: text, or a number, which becomes text as in JavaScript.
     fn key(&mut self, json: &mut Vec<u8>) -> Result<(), ProtocolError> {
         match self.value()? {
+            // A value of a client is never a placeholder.
+            Value::Text(PLACEHOLDER_KEY) => {
+                json.push(b'"');
+                json.extend_from_slice(ESCAPED_PLACEHOLDER_KEY.as_bytes());
+                json.push(b'"');
+            }
             Value::Text(text) => write(json, text),
             Value::Unsigned(number) => write(json, &number.to_string()),
             Value::Signed(number) => write(json, &number.to_string()),

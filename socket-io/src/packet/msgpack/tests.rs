@@ -220,16 +220,35 @@ fn json_becomes_the_shortest_messagepack() {
 #[test]
 fn placeholders_become_binary_and_what_only_looks_like_one_stays() {
     let attachments = [Bytes::from_static(b"\x01"), Bytes::from_static(b"\x02")];
-    let json = r#"[{"_placeholder":true,"num":1},{"a":{"num":0,"\u005fplaceholder":true}}]"#;
+    let json = r#"[{"_placeholder":true,"num":1},{"a":{"_placeholder":true,"num":0}}]"#;
     assert_eq!(written(json, &attachments), bytes("92c4010281a161c40101"));
     let like = r#"[{"_placeholder":true,"num":2},{"_placeholder":false,"num":0},{"x":"_placeholder","num":0}]"#;
     let as_value: serde_json::Value = serde_json::from_str(like).unwrap();
     let (json, found) = data(&hex(&written(like, &attachments))).unwrap();
     assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), as_value);
     assert!(found.is_empty());
-    // More inside a placeholder than belongs there goes with it, and nothing behind it is lost.
-    let odd = r#"[{"_placeholder":true,"num":0,"more":[[{}],{"a":[1]}]},[2]]"#;
-    assert_eq!(written(odd, &attachments), bytes("92c401019102"));
+}
+
+#[test]
+fn a_map_of_a_client_is_never_expanded_to_an_attachment() {
+    // ["e", {_placeholder: true, num: 0}, <01>]
+    let sent = "93 a165 82 ac5f706c616365686f6c646572 c3 a36e756d 00 c40101";
+    let (json, attachments) = data(sent).unwrap();
+    assert_eq!(attachments, [&b"\x01"[..]]);
+    assert_eq!(written(&json, &attachments), bytes(sent), "echoed as it came");
+    // Through the types of a handler.
+    let payload = Payload::from_trusted(json.into(), attachments);
+    let (name, map, binary): (String, serde_json::Value, Bytes) = payload.parse().unwrap();
+    assert_eq!(map, serde_json::json!({"_placeholder": true, "num": 0}));
+    let again = Payload::new(&(name, map, binary)).unwrap();
+    assert_eq!(written(again.json(), again.attachments()), bytes(sent));
+}
+
+#[test]
+fn an_attachment_is_written_once_however_often_it_is_named() {
+    let attachment = [Bytes::from(vec![7; 1_000_000])];
+    let many = vec![r#"{"_placeholder":true,"num":0}"#; 20_000].join(",");
+    assert!(written(&format!("[{many}]"), &attachment).len() < 2_000_000);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! JSON text and attachments to MessagePack, in two passes: lengths stand in front there, and behind the last element here.
 
-use std::borrow::Cow;
+use std::mem;
 
 use bytes::Bytes;
+use manager_api::json::{PLACEHOLDER_KEY, Token, Tokens, unescape};
 use rmp::encode::{
     write_array_len, write_bin, write_bool, write_f64, write_map_len, write_nil, write_sint, write_uint,
 };
 
-use super::tokens::{Token, Tokens, unescape};
 use super::{infallible, write_text};
 
 /// What is to be known of an array or map before it is written.
@@ -39,56 +39,51 @@ pub(super) fn array_behind(out: &mut Vec<u8>, first: &str, json: &str, attachmen
 /// Counts the elements of every array and map, in the order in which these begin.
 fn containers(json: &str, num_attachments: usize) -> Vec<Container> {
     let mut containers: Vec<Container> = Vec::new();
-    let mut open: Vec<Open<'_>> = Vec::new();
-    for token in Tokens::of(json) {
+    let mut open: Vec<usize> = Vec::new();
+    let mut is_written = vec![false; num_attachments];
+    let mut tokens = Tokens::of(json);
+    while let Some(token) = tokens.next() {
         if token == Token::Close {
-            let closed = open.pop().expect("valid JSON closes what it has opened");
-            let num = closed.num.filter(|num| closed.is_placeholder && *num < num_attachments);
-            containers[closed.nth].attachment = num;
+            open.pop();
             continue;
         }
-        if let Some(parent) = open.last_mut() {
-            let len = &mut containers[parent.nth].len;
-            parent.see(token, *len);
-            *len += 1;
+        if let Some(parent) = open.last() {
+            containers[*parent].len += 1;
         }
-        if matches!(token, Token::OpenArray | Token::OpenMap) {
-            open.push(Open::new(containers.len(), token == Token::OpenMap));
-            containers.push(Container::default());
+        if !matches!(token, Token::OpenArray | Token::OpenMap) {
+            continue;
         }
+        let attachment = attachment(token, &tokens, &mut is_written);
+        match attachment {
+            Some(_) => pass_over(&mut tokens),
+            None => open.push(containers.len()),
+        }
+        containers.push(Container { len: 0, attachment });
     }
     containers
 }
 
-/// An array or map whose end has not come yet.
-struct Open<'a> {
-    nth: usize,
-    is_map: bool,
-    key: Cow<'a, str>,
-    is_placeholder: bool,
-    num: Option<usize>,
+/// The attachment that an object stands for; none stands for one that is written already, so that nothing grows beyond its parts.
+fn attachment(opened: Token<'_>, behind: &Tokens<'_>, is_written: &mut [bool]) -> Option<usize> {
+    if opened != Token::OpenMap || is_written.is_empty() {
+        return None;
+    }
+    let mut tokens = behind.clone();
+    let mut next = || tokens.next();
+    let (Some(Token::Key(PLACEHOLDER_KEY)), Some(Token::True)) = (next(), next()) else {
+        return None;
+    };
+    let (Some(Token::Key("num")), Some(Token::Number(num)), Some(Token::Close)) = (next(), next(), next()) else {
+        return None;
+    };
+    let num = num.parse().ok()?;
+    let is_written = is_written.get_mut(num)?;
+    (!mem::replace(is_written, true)).then_some(num)
 }
 
-impl<'a> Open<'a> {
-    fn new(nth: usize, is_map: bool) -> Self {
-        Self {
-            nth,
-            is_map,
-            key: Cow::Borrowed(""),
-            is_placeholder: false,
-            num: None,
-        }
-    }
-
-    /// Looks whether it is `{"_placeholder":true,"num":…}`.
-    fn see(&mut self, token: Token<'a>, position: u32) {
-        match token {
-            Token::Text(key) if self.is_map && position.is_multiple_of(2) => self.key = unescape(key),
-            Token::True if self.is_map && self.key == "_placeholder" => self.is_placeholder = true,
-            Token::Number(number) if self.is_map && self.key == "num" => self.num = number.parse().ok(),
-            _ => {}
-        }
-    }
+/// Passes over the rest of a placeholder: two keys, two values, and its end.
+fn pass_over(tokens: &mut Tokens<'_>) {
+    tokens.nth(4);
 }
 
 fn write(
@@ -104,33 +99,18 @@ fn write(
                 match container.attachment {
                     Some(num) => {
                         infallible(write_bin(out, &attachments[num]));
-                        pass_over(&mut tokens, containers);
+                        pass_over(&mut tokens);
                     }
                     None if token == Token::OpenArray => infallible(write_array_len(out, container.len).map(drop)),
                     None => infallible(write_map_len(out, container.len / 2).map(drop)),
                 }
             }
             Token::Close => {}
-            Token::Text(text) => write_text(out, &unescape(text)),
+            Token::Key(text) | Token::Text(text) => write_text(out, &unescape(text)),
             Token::Number(number) => write_number(out, number),
             Token::True => infallible(write_bool(out, true)),
             Token::False => infallible(write_bool(out, false)),
             Token::Null => infallible(write_nil(out)),
-        }
-    }
-}
-
-/// Passes over the rest of a placeholder, and whatever somebody put into it.
-fn pass_over(tokens: &mut Tokens<'_>, containers: &mut impl Iterator<Item = Container>) {
-    let mut depth = 1;
-    while depth > 0 {
-        match tokens.next().expect("valid JSON closes what it has opened") {
-            Token::OpenArray | Token::OpenMap => {
-                containers.next();
-                depth += 1;
-            }
-            Token::Close => depth -= 1,
-            _ => {}
         }
     }
 }

@@ -2,29 +2,54 @@
 
 use std::borrow::Cow;
 
+/// The key that makes an object in the JSON text of a [`Payload`](crate::Payload) the placeholder of an attachment.
+pub const PLACEHOLDER_KEY: &str = "_placeholder";
+/// The same key with an escape: how it is written in an object of a user, which is never a placeholder.
+pub const ESCAPED_PLACEHOLDER_KEY: &str = "\\u005fplaceholder";
+
 /// A token; commas and colons are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
+pub enum Token<'a> {
+    /// `[`
     OpenArray,
+    /// `{`
     OpenMap,
+    /// `]` or `}`
     Close,
-    /// With its escapes, without its quotes.
+    /// A key of an object, with its escapes, without its quotes.
+    Key(&'a str),
+    /// A string, with its escapes, without its quotes.
     Text(&'a str),
+    /// A number as it is written.
     Number(&'a str),
+    /// `true`
     True,
+    /// `false`
     False,
+    /// `null`
     Null,
 }
 
-/// Goes through the tokens.
-#[derive(Clone)]
-pub(super) struct Tokens<'a> {
+/// Goes through the tokens of valid JSON.
+///
+/// # Panics
+///
+/// May panic or return nonsense where the text is not valid JSON.
+#[derive(Clone, Debug)]
+pub struct Tokens<'a> {
+    json: &'a str,
     rest: &'a str,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn of(json: &'a str) -> Self {
-        Self { rest: json }
+    /// Begins with the first token.
+    pub fn of(json: &'a str) -> Self {
+        Self { json, rest: json }
+    }
+
+    /// Returns the position behind the token that came last, in bytes.
+    pub fn position(&self) -> usize {
+        self.json.len() - self.rest.len()
     }
 
     fn take(&mut self, len: usize) -> &'a str {
@@ -42,7 +67,10 @@ impl<'a> Tokens<'a> {
         }
         let text = self.take(end);
         self.take(1);
-        Token::Text(text)
+        match self.rest.trim_start_matches(SPACE).starts_with(':') {
+            true => Token::Key(text),
+            false => Token::Text(text),
+        }
     }
 
     fn number(&mut self) -> Token<'a> {
@@ -52,12 +80,16 @@ impl<'a> Tokens<'a> {
     }
 }
 
+/// White space of JSON.
+const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+/// What may stand between two tokens.
+const BETWEEN: [char; 6] = [' ', '\t', '\n', '\r', ',', ':'];
+
 impl<'a> Iterator for Tokens<'a> {
     type Item = Token<'a>;
 
     fn next(&mut self) -> Option<Token<'a>> {
-        let between = [' ', '\t', '\n', '\r', ',', ':'];
-        self.rest = self.rest.trim_start_matches(between);
+        self.rest = self.rest.trim_start_matches(BETWEEN);
         let (len, token) = match self.rest.as_bytes().first()? {
             b'[' => (1, Token::OpenArray),
             b'{' => (1, Token::OpenMap),
@@ -74,7 +106,11 @@ impl<'a> Iterator for Tokens<'a> {
 }
 
 /// Takes the escapes out of a text; half a surrogate pair, which no UTF-8 text can hold, becomes U+FFFD.
-pub(super) fn unescape(text: &str) -> Cow<'_, str> {
+///
+/// # Panics
+///
+/// May panic where the text is not that of a valid JSON string without its quotes.
+pub fn unescape(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();
     }

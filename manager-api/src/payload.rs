@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::{Error, ErrorKind};
+use placeholders::Spelling;
 
 /// The arguments of an event or of an acknowledgement.
 ///
@@ -77,8 +78,9 @@ impl Payload {
 
     /// Joins JSON text known to be an array with its attachments, and checks its placeholders.
     ///
-    /// Where there are attachments, an object `{"_placeholder":true,"num":k}`, in any spelling, stands for attachment `k`: one that is
-    /// there, and no two for the same one, so that what is read can never be larger than what came. Otherwise `json` is as in
+    /// Where there are attachments, an object `{"_placeholder":true,"num":k}` stands for attachment `k`: one that is there, and no two for
+    /// the same one, so that what is read can never be larger than what came. One whose key is written with an escape
+    /// ([`ESCAPED_PLACEHOLDER_KEY`](crate::json::ESCAPED_PLACEHOLDER_KEY)) is an object of a user. Otherwise `json` is as in
     /// [`from_trusted`](Self::from_trusted). It may nest to any depth.
     ///
     /// # Errors
@@ -86,9 +88,22 @@ impl Payload {
     /// [`ErrorKind::Malformed`] if a placeholder stands for an attachment that is not there or for the same as another, or has other
     /// members.
     pub fn with_attachments(json: Bytes, attachments: Vec<Bytes>) -> Result<Self, Error> {
+        Self::checked(json, attachments, Spelling::Plain)
+    }
+
+    /// The same for the packet of a client, where a key with an escape makes a placeholder, too: other clients would take it for one.
+    ///
+    /// # Errors
+    ///
+    /// As [`with_attachments`](Self::with_attachments).
+    pub fn with_attachments_of_client(json: Bytes, attachments: Vec<Bytes>) -> Result<Self, Error> {
+        Self::checked(json, attachments, Spelling::Any)
+    }
+
+    fn checked(json: Bytes, attachments: Vec<Bytes>, keys: Spelling) -> Result<Self, Error> {
         let json = match attachments.len() {
             0 => json,
-            count => placeholders::checked(json, count)?,
+            count => placeholders::checked(json, count, keys)?,
         };
         Ok(Self::from_trusted(json, attachments))
     }

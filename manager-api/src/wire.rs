@@ -23,9 +23,11 @@
 
 mod decode;
 mod encode;
+mod sketch;
 
 pub use decode::{DecodeError, decode};
 pub use encode::encode;
+pub(crate) use sketch::Sketch;
 
 use bytes::Bytes;
 

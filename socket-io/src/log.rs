@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::fmt::Display;
 
-use manager_api::LimitedLog;
+use manager_api::{Escaped, LimitedLog, Namespace};
 
 use crate::client::Client;
 use crate::handler::Rejection;
@@ -84,6 +84,16 @@ pub(crate) fn panicked(client: &Client, what: &str) {
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace, event) = (&client.sid, &client.namespace.name, cut(what));
         tracing::error!(target: "socket_io", %sid, %namespace, %event, suppressed, "a handler panicked");
+    }
+}
+
+/// A packet has more attachments than JavaScript's clients accept.
+pub(crate) fn many_attachments(namespace: &Namespace, event: &str, attachments: usize, accepted: usize) {
+    static LIMIT: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = LIMIT.pass() {
+        let event = Escaped(cut(event));
+        let text = "a packet has more attachments than JavaScript's clients accept: they close the connection";
+        tracing::warn!(target: "socket_io", %namespace, %event, attachments, accepted, suppressed, "{text}");
     }
 }
 

@@ -3,6 +3,7 @@
 use engine_io::Outgoing;
 use manager_api::{Namespace, Payload, Sid};
 
+use crate::log;
 use crate::packet::{self, msgpack};
 
 /// How packets are written, which is not negotiated: all clients of a server must be configured alike.
@@ -26,11 +27,28 @@ pub enum Parser {
     MsgPack,
 }
 
+/// The attachments of one packet that JavaScript's clients accept (`socket.io-parser` since 4.2.6); they close the connection for more.
+const MAX_ATTACHMENTS_OF_CLIENTS: usize = 10;
+
+fn warn_of_attachments(namespace: &Namespace, event: &str, payload: &Payload) {
+    if payload.attachments().len() > MAX_ATTACHMENTS_OF_CLIENTS {
+        log::many_attachments(
+            namespace,
+            event,
+            payload.attachments().len(),
+            MAX_ATTACHMENTS_OF_CLIENTS,
+        );
+    }
+}
+
 impl Parser {
     /// Encodes an event; with an id if it is to be acknowledged.
     pub(crate) fn event(self, namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
         match self {
-            Self::Json => packet::encode_event(namespace, event, payload, id),
+            Self::Json => {
+                warn_of_attachments(namespace, event, payload);
+                packet::encode_event(namespace, event, payload, id)
+            }
             Self::MsgPack => Outgoing::binary(msgpack::encode_event(namespace, event, payload, id)),
         }
     }
@@ -38,7 +56,10 @@ impl Parser {
     /// Encodes the acknowledgement of event `id`.
     pub(crate) fn ack(self, namespace: &Namespace, payload: &Payload, id: u64) -> Outgoing {
         match self {
-            Self::Json => packet::encode_ack(namespace, payload, id),
+            Self::Json => {
+                warn_of_attachments(namespace, "acknowledgement", payload);
+                packet::encode_ack(namespace, payload, id)
+            }
             Self::MsgPack => Outgoing::binary(msgpack::encode_ack(namespace, payload, id)),
         }
     }

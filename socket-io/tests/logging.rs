@@ -113,3 +113,21 @@ async fn failures_of_handlers_are_logged_with_event_and_client_and_without_argum
     assert!(!lines.text().contains("a secret"), "{}", lines.text());
     assert!(!lines.text().contains(&other.sid), "{}", lines.text());
 }
+
+#[tokio::test]
+async fn more_attachments_than_clients_accept_are_warned_of() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let server = TestServer::start().await;
+    let attachments = |count| vec![bytes::Bytes::from_static(b"x"); count];
+    server.io.emit("ten", &attachments(10)).await.unwrap();
+    server.connect().await;
+    server.io.emit("eleven", &attachments(11)).await.unwrap();
+    let found = lines.with("more attachments than JavaScript's clients accept");
+    assert_eq!(found.len(), 1, "{}", lines.text());
+    assert!(
+        found[0].contains("event=eleven") && found[0].contains("attachments=11"),
+        "{found:?}"
+    );
+}

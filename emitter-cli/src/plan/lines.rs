@@ -158,7 +158,7 @@ impl Line<'_> {
             return Err("\"attachments\" must be as many as there are placeholders".into());
         }
         let json = Bytes::copy_from_slice(payload.json().as_bytes());
-        Ok(Payload::from_trusted(json, attachments))
+        Payload::with_attachments(json, attachments).map_err(|error| format!("\"attachments\": {error}"))
     }
 
     /// What the line leaves out is taken from the default.

@@ -122,7 +122,7 @@ impl<D: Deliver> Hub<D> {
         }
         match wire::decode(&message) {
             Ok(envelope) => self.carry_out(envelope).await,
-            Err(reason) => self.pass_over(&reason),
+            Err(reason) => self.pass_over(&reason, &message),
         }
     }
 
@@ -186,11 +186,12 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    fn pass_over(&self, reason: &wire::DecodeError) {
+    fn pass_over(&self, reason: &wire::DecodeError, message: &Bytes) {
         static UNDECODABLE: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.undecodable);
         if let Some(suppressed) = UNDECODABLE.pass() {
-            tracing::warn!(suppressed, %reason, "passed over a message on the channel");
+            let message = wire::Sketch::of(message);
+            tracing::warn!(suppressed, %reason, %message, "passed over a message on the channel");
         }
     }
 

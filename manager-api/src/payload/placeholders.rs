@@ -14,15 +14,24 @@ use crate::{Error, ErrorKind};
 
 /// The key of the attachment's number.
 pub(super) const NUM: &str = "num";
+/// Which spellings of its key make an object a placeholder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spelling {
+    /// That without an escape.
+    Plain,
+    /// All.
+    Any,
+}
+
 /// Checks that every placeholder stands for an attachment that is there, and no two for the same one; `json` must be valid.
 ///
 /// Returns the text with its placeholders as they are written here; without a copy if they are already.
-pub(super) fn checked(json: Bytes, num_attachments: usize) -> Result<Bytes, Error> {
+pub(super) fn checked(json: Bytes, num_attachments: usize, keys: Spelling) -> Result<Bytes, Error> {
     let text = std::str::from_utf8(&json).expect("JSON text is UTF-8");
     let mut is_taken = vec![false; num_attachments];
     let mut out = Vec::new();
     let mut copied = 0;
-    for found in Placeholders::of(text) {
+    for found in Placeholders::of(text, keys) {
         let Placeholder { range, num } = found?;
         let is_taken = is_taken
             .get_mut(num)
@@ -73,6 +82,7 @@ struct Placeholder {
 /// Goes through the placeholders of a text. What other parsers may take for one, though it has more or less in it, is an error.
 struct Placeholders<'a> {
     tokens: Tokens<'a>,
+    keys: Spelling,
     /// The key whose value comes next.
     key: Cow<'a, str>,
     /// The object that is open, as long as it has held no other and no array: what holds one is not a placeholder.
@@ -87,9 +97,10 @@ struct Object {
 }
 
 impl<'a> Placeholders<'a> {
-    fn of(json: &'a str) -> Self {
+    fn of(json: &'a str, keys: Spelling) -> Self {
         Self {
             tokens: Tokens::of(json),
+            keys,
             key: Cow::Borrowed(""),
             object: None,
         }
@@ -100,7 +111,10 @@ impl<'a> Placeholders<'a> {
         let key = mem::take(&mut self.key);
         match (token, &mut self.object) {
             (Token::Key(key), object) => {
-                self.key = unescape(key);
+                self.key = match self.keys {
+                    Spelling::Plain => Cow::Borrowed(key),
+                    Spelling::Any => unescape(key),
+                };
                 if let Some(object) = object {
                     object.num_members += 1;
                 }
@@ -161,7 +175,7 @@ mod tests {
     use super::*;
 
     fn check(json: &'static str, num_attachments: usize) -> Option<String> {
-        let json = checked(Bytes::from_static(json.as_bytes()), num_attachments).ok()?;
+        let json = checked(Bytes::from_static(json.as_bytes()), num_attachments, Spelling::Any).ok()?;
         Some(String::from_utf8(json.to_vec()).unwrap())
     }
 
@@ -197,7 +211,7 @@ mod tests {
     #[test]
     fn text_of_any_depth_is_checked_without_recursion() {
         let json = "[".repeat(300_000) + &"]".repeat(300_000);
-        assert_eq!(checked(json.clone().into(), 1).unwrap(), json);
+        assert_eq!(checked(json.clone().into(), 1, Spelling::Any).unwrap(), json);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The recorded messages of python-socketio, read and written.
 
+mod binary;
 mod extensions;
 
 use std::sync::{Arc, Mutex};

@@ -58,7 +58,7 @@ pub(crate) fn ack_payload(json: &str, attachments: Vec<Bytes>) -> Result<Payload
 }
 
 fn payload(json: Bytes, attachments: Vec<Bytes>) -> Result<Payload, ProtocolError> {
-    Payload::with_attachments(json, attachments)
+    Payload::with_attachments_of_client(json, attachments)
         .map_err(|error| ProtocolError::new("a binary packet whose placeholders do not fit").with_source(error))
 }
 

@@ -221,3 +221,40 @@ async fn a_connect_handler_that_hangs_ends_with_the_connect_timeout_and_leaves_n
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_event_that_names_its_attachment_again_and_again_is_refused() {
+    let server = TestServer::start().await;
+    server
+        .io
+        .namespace("/")
+        .on("take", async |Data(all): Data<Vec<bytes::Bytes>>| all.len());
+    let placeholders = vec![r#"{"_placeholder":true,"num":0}"#; 100].join(",");
+    let mut client = server.connect().await;
+    client.send(&format!("451-1[\"take\",[{placeholders}]]")).await;
+    client.send_bytes(vec![7; 10_000]).await;
+    client.expect_closed().await;
+}
+
+#[tokio::test]
+async fn what_a_javascript_client_may_send_does_not_close_its_connection() {
+    let server = TestServer::start().await;
+    server.io.namespace("/").on("ok", async || "ok");
+    let deep = "[".repeat(50_000) + &"]".repeat(50_000);
+    let mut client = server.connect().await;
+    for value in [r#""\ud800""#, "1e400", &deep] {
+        for head in ["2", "3999"] {
+            client.send(&format!("4{head}[\"e\",{value}]")).await;
+        }
+        for head in ["51-", "61-999"] {
+            let placeholder = r#"{"_placeholder":true,"num":0}"#;
+            client.send(&format!("4{head}[\"e\",{value},{placeholder}]")).await;
+            client.send_binary(b"x").await;
+        }
+        client.send("420[\"ok\"]").await;
+        client.expect("430[\"ok\"]").await;
+    }
+    client.send(r#"42["\ud800",1]"#).await;
+    client.send("420[\"ok\"]").await;
+    client.expect("430[\"ok\"]").await;
+}

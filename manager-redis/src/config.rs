@@ -1,10 +1,10 @@
 //! Options.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use manager_api::ManagerOptions;
+use manager_api::backend::TlsOptions;
 
 /// How a [`RedisManager`](crate::RedisManager) connects and what its limits are.
 #[derive(Clone, Debug)]
@@ -13,7 +13,8 @@ pub struct RedisOptions {
     pub common: ManagerOptions,
     /// The longest that one attempt to connect may take, login included. Default 5 s.
     pub connect_timeout: Duration,
-    /// A connection on which nothing was received for this long is asked for a sign of life. Default 10 s; zero never asks.
+    /// A connection on which nothing was received for this long is asked for a sign of life, and one that is busy, as often, whether its server
+    /// is a master still; a publishing one every second at least. Default 10 s; zero never asks.
     pub keepalive_interval: Duration,
     /// A connection that owes an answer for this long counts as dead and is replaced. Default 10 s.
     pub keepalive_timeout: Duration,
@@ -21,7 +22,8 @@ pub struct RedisOptions {
     pub max_unanswered: usize,
     /// TLS, for URLs that ask for it.
     pub tls: TlsOptions,
-    /// Credentials of the sentinels, for URLs that name sentinels; those in the URL are for the data nodes.
+    /// Credentials of the sentinels, for URLs that name sentinels; `user:password@` in the URL is for the data nodes. `?sentinel_username=` and
+    /// `?sentinel_password=` in the URL take precedence.
     pub sentinel: SentinelOptions,
 }
 
@@ -37,15 +39,6 @@ impl Default for RedisOptions {
             sentinel: SentinelOptions::default(),
         }
     }
-}
-
-/// Which certificates are trusted and shown.
-#[derive(Clone, Debug, Default)]
-pub struct TlsOptions {
-    /// A PEM file with the certificates to trust instead of the system's. Default none; `?ca=` in the URL takes precedence.
-    pub ca_file: Option<PathBuf>,
-    /// PEM files with our own certificate chain and its private key, for servers that ask. Default none.
-    pub client_identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// How to log in to the sentinels themselves.

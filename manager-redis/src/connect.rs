@@ -1,51 +1,34 @@
-//! Opening a connection to the right node: sockets, TLS, login, Sentinel.
+//! Opening a connection to the right node: sockets, TLS, Sentinel.
 
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use manager_api::Error;
-use manager_api::backend::{bad, seconds};
-use redis::{Cmd, RedisError, Value, cmd};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use manager_api::backend::tls::{Tls, is_tls_alert};
+use manager_api::backend::{Failure as _, dial, seconds};
+use redis::cmd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
-use crate::config::{RedisOptions, TlsOptions};
-use crate::error::Failure;
-use crate::resp;
+use crate::config::RedisOptions;
+use crate::connection::{Connection, Duplex, Purpose};
+use crate::error::{Asked, Failure};
 use crate::url::{Login, Node, Target, Topology};
 
-/// What is read at once.
-const READ_LEN: usize = 64 << 10;
-/// The longest reply while logging in.
-const MAX_REPLY_LEN: usize = 64 << 10;
-
-/// A socket of any kind. One virtual call per read or write is nothing beside the system call.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
-
-/// A connection that is logged in, and what was read from it and not yet used.
-pub(crate) struct Connection {
-    pub(crate) stream: Box<dyn Duplex>,
-    pub(crate) input: BytesMut,
-    pub(crate) address: String,
-}
+/// How long a handshake of TLS may go without an answer before the server is asked whether it speaks TLS at all.
+const DOUBT: Duration = Duration::from_millis(500);
 
 /// Knows where Redis is, and how to get in.
 pub(crate) struct Connector {
     target: Target,
     label: String,
-    tls: Option<TlsConnector>,
+    tls: Option<Tls>,
     sentinel_login: Login,
     connect_timeout: Duration,
     /// The node or sentinel to try next.
@@ -64,17 +47,25 @@ impl Connector {
     pub(crate) fn new(url: &str, options: &RedisOptions) -> Result<Self, Error> {
         let target = Target::parse(url, &options.common.channel)?;
         let tls = match target.has_tls {
-            true => Some(tls_connector(&options.tls, target.ca_file.as_deref())?),
+            true => Some(Tls::new(&target.tls.over(&options.tls)?)?),
             false => None,
         };
         Ok(Self {
             label: target.label(),
+            sentinel_login: Login {
+                username: target
+                    .sentinel_login
+                    .username
+                    .clone()
+                    .or(options.sentinel.username.clone()),
+                password: target
+                    .sentinel_login
+                    .password
+                    .clone()
+                    .or(options.sentinel.password.clone()),
+            },
             target,
             tls,
-            sentinel_login: Login {
-                username: options.sentinel.username.clone(),
-                password: options.sentinel.password.clone(),
-            },
             connect_timeout: options.connect_timeout,
             next: AtomicUsize::new(0),
         })
@@ -86,43 +77,39 @@ impl Connector {
     }
 
     /// Opens one connection; the whole attempt takes no longer than the connect timeout.
-    pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
+    pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, Failure> {
         match &self.target.topology {
             Topology::Unix(path) => {
-                let opened = self.open_unix(path);
+                let opened = async { self.open_unix(path).await?.suited(purpose, false).await };
                 within(self.connect_timeout, &self.label, opened).await
             }
             Topology::Nodes(nodes) => {
                 let share = self.share(nodes.len());
-                self.first_of(nodes, share, |node| self.open(node, &self.target.login))
-                    .await
+                let open = |node| self.open_suited(node, purpose, false);
+                self.first_of(nodes, share, open).await
             }
-            Topology::Sentinel { sentinels, service } => self.connect_to_master(sentinels, service).await,
+            Topology::Sentinel { sentinels, service } => {
+                let share = self.share(sentinels.len() + 1);
+                let ask = |sentinel| self.ask_for_master(sentinel, service);
+                let master = self.first_of(sentinels, share, ask).await?;
+                // A sentinel may still name a server that was just demoted, whose messages would reach nobody.
+                let opened = self.open_suited(&master, purpose, true);
+                within(share, &master.to_string(), opened).await
+            }
         }
     }
 
-    async fn connect_to_master(&self, sentinels: &[Node], service: &str) -> Result<Connection, Failure> {
-        let share = self.share(sentinels.len() + 1);
-        let ask = |sentinel| self.ask_for_master(sentinel, service);
-        let master = self.first_of(sentinels, share, ask).await?;
-        let address = master.to_string();
-        let opened = async {
-            let mut connection = self.open(&master, &self.target.login).await?;
-            // A sentinel may still name a server that was just demoted, whose messages would reach nobody.
-            match connection.request(&cmd("ROLE")).await? {
-                Ok(role) if !is_master(&role) => Err(Failure::other(&address, "not the master any more")),
-                _ => Ok(connection),
-            }
-        };
-        within(share, &address, opened).await
+    async fn ask_for_master(&self, sentinel: &Node, service: &str) -> Result<Node, Failure> {
+        let answer = self.ask_sentinel(sentinel, service).await;
+        self.explained(sentinel, answer).await
     }
 
-    async fn ask_for_master(&self, sentinel: &Node, service: &str) -> Result<Node, Failure> {
+    async fn ask_sentinel(&self, sentinel: &Node, service: &str) -> Result<Node, Failure> {
         let mut connection = self.open(sentinel, &self.sentinel_login).await?;
         let question = cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service).to_owned();
         let address = &connection.address.clone();
         let answer = connection.request(&question).await?;
-        let answer = answer.map_err(|error| Failure::server(address, error))?;
+        let answer = answer.map_err(|error| Failure::server(address, Asked::Sentinel, error))?;
         match redis::from_redis_value::<Option<(String, u16)>>(answer) {
             Ok(Some((host, port))) => Ok(Node { host, port }),
             _ => {
@@ -132,7 +119,7 @@ impl Connector {
         }
     }
 
-    /// Tries `nodes` in turn, beginning after the one tried last, until one succeeds.
+    /// Tries `nodes` in turn, beginning after the one tried last, until one succeeds. If none does, a refusal says more than an outage.
     async fn first_of<'a, T, F>(
         &self,
         nodes: &'a [Node],
@@ -142,39 +129,55 @@ impl Connector {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut num_left = nodes.len();
-        loop {
+        let mut told: Option<Failure> = None;
+        for _ in nodes {
             let node = &nodes[self.next.fetch_add(1, Ordering::Relaxed) % nodes.len()];
-            num_left -= 1;
             match within(share, &node.to_string(), attempt(node)).await {
-                Err(_) if num_left > 0 => {}
-                result => return result,
+                Ok(opened) => return Ok(opened),
+                Err(failure) if failure.is_refused() || told.as_ref().is_none_or(|told| !told.is_refused()) => {
+                    told = Some(failure);
+                }
+                Err(_) => {}
             }
+        }
+        Err(told.unwrap_or_else(|| Failure::other(&self.label, "the URL names no server")))
+    }
+
+    async fn open_suited(&self, node: &Node, purpose: Purpose, follows_master: bool) -> Result<Connection, Failure> {
+        let opened = async {
+            let connection = self.open(node, &self.target.login).await?;
+            connection.suited(purpose, follows_master).await
+        };
+        self.explained(node, opened.await).await
+    }
+
+    /// Finds out whether a server that ended the connection did so because it wants TLS, of which most say nothing.
+    async fn explained<T>(&self, node: &Node, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        match outcome {
+            Err(failure) if failure.is_cut && self.tls.is_none() && speaks_tls(node).await.unwrap_or(false) => {
+                Err(Failure::with_tls(&failure.address))
+            }
+            outcome => outcome,
         }
     }
 
     async fn open(&self, node: &Node, login: &Login) -> Result<Connection, Failure> {
         let address = node.to_string();
-        let stream = self.open_tcp(node).await;
+        let stream = dial::connect(&node.host, node.port).await;
         let stream = stream.map_err(|error| Failure::io(&address, error))?;
-        Connection::new(stream, address).logged_in(login).await
-    }
-
-    async fn open_tcp(&self, node: &Node) -> io::Result<Box<dyn Duplex>> {
-        let stream = TcpStream::connect((node.host.as_str(), node.port)).await?;
-        stream.set_nodelay(true)?;
-        let Some(tls) = &self.tls else {
-            return Ok(Box::new(stream));
+        let stream = match &self.tls {
+            None => Box::new(stream) as Box<dyn Duplex>,
+            Some(tls) => shaken_hands(tls, node, stream).await?,
         };
-        let name = ServerName::try_from(node.host.clone()).map_err(io::Error::other)?;
-        Ok(Box::new(tls.connect(name, stream).await?))
+        let connection = Connection::new(stream, address, self.tls.is_some());
+        connection.logged_in(login).await
     }
 
     async fn open_unix(&self, path: &Path) -> Result<Connection, Failure> {
         let address = path.display().to_string();
         let stream = UnixStream::connect(path).await;
         let stream = stream.map_err(|error| Failure::io(&address, error))?;
-        let connection = Connection::new(Box::new(stream), address);
+        let connection = Connection::new(Box::new(stream), address, false);
         connection.logged_in(&self.target.login).await
     }
 
@@ -184,70 +187,47 @@ impl Connector {
     }
 }
 
-impl Connection {
-    fn new(stream: Box<dyn Duplex>, address: String) -> Self {
-        Self {
-            stream,
-            input: BytesMut::with_capacity(READ_LEN),
-            address,
+/// Begins TLS. A server without TLS waits for more of what it takes for a command: it is asked in its own words.
+async fn shaken_hands(tls: &Tls, node: &Node, stream: TcpStream) -> Result<Box<dyn Duplex>, Failure> {
+    let address = node.to_string();
+    let name = ServerName::try_from(tls.name_of(&node.host).to_owned());
+    let name =
+        name.map_err(|error| Failure::refusal(&address, format!("not a name that a certificate can have: {error}")))?;
+    let peer = stream.peer_addr().map_err(|error| Failure::io(&address, error))?;
+    let connector = TlsConnector::from(tls.config());
+    let shaking = connector.connect(name, stream);
+    let doubting = async {
+        sleep(DOUBT).await;
+        if !is_plain(peer).await.unwrap_or(false) {
+            std::future::pending::<()>().await;
         }
+    };
+    tokio::select! {
+        shaken = shaking => Ok(Box::new(shaken.map_err(|error| Failure::io(&address, error))?)),
+        () = doubting => Err(Failure::without_tls(&address)),
     }
+}
 
-    /// Logs in, and makes sure that the server is ready to serve.
-    async fn logged_in(mut self, login: &Login) -> Result<Self, Failure> {
-        if let Some(password) = &login.password {
-            let mut auth = cmd("AUTH");
-            if let Some(username) = &login.username {
-                auth.arg(username);
-            }
-            let answer = self.request(auth.arg(password)).await?;
-            answer.map_err(|error| Failure::server(&self.address, error))?;
-        }
-        match self.request(&cmd("PING")).await? {
-            // Whoever may only publish may not ping, and is logged in all the same.
-            Err(error) if error.code() != Some("NOPERM") => Err(Failure::server(&self.address, error)),
-            _ => Ok(self),
-        }
-    }
+/// Tells whether the server knows TLS: it finds fault with a greeting that is too short.
+async fn speaks_tls(node: &Node) -> io::Result<bool> {
+    const GREETING: &[u8] = &[22, 3, 1, 0, 4, 1, 0, 0, 0];
+    let asked = async {
+        let mut stream = dial::connect(&node.host, node.port).await?;
+        stream.write_all(GREETING).await?;
+        let mut answer = [0; 2];
+        stream.read_exact(&mut answer).await?;
+        Ok(is_tls_alert(&answer))
+    };
+    timeout(DOUBT, asked).await?
+}
 
-    /// Sends one command and waits for its reply.
-    pub(crate) async fn request(&mut self, command: &Cmd) -> Result<Result<Value, RedisError>, Failure> {
-        let written = self.stream.write_all(&command.get_packed_command()).await;
-        written.map_err(|error| Failure::io(&self.address, error))?;
-        let flushed = self.stream.flush().await;
-        flushed.map_err(|error| Failure::io(&self.address, error))?;
-        loop {
-            let len = resp::reply_len(&self.input, MAX_REPLY_LEN).map_err(|_| self.not_redis())?;
-            if let Some(len) = len {
-                let reply = self.input.split_to(len);
-                return Ok(resp::value(&reply));
-            }
-            self.read().await?;
-        }
-    }
-
-    /// Reads what is there, at least one byte.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub(crate) async fn read(&mut self) -> Result<(), Failure> {
-        self.input.reserve(READ_LEN / 4);
-        match self.stream.read_buf(&mut self.input).await {
-            Ok(0) => Err(Failure::other(&self.address, "the server closed the connection")),
-            Ok(_) => Ok(()),
-            Err(error) => Err(Failure::io(&self.address, error)),
-        }
-    }
-
-    /// Discards the first `len` bytes that were read.
-    pub(crate) fn consume(&mut self, len: usize) {
-        self.input.advance(len);
-    }
-
-    pub(crate) fn not_redis(&self) -> Failure {
-        Failure::other(&self.address, "the answer is not in Redis' protocol")
-    }
+/// Tells whether the server answers without TLS.
+async fn is_plain(peer: std::net::SocketAddr) -> io::Result<bool> {
+    let mut stream = TcpStream::connect(peer).await?;
+    stream.write_all(b"PING\r\n").await?;
+    let mut first = [0];
+    stream.read_exact(&mut first).await?;
+    Ok(matches!(first, [b'+' | b'-']))
 }
 
 async fn within<T>(
@@ -257,57 +237,4 @@ async fn within<T>(
 ) -> Result<T, Failure> {
     let result = timeout(limit, future).await;
     result.unwrap_or_else(|_| Err(Failure::other(address, format!("no answer within {}", seconds(limit)))))
-}
-
-fn is_master(role: &Value) -> bool {
-    let first = match role {
-        Value::Array(values) => values.first(),
-        _ => None,
-    };
-    matches!(first, Some(Value::BulkString(name)) if name == b"master")
-}
-
-fn tls_connector(options: &TlsOptions, ca_file: Option<&Path>) -> Result<TlsConnector, Error> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad("TLS cannot be set up").with_source(error))?
-        .with_root_certificates(trusted(ca_file.or(options.ca_file.as_deref()))?);
-    let config = match &options.client_identity {
-        None => config.with_no_client_auth(),
-        Some((chain, key)) => {
-            let unusable = |error| bad(format!("cannot use the private key in {}", key.display())).with_source(error);
-            let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, error))?;
-            config
-                .with_client_auth_cert(certificates(chain)?, private)
-                .map_err(unusable)?
-        }
-    };
-    Ok(Arc::new(config).into())
-}
-
-fn trusted(ca_file: Option<&Path>) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
-    let Some(path) = ca_file else {
-        // Some of a system's certificates are often unusable; the others do.
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        return Ok(store);
-    };
-    for certificate in certificates(path)? {
-        let text = format!("cannot use a certificate in {}", path.display());
-        store.add(certificate).map_err(|error| bad(text).with_source(error))?;
-    }
-    Ok(store)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = certificates.map_err(|error| unreadable(path, error))?;
-    match certificates.is_empty() {
-        true => Err(bad(format!("no certificate in {}", path.display()))),
-        false => Ok(certificates),
-    }
-}
-
-fn unreadable(path: &Path, error: tokio_rustls::rustls::pki_types::pem::Error) -> Error {
-    bad(format!("cannot read {}", path.display())).with_source(error)
 }

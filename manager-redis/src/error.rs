@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manager_api::backend::{self, seconds};
+use manager_api::backend::{self, may_be_published, seconds, tls};
 use manager_api::{Error, ErrorKind};
 use redis::RedisError;
+
+use crate::hello::Unsuited;
 
 /// One failed attempt to use a connection, shared by all whom it concerns.
 #[derive(Debug)]
@@ -14,41 +16,116 @@ pub(crate) struct Failure {
     pub(crate) address: String,
     what: String,
     is_refused: bool,
+    /// Whether the server ended the connection.
+    pub(crate) is_cut: bool,
     source: Option<RedisError>,
+}
+
+/// What a server answered with an error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Asked<'a> {
+    Login,
+    /// For its role, or a sign of life.
+    Hello,
+    Sentinel,
+    Subscribe(&'a str),
+    Publish(&'a str),
 }
 
 impl Failure {
     /// The socket, TLS or the name look-up failed.
     pub(crate) fn io(address: &str, error: std::io::Error) -> Self {
-        let what = match error.kind() {
+        let refusal = tls::refusal(&error);
+        let is_refused = refusal.is_some();
+        let what = refusal.unwrap_or_else(|| match error.kind() {
             std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
             std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
             _ => error.to_string(),
-        };
+        });
         Self {
             address: address.to_owned(),
             what,
-            is_refused: false,
+            is_refused,
+            is_cut: error.kind() == std::io::ErrorKind::ConnectionReset,
             source: Some(error.into()),
         }
     }
 
     /// The server answered with an error.
-    pub(crate) fn server(address: &str, error: RedisError) -> Self {
-        let is_forbidden = matches!(error.code(), Some("NOPERM" | "DENIED"));
-        let is_login = matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
-            || error.kind() == redis::ErrorKind::AuthenticationFailed
-            || error.detail().is_some_and(|detail| detail.contains("AUTH"));
-        let what = match (is_login, is_forbidden) {
-            (true, _) => format!("authentication failed: {error}"),
-            (_, true) => format!("not permitted: {error}"),
-            _ => format!("the server refused: {error}"),
-        };
+    pub(crate) fn server(address: &str, asked: Asked<'_>, error: RedisError) -> Self {
+        let (is_refused, what) = judged(asked, &error);
         Self {
             address: address.to_owned(),
             what,
-            is_refused: is_login || is_forbidden,
+            is_refused,
+            is_cut: false,
             source: Some(error),
+        }
+    }
+
+    /// The server answers, and will go on to answer the same.
+    pub(crate) fn refusal(address: &str, what: impl Into<String>) -> Self {
+        Self {
+            is_refused: true,
+            ..Self::other(address, what)
+        }
+    }
+
+    /// Messages would not reach all who listen.
+    pub(crate) fn unsuited(address: &str, unsuited: Unsuited, master: Option<&str>) -> Self {
+        match unsuited {
+            Unsuited::Replica => {
+                let whose = master.map(|master| format!(" of {master}")).unwrap_or_default();
+                let text = format!(
+                    "a replica{whose}, on which messages reach only those who listen there: name the master in the URL, or the sentinels \
+                     (redis+sentinel://)"
+                );
+                Self::refusal(address, text)
+            }
+            Unsuited::Sentinel => Self::refusal(address, "a sentinel: the URL begins with redis+sentinel://"),
+        }
+    }
+
+    /// The same, of a server that was suited once.
+    pub(crate) fn demoted(address: &str, unsuited: Unsuited) -> Self {
+        match unsuited {
+            Unsuited::Replica => Self::other(
+                address,
+                "the master was made a replica, on which messages reach only those who listen there",
+            ),
+            Unsuited::Sentinel => Self::unsuited(address, unsuited, None),
+        }
+    }
+
+    /// The server ended the connection.
+    pub(crate) fn closed(address: &str) -> Self {
+        Self {
+            is_cut: true,
+            ..Self::other(address, "the server closed the connection")
+        }
+    }
+
+    /// The server wants TLS.
+    pub(crate) fn with_tls(address: &str) -> Self {
+        Self::refusal(
+            address,
+            "this port speaks TLS: connect by rediss:// instead of redis://",
+        )
+    }
+
+    /// The server has no TLS.
+    pub(crate) fn without_tls(address: &str) -> Self {
+        Self::refusal(
+            address,
+            "this port speaks no TLS: connect by redis:// instead of rediss://, or to the TLS port",
+        )
+    }
+
+    /// The server said `input` instead of a reply.
+    pub(crate) fn not_redis(address: &str, input: &[u8], has_tls: bool) -> Self {
+        match !has_tls && tls::is_tls_alert(input) {
+            true => Self::with_tls(address),
+            false => Self::other(address, "the answer is not in Redis' protocol"),
         }
     }
 
@@ -58,6 +135,7 @@ impl Failure {
             address: address.to_owned(),
             what: what.into(),
             is_refused: false,
+            is_cut: false,
             source: None,
         }
     }
@@ -65,10 +143,10 @@ impl Failure {
     /// What a caller is told whose message was on its way when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
         let text = format!(
-            "the connection to Redis at {} was lost before it answered ({}); the message may or may not be published",
+            "the connection to Redis at {} was lost before it answered ({})",
             self.address, self.what
         );
-        Error::new(ErrorKind::Publish, text).with_source(self.clone())
+        may_be_published(Error::new(ErrorKind::Publish, text).with_source(self.clone()))
     }
 }
 
@@ -105,8 +183,68 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// The server took the message and refused it.
-pub(crate) fn refused(address: &str, error: RedisError) -> Error {
-    let text = format!("Redis at {address} refused the message: {error}");
+/// The server at `address` took the message for `channel` and refused it.
+pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error {
+    let (_, what) = judged(Asked::Publish(channel), &error);
+    let text = format!("Redis at {address} refused the message: {what}");
     Error::new(ErrorKind::Publish, text).with_source(error)
+}
+
+/// Tells whether an answer is a refusal, and says it in words.
+fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
+    let detail = error.detail().unwrap_or_default();
+    if error.code() == Some("NOPERM") {
+        let right = missing_right(asked, detail);
+        return (
+            true,
+            format!("not permitted: the user lacks the right {right} ({error})"),
+        );
+    }
+    // What a server says to all who connect, whatever they ask.
+    let passes = matches!(
+        error.code(),
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN")
+    );
+    if passes || detail.contains("max number of clients") {
+        return (false, format!("the server is not ready: {error}"));
+    }
+    if error.code() == Some("DENIED") {
+        return (
+            true,
+            format!("not permitted: the server takes local connections only (protected mode): {error}"),
+        );
+    }
+    if matches!(error.code(), Some("NOAUTH")) || detail.contains("NOAUTH") {
+        return (
+            true,
+            format!("authentication failed: the server wants a password: {error}"),
+        );
+    }
+    match asked {
+        Asked::Login => (true, format!("authentication failed: {}{error}", login_advice(detail))),
+        _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
+        _ => (false, format!("the server refused: {error}")),
+    }
+}
+
+fn login_advice(detail: &str) -> &'static str {
+    if detail.contains("wrong number of arguments") {
+        return "this server knows no users, as Redis before 6: leave the user out of the URL, as in redis://:password@host: ";
+    }
+    match detail.contains("without any password") || detail.contains("no password is set") {
+        true => "the server has no password: leave it out of the URL: ",
+        false => "",
+    }
+}
+
+fn missing_right(asked: Asked<'_>, detail: &str) -> String {
+    let is_channel = detail.contains("channel");
+    match asked {
+        Asked::Subscribe(channel) | Asked::Publish(channel) if is_channel => format!("&{channel}"),
+        Asked::Subscribe(_) => "+subscribe".to_owned(),
+        Asked::Publish(_) => "+publish".to_owned(),
+        Asked::Sentinel => "+sentinel|get-master-addr-by-name".to_owned(),
+        Asked::Login => "+auth".to_owned(),
+        Asked::Hello => "+hello or +ping".to_owned(),
+    }
 }

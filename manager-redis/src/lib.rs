@@ -14,7 +14,8 @@
 //! | file | what it knows |
 //! |---|---|
 //! | `config.rs`, `url.rs` | options, what a URL says |
-//! | `connect.rs` | sockets, TLS, login, which node to talk to |
+//! | `connect.rs` | sockets, TLS, which node to talk to |
+//! | `connection.rs`, `hello.rs` | login; what the server is, a master or a replica |
 //! | `publish.rs`, `pipeline.rs` | how messages get to Redis: one connection, many on their way |
 //! | `listen.rs` | a subscription that comes back |
 //! | `resp.rs` | where a reply ends |
@@ -23,6 +24,14 @@
 //! Where Redis differs from other brokers: it keeps nothing. Whatever is published while a subscriber's connection is down is lost to
 //! that subscriber, which is told so by a `Gap`; a subscriber that stays too far behind is disconnected by the server
 //! (`client-output-buffer-limit`), which is a `Gap` as well.
+//!
+//! # Replicas
+//!
+//! What is published on a replica reaches only those who listen there, so that nothing is published on one, nor listened to: the server is asked
+//! at each connect and from then on with each sign of life (`HELLO`, which every user may ask; before Redis 6 `ROLE`, at the connect only). A server
+//! that was demoted is left: publishing fails with what it is, a subscription yields a `Gap` when it is back on a master. Up to a second of
+//! publishes may have been accepted meanwhile that reach only those who are still on the demoted server, and one that is cut off from its
+//! sentinels does not know that it was. Nodes of a cluster pass messages on whatever their role, and are not asked.
 //!
 //! # Runtimes
 //!
@@ -38,9 +47,11 @@
 
 mod config;
 mod connect;
+mod connection;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod hello;
 mod listen;
 mod pipeline;
 mod publish;
@@ -55,8 +66,9 @@ use manager_api::backend::{Status, check_len, closed};
 use manager_api::{ClientManager, Error, Health, Subscription};
 use tokio::sync::watch;
 
-pub use config::{RedisOptions, SentinelOptions, TlsOptions};
+pub use config::{RedisOptions, SentinelOptions};
 use connect::Connector;
+pub use manager_api::backend::TlsOptions;
 use publish::{Publisher, RedisLine};
 
 /// A manager whose broker is Redis, alone, behind Sentinel, or a cluster.
@@ -85,8 +97,9 @@ impl RedisManager {
     /// - `redis+cluster://[user:password@]host[:port],…`, with TLS `rediss+cluster://`: any of the nodes will do, and the next one
     ///   is tried at each reconnect
     ///
-    /// Query parameters: `username`, `password`, `db` and, with TLS, `ca=/path/to/certificates.pem`. A database number is accepted and
-    /// has no effect: publish/subscribe knows no databases.
+    /// Query parameters: `username`, `password`, `db`; `sentinel_username`, `sentinel_password`; with TLS `ca=/path/to/certificates.pem`
+    /// (authorities, or the server's own certificate), `client_cert`, `client_key` and `tls_server_name`. A database number is accepted and has
+    /// no effect: publish/subscribe knows no databases.
     ///
     /// # Errors
     ///

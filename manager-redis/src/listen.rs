@@ -4,16 +4,16 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use manager_api::backend::{Attempts, Connected, Role, Status, deadline, seconds};
-use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
+use manager_api::backend::{Attempts, Connected, Reconnect, Role, Status, deadline, seconds};
+use manager_api::{Error, Subscription, SubscriptionSender, Unsubscribed};
 use redis::cmd;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::config::RedisOptions;
-use crate::connect::{Connection, Connector};
-use crate::error::{Failure, timed_out};
+use crate::connect::Connector;
+use crate::connection::{Connection, Purpose};
+use crate::error::{Asked, Failure, timed_out};
 use crate::resp;
 
 /// A longer message is taken out of the read buffer instead of being copied; a shorter one must not keep that buffer alive.
@@ -22,7 +22,6 @@ const MIN_SHARED: usize = 32 << 10;
 const MAX_REPLY_LEN: usize = 64 << 10;
 /// The bytes that end a line, and a message.
 const LINE_END: usize = 2;
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
 /// Subscribes and hands the connection to a task of its own.
 pub(crate) async fn subscribe(
@@ -32,7 +31,7 @@ pub(crate) async fn subscribe(
     is_closed: watch::Receiver<bool>,
 ) -> Result<Subscription, Error> {
     let listener = Listener {
-        head: head_of_messages(&options.common.channel),
+        heads: ['*', '>'].map(|kind| head_of_messages(kind, &options.common.channel)),
         options: options.clone(),
         connector,
         status,
@@ -44,16 +43,17 @@ pub(crate) async fn subscribe(
     Ok(subscription)
 }
 
-/// How every message on `channel` begins, up to its length.
-fn head_of_messages(channel: &str) -> Vec<u8> {
-    format!("*3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n$", channel.len()).into_bytes()
+/// How every message on `channel` begins, up to its length; what `kind` of list it is depends on the protocol.
+fn head_of_messages(kind: char, channel: &str) -> Vec<u8> {
+    format!("{kind}3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n$", channel.len()).into_bytes()
 }
 
 struct Listener {
     options: RedisOptions,
     connector: Arc<Connector>,
     status: Arc<Status>,
-    head: Vec<u8>,
+    /// How messages begin in the older protocol and in the newer.
+    heads: [Vec<u8>; 2],
 }
 
 /// What the first bytes of the input are.
@@ -61,7 +61,8 @@ enum Received {
     Message(Bytes),
     /// A message over the limit, of which nothing was kept.
     TooLarge(usize),
-    Pong,
+    /// An answer to what the server was asked.
+    Answer,
     /// Not all of it is there yet; this many bytes are needed at least.
     Incomplete(usize),
 }
@@ -79,7 +80,7 @@ impl Listener {
 
     /// Connects and subscribes; messages published from now on will be seen.
     async fn open(&self) -> Result<Connection, Failure> {
-        let mut connection = self.connector.connect().await?;
+        let mut connection = self.connector.connect(Purpose::Listening).await?;
         let subscribe = cmd("SUBSCRIBE").arg(&self.options.common.channel).to_owned();
         let limit = self.options.connect_timeout;
         let Ok(answer) = timeout(limit, connection.request(&subscribe)).await else {
@@ -88,7 +89,10 @@ impl Listener {
         };
         match answer? {
             Ok(_) => Ok(connection),
-            Err(error) => Err(Failure::server(&connection.address, error)),
+            Err(error) => {
+                let asked = Asked::Subscribe(&self.options.common.channel);
+                Err(Failure::server(&connection.address, asked, error))
+            }
         }
     }
 
@@ -113,19 +117,14 @@ impl Listener {
         mut up: Connected,
         sender: &SubscriptionSender,
     ) -> Result<Infallible, Unsubscribed> {
-        let mut backoff = Backoff::from_options(&self.options.common);
+        let mut reconnect = Reconnect::from_options(&self.options.common);
         loop {
             let since = Instant::now();
             let failure = self.read_until_lost(&mut connection, sender).await?;
             drop(up);
-            self.status.failed(&failure);
-            if since.elapsed() > self.options.common.backoff_base {
-                backoff.reset();
-            } else {
-                // A server that closes what it accepted is not asked again and again.
-                sleep(backoff.next_delay()).await;
-            }
-            connection = self.reopen(&mut backoff).await;
+            self.status.lost(&failure);
+            sleep(reconnect.after_connection(since.elapsed())).await;
+            connection = self.reopen(&mut reconnect).await;
             up = self.status.connected(Role::Listening, &connection.address);
             let reason = format!("the connection was lost and is back ({failure})");
             self.status.gap(&reason);
@@ -133,13 +132,14 @@ impl Listener {
         }
     }
 
-    async fn reopen(&self, backoff: &mut Backoff) -> Connection {
+    /// Connects again, for ever: what was refused may be permitted again.
+    async fn reopen(&self, reconnect: &mut Reconnect) -> Connection {
         loop {
             match self.open().await {
                 Ok(connection) => return connection,
-                Err(failure) => self.status.failed(&failure),
+                Err(failure) => self.status.lost(&failure),
             }
-            sleep(backoff.next_delay()).await;
+            sleep(reconnect.after_failure()).await;
         }
     }
 
@@ -163,7 +163,7 @@ impl Listener {
                         Err(failure) => return Ok(failure),
                     }
                 }
-                Ok(Received::Pong) => continue,
+                Ok(Received::Answer) => continue,
                 Ok(Received::Incomplete(needed)) => needed,
                 Err(failure) => return Ok(failure),
             };
@@ -176,21 +176,22 @@ impl Listener {
 
     /// Takes what the input begins with.
     fn take(&self, connection: &mut Connection) -> Result<Received, Failure> {
+        let head = &self.heads[usize::from(connection.is_resp3())];
         let input = &connection.input;
-        if input.starts_with(&self.head) {
-            let length = resp::length_line(&input[self.head.len()..]);
+        if input.starts_with(head) {
+            let length = resp::length_line(&input[head.len()..]);
             return match length.map_err(|_| connection.not_redis())? {
-                Some((len, line)) => Ok(self.take_message(connection, self.head.len() + line, len)),
+                Some((len, line)) => Ok(self.take_message(connection, head.len() + line, len)),
                 None => Ok(Received::Incomplete(0)),
             };
         }
         match resp::reply_len(input, MAX_REPLY_LEN) {
             // The head of a message that is not all there yet is such a reply too.
             Ok(None) => Ok(Received::Incomplete(0)),
-            Ok(Some(len)) => match resp::value(&connection.input.split_to(len)) {
-                Ok(_) => Ok(Received::Pong),
-                Err(error) => Err(Failure::server(&connection.address, error)),
-            },
+            Ok(Some(len)) => {
+                let answer = resp::value(&connection.input.split_to(len));
+                connection.check(answer).map(|()| Received::Answer)
+            }
             Err(_) => Err(connection.not_redis()),
         }
     }
@@ -235,21 +236,20 @@ impl Listener {
         }
     }
 
-    /// Reads something; asks for a sign of life when nothing comes, and gives up when even that does not come.
+    /// Reads something; asks for a sign of life when nothing comes, and gives up when even that does not come. Asks a server that is busy, too,
+    /// so that one that was demoted is left.
     async fn read(&self, connection: &mut Connection) -> Result<(), Failure> {
         let interval = self.options.keepalive_interval;
         if interval.is_zero() {
             return connection.read().await;
         }
-        if let Ok(read) = timeout(interval, connection.read()).await {
+        let is_due = connection.knows_role() && connection.last_asked.elapsed() >= interval;
+        if !is_due && let Ok(read) = timeout(interval, connection.read()).await {
             return read;
         }
         let until = deadline::after(self.options.keepalive_timeout);
         let answered = async {
-            let written = connection.stream.write_all(PING).await;
-            written.map_err(|error| Failure::io(&connection.address, error))?;
-            let flushed = connection.stream.flush().await;
-            flushed.map_err(|error| Failure::io(&connection.address, error))?;
+            connection.ask().await?;
             connection.read().await
         };
         let answered = timeout_at(until, answered).await;

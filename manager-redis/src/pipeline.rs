@@ -4,14 +4,15 @@ use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
-use manager_api::backend::{Job, deadline, seconds};
+use manager_api::backend::{Job, deadline, may_be_published, seconds};
 use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::connect::Connection;
+use crate::connection::Connection;
 use crate::error::{Failure, refused, timed_out};
 use crate::publish::Queue;
 use crate::resp;
@@ -22,7 +23,8 @@ const MAX_ENCODED: usize = 256 << 10;
 const MAX_SPARE: usize = 1 << 20;
 /// The longest reply to PUBLISH or PING; an error text is a line.
 const MAX_REPLY_LEN: usize = 64 << 10;
-const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+/// A server that is busy is asked so often whether it is a master still.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One connection at work: polled until it is lost.
 pub(crate) struct Pipeline<'a> {
@@ -45,8 +47,10 @@ pub(crate) struct Pipeline<'a> {
 /// One command that is not answered yet.
 struct Flight {
     begins_at: u64,
-    /// None for a PING, and for a message whose caller's deadline passed.
+    /// None for a question, and for a message whose caller's deadline passed.
     job: Option<Job>,
+    /// Whether it asks for a sign of life, and for the server's role.
+    is_question: bool,
 }
 
 /// What was accepted and not yet released.
@@ -110,6 +114,10 @@ impl<'a> Pipeline<'a> {
 
     /// Encodes queued messages, as many as may be on their way.
     fn fill(&mut self) -> bool {
+        if self.is_doubtful() && self.queue.has_jobs() {
+            // Before the messages: those that a replica took are not accepted.
+            self.ask();
+        }
         let before = self.flights.len();
         let max_unanswered = self.queue.line.options.max_unanswered.max(1);
         while self.output.len() < MAX_ENCODED && self.flights.len() < max_unanswered {
@@ -131,7 +139,27 @@ impl<'a> Pipeline<'a> {
         if self.flights.is_empty() {
             self.last_sign = Instant::now();
         }
-        self.flights.push_back(Flight { begins_at, job });
+        let is_question = job.is_none();
+        self.flights.push_back(Flight {
+            begins_at,
+            job,
+            is_question,
+        });
+    }
+
+    /// Tells whether it was long ago that the server said that it is a master.
+    fn is_doubtful(&self) -> bool {
+        let interval = self.queue.line.options.keepalive_interval;
+        let since = self.connection.last_asked.elapsed();
+        self.connection.knows_role() && !interval.is_zero() && since >= interval.min(ASK_INTERVAL)
+    }
+
+    fn ask(&mut self) {
+        let (begins_at, question) = (self.num_encoded, self.connection.question);
+        self.output.put_slice(question);
+        self.num_encoded += question.len() as u64;
+        self.connection.last_asked = Instant::now();
+        self.expect_reply(begins_at, None);
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Arc<Failure>> {
@@ -202,6 +230,9 @@ impl<'a> Pipeline<'a> {
         let Some(flight) = self.flights.pop_front() else {
             return Err(Arc::new(self.connection.not_redis()));
         };
+        if flight.is_question {
+            return self.connection.check(resp::value(reply)).map_err(Arc::new);
+        }
         let Some(mut job) = flight.job else { return Ok(()) };
         match reply[0] {
             b':' => {
@@ -210,7 +241,10 @@ impl<'a> Pipeline<'a> {
                 self.queue.accept(&mut job);
             }
             b'-' => {
-                let error = refused(&self.connection.address, resp::error(reply));
+                let channel = &self.queue.line.options.common.channel;
+                let error = refused(&self.connection.address, channel, resp::error(reply));
+                self.queue.status.failed(&error);
+                self.queue.status.refused();
                 self.queue.fail(job, error);
             }
             _ => {
@@ -247,10 +281,7 @@ impl<'a> Pipeline<'a> {
         }
         let interval = options.keepalive_interval;
         if self.flights.is_empty() && !interval.is_zero() && self.last_sign.elapsed() >= interval {
-            let begins_at = self.num_encoded;
-            self.output.put_slice(PING);
-            self.num_encoded += PING.len() as u64;
-            self.expect_reply(begins_at, None);
+            self.ask();
         }
         let next = self.next_check();
         self.timer.as_mut().reset(next);
@@ -264,7 +295,8 @@ impl<'a> Pipeline<'a> {
                 break;
             }
             if let Some(job) = flight.job.take() {
-                self.queue.fail(job, timed_out(&self.connection.address, deadline));
+                self.queue
+                    .fail(job, may_be_published(timed_out(&self.connection.address, deadline)));
             }
         }
     }

@@ -8,7 +8,8 @@ use manager_api::Error;
 use manager_api::backend::{Line, PublishQueue};
 
 use crate::config::RedisOptions;
-use crate::connect::{Connection, Connector};
+use crate::connect::Connector;
+use crate::connection::{Connection, Purpose};
 use crate::error::{Failure, timed_out};
 use crate::pipeline::Pipeline;
 
@@ -27,7 +28,7 @@ impl Line for RedisLine {
     type Connection = Connection;
 
     async fn connect(&self) -> Result<Connection, Failure> {
-        self.connector.connect().await
+        self.connector.connect(Purpose::Publishing).await
     }
 
     async fn run(queue: &Queue, connection: Connection) -> Result<(), Arc<Failure>> {

@@ -1,4 +1,4 @@
-//! Where a reply of Redis ends (RESP2), without copying it. Values are left to the `redis` crate.
+//! Where a reply of Redis ends (RESP2 and RESP3), without copying it. Values are left to the `redis` crate.
 
 use memchr::memchr;
 use redis::{RedisError, RedisResult, Value};
@@ -23,9 +23,10 @@ pub(crate) fn reply_len(buffer: &[u8], max_len: usize) -> Result<Option<usize>, 
         num_pending -= 1;
         at = next;
         match line.first() {
-            Some(b'+' | b'-' | b':') => {}
-            Some(b'$') => at += bulk_len(&line[1..])?,
-            Some(b'*') => num_pending += number(&line[1..])?.unwrap_or(0),
+            Some(b'+' | b'-' | b':' | b'_' | b'#' | b',' | b'(') => {}
+            Some(b'$' | b'=' | b'!') => at += bulk_len(&line[1..])?,
+            Some(b'*' | b'~' | b'>') => num_pending += number(&line[1..])?.unwrap_or(0),
+            Some(b'%') => num_pending += number(&line[1..])?.unwrap_or(0).saturating_mul(2),
             _ => return Err(Malformed),
         }
         if num_pending > MAX_ELEMENTS || at > max_len {
@@ -89,7 +90,9 @@ fn number(digits: &[u8]) -> Result<Option<usize>, Malformed> {
 mod tests {
     use super::*;
 
-    const WHOLE: [&[u8]; 7] = [
+    const WHOLE: [&[u8]; 9] = [
+        b">3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n",
+        b"%2\r\n$4\r\nrole\r\n$7\r\nreplica\r\n$7\r\nmodules\r\n~1\r\n_\r\n",
         b"+OK\r\n",
         b"-ERR no\r\n",
         b":12\r\n",

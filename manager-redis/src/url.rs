@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use manager_api::Error;
-use manager_api::backend::bad;
 use manager_api::backend::url::{self, decoded};
+use manager_api::backend::{TlsParameters, bad};
 
 pub(crate) const SCHEMES: &[&str] = &[
     "redis",
@@ -25,13 +25,27 @@ pub(crate) const SCHEMES: &[&str] = &[
     "valkeys+cluster",
 ];
 
+const KNOWN: [&str; 9] = [
+    "username",
+    "password",
+    "db",
+    "sentinel_username",
+    "sentinel_password",
+    "ca",
+    "client_cert",
+    "client_key",
+    "tls_server_name",
+];
+
 /// Where to connect and as whom: a URL, parsed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Target {
     pub(crate) topology: Topology,
     pub(crate) has_tls: bool,
     pub(crate) login: Login,
-    pub(crate) ca_file: Option<PathBuf>,
+    /// What the sentinels are told, as far as the URL says.
+    pub(crate) sentinel_login: Login,
+    pub(crate) tls: TlsParameters,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +110,7 @@ impl Target {
                 username: given(username),
                 password: given(password),
             },
-            ca_file: None,
+            ..Self::default()
         };
         let mut parameters = (1..).zip(parts.parameters());
         parameters.try_for_each(|(position, (name, value))| target.apply(position, name, value))?;
@@ -104,14 +118,22 @@ impl Target {
     }
 
     fn apply(&mut self, position: usize, name: &str, value: &str) -> Result<(), Error> {
+        if self.tls.apply(name, value, self.has_tls, "rediss")? {
+            return Ok(());
+        }
         let value = decoded(value)?;
         match name {
             "username" => self.login.username = Some(value),
             "password" => self.login.password = Some(value),
             "db" => check_db(&value)?,
-            "ca" if self.has_tls => self.ca_file = Some(value.into()),
-            "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS, such as rediss://")),
-            _ => return Err(url::unknown_parameter(position, &["username", "password", "db", "ca"])),
+            "sentinel_username" | "sentinel_password" if !matches!(self.topology, Topology::Sentinel { .. }) => {
+                return Err(bad(format!(
+                    "the parameter {name:?} needs redis+sentinel:// as the scheme"
+                )));
+            }
+            "sentinel_username" => self.sentinel_login.username = Some(value),
+            "sentinel_password" => self.sentinel_login.password = Some(value),
+            _ => return Err(url::unknown_parameter(position, &KNOWN)),
         }
         Ok(())
     }
@@ -222,7 +244,7 @@ mod tests {
             assert_eq!(target.topology, Topology::Nodes(vec![expected]), "{url}");
             assert_eq!(target.has_tls, has_tls, "{url}");
         }
-        assert_eq!(parse("rediss://h?ca=/a%20b").ca_file, Some("/a b".into()));
+        assert_eq!(parse("rediss://h?ca=/a%20b").tls.ca, Some("/a b".into()));
     }
 
     #[test]
@@ -259,6 +281,16 @@ mod tests {
     }
 
     #[test]
+    fn sentinels_have_a_login_and_certificates_names_of_their_own() {
+        let target =
+            parse("rediss+sentinel://u:p@a/s?sentinel_username=me&sentinel_password=s%40ecret&tls_server_name=n");
+        assert_eq!(target.sentinel_login.username.as_deref(), Some("me"));
+        assert_eq!(target.sentinel_login.password.as_deref(), Some("s@ecret"));
+        assert_eq!(target.tls.server_name.as_deref(), Some("n"));
+        assert!(!format!("{target:?}").contains("ecret"));
+    }
+
+    #[test]
     fn unix_urls_name_a_path() {
         for url in [
             "unix:///run/r.sock?db=0",
@@ -286,6 +318,9 @@ mod tests {
             "redis://u:secret%4@h",
             "redis://a,b",
             "redis://h?ca=/secret",
+            "redis://h?client_cert=/secret",
+            "redis://h?tls_server_name=secret",
+            "redis://h?sentinel_password=secret",
             "redis://h?nothing=secret",
             "unix://",
             "redis+sentinel://h/secret/x",

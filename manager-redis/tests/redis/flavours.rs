@@ -1,103 +1,19 @@
-//! TLS, sockets of Unix, restricted users, Sentinel, Cluster: each with a real server.
+//! Sockets of Unix, restricted users, Sentinel, Cluster: each with a real server.
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use bytes::Bytes;
-use manager_api::{ClientManager, ErrorKind, Incoming};
-use manager_redis::{RedisManager, RedisOptions, TlsOptions};
+use manager_api::{ClientManager, ErrorKind};
+use manager_redis::RedisManager;
 use tokio::time::{sleep, timeout};
 
 use crate::faults::{expect_message, hasty, next, until_gap, until_published};
 use crate::server::{Server, free_port};
 
 /// Publishes one message and receives it.
-async fn round_trip(manager: &RedisManager) {
+pub(crate) async fn round_trip(manager: &RedisManager) {
     let mut subscription = manager.subscribe().await.unwrap();
     manager.publish("there and back".into()).await.unwrap();
     expect_message(&mut subscription, "there and back").await;
-}
-
-fn openssl(dir: &Path, arguments: &str) {
-    let done = Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(dir)
-        .output()
-        .unwrap();
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// Makes an authority, and a certificate for 127.0.0.1 and our client, in `dir`.
-fn make_certificates(dir: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(
-        dir,
-        &format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"),
-    );
-    openssl(
-        dir,
-        &format!(
-            "req -x509 {key} -keyout own.key -out own.pem -days 2 -subj /CN=server -CA ca.pem -CAkey ca.key \
-             -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE"
-        ),
-    );
-}
-
-async fn tls_server(asks_for_certificates: &str) -> Server {
-    let files = "--port 0 --tls-port {port} --tls-ca-cert-file {dir}/ca.pem \
-                 --tls-cert-file {dir}/own.pem --tls-key-file {dir}/own.key --tls-auth-clients";
-    let mut arguments: Vec<_> = files.split_whitespace().collect();
-    arguments.push(asks_for_certificates);
-    let server = Server::new(free_port(), &arguments);
-    make_certificates(server.dir.path());
-    server.restart().await;
-    server
-}
-
-#[tokio::test]
-async fn tls_with_a_private_authority() {
-    let server = tls_server("no").await;
-    let (port, dir) = (server.port, server.dir.path().display());
-    let with_ca = format!("rediss://127.0.0.1:{port}?ca={dir}/ca.pem");
-    let manager = RedisManager::new(&with_ca, hasty()).unwrap();
-    round_trip(&manager).await;
-    let mut subscription = manager.subscribe().await.unwrap();
-    let payload = Bytes::from(vec![7; 3 << 20]);
-    let (published, received) = tokio::join!(manager.publish(payload.clone()), next(&mut subscription));
-    published.unwrap();
-    assert!(received == Incoming::Message(payload));
-
-    let without = RedisManager::new(&format!("rediss://127.0.0.1:{port}"), hasty()).unwrap();
-    let error = without.publish("x".into()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Connect);
-    assert!(error.to_string().contains("certificate"), "{error}");
-
-    let plain = RedisManager::new(&format!("redis://127.0.0.1:{port}"), hasty()).unwrap();
-    assert!(plain.publish("x".into()).await.unwrap_err().is_retryable());
-
-    let error = RedisManager::new(&format!("rediss://127.0.0.1:{port}?ca={dir}/none.pem"), hasty()).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Config);
-    let error = RedisManager::new(&format!("rediss://127.0.0.1:{port}?ca={dir}/own.key"), hasty()).unwrap_err();
-    assert!(error.to_string().contains("no certificate"), "{error}");
-}
-
-#[tokio::test]
-async fn tls_with_a_certificate_of_our_own() {
-    let server = tls_server("yes").await;
-    let url = format!("rediss://127.0.0.1:{}", server.port);
-    let file = |name: &str| server.dir.path().join(name);
-    let mut options = RedisOptions {
-        tls: TlsOptions {
-            ca_file: Some(file("ca.pem")),
-            client_identity: None,
-        },
-        ..hasty()
-    };
-    let anonymous = RedisManager::new(&url, options.clone()).unwrap();
-    assert!(anonymous.publish("x".into()).await.is_err());
-    options.tls.client_identity = Some((file("own.pem"), file("own.key")));
-    round_trip(&RedisManager::new(&url, options).unwrap()).await;
 }
 
 #[tokio::test]
@@ -158,9 +74,7 @@ async fn until_reply(server: &Server, command: &redis::Cmd, text: &str) {
 async fn master_replica_and_sentinel() -> (Server, Server, Server) {
     let first = Server::start().await;
     let second = Server::start().await;
-    let follow = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(first.port).to_owned();
-    server_ok(&second, &follow).await;
-    until_reply(&second, redis::cmd("INFO").arg("replication"), "master_link_status:up").await;
+    follow(&second, &first).await;
 
     let sentinel = Server::new(free_port(), &["{dir}/sentinel.conf", "--sentinel"]);
     let config = format!(
@@ -206,7 +120,14 @@ async fn sentinel_names_the_master_and_a_failover_is_a_gap() {
     assert!(error.to_string().contains("knows no service \"nobody\""), "{error}");
 }
 
-async fn server_ok(server: &Server, command: &redis::Cmd) {
+/// Makes `replica` one of `master`, and returns once it is.
+pub(crate) async fn follow(replica: &Server, master: &Server) {
+    let follow = redis::cmd("REPLICAOF").arg("127.0.0.1").arg(master.port).to_owned();
+    server_ok(replica, &follow).await;
+    until_reply(replica, redis::cmd("INFO").arg("replication"), "master_link_status:up").await;
+}
+
+pub(crate) async fn server_ok(server: &Server, command: &redis::Cmd) {
     let _: redis::Value = server.command(command).await.unwrap();
 }
 

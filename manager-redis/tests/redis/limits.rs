@@ -32,9 +32,9 @@ async fn with_the_longest_times_a_manager_publishes_listens_and_closes() {
         let mut subscription = manager.subscribe().await.unwrap();
         if keepalive_interval < Duration::MAX {
             // Nobody publishes yet: these are the subscription's.
-            let until = server.num_pings().await + 3;
+            let until = server.num_hellos().await + 3;
             let asked = async {
-                while server.num_pings().await < until {
+                while server.num_hellos().await < until {
                     sleep(Duration::from_millis(5)).await;
                 }
             };

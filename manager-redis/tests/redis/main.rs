@@ -5,4 +5,7 @@
 mod faults;
 mod flavours;
 mod limits;
+mod refusals;
+mod replicas;
 mod server;
+mod tls;

@@ -100,10 +100,10 @@ impl Server {
         command.query_async(&mut connection).await
     }
 
-    /// Counts the PINGs that were answered.
-    pub(crate) async fn num_pings(&self) -> usize {
+    /// Counts the HELLOs that were answered, by which a server is asked for a sign of life.
+    pub(crate) async fn num_hellos(&self) -> usize {
         let info: String = self.command(redis::cmd("INFO").arg("commandstats")).await.unwrap();
-        let line = info.lines().find(|line| line.starts_with("cmdstat_ping:"));
+        let line = info.lines().find(|line| line.starts_with("cmdstat_hello:"));
         let calls = line.and_then(|line| line.split(['=', ',']).nth(1)?.parse().ok());
         calls.unwrap_or(0)
     }

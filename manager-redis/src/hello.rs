@@ -1,0 +1,135 @@
+//! What a server is: whether a message that it takes reaches all who listen.
+
+use redis::{RedisError, Value};
+
+/// Asks in either protocol; whatever a user may do, this is permitted.
+pub(crate) const HELLO_2: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n";
+pub(crate) const HELLO_3: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
+/// Asks a server that knows no HELLO for a sign of life.
+pub(crate) const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
+
+/// Why a server is of no use although it answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Unsuited {
+    /// What is published here reaches nobody elsewhere.
+    Replica,
+    /// It has channels of its own only.
+    Sentinel,
+}
+
+/// Reads the answer to HELLO.
+pub(crate) fn judged(hello: &Value) -> Result<(), Unsuited> {
+    match (field(hello, b"mode"), field(hello, b"role")) {
+        // Nodes of a cluster pass on what is published, replicas too.
+        (Some(b"cluster"), _) => Ok(()),
+        (Some(b"sentinel"), _) => Err(Unsuited::Sentinel),
+        (_, Some(b"replica" | b"slave")) => Err(Unsuited::Replica),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the answer to ROLE.
+pub(crate) fn judged_by_role(role: &Value) -> Result<(), Unsuited> {
+    match elements(role).first().and_then(text) {
+        Some(b"slave" | b"replica") => Err(Unsuited::Replica),
+        Some(b"sentinel") => Err(Unsuited::Sentinel),
+        _ => Ok(()),
+    }
+}
+
+/// The master that a replica names in its answer to ROLE.
+pub(crate) fn master_of(role: &Value) -> Option<(String, u16)> {
+    match elements(role) {
+        [_, Value::BulkString(host), Value::Int(port), ..] => {
+            Some((String::from_utf8(host.clone()).ok()?, u16::try_from(*port).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// Tells whether the server knows no such command, or no such version of the protocol.
+pub(crate) fn is_unknown(error: &RedisError) -> bool {
+    let is_unknown = error.detail().is_some_and(|detail| detail.contains("unknown command"));
+    is_unknown || error.code() == Some("NOPROTO")
+}
+
+fn elements(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(values) => values,
+        _ => &[],
+    }
+}
+
+/// A field of a map, which is a flat list in the older protocol.
+fn field<'a>(hello: &'a Value, name: &[u8]) -> Option<&'a [u8]> {
+    if let Value::Map(fields) = hello {
+        let found = fields.iter().find(|(key, _)| text(key) == Some(name));
+        return found.and_then(|(_, value)| text(value));
+    }
+    let mut pairs = elements(hello).chunks_exact(2);
+    pairs
+        .find(|pair| text(&pair[0]) == Some(name))
+        .and_then(|pair| text(&pair[1]))
+}
+
+fn text(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(text) => Some(text),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    fn hello(mode: &str, role: &str) -> [Value; 2] {
+        let fields = [("server", "redis"), ("mode", mode), ("role", role)].map(|(key, value)| (bulk(key), bulk(value)));
+        let flat = fields
+            .iter()
+            .flat_map(|(key, value)| [key.clone(), value.clone()])
+            .collect();
+        [Value::Array(flat), Value::Map(fields.to_vec())]
+    }
+
+    #[test]
+    fn a_replica_is_known_by_what_it_says_of_itself() {
+        for (mode, role, expected) in [
+            ("standalone", "master", Ok(())),
+            ("standalone", "replica", Err(Unsuited::Replica)),
+            ("standalone", "slave", Err(Unsuited::Replica)),
+            ("cluster", "replica", Ok(())),
+            ("sentinel", "master", Err(Unsuited::Sentinel)),
+        ] {
+            for hello in hello(mode, role) {
+                assert_eq!(judged(&hello), expected, "{mode} {role}");
+            }
+        }
+        let role = Value::Array(vec![
+            bulk("slave"),
+            bulk("10.0.0.1"),
+            Value::Int(6379),
+            bulk("connected"),
+        ]);
+        assert_eq!(judged_by_role(&role), Err(Unsuited::Replica));
+        assert_eq!(master_of(&role), Some(("10.0.0.1".to_owned(), 6379)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_condemns_nobody() {
+        for value in [
+            Value::Nil,
+            Value::Okay,
+            Value::Array(vec![Value::Nil]),
+            Value::Map(vec![]),
+        ] {
+            assert_eq!((judged(&value), judged_by_role(&value)), (Ok(()), Ok(())));
+            assert_eq!(master_of(&value), None);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Replicas, and masters that are demoted: what is published there reaches nobody elsewhere.
+
+use std::time::{Duration, Instant};
+
+use manager_api::{ClientManager, ErrorKind};
+use manager_redis::{RedisManager, RedisOptions};
+use tokio::time::sleep;
+
+use crate::faults::{expect_message, hasty, until_gap, until_published};
+use crate::flavours::{follow, server_ok};
+use crate::refusals::add_user;
+use crate::server::Server;
+
+/// Publishing and subscribing fails within a second and says `text`.
+async fn named_at_once(url: &str, text: &str) {
+    let manager = RedisManager::new(url, RedisOptions::default()).unwrap();
+    let begun = Instant::now();
+    let published = manager.publish("x".into()).await.unwrap_err();
+    let subscribed = manager.subscribe().await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    for error in [published, subscribed] {
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_publish_on_a_replica_fails_and_names_its_master() {
+    let (master, replica) = tokio::join!(Server::start(), Server::start());
+    follow(&replica, &master).await;
+    named_at_once(&replica.url(), &format!("a replica of 127.0.0.1:{}", master.port)).await;
+    // A user who may not ask for the role learns of it all the same.
+    add_user(&replica, &["+publish", "+subscribe"]).await;
+    named_at_once(
+        &format!("redis://me:pw@127.0.0.1:{}", replica.port),
+        "a replica, on which",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_replica_that_knows_no_hello_is_known_by_its_role() {
+    let old = ["--rename-command", "HELLO", ""];
+    let (master, replica) = tokio::join!(Server::start_with(&old), Server::start_with(&old));
+    crate::flavours::round_trip(&RedisManager::new(&replica.url(), hasty()).unwrap()).await;
+    follow(&replica, &master).await;
+    named_at_once(&replica.url(), "a replica of 127.0.0.1").await;
+}
+
+#[tokio::test]
+async fn a_sentinel_that_is_taken_for_a_server_is_named() {
+    let sentinel = Server::new(crate::server::free_port(), &["{dir}/sentinel.conf", "--sentinel"]);
+    let config = format!("port {}\n", sentinel.port);
+    std::fs::write(sentinel.dir.path().join("sentinel.conf"), config).unwrap();
+    sentinel.restart_sentinel().await;
+    named_at_once(&sentinel.url(), "redis+sentinel://").await;
+}
+
+/// Demotes the server while the manager of `url` publishes all the time, and promotes it again.
+async fn left_and_found_again(server: &Server, master: &Server, url: &str) {
+    let manager = RedisManager::new(url, hasty()).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    manager.publish("before".into()).await.unwrap();
+    expect_message(&mut subscription, "before").await;
+    let demoted = Instant::now();
+    follow(server, master).await;
+    let error = loop {
+        if let Err(error) = manager.publish("during".into()).await {
+            break error;
+        }
+        assert!(demoted.elapsed() < Duration::from_secs(10), "a replica took publishes");
+    };
+    assert!(error.to_string().contains("replica"), "{error}");
+    while manager.health().listening_since.is_some() {
+        assert!(
+            demoted.elapsed() < Duration::from_secs(10),
+            "a subscription stayed on a replica"
+        );
+        sleep(Duration::from_millis(10)).await;
+    }
+    let promote = redis::cmd("REPLICAOF").arg("NO").arg("ONE").to_owned();
+    server_ok(server, &promote).await;
+    until_gap(&mut subscription).await;
+    until_published(&manager, "after").await;
+    expect_message(&mut subscription, "after").await;
+}
+
+#[tokio::test]
+async fn a_demoted_master_is_left_by_publishers_and_listeners_and_the_loss_is_admitted() {
+    let (server, master) = tokio::join!(Server::start(), Server::start());
+    left_and_found_again(&server, &master, &server.url()).await;
+}
+
+#[tokio::test]
+async fn a_demoted_master_is_left_by_a_user_who_may_not_ask_for_the_role() {
+    let (server, master) = tokio::join!(Server::start(), Server::start());
+    add_user(&server, &["+publish", "+subscribe"]).await;
+    left_and_found_again(&server, &master, &format!("redis://me:pw@127.0.0.1:{}", server.port)).await;
+}

@@ -2,11 +2,12 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::ClientManager;
+//! use manager_api::Emitter;
 //! use manager_amqp::{AmqpManager, AmqpOptions};
 //!
 //! let manager = AmqpManager::new("amqp://guest:guest@localhost:5672//", AmqpOptions::default())?;
-//! manager.publish("hello".into()).await?;
+//! let emitter = Emitter::new(manager);
+//! emitter.to("lobby").emit("job done", &7).await?;
 //! # Ok(())
 //! # }
 //! ```

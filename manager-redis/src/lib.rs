@@ -2,11 +2,12 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::ClientManager;
+//! use manager_api::Emitter;
 //! use manager_redis::{RedisManager, RedisOptions};
 //!
 //! let manager = RedisManager::new("redis://localhost:6379", RedisOptions::default())?;
-//! manager.publish("hello".into()).await?;
+//! let emitter = Emitter::new(manager);
+//! emitter.to("lobby").emit("job done", &7).await?;
 //! # Ok(())
 //! # }
 //! ```

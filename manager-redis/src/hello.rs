@@ -2,7 +2,7 @@
 
 use redis::{RedisError, Value};
 
-/// Asks in either protocol; whatever a user may do, this is permitted.
+/// Asks in either protocol; every user is permitted to.
 pub(crate) const HELLO_2: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n";
 pub(crate) const HELLO_3: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
 /// Asks a server that knows no HELLO for a sign of life.
@@ -11,7 +11,7 @@ pub(crate) const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 /// Why a server is of no use although it answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unsuited {
-    /// What is published here reaches nobody elsewhere.
+    /// What is published here reaches only those who listen here.
     Replica,
     /// It has channels of its own only.
     Sentinel,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_condemns_nobody() {
+    fn what_cannot_be_read_is_held_against_no_server() {
         for value in [
             Value::Nil,
             Value::Okay,

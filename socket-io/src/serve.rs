@@ -1,5 +1,7 @@
 //! The server on a listener of its own, without a web framework.
 
+mod host;
+
 use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
@@ -22,7 +24,7 @@ use tower_service::Service;
 use crate::server::SocketIo;
 use crate::service::NotFound;
 
-/// Serves Socket.IO on a listener until `shutdown` completes; everything else is 404.
+/// Serves Socket.IO on a listener until `shutdown` completes; everything else is 404, and a request of HTTP/1.1 without a `Host` 400.
 ///
 /// Then no new connection is accepted, every client is disconnected (`server shutting down`), their handlers finish, and the manager is
 /// flushed and closed.
@@ -66,7 +68,7 @@ where
     R: http_body::Body<Data = Bytes> + Unpin + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let service = io.layer().layer(fallback);
+    let service = host::HostRequired(io.layer().layer(fallback));
     let (stop, stopped) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {

@@ -9,11 +9,12 @@ use axum::routing::get;
 use http_body_util::BodyExt;
 use manager_api::MemoryBus;
 use socket_io::{PeerAddr, Socket, SocketIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use crate::client::{Client, request, within};
+use crate::client::{Client, TestServer, request, within};
 
 async fn http_get(address: SocketAddr, path: &str) -> String {
     request(address, "GET", path, "").await
@@ -115,4 +116,22 @@ async fn shutdown_disconnects_everybody_runs_their_handlers_and_ends() {
     within(serving).await.unwrap().unwrap();
     assert_eq!(reasons.try_recv(), Ok("server shutting down"));
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_request_without_a_host_is_refused_where_http_demands_one() {
+    let server = TestServer::start().await;
+    for (version, headers, status) in [("1.1", "", "400"), ("1.1", "host: x\r\n", "200"), ("1.0", "", "200")] {
+        let path = "/socket.io/?EIO=4&transport=polling";
+        let head = format!("GET {path} HTTP/{version}\r\nconnection: close\r\n{headers}\r\n");
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        within(stream.read_to_string(&mut answer)).await.unwrap();
+        assert_eq!(
+            answer.split(' ').nth(1),
+            Some(status),
+            "{version} {headers:?}: {answer}"
+        );
+    }
 }

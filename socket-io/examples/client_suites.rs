@@ -175,8 +175,7 @@ fn java(io: &SocketIo, main: &str) {
         let refusal = Refusal::new("auth failed");
         Err::<(), _>(refusal.with_data(&json!({"a": "b", "c": 3})))
     });
-    let foo = io.namespace("/foo");
-    foo.on("room", send_to_own_room);
+    io.namespace("/foo").on("room", send_to_own_room);
     if main != "/" {
         io.namespace("/");
     }

@@ -5,7 +5,7 @@ mod query;
 
 use std::sync::Arc;
 
-use manager_api::ClientManager;
+use manager_api::{ClientManager, LimitedLog};
 use socket_io::{Data, Refusal, Socket, SocketIo};
 
 pub(crate) use page::Page;
@@ -14,6 +14,10 @@ pub(crate) use page::Page;
 const MAX_ROOM_BYTES: usize = 256;
 /// How many rooms a client may be in, its own not counted.
 const MAX_ROOMS: usize = 64;
+
+/// One line a second each: clients that come and go fill no log.
+static CONNECTED: LimitedLog = LimitedLog::new();
+static DISCONNECTED: LimitedLog = LimitedLog::new();
 
 /// Builds the server.
 pub(crate) fn server(manager: Arc<dyn ClientManager>) -> SocketIo {
@@ -28,10 +32,16 @@ pub(crate) fn server(manager: Arc<dyn ClientManager>) -> SocketIo {
             check_room(&room).map_err(Refusal::new)?;
             socket.join(room).map_err(|error| Refusal::new(error.to_string()))?;
         }
-        tracing::info!(id = %socket.id(), transport = ?socket.transport(), "client connected");
+        if let Some(suppressed) = CONNECTED.pass() {
+            tracing::info!(id = %socket.id(), transport = ?socket.transport(), suppressed, "client connected");
+        }
         Ok(())
     });
-    clients.on_disconnect(async |socket: Socket| tracing::info!(id = %socket.id(), "client disconnected"));
+    clients.on_disconnect(async |socket: Socket| {
+        if let Some(suppressed) = DISCONNECTED.pass() {
+            tracing::info!(id = %socket.id(), suppressed, "client disconnected");
+        }
+    });
     clients.on("join", async |socket: Socket, Data(room): Data<String>| {
         join(&socket, room)
     });

@@ -5,6 +5,11 @@ use std::io;
 
 use manager_api::{Error, ErrorKind};
 
+use crate::output::printable;
+
+/// The most that is said of a failure, in bytes.
+const MAX_TEXT: usize = 4096;
+
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -86,7 +91,13 @@ impl fmt::Display for Failure {
             }
             said.push_str(&text);
         }
-        f.write_str(&said)
+        // Brokers and files are quoted in it.
+        let end = (0..=MAX_TEXT.min(said.len()))
+            .rev()
+            .find(|end| said.is_char_boundary(*end));
+        let shown = &said[..end.unwrap_or_default()];
+        f.write_str(&printable(shown))?;
+        f.write_str(if shown.len() < said.len() { "…" } else { "" })
     }
 }
 
@@ -104,5 +115,14 @@ mod tests {
             "cannot emit \"news\": cannot reach h:1: connection refused"
         );
         assert_eq!(failure.code(), 1);
+    }
+
+    #[test]
+    fn what_a_broker_says_moves_no_cursor_and_floods_no_terminal() {
+        let said = format!("the server refused: -ERR \u{1b}[2J\r\n\u{9b}1m{}", "é".repeat(5000));
+        let failure = Failure::of(Error::new(ErrorKind::Connect, said), "cannot emit");
+        let text = failure.to_string();
+        assert!(!text.contains(char::is_control) && text.len() < 5000, "{text:?}");
+        assert!(text.contains(r"\u{1b}[2J\r\n") && text.ends_with('…'), "{text}");
     }
 }

@@ -1,6 +1,9 @@
 //! Standard output, a line at a time; a closed pipe ends the command quietly.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
+
+use manager_api::Escaped;
 
 use crate::failure::Failure;
 
@@ -26,9 +29,49 @@ fn closed(error: io::Error) -> Failure {
 
 /// Text from elsewhere without what a terminal would act on.
 pub(crate) fn printable(text: &str) -> String {
-    let show = |letter: char| match letter.is_control() {
-        true => letter.escape_default().to_string(),
-        false => letter.to_string(),
-    };
-    text.chars().map(show).collect()
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match Escaped::acts(letter) {
+            true => printable.extend(letter.escape_default()),
+            false => printable.push(letter),
+        }
+    }
+    printable
+}
+
+/// JSON as one line without what a terminal would act on; it means the same.
+///
+/// Between tokens there may be line ends, where others wrote it; within strings JSON allows the control characters from U+007F on, and those that
+/// turn the direction of writing.
+pub(crate) fn json_line(json: String) -> String {
+    if !json.contains(Escaped::acts) {
+        return json;
+    }
+    let mut line = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '\n' | '\r' | '\t' => line.push(' '),
+            _ if Escaped::acts(letter) => {
+                // All of them are in the first plane. Writing to a string does not fail.
+                let _ = write!(line, "\\u{:04x}", u32::from(letter));
+            }
+            _ => line.push(letter),
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_from_elsewhere_is_one_line_that_means_the_same_and_moves_no_cursor() {
+        let json = "[1,\n{\"a\":\r\t\"\u{9b}2J\u{7f}\u{202e}\u{2028}ü\"}]";
+        let line = json_line(json.to_owned());
+        assert!(!line.contains(Escaped::acts), "{line:?}");
+        let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&line), value(json));
+        assert_eq!(json_line("[\"ü\"]".to_owned()), "[\"ü\"]");
+    }
 }

@@ -16,7 +16,7 @@ use crate::backend::deadline;
 use crate::cluster::{self, Asker, in_time, left_until};
 use crate::hub::cluster::server_event;
 use crate::{
-    Answers, Ask, Broadcast, CallbackAddress, Change, ClientManager, Emit, Envelope, Error, Gathered, HostId,
+    Answers, Ask, Broadcast, CallbackAddress, Change, ClientManager, Emit, Envelope, Error, Escaped, Gathered, HostId,
     HubOptions, Incoming, LimitedLog, Message, Question, Replies, Room, Scope, Selection, ServerAnswer, Sid, Sink,
     Subscription, wire,
 };
@@ -339,7 +339,7 @@ async fn collect(
             Incoming::Gap { reason } => {
                 had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {
-                    tracing::warn!(suppressed, %reason, "answers to this emitter may have been missed");
+                    tracing::warn!(suppressed, reason = ?Escaped(reason), "answers to this emitter may have been missed");
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! The server side of the official Socket.IO Admin UI.
 
+mod attempts;
 mod auth;
 mod commands;
 mod describe;
@@ -57,8 +58,9 @@ pub(crate) use task::{Inbox, start};
 /// [every namespace](crate::SocketIo::any_namespace) does.
 ///
 /// One that gave a password is given a token with which the page connects again after it was
-/// reloaded, to any server with the same password, for [a day](Self::session_duration); another password ends them all. Failed attempts are
-/// logged, and answered late.
+/// reloaded, to any server with the same password, for [a day](Self::session_duration); another password ends them all. Passwords are
+/// answered after half a second, right or wrong, and limited in number for [each address and in total](Self::max_attempts_per_minute); failed
+/// attempts are logged.
 #[derive(Clone)]
 #[must_use = "give it to `SocketIoBuilder::instrument`"]
 pub struct Admin {
@@ -87,8 +89,8 @@ pub enum AdminMode {
 }
 
 impl Admin {
-    /// Accepts whoever knows a password. Choose a long one: whoever gets hold of an administrator's token can try passwords on it, as fast
-    /// as a hash is computed.
+    /// Accepts clients that know a password. Choose a long one: the key of tokens is derived from it, with bcrypt at cost 12, so that a stolen
+    /// token allows some five guesses a second and core; [`session_secret`](Self::session_secret) allows none.
     ///
     /// # Panics
     ///
@@ -101,7 +103,9 @@ impl Admin {
 
     /// Accepts whoever knows the password of which this is the bcrypt hash, as in the configuration of Node's servers.
     ///
-    /// Hashes are compared one at a time, on a thread that may block.
+    /// Hashes are compared one at a time, on a thread that may block. Tokens are signed with a key made of the hash, which a token tells nothing
+    /// of: its salt cannot be guessed. But anyone who reads the hash can make tokens; keep it as secret as a password, or set a
+    /// [`session_secret`](Self::session_secret).
     ///
     /// # Errors
     ///
@@ -187,6 +191,31 @@ impl Admin {
     /// Sets how long the token of an administrator is accepted, to the second; zero gives none. Default one day.
     pub fn session_duration(mut self, duration: Duration) -> Self {
         self.session_duration = duration;
+        self
+    }
+
+    /// Signs tokens with a secret that all servers on the channel share, and that is used for nothing else. Default none: the key of tokens is
+    /// derived from the password or its hash. With a secret, a token tells nothing of the password however it is examined. Another
+    /// password ends all tokens as before; so does another secret. With [`checked`](Self::checked), tokens of one server are accepted by all.
+    ///
+    /// # Panics
+    ///
+    /// If it is shorter than 16 bytes. Take 32 random ones.
+    pub fn session_secret(mut self, secret: impl AsRef<[u8]>) -> Self {
+        let secret = secret.as_ref();
+        assert!(
+            secret.len() >= 16,
+            "the administrators' session secret is shorter than 16 bytes"
+        );
+        self.auth.sign_with(secret);
+        self
+    }
+
+    /// Sets how many passwords may be tried in a minute: by one address (an IPv6 network of 64 bits counts as one), and by all together.
+    /// Default 20 and 200; zero admits nobody but by a token. Tokens are not counted. Behind a proxy all have one address, its own. At most 1,024
+    /// addresses are told apart at a time; further ones share one allowance.
+    pub fn max_attempts_per_minute(mut self, per_address: u32, in_total: u32) -> Self {
+        self.auth.limit_attempts(per_address, in_total);
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
-use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Message, Namespace, Pressure, Room, Sid};
+use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Escaped, Message, Namespace, Pressure, Room, Sid};
 
 use crate::connection::Connection;
 use crate::error::{DisconnectReason, Refusal};
@@ -102,7 +102,9 @@ impl Client {
         let key = match hub.registry().add(namespace, &self.sid, self.clone()) {
             Ok(key) => key,
             // Twenty random characters do not repeat.
-            Err(error) => return tracing::error!(target: "socket_io", %error, "a client could not be registered"),
+            Err(error) => {
+                return tracing::error!(target: "socket_io", error = ?Escaped(error), "a client could not be registered");
+            }
         };
         self.key.store(key, Ordering::Relaxed);
         // Not before the registry knows it: a command finds it here or there.

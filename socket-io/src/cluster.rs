@@ -9,6 +9,7 @@ use manager_api::{Error, EventName, Gathered, HostId, ServerAnswer, ServerEvent}
 use serde::Serialize;
 
 use crate::handler::{EventContext, IntoOutcome};
+use crate::log;
 use crate::server::SocketIo;
 
 /// The other servers. Questions about clients, wherever they are, start as events for them do: see
@@ -113,7 +114,7 @@ impl SocketIo {
                 match handled?.await.into_outcome() {
                     Ok(answer) => Some(answer),
                     Err(error) => {
-                        tracing::error!(target: "socket_io", event = %name, %error, "the handler of an event of another server failed");
+                        log::failed_for_server(&name, &error);
                         None
                     }
                 }

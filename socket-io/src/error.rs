@@ -3,6 +3,7 @@
 use std::fmt;
 
 use engine_io::CloseReason;
+use manager_api::Escaped;
 use serde::Serialize;
 
 /// Refuses a client that wants to connect to a namespace; the client sees it as its `connect_error`.
@@ -33,7 +34,7 @@ impl Refusal {
         match serde_json::to_string(data) {
             Ok(json) => self.data = Some(json),
             Err(error) => {
-                tracing::error!(target: "socket_io", %error, "the data of a refusal cannot be written as JSON")
+                tracing::error!(target: "socket_io", error = ?Escaped(error), "the data of a refusal cannot be written as JSON")
             }
         }
         self

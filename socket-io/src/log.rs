@@ -1,18 +1,19 @@
 //! What is logged about handlers, in one place so that it names the same things everywhere.
 //!
-//! Lines that a client can cause by what it sends are limited to one a second each; the number of those left out is in the next. The name of
-//! an event is the client's choice, and cut.
+//! Lines that a client can cause by what it sends are limited to one a second each; the number of those left out is in the next. Names of
+//! events and namespaces, and errors that may quote them, are a client's choice: they are cut, escaped and quoted, so that none of them ends a
+//! line, begins another or adds a field.
 
 use std::error::Error as _;
 use std::fmt::Display;
 
-use manager_api::{Escaped, LimitedLog, Namespace};
+use manager_api::{Escaped, EventName, LimitedLog, Namespace};
 
 use crate::client::Client;
 use crate::handler::Rejection;
 use crate::socket::Socket;
 
-/// What is told of the name of an event, in bytes.
+/// What is told of the name of an event or a namespace, in bytes.
 const MAX_NAME: usize = 100;
 
 /// A handler's argument cannot be had: what the client sent has another form.
@@ -20,9 +21,9 @@ pub(crate) fn unfit_event(client: &Client, event: &str, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace) = (&client.sid, &client.namespace.name);
-        let event = cut(event);
-        tracing::warn!(target: "socket_io", %sid, %namespace, %event, %rejection, suppressed, "an event does not fit its handler");
+        let (sid, namespace) = (&client.sid, name(client.namespace.name.as_str()));
+        let event = name(event);
+        tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, rejection = ?Escaped(rejection), suppressed, "an event does not fit its handler");
     }
 }
 
@@ -31,8 +32,8 @@ pub(crate) fn unfit_connect(socket: &Socket, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
-        let namespace = socket.namespace();
-        tracing::warn!(target: "socket_io", %namespace, %rejection, suppressed, "a connect handler cannot be called; the client is refused");
+        let namespace = name(socket.namespace().as_str());
+        tracing::warn!(target: "socket_io", ?namespace, rejection = ?Escaped(rejection), suppressed, "a connect handler cannot be called; the client is refused");
     }
 }
 
@@ -40,7 +41,7 @@ pub(crate) fn unfit_connect(socket: &Socket, rejection: &Rejection) {
 fn detail(rejection: &Rejection) {
     let mut source = rejection.source();
     while let Some(error) = source {
-        tracing::trace!(target: "socket_io", %error, "an argument cannot be had");
+        tracing::trace!(target: "socket_io", error = ?Escaped(error), "an argument cannot be had");
         source = error.source();
     }
 }
@@ -49,9 +50,9 @@ fn detail(rejection: &Rejection) {
 pub(crate) fn refused_event(client: &Client, event: &str, reason: &dyn Display) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace) = (&client.sid, &client.namespace.name);
-        let event = cut(event);
-        tracing::warn!(target: "socket_io", %sid, %namespace, %event, %reason, suppressed, "middleware refused an event");
+        let (sid, namespace) = (&client.sid, name(client.namespace.name.as_str()));
+        let event = name(event);
+        tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(reason), suppressed, "middleware refused an event");
     }
 }
 
@@ -62,8 +63,8 @@ pub(crate) fn unhandled_event(client: &Client, event: &str) {
         return;
     }
     if let Some(suppressed) = LIMIT.pass() {
-        let (namespace, event) = (&client.namespace.name, cut(event));
-        tracing::debug!(target: "socket_io", %namespace, %event, suppressed, "no handler for an event");
+        let (namespace, event) = (name(client.namespace.name.as_str()), name(event));
+        tracing::debug!(target: "socket_io", ?namespace, ?event, suppressed, "no handler for an event");
     }
 }
 
@@ -72,8 +73,8 @@ pub(crate) fn failed(client: &Client, what: &str, error: &dyn Display) {
     static LIMIT: LimitedLog = LimitedLog::new();
     client.connection.server.counters.failed();
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace, event) = (&client.sid, &client.namespace.name, cut(what));
-        tracing::error!(target: "socket_io", %sid, %namespace, %event, %error, suppressed, "a handler failed");
+        let (sid, namespace, event) = (&client.sid, name(client.namespace.name.as_str()), name(what));
+        tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(error), suppressed, "a handler failed");
     }
 }
 
@@ -82,8 +83,8 @@ pub(crate) fn panicked(client: &Client, what: &str) {
     static LIMIT: LimitedLog = LimitedLog::new();
     client.connection.server.counters.panicked();
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace, event) = (&client.sid, &client.namespace.name, cut(what));
-        tracing::error!(target: "socket_io", %sid, %namespace, %event, suppressed, "a handler panicked");
+        let (sid, namespace, event) = (&client.sid, name(client.namespace.name.as_str()), name(what));
+        tracing::error!(target: "socket_io", %sid, ?namespace, ?event, suppressed, "a handler panicked");
     }
 }
 
@@ -91,10 +92,23 @@ pub(crate) fn panicked(client: &Client, what: &str) {
 pub(crate) fn many_attachments(namespace: &Namespace, event: &str, attachments: usize, accepted: usize) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
-        let event = Escaped(cut(event));
+        let (namespace, event) = (name(namespace.as_str()), name(event));
         let text = "a packet has more attachments than JavaScript's clients accept: they close the connection";
-        tracing::warn!(target: "socket_io", %namespace, %event, attachments, accepted, suppressed, "{text}");
+        tracing::warn!(target: "socket_io", ?namespace, ?event, attachments, accepted, suppressed, "{text}");
     }
+}
+
+/// The handler of an event that another server sent failed.
+pub(crate) fn failed_for_server(event: &EventName, error: &dyn Display) {
+    static LIMIT: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = LIMIT.pass() {
+        let event = name(event.as_str());
+        tracing::error!(target: "socket_io", ?event, error = ?Escaped(error), suppressed, "the handler of an event of another server failed");
+    }
+}
+
+fn name(name: &str) -> Escaped<&str> {
+    Escaped(cut(name))
 }
 
 fn cut(name: &str) -> &str {

@@ -7,51 +7,13 @@
 #[path = "server/client.rs"]
 mod client;
 
-use std::io;
-use std::sync::{Arc, Mutex};
+#[path = "server/lines.rs"]
+mod lines;
 
 use socket_io::{Data, EventName};
-use tracing_subscriber::fmt::MakeWriter;
 
 use client::TestServer;
-
-/// Lines of everything logged on this thread.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Lines {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// The lines that hold a text.
-    fn with(&self, what: &str) -> Vec<String> {
-        self.text()
-            .lines()
-            .filter(|line| line.contains(what))
-            .map(str::to_owned)
-            .collect()
-    }
-}
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
+use lines::Lines;
 
 #[tokio::test]
 async fn failures_of_handlers_are_logged_with_event_and_client_and_without_arguments() {
@@ -127,7 +89,7 @@ async fn more_attachments_than_clients_accept_are_warned_of() {
     let found = lines.with("more attachments than JavaScript's clients accept");
     assert_eq!(found.len(), 1, "{}", lines.text());
     assert!(
-        found[0].contains("event=eleven") && found[0].contains("attachments=11"),
+        found[0].contains("event=\"eleven\"") && found[0].contains("attachments=11"),
         "{found:?}"
     );
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use manager_api::{Escaped, LimitedLog};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -25,6 +26,7 @@ const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Serves a client until it leaves, breaks the protocol, is too slow, or the broker stops.
 pub(super) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream, mut stopped: watch::Receiver<()>) {
+    static CUT: LimitedLog = LimitedLog::new();
     // Without it a batch's last reply would wait for an acknowledgement; failing costs latency only.
     let _ = stream.set_nodelay(true);
     let (reader, writer) = stream.into_split();
@@ -46,18 +48,21 @@ pub(super) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream, mut s
     if outbox.is_cut() {
         shared.counters.slow_clients.fetch_add(1, Ordering::Relaxed);
         let limit_bytes = shared.limits.outbox_bytes;
-        tracing::warn!(
-            client = id,
-            limit_bytes,
-            "embedded broker: client reads too slowly, disconnected"
-        );
+        if let Some(suppressed) = CUT.pass() {
+            tracing::warn!(
+                client = id,
+                limit_bytes,
+                suppressed,
+                "embedded broker: client reads too slowly, disconnected"
+            );
+        }
     }
 }
 
 fn log_end(id: u64, result: io::Result<()>) {
     match result {
         Ok(()) => tracing::debug!(client = id, "embedded broker: client left"),
-        Err(error) => tracing::debug!(client = id, %error, "embedded broker: connection ended"),
+        Err(error) => tracing::debug!(client = id, error = ?Escaped(error), "embedded broker: connection ended"),
     }
 }
 
@@ -101,7 +106,7 @@ fn answer_all(shared: &Shared, session: &mut Session, input: &[u8]) -> (usize, F
             }
             Err(error) => {
                 shared.counters.protocol_errors.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(client = session.outbox().id, %error, "embedded broker: protocol error");
+                tracing::debug!(client = session.outbox().id, error = ?Escaped(&error), "embedded broker: protocol error");
                 session.refuse(&error);
                 return (at, Flow::Close);
             }

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use manager_api::LimitedLog;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -138,13 +139,17 @@ impl Broker {
 
 /// Starts serving a connection, or closes it when there are too many.
 fn accept(shared: &Arc<Shared>, clients: &mut JoinSet<()>, stream: TcpStream, stopped: watch::Receiver<()>) {
+    static REFUSED: LimitedLog = LimitedLog::new();
     while clients.try_join_next().is_some() {} // who has left does not count
     if clients.len() >= shared.limits.num_clients {
         shared.counters.refused_clients.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            limit = shared.limits.num_clients,
-            "embedded broker: too many clients, connection refused"
-        );
+        if let Some(suppressed) = REFUSED.pass() {
+            tracing::warn!(
+                limit = shared.limits.num_clients,
+                suppressed,
+                "embedded broker: too many clients, connection refused"
+            );
+        }
         // One line into an empty socket buffer: it fits or it is lost, and nothing waits for it.
         let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
         return;
@@ -155,7 +160,10 @@ fn accept(shared: &Arc<Shared>, clients: &mut JoinSet<()>, stream: TcpStream, st
 
 /// Accepting fails for a while when descriptors run out: try again soon, not in a busy loop.
 async fn pause_after(error: &io::Error) {
-    tracing::warn!(%error, "embedded broker: cannot accept a connection");
+    static FAILED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = FAILED.pass() {
+        tracing::warn!(%error, suppressed, "embedded broker: cannot accept a connection");
+    }
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 

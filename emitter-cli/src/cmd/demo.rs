@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use manager_api::{Emitter, ManagerOptions};
+use manager_api::{Emitter, Escaped, ManagerOptions};
 use serde_json::json;
 use socket_io::SocketIo;
 use tokio::net::TcpListener;
@@ -62,7 +62,7 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     super::emit::close(&emitter).await;
     drop(stop_server);
     if let Ok(Err(error)) = server.await {
-        tracing::info!(%error, "the server did not close cleanly");
+        tracing::info!(error = ?Escaped(error), "the server did not close cleanly");
     }
     broker.stop().await;
     shown

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::{Answer, Emitter};
+use manager_api::{Answer, Emitter, Escaped};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -32,7 +32,7 @@ pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
 /// Releases the connection. Everything was accepted before, so a failure is worth a line and no more.
 pub(super) async fn close(emitter: &Emitter) {
     if let Err(error) = emitter.close().await {
-        tracing::info!(%error, "the connection to the broker did not close cleanly");
+        tracing::info!(error = ?Escaped(error), "the connection to the broker did not close cleanly");
     }
 }
 
@@ -79,5 +79,6 @@ fn print(answer: &Answer) -> Result<(), Failure> {
             .map(|bytes| BASE64_STANDARD.encode(bytes))
             .collect(),
     };
-    output::print_line(&serde_json::to_string(&line).expect("strings and JSON are JSON"))
+    let line = serde_json::to_string(&line).expect("strings and JSON are JSON");
+    output::print_line(&output::json_line(line))
 }

@@ -2,7 +2,7 @@
 
 mod show;
 
-use manager_api::{Incoming, wire};
+use manager_api::{Escaped, Incoming, wire};
 
 use crate::failure::Failure;
 use crate::output;
@@ -36,7 +36,7 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
         output::print(lines.as_bytes())?;
     }
     if let Err(error) = backend.manager.close().await {
-        tracing::info!(%error, "the connection to the broker did not close cleanly");
+        tracing::info!(error = ?Escaped(error), "the connection to the broker did not close cleanly");
     }
     Ok(())
 }
@@ -44,12 +44,12 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
 fn line(incoming: &Incoming, is_json: bool) -> String {
     let mut line = match incoming {
         Incoming::Message(bytes) => match (wire::decode(bytes), is_json) {
-            (Ok(envelope), true) => show::json(&envelope),
+            (Ok(envelope), true) => output::json_line(show::json(&envelope)),
             (Ok(envelope), false) => show::text(&envelope),
-            (Err(error), true) => show::undecodable_json(&error, bytes.len()),
+            (Err(error), true) => output::json_line(show::undecodable_json(&error, bytes.len())),
             (Err(error), false) => show::undecodable_text(&error, bytes.len()),
         },
-        Incoming::Gap { reason } if is_json => show::gap_json(reason),
+        Incoming::Gap { reason } if is_json => output::json_line(show::gap_json(reason)),
         Incoming::Gap { reason } => show::gap_text(reason),
         _ => return String::new(),
     };

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manager_api::Escaped;
 use socket_io::SocketIo;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -113,7 +114,7 @@ impl EmbeddedBroker {
     pub(super) async fn stop(self) {
         drop(self.stop);
         if let Err(error) = self.task.await {
-            tracing::warn!(%error, "the embedded broker ended badly");
+            tracing::warn!(error = ?Escaped(error), "the embedded broker ended badly");
         }
     }
 }

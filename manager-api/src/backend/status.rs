@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::Failure;
-use crate::{Health, LimitedLog};
+use crate::{Escaped, Health, LimitedLog};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Status {
         drop(state);
         if let Some(suppressed) = self.up_log.pass() {
             let broker = self.broker;
-            tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {address}, {role:?}");
+            tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {}, {role:?}", Escaped(address));
         }
     }
 
@@ -136,7 +136,8 @@ impl Status {
 
     /// Takes note of a connection that failed, was lost or is of no use. `failure` names the broker, its place and the cause.
     pub fn failed(&self, failure: &(impl Display + ?Sized)) {
-        let text = failure.to_string();
+        // Brokers say what they like.
+        let text = Escaped(failure).to_string();
         if let Some(suppressed) = self.down_log.pass() {
             tracing::warn!(target: "manager_api", suppressed, "{text}");
         }
@@ -161,7 +162,7 @@ impl Status {
         self.num_gaps.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = self.gap_log.pass() {
             let broker = self.broker;
-            tracing::warn!(target: "manager_api", suppressed, "messages of {broker} may have been missed: {reason}");
+            tracing::warn!(target: "manager_api", suppressed, "messages of {broker} may have been missed: {}", Escaped(reason));
         }
     }
 
@@ -254,5 +255,13 @@ mod tests {
         let health = status.health();
         assert_eq!(health.last_error.map(|(_, text)| text).as_deref(), Some("second"));
         assert_eq!((health.num_publish_failures, health.num_gaps), (1, 1));
+    }
+
+    #[test]
+    fn what_a_broker_says_is_escaped_and_cut() {
+        let status = Status::new("Nobody");
+        status.failed(&format!("refused: \u{1b}[2J\n{}", "x".repeat(1 << 20)));
+        let (_, text) = status.health().last_error.unwrap();
+        assert!(text.starts_with(r"refused: \u{1b}[2J\nx") && text.len() < 600, "{text}");
     }
 }

@@ -14,8 +14,8 @@ use super::{Counters, Deliver, Hub, YIELD_EVERY};
 use crate::cluster::{self, Gathered, ServerAnswer, ServerEvent, ServerEventHandler};
 use crate::wire;
 use crate::{
-    Ask, Envelope, Error, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply, Scope,
-    Selection, Sid, Sink, SocketInfo,
+    Ask, Envelope, Error, Escaped, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
+    Scope, Selection, Sid, Sink, SocketInfo,
 };
 
 /// Clients, and bytes of their names, that one part of an answer holds before the next one begins.
@@ -320,6 +320,7 @@ fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
 
 /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
 pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()>>, counters: &Counters) {
+    static PANICKED: LimitedLog = LimitedLog::new();
     let mut running = JoinSet::new();
     let mut last_started = None;
     loop {
@@ -331,7 +332,10 @@ pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()
             Some(ended) = running.join_next() => {
                 if let Err(panic) = ended {
                     Counters::add(&counters.panics);
-                    tracing::error!(%panic, "the handler of an event for this server panicked");
+                    if let Some(suppressed) = PANICKED.pass() {
+                        let panic = Escaped(panic);
+                        tracing::error!(?panic, suppressed, "the handler of an event for this server panicked");
+                    }
                 }
             }
             else => std::future::pending().await,

@@ -13,8 +13,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::cluster::run_events;
 use super::{Counters, Deliver, Hub, Queued};
 use crate::{
-    Backoff, ClientManager, Emit, Envelope, ErrorKind, HostId, Incoming, LimitedLog, Message, Recipients, Subscription,
-    wire,
+    Backoff, ClientManager, Emit, Envelope, ErrorKind, Escaped, HostId, Incoming, LimitedLog, Message, Recipients,
+    Subscription, wire,
 };
 
 /// Acknowledgements for other processes that are published at a time.
@@ -79,7 +79,7 @@ impl<D: Deliver> Hub<D> {
                 Err(error) if error.kind() == ErrorKind::Closed => return None,
                 Err(error) => {
                     let delay = backoff.next_delay();
-                    tracing::error!(%error, ?delay, "cannot listen to the other servers yet");
+                    tracing::error!(error = ?Escaped(error), ?delay, "cannot listen to the other servers yet");
                     tokio::time::sleep(delay).await;
                 }
             }
@@ -95,7 +95,7 @@ impl<D: Deliver> Hub<D> {
                     }
                     if AssertUnwindSafe(self.take(message)).catch_unwind().await.is_err() {
                         Counters::add(&self.counters.panics);
-                        tracing::error!("delivering a message from the channel panicked; it is passed over");
+                        delivery_panicked();
                     }
                 }
                 Incoming::Gap { reason } => self.missed(&reason),
@@ -108,7 +108,7 @@ impl<D: Deliver> Hub<D> {
         static GAP: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.gaps);
         if let Some(suppressed) = GAP.pass() {
-            tracing::warn!(suppressed, %reason, "messages of other processes may have been missed");
+            tracing::warn!(suppressed, reason = ?Escaped(reason), "messages of other processes may have been missed");
         }
         self.had_gap.notify_one();
     }
@@ -191,7 +191,7 @@ impl<D: Deliver> Hub<D> {
         Counters::add(&self.counters.undecodable);
         if let Some(suppressed) = UNDECODABLE.pass() {
             let message = wire::Sketch::of(message);
-            tracing::warn!(suppressed, %reason, %message, "passed over a message on the channel");
+            tracing::warn!(suppressed, reason = ?Escaped(reason), message = %Escaped(message), "passed over a message on the channel");
         }
     }
 
@@ -202,6 +202,16 @@ impl<D: Deliver> Hub<D> {
             ticks.tick().await;
             self.acks.sweep();
         }
+    }
+}
+
+fn delivery_panicked() {
+    static PANICKED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = PANICKED.pass() {
+        tracing::error!(
+            suppressed,
+            "delivering a message from the channel panicked; it is passed over"
+        );
     }
 }
 
@@ -223,7 +233,7 @@ async fn publish_callbacks(manager: &dyn ClientManager, queued: &mut mpsc::Recei
                 let Err(error) = published else { continue };
                 Counters::add(&counters.callbacks_dropped);
                 if let Some(suppressed) = FAILED.pass() {
-                    tracing::warn!(suppressed, %error, "an answer did not reach the process that asked");
+                    tracing::warn!(suppressed, error = ?Escaped(error), "an answer did not reach the process that asked");
                 }
             }
             else => std::future::pending().await,

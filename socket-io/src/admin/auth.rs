@@ -1,6 +1,7 @@
 //! Who is an administrator.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,13 +13,23 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+use super::attempts::Attempts;
 
 /// Attempts that may wait for a hash to be compared; more are refused.
 const MAX_WAITING: usize = 16;
 
-/// How late a wrong password is answered.
-pub(super) const PENALTY: Duration = Duration::from_millis(500);
+/// How late a password is answered, right or wrong: who leaves before has learnt nothing.
+const ANSWERED_AFTER: Duration = Duration::from_millis(500);
+
+/// Attempts in a minute: of one address, and of all.
+const PER_PEER: u32 = 20;
+const IN_TOTAL: u32 = 200;
+
+/// The cost of deriving the key of tokens from a password: some 0.2 s on one core, once for each server, and for each guess at a password.
+const KEY_COST: u32 = 12;
 
 /// What an administrator says when connecting; what is not said is empty.
 #[derive(Clone, Default, Deserialize)]
@@ -62,8 +73,21 @@ type Check = Arc<dyn Fn(Credentials) -> BoxFuture<'static, Login> + Send + Sync>
 #[derive(Clone)]
 pub(super) struct Auth {
     check: Option<Check>,
-    /// Signs the tokens; servers with the same password have the same.
-    key: [u8; 32],
+    attempts: Arc<Attempts>,
+    secret: Secret,
+    /// Signs the tokens; servers with the same password have the same. Derived when it is first needed.
+    key: Arc<OnceCell<[u8; 32]>>,
+}
+
+/// What the key of tokens is derived from.
+#[derive(Clone)]
+enum Secret {
+    /// Nothing but this process knows it.
+    Random([u8; 32]),
+    /// A password of a person, which may be guessed: a guess must be dear.
+    Password { username: String, password: String },
+    /// A hash with 16 bytes of salt, or a secret for this purpose: neither can be guessed.
+    Strong(Vec<u8>),
 }
 
 /// How an attempt ended.
@@ -76,6 +100,8 @@ pub(super) enum Login {
     Refused,
     /// Unseen: too many others are being looked at.
     Busy,
+    /// Unseen: its address, or all together, have tried too often.
+    Limited,
 }
 
 impl From<bool> for Login {
@@ -85,11 +111,17 @@ impl From<bool> for Login {
 }
 
 impl Auth {
-    pub(super) fn open() -> Self {
+    fn new(check: Option<Check>, secret: Secret) -> Self {
         Self {
-            check: None,
-            key: random(),
+            check,
+            attempts: Arc::new(Attempts::new(PER_PEER, IN_TOTAL)),
+            secret,
+            key: Arc::default(),
         }
+    }
+
+    pub(super) fn open() -> Self {
+        Self::new(None, Secret::Random(random()))
     }
 
     pub(super) fn checked<F, Fut>(check: F) -> Self
@@ -97,32 +129,53 @@ impl Auth {
         F: Fn(Credentials) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = bool> + Send + 'static,
     {
-        Self {
-            check: Some(Arc::new(move |credentials| check(credentials).map(Login::from).boxed())),
-            key: random(),
+        let check: Check = Arc::new(move |credentials| check(credentials).map(Login::from).boxed());
+        Self::new(Some(check), Secret::Random(random()))
+    }
+
+    pub(super) fn limit_attempts(&mut self, per_peer: u32, total: u32) {
+        self.attempts = Arc::new(Attempts::new(per_peer, total));
+    }
+
+    /// Signs tokens with a secret of its own; they end with the password all the same.
+    pub(super) fn sign_with(&mut self, secret: &[u8]) {
+        let mut mac = hmac(secret);
+        match &self.secret {
+            Secret::Random(_) => {}
+            Secret::Password { username, password } => {
+                mac.update(username.as_bytes());
+                mac.update(b"\0");
+                mac.update(password.as_bytes());
+            }
+            Secret::Strong(secret) => mac.update(secret),
         }
+        self.secret = Secret::Strong(mac.finalize().into_bytes().to_vec());
+        self.key = Arc::default();
     }
 
     pub(super) fn password(username: String, password: String) -> Self {
-        let key = key_of(&username, &password);
+        let secret = Secret::Password {
+            username: username.clone(),
+            password: password.clone(),
+        };
         let check = move |given: Credentials| {
             let is_it = same(&given.username, &username) & same(&given.password, &password);
             std::future::ready(is_it)
         };
         Self {
-            key,
+            secret,
             ..Self::checked(check)
         }
     }
 
     pub(super) fn bcrypt(username: String, hash: String) -> Result<Self, bcrypt::BcryptError> {
         hash.parse::<bcrypt::HashParts>()?;
-        let key = key_of(&username, &hash);
+        let secret = Secret::Strong([username.as_bytes(), b"\0", hash.as_bytes()].concat());
         let (turn, waiting) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(MAX_WAITING)));
-        let check = move |given: Credentials| {
+        let check: Check = Arc::new(move |given: Credentials| {
             let is_name = same(&given.username, &username);
             let (hash, turn, waiting) = (hash.clone(), turn.clone(), waiting.clone());
-            async move {
+            let check = async move {
                 if given.is_empty() {
                     return Login::Refused;
                 }
@@ -139,61 +192,100 @@ impl Auth {
                 });
                 // Compared in any case, so that the time it takes tells nothing of the name.
                 Login::from(compared.await.unwrap_or(false) & is_name)
-            }
-        };
-        Ok(Self {
-            check: Some(Arc::new(move |credentials| check(credentials).boxed())),
-            key,
-        })
+            };
+            check.boxed()
+        });
+        Ok(Self::new(Some(check), secret))
     }
 
-    pub(super) async fn login(&self, credentials: Credentials) -> Login {
+    /// Looks at what an administrator says. Unless it is accepted for its token, the answer takes the same time whatever it is.
+    pub(super) async fn login(&self, credentials: Credentials, peer: Option<IpAddr>) -> Login {
         let Some(check) = &self.check else {
             return Login::Accepted;
         };
-        if self.is_token(&credentials.token, now()) {
+        let answered = Instant::now() + ANSWERED_AFTER;
+        if self.is_token(&credentials.token, now()).await {
             return Login::Again;
         }
-        check(credentials).await
+        // Counted before anything is waited for. Saying nothing is no guess: so begins the page.
+        let login = match credentials.is_empty() || self.attempts.begin(peer) {
+            true => check(credentials).await,
+            false => Login::Limited,
+        };
+        sleep_until(answered).await;
+        login
     }
 
     /// Makes a token that is accepted for a time; `None` if nobody needs one.
-    pub(super) fn token(&self, duration: Duration) -> Option<String> {
+    pub(super) async fn token(&self, duration: Duration) -> Option<String> {
         self.check.as_ref()?;
         let seconds = duration
             .as_secs()
             .saturating_add(u64::from(duration.subsec_nanos() > 0));
-        (seconds > 0).then(|| self.token_until(now().saturating_add(seconds)))
+        if seconds == 0 {
+            return None;
+        }
+        Some(self.token_until(now().saturating_add(seconds)).await)
     }
 
-    fn token_until(&self, end: u64) -> String {
-        let signature = self.mac(end).finalize().into_bytes();
+    async fn token_until(&self, end: u64) -> String {
+        let signature = self.mac(end).await.finalize().into_bytes();
         format!("{end:x}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn is_token(&self, token: &str, now: u64) -> bool {
+    async fn is_token(&self, token: &str, now: u64) -> bool {
         let Some((end, signature)) = token.split_once('.') else {
             return false;
         };
         let (Ok(end), Ok(signature)) = (u64::from_str_radix(end, 16), URL_SAFE_NO_PAD.decode(signature)) else {
             return false;
         };
-        now < end && self.mac(end).verify_slice(&signature).is_ok()
+        now < end && self.mac(end).await.verify_slice(&signature).is_ok()
     }
 
-    fn mac(&self, end: u64) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+    async fn mac(&self, end: u64) -> Hmac<Sha256> {
+        let key = self.key.get_or_init(|| self.secret.clone().key()).await;
+        let mut mac = hmac(key);
         mac.update(&end.to_be_bytes());
         mac
     }
 }
 
-/// Derives the key of tokens from what only administrators know.
-fn key_of(username: &str, secret: &str) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+impl Secret {
+    /// Derives the key of tokens, apart from the runtime where that takes long.
+    async fn key(self) -> [u8; 32] {
+        match self {
+            Self::Random(key) => key,
+            Self::Strong(secret) => labelled(&secret),
+            Self::Password { username, password } => {
+                let derived = tokio::task::spawn_blocking(move || slow_key(&username, &password));
+                // It fails when the runtime ends. A key that nobody else has accepts nothing.
+                derived.await.unwrap_or_else(|_| random())
+            }
+        }
+    }
+}
+
+/// Derives a key from a password at a cost that whoever guesses passwords pays for each guess.
+///
+/// Nothing is stored and every server must come to the same key, so the salt is made of the name.
+fn slow_key(username: &str, password: &str) -> [u8; 32] {
+    let salt = labelled(username.as_bytes());
+    let mut short = [0; 16];
+    short.copy_from_slice(&salt[..16]);
+    // bcrypt takes 72 bytes.
+    let password = labelled(password.as_bytes());
+    labelled(&bcrypt::bcrypt(KEY_COST, short, &password))
+}
+
+fn labelled(secret: &[u8]) -> [u8; 32] {
+    let mut mac = hmac(secret);
     mac.update(b"sessions of socket-io's administrators\0");
-    mac.update(username.as_bytes());
     mac.finalize().into_bytes().into()
+}
+
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
 fn random() -> [u8; 32] {
@@ -215,67 +307,5 @@ fn now() -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn says(username: &str, password: &str, token: &str) -> Credentials {
-        Credentials {
-            username: username.into(),
-            password: password.into(),
-            token: token.into(),
-        }
-    }
-
-    #[tokio::test]
-    async fn name_and_password_must_both_be_right() {
-        let hash = bcrypt::hash("secret", 4).unwrap();
-        let bcrypt = Auth::bcrypt("admin".into(), hash).unwrap();
-        for auth in [Auth::password("admin".into(), "secret".into()), bcrypt] {
-            assert_eq!(auth.login(says("admin", "secret", "")).await, Login::Accepted);
-            for (name, password) in [("admin", "Secret"), ("root", "secret"), ("", ""), ("admin", "")] {
-                assert_eq!(auth.login(says(name, password, "")).await, Login::Refused);
-            }
-        }
-        assert!(Auth::bcrypt("admin".into(), "secret".into()).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_token_is_accepted_until_its_end_by_servers_with_the_same_password() {
-        let (one, other) = (
-            Auth::password("admin".into(), "secret".into()),
-            Auth::password("admin".into(), "secret".into()),
-        );
-        let token = one.token(Duration::from_secs(60)).unwrap();
-        assert_eq!(other.login(says("", "", &token)).await, Login::Again);
-        let changed = Auth::password("admin".into(), "another".into());
-        assert_eq!(changed.login(says("", "", &token)).await, Login::Refused);
-        assert!(!one.is_token(&one.token_until(7), 7) && one.is_token(&one.token_until(7), 6));
-        let end = token.split_once('.').unwrap().0;
-        let longer = token.replacen(end, "ffffffffff", 1);
-        for forged in ["", ".", "1.", "ffffffffff.AAAA", &longer] {
-            assert_eq!(one.login(says("", "", forged)).await, Login::Refused, "{forged}");
-        }
-        assert_eq!(one.token(Duration::ZERO), None);
-        for duration in [Duration::from_millis(1), Duration::MAX] {
-            let token = one.token(duration).unwrap();
-            assert!(one.is_token(&token, now() - 1), "{duration:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn those_whose_password_is_not_looked_at_are_not_told_that_it_is_wrong() {
-        let auth = Auth::bcrypt("admin".into(), bcrypt::hash("secret", 4).unwrap()).unwrap();
-        let all = (0..=MAX_WAITING).map(|_| auth.login(says("admin", "guess", "")));
-        let mut outcomes = futures_util::future::join_all(all).await;
-        assert_eq!(outcomes.pop(), Some(Login::Busy));
-        assert!(outcomes.iter().all(|outcome| *outcome == Login::Refused));
-        let nothing = auth.login(Credentials::default()).await;
-        assert_eq!(nothing, Login::Refused, "without looking");
-    }
-
-    #[test]
-    fn what_the_page_does_not_know_is_null() {
-        let said: Credentials = serde_json::from_str(r#"{"sessionId":null}"#).unwrap();
-        assert_eq!((said.username, said.token), (String::new(), String::new()));
-    }
-}
+#[path = "auth_tests.rs"]
+mod tests;

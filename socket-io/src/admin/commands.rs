@@ -6,7 +6,7 @@ use manager_api::{Broadcast, Error, ErrorKind, LimitedLog, Payload};
 use serde_json::json;
 
 use super::Desk;
-use super::auth::{Credentials, Login, PENALTY};
+use super::auth::{Credentials, Login};
 use crate::error::Refusal;
 use crate::handler::{Auth, Data};
 use crate::namespace::Namespace;
@@ -66,21 +66,24 @@ async fn connect(desk: &Desk, socket: &Socket, credentials: Credentials) -> Resu
     let failed = |error: Error| Refusal::new(error.to_string());
     let options = &desk.options;
     let is_said = !credentials.is_empty();
-    match options.auth.login(credentials).await {
+    let peer = socket.handshake().peer_addr().map(|peer| peer.ip());
+    match options.auth.login(credentials, peer).await {
         Login::Refused => {
             if is_said {
                 log_refused(socket, "wrong credentials");
             }
-            tokio::time::sleep(PENALTY).await;
             return Err(Refusal::new(REFUSED));
         }
         Login::Busy => {
             log_refused(socket, "too many try at once");
-            tokio::time::sleep(PENALTY).await;
             return Err(Refusal::new("too many try at once: try again"));
         }
+        Login::Limited => {
+            log_refused(socket, "too many attempts in a minute");
+            return Err(Refusal::new("too many attempts: try again in a minute"));
+        }
         Login::Accepted => {
-            if let Some(token) = options.auth.token(options.session_duration) {
+            if let Some(token) = options.auth.token(options.session_duration).await {
                 socket.emit("session", &token).map_err(failed)?;
             }
         }

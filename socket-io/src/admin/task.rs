@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
-use manager_api::{Broadcast, Emit, Error, EventName, Hub, LimitedLog, Message};
+use manager_api::{Broadcast, Emit, Error, Escaped, EventName, Hub, LimitedLog, Message};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -178,6 +178,6 @@ fn log_failed(told: Result<(), Error>) {
     static FAILED: LimitedLog = LimitedLog::new();
     let Err(error) = told else { return };
     if let Some(suppressed) = FAILED.pass() {
-        tracing::warn!(target: "socket_io", %error, suppressed, "administrators may not be told of all servers");
+        tracing::warn!(target: "socket_io", error = ?Escaped(error), suppressed, "administrators may not be told of all servers");
     }
 }

@@ -185,3 +185,33 @@ async fn an_event_that_was_dropped_is_not_told_as_sent() {
     }
     assert_eq!(num_sent, COUNT - dropped);
 }
+
+#[tokio::test]
+async fn who_hangs_up_early_cannot_go_on_guessing_passwords() {
+    let server = start(admin()).await;
+    let login = |password: &str| format!("40/admin,{}", json!({"username": "admin", "password": password}));
+    for number in 0..30 {
+        let mut stranger = server.open().await;
+        stranger.send(&login(&format!("guess {number}"))).await;
+        // What follows is answered once the guess was begun; the guess itself is not waited for.
+        stranger.join("/").await;
+    }
+    let mut stranger = server.open().await;
+    stranger.send(&login("secret")).await;
+    stranger
+        .expect(r#"44/admin,{"message":"too many attempts: try again in a minute"}"#)
+        .await;
+}
+
+#[tokio::test]
+async fn a_right_password_is_answered_as_late_as_a_wrong_one() {
+    let server = start(admin()).await;
+    for password in ["secret", "guess"] {
+        let mut client = server.open().await;
+        let started = std::time::Instant::now();
+        let login = json!({"username": "admin", "password": password});
+        client.send(&format!("40/admin,{login}")).await;
+        client.text().await;
+        assert!(started.elapsed() >= std::time::Duration::from_millis(500), "{password}");
+    }
+}

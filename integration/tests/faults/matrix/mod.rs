@@ -5,6 +5,7 @@
 
 mod balance;
 mod kafka;
+mod redis;
 mod run;
 
 pub(crate) use balance::Balance;

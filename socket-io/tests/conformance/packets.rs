@@ -269,22 +269,6 @@ pub(crate) async fn malformed_authentication_closes(over: Over) {
     assert_eq!(server.io.metrics().num_clients, 0);
 }
 
-pub(crate) async fn authentication_that_is_not_an_object_is_refused_by_message(over: Over) {
-    let server = Server::start().await;
-    let mut peer = server.open(over).await;
-    for (packet, namespace) in [
-        ("0[]", ""),
-        ("0\"token\"", ""),
-        ("0true", ""),
-        ("0/admin,[]", "/admin,"),
-    ] {
-        peer.send(packet).await;
-        peer.expect(&format!("4{namespace}{{\"message\":\"auth must be an object\"}}"))
-            .await;
-    }
-    assert_eq!(server.io.metrics().num_clients, 0);
-}
-
 pub(crate) async fn reserved_names_close(over: Over) {
     let mut server = Server::start().await;
     let (calls, mut called) = mpsc::unbounded_channel();

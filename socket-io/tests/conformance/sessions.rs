@@ -355,3 +355,19 @@ pub(crate) async fn ids_are_20_characters_and_differ_by_namespace(over: Over) {
     assert_eq!((root.len(), peer.sid.len()), (20, 20));
     assert_ne!(root, peer.sid);
 }
+
+pub(crate) async fn authentication_that_is_not_an_object_is_refused_by_message(over: Over) {
+    let server = Server::start().await;
+    let mut peer = server.open(over).await;
+    for (packet, namespace) in [
+        ("0[]", ""),
+        ("0\"token\"", ""),
+        ("0true", ""),
+        ("0/admin,[]", "/admin,"),
+    ] {
+        peer.send(packet).await;
+        peer.expect(&format!("4{namespace}{{\"message\":\"auth must be an object\"}}"))
+            .await;
+    }
+    assert_eq!(server.io.metrics().num_clients, 0);
+}

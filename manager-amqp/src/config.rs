@@ -1,11 +1,10 @@
 //! Options.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use lapin::types::{AMQPValue, FieldTable};
-use manager_api::backend::bad;
+use manager_api::backend::{TlsOptions, bad};
 use manager_api::{Error, ManagerOptions};
 
 /// How an [`AmqpManager`](crate::AmqpManager) connects, what it declares and what its limits are.
@@ -24,8 +23,9 @@ pub struct AmqpOptions {
     /// fewer as soon as larger messages come, so that they take no more than that either; but as many messages as were allowed before may
     /// be under way when that happens. Default 256; zero counts as one.
     pub prefetch: u16,
-    /// A subscription that hears nothing for this long checks that its queue is bound to the exchange still, which an operator or another
-    /// program may have deleted. Default 30 s; zero never checks.
+    /// A subscription that hears nothing for this long, or up to half as long again, proves that its queue is bound to the exchange still, which an
+    /// operator or another program may have undone; if it was not, a `Gap` follows. On a channel where nothing is published it is a message of two
+    /// bytes each time, sent by one of all who listen. Default 2 s; zero asks only after a connection was lost.
     pub check_interval: Duration,
     /// Messages sent and not yet confirmed. Default 4,096; zero counts as one.
     pub max_unconfirmed: usize,
@@ -45,7 +45,7 @@ impl Default for AmqpOptions {
             heartbeat: Duration::from_secs(10),
             connection_name: None,
             prefetch: 256,
-            check_interval: Duration::from_secs(30),
+            check_interval: Duration::from_secs(2),
             max_unconfirmed: 4096,
             exchange: ExchangeOptions::default(),
             queue: QueueOptions::default(),
@@ -57,7 +57,8 @@ impl Default for AmqpOptions {
 /// How the exchange is declared. Everybody on the channel must declare the same; python-socketio declares the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct ExchangeOptions {
-    /// Whether it survives a restart of the broker. Default no.
+    /// Whether it survives a restart of the broker. Default no. Messages do so only where it does: otherwise nothing leads to a queue after a
+    /// restart, and writing them down would slow every publish for nothing.
     pub is_durable: bool,
     /// Further arguments, such as `alternate-exchange`. Default none.
     pub arguments: Arguments,
@@ -68,7 +69,7 @@ pub struct ExchangeOptions {
 pub struct QueueOptions {
     /// What its name begins with; the host id follows. Default `sio.`.
     pub prefix: String,
-    /// How long it lives. Default [`QueueKind::Transient`].
+    /// How long it lives. Default [`QueueKind::Durable`]; `?queue=` in the URL takes precedence.
     pub kind: QueueKind,
     /// How long it stays and collects messages while its server is away (`x-expires`). Default 300 s; at least 1 ms.
     pub expires: Duration,
@@ -80,7 +81,7 @@ impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             prefix: "sio.".to_owned(),
-            kind: QueueKind::Transient,
+            kind: QueueKind::Durable,
             expires: Duration::from_secs(300),
             arguments: Arguments::new(),
         }
@@ -91,13 +92,29 @@ impl Default for QueueOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueKind {
-    /// Outlives the connection, not the broker. A lost connection loses nothing.
+    /// Outlives the connection: what is published while that is lost waits in the queue. Outlives the broker's restart as well; with a
+    /// [durable exchange](ExchangeOptions::is_durable) messages do so, too, otherwise a restart is a `Gap`. Every version of RabbitMQ takes it.
     #[default]
-    Transient,
-    /// Outlives the broker's restart as well; with a durable exchange messages are collected again as soon as the broker is back.
     Durable,
+    /// Outlives the connection, not the broker. RabbitMQ refuses it from 4.3 on, unless told otherwise.
+    Transient,
     /// Ends with the connection, at once: leaves nothing behind, and every lost connection is a `Gap`.
     Exclusive,
+    /// As [`Durable`](Self::Durable), kept by several nodes of a cluster; each message is written down by all of them.
+    Quorum,
+}
+
+impl QueueKind {
+    /// Reads the name that a URL has for it.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "durable" => Self::Durable,
+            "transient" => Self::Transient,
+            "exclusive" => Self::Exclusive,
+            "quorum" => Self::Quorum,
+            _ => return None,
+        })
+    }
 }
 
 /// Named arguments of an exchange or a queue.
@@ -113,15 +130,6 @@ pub enum Argument {
     Number(i64),
     /// Yes or no.
     Flag(bool),
-}
-
-/// Which certificates are trusted and shown.
-#[derive(Clone, Debug, Default)]
-pub struct TlsOptions {
-    /// A PEM file with certificates to trust beside the system's. Default none; `?ca=` in the URL takes precedence.
-    pub ca_file: Option<PathBuf>,
-    /// PEM files with our own certificate chain and its private key, for servers that ask. Default none.
-    pub client_identity: Option<(PathBuf, PathBuf)>,
 }
 
 /// AMQP writes a name's length into one byte.
@@ -157,6 +165,9 @@ impl QueueOptions {
             let milliseconds = milliseconds.clamp(1, i64::from(u32::MAX));
             arguments.insert("x-expires".to_owned(), Argument::Number(milliseconds));
             arguments.insert("x-single-active-consumer".to_owned(), Argument::Flag(true));
+        }
+        if self.kind == QueueKind::Quorum {
+            arguments.insert("x-queue-type".to_owned(), Argument::Text("quorum".to_owned()));
         }
         arguments.extend(self.arguments.clone());
         table(&arguments)

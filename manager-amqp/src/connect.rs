@@ -3,31 +3,33 @@
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_compat::CompatExt;
 use lapin::options::{ConfirmSelectOptions, ExchangeDeclareOptions};
-use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, OwnedIdentity, OwnedTLSConfig};
+use lapin::tcp::{AsyncTcpStream, RustlsConnector};
 use lapin::types::FieldTable;
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
-use manager_api::backend::{bad, seconds};
+use manager_api::backend::tls::Tls;
+use manager_api::backend::{dial, seconds};
 use manager_api::{Error, HostId};
 use tokio::time::timeout;
 
-use crate::config::{AmqpOptions, TlsOptions, table};
-use crate::error::{Failure, is_not_found};
+use crate::config::{AmqpOptions, table};
+use crate::driver;
+use crate::error::{During, Failure, Step, Thing, Trouble};
 use crate::url::Target;
 
 /// Knows where RabbitMQ is, how to get in, and what the exchange is.
 pub(crate) struct Connector {
     uri: AMQPUri,
     label: String,
-    tls: OwnedTLSConfig,
+    tls: Option<Tls>,
     name: String,
     exchange: String,
-    is_durable: bool,
+    pub(crate) is_durable: bool,
     exchange_arguments: FieldTable,
     connect_timeout: Duration,
 }
@@ -48,20 +50,18 @@ pub(crate) struct Link {
 
 impl Connector {
     pub(crate) fn new(url: &str, options: &AmqpOptions, host_id: &HostId) -> Result<Self, Error> {
-        let Target { mut uri, ca_file } = Target::parse(url)?;
+        let target = Target::parse(url)?;
+        let label = target.label();
+        let Target { mut uri, tls, .. } = target;
         let tls = match uri.scheme {
-            AMQPScheme::AMQPS => tls_config(&options.tls, ca_file.as_deref())?,
-            AMQPScheme::AMQP => OwnedTLSConfig::default(),
+            AMQPScheme::AMQPS => Some(Tls::new(&tls.over(&options.tls)?)?),
+            AMQPScheme::AMQP => None,
         };
         let heartbeat = u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX);
         uri.query.heartbeat.get_or_insert(heartbeat);
         let connect_timeout = uri.query.connection_timeout.map(Duration::from_millis);
         Ok(Self {
-            label: Target {
-                uri: uri.clone(),
-                ca_file,
-            }
-            .label(),
+            label,
             uri,
             tls,
             name: options
@@ -85,26 +85,25 @@ impl Connector {
         &self.exchange
     }
 
-    pub(crate) fn failure(&self, error: lapin::Error) -> Failure {
-        Failure::amqp(&self.label, error)
+    pub(crate) fn failure(&self, trouble: impl Into<Trouble>) -> Failure {
+        Failure::amqp(&self.label, trouble)
     }
 
     /// Opens a connection to publish on, with confirms.
     pub(crate) async fn open_publishing(&self) -> Result<(Link, Channel), Failure> {
         let opened = async {
             let link = self.connect("publish").await?;
-            let channel = link.connection.create_channel().await?;
-            channel.confirm_select(ConfirmSelectOptions::default()).await?;
+            let channel = link.open_confirming().await?;
             self.declare_exchange(&channel).await?;
-            Ok((link, channel))
+            Ok::<_, Trouble>((link, channel))
         };
         self.within_timeout(opened).await
     }
 
     /// Limits an attempt to the connect timeout.
-    pub(crate) async fn within_timeout<T>(
+    pub(crate) async fn within_timeout<T, E: Into<Trouble>>(
         &self,
-        attempt: impl Future<Output = lapin::Result<T>>,
+        attempt: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
         match timeout(self.connect_timeout, attempt).await {
             Ok(opened) => opened.map_err(|error| self.failure(error)),
@@ -115,58 +114,41 @@ impl Connector {
         }
     }
 
-    pub(crate) async fn declare_exchange(&self, channel: &Channel) -> lapin::Result<()> {
+    pub(crate) async fn declare_exchange(&self, channel: &Channel) -> Result<(), Trouble> {
         let options = ExchangeDeclareOptions {
             durable: self.is_durable,
             ..ExchangeDeclareOptions::default()
         };
         let arguments = self.exchange_arguments.clone();
         let exchange = self.exchange.as_str().into();
-        channel
-            .exchange_declare(exchange, ExchangeKind::Fanout, options, arguments)
-            .await
-    }
-
-    /// Asks on a channel of its own: the broker closes it to say no.
-    pub(crate) async fn exchange_exists(&self, link: &Link) -> lapin::Result<bool> {
-        let channel = link.connection.create_channel().await?;
-        let options = ExchangeDeclareOptions {
-            passive: true,
-            ..ExchangeDeclareOptions::default()
-        };
-        let exchange = self.exchange.as_str().into();
-        let asked = channel.exchange_declare(exchange, ExchangeKind::Fanout, options, FieldTable::default());
-        match asked.await {
-            Ok(()) => channel.close(200, "bye".into()).await.map(|()| true),
-            Err(error) if is_not_found(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
+        let declared = channel.exchange_declare(exchange, ExchangeKind::Fanout, options, arguments);
+        let step = || Step::Declare(Thing::Exchange(self.exchange.clone()));
+        declared.await.during(step)
     }
 
     /// Opens a connection. Whoever drops the future takes the socket along.
-    pub(crate) async fn connect(&self, role: &str) -> lapin::Result<Link> {
+    pub(crate) async fn connect(&self, role: &str) -> Result<Link, Trouble> {
+        self.try_connect(role).await.during(|| Step::Login)
+    }
+
+    async fn try_connect(&self, role: &str) -> lapin::Result<Link> {
         let socket = Socket::default();
         let slot = socket.clone();
         let tls = self.tls.clone();
         let patience = self.connect_timeout;
-        let runtime = lapin::runtime::default_runtime()?;
-        let reactor = runtime.clone();
+        let runtime = {
+            let _entered = driver::handle()?.enter();
+            lapin::runtime::default_runtime()?
+        };
         let connect = async move |uri: AMQPUri, _| {
-            let plain = AMQPUri {
-                scheme: AMQPScheme::AMQP,
-                ..uri.clone()
-            };
-            let opening = plain.connect_async(&reactor);
+            driver::silence_this_thread();
+            let opening = dial::connect(&uri.authority.host, uri.authority.port);
             let stream = timeout(patience, opening).await.map_err(std::io::Error::from)??;
-            if let AsyncTcpStream::Plain(stream) = &stream {
-                let socket = TcpStream::from(stream.get_ref().as_fd().try_clone_to_owned()?);
-                socket.set_nodelay(true)?;
-                slot.fill(socket);
-            }
-            match uri.scheme {
-                AMQPScheme::AMQP => Ok(stream),
-                AMQPScheme::AMQPS => Ok(stream.into_tls(&uri.authority.host, tls.as_ref()).await?),
-            }
+            slot.fill(TcpStream::from(stream.as_fd().try_clone_to_owned()?));
+            let stream = AsyncTcpStream::Plain(stream.compat());
+            let Some(tls) = &tls else { return Ok(stream) };
+            let name = tls.name_of(&uri.authority.host);
+            Ok(stream.into_rustls(&RustlsConnector::from(tls.config()), name).await?)
         };
         let properties = ConnectionProperties::default()
             .with_connection_name(format!("{} {role}", self.name).into())
@@ -181,6 +163,18 @@ impl Connector {
 }
 
 impl Link {
+    /// Tells whether the connection is open, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connection.status().connected()
+    }
+
+    /// Opens a channel whose messages the broker confirms.
+    pub(crate) async fn open_confirming(&self) -> lapin::Result<Channel> {
+        let channel = self.connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        Ok(channel)
+    }
+
     /// Takes leave of the broker, which does not take longer than `patience`.
     pub(crate) async fn close(self, patience: Duration) {
         let _ = timeout(patience, self.connection.close(200, "bye".into())).await;
@@ -228,26 +222,4 @@ impl Drop for CutOnDrop {
     fn drop(&mut self) {
         self.0.cut();
     }
-}
-
-fn tls_config(options: &TlsOptions, ca_file: Option<&Path>) -> Result<OwnedTLSConfig, Error> {
-    let read = |path: &Path| {
-        let text = format!("cannot read {}", path.display());
-        std::fs::read(path).map_err(|error| bad(text).with_source(error))
-    };
-    let cert_chain = match ca_file.or(options.ca_file.as_deref()) {
-        Some(path) => {
-            let text = format!("{} is no PEM file", path.display());
-            Some(String::from_utf8(read(path)?).map_err(|error| bad(text).with_source(error))?)
-        }
-        None => None,
-    };
-    let identity = match &options.client_identity {
-        Some((chain, key)) => Some(OwnedIdentity::PKCS8 {
-            pem: read(chain)?,
-            key: read(key)?,
-        }),
-        None => None,
-    };
-    Ok(OwnedTLSConfig { identity, cert_chain })
 }

@@ -8,11 +8,7 @@ use lapin::ErrorKind as AmqpKind;
 use manager_api::backend::{self, seconds};
 use manager_api::{Error, ErrorKind};
 
-/// AMQP reply codes: no login or no permission, no such thing, declared otherwise, no such virtual host.
-const ACCESS_REFUSED: u16 = 403;
-const NOT_FOUND: u16 = 404;
-const PRECONDITION_FAILED: u16 = 406;
-const NOT_ALLOWED: u16 = 530;
+use crate::refusal::{Hope, NOT_FOUND, explained};
 
 /// One failed attempt to use a connection, shared by all whom it concerns.
 #[derive(Debug)]
@@ -23,33 +19,90 @@ pub(crate) struct Failure {
     source: Option<lapin::Error>,
 }
 
-/// Whether trying again soon may help.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Hope {
-    Some,
-    /// The login is wrong or not enough.
-    Refused,
-    /// Something exists already and is different.
-    Mismatch,
-    /// The broker takes no messages for now, from anybody.
-    Blocked,
+/// What was asked of the broker, for the text of a refusal.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Opening the connection: login and virtual host.
+    Login,
+    /// Anything that needs no right.
+    Use,
+    Declare(Thing),
+    Bind {
+        queue: String,
+        exchange: String,
+    },
+    Consume(String),
+    Publish(String),
+}
+
+/// What is declared.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Thing {
+    Exchange(String),
+    Queue(String),
+}
+
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exchange(name) => write!(f, "the exchange {name:?}"),
+            Self::Queue(name) => write!(f, "the queue {name:?}"),
+        }
+    }
+}
+
+/// What the client library says, and at which step.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) step: Box<Step>,
+    pub(crate) error: lapin::Error,
+}
+
+impl Trouble {
+    /// Tells whether what was asked for does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        is_not_found(&self.error)
+    }
+}
+
+impl From<lapin::Error> for Trouble {
+    fn from(error: lapin::Error) -> Self {
+        Self {
+            step: Box::new(Step::Use),
+            error,
+        }
+    }
+}
+
+/// Names the step at which something failed.
+pub(crate) trait During<T> {
+    fn during(self, step: impl FnOnce() -> Step) -> Result<T, Trouble>;
+}
+
+impl<T> During<T> for lapin::Result<T> {
+    fn during(self, step: impl FnOnce() -> Step) -> Result<T, Trouble> {
+        self.map_err(|error| Trouble {
+            step: Box::new(step()),
+            error,
+        })
+    }
 }
 
 impl Failure {
     /// The client library says that something failed at `address`.
-    pub(crate) fn amqp(address: &str, error: lapin::Error) -> Self {
-        let code = reply_code(&error);
+    pub(crate) fn amqp(address: &str, trouble: impl Into<Trouble>) -> Self {
+        let Trouble { step, error } = trouble.into();
         let (hope, what) = match error.kind() {
-            AmqpKind::ProtocolError(refusal) if code == Some(PRECONDITION_FAILED) => (
-                Hope::Mismatch,
-                format!("declared differently: {}", refusal.get_message()),
-            ),
-            AmqpKind::ProtocolError(refusal) if matches!(code, Some(ACCESS_REFUSED | NOT_ALLOWED)) => {
-                (Hope::Refused, format!("refused: {}", refusal.get_message()))
-            }
-            AmqpKind::ProtocolError(refusal) => (Hope::Some, refusal.get_message().to_string()),
-            AmqpKind::IOError(error) => (Hope::Some, io_text(error)),
+            AmqpKind::ProtocolError(refusal) => explained(&step, refusal.get_id(), refusal.get_message().as_str()),
+            AmqpKind::IOError(error) => crate::refusal::of_io(error),
             AmqpKind::MissingHeartbeatError => (Hope::Some, "no sign of life from the broker".to_owned()),
+            AmqpKind::ParsingError(_) => (
+                Hope::Refused,
+                "what answers does not speak AMQP 0-9-1 (a port with TLS needs amqps://)".to_owned(),
+            ),
+            AmqpKind::InvalidProtocolVersion(version) => {
+                (Hope::Refused, format!("it speaks AMQP {version} only; 0-9-1 is needed"))
+            }
             _ => (Hope::Some, error.to_string()),
         };
         Self {
@@ -78,13 +131,31 @@ impl Failure {
         }
     }
 
+    /// Tells whether what was asked for does not exist.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.source.as_ref().is_some_and(is_not_found)
+    }
+
     /// What a caller is told whose message was on its way when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
+        if backend::Failure::is_refused(&**self) {
+            return self.refused();
+        }
         let text = format!(
-            "the connection to RabbitMQ at {} was lost before it confirmed ({}); the message may or may not be published",
+            "the connection to RabbitMQ at {} was lost before it confirmed ({}); the message may have been published",
             self.address, self.what
         );
         Error::new(ErrorKind::Publish, text).with_source(self.clone())
+    }
+
+    /// What a caller is told whom the broker refused.
+    fn refused(self: &Arc<Self>) -> Error {
+        let kind = match self.hope {
+            Hope::Mismatch => ErrorKind::Config,
+            _ => ErrorKind::Connect,
+        };
+        let text = format!("cannot use RabbitMQ at {}: {}", self.address, self.what);
+        Error::new(kind, text).with_source(self.clone())
     }
 }
 
@@ -97,12 +168,11 @@ impl backend::Failure for Failure {
         let Self { address, what, .. } = &**self;
         let within = seconds(deadline);
         let (kind, text) = match self.hope {
+            Hope::Refused | Hope::Mismatch => return self.refused(),
             Hope::Some => (
                 ErrorKind::Connect,
                 format!("cannot reach RabbitMQ at {address} within {within}: {what}"),
             ),
-            Hope::Refused => (ErrorKind::Connect, format!("cannot use RabbitMQ at {address}: {what}")),
-            Hope::Mismatch => (ErrorKind::Config, format!("cannot use RabbitMQ at {address}: {what}")),
             Hope::Blocked => (
                 ErrorKind::Timeout,
                 format!("cannot publish to RabbitMQ at {address} within {within}: {what}"),
@@ -124,15 +194,6 @@ impl std::error::Error for Failure {
     }
 }
 
-fn io_text(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        std::io::ErrorKind::ConnectionAborted => "connection closed".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
 fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         AmqpKind::ProtocolError(refusal) => Some(refusal.get_id()),
@@ -140,19 +201,28 @@ fn reply_code(error: &lapin::Error) -> Option<u16> {
     }
 }
 
-/// Tells whether what was asked for does not exist.
-pub(crate) fn is_not_found(error: &lapin::Error) -> bool {
+fn is_not_found(error: &lapin::Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
 
+/// Nothing was sent, or nothing answered.
 pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     let within = seconds(deadline);
-    let text = format!("RabbitMQ at {address} did not confirm within {within}");
+    let text = format!("RabbitMQ at {address} did not answer within {within}; nothing was sent");
+    Error::new(ErrorKind::Timeout, text)
+}
+
+/// The message was sent, and the broker did not say in time whether it has it.
+pub(crate) fn unconfirmed(address: &str, deadline: Duration) -> Error {
+    let within = seconds(deadline);
+    let text = format!("RabbitMQ at {address} did not confirm within {within}; the message may have been published");
     Error::new(ErrorKind::Timeout, text)
 }
 
 /// The broker took the message and could not keep it.
 pub(crate) fn refused(address: &str) -> Error {
-    let text = format!("RabbitMQ at {address} refused the message");
+    let text = format!(
+        "RabbitMQ at {address} refused the message for a queue, whose length may be limited; other queues may have it"
+    );
     Error::new(ErrorKind::Publish, text)
 }

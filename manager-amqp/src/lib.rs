@@ -16,20 +16,25 @@
 //! |---|---|
 //! | `config.rs`, `url.rs` | options, what a URL says |
 //! | `connect.rs` | connections, and what is declared on them |
+//! | `driver.rs` | the runtime and the silence of the client library's threads |
 //! | `publish.rs`, `pipeline.rs` | how messages get to RabbitMQ: one channel with confirms, many on their way |
 //! | `listen.rs`, `replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
-//! | `error.rs` | what can go wrong |
+//! | `probe.rs`, `listen/binding.rs`, `listen/numbers.rs` | proof that the queue is bound; numbers that are missing |
+//! | `error.rs`, `refusal.rs` | what can go wrong, and what the broker's replies mean |
 //!
 //! # Topology
 //!
-//! One fanout exchange, named as the channel; one queue per subscription, named after the [host id](ClientManager::host_id). kombu and
-//! aio_pika peers, and so python-socketio's managers, declare the same exchange and read what is written here.
+//! One fanout exchange, named as the channel; one queue per subscription, named after the [host id](ClientManager::host_id), and an exchange of the same
+//! name that leads to this queue only, for proofs. kombu and aio_pika peers, and so python-socketio's managers, declare the same fanout exchange and
+//! read what is written here.
 //!
 //! # When a connection is lost
 //!
 //! The queue outlives the connection (by [`QueueOptions::expires`]) and collects what is published meanwhile. After the reconnect the same
-//! queue is consumed again: nothing is lost, nothing comes twice, and the order is kept. A `Gap` is admitted only if the queue was gone,
-//! because the broker restarted or the outage lasted longer than the queue.
+//! queue is consumed again: nothing is lost, nothing comes twice, and the order is kept. A `Gap` is admitted if the queue was gone, because the
+//! outage lasted longer than the queue; if it was not bound to the exchange any more, because the broker restarted or an operator undid it; or if
+//! messages of a publisher are missing in it. That the queue is bound is proven by a probe after every reconnect, and whenever nothing came for
+//! [`check_interval`](AmqpOptions::check_interval).
 //!
 //! Messages that were handed over but whose acknowledgement the broker may not have seen come again, flagged as redelivered. They are
 //! recognised by their message id, or where a peer sets none (kombu) by their content: what the broker delivers again is always an end
@@ -59,10 +64,13 @@
 
 mod config;
 mod connect;
+mod driver;
 mod error;
 mod listen;
 mod pipeline;
+mod probe;
 mod publish;
+mod refusal;
 mod replay;
 mod url;
 
@@ -72,15 +80,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Status, check_len, closed, deadline};
-use manager_api::{ClientManager, Error, Health, HostId, Subscription};
+use manager_api::{ClientManager, Error, Health, HostId, LimitedLog, Subscription};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;
 
-pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions, TlsOptions};
+pub use manager_api::backend::TlsOptions;
+
+pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions};
 use connect::Connector;
 use listen::Listener;
 use publish::{AmqpLine, Publisher};
+use url::Target;
 
 /// A manager whose broker is RabbitMQ.
 ///
@@ -94,6 +105,8 @@ pub struct AmqpManager {
     connector: Arc<Connector>,
     status: Arc<Status>,
     publisher: Publisher,
+    /// Rises with what the publisher sees of queues that are not bound.
+    doubts: watch::Receiver<u64>,
     num_subscribed: AtomicUsize,
     listeners: Mutex<Vec<JoinHandle<()>>>,
     is_closed: watch::Sender<bool>,
@@ -108,14 +121,16 @@ impl AmqpManager {
     /// `amqp://[user:password@]host[:port][/vhost]`, with TLS `amqps://`. User and password default to `guest`, the port to 5672 (5671 with
     /// TLS), the virtual host to `/`; `amqp://localhost//` and `/%2f` name that one too.
     ///
-    /// Query parameters: `heartbeat` and `connection_timeout` (seconds and milliseconds, over the options), `channel_max`, `frame_max`, and,
-    /// with TLS, `ca=/path/to/certificates.pem`.
+    /// Query parameters: `heartbeat` and `connection_timeout` (seconds and milliseconds, over the options), `channel_max`, `frame_max`, `queue`
+    /// (`durable`, `transient`, `exclusive` or `quorum`: the [`QueueKind`], over the options), and, with TLS, `ca`, `client_cert`, `client_key` and
+    /// `tls_server_name`, which go over [`TlsOptions`].
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](manager_api::ErrorKind::Config) for a URL or an option that cannot be used. The text repeats no password.
-    pub fn new(url: &str, options: AmqpOptions) -> Result<Self, Error> {
+    pub fn new(url: &str, mut options: AmqpOptions) -> Result<Self, Error> {
         options.check()?;
+        options.queue.kind = Target::parse(url)?.queue_kind.unwrap_or(options.queue.kind);
         let host_id = HostId::random();
         let connector = Arc::new(Connector::new(url, &options, &host_id)?);
         let status = Arc::new(Status::new("RabbitMQ"));
@@ -123,7 +138,10 @@ impl AmqpManager {
             connector: connector.clone(),
             host_id: host_id.clone(),
             max_unconfirmed: options.max_unconfirmed,
+            doubts: watch::Sender::new(0),
+            unheard_log: LimitedLog::new(),
         };
+        let doubts = line.doubts.subscribe();
         let publisher = Publisher::new(line, &options.common, status.clone());
         Ok(Self {
             options,
@@ -131,6 +149,7 @@ impl AmqpManager {
             connector,
             status,
             publisher,
+            doubts,
             num_subscribed: AtomicUsize::new(0),
             listeners: Mutex::default(),
             is_closed: watch::Sender::new(false),
@@ -174,6 +193,7 @@ impl ClientManager for AmqpManager {
             self.status.clone(),
             &self.options,
             self.next_queue(),
+            self.doubts.clone(),
         );
         let (listener, subscribed) = listener.start(is_closed);
         self.keep_listener(listener);

@@ -1,10 +1,11 @@
 //! A subscription: a queue of its own, one connection to it, and another one whenever that breaks.
 
+mod binding;
+mod numbers;
 mod queue;
 mod window;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -12,16 +13,20 @@ use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use manager_api::backend::{Attempts, Connected, Role, Status};
+use manager_api::backend::{Attempts, Connected, Reconnect, Role, Status};
 use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use crate::config::AmqpOptions;
 use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
+use crate::probe::{Mark, Prober};
 use crate::replay::{Seen, Verdict};
+use binding::{Binding, Means};
+use numbers::Numbers;
+pub(crate) use queue::LEAVE;
 use window::Window;
 
 /// What the caller of `subscribe` waits for.
@@ -32,13 +37,23 @@ pub(crate) struct Listener {
     connector: Arc<Connector>,
     status: Arc<Status>,
     options: AmqpOptions,
+    /// What the queue was called at first, and is called after it had to be made elsewhere, and how often that was.
+    first_queue: String,
     queue: String,
+    num_moves: u32,
     arguments: FieldTable,
     /// Whether the queue was declared once, so that it may exist.
     is_declared: bool,
+    /// Whether the queue was declared, bound and consumed once.
+    was_open: bool,
     /// Whether the queue was found gone, which is still to be admitted: it may be there again at the next attempt to connect.
     was_gone: bool,
+    prober: Arc<Prober>,
+    binding: Binding,
+    /// Rises whenever the publisher has reason to doubt that the queue is bound.
+    doubts: watch::Receiver<u64>,
     seen: Seen,
+    numbers: Numbers,
     window: Window,
 }
 
@@ -67,10 +82,30 @@ impl From<Unsubscribed> for End {
 }
 
 impl Listener {
-    pub(crate) fn new(connector: Arc<Connector>, status: Arc<Status>, options: &AmqpOptions, queue: String) -> Self {
+    pub(crate) fn new(
+        connector: Arc<Connector>,
+        status: Arc<Status>,
+        options: &AmqpOptions,
+        queue: String,
+        doubts: watch::Receiver<u64>,
+    ) -> Self {
         let mut options = options.clone();
         options.prefetch = options.prefetch.max(1);
+        let prober = Arc::new(Prober::new(connector.clone()));
+        let means = Means {
+            connector: connector.clone(),
+            prober: prober.clone(),
+            status: status.clone(),
+            backoff: Backoff::from_options(&options.common),
+        };
         Self {
+            prober,
+            binding: Binding::new(means, options.check_interval),
+            doubts,
+            numbers: Numbers::default(),
+            first_queue: queue.clone(),
+            num_moves: 0,
+            was_open: false,
             connector,
             status,
             arguments: options.queue.table(),
@@ -146,42 +181,40 @@ impl Listener {
         mut up: Connected,
         sender: &SubscriptionSender,
     ) -> Result<(), Unsubscribed> {
-        let mut backoff = Backoff::from_options(&self.options.common);
+        let mut reconnect = Reconnect::from_options(&self.options.common);
         while let Some(line) = slot {
             let since = Instant::now();
             let End::Lost(failure) = self.read_until_lost(line, sender).await else {
                 return Err(Unsubscribed);
             };
             drop(up);
+            self.binding.halt().await;
             // The broker must not take it for alive still: as long as it does, nobody else gets messages.
             *slot = None;
-            self.status.failed(&failure);
-            if since.elapsed() > self.options.common.backoff_base {
-                backoff.reset();
-            } else {
-                // A broker that closes what it accepted is not asked again and again.
-                sleep(backoff.next_delay()).await;
-            }
-            *slot = Some(self.reopen(&mut backoff).await);
+            self.status.lost(&failure);
+            sleep(reconnect.after_connection(since.elapsed())).await;
+            let line = slot.insert(self.reopen(&mut reconnect).await);
             up = self.status.connected(Role::Listening, self.connector.label());
             if !std::mem::take(&mut self.was_gone) {
                 self.seen.begin_replay();
+                self.binding.begin(&self.queue, &line.channel, true);
                 continue;
             }
             self.seen.clear();
+            self.binding.reset();
             let reason = format!("the queue was gone when the connection was back ({failure})");
             self.admit(reason, sender)?;
         }
         Ok(())
     }
 
-    async fn reopen(&mut self, backoff: &mut Backoff) -> Line {
+    async fn reopen(&mut self, reconnect: &mut Reconnect) -> Line {
         loop {
             match self.open().await {
                 Ok(line) => return line,
-                Err(failure) => self.status.failed(&failure),
+                Err(failure) => self.status.lost(&failure),
             }
-            sleep(backoff.next_delay()).await;
+            sleep(reconnect.after_failure()).await;
         }
     }
 
@@ -189,13 +222,6 @@ impl Listener {
     async fn open(&mut self) -> Result<Line, Failure> {
         let connector = self.connector.clone();
         connector.within_timeout(self.try_open()).await
-    }
-
-    fn check_interval(&self) -> Duration {
-        match self.options.check_interval {
-            Duration::ZERO => Duration::MAX,
-            interval => interval,
-        }
     }
 
     /// Hands over messages until the connection is of no use any more; says why.
@@ -208,15 +234,26 @@ impl Listener {
     }
 
     async fn read_one(&mut self, line: &mut Line, sender: &SubscriptionSender) -> Result<(), End> {
+        if self.binding.is_owed() {
+            return self.settle(sender).await;
+        }
         let next = match line.consumer.next().now_or_never() {
             Some(next) => next,
             None => {
                 // Nothing more to do: a good moment for what is owed to the broker.
                 self.acknowledge(line).await?;
-                match timeout(self.check_interval(), line.consumer.next()).await {
-                    Ok(next) => next,
-                    Err(_) => return self.check(line, sender).await,
-                }
+                let next = tokio::select! {
+                    biased;
+                    next = line.consumer.next() => Some(next),
+                    // Once nothing is published by this manager any more, it has no doubts.
+                    Ok(()) = self.doubts.changed() => None,
+                    () = sleep(self.binding.patience()) => None,
+                };
+                let Some(next) = next else {
+                    self.ask(line);
+                    return Ok(());
+                };
+                next
             }
         };
         match next {
@@ -245,7 +282,25 @@ impl Listener {
         }
     }
 
+    /// Begins to find out what silence means: that nothing is published, or that the queue is not bound.
+    fn ask(&mut self, line: &Line) {
+        self.binding.begin(&self.queue, &line.channel, false);
+    }
+
+    /// Admits what was found out, as soon as nothing is lost any more.
+    async fn settle(&mut self, sender: &SubscriptionSender) -> Result<(), End> {
+        let reason = self.binding.settle().await.map_err(End::Lost)?;
+        match reason {
+            Some(reason) => Ok(self.admit(reason.to_owned(), sender)?),
+            None => Ok(()),
+        }
+    }
+
     async fn deliver(&mut self, line: &mut Line, delivery: Delivery, sender: &SubscriptionSender) -> Result<(), End> {
+        if let Some(mark) = Mark::of(&delivery.properties, &self.queue) {
+            self.binding.note(mark);
+            return Ok(());
+        }
         let id = delivery.properties.message_id().as_ref().map(|id| id.as_str());
         let key = self.seen.key(id, &delivery.data);
         match self.seen.judge(key, delivery.redelivered) {
@@ -256,6 +311,12 @@ impl Listener {
                     "equal messages without ids were delivered again, and which of them are new cannot be told";
                 return Ok(self.admit(reason.to_owned(), sender)?);
             }
+        }
+        if let Some(id) = id
+            && let missing @ 1.. = self.numbers.note(id)
+        {
+            self.admit(format!("{missing} messages of a publisher never came"), sender)?;
+            self.numbers.note(id);
         }
         let len = delivery.data.len();
         let limit = self.options.common.max_message_bytes;
@@ -294,7 +355,9 @@ impl Listener {
         acked.await.map_err(|error| End::Lost(self.connector.failure(error)))
     }
 
-    fn admit(&self, reason: String, sender: &SubscriptionSender) -> Result<(), Unsubscribed> {
+    fn admit(&mut self, reason: String, sender: &SubscriptionSender) -> Result<(), Unsubscribed> {
+        // What is missing is admitted once.
+        self.numbers.clear();
         self.status.gap(&reason);
         sender.gap(reason)
     }

@@ -16,15 +16,16 @@ use manager_api::backend::{Job, deadline};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::Link;
-use crate::error::{Failure, refused};
+use crate::error::{Failure, Step, Trouble, refused, unconfirmed};
 use crate::publish::Queue;
 
 /// How many messages are sent before confirms are looked at.
 const BATCH: usize = 256;
 /// How often that is done before other tasks have their turn.
 const MAX_ROUNDS: usize = 8;
-/// AMQP's word for a message that a durable queue writes down.
+/// AMQP's words for a message that a durable queue writes down, or keeps in memory.
 const PERSISTENT: u8 = 2;
+const TRANSIENT: u8 = 1;
 
 /// One channel at work: polled until its connection is lost.
 pub(crate) struct Pipeline<'a> {
@@ -52,11 +53,16 @@ struct Flight {
 
 impl<'a> Pipeline<'a> {
     pub(crate) fn new(queue: &'a Queue, link: &'a Link, channel: Channel) -> Self {
+        let delivery_mode = match queue.line.connector.is_durable {
+            true => PERSISTENT,
+            // No queue is bound any more after the restart for which it would be written down.
+            false => TRANSIENT,
+        };
         // What kombu writes, so that every peer reads it.
         let properties = BasicProperties::default()
             .with_content_type("text/plain".into())
             .with_content_encoding("utf-8".into())
-            .with_delivery_mode(PERSISTENT)
+            .with_delivery_mode(delivery_mode)
             .with_priority(0);
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Self {
@@ -167,7 +173,11 @@ impl<'a> Pipeline<'a> {
         let exchange = self.queue.line.connector.exchange().into();
         let channel = self.channel.clone();
         async move {
-            let options = BasicPublishOptions::default();
+            let options = BasicPublishOptions {
+                // So that it is told what no queue was there for.
+                mandatory: true,
+                ..BasicPublishOptions::default()
+            };
             let sent = channel.basic_publish(exchange, "".into(), options, &message, properties);
             sent.await?.await
         }
@@ -184,7 +194,13 @@ impl<'a> Pipeline<'a> {
             match first.confirm.poll_unpin(cx) {
                 Poll::Pending => break Ok(()),
                 Poll::Ready(Err(error)) => break Err(self.failure(error)),
-                Poll::Ready(Ok(confirmed)) if confirmed.is_ack() => self.queue.accept(&mut first.job),
+                Poll::Ready(Ok(Confirmation::Ack(returned))) => {
+                    if returned.is_some() {
+                        self.queue.status.unheard();
+                        self.queue.line.unheard();
+                    }
+                    self.queue.accept(&mut first.job);
+                }
                 Poll::Ready(Ok(_)) => {
                     let refused = refused(self.queue.line.connector.label());
                     self.queue.give_up(&mut first.job, refused);
@@ -209,7 +225,8 @@ impl<'a> Pipeline<'a> {
             if flight.job.since.elapsed() < deadline {
                 break;
             }
-            self.queue.give_up(&mut flight.job, self.queue.overdue());
+            let place = self.queue.line.connector.label();
+            self.queue.give_up(&mut flight.job, unconfirmed(place, deadline));
             self.num_expired += 1;
         }
     }
@@ -231,7 +248,9 @@ impl<'a> Pipeline<'a> {
     }
 
     fn failure(&self, error: lapin::Error) -> Arc<Failure> {
-        Arc::new(self.queue.line.connector.failure(error))
+        let connector = &self.queue.line.connector;
+        let step = Box::new(Step::Publish(connector.exchange().to_owned()));
+        Arc::new(connector.failure(Trouble { step, error }))
     }
 }
 
@@ -239,6 +258,6 @@ impl<'a> Pipeline<'a> {
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         let queue = self.queue;
-        self.fail_flights(|| queue.overdue());
+        self.fail_flights(|| unconfirmed(queue.line.connector.label(), queue.deadline()));
     }
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::Channel;
-use manager_api::backend::{Line, PublishQueue};
-use manager_api::{Error, HostId};
+use manager_api::backend::{Failure as _, Line, PublishQueue};
+use manager_api::{Error, HostId, LimitedLog};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
@@ -24,6 +26,40 @@ pub(crate) struct AmqpLine {
     pub(crate) connector: Arc<Connector>,
     pub(crate) host_id: HostId,
     pub(crate) max_unconfirmed: usize,
+    /// Rises when there is reason to doubt that queues are bound to the exchange.
+    pub(crate) doubts: watch::Sender<u64>,
+    pub(crate) unheard_log: LimitedLog,
+}
+
+impl AmqpLine {
+    /// Takes note that the broker had no queue for a message: nothing listens, or what listens has lost its binding.
+    pub(crate) fn unheard(&self) {
+        self.doubt();
+        if let Some(suppressed) = self.unheard_log.pass() {
+            let (place, exchange) = (self.place(), self.connector.exchange());
+            tracing::info!(
+                target: "manager_api", suppressed,
+                "{place} accepted a message that nothing receives: no queue is bound to the exchange {exchange:?}"
+            );
+        }
+    }
+
+    /// Passes on what the end of a connection says about the exchange, and about messages that wait.
+    fn tell_of(&self, failure: &Arc<Failure>, queue: &Queue) {
+        if failure.is_not_found() {
+            // The exchange was deleted. It will be made again here, and leads nowhere then.
+            self.doubt();
+        }
+        if failure.is_refused() {
+            while let Some(job) = queue.next_job() {
+                queue.fail(job, failure.unreachable(queue.deadline()));
+            }
+        }
+    }
+
+    fn doubt(&self) {
+        self.doubts.send_modify(|number| *number += 1);
+    }
 }
 
 impl Line for AmqpLine {
@@ -36,15 +72,18 @@ impl Line for AmqpLine {
 
     async fn run(queue: &Queue, (link, channel): (Link, Channel)) -> Result<(), Arc<Failure>> {
         let outcome = {
-            let mut pipeline = Pipeline::new(queue, &link, channel);
+            let mut pipeline = Pipeline::new(queue, &link, channel.clone());
             let outcome = poll_fn(|cx| pipeline.poll(cx)).await;
             if let Err(failure) = &outcome {
                 queue.lost(failure);
                 pipeline.abandon(failure);
+                queue.line.tell_of(failure, queue);
             }
             outcome
         };
         if outcome.is_ok() {
+            // First the channel: what is left of it would be closed when the connection already is.
+            let _ = timeout(LEAVE, channel.close(200, "bye".into())).await;
             link.close(LEAVE).await;
         }
         outcome

@@ -1,18 +1,19 @@
 //! What a URL says.
 
-use std::path::PathBuf;
-
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use manager_api::Error;
-use manager_api::backend::bad;
 use manager_api::backend::url::{self, decoded};
+use manager_api::backend::{TlsParameters, bad};
+
+use crate::config::QueueKind;
 
 pub(crate) const SCHEMES: &[&str] = &["amqp", "amqps"];
 
 /// Where to connect and as whom: a URL, parsed.
 pub(crate) struct Target {
     pub(crate) uri: AMQPUri,
-    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) tls: TlsParameters,
+    pub(crate) queue_kind: Option<QueueKind>,
 }
 
 impl Target {
@@ -34,7 +35,11 @@ impl Target {
             vhost: vhost(parts.path)?,
             query: AMQPQueryString::default(),
         };
-        let mut target = Self { uri, ca_file: None };
+        let mut target = Self {
+            uri,
+            tls: TlsParameters::default(),
+            queue_kind: None,
+        };
         let mut parameters = (1..).zip(parts.parameters());
         parameters.try_for_each(|(position, (name, value))| target.apply(position, name, value))?;
         Ok(target)
@@ -42,16 +47,31 @@ impl Target {
 
     fn apply(&mut self, position: usize, name: &str, value: &str) -> Result<(), Error> {
         let has_tls = self.uri.scheme == AMQPScheme::AMQPS;
+        if self.tls.apply(name, value, has_tls, "amqps")? {
+            return Ok(());
+        }
         let known = &mut self.uri.query;
         match name {
             "heartbeat" => known.heartbeat = Some(number(name, value)?),
             "connection_timeout" => known.connection_timeout = Some(number(name, value)?),
             "channel_max" => known.channel_max = Some(number(name, value)?),
             "frame_max" => known.frame_max = Some(number(name, value)?),
-            "ca" if has_tls => self.ca_file = Some(decoded(value)?.into()),
-            "ca" => return Err(bad("the parameter \"ca\" needs a URL with TLS: amqps://")),
+            "queue" => {
+                let text = "the URL parameter \"queue\" is one of durable, transient, exclusive, quorum";
+                self.queue_kind = Some(QueueKind::named(value).ok_or_else(|| bad(text))?);
+            }
             _ => {
-                let known = ["heartbeat", "connection_timeout", "channel_max", "frame_max", "ca"];
+                let known = [
+                    "heartbeat",
+                    "connection_timeout",
+                    "channel_max",
+                    "frame_max",
+                    "queue",
+                    "ca",
+                    "client_cert",
+                    "client_key",
+                    "tls_server_name",
+                ];
                 return Err(url::unknown_parameter(position, &known));
             }
         }
@@ -115,8 +135,22 @@ mod tests {
             assert_eq!(read, (host, port, vhost), "{url}");
         }
         assert_eq!(Target::parse("amqps://[::1]").unwrap().label(), "[::1]:5671");
-        let ca_file = Target::parse("amqps://h?ca=/a%20b").unwrap().ca_file;
-        assert_eq!(ca_file, Some("/a b".into()));
+        let ca = Target::parse("amqps://h?ca=/a%20b").unwrap().tls.ca;
+        assert_eq!(ca, Some("/a b".into()));
+    }
+
+    #[test]
+    fn the_kind_of_queue_is_chosen() {
+        for (name, kind) in [
+            ("durable", QueueKind::Durable),
+            ("transient", QueueKind::Transient),
+            ("exclusive", QueueKind::Exclusive),
+            ("quorum", QueueKind::Quorum),
+        ] {
+            let target = Target::parse(&format!("amqp://h?queue={name}")).unwrap();
+            assert_eq!(target.queue_kind, Some(kind));
+        }
+        assert_eq!(Target::parse("amqp://h").unwrap().queue_kind, None);
     }
 
     #[test]
@@ -143,6 +177,7 @@ mod tests {
             "amqp://h?ca=/secret",
             "amqp://h?nothing=secret",
             "amqp://h?heartbeat=secret",
+            "amqp://h?queue=secret",
         ] {
             let Err(error) = Target::parse(url) else {
                 panic!("{url} was taken");

@@ -113,6 +113,8 @@ pub struct Health {
     pub num_published: u64,
     /// Publishes that failed.
     pub num_publish_failures: u64,
+    /// Messages the broker has accepted although nothing was there to receive them, where it tells so: RabbitMQ.
+    pub num_unheard: u64,
     /// Messages received.
     pub num_received: u64,
     /// Attempts to connect that the broker refused: a wrong login, a missing right, a certificate. They go on, with back-off.

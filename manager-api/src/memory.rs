@@ -243,6 +243,7 @@ impl ClientManager for MemoryManager {
             last_error: last.error,
             num_published: counters.num_published.load(Ordering::Relaxed),
             num_publish_failures: counters.num_publish_failures.load(Ordering::Relaxed),
+            num_unheard: 0,
             num_received: counters.num_received.load(Ordering::Relaxed),
             num_refusals: 0,
             num_gaps: counters.num_gaps.load(Ordering::Relaxed),

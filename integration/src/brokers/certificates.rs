@@ -23,6 +23,20 @@ pub fn make(folder: &Path) {
     );
 }
 
+/// Makes in `folder` a certificate that nothing has signed but itself, for the name `broker.test`, with its key (`own.pem`, `own.key`). As tools
+/// make them by default, it is an authority's.
+///
+/// # Panics
+///
+/// When there is no `openssl`.
+pub fn make_self_signed(folder: &Path) {
+    openssl(
+        folder,
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -keyout own.key -out own.pem \
+         -subj /CN=broker.test -addext subjectAltName=DNS:broker.test",
+    );
+}
+
 fn openssl(folder: &Path, arguments: &str) {
     let done = Command::new("openssl")
         .args(arguments.split_whitespace())

@@ -177,7 +177,9 @@ async fn a_frozen_broker_fails_publishes_in_time_and_loses_nothing() {
     let frozen = join_all((500..600).map(|number| publisher.publish(numbered(number)))).await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     for error in frozen {
-        assert!(error.unwrap_err().is_retryable());
+        let error = error.unwrap_err();
+        assert!(error.is_retryable());
+        assert!(error.to_string().contains("may have been published"), "{error}");
     }
     // Longer than every timeout.
     while listener.health().listening_since.is_some() {
@@ -237,4 +239,34 @@ async fn a_message_over_the_limit_of_the_receiver_is_skipped_and_admitted() {
     assert_eq!(next(&mut subscription).await, Incoming::Message("before".into()));
     assert!(matches!(next(&mut subscription).await, Incoming::Gap { .. }));
     assert_eq!(next(&mut subscription).await, Incoming::Message("after".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_is_back_soon_however_often_it_was_cut_off() {
+    let broker = RabbitBroker::shared().await;
+    let (proxy, through) = TcpProxy::before(broker.url()).await;
+    let mut options = hasty(&unique_channel());
+    // As by default.
+    options.common.backoff_base = Duration::from_secs(1);
+    options.common.backoff_cap = Duration::from_secs(60);
+    let listener = AmqpManager::new(&through, options).unwrap();
+    let mut subscription = listener.subscribe().await.unwrap();
+    for round in 0..6 {
+        proxy.cut().await;
+        while listener.health().listening_since.is_some() {
+            sleep(Duration::from_millis(1)).await;
+        }
+        proxy.restore();
+        let since = Instant::now();
+        while listener.health().listening_since.is_none() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert!(
+            since.elapsed() < Duration::from_secs(3),
+            "{round}: {:?}",
+            since.elapsed()
+        );
+    }
+    listener.publish("x".into()).await.unwrap();
+    assert_eq!(next(&mut subscription).await, Incoming::Message("x".into()));
 }

@@ -6,6 +6,7 @@ use integration::brokers::Flavour;
 use integration::brokers::rabbitmq::RabbitTls;
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, ErrorKind, Incoming};
+use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_and_a_certificate_of_our_own() {
@@ -22,8 +23,50 @@ async fn a_private_authority_and_a_certificate_of_our_own() {
     );
 
     options.common.deadline = Duration::from_secs(2);
+    let [chain, key] = ["own.pem", "own.key"].map(|name| file(name).display().to_string());
+    let by_url = format!("{}&client_cert={chain}&client_key={key}", broker.url());
+    let by_url = AmqpManager::new(&by_url, AmqpOptions::default()).unwrap();
+    by_url.publish("with the same certificate".into()).await.unwrap();
+
     let unknown = AmqpManager::new(&broker.url_of_strangers(), options).unwrap();
     let error = unknown.publish("x".into()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_to_do() {
+    let broker = RabbitTls::start_self_signed().await;
+    let url = broker.url_of_strangers();
+    let ca = broker.certificates().join("own.pem").display().to_string();
+    let trusting = format!("{url}?ca={ca}&tls_server_name=broker.test");
+    let manager = AmqpManager::new(&trusting, AmqpOptions::default()).unwrap();
+    let mut subscription = manager.subscribe().await.unwrap();
+    manager.publish("x".into()).await.unwrap();
+    assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
+
+    for (url, advice) in [
+        (format!("{url}?ca={ca}"), "tls_server_name"),
+        (format!("{url}?tls_server_name=broker.test"), "itself as ca"),
+        (
+            format!("amqps://guest:guest@{}?ca={ca}", broker.plain_address()),
+            "does this port speak it",
+        ),
+        (url.replace("amqps://", "amqp://"), "amqps://"),
+    ] {
+        let manager = AmqpManager::new(&url, AmqpOptions::default()).unwrap();
+        let since = Instant::now();
+        for error in [
+            manager.publish("x".into()).await.unwrap_err(),
+            manager.subscribe().await.unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert_eq!(error.kind(), ErrorKind::Connect, "{text}");
+            assert!(
+                text.starts_with("cannot use RabbitMQ") && text.contains(advice),
+                "{text}"
+            );
+        }
+        assert!(since.elapsed() < Duration::from_secs(4), "{url}: {:?}", since.elapsed());
+    }
 }

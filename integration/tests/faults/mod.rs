@@ -14,6 +14,7 @@
 //! | a message of 33 MB | `E::a_message_of_33_megabytes…` | `E`, `amqp::faults::a_message_over_the_limit…` | `E`, `kafka::topics::a_message_of_33_megabytes…` |
 //! | a message that cannot be decoded | `E::what_cannot_be_decoded…`, `C::hub::malformed_messages…` | the same | the same |
 //! | a listener slower than the stream | `E::a_listener_slower_than_the_stream…`, `C::a_slow_subscriber…`, `broker::a_subscriber_over…` | `E`, `C` | `E`, `C` |
+//! | what leads to a listener is deleted or undone | does not exist | `matrix::amqp::*` | `matrix::kafka::a_topic_that_is_deleted…` |
 //! | messages gone from the broker | keeps none | `amqp::topology::a_queue_removed_by_an_operator…` | `kafka::topics::messages_that_are_gone…` |
 //! | any of the above and more, seen from a listener while a second process publishes all the time | `matrix::redis` | `matrix::amqp` | `matrix::kafka` |
 //! | nobody there, while publishing on and on | `memory::thousands_of_failed_emits…`, `C::a_publish_while_the_broker_is_down…` | `C` | `C`, `kafka::faults::nobody_at_the_address…` |

@@ -3,38 +3,36 @@
 use std::time::Duration;
 
 use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use manager_api::SubscriptionSender;
 use tokio::time::timeout;
 
+use super::binding::{bind, route_fence};
 use super::{End, Line, Listener};
 use crate::config::QueueKind;
 use crate::connect::Link;
-use crate::error::is_not_found;
+use crate::error::{During, Step, Thing, Trouble};
 
 /// How long taking leave of the broker may take, the removal of the queue included.
-const LEAVE: Duration = Duration::from_secs(2);
+pub(crate) const LEAVE: Duration = Duration::from_secs(2);
 
 impl Listener {
-    /// Connects, and declares and consumes the queue; messages published from now on will be seen.
-    pub(super) async fn try_open(&mut self) -> lapin::Result<Line> {
+    /// Connects, and consumes the queue, which is declared and bound first where it is new. One that was there already is bound again only
+    /// after it was asked whether it still is (`binding.rs`), since afterwards that cannot be told.
+    pub(super) async fn try_open(&mut self) -> Result<Line, Trouble> {
         let link = self.connector.connect("listen").await?;
-        self.was_gone |= self.is_declared && !self.queue_exists(&link).await?;
+        self.was_gone |= self.is_declared && self.was_open && !self.queue_exists(&link).await?;
         let channel = link.connection.create_channel().await?;
-        self.connector.declare_exchange(&channel).await?;
-        self.is_declared = true;
-        let options = QueueDeclareOptions {
-            durable: self.options.queue.kind == QueueKind::Durable,
-            exclusive: self.options.queue.kind == QueueKind::Exclusive,
-            ..QueueDeclareOptions::default()
-        };
-        let queue = self.queue.as_str().into();
-        channel.queue_declare(queue, options, self.arguments.clone()).await?;
-        self.bind(&channel).await?;
+        if self.was_gone || !self.was_open {
+            self.connector.declare_exchange(&channel).await?;
+            self.declare_queue(&channel).await?;
+            bind(&channel, &self.queue, self.connector.exchange()).await?;
+        }
+        route_fence(&channel, &self.queue).await?;
         let consumer = self.consume(&channel).await?;
+        self.was_open = true;
         Ok(Line {
             link,
             channel,
@@ -45,12 +43,33 @@ impl Listener {
         })
     }
 
-    async fn consume(&self, channel: &Channel) -> lapin::Result<Consumer> {
+    async fn declare_queue(&mut self, channel: &Channel) -> Result<(), Trouble> {
+        self.is_declared = true;
+        let kind = self.options.queue.kind;
+        let options = QueueDeclareOptions {
+            durable: matches!(kind, QueueKind::Durable | QueueKind::Quorum),
+            exclusive: kind == QueueKind::Exclusive,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = channel.queue_declare(self.queue.as_str().into(), options, self.arguments.clone());
+        let declared = declared
+            .await
+            .during(|| Step::Declare(Thing::Queue(self.queue.clone())));
+        if declared.as_ref().is_err_and(Trouble::is_not_found) {
+            // It is on a node of the cluster that is down, from where it comes back as it was: too late.
+            self.num_moves += 1;
+            self.queue = format!("{}.moved{}", self.first_queue, self.num_moves);
+        }
+        declared.map(drop)
+    }
+
+    async fn consume(&self, channel: &Channel) -> Result<Consumer, Trouble> {
         let ahead = self.window.current();
         channel.basic_qos(ahead, BasicQosOptions::default()).await?;
         let queue = self.queue.as_str().into();
         let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
-        channel.basic_consume(queue, "".into(), options, arguments).await
+        let consuming = channel.basic_consume(queue, "".into(), options, arguments);
+        consuming.await.during(|| Step::Consume(self.queue.clone()))
     }
 
     /// Has the broker send nothing more until it is told the new window; what it has sent comes still.
@@ -73,52 +92,30 @@ impl Listener {
         Ok(())
     }
 
-    /// Makes sure that silence means that nobody publishes.
-    pub(super) async fn check(&self, line: &Line, sender: &SubscriptionSender) -> Result<(), End> {
-        let checked = async {
-            let is_there = self.connector.exchange_exists(&line.link).await?;
-            self.connector.declare_exchange(&line.channel).await?;
-            self.bind(&line.channel).await?;
-            Ok(is_there)
-        };
-        match self.connector.within_timeout(checked).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Ok(self.admit("the exchange was deleted".to_owned(), sender)?),
-            Err(failure) => Err(End::Lost(failure)),
-        }
-    }
-
-    async fn bind(&self, channel: &Channel) -> lapin::Result<()> {
-        let queue = self.queue.as_str().into();
-        let exchange = self.connector.exchange().into();
-        channel
-            .queue_bind(
-                queue,
-                exchange,
-                "".into(),
-                QueueBindOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-    }
-
     /// Asks on a channel of its own: the broker closes it to say no.
-    async fn queue_exists(&self, link: &Link) -> lapin::Result<bool> {
+    async fn queue_exists(&self, link: &Link) -> Result<bool, Trouble> {
         let channel = link.connection.create_channel().await?;
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
         };
         let asked = channel.queue_declare(self.queue.as_str().into(), options, FieldTable::default());
-        match asked.await {
-            Ok(_) => channel.close(200, "bye".into()).await.map(|()| true),
-            Err(error) if is_not_found(&error) => Ok(false),
-            Err(error) => Err(error),
+        let asked = asked.await.during(|| Step::Declare(Thing::Queue(self.queue.clone())));
+        match asked {
+            Ok(_) => Ok(channel.close(200, "bye".into()).await.map(|()| true)?),
+            Err(trouble) if trouble.is_not_found() => Ok(false),
+            Err(trouble) => Err(trouble),
         }
     }
 
     /// Removes the queue, best on the connection that there is.
-    pub(super) async fn leave(&self, line: Option<Line>) {
+    pub(super) async fn leave(&mut self, line: Option<Line>) {
+        self.binding.halt().await;
+        let closed = self.prober.close();
+        tokio::join!(closed, self.remove_queue(line));
+    }
+
+    async fn remove_queue(&self, line: Option<Line>) {
         if !self.is_declared {
             return;
         }
@@ -131,7 +128,7 @@ impl Listener {
             let options = QueueDeleteOptions::default();
             channel.queue_delete(self.queue.as_str().into(), options).await?;
             link.close(LEAVE).await;
-            lapin::Result::Ok(())
+            Ok::<_, Trouble>(())
         };
         if !matches!(timeout(LEAVE, removed).await, Ok(Ok(()))) {
             tracing::debug!(target: "manager_amqp", queue = self.queue, "the queue was not removed and will expire");

@@ -23,6 +23,7 @@ pub struct Status {
     broker: &'static str,
     num_published: AtomicU64,
     num_publish_failures: AtomicU64,
+    num_unheard: AtomicU64,
     num_received: AtomicU64,
     num_gaps: AtomicU64,
     num_refusals: AtomicU64,
@@ -54,6 +55,7 @@ impl Status {
             broker,
             num_published: AtomicU64::new(0),
             num_publish_failures: AtomicU64::new(0),
+            num_unheard: AtomicU64::new(0),
             num_received: AtomicU64::new(0),
             num_gaps: AtomicU64::new(0),
             num_refusals: AtomicU64::new(0),
@@ -79,6 +81,11 @@ impl Status {
     /// Returns how many publishes failed.
     pub fn num_publish_failures(&self) -> u64 {
         self.num_publish_failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts a message that the broker has accepted, and tells that nothing receives.
+    pub fn unheard(&self) {
+        self.num_unheard.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a message that was received.
@@ -174,6 +181,7 @@ impl Status {
             last_error: self.last_error().clone(),
             num_published: self.num_published.load(Ordering::Relaxed),
             num_publish_failures: self.num_publish_failures(),
+            num_unheard: self.num_unheard.load(Ordering::Relaxed),
             num_received: self.num_received.load(Ordering::Relaxed),
             num_gaps: self.num_gaps.load(Ordering::Relaxed),
             num_refusals: self.num_refusals.load(Ordering::Relaxed),

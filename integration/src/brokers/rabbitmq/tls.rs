@@ -27,6 +27,24 @@ impl RabbitTls {
         Self::try_start_with(lines).await.unwrap_or_else(|why| panic!("{why}"))
     }
 
+    /// Starts a server whose certificate (`own.pem`) is self-signed and for the name `broker.test`.
+    ///
+    /// # Panics
+    ///
+    /// When it is not installed or does not start.
+    pub async fn start_self_signed() -> Self {
+        let certificates = tempfile::tempdir().expect("there is a temporary folder");
+        certificates::make_self_signed(certificates.path());
+        let started = Self::try_start_in(certificates, "own.pem", "ssl_options.verify = verify_none").await;
+        started.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Returns where it speaks plainly.
+    #[must_use]
+    pub fn plain_address(&self) -> String {
+        self.server.address()
+    }
+
     /// Returns the URL without the authority.
     #[must_use]
     pub fn url_of_strangers(&self) -> String {
@@ -42,10 +60,14 @@ impl RabbitTls {
     async fn try_start_with(lines: &str) -> Result<Self, String> {
         let certificates = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         certificates::make(certificates.path());
+        Self::try_start_in(certificates, "ca.pem", lines).await
+    }
+
+    async fn try_start_in(certificates: tempfile::TempDir, ca: &str, lines: &str) -> Result<Self, String> {
         let path = certificates.path().display();
         let [port] = free_ports()?;
         let lines = format!(
-            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {path}/ca.pem\n\
+            "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {path}/{ca}\n\
              ssl_options.certfile = {path}/own.pem\nssl_options.keyfile = {path}/own.key\n{lines}"
         );
         let server = RabbitBroker::try_start_with(&[&lines]).await?;

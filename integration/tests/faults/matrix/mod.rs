@@ -3,6 +3,7 @@
 //! `accepted − received − gaps = 0`: each number that the broker accepted is received, once and in order, or a `Gap` was yielded between
 //! what came before it and what came after ([`Balance`]). A row makes the fault between [`Run::start`] and [`Run::balance`].
 
+mod amqp;
 mod balance;
 mod kafka;
 mod redis;

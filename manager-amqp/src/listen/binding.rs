@@ -1,0 +1,239 @@
+//! Whether the exchange leads to the queue: when that is asked, and what the answers mean. `probe.rs` says how.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, ExchangeKind};
+use manager_api::Backoff;
+use manager_api::backend::{self, Status};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::connect::Connector;
+use crate::error::{During, Failure, Step, Thing, Trouble};
+use crate::probe::{Mark, Prober, Sent};
+
+/// After how many intervals without its fence a proof is begun again: the broker may still give everything to an earlier connection, or an
+/// operator may have emptied the queue.
+const PATIENCE: u32 = 3;
+
+/// What a proof needs that goes on beside the reading.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    pub(super) connector: Arc<Connector>,
+    pub(super) prober: Arc<Prober>,
+    pub(super) status: Arc<Status>,
+    pub(super) backoff: Backoff,
+}
+
+/// The proofs of one queue.
+#[derive(Debug)]
+pub(super) struct Binding {
+    means: Means,
+    interval: Duration,
+    /// The number of the latest proof that was begun, and when.
+    number: u64,
+    since: Instant,
+    /// The latest probe and the latest fence of ours that arrived.
+    probed: u64,
+    resolved: u64,
+    /// Proofs at whose end the queue was bound again. Their fences must arrive.
+    rebound: Arc<Mutex<Vec<u64>>>,
+    /// Why a gap is to be admitted as soon as the queue is bound for sure.
+    owed: Option<&'static str>,
+    task: Option<Task>,
+}
+
+/// A proof under way; ends with its handle.
+#[derive(Debug)]
+struct Task(JoinHandle<Result<(), Failure>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Binding {
+    pub(super) fn new(means: Means, interval: Duration) -> Self {
+        Self {
+            means,
+            interval,
+            number: 0,
+            since: Instant::now(),
+            probed: 0,
+            resolved: 0,
+            rebound: Arc::default(),
+            owed: None,
+            task: None,
+        }
+    }
+
+    /// How long silence may last before it is asked what it means. Not the same each time, so that of many listeners one asks first and its
+    /// probe answers the others.
+    pub(super) fn patience(&self) -> Duration {
+        match self.interval {
+            Duration::ZERO => Duration::MAX,
+            interval => interval.saturating_add((interval / 2).mul_f64(fastrand::f64())),
+        }
+    }
+
+    /// Begins a proof unless one is under way, on a connection that consumes by `channel`. Where `is_doubtful`, what cannot be proven for want of
+    /// a right counts as disproven.
+    pub(super) fn begin(&mut self, queue: &str, channel: &Channel, is_doubtful: bool) {
+        if self.is_under_way() && !is_doubtful {
+            return;
+        }
+        self.number += 1;
+        self.since = Instant::now();
+        let proof = Proof {
+            means: self.means.clone(),
+            queue: queue.to_owned(),
+            channel: channel.clone(),
+            number: self.number,
+            rebound: self.rebound.clone(),
+            is_doubtful,
+        };
+        self.task = Some(Task(tokio::spawn(proof.run())));
+    }
+
+    fn is_under_way(&self) -> bool {
+        let Some(Task(task)) = &self.task else { return false };
+        if !task.is_finished() {
+            return true;
+        }
+        self.resolved < self.number && self.since.elapsed() < self.interval.saturating_mul(PATIENCE)
+    }
+
+    /// Takes note of a probe or a fence.
+    pub(super) fn note(&mut self, mark: Mark) {
+        match mark {
+            Mark::Foreign => {}
+            Mark::Probe(number) => self.probed = self.probed.max(number),
+            // One that comes again.
+            Mark::Fence(number) if number <= self.resolved => {}
+            Mark::Fence(number) => self.resolve(number),
+        }
+    }
+
+    fn resolve(&mut self, number: u64) {
+        let mut rebound = self.rebound.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_one_lost = rebound.iter().any(|other| (self.resolved + 1..number).contains(other));
+        rebound.retain(|other| *other > number);
+        drop(rebound);
+        self.resolved = number;
+        if self.probed != number {
+            self.owed = Some("the queue was not bound to the exchange any more");
+        } else if is_one_lost {
+            self.owed = Some("the queue was emptied");
+        }
+    }
+
+    /// Tells whether a gap is to be admitted. Nothing may be read before that is done.
+    pub(super) fn is_owed(&self) -> bool {
+        self.owed.is_some()
+    }
+
+    /// Returns why a gap is to be admitted, once the queue is bound.
+    pub(super) async fn settle(&mut self) -> Result<Option<&'static str>, Failure> {
+        if let Some(Task(task)) = &mut self.task {
+            let bound = task.await;
+            self.task = None;
+            // It panics never, and is aborted by nothing else.
+            bound.unwrap_or(Ok(()))?;
+        }
+        Ok(self.owed.take())
+    }
+
+    /// Ends what is under way: its connection was lost.
+    pub(super) async fn halt(&mut self) {
+        if let Some(mut task) = self.task.take() {
+            task.0.abort();
+            let _ = (&mut task.0).await;
+        }
+    }
+
+    /// Begins anew, with another queue.
+    pub(super) fn reset(&mut self) {
+        self.task = None;
+        self.owed = None;
+        self.resolved = self.number;
+    }
+}
+
+/// One proof: a probe, a fence, and the queue bound again whatever they will say.
+struct Proof {
+    means: Means,
+    queue: String,
+    channel: Channel,
+    number: u64,
+    rebound: Arc<Mutex<Vec<u64>>>,
+    is_doubtful: bool,
+}
+
+impl Proof {
+    async fn run(self) -> Result<(), Failure> {
+        let connector = &self.means.connector;
+        let mut backoff = self.means.backoff.clone();
+        while let Err(failure) = self.send().await {
+            self.means.status.lost(&failure);
+            sleep(backoff.next_delay()).await;
+        }
+        self.note_rebound();
+        let bound = async {
+            connector.declare_exchange(&self.channel).await?;
+            bind(&self.channel, &self.queue, connector.exchange()).await
+        };
+        connector.within_timeout(bound).await
+    }
+
+    fn note_rebound(&self) {
+        let mut rebound = self.rebound.lock().unwrap_or_else(PoisonError::into_inner);
+        rebound.push(self.number);
+    }
+
+    async fn send(&self) -> Result<(), Failure> {
+        let Means { prober, connector, .. } = &self.means;
+        match prober.probe(&self.queue, self.number).await {
+            Ok(Sent::Yes | Sent::NoExchange) => {}
+            Err(failure) if self.is_doubtful && backend::Failure::is_refused(&failure) => {
+                self.means.status.lost(&failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+        if prober.fence(&self.queue, self.number).await? {
+            return Ok(());
+        }
+        let routed = route_fence(&self.channel, &self.queue);
+        connector.within_timeout(routed).await?;
+        match prober.fence(&self.queue, self.number).await? {
+            true => Ok(()),
+            false => Err(Failure::other(connector.label(), "the queue is gone")),
+        }
+    }
+}
+
+/// Makes the exchange that leads to the queue only, and ends with it.
+pub(super) async fn route_fence(channel: &Channel, queue: &str) -> Result<(), Trouble> {
+    let options = ExchangeDeclareOptions {
+        auto_delete: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    let declared = channel.exchange_declare(queue.into(), ExchangeKind::Fanout, options, FieldTable::default());
+    declared
+        .await
+        .during(|| Step::Declare(Thing::Exchange(queue.to_owned())))?;
+    bind(channel, queue, queue).await
+}
+
+/// Binds the queue to an exchange; does nothing if it is.
+pub(super) async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<(), Trouble> {
+    let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(queue.into(), exchange.into(), "".into(), options, arguments);
+    bound.await.during(|| Step::Bind {
+        queue: queue.to_owned(),
+        exchange: exchange.to_owned(),
+    })
+}

@@ -1,0 +1,252 @@
+//! What RabbitMQ means by the codes and texts with which it says no.
+
+use std::io;
+
+use manager_api::backend::tls;
+
+use crate::error::{Step, Thing};
+
+/// AMQP reply codes.
+const CONTENT_TOO_LARGE: u16 = 311;
+const ACCESS_REFUSED: u16 = 403;
+pub(crate) const NOT_FOUND: u16 = 404;
+const PRECONDITION_FAILED: u16 = 406;
+const NOT_ALLOWED: u16 = 530;
+const NOT_IMPLEMENTED: u16 = 540;
+const INTERNAL_ERROR: u16 = 541;
+
+/// Whether trying again soon may help.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Hope {
+    Some,
+    /// The login is wrong or not enough.
+    Refused,
+    /// What is declared, here or there, cannot be used.
+    Mismatch,
+    /// The broker takes no messages for now, whoever sends them.
+    Blocked,
+}
+
+/// Says what a reply means, and whether it is worth asking again.
+pub(crate) fn explained(step: &Step, code: u16, text: &str) -> (Hope, String) {
+    let text = text.trim();
+    match code {
+        ACCESS_REFUSED => (Hope::Refused, access_refused(step, text)),
+        NOT_ALLOWED => not_allowed(text),
+        PRECONDITION_FAILED => precondition_failed(step, text),
+        CONTENT_TOO_LARGE => (Hope::Some, too_large(text)),
+        NOT_IMPLEMENTED => (Hope::Mismatch, format!("it does not know what was asked for: {text}")),
+        INTERNAL_ERROR | NOT_ALLOWED_BY_FEATURE if is_deprecated(text) => (Hope::Mismatch, deprecated(step, text)),
+        _ => (Hope::Some, text.to_owned()),
+    }
+}
+
+/// Some versions close the channel and others the connection.
+const NOT_ALLOWED_BY_FEATURE: u16 = 405;
+
+/// Newer versions refuse what they call deprecated features, by name.
+fn is_deprecated(text: &str) -> bool {
+    text.contains("deprecated") || text.contains("transient_nonexcl_queues")
+}
+
+fn deprecated(step: &Step, text: &str) -> String {
+    match step {
+        Step::Declare(Thing::Queue(_)) => format!(
+            "it takes no queues of this kind any more; choose another one, as by ?queue=durable in the URL ({text})"
+        ),
+        _ => format!("it does not permit this any more: {text}"),
+    }
+}
+
+/// Names the right that is missing: of `configure`, `write` and `read`, and on what.
+fn access_refused(step: &Step, text: &str) -> String {
+    let right = match step {
+        Step::Login | Step::Use => {
+            return match text.contains("Login was refused") || text.contains("LOGIN") {
+                true => format!("user or password is wrong: {text}"),
+                false => format!("refused: {text}"),
+            };
+        }
+        Step::Declare(thing) => format!("\"configure\" on {thing}"),
+        Step::Bind { queue, .. } if text.contains(&format!("queue '{queue}'")) => {
+            format!("\"write\" on {}", Thing::Queue(queue.clone()))
+        }
+        Step::Bind { exchange, .. } => format!("\"read\" on {}", Thing::Exchange(exchange.clone())),
+        Step::Consume(queue) => format!("\"read\" on {}", Thing::Queue(queue.clone())),
+        Step::Publish(exchange) => format!("\"write\" on {}", Thing::Exchange(exchange.clone())),
+    };
+    format!("the user lacks the right {right}: {text}")
+}
+
+fn not_allowed(text: &str) -> (Hope, String) {
+    // Limits and virtual hosts that start up are matters of time.
+    if text.contains("limit") || text.contains("is down") {
+        return (Hope::Some, text.to_owned());
+    }
+    let what = if text.contains("not found") {
+        format!("there is no such virtual host: {text}")
+    } else if text.contains("access to vhost") {
+        format!("the user has no rights in this virtual host: {text}")
+    } else {
+        format!("refused: {text}")
+    };
+    (Hope::Refused, what)
+}
+
+fn precondition_failed(step: &Step, text: &str) -> (Hope, String) {
+    if text.contains("inequivalent arg") {
+        let what = match step {
+            Step::Declare(thing) => format!("{thing} exists and was declared differently: {text}"),
+            _ => format!("declared differently: {text}"),
+        };
+        return (Hope::Mismatch, what);
+    }
+    if is_deprecated(text) {
+        return (Hope::Mismatch, deprecated(step, text));
+    }
+    if text.contains("max size") || text.contains("max_message_size") {
+        return (Hope::Some, too_large(text));
+    }
+    match step {
+        Step::Declare(thing) => (Hope::Mismatch, format!("{thing} cannot be declared like this: {text}")),
+        // As a consumer that did not acknowledge in time: it comes back.
+        _ => (Hope::Some, text.to_owned()),
+    }
+}
+
+fn too_large(text: &str) -> String {
+    format!("a message is over the broker's own limit (max_message_size): {text}")
+}
+
+/// Says what an error of the socket means, that of TLS included.
+pub(crate) fn of_io(error: &io::Error) -> (Hope, String) {
+    if let Some(what) = tls::refusal(error) {
+        return (Hope::Refused, what);
+    }
+    let text = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::ConnectionAborted => "connection closed".to_owned(),
+        _ => error.to_string(),
+    };
+    (Hope::Some, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOCKETIO: &str = "socketio";
+
+    fn queue() -> Step {
+        Step::Declare(Thing::Queue("sio.1".to_owned()))
+    }
+
+    #[test]
+    fn each_missing_right_is_named() {
+        let bind = Step::Bind {
+            queue: "sio.1".to_owned(),
+            exchange: SOCKETIO.to_owned(),
+        };
+        let exchange = Step::Declare(Thing::Exchange(SOCKETIO.to_owned()));
+        for (step, text, right) in [
+            (
+                exchange,
+                "access to exchange 'socketio' in vhost '/' refused for user 'u'",
+                "\"configure\" on the exchange \"socketio\"",
+            ),
+            (
+                queue(),
+                "access to queue 'sio.1' in vhost '/' refused for user 'u'",
+                "\"configure\" on the queue \"sio.1\"",
+            ),
+            (
+                bind.clone(),
+                "access to queue 'sio.1' in vhost '/' refused for user 'u'",
+                "\"write\" on the queue \"sio.1\"",
+            ),
+            (
+                bind,
+                "read access to exchange 'socketio' in vhost '/' refused for user 'u'",
+                "\"read\" on the exchange \"socketio\"",
+            ),
+            (
+                Step::Consume("sio.1".to_owned()),
+                "access to queue 'sio.1' refused",
+                "\"read\" on the queue \"sio.1\"",
+            ),
+            (
+                Step::Publish(SOCKETIO.to_owned()),
+                "access to exchange 'socketio' refused",
+                "\"write\" on the exchange \"socketio\"",
+            ),
+            (
+                Step::Login,
+                "ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.",
+                "password is wrong",
+            ),
+        ] {
+            let (hope, said) = explained(&step, ACCESS_REFUSED, text);
+            assert_eq!(hope, Hope::Refused, "{said}");
+            assert!(said.contains(right), "{said}");
+        }
+    }
+
+    #[test]
+    fn the_causes_of_a_failed_precondition_are_told_apart() {
+        for (step, text, hope, said) in [
+            (
+                queue(),
+                "inequivalent arg 'durable' for queue 'sio.1'",
+                Hope::Mismatch,
+                "declared differently",
+            ),
+            (
+                queue(),
+                "invalid arg 'x-expires' for queue 'sio.1'",
+                Hope::Mismatch,
+                "cannot be declared like this",
+            ),
+            (
+                Step::Use,
+                "delivery acknowledgement on channel 1 timed out",
+                Hope::Some,
+                "timed out",
+            ),
+            (
+                Step::Publish(SOCKETIO.to_owned()),
+                "message size 9 is larger than configured max size 8",
+                Hope::Some,
+                "max_message_size",
+            ),
+        ] {
+            let (found, text) = explained(&step, PRECONDITION_FAILED, text);
+            assert_eq!(found, hope, "{text}");
+            assert!(text.contains(said), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kind_of_queue_that_newer_versions_refuse_is_a_matter_of_options() {
+        let text = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.";
+        let (hope, said) = explained(&queue(), INTERNAL_ERROR, text);
+        assert_eq!(hope, Hope::Mismatch);
+        assert!(said.contains("?queue=durable"), "{said}");
+        assert_eq!(explained(&queue(), INTERNAL_ERROR, "INTERNAL_ERROR").0, Hope::Some);
+    }
+
+    #[test]
+    fn a_limit_of_connections_is_an_outage_and_a_missing_virtual_host_is_not() {
+        for (text, hope) in [
+            ("vhost nope not found", Hope::Refused),
+            ("access to vhost 'x' refused for user 'u'", Hope::Refused),
+            (
+                "access to vhost '/' refused for user 'u': connection limit (1) is reached",
+                Hope::Some,
+            ),
+            ("vhost '/' is down", Hope::Some),
+        ] {
+            assert_eq!(explained(&Step::Login, NOT_ALLOWED, text).0, hope, "{text}");
+        }
+    }
+}

@@ -23,6 +23,10 @@ const MAX_FETCH: usize = 1 << 20;
 
 /// The most that one broker answers at once, unless a single message is larger.
 const MAX_ANSWER: usize = 50 << 20;
+/// The longest wait before a broker is connected to again, and the longest that connecting may take, login included: together they are how
+/// long it takes until a network that was cut is used again.
+const MAX_RECONNECT_WAIT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The range that librdkafka has for the time of a request.
 const MIN_REQUEST: Duration = Duration::from_millis(10);
 const MAX_REQUEST: Duration = Duration::from_secs(300);
@@ -92,8 +96,7 @@ impl Connector {
         let in_flight = self.in_flight_bytes().max(self.largest_message());
         let queued = in_flight.saturating_mul(2).saturating_add(OVERHEAD);
         // Several attempts fit into the deadline of a publish, however long the outage has been.
-        let longest_wait = common.deadline / 4;
-        let mut config = self.client(longest_wait);
+        let mut config = self.client(common.deadline / 4);
         config
             .set("acks", "all")
             .set("enable.idempotence", "true")
@@ -130,6 +133,7 @@ impl Connector {
     /// What all clients have in common; none waits for longer than `longest_wait` before it connects again.
     pub(crate) fn client(&self, longest_wait: Duration) -> ClientConfig {
         let common = &self.options.common;
+        let longest_wait = longest_wait.min(MAX_RECONNECT_WAIT);
         let first_wait = common.backoff_base.min(longest_wait);
         let longest_wait = common.backoff_cap.clamp(first_wait, longest_wait);
         let mut config = ClientConfig::new();
@@ -145,6 +149,7 @@ impl Connector {
             .set("socket.timeout.ms", millis(self.request_timeout()))
             .set("socket.keepalive.enable", "true")
             .set("socket.nagle.disable", "true")
+            .set("socket.connection.setup.timeout.ms", millis(CONNECT_TIMEOUT))
             .set("reconnect.backoff.ms", millis(first_wait))
             .set("reconnect.backoff.max.ms", millis(longest_wait))
             // One connection to each broker, at once. By default librdkafka connects where it has to, and looks for that no more often than

@@ -10,6 +10,8 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::Failure;
+use crate::place::is_lost_place;
+use crate::rights::is_about_rights;
 use crate::status::{Role, Status};
 
 /// Takes note of what a client reports.
@@ -17,6 +19,7 @@ pub(crate) struct Context {
     pub(crate) status: Arc<Status>,
     pub(crate) role: Role,
     pub(crate) trouble: Arc<Trouble>,
+    pub(crate) topic: String,
 }
 
 /// What has to be done before more can be sent.
@@ -73,13 +76,30 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         self.trouble.note(code);
+        if code.is_some_and(|code| self.is_told_otherwise(code)) {
+            return;
+        }
         let is_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
         if is_down {
             self.status.down(self.role);
         }
         // That all are down is no news beside why each of them is.
         if !is_down || self.status.failure(self.role).is_none() {
-            self.status.failed(self.role, &Failure::reported(error, reason));
+            self.status
+                .failed(self.role, &Failure::reported(&self.topic, error, reason));
+        }
+    }
+}
+
+impl Context {
+    /// Tells whether `code` means nothing here, or is said better where it is met.
+    fn is_told_otherwise(&self, code: RDKafkaErrorCode) -> bool {
+        match self.role {
+            // librdkafka asks for the group that it wants a name of, and that is never joined: no right on it is needed.
+            Role::Listening => {
+                code == RDKafkaErrorCode::GroupAuthorizationFailed || is_about_rights(code) || is_lost_place(code)
+            }
+            Role::Publishing => false,
         }
     }
 }

@@ -8,6 +8,8 @@ use manager_api::backend::seconds;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::rights::{Right, is_refusal};
+
 /// One failed attempt to use the brokers, shared by all whom it concerns.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
@@ -26,17 +28,28 @@ impl Failure {
         };
         Self {
             what,
-            is_refused: code.is_some_and(is_refusal),
+            is_refused: code.is_some_and(|code| is_refusal(code, "")),
             source: Some(Arc::new(error)),
         }
     }
 
-    /// What the client library reports by itself, in words of its own.
-    pub(crate) fn reported(error: KafkaError, reason: &str) -> Self {
-        let code = error.rdkafka_error_code();
+    /// What the client library says, while `attempt`ing something for which one needs a right on the topic.
+    pub(crate) fn needing(right: Right, topic: &str, attempt: &str, error: KafkaError) -> Self {
+        let missing = error.rdkafka_error_code().and_then(|code| right.missing(code, topic));
+        let failure = Self::new(attempt, error);
         Self {
-            what: reason.to_owned(),
-            is_refused: code.is_some_and(is_refusal),
+            what: missing.map_or(failure.what, |missing| format!("{attempt}: {missing}")),
+            ..failure
+        }
+    }
+
+    /// What the client library reports by itself about the topic or its connections, in words of its own.
+    pub(crate) fn reported(topic: &str, error: KafkaError, reason: &str) -> Self {
+        let code = error.rdkafka_error_code();
+        let missing = code.and_then(|code| Right::missing_to_produce(code, reason, topic));
+        Self {
+            is_refused: missing.is_some() || code.is_some_and(|code| is_refusal(code, reason)),
+            what: missing.unwrap_or_else(|| reason.to_owned()),
             source: Some(Arc::new(error)),
         }
     }
@@ -81,23 +94,6 @@ impl std::error::Error for Failure {
     }
 }
 
-fn is_refusal(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::*;
-    matches!(
-        code,
-        Authentication
-            | SaslAuthenticationFailed
-            | UnsupportedSASLMechanism
-            | TopicAuthorizationFailed
-            | ClusterAuthorizationFailed
-            | InvalidTopic
-            | InvalidConfig
-            | InvalidPartitions
-            | InvalidReplicationFactor
-            | PolicyViolation
-    )
-}
-
 pub(crate) fn timed_out(label: &str, deadline: Duration) -> Error {
     let text = format!("Kafka at {label} did not answer within {}", seconds(deadline));
     Error::new(ErrorKind::Timeout, text)
@@ -115,19 +111,19 @@ pub(crate) fn unusable(error: KafkaError) -> Error {
     }
 }
 
-/// The message was handed over, and came back.
-pub(crate) fn not_delivered(label: &str, len: usize, error: KafkaError) -> Error {
+/// The message of `len` bytes was handed over, and came back.
+pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaError) -> Error {
     let code = error.rdkafka_error_code();
+    if let Some(missing) = code.and_then(|code| Right::Write.missing(code, topic)) {
+        let text = format!("Kafka at {label} refused the message: {missing}");
+        return Error::new(ErrorKind::Publish, text).with_source(error);
+    }
     let (kind, text) = match code {
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
             let text = format!(
                 "Kafka at {label} refused a message of {len} bytes as too large (max.message.bytes of the topic)"
             );
             (ErrorKind::TooLarge, text)
-        }
-        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-            let text = format!("the message was given up before Kafka at {label} took it");
-            (ErrorKind::Timeout, text)
         }
         Some(code) => (
             ErrorKind::Publish,
@@ -149,13 +145,17 @@ mod tests {
     fn a_refusal_is_told_from_an_absence() {
         let deadline = Duration::from_secs(1);
         let absent = KafkaError::Global(RDKafkaErrorCode::AllBrokersDown);
-        let absent = Failure::reported(absent, "1/1 brokers are down").unreachable("h:1", deadline);
+        let absent = Failure::reported("t", absent, "1/1 brokers are down").unreachable("h:1", deadline);
         assert_eq!(absent.kind(), ErrorKind::Connect);
         assert!(
             absent.to_string().contains("h:1 within 1 s: 1/1 brokers are down"),
             "{absent}"
         );
-        let refused = Failure::reported(KafkaError::Global(RDKafkaErrorCode::Authentication), "bad password");
+        let refused = Failure::reported(
+            "t",
+            KafkaError::Global(RDKafkaErrorCode::Authentication),
+            "bad password",
+        );
         assert!(refused.is_refused());
         let refused = refused.unreachable("h:1", deadline).to_string();
         assert_eq!(refused, "cannot use Kafka at h:1: bad password");
@@ -165,10 +165,10 @@ mod tests {
     fn kinds_follow_what_the_broker_said() {
         for (code, kind) in [
             (RDKafkaErrorCode::MessageSizeTooLarge, ErrorKind::TooLarge),
-            (RDKafkaErrorCode::PurgeQueue, ErrorKind::Timeout),
+            (RDKafkaErrorCode::TopicAuthorizationFailed, ErrorKind::Publish),
             (RDKafkaErrorCode::NotEnoughReplicas, ErrorKind::Publish),
         ] {
-            let error = not_delivered("h:1", 7, KafkaError::MessageProduction(code));
+            let error = not_delivered("h:1", "t", 7, KafkaError::MessageProduction(code));
             assert_eq!(error.kind(), kind);
             assert!(error.to_string().contains("h:1"), "{error}");
         }

@@ -18,7 +18,7 @@
 //! | `connect.rs`, `context.rs`, `topic.rs` | how to be a client; what clients report; the topic |
 //! | `publish.rs`, `start.rs` | who waits for a message's acceptance; the first connection |
 //! | `listen.rs`, `place.rs`, `partitions.rs` | a subscription; what it reads; where it is in each partition |
-//! | `status.rs`, `error.rs` | health, log lines, errors |
+//! | `status.rs`, `error.rs`, `rights.rs` | health, log lines, errors; which right is missing |
 //!
 //! Where Kafka differs from other brokers: it keeps messages, so a subscription goes on where it was after any interruption and loses
 //! nothing. A `Gap` comes only when the messages are gone from the broker as well: retention removed them, the topic was deleted, an
@@ -65,6 +65,7 @@ mod partitions;
 mod place;
 mod properties;
 mod publish;
+mod rights;
 mod start;
 mod status;
 mod topic;

@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout};
 use crate::connect::Connector;
 use crate::error::{Failure, timed_out, unusable};
 use crate::partitions::{Positions, Step};
-use crate::place::{Place, is_gone, is_lost_place, is_unreadable};
+use crate::place::{Place, Seen, is_gone, is_lost_place, is_unreadable};
+use crate::rights::{Right, is_about_rights};
 use crate::status::{Role, Status};
 
 /// The longest that the thread waits for the brokers before it looks whether it is still wanted.
@@ -157,7 +158,7 @@ struct Listener {
     waiting: Runtime,
     is_closed: watch::Receiver<bool>,
     /// A look for partitions that is under way.
-    look: Option<Receiver<Option<Vec<i32>>>>,
+    look: Option<Receiver<Seen>>,
     next_look: Instant,
     /// Why there was a gap, if nothing came since.
     last_gap: Option<String>,
@@ -243,7 +244,11 @@ impl Listener {
     fn failed(&mut self, error: KafkaError) -> Result<(), Unsubscribed> {
         // The client has reported it in better words already.
         match error.rdkafka_error_code() {
-            Some(code) if is_lost_place(code) => self.resume(false, "the messages that came next are gone"),
+            Some(code) if is_about_rights(code) => {
+                let refusal = self.place.refused(Right::Read, "reading the topic", error);
+                self.refused(refusal)
+            }
+            Some(code) if is_lost_place(code) => self.resume(false, Some("the messages that came next are gone")),
             Some(code) if is_gone(code) => {
                 self.next_look = self.next_look.min(Instant::now() + LOOK);
                 Ok(())
@@ -253,16 +258,42 @@ impl Listener {
         }
     }
 
-    /// Goes on reading where that is possible, and admits the loss.
-    fn resume(&mut self, is_new: bool, reason: &str) -> Result<(), Unsubscribed> {
+    /// Waits until what was refused is allowed, unhealthy and not in silence, and goes on where it was.
+    fn refused(&mut self, mut refusal: Failure) -> Result<(), Unsubscribed> {
+        let options = &self.place.connector.options;
+        let mut backoff = Backoff::from_options(&options.common);
+        let longest_pause = options.partition_refresh.max(LOOK);
+        loop {
+            self.place.status.down(Role::Listening);
+            self.place.status.failed(Role::Listening, &refusal);
+            pause_unless(backoff.next_delay().min(longest_pause), || self.is_over());
+            self.check_wanted()?;
+            match self.place.may_read(&self.positions, SLICE) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(failure) => refusal = failure,
+            }
+        }
+        self.resume(false, None)?;
+        self.place.status.up(Role::Listening);
+        Ok(())
+    }
+
+    /// Goes on reading where that is possible, and admits the loss: for a reason that is known, or where the place in the topic is another
+    /// than before.
+    fn resume(&mut self, is_new: bool, reason: Option<&str>) -> Result<(), Unsubscribed> {
         let mut backoff = Backoff::from_options(&self.place.connector.options.common);
         loop {
             self.check_wanted()?;
             let resume = |limit| self.place.resume(&self.positions, is_new, limit);
             let pause = match attempt(&self.place, SLICE, resume) {
                 Ok(Some(positions)) => {
+                    let is_elsewhere = positions != self.positions;
                     self.positions = positions;
-                    return self.gap(reason.to_owned());
+                    return match reason.or(is_elsewhere.then_some("the messages that came next are gone")) {
+                        Some(reason) => self.gap(reason.to_owned()),
+                        None => Ok(()),
+                    };
                 }
                 Ok(None) => PAUSE,
                 Err(_) => backoff.next_delay(),
@@ -278,26 +309,38 @@ impl Listener {
             return Ok(());
         };
         let answer = look.try_recv();
-        let partitions = match answer {
+        let seen = match answer {
             Err(TryRecvError::Empty) => return Ok(()),
-            Err(TryRecvError::Disconnected) => Some(Vec::new()),
-            Ok(partitions) => partitions,
+            Err(TryRecvError::Disconnected) => Seen::Nothing,
+            Ok(seen) => seen,
         };
         self.look = None;
-        let Some(partitions) = partitions else {
-            return self.resume(true, "the topic was gone");
-        };
-        if !self.positions.add_new(&partitions) {
+        match seen {
+            Seen::Nothing => Ok(()),
+            Seen::Gone => self.resume(true, Some("the topic was gone")),
+            Seen::Refused(refusal) => self.refused(refusal),
+            Seen::Partitions(partitions) => self.see(&partitions),
+        }
+    }
+
+    /// Reads partitions that are new, too.
+    fn see(&mut self, partitions: &[i32]) -> Result<(), Unsubscribed> {
+        self.place.status.up(Role::Listening);
+        if !self.positions.add_new(partitions) {
             return Ok(());
         }
         match attempt(&self.place, SLICE, |_| self.place.assign(&self.positions)) {
             Ok(()) => Ok(()),
-            Err(_) => self.resume(false, "new partitions could not be read at once"),
+            Err(_) => self.resume(false, Some("new partitions could not be read at once")),
         }
     }
 
     fn start_to_look(&mut self) {
         let now = Instant::now();
+        if !self.place.status.common.is_up(Role::Listening) {
+            // Health is to know soon that the brokers are back.
+            self.next_look = self.next_look.min(deadline::from(now, SLICE));
+        }
         if now < self.next_look {
             return;
         }

@@ -24,6 +24,11 @@ impl Positions {
         self.0.insert(partition, next);
     }
 
+    /// Any partition, the same each time.
+    pub(crate) fn first(&self) -> Option<i32> {
+        self.0.keys().next().copied()
+    }
+
     pub(crate) fn get(&self, partition: i32) -> Option<i64> {
         self.0.get(&partition).copied()
     }

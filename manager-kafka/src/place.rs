@@ -1,7 +1,7 @@
 //! A consumer, and where in the topic it reads.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,11 +12,14 @@ use crate::connect::Connector;
 use crate::context::Context;
 use crate::error::Failure;
 use crate::partitions::Positions;
+use crate::rights::{Right, is_about_rights};
 use crate::status::{Role, Status};
 use crate::topic::Known;
 
 /// How long a client's report may take to come after the failure itself.
 const REPORT_WAIT: Duration = Duration::from_millis(10);
+/// An offset that no partition reaches.
+const FAR_BEYOND: i64 = i64::MAX / 2;
 /// How many reports of a client are taken at once.
 const MAX_REPORTS: usize = 100;
 
@@ -34,6 +37,7 @@ impl Place {
             status: status.clone(),
             role: Role::Listening,
             trouble: Arc::default(),
+            topic: connector.topic().to_owned(),
         };
         let consumer = connector.consumer().create_with_context(context)?;
         Ok(Self {
@@ -52,7 +56,7 @@ impl Place {
         let Some(partitions) = self.connector.partitions(self.consumer.client(), limit)? else {
             return Ok(None);
         };
-        let failed = |error| Failure::new("asking for the end of the topic", error);
+        let failed = |error| self.refused(Right::Describe, "asking for the end of the topic", error);
         let mut ends = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
             let added = ends.add_partition_offset(self.connector.topic(), partition, Offset::End);
@@ -67,8 +71,47 @@ impl Place {
             };
             positions.set(end.partition(), next);
         }
+        if !self.may_read(&positions, limit)? {
+            return Ok(None);
+        }
         self.assign(&positions)?;
         Ok(Some(positions))
+    }
+
+    /// Tells whether messages may be read; false if there is no answer in time. Nothing is read until the next [`assign`](Self::assign).
+    ///
+    /// Asks for a message far beyond the end of a partition: the brokers refuse that at once, because there is none, or because of a missing
+    /// right. A request for the messages to come would be answered no sooner than there are some.
+    pub(crate) fn may_read(&self, positions: &Positions, limit: Duration) -> Result<bool, Failure> {
+        let Some(partition) = positions.first() else {
+            return Ok(true);
+        };
+        let mut beyond = Positions::default();
+        beyond.set(partition, FAR_BEYOND);
+        self.assign(&beyond)?;
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(false);
+            }
+            let Some(Err(error)) = self.poll(left) else {
+                continue;
+            };
+            match error.rdkafka_error_code() {
+                Some(code) if is_about_rights(code) => {
+                    return Err(self.refused(Right::Read, "reading the topic", error));
+                }
+                // What becomes of a topic that is gone is seen when it is read on.
+                Some(code) if is_lost_place(code) || is_gone(code) => return Ok(true),
+                _ => {}
+            }
+        }
+    }
+
+    /// A failure of an attempt that needs a right on the topic.
+    pub(crate) fn refused(&self, right: Right, attempt: &str, error: KafkaError) -> Failure {
+        Failure::needing(right, self.connector.topic(), attempt, error)
     }
 
     /// Reads from `positions` on, whatever was read or fetched before.
@@ -93,7 +136,8 @@ impl Place {
         let mut resumed = Positions::default();
         for partition in partitions {
             let marks = self.consumer.fetch_watermarks(self.connector.topic(), partition, limit);
-            let (low, high) = marks.map_err(|error| Failure::new("asking for the ends of the topic", error))?;
+            let failed = |error| self.refused(Right::Describe, "asking for the ends of the topic", error);
+            let (low, high) = marks.map_err(failed)?;
             let next = match positions.get(partition) {
                 Some(next) if !is_new => next.clamp(low, high.max(low)),
                 _ => low,
@@ -104,15 +148,13 @@ impl Place {
         Ok(Some(resumed))
     }
 
-    /// Asks which partitions there are now; empty while that is not known, `None` if the topic is gone.
-    pub(crate) fn look(&self, limit: Duration) -> Option<Vec<i32>> {
+    /// Asks what there is to read now.
+    pub(crate) fn look(&self, limit: Duration) -> Seen {
         match self.connector.known_partitions(self.consumer.client(), limit) {
-            Ok(Known::Partitions(partitions)) => {
-                self.status.up(Role::Listening);
-                Some(partitions)
-            }
-            Ok(Known::Missing) => None,
-            Ok(Known::NotReady) | Err(_) => Some(Vec::new()),
+            Ok(Known::Partitions(partitions)) => Seen::Partitions(partitions),
+            Ok(Known::Missing) => Seen::Gone,
+            Err(failure) if failure.is_refused() => Seen::Refused(failure),
+            Ok(Known::NotReady) | Err(_) => Seen::Nothing,
         }
     }
 
@@ -128,6 +170,18 @@ impl Place {
             _ => failure,
         }
     }
+}
+
+/// What a look at the topic shows.
+pub(crate) enum Seen {
+    /// Its partitions.
+    Partitions(Vec<i32>),
+    /// It is gone.
+    Gone,
+    /// It may not be looked at.
+    Refused(Failure),
+    /// Nothing, for now.
+    Nothing,
 }
 
 /// Tells whether messages can no longer be read from where they were.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{closed, deadline, seconds};
+use manager_api::backend::{closed, deadline, may_be_published, seconds};
 use manager_api::{Error, ErrorKind, MIN_COST};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::unconstrained;
@@ -122,9 +122,9 @@ impl Publisher {
         // It was handed over so late that librdkafka would keep it, and send it after its caller was told that it is given up.
         core.recall();
         match timeout(PURGE_PATIENCE, answer).await {
-            // Accepted at the last moment.
-            Ok(Ok(Ok(()))) => Ok(()),
-            _ => Err(overdue),
+            // Accepted at the last moment, or taken back, perhaps too late.
+            Ok(Ok(answer)) => answer,
+            _ => Err(may_be_published(overdue)),
         }
     }
 
@@ -225,7 +225,7 @@ impl Core {
     fn send(&self, producer: &Producer, job: Job) {
         if let Err((error, ticket)) = producer.send(&self.connector, job) {
             self.trouble.note(error.rdkafka_error_code());
-            let error = not_delivered(self.connector.label(), ticket.len, error);
+            let error = not_delivered(self.connector.label(), self.connector.topic(), ticket.len, error);
             self.fail(*ticket, error);
         }
     }

@@ -66,6 +66,9 @@ impl Status {
 
     /// Takes note of something that failed or was lost.
     pub(crate) fn failed(&self, role: Role, failure: &Failure) {
+        if failure.is_refused() {
+            self.common.refused();
+        }
         self.common.failed(&format_args!("Kafka, {role:?}: {failure}"));
         self.last(role).set(Some(failure.clone()));
     }

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::connect::{Connector, OVERHEAD};
 use crate::context::Quiet;
 use crate::error::Failure;
+use crate::rights::Right;
 
 /// What the brokers know of the topic.
 pub(crate) enum Known {
@@ -57,7 +58,10 @@ impl Connector {
                 return Ok(Known::Missing);
             }
             Some(RDKafkaErrorCode::LeaderNotAvailable) => return Ok(Known::NotReady),
-            Some(code) => return Err(Failure::new(&attempt(), KafkaError::MetadataFetch(code))),
+            Some(code) => {
+                let error = KafkaError::MetadataFetch(code);
+                return Err(Failure::needing(Right::Describe, self.topic(), &attempt(), error));
+            }
         }
         let mut partitions: Vec<_> = topic.partitions().iter().map(|partition| partition.id()).collect();
         partitions.sort_unstable();
@@ -69,7 +73,7 @@ impl Connector {
 
     fn create_topic(&self, limit: Duration) -> Result<(), Failure> {
         let attempt = format!("creating the topic {:?}", self.topic());
-        let failed = |error| Failure::new(&attempt, error);
+        let failed = |error| Failure::needing(Right::Create, self.topic(), &attempt, error);
         let wanted = &self.options.topic;
         let (partitions, replicas) = (count(wanted.num_partitions), count(wanted.num_replicas));
         let largest = self.options.common.max_message_bytes.saturating_add(OVERHEAD);

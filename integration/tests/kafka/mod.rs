@@ -4,6 +4,7 @@ mod faults;
 mod limits;
 mod nobody_there;
 mod outages;
+mod rights;
 mod topics;
 
 use std::time::Duration;

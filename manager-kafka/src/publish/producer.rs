@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use manager_api::Error;
+use manager_api::backend::may_be_published;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -51,6 +52,7 @@ impl Producer {
             status: core.status.clone(),
             role: Role::Publishing,
             trouble: core.trouble.clone(),
+            topic: core.connector.topic().to_owned(),
         };
         let producer = core.connector.producer().create_with_context(context)?;
         Ok(Self(Some(producer)))
@@ -113,9 +115,13 @@ impl ProducerContext for Context {
                 | RDKafkaErrorCode::TimedOutQueue,
             ) => {
                 self.status.down(Role::Publishing);
-                overdue(&ticket.connector, &self.status)
+                // librdkafka does not tell whether a request with it is on the wire.
+                may_be_published(overdue(&ticket.connector, &self.status))
             }
-            _ => not_delivered(ticket.connector.label(), ticket.len, error),
+            // Taken back before it was sent, and after.
+            Some(RDKafkaErrorCode::PurgeQueue) => overdue(&ticket.connector, &self.status),
+            Some(RDKafkaErrorCode::PurgeInflight) => may_be_published(overdue(&ticket.connector, &self.status)),
+            _ => not_delivered(ticket.connector.label(), ticket.connector.topic(), ticket.len, error),
         };
         ticket.answer(Err(error));
     }

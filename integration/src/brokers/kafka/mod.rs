@@ -3,6 +3,7 @@
 //! A server of the tests' own is Apache Kafka's, from the jars that `./test` puts into `.test-env/kafka`: one node that is broker
 //! and controller.
 
+mod rights;
 mod sasl;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use super::private::{Kind, Private, free_ports, until_answers};
 use super::{Contained, Shared, shared};
 use crate::proxy::TcpProxy;
 
+pub use rights::KafkaRights;
 pub use sasl::KafkaSasl;
 
 /// The image that is run unless `SIO_TEST_KAFKA_IMAGE` names another.

@@ -1,0 +1,100 @@
+//! Rights that a user of Kafka may lack, and what a refusal means.
+
+use std::fmt;
+
+use rdkafka::error::RDKafkaErrorCode;
+
+/// What Kafka calls the right to do something with the topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    Describe,
+    Read,
+    Write,
+    Create,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+impl Right {
+    /// Names this right on `topic` as missing, if that is what `code` says of an attempt that needs it.
+    pub(crate) fn missing(self, code: RDKafkaErrorCode, topic: &str) -> Option<String> {
+        is_about_rights(code).then(|| format!("the right {self} on the topic {topic:?} is missing"))
+    }
+
+    /// The same of what a producer reports by itself, in words of its own: it may not be one.
+    pub(crate) fn missing_to_produce(code: RDKafkaErrorCode, reason: &str, topic: &str) -> Option<String> {
+        let is_refused = code == RDKafkaErrorCode::ClusterAuthorizationFailed
+            || code == RDKafkaErrorCode::Fatal && reason.contains("Cluster authorization failed");
+        is_refused.then(|| {
+            format!(
+                "the right {} on the topic {topic:?} is missing (before Kafka 2.8 also IdempotentWrite on the cluster)",
+                Self::Write
+            )
+        })
+    }
+}
+
+/// Tells whether a user lacks a right.
+pub(crate) fn is_about_rights(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(code, TopicAuthorizationFailed | ClusterAuthorizationFailed)
+}
+
+/// Tells whether trying again soon is pointless: the login, a right, a certificate or the topic's properties are wrong. `reason` are the
+/// client library's own words, if there are any.
+pub(crate) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
+    use RDKafkaErrorCode::*;
+    match code {
+        Authentication
+        | SaslAuthenticationFailed
+        | UnsupportedSASLMechanism
+        | IllegalSASLState
+        | InvalidTopic
+        | InvalidConfig
+        | InvalidPartitions
+        | InvalidReplicationFactor
+        | PolicyViolation => true,
+        // A broker that just ends the connection may be about to stop.
+        SSL => ["certificate", "wrong version number", "alert"]
+            .iter()
+            .any(|words| reason.contains(words)),
+        code => is_about_rights(code),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_is_named_with_its_topic() {
+        let missing = Right::Read
+            .missing(RDKafkaErrorCode::TopicAuthorizationFailed, "t")
+            .unwrap();
+        assert_eq!(missing, "the right Read on the topic \"t\" is missing");
+        assert_eq!(Right::Read.missing(RDKafkaErrorCode::AllBrokersDown, "t"), None);
+        let reason = "Fatal error: Broker: Cluster authorization failed: not permitted";
+        let missing = Right::missing_to_produce(RDKafkaErrorCode::Fatal, reason, "t").unwrap();
+        assert!(
+            missing.contains("Write") && missing.contains("IdempotentWrite"),
+            "{missing}"
+        );
+        assert_eq!(Right::missing_to_produce(RDKafkaErrorCode::Fatal, "fenced", "t"), None);
+    }
+
+    #[test]
+    fn certificates_that_are_not_trusted_are_refusals_and_connections_that_end_are_not() {
+        let failed = "SSL handshake failed: certificate verify failed";
+        assert!(is_refusal(RDKafkaErrorCode::SSL, failed));
+        assert!(is_refusal(
+            RDKafkaErrorCode::SSL,
+            "SSL handshake failed: wrong version number"
+        ));
+        assert!(!is_refusal(RDKafkaErrorCode::SSL, "SSL handshake failed: Disconnected"));
+        assert!(!is_refusal(RDKafkaErrorCode::BrokerTransportFailure, "certificate"));
+    }
+}

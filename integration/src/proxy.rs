@@ -17,6 +17,8 @@ enum Mode {
     Open,
     /// Keeps connections, accepts new ones, passes nothing: a network that swallows packets.
     Stalled,
+    /// Passes what clients say, and none of the answers.
+    Muted,
     /// Has closed every connection, and closes each new one at once.
     Cut,
 }
@@ -39,7 +41,16 @@ impl TcpProxy {
     ///
     /// When no port can be had.
     pub async fn start(target: impl Into<String>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        Self::start_on(0, target).await
+    }
+
+    /// Starts a proxy on `port`, for targets that tell their clients where to connect.
+    ///
+    /// # Panics
+    ///
+    /// When the port cannot be had.
+    pub async fn start_on(port: u16, target: impl Into<String>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .expect("127.0.0.1 has a free port");
         let addr = listener.local_addr().expect("a bound listener has an address");
@@ -101,6 +112,11 @@ impl TcpProxy {
     /// Keeps connections but passes nothing, as a network that swallows packets.
     pub fn stall(&self) {
         self.mode.send_replace(Mode::Stalled);
+    }
+
+    /// Keeps connections and passes what clients say, but none of the answers.
+    pub fn mute(&self) {
+        self.mode.send_replace(Mode::Muted);
     }
 
     /// Passes bytes again; what a stall held back is passed now.
@@ -210,17 +226,29 @@ async fn pass(near: TcpStream, target: String, state: State) {
     let (far_read, far_write) = far.into_split();
     let asked = AtomicU64::default();
     tokio::join!(
-        pump(near_read, far_write, state.mode.clone(), &asked),
-        pump(far_read, near_write, state.mode, &state.answered)
+        pump(
+            near_read,
+            far_write,
+            state.mode.clone(),
+            &[Mode::Open, Mode::Muted],
+            &asked
+        ),
+        pump(far_read, near_write, state.mode, &[Mode::Open], &state.answered)
     );
 }
 
-/// Passes one direction until it ends, and then tells the other side that it has.
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut mode: watch::Receiver<Mode>, passed: &AtomicU64) {
+/// Passes one direction, in the modes that let it pass, until it ends, and then tells the other side that it has.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut mode: watch::Receiver<Mode>,
+    passing: &[Mode],
+    passed: &AtomicU64,
+) {
     let mut chunk = vec![0; 16 * 1024];
     loop {
         let length = from.read(&mut chunk).await.unwrap_or(0);
-        if mode.wait_for(|mode| *mode == Mode::Open).await.is_err() {
+        if mode.wait_for(|mode| passing.contains(mode)).await.is_err() {
             return;
         }
         passed.fetch_add(length as u64, Ordering::SeqCst);

@@ -8,7 +8,7 @@ use manager_api::backend::seconds;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::rights::{Right, is_refusal};
+use crate::rights::{Right, code_of, is_refusal};
 
 /// One failed attempt to use the brokers, shared by all whom it concerns.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// What the client library says, while `attempt`ing something.
     pub(crate) fn new(attempt: &str, error: KafkaError) -> Self {
-        let code = error.rdkafka_error_code();
+        let code = code_of(&error);
         let what = match code {
             Some(code) => format!("{attempt}: {code}"),
             None => format!("{attempt}: {error}"),
@@ -35,7 +35,7 @@ impl Failure {
 
     /// What the client library says, while `attempt`ing something for which one needs a right on the topic.
     pub(crate) fn needing(right: Right, topic: &str, attempt: &str, error: KafkaError) -> Self {
-        let missing = error.rdkafka_error_code().and_then(|code| right.missing(code, topic));
+        let missing = code_of(&error).and_then(|code| right.missing(code, topic));
         let failure = Self::new(attempt, error);
         Self {
             what: missing.map_or(failure.what, |missing| format!("{attempt}: {missing}")),
@@ -45,7 +45,7 @@ impl Failure {
 
     /// What the client library reports by itself about the topic or its connections, in words of its own.
     pub(crate) fn reported(topic: &str, error: KafkaError, reason: &str) -> Self {
-        let code = error.rdkafka_error_code();
+        let code = code_of(&error);
         let missing = code.and_then(|code| Right::missing_to_produce(code, reason, topic));
         Self {
             is_refused: missing.is_some() || code.is_some_and(|code| is_refusal(code, reason)),
@@ -113,7 +113,7 @@ pub(crate) fn unusable(error: KafkaError) -> Error {
 
 /// The message of `len` bytes was handed over, and came back.
 pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaError) -> Error {
-    let code = error.rdkafka_error_code();
+    let code = code_of(&error);
     if let Some(missing) = code.and_then(|code| Right::Write.missing(code, topic)) {
         let text = format!("Kafka at {label} refused the message: {missing}");
         return Error::new(ErrorKind::Publish, text).with_source(error);

@@ -44,6 +44,11 @@ pub(crate) fn check<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) ->
         {
             return Err(missing(name, cargo));
         }
+        if is_mechanism(name) && value.eq_ignore_ascii_case("OAUTHBEARER") {
+            return Err(bad(format!(
+                "the property {name:?} asks for OAUTHBEARER, for which there is no source of tokens here: take SCRAM-SHA-512 or PLAIN over TLS, or a client certificate"
+            )));
+        }
         needs_login |= name == "security.protocol" && value.to_ascii_lowercase().starts_with("sasl");
         has_mechanism |= is_mechanism(name);
     }
@@ -81,7 +86,6 @@ fn needed(name: &str, value: &str) -> Option<(&'static str, Option<&'static str>
         name if name.starts_with("ssl.") || name == "enable.ssl.certificate.verification" => Some(("ssl", Some("tls"))),
         name if is_mechanism(name) => match value.as_str() {
             "PLAIN" => Some(("sasl_plain", None)),
-            "OAUTHBEARER" => Some(("sasl_oauthbearer", Some("tls"))),
             scram if scram.starts_with("SCRAM-") => Some(("sasl_scram", Some("tls"))),
             _ => Some(("sasl_gssapi", None)),
         },
@@ -95,9 +99,7 @@ fn missing(name: &str, cargo: Option<&str>) -> Error {
         Some(feature) => format!(
             "the property {name:?} has a value for which manager-kafka has to be built with its cargo feature {feature:?}"
         ),
-        None => format!(
-            "the property {name:?} has a value that is not built in; of SASL there are PLAIN, SCRAM and OAUTHBEARER"
-        ),
+        None => format!("the property {name:?} has a value that is not built in; of SASL there are PLAIN and SCRAM"),
     })
 }
 
@@ -127,7 +129,6 @@ mod tests {
             ("security.protocol", "SASL_SSL"),
             ("ssl.ca.location", "/secret"),
             ("sasl.mechanism", "SCRAM-SHA-256"),
-            ("sasl.mechanisms", "OAUTHBEARER"),
         ] {
             let properties = [("sasl.mechanism", "PLAIN"), (name, value)];
             match has_tls().unwrap() {
@@ -140,6 +141,14 @@ mod tests {
             }
         }
         assert!(refusal(&[("sasl.mechanism", "GSSAPI")]).contains("PLAIN"));
+    }
+
+    #[test]
+    fn a_login_by_token_is_refused_at_once_with_what_to_do_instead() {
+        for name in ["sasl.mechanism", "sasl.mechanisms"] {
+            let said = refusal(&[(name, "oauthbearer")]);
+            assert!(said.contains("OAUTHBEARER") && said.contains("SCRAM"), "{said}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connect::Connector;
 use crate::context::Trouble;
-use crate::error::not_delivered;
+use crate::error::{Failure, not_delivered};
 use crate::start;
 use crate::status::{Role, Status};
 use flight::Flight;
@@ -225,7 +225,13 @@ impl Core {
     fn send(&self, producer: &Producer, job: Job) {
         if let Err((error, ticket)) = producer.send(&self.connector, job) {
             self.trouble.note(error.rdkafka_error_code());
-            let error = not_delivered(self.connector.label(), self.connector.topic(), ticket.len, error);
+            let (label, deadline) = (self.connector.label(), self.connector.deadline());
+            let lost = producer.lost_for(&self.connector);
+            let lost = lost
+                .filter(Failure::is_refused)
+                .map(|failure| failure.unreachable(label, deadline));
+            let error = lost
+                .unwrap_or_else(|| not_delivered(self.connector.label(), self.connector.topic(), ticket.len, error));
             self.fail(*ticket, error);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// What Kafka calls the right to do something with the topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,14 @@ impl Right {
                 Self::Write
             )
         })
+    }
+}
+
+/// What the brokers or the client library answered; also where rdkafka keeps it to itself.
+pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
     }
 }
 

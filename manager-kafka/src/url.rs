@@ -6,6 +6,12 @@ use manager_api::backend::url::{self, decoded};
 
 pub(crate) const SCHEMES: &[&str] = &["kafka"];
 const DEFAULT_PORT: u16 = 9092;
+/// What other managers call the files for TLS, and what librdkafka does.
+const TLS: &[(&str, &str)] = &[
+    ("ca", "ssl.ca.location"),
+    ("client_cert", "ssl.certificate.location"),
+    ("client_key", "ssl.key.location"),
+];
 
 /// Where to connect and how: a URL, parsed.
 #[derive(Clone, PartialEq)]
@@ -30,11 +36,45 @@ impl Target {
         }
         let servers: Result<Vec<_>, _> = parts.hosts.split(',').map(|host| server(host.trim())).collect();
         let property = |(name, value)| Ok((decoded(name)?, decoded(value)?));
+        let parameters = parts.parameters().map(property).collect::<Result<Vec<_>, Error>>()?;
         Ok(Self {
             servers: servers?.join(","),
-            properties: parts.parameters().map(property).collect::<Result<_, Error>>()?,
+            properties: with_tls(parameters)?,
         })
     }
+}
+
+/// Makes properties of librdkafka of the parameters that other managers have for TLS.
+fn with_tls(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, Error> {
+    let has = |wanted: &str| parameters.iter().any(|(name, _)| name == wanted);
+    let has_key = has("client_key");
+    let is_tls =
+        |(name, value): &(String, String)| name == "security.protocol" && value.to_ascii_uppercase().ends_with("SSL");
+    let needs_tls = TLS.iter().find(|(name, _)| has(name)).map(|(name, _)| name);
+    if let Some(name) = needs_tls.filter(|_| !parameters.iter().any(is_tls)) {
+        let text = format!("the parameter {name:?} needs security.protocol=SSL or SASL_SSL beside it");
+        return Err(bad(text));
+    }
+    if has_key && !has("client_cert") {
+        return Err(bad("the parameter \"client_key\" needs \"client_cert\" beside it"));
+    }
+    if has("tls_server_name") {
+        let text = "the parameter \"tls_server_name\" cannot be used with Kafka: a broker's certificate has the name at which it is reached";
+        return Err(bad(text));
+    }
+    let mut properties = Vec::with_capacity(parameters.len() + 1);
+    for (name, value) in parameters {
+        let Some((_, property)) = TLS.iter().find(|(known, _)| *known == name) else {
+            properties.push((name, value));
+            continue;
+        };
+        if name == "client_cert" && !has_key {
+            // One file may hold both.
+            properties.push(("ssl.key.location".to_owned(), value.clone()));
+        }
+        properties.push(((*property).to_owned(), value));
+    }
+    Ok(properties)
 }
 
 /// Completes `host`, `host:port` or `[address]:port`.
@@ -65,6 +105,33 @@ mod tests {
         let expected = [("sasl.password", "a&b=c"), ("linger.ms", "2")];
         let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(target.properties, expected);
+    }
+
+    #[test]
+    fn files_for_tls_have_the_names_that_other_managers_have() {
+        let parsed = |query: &str| Target::parse(&format!("kafka://h?{query}")).map(|target| target.properties);
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let protocol = ("security.protocol", "SASL_SSL");
+        let key = ("ssl.key.location", "k");
+        let expected = [
+            protocol,
+            ("ssl.ca.location", "/a"),
+            ("ssl.certificate.location", "c"),
+            key,
+        ]
+        .map(owned);
+        let given = parsed("security.protocol=SASL_SSL&ca=%2Fa&client_cert=c&client_key=k");
+        assert_eq!(given.unwrap(), expected);
+        let expected = [protocol, ("ssl.key.location", "c"), ("ssl.certificate.location", "c")].map(owned);
+        assert_eq!(parsed("security.protocol=SASL_SSL&client_cert=c").unwrap(), expected);
+        for (query, name) in [
+            ("ca=secret", "security.protocol"),
+            ("security.protocol=SSL&client_key=secret", "client_cert"),
+            ("security.protocol=SSL&tls_server_name=secret", "tls_server_name"),
+        ] {
+            let error = parsed(query).unwrap_err().to_string();
+            assert!(error.contains(name) && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

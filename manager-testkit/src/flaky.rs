@@ -8,6 +8,7 @@ use bytes::Bytes;
 use manager_api::{
     ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription, SubscriptionSender, Unsubscribed,
 };
+use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// Wraps a manager and injects faults, by count and therefore the same in every run.
@@ -17,6 +18,14 @@ use tokio::time::sleep;
 pub struct Flaky<M> {
     inner: Arc<M>,
     faults: Arc<Mutex<Faults>>,
+    replies: Arc<watch::Sender<Replies>>,
+}
+
+/// What becomes of replies to publishes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Replies {
+    is_swallowed: bool,
+    num_cuts: u64,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +44,7 @@ impl<M> Clone for Flaky<M> {
         Self {
             inner: self.inner.clone(),
             faults: self.faults.clone(),
+            replies: self.replies.clone(),
         }
     }
 }
@@ -45,6 +55,7 @@ impl<M> Flaky<M> {
         Self {
             inner: Arc::new(inner),
             faults: Arc::default(),
+            replies: Arc::default(),
         }
     }
 
@@ -61,6 +72,11 @@ impl<M> Flaky<M> {
     /// Fails the next `count` publishes although their messages are sent, as a lost reply does.
     pub fn lose_replies(&self, count: usize) {
         self.faults().num_refused_after_sending = count;
+    }
+
+    /// Sends what is published from now on, and withholds the reply: until [`mend`](Self::mend) it is late, with [`cut`](Self::cut) it is lost.
+    pub fn swallow_replies(&self) {
+        self.replies.send_modify(|replies| replies.is_swallowed = true);
     }
 
     /// Drops the next `count` received messages, silently: what the layers above cannot know.
@@ -81,10 +97,15 @@ impl<M> Flaky<M> {
     /// Cuts the connection: publishes fail, received messages are lost, until [`mend`](Self::mend).
     pub fn cut(&self) {
         self.faults().is_cut = true;
+        self.replies.send_modify(|replies| {
+            replies.is_swallowed = false;
+            replies.num_cuts += 1;
+        });
     }
 
     /// Mends the connection; every subscription gets a gap.
     pub fn mend(&self) {
+        self.replies.send_modify(|replies| replies.is_swallowed = false);
         let mut faults = self.faults();
         if std::mem::take(&mut faults.is_cut) {
             faults
@@ -115,8 +136,16 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
             }
             take_one(&mut faults.num_refused_after_sending)
         };
+        let mut replies = self.replies.subscribe();
+        let num_cuts = replies.borrow().num_cuts;
         self.inner.publish(message).await?;
-        match loses_reply {
+        // The sender is this manager's.
+        let now = replies
+            .wait_for(|replies| !replies.is_swallowed)
+            .await
+            .map(|replies| replies.num_cuts);
+        let is_cut = now.is_ok_and(|now| now != num_cuts);
+        match loses_reply || is_cut {
             true => Err(Error::new(ErrorKind::Publish, "the reply was lost, on command")),
             false => Ok(()),
         }

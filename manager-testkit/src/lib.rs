@@ -1,6 +1,7 @@
 //! What every implementation of [`ClientManager`](manager_api::ClientManager) is tested with.
 //!
-//! - [`conformance!`] makes one named test of every behaviour in the contract; a backend writes one [`Backend`] and one line.
+//! - [`conformance!`] makes one named test of every behaviour in the contract; a backend writes one [`Backend`] and one line of
+//!   code. Which case shows which sentence of the contract is in `conformance/contract.rs`.
 //! - [`Flaky`] wraps any manager and fails, loses, doubles, delays or cuts on command.
 //! - [`Recorder`] wraps any manager and keeps what passed.
 //!
@@ -12,6 +13,6 @@ mod flaky;
 pub mod hub;
 mod recorder;
 
-pub use conformance::Backend;
+pub use conformance::{Backend, Line, OnALine};
 pub use flaky::Flaky;
 pub use recorder::{MAX_RECORDED, Recorder};

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, MemoryBus, Subscription};
-use manager_testkit::{Backend, Flaky, Recorder};
+use manager_testkit::{Backend, Flaky, OnALine, Recorder};
 
 struct Memory(MemoryBus);
 
@@ -30,6 +30,20 @@ impl Backend for Memory {
 
     async fn start(&self) {
         self.0.start();
+    }
+
+    async fn freeze(&self) -> bool {
+        self.0.stop();
+        true
+    }
+
+    async fn thaw(&self) {
+        self.0.start();
+    }
+
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+        let flaky = Flaky::new(self.0.manager_with(options));
+        Some((Arc::new(flaky.clone()), Box::new(flaky)))
     }
 
     async fn num_consumers(&self, channel: &str) -> usize {
@@ -58,6 +72,20 @@ impl Backend for Decorated {
 
     async fn start(&self) {
         self.0.start();
+    }
+
+    async fn freeze(&self) -> bool {
+        self.0.stop();
+        true
+    }
+
+    async fn thaw(&self) {
+        self.0.start();
+    }
+
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+        let flaky = Flaky::new(self.0.manager_with(options));
+        Some((Arc::new(Recorder::new(flaky.clone())), Box::new(flaky)))
     }
 
     async fn num_consumers(&self, channel: &str) -> usize {
@@ -161,6 +189,8 @@ mod broken {
         SharesOneChannel,
         NeverEnds,
         LeavesAConsumer,
+        AcceptsBeforeTheAnswer,
+        SendsAgain,
     }
 
     struct Broken(MemoryBus, Fault);
@@ -186,6 +216,24 @@ mod broken {
             self.0.start();
         }
 
+        async fn freeze(&self) -> bool {
+            self.0.stop();
+            true
+        }
+
+        async fn thaw(&self) {
+            self.0.start();
+        }
+
+        async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+            let inner = Flaky::new(self.0.manager_with(options));
+            let manager = BrokenManager {
+                inner: inner.clone(),
+                fault: self.1,
+            };
+            Some((Arc::new(manager), Box::new(inner)))
+        }
+
         async fn num_consumers(&self, channel: &str) -> usize {
             self.0.num_subscribers(channel) + usize::from(self.1 == Fault::LeavesAConsumer)
         }
@@ -199,8 +247,14 @@ mod broken {
     #[async_trait]
     impl ClientManager for BrokenManager {
         async fn publish(&self, message: Bytes) -> Result<(), Error> {
-            let published = self.inner.publish(message).await;
+            if self.fault == Fault::AcceptsBeforeTheAnswer {
+                let inner = self.inner.clone();
+                tokio::spawn(async move { inner.publish(message).await });
+                return Ok(());
+            }
+            let published = self.inner.publish(message.clone()).await;
             match self.fault {
+                Fault::SendsAgain if published.is_err() => self.inner.publish(message).await,
                 Fault::AcceptsEverything => Ok(()),
                 Fault::BlocksForEver if published.is_err() => std::future::pending().await,
                 _ => published,
@@ -278,6 +332,8 @@ mod broken {
         AcceptsEverything by a_publish_while_the_broker_is_down_fails_within_the_deadline a_message_that_is_too_large_is_refused
             after_close_everything_is_closed;
         BlocksForEver by close_while_the_broker_is_down_releases_everything;
+        AcceptsBeforeTheAnswer by ok_waits_for_the_answer_of_the_broker nothing_is_accepted_while_the_broker_stands_still;
+        SendsAgain by a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once;
         SharesOneChannel by channels_are_isolated;
         NeverEnds by close_flushes_then_ends_the_stream;
         LeavesAConsumer by a_publisher_only_manager_leaves_nothing_behind dropping_a_subscription_ends_it

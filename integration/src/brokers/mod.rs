@@ -21,6 +21,7 @@ mod shared;
 
 use async_trait::async_trait;
 
+use crate::proxy::TcpProxy;
 use container::Container;
 
 pub use kafka::KafkaBroker;
@@ -58,6 +59,20 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     ///
     /// When it does not start.
     async fn restart(&mut self);
+
+    /// Stops it without closing anything: connections stay, nothing answers. False, the default, where that is not to be had.
+    async fn freeze(&self) -> bool {
+        false
+    }
+
+    /// Lets a frozen one go on.
+    fn thaw(&self) {}
+
+    /// Starts a proxy before it, and returns that with the URL for managers that leads through; `None`, the default, where there is none
+    /// that all connections take. At most one at a time.
+    async fn line(&self) -> Option<(TcpProxy, String)> {
+        None
+    }
 
     /// Asks the one that [`URL_VARIABLE`](Self::URL_VARIABLE) names for a sign of life.
     ///

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::guard::Guard;
 use super::{Contained, Flavour};
 use crate::process::send_signal;
+use crate::proxy::TcpProxy;
 
 /// Between two looks at what gives no sign of its own.
 const LOOK: Duration = Duration::from_millis(10);
@@ -66,6 +67,11 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// What went wrong.
     async fn warm_up(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// As [`Flavour::line`].
+    async fn line(&self) -> (TcpProxy, String) {
+        TcpProxy::before(&self.url()).await
     }
 
     /// As [`Flavour::start_contained`].
@@ -329,6 +335,19 @@ impl<K: Kind> Flavour for Private<K> {
 
     async fn restart(&mut self) {
         self.restart().await;
+    }
+
+    async fn freeze(&self) -> bool {
+        self.freeze().await;
+        true
+    }
+
+    fn thaw(&self) {
+        self.thaw();
+    }
+
+    async fn line(&self) -> Option<(TcpProxy, String)> {
+        Some(self.kind.line().await)
     }
 
     async fn check(url: &str) -> Result<(), String> {

@@ -11,7 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, HostId, ManagerOptions};
-use manager_testkit::Backend;
+use manager_testkit::{Backend, OnALine};
 use tokio::sync::Mutex;
 
 use super::Broker;
@@ -34,19 +34,23 @@ impl<F: Flavour> Amqp<F> {
     }
 }
 
+fn manager_at(url: &str, mut common: ManagerOptions) -> AmqpManager {
+    // Cases that wait for the broker to come back mean a broker that does so within the deadline; this one boots for longer.
+    if common.deadline == ManagerOptions::default().deadline {
+        common.deadline = Duration::from_secs(60);
+    }
+    let options = AmqpOptions {
+        common,
+        ..AmqpOptions::default()
+    };
+    AmqpManager::new(url, options).unwrap()
+}
+
 #[async_trait]
 impl<F: Flavour> Backend for Amqp<F> {
-    async fn manager(&self, mut common: ManagerOptions) -> Arc<dyn ClientManager> {
-        // Cases that wait for the broker to come back mean a broker that does so within the deadline; this one boots for longer.
-        if common.deadline == ManagerOptions::default().deadline {
-            common.deadline = Duration::from_secs(60);
-        }
-        let channel = common.channel.clone();
-        let options = AmqpOptions {
-            common,
-            ..AmqpOptions::default()
-        };
-        let manager = AmqpManager::new(&self.broker.url, options).unwrap();
+    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
+        let channel = options.channel.clone();
+        let manager = manager_at(&self.broker.url, options);
         let host_id = manager.host_id().unwrap();
         self.made.lock().await.push((channel, host_id));
         Arc::new(manager)
@@ -58,6 +62,18 @@ impl<F: Flavour> Backend for Amqp<F> {
 
     async fn start(&self) {
         self.broker.start().await;
+    }
+
+    async fn freeze(&self) -> bool {
+        self.broker.freeze().await
+    }
+
+    async fn thaw(&self) {
+        self.broker.thaw().await;
+    }
+
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+        self.broker.on_a_line(|url| Arc::new(manager_at(url, options))).await
     }
 
     async fn num_consumers(&self, channel: &str) -> usize {

@@ -8,7 +8,7 @@ use integration::brokers::Flavour;
 use integration::brokers::kafka::{KafkaBroker, KafkaSasl};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_kafka::{KafkaManager, KafkaOptions};
-use manager_testkit::Backend;
+use manager_testkit::{Backend, OnALine};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -16,18 +16,22 @@ use super::Broker;
 
 struct Kafka<F>(Broker<F>);
 
+fn manager_at(url: &str, mut common: ManagerOptions) -> KafkaManager {
+    if common.deadline >= ManagerOptions::default().deadline {
+        // Where a case waits for the broker to start: a Java process takes its time.
+        common.deadline = Duration::from_secs(60);
+    }
+    let options = KafkaOptions {
+        common,
+        ..KafkaOptions::default()
+    };
+    KafkaManager::new(url, options).unwrap()
+}
+
 #[async_trait]
 impl<F: Flavour> Backend for Kafka<F> {
-    async fn manager(&self, mut common: ManagerOptions) -> Arc<dyn ClientManager> {
-        if common.deadline >= ManagerOptions::default().deadline {
-            // Where a case waits for the broker to start: a Java process takes its time.
-            common.deadline = Duration::from_secs(60);
-        }
-        let options = KafkaOptions {
-            common,
-            ..KafkaOptions::default()
-        };
-        Arc::new(KafkaManager::new(&self.0.url, options).unwrap())
+    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
+        Arc::new(manager_at(&self.0.url, options))
     }
 
     async fn stop(&self) {
@@ -36,6 +40,18 @@ impl<F: Flavour> Backend for Kafka<F> {
 
     async fn start(&self) {
         self.0.start().await;
+    }
+
+    async fn freeze(&self) -> bool {
+        self.0.freeze().await
+    }
+
+    async fn thaw(&self) {
+        self.0.thaw().await;
+    }
+
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+        self.0.on_a_line(|url| Arc::new(manager_at(url, options))).await
     }
 
     /// All that a consumer can leave on a broker is a group.

@@ -4,7 +4,13 @@ mod amqp;
 mod kafka;
 mod redis;
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use integration::brokers::{Flavour, shared};
+use integration::proxy::TcpProxy;
+use manager_api::ClientManager;
+use manager_testkit::{Line, OnALine};
 use tokio::sync::Mutex;
 
 /// A broker of one flavour: the one of all tests, or one that a case may take down.
@@ -41,7 +47,38 @@ impl<F: Flavour> Broker<F> {
         self.own().lock().await.restart().await;
     }
 
+    async fn freeze(&self) -> bool {
+        self.own().lock().await.freeze().await
+    }
+
+    async fn thaw(&self) {
+        self.own().lock().await.thaw();
+    }
+
+    /// A manager that `make` makes of a URL through a proxy.
+    async fn on_a_line(&self, make: impl FnOnce(&str) -> Arc<dyn ClientManager> + Send) -> Option<OnALine> {
+        let (proxy, url) = self.own().lock().await.line().await?;
+        Some((make(&url), Box::new(ProxyLine(proxy))))
+    }
+
     fn own(&self) -> &Mutex<F> {
         self.own.as_ref().expect("the broker of all tests stays up")
+    }
+}
+
+struct ProxyLine(TcpProxy);
+
+#[async_trait]
+impl Line for ProxyLine {
+    fn swallow_answers(&self) {
+        self.0.mute();
+    }
+
+    async fn cut(&self) {
+        self.0.cut().await;
+    }
+
+    fn mend(&self) {
+        self.0.restore();
     }
 }

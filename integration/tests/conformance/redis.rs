@@ -7,20 +7,24 @@ use integration::brokers::Flavour;
 use integration::brokers::redis::{RedisBroker, RedisCluster, RedisSentinel, RedisTls, Valkey, ask};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_redis::{RedisManager, RedisOptions};
-use manager_testkit::Backend;
+use manager_testkit::{Backend, OnALine};
 
 use super::Broker;
 
 struct Redis<F>(Broker<F>);
 
+fn manager_at(url: &str, common: ManagerOptions) -> RedisManager {
+    let options = RedisOptions {
+        common,
+        ..RedisOptions::default()
+    };
+    RedisManager::new(url, options).unwrap()
+}
+
 #[async_trait]
 impl<F: Flavour> Backend for Redis<F> {
-    async fn manager(&self, common: ManagerOptions) -> Arc<dyn ClientManager> {
-        let options = RedisOptions {
-            common,
-            ..RedisOptions::default()
-        };
-        Arc::new(RedisManager::new(&self.0.url, options).unwrap())
+    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
+        Arc::new(manager_at(&self.0.url, options))
     }
 
     async fn stop(&self) {
@@ -29,6 +33,18 @@ impl<F: Flavour> Backend for Redis<F> {
 
     async fn start(&self) {
         self.0.start().await;
+    }
+
+    async fn freeze(&self) -> bool {
+        self.0.freeze().await
+    }
+
+    async fn thaw(&self) {
+        self.0.thaw().await;
+    }
+
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+        self.0.on_a_line(|url| Arc::new(manager_at(url, options))).await
     }
 
     async fn num_consumers(&self, channel: &str) -> usize {

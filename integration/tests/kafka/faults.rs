@@ -209,6 +209,51 @@ fn patient_on(options: &KafkaOptions) -> KafkaOptions {
     options
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publish_without_an_answer_says_that_it_may_have_been_published_and_one_that_never_left_does_not() {
+    const NOTE: &str = "may have been published";
+    let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let mut options = hasty();
+    let server = manager(&broker.url(), &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    let publisher = manager(&format!("kafka://{}", proxy.addr()), &options);
+    publish_at_last(&publisher, "before").await;
+    assert_eq!(next_message(&mut subscription).await, "before");
+    proxy.mute();
+    let unanswered = publisher.publish("unanswered".into()).await.unwrap_err();
+    assert_eq!(next_message(&mut subscription).await, "unanswered");
+    assert!(unanswered.to_string().contains(NOTE), "{unanswered}");
+    options.common.deadline = Duration::from_millis(500);
+    let never_left = manager("kafka://127.0.0.1:1", &options)
+        .publish("x".into())
+        .await
+        .unwrap_err();
+    assert!(!never_left.to_string().contains(NOTE), "{never_left}");
+}
+
+/// With the options of every process, whose waits grow to a minute.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_was_cut_for_long_is_used_again_within_five_seconds() {
+    let (_broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let url = format!("kafka://{}", proxy.addr());
+    let mut options = KafkaOptions::default();
+    options.common.channel = integration::brokers::unique_channel();
+    let server = manager(&url, &options);
+    let mut subscription = server.subscribe().await.unwrap();
+    let publisher = manager(&url, &options);
+    publish_at_last(&publisher, "before").await;
+    assert_eq!(next_message(&mut subscription).await, "before");
+    proxy.cut().await;
+    // So long that waits which double have become long.
+    sleep(Duration::from_secs(20)).await;
+    proxy.restore();
+    let restored = Instant::now();
+    publish_at_last(&publisher, "after").await;
+    assert_eq!(next_message(&mut subscription).await, "after");
+    let took = restored.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
 #[tokio::test]
 async fn nobody_at_the_address_is_an_error_with_address_and_cause() {
     let publisher = manager("kafka://127.0.0.1:1", &hasty());

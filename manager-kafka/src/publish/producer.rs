@@ -14,7 +14,7 @@ use super::Core;
 use super::flight::Aboard;
 use crate::connect::Connector;
 use crate::context::Context;
-use crate::error::{not_delivered, timed_out};
+use crate::error::{Failure, not_delivered, timed_out};
 use crate::status::{Role, Status};
 
 /// A producer that is released on a thread of its own, because that takes a while.
@@ -68,6 +68,12 @@ impl Producer {
         sent.map_err(|(error, record)| (error, record.delivery_opaque))
     }
 
+    /// Why the client is of no use any more.
+    pub(super) fn lost_for(&self, connector: &Connector) -> Option<Failure> {
+        let (code, text) = self.client().fatal_error()?;
+        Some(Failure::reported(connector.topic(), KafkaError::Global(code), &text))
+    }
+
     /// Gives every message back that was not accepted yet.
     pub(super) fn purge(&self) {
         let producer = self.0.as_ref().expect("taken only by the release");
@@ -118,12 +124,21 @@ impl ProducerContext for Context {
                 // librdkafka does not tell whether a request with it is on the wire.
                 may_be_published(overdue(&ticket.connector, &self.status))
             }
+            // Without the right to write a client of librdkafka is of no use: why was reported before.
+            Some(RDKafkaErrorCode::Fatal) if self.is_refused() => overdue(&ticket.connector, &self.status),
             // Taken back before it was sent, and after.
             Some(RDKafkaErrorCode::PurgeQueue) => overdue(&ticket.connector, &self.status),
             Some(RDKafkaErrorCode::PurgeInflight) => may_be_published(overdue(&ticket.connector, &self.status)),
             _ => not_delivered(ticket.connector.label(), ticket.connector.topic(), ticket.len, error),
         };
         ticket.answer(Err(error));
+    }
+}
+
+impl Context {
+    fn is_refused(&self) -> bool {
+        let failure = self.status.failure(Role::Publishing);
+        failure.is_some_and(|failure| failure.is_refused())
     }
 }
 

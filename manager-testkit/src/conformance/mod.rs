@@ -2,11 +2,15 @@
 //! The cases of [`hub`](crate::hub) come on top.
 
 mod close;
+#[cfg(test)]
+mod contract;
 mod delivery;
+mod line;
 mod outage;
 mod publish;
 mod subscribe;
 pub(crate) mod support;
+mod unanswered;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,9 +21,11 @@ use manager_api::{ClientManager, ManagerOptions};
 
 pub use close::*;
 pub use delivery::*;
+pub use line::{Line, OnALine};
 pub use outage::*;
 pub use publish::*;
 pub use subscribe::*;
+pub use unanswered::*;
 
 /// A broker as the suite sees it: something that makes managers and can be taken down.
 #[async_trait]
@@ -38,6 +44,17 @@ pub trait Backend: Send + Sync {
         self.stop().await;
         self.start().await;
     }
+
+    /// Has the broker stand still: connections stay, nothing is taken, nothing answered. False where that cannot be had; cases that need
+    /// it then show nothing. Called only where the broker is the test's own.
+    async fn freeze(&self) -> bool;
+
+    /// Lets a broker that stands still go on.
+    async fn thaw(&self);
+
+    /// As [`manager`](Self::manager), with a line that the case may cut. `None` where that cannot be had, as of a broker that has no single
+    /// address; cases that need it then show nothing. Called only where the broker is the test's own.
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine>;
 
     /// Counts what subscribers of `channel` have on the broker: subscriptions, consumers, queues, groups.
     async fn num_consumers(&self, channel: &str) -> usize;
@@ -106,6 +123,9 @@ macro_rules! conformance {
                 a_subscribe_waits_for_the_broker_to_come_back
                 close_while_the_broker_is_down_releases_everything
                 health_tells_since_when_and_the_last_error
+                nothing_is_accepted_while_the_broker_stands_still
+                ok_waits_for_the_answer_of_the_broker
+                a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once
             }
 
             mod hub {
@@ -154,6 +174,7 @@ mod tests {
             include_str!("outage.rs"),
             include_str!("publish.rs"),
             include_str!("subscribe.rs"),
+            include_str!("unanswered.rs"),
             include_str!("../hub/answers.rs"),
             include_str!("../hub/messages.rs"),
             include_str!("../hub/outage.rs"),

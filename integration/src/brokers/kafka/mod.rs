@@ -79,6 +79,8 @@ pub struct Kafka {
     port: u16,
     /// Where the controller of its cluster is.
     controller: u16,
+    /// A listener for a proxy, and where clients of the proxy are told to stay.
+    proxied: (u16, u16),
 }
 
 #[async_trait]
@@ -94,7 +96,11 @@ impl Kind for Kafka {
         if !template.exists() {
             return Err(Self::INSTALL.to_owned());
         }
-        let [port, own_controller] = free_ports()?;
+        let [port, own_controller, target, told] = free_ports()?;
+        let line = format!("listener PROXIED {target} {told}");
+        let has_line = settings.iter().any(|setting| setting.starts_with("listener PROXIED"));
+        let own: &[&str] = if has_line { &[] } else { &[&line] };
+        let settings = &[settings, own].concat();
         let joins = settings.iter().find_map(|setting| setting.strip_prefix("joins "));
         let joins = joins.and_then(|port| port.parse().ok());
         let controller = joins.unwrap_or(own_controller);
@@ -106,7 +112,12 @@ impl Kind for Kafka {
                 std::fs::write(folder.join("server.properties"), properties)
             })
             .map_err(|error| format!("Kafka cannot be configured: {error}"))?;
-        Ok(Self { port, controller })
+        let proxied = (target, told);
+        Ok(Self {
+            port,
+            controller,
+            proxied,
+        })
     }
 
     fn address(&self) -> String {
@@ -126,6 +137,12 @@ impl Kind for Kafka {
             .args(["kafka.Kafka", "server.properties"])
             .current_dir(folder);
         command
+    }
+
+    async fn line(&self) -> (TcpProxy, String) {
+        let (target, told) = self.proxied;
+        let proxy = TcpProxy::start_on(told, format!("127.0.0.1:{target}")).await;
+        (proxy, format!("kafka://127.0.0.1:{told}"))
     }
 
     async fn ping(url: &str) -> Result<(), String> {

@@ -1,0 +1,126 @@
+//! Which case shows which sentence of the contract.
+
+/// Each bullet in the documentation of `ClientManager`, in its order, and the cases that show it.
+const CONTRACT: &[(&str, &[&str])] = &[
+    (
+        "At most once: a message reaches every subscriber at most once, and is never replayed by the manager.",
+        &[
+            "a_message_reaches_every_subscriber_once",
+            "a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once",
+        ],
+    ),
+    (
+        "Messages of one publisher reach a subscriber in the order in which they were published.",
+        &["order_per_publisher_is_kept"],
+    ),
+    (
+        "A manager's own subscription sees its own messages too; the hub drops them by their origin.",
+        &["own_messages_come_back", "own_messages_are_dropped"],
+    ),
+    (
+        "A late subscriber sees nothing earlier.",
+        &["a_late_subscriber_sees_nothing_earlier"],
+    ),
+    ("Channels are isolated from each other.", &["channels_are_isolated"]),
+    (
+        "`Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.",
+        &[
+            "ok_waits_for_the_answer_of_the_broker",
+            "nothing_is_accepted_while_the_broker_stands_still",
+        ],
+    ),
+    (
+        "Many publishes may be in flight; they keep the order in which their futures were first polled.",
+        &["many_publishes_in_flight_keep_order"],
+    ),
+    (
+        "Never blocks for ever: bytes in flight are bounded, beyond that it waits; after the configured deadline it fails.",
+        &[
+            "bytes_in_flight_are_bounded_and_waiting_publishes_keep_order",
+            "a_publish_while_the_broker_is_down_fails_within_the_deadline",
+        ],
+    ),
+    (
+        "While the broker is down it waits for the connection to come back, up to the deadline.",
+        &["a_publish_waits_for_the_broker_to_come_back"],
+    ),
+    (
+        "Bytes arrive exactly, whatever they hold.",
+        &["bytes_arrive_exactly", "undecodable_bytes_pass"],
+    ),
+    (
+        "Yields messages in broker order, and [`Incoming::Gap`](crate::Incoming::Gap) whenever messages may have been missed.",
+        &[
+            "a_broker_restart_yields_a_gap_then_messages",
+            "a_restart_under_load_loses_nothing_silently",
+            "a_slow_subscriber_is_bounded_and_loses_nothing_silently",
+        ],
+    ),
+    (
+        "Reconnects by itself, for ever, with [`Backoff`](crate::Backoff), resubscribes, and never goes deaf silently.",
+        &[
+            "a_broker_restart_yields_a_gap_then_messages",
+            "health_tells_since_when_and_the_last_error",
+        ],
+    ),
+    (
+        "Dropping a pending receive loses nothing.",
+        &["dropping_a_pending_receive_loses_nothing"],
+    ),
+    (
+        "Publishes handed over before are accepted or fail; none is forgotten.",
+        &[
+            "close_flushes_then_ends_the_stream",
+            "close_while_the_broker_is_down_releases_everything",
+        ],
+    ),
+    (
+        "Subscriptions end; a publish afterwards is [`Closed`](crate::ErrorKind::Closed). Closing twice is harmless.",
+        &["close_flushes_then_ends_the_stream", "after_close_everything_is_closed"],
+    ),
+];
+
+/// The bullets in the documentation of the trait, each in one line.
+fn bullets(source: &str) -> Vec<String> {
+    let contract = source.split("pub struct Health").next().unwrap_or_default();
+    let mut bullets: Vec<String> = Vec::new();
+    let mut is_in_one = false;
+    for line in contract.lines() {
+        let text = line.trim_start().strip_prefix("///").map(str::trim).unwrap_or_default();
+        if let Some(first) = text.strip_prefix("- ") {
+            bullets.push(first.to_owned());
+            is_in_one = true;
+        } else if is_in_one && !text.is_empty() {
+            let bullet = bullets.last_mut().expect("it was just begun");
+            bullet.push(' ');
+            bullet.push_str(text);
+        } else {
+            is_in_one = false;
+        }
+    }
+    bullets
+}
+
+#[test]
+fn every_sentence_of_the_contract_has_cases() {
+    let written = bullets(include_str!("../../../manager-api/src/manager.rs"));
+    let shown: Vec<_> = CONTRACT.iter().map(|(bullet, _)| *bullet).collect();
+    assert_eq!(
+        written, shown,
+        "a bullet of `ClientManager` has no cases here, or another wording"
+    );
+    let run = include_str!("mod.rs");
+    for (bullet, cases) in CONTRACT {
+        assert!(!cases.is_empty(), "nothing shows {bullet}");
+        for case in *cases {
+            assert!(run.lines().any(|line| line.trim() == *case), "{case} is not run");
+        }
+    }
+}
+
+#[test]
+fn a_bullet_without_a_case_is_noticed() {
+    let source =
+        "/// - One.\n///\n    /// - Two goes\n    ///   on.\n    /// - Three.\npub struct Health\n/// - no bullet";
+    assert_eq!(bullets(source), ["One.", "Two goes on.", "Three."]);
+}

@@ -8,7 +8,8 @@ use manager_api::ManagerOptions;
 /// How a [`KafkaManager`](crate::KafkaManager) connects and what its limits are.
 #[derive(Clone)]
 pub struct KafkaOptions {
-    /// What every manager has: channel (here a topic), deadline, limits, back-off. More than 4 GiB in flight count as 4 GiB.
+    /// What every manager has: channel (here a topic), deadline, limits, back-off. More than 4 GiB in flight count as 4 GiB, and a `backoff_cap`
+    /// of more than 2 s as 2 s.
     pub common: ManagerOptions,
     /// How the topic is created if it is missing.
     pub topic: TopicOptions,

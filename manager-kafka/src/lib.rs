@@ -103,7 +103,8 @@ impl KafkaManager {
     /// Checks `url` and `options` and makes a manager; connects on first use.
     ///
     /// `kafka://host[:port],…[?property=value&…]` names one or more brokers of a cluster; the rest are learned from them. Any property of
-    /// librdkafka may follow, percent-encoded: `security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=…&sasl.password=…`.
+    /// librdkafka may follow, percent-encoded: `security.protocol=SASL_SSL&sasl.mechanism=PLAIN&sasl.username=…&sasl.password=…`; and for TLS
+    /// the files `ca`, `client_cert` and `client_key`, as with other managers.
     ///
     /// # Errors
     ///

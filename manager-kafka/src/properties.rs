@@ -39,15 +39,15 @@ pub(crate) fn check<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) ->
         if let Some((_, instead)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {
             return Err(bad(format!("the property {name:?} cannot be set: {instead}")));
         }
-        if let Some((feature, cargo)) = needed(name, value)
-            && !has(feature)
-        {
-            return Err(missing(name, cargo));
-        }
         if is_mechanism(name) && value.eq_ignore_ascii_case("OAUTHBEARER") {
             return Err(bad(format!(
                 "the property {name:?} asks for OAUTHBEARER, for which there is no source of tokens here: take SCRAM-SHA-512 or PLAIN over TLS, or a client certificate"
             )));
+        }
+        if let Some((feature, cargo)) = needed(name, value)
+            && !has(feature)
+        {
+            return Err(missing(name, cargo));
         }
         needs_login |= name == "security.protocol" && value.to_ascii_lowercase().starts_with("sasl");
         has_mechanism |= is_mechanism(name);

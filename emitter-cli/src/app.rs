@@ -5,8 +5,10 @@ mod query;
 
 use std::sync::Arc;
 
-use manager_api::{ClientManager, LimitedLog};
-use socket_io::{Data, Refusal, Socket, SocketIo};
+use http::header::{HOST, HeaderValue};
+use http::request::Parts;
+use manager_api::{ClientManager, LimitedLog, Namespace};
+use socket_io::{AllowedOrigins, Data, Refusal, Socket, SocketIo};
 
 pub(crate) use page::Page;
 
@@ -19,12 +21,47 @@ const MAX_ROOMS: usize = 64;
 static CONNECTED: LimitedLog = LimitedLog::new();
 static DISCONNECTED: LimitedLog = LimitedLog::new();
 
-/// Builds the server.
-pub(crate) fn server(manager: Arc<dyn ClientManager>) -> SocketIo {
-    let io = SocketIo::builder().manager_arc(manager).build();
-    let clients = io.namespace("/");
+/// Builds the server, with namespaces beside `/`, and origins beside its own.
+pub(crate) fn server(manager: Arc<dyn ClientManager>, namespaces: &[Namespace], origins: &[String]) -> SocketIo {
+    let builder = SocketIo::builder().manager_arc(manager);
+    let origins = allowed(origins);
+    let io = builder
+        .configure(|config| config.engine.cors_allowed_origins = origins)
+        .build();
+    let others = namespaces.iter().filter(|namespace| !namespace.is_root());
+    for name in others.map(Namespace::as_str).chain(["/"]) {
+        serve_rooms(&io, name);
+    }
+    io
+}
+
+/// The server's own origin is always allowed: its page would not work without.
+fn allowed(origins: &[String]) -> AllowedOrigins {
+    if origins.is_empty() {
+        return AllowedOrigins::SameOrigin;
+    }
+    if origins.iter().any(|origin| origin == "*") {
+        return AllowedOrigins::Any;
+    }
+    let origins = origins.to_vec();
+    AllowedOrigins::matching(move |origin, request| {
+        is_own(origin, request) || origins.iter().any(|each| each.eq_ignore_ascii_case(origin))
+    })
+}
+
+fn is_own(origin: &str, request: &Parts) -> bool {
+    let host = request.headers.get(HOST).map(HeaderValue::as_bytes);
+    let own = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
+    own.is_some_and(|own| host.is_some_and(|host| host.eq_ignore_ascii_case(own.as_bytes())))
+}
+
+/// Clients of the namespace join and leave rooms.
+fn serve_rooms(io: &SocketIo, namespace: &str) {
+    let clients = io.namespace(namespace);
     clients.on_connect(async |socket: Socket| {
-        let rooms = query::values(socket.handshake().query(), "room");
+        let rooms = query::names(socket.handshake().query(), "room");
         if rooms.len() > MAX_ROOMS {
             return Err(Refusal::new(format!("at most {MAX_ROOMS} rooms")));
         }
@@ -49,7 +86,6 @@ pub(crate) fn server(manager: Arc<dyn ClientManager>) -> SocketIo {
         socket.leave(room).map_err(|error| error.to_string())?;
         Ok::<_, String>("ok")
     });
-    io
 }
 
 /// What is wrong is acknowledged as text, so that people who type a name of a room see it.

@@ -1,20 +1,27 @@
 //! What the user typed, as close to the command line as it gets.
 
-use std::net::SocketAddr;
+mod examples;
+mod values;
+
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use examples::{DEMO_EXAMPLES, EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES, SERVE_EXAMPLES};
+pub(crate) use values::ListenAddr;
+use values::{duration, listen_addr, num_answers};
+
 /// Where commands look for a broker, and where `serve` starts one.
 pub(crate) const DEFAULT_URL: &str = "redis://127.0.0.1:7379";
 
 /// Emit Socket.IO events into rooms from any job, watch what passes, serve clients.
 #[derive(Debug, Parser)]
-#[command(name = "sio", version, disable_help_subcommand = true, after_help = MAIN_EXAMPLES)]
+#[command(name = "sio", version, long_version = LONG_VERSION.as_str(), after_help = MAIN_EXAMPLES)]
 pub(crate) struct Args {
     /// Only errors on standard error: no summary, no progress
     #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 90)]
@@ -29,7 +36,10 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Emit(EmitArgs),
-    /// Disconnect a client, on whichever server it is
+    /// Disconnect a client, on any server
+    ///
+    /// Servers are asked whether the client is there: exit code 1 if none of them has it. Servers of python-socketio cannot answer; the
+    /// command is published for them all the same.
     #[command(after_help = "Example:\n  sio disconnect Vq4n9zjY1p0aXl2CAAAB")]
     Disconnect {
         /// The client's id
@@ -38,7 +48,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         at: NamespaceArgs,
     },
-    /// Put a client into a room, on whichever server it is
+    /// Put a client into a room, on any server
+    ///
+    /// As with `disconnect`, exit code 1 if no server has the client.
     #[command(after_help = "Example:\n  sio enter-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     EnterRoom {
         /// The client's id
@@ -49,7 +61,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         at: NamespaceArgs,
     },
-    /// Take a client out of a room, on whichever server it is
+    /// Take a client out of a room, on any server
+    ///
+    /// As with `disconnect`, exit code 1 if no server has the client.
     #[command(after_help = "Example:\n  sio leave-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     LeaveRoom {
         /// The client's id
@@ -94,8 +108,9 @@ pub(crate) struct EmitArgs {
     /// The event's name; with --lines it may be left out, and each line names its own
     #[arg(required_unless_present = "lines")]
     pub(crate) event: Option<String>,
-    /// Arguments of the event, each one JSON value; @FILE reads it from a file, @- from standard input
-    #[arg(conflicts_with = "lines")]
+    /// Arguments of the event, each one JSON value; @FILE reads it from a file, @- from standard input. Text that begins with a hyphen
+    /// stands behind --
+    #[arg(conflicts_with = "lines", allow_negative_numbers = true)]
     pub(crate) data: Vec<String>,
     /// Take DATA, or lines, as text instead of JSON; a text that begins with @ is written @@
     #[arg(long)]
@@ -112,8 +127,14 @@ pub(crate) struct EmitArgs {
     /// A client that does not get it, by its id; may be repeated
     #[arg(long, value_name = "ID", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) except: Vec<String>,
-    /// Wait for the answers of N clients and print each as a line of JSON
-    #[arg(long, value_name = "N", conflicts_with = "lines")]
+    /// A room whose members do not get it, on servers of this project; may be repeated
+    #[arg(long, value_name = "ROOM", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) except_room: Vec<String>,
+    /// Clients that read too slowly may miss it, on servers of this project
+    #[arg(long)]
+    pub(crate) volatile: bool,
+    /// Wait for the answers of N clients and print each as a line of JSON; exit code 1 if fewer came within --timeout
+    #[arg(long, value_name = "N", conflicts_with = "lines", value_parser = num_answers)]
     pub(crate) ack: Option<NonZeroU64>,
     /// Emit one event for each line of standard input
     #[arg(long)]
@@ -132,24 +153,27 @@ pub(crate) struct EmitArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The address to serve HTTP on
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
-    pub(crate) listen: SocketAddr,
+    /// The address to serve HTTP on: HOST:PORT, or a port of 127.0.0.1
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = listen_addr)]
+    pub(crate) listen: ListenAddr,
     /// The broker; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Without any of them, an embedded broker for
     /// this machine is started on 127.0.0.1:7379
     #[arg(long)]
     pub(crate) url: Option<String>,
-    /// The channel that servers and emitters share
-    #[arg(long, default_value = "socketio")]
-    pub(crate) channel: String,
+    /// The channel that servers and emitters share; also SIO_CHANNEL. Default socketio
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+    /// A further namespace with rooms to join, beside `/`; may be repeated
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub(crate) namespace: Vec<String>,
+    /// A further origin whose pages may connect, such as https://app.example; `*` for all; may be repeated. The server's own page always may
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Vec<String>,
 }
 
 /// See it work: server, broker, client and emitter in one process, over real connections
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  sio demo              one event a second until Ctrl-C; open the page it names\n  \
-    sio demo --count 20   ends after 20 deliveries; exit code 0 only if all came"
-)]
+#[command(after_help = DEMO_EXAMPLES)]
 pub(crate) struct DemoArgs {
     /// End after N deliveries
     #[arg(long, value_name = "N")]
@@ -162,9 +186,9 @@ pub(crate) struct BrokerArgs {
     /// The broker's URL; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Default redis://127.0.0.1:7379
     #[arg(long)]
     pub(crate) url: Option<String>,
-    /// The channel that servers and emitters share
-    #[arg(long, default_value = "socketio")]
-    pub(crate) channel: String,
+    /// The channel that servers and emitters share; also SIO_CHANNEL. Default socketio
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
     /// How long the broker may take to accept, and clients to answer: 10s, 500ms, 2m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
@@ -179,63 +203,9 @@ pub(crate) struct NamespaceArgs {
     pub(crate) broker: BrokerArgs,
 }
 
-/// Reads `10s`, `1.5s`, `500ms`, `2m`, or a number of seconds; more than zero, at most a day.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let seconds_of_unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        unit => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
-    };
-    let number: f64 = digits
-        .parse()
-        .map_err(|_| "expected a time such as 10s or 500ms".to_owned())?;
-    let seconds = number * seconds_of_unit;
-    if !(0.001..=86_400.0).contains(&seconds) {
-        return Err("expected a time from 1ms to 24h".to_owned());
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-const MAIN_EXAMPLES: &str = "\
-Examples:
-  sio demo                             see it work, with nothing installed
-  sio serve                            in one terminal: a server, a page, an embedded broker
-  sio emit --room lobby news '{\"a\":1}'  in another: an event for everybody in the room
-
-Exit code: 0 all accepted, 1 the broker refused or was out of reach, 2 usage or input.";
-
-const EMIT_EXAMPLES: &str = "\
-Examples:
-  sio emit news '{\"title\":\"hello\"}'               to everybody
-  sio emit -r lobby -r hall news '\"hello\"' 2       to two rooms, with two arguments
-  sio emit -r lobby --text news 'hello there'      text needs no quotes of JSON
-  sio emit -n /chat --binary photo.png photo       a file's bytes as an argument
-  sio emit --ack 1 --timeout 5s -r ID question 1   print the client's answer
-  tail -f app.log | sio emit --lines --text log    an event for each line
-  sio emit --lines < events.ndjson                 each line an object:
-      {\"event\":\"news\",\"data\":1,\"room\":\"lobby\"}
-      {\"event\":\"news\",\"args\":[1,2],\"room\":[\"a\",\"b\"],\"namespace\":\"/chat\",\"except\":\"ID\"}
-
-Exit code: 0 all accepted, 1 the broker refused or was out of reach, 2 usage or input.";
-
-const LISTEN_EXAMPLES: &str = "\
-Examples:
-  sio listen                                        what passes, for people
-  sio listen --json | head -1                       one line of JSON for each message
-  sio listen --json > day.ndjson                    record, then play it again:
-  grep '\"method\":\"emit\"' day.ndjson | sio emit --lines --rate 100";
-
-const SERVE_EXAMPLES: &str = "\
-Examples:
-  sio serve                                  page at http://127.0.0.1:3000/, broker at redis://127.0.0.1:7379
-  sio serve --url redis://redis.internal     any number of servers on one broker
-  sio serve --listen 0.0.0.0:8080            reachable from outside: whoever connects may join any room
-
-Clients join and leave rooms with the events `join` and `leave` (acknowledged with \"ok\"), or with ?room=NAME
-when they connect; may be repeated.";
+/// The version, and the brokers that this build knows.
+static LONG_VERSION: LazyLock<String> =
+    LazyLock::new(|| format!("{}\n{}", env!("CARGO_PKG_VERSION"), crate::backend::brokers()));
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +215,33 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_data_and_no_option() {
+        for number in ["-3.5", "-1", "-1e5"] {
+            let args = Args::try_parse_from(["sio", "emit", "temp", number, "-q"]).unwrap();
+            let Command::Emit(emit) = args.command else {
+                panic!("{args:?}")
+            };
+            assert_eq!((emit.data, args.quiet), (vec![number.to_owned()], true));
+        }
+        assert!(Args::try_parse_from(["sio", "emit", "temp", "-x"]).is_err());
+    }
+
+    #[test]
+    fn the_version_names_the_brokers() {
+        let version = LONG_VERSION.as_str();
+        assert!(
+            version.contains(env!("CARGO_PKG_VERSION")) && version.contains("redis+sentinel"),
+            "{version}"
+        );
+        assert_eq!(
+            version.contains("RabbitMQ: amqp, amqps"),
+            cfg!(feature = "amqp"),
+            "{version}"
+        );
+        assert_eq!(version.contains("Kafka: kafka"), cfg!(feature = "kafka"), "{version}");
     }
 
     /// Ids are in the alphabet of base64url: each 64th begins with a hyphen.
@@ -267,22 +264,6 @@ mod tests {
                 };
                 assert!(is_taken, "{arguments:?}");
             }
-        }
-    }
-
-    #[test]
-    fn times_are_read_with_their_unit() {
-        for (text, millis) in [
-            ("10s", 10_000),
-            ("1.5s", 1_500),
-            ("500ms", 500),
-            ("2m", 120_000),
-            ("3", 3_000),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
-        }
-        for bad in ["", "s", "-1s", "0s", "5d", "NaN", "inf", "1e9h", "10 s"] {
-            assert!(duration(bad).is_err(), "{bad}");
         }
     }
 }

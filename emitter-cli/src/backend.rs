@@ -2,19 +2,25 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[cfg(feature = "amqp")]
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::backend::url;
-use manager_api::{ClientManager, Emitter, Error, ManagerOptions};
+use manager_api::{ClientManager, Emitter, Error, ErrorKind, ManagerOptions};
 #[cfg(feature = "kafka")]
 use manager_kafka::{KafkaManager, KafkaOptions};
 use manager_redis::{RedisManager, RedisOptions};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, HINT};
+use crate::output;
 
 #[cfg(test)]
 mod secrets;
+
+/// How long the broker may leave a command waiting before the user is told why.
+const HINT_AFTER: Duration = Duration::from_millis(500);
 
 /// Makes a manager from a URL; it connects on first use.
 type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>;
@@ -101,6 +107,7 @@ impl BrokerUrl {
         Ok(Backend {
             url: self.clone(),
             manager,
+            is_told: AtomicBool::new(false),
         })
     }
 }
@@ -109,6 +116,21 @@ impl fmt::Display for BrokerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&url::shown(&self.url), f)
     }
+}
+
+/// The brokers that this build knows, for `--version`: a line each, with the schemes of their URLs.
+pub(crate) fn brokers() -> String {
+    let known: &[(&str, &[&str])] = &[
+        ("Redis and Valkey", RedisManager::SCHEMES),
+        #[cfg(feature = "amqp")]
+        ("RabbitMQ", AmqpManager::SCHEMES),
+        #[cfg(feature = "kafka")]
+        ("Apache Kafka", KafkaManager::SCHEMES),
+    ];
+    let lines = known
+        .iter()
+        .map(|(name, schemes)| format!("{name}: {}", schemes.join(", ")));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl fmt::Debug for BrokerUrl {
@@ -121,6 +143,8 @@ impl fmt::Debug for BrokerUrl {
 pub(crate) struct Backend {
     pub(crate) url: BrokerUrl,
     pub(crate) manager: Arc<dyn ClientManager>,
+    /// The user knows that there is no broker, and what may help.
+    is_told: AtomicBool,
 }
 
 impl Backend {
@@ -131,7 +155,40 @@ impl Backend {
 
     /// What an error of the manager means for the command: what was attempted, and where.
     pub(crate) fn failure(&self, attempt: &str, error: Error) -> Failure {
-        Failure::of(error, format!("cannot {attempt} at {}", self.url))
+        let may_be_absent = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
+        match Failure::of(error, format!("cannot {attempt} at {}", self.url)) {
+            Failure::Broker(error)
+                if may_be_absent && self.is_out_of_reach() && !self.is_told.load(Ordering::Relaxed) =>
+            {
+                Failure::OutOfReach(error)
+            }
+            failure => failure,
+        }
+    }
+
+    /// Does work that needs the broker. If that leaves it waiting because there is no connection, the user learns so soon, and what may help;
+    /// unless only errors are wanted.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of the work.
+    pub(crate) async fn explaining<T>(&self, quiet: bool, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(HINT_AFTER) => {}
+        }
+        let is_failing = self.manager.health().last_error.is_some() && self.is_out_of_reach();
+        if is_failing && !quiet && !self.is_told.swap(true, Ordering::Relaxed) {
+            output::tell(&format!("sio: no connection to {} yet, trying on; {HINT}", self.url));
+        }
+        work.await
+    }
+
+    /// Tells whether no broker answers, as far as the manager knows. A broker that refuses is there.
+    fn is_out_of_reach(&self) -> bool {
+        let health = self.manager.health();
+        health.num_refusals == 0 && health.publishing_since.is_none() && health.listening_since.is_none()
     }
 }
 

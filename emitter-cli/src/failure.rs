@@ -6,18 +6,28 @@ use std::io;
 use manager_api::{Error, ErrorKind};
 
 use crate::output::printable;
+use crate::stop::Signal;
 
 /// The most that is said of a failure, in bytes.
 const MAX_TEXT: usize = 4096;
+/// What may help where no broker answers.
+pub(crate) const HINT: &str =
+    "is the broker running? start one with `sio serve`, or name another with --url or SIO_URL";
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The user's input cannot be used; nothing was sent. Exit code 2.
     Input(anyhow::Error),
-    /// The broker, a client or the system did not play along. Exit code 1.
+    /// The broker, a client or the system refused, failed or took too long. Exit code 1.
     Broker(anyhow::Error),
-    /// Whoever read standard output has had enough. Exit code 0.
+    /// There is no broker, as far as is known: [`Failure::Broker`] with advice. Exit code 1.
+    OutOfReach(anyhow::Error),
+    /// A signal ended the command before its work was done. Exit code 130 or 143.
+    Signal(Signal, anyhow::Error),
+    /// The command line is wrong, and was refused with words of its parser. Exit code 2.
+    Usage,
+    /// The reader of standard output has had enough. Exit code 0.
     ClosedPipe,
 }
 
@@ -30,6 +40,26 @@ impl Failure {
     /// A failure of the broker that says `text`.
     pub(crate) fn broker(text: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Failure {
         Failure::Broker(anyhow::Error::msg(text))
+    }
+
+    /// What a signal left undone, as `text` says.
+    pub(crate) fn signal(signal: Signal, text: impl fmt::Display) -> Failure {
+        Failure::Signal(
+            signal,
+            anyhow::Error::msg(format!("ended by {}: {text}", signal.name())),
+        )
+    }
+
+    /// Adds what the failure left undone.
+    pub(crate) fn with(self, more: &str) -> Failure {
+        let add = |error: anyhow::Error| anyhow::Error::msg(format!("{error:#}; {more}"));
+        match self {
+            Failure::Input(error) => Failure::Input(add(error)),
+            Failure::Broker(error) => Failure::Broker(add(error)),
+            Failure::OutOfReach(error) => Failure::OutOfReach(add(error)),
+            Failure::Signal(signal, error) => Failure::Signal(signal, add(error)),
+            other @ (Failure::Usage | Failure::ClosedPipe) => other,
+        }
     }
 
     /// Makes failures of what the system refused, with what was attempted.
@@ -53,21 +83,14 @@ impl Failure {
 
     /// What may help, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        let Failure::Broker(error) = self else {
-            return None;
-        };
-        let kind = error
-            .chain()
-            .find_map(|cause| cause.downcast_ref::<Error>())
-            .map(Error::kind)?;
-        matches!(kind, ErrorKind::Connect | ErrorKind::Timeout)
-            .then_some("is the broker running? start one with `sio serve`, or name another with --url or SIO_URL")
+        matches!(self, Failure::OutOfReach(_)).then_some(HINT)
     }
 
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Failure::Input(_) => 2,
-            Failure::Broker(_) => 1,
+            Failure::Input(_) | Failure::Usage => 2,
+            Failure::Broker(_) | Failure::OutOfReach(_) => 1,
+            Failure::Signal(signal, _) => signal.code(),
             Failure::ClosedPipe => 0,
         }
     }
@@ -76,8 +99,13 @@ impl Failure {
 impl fmt::Display for Failure {
     /// The whole chain of causes on one line. A cause that its effect quotes already is not said twice.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Failure::Input(error) | Failure::Broker(error)) = self else {
-            return f.write_str("standard output was closed");
+        let (Failure::Input(error) | Failure::Broker(error) | Failure::OutOfReach(error) | Failure::Signal(_, error)) =
+            self
+        else {
+            return f.write_str(match self {
+                Failure::Usage => "the command line is wrong",
+                _ => "standard output was closed",
+            });
         };
         let mut said = String::new();
         for cause in error.chain() {

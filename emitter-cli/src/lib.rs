@@ -1,6 +1,6 @@
 //! The command `sio`, as a library so that tests and examples can start its parts.
 //!
-//! What the user typed (`args`) becomes a validated `plan`, which is then run (`cmd`): whatever is wrong with the input is found
+//! What the user typed (`args`) becomes a validated `plan`, which is then run (`cmd`): what is wrong with the input is found
 //! before anything is sent.
 
 mod app;
@@ -9,6 +9,7 @@ mod backend;
 pub mod broker;
 mod cmd;
 mod failure;
+mod log;
 mod output;
 mod plan;
 mod stop;
@@ -23,28 +24,39 @@ use args::Args;
 use failure::Failure;
 use plan::Plan;
 
-/// Runs the command line of this process and says how it went: 0 all done, 1 the broker, 2 the input.
+/// Runs the command line of this process and says how it went, by the exit codes that `sio --help` lists.
 pub fn run() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            let error = without_secrets(error);
-            // Help and version are asked for, and go to standard output: a closed pipe is no failure of theirs.
-            let _ = error.print();
-            return ExitCode::from(u8::from(error.use_stderr()) * 2);
+            return ended(refuse_or_help(without_secrets(error)));
         }
     };
-    init_log(&args);
-    match execute(args) {
-        Ok(()) | Err(Failure::ClosedPipe) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("sio: {failure}");
-            if let Some(hint) = failure.hint() {
-                eprintln!("sio: {hint}");
-            }
-            ExitCode::from(failure.code())
-        }
+    log::init(args.quiet, args.verbose);
+    ended(execute(args))
+}
+
+/// Says why the command failed, if it did.
+fn ended(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else {
+        return ExitCode::SUCCESS;
+    };
+    if !matches!(failure, Failure::ClosedPipe | Failure::Usage) {
+        output::tell(&format!("sio: {failure}"));
     }
+    if let Some(hint) = failure.hint() {
+        output::tell(&format!("sio: {hint}"));
+    }
+    ExitCode::from(failure.code())
+}
+
+/// Prints what is wrong with the command line; or help and version, which are asked for and go to standard output.
+fn refuse_or_help(error: clap::Error) -> Result<(), Failure> {
+    let printed = error.print();
+    if error.use_stderr() {
+        return Err(Failure::Usage);
+    }
+    printed.map_err(output::closed)
 }
 
 /// An error of the command line repeats what was typed: a URL, if it stands in the wrong place.
@@ -72,24 +84,4 @@ fn execute(args: Args) -> Result<(), Failure> {
     // Whatever still blocks (a read of a terminal, say) must not keep a finished command alive.
     runtime.shutdown_background();
     result
-}
-
-/// Diagnostics go to standard error: warnings, more with `-v`, errors only with `-q`; `RUST_LOG` overrides both.
-fn init_log(args: &Args) {
-    use std::io::IsTerminal;
-    use tracing_subscriber::filter::{EnvFilter, LevelFilter};
-    let level = match (args.quiet, args.verbose) {
-        (true, _) => LevelFilter::ERROR,
-        (false, 0) => LevelFilter::WARN,
-        (false, 1) => LevelFilter::INFO,
-        (false, 2) => LevelFilter::DEBUG,
-        (false, _) => LevelFilter::TRACE,
-    };
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    log.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
 }

@@ -1,4 +1,4 @@
-//! Standard output, a line at a time; a closed pipe ends the command quietly.
+//! Standard output, a line at a time, where a closed pipe ends the command quietly; and standard error, which may be gone.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use manager_api::Escaped;
 
 use crate::failure::Failure;
 
-/// Prints a line and flushes it, so that whoever reads a pipe gets it at once.
+/// Prints a line and flushes it, so that the reader of a pipe gets it at once.
 pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n"));
@@ -20,7 +20,14 @@ pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
     out.write_all(text).and_then(|()| out.flush()).map_err(closed)
 }
 
-fn closed(error: io::Error) -> Failure {
+/// Tells the user something on standard error. Where that is full or closed nothing happens: it changes neither what the command does nor its
+/// exit code.
+pub(crate) fn tell(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+/// What it means that standard output takes no more: the reader of a pipe has had enough, or there is no room.
+pub(crate) fn closed(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return Failure::ClosedPipe;
     }

@@ -1,19 +1,23 @@
 //! What is to be done: every check of the input happens here, before anything is sent.
 
 mod data;
+pub(crate) mod encoding;
 mod lines;
 mod url_source;
 
-use std::net::SocketAddr;
+use std::env::VarError;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use clap_complete::Shell;
 use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, Namespace, Payload, Room, Sid};
 
-use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, DemoArgs, EmitArgs, NamespaceArgs, ServeArgs};
+use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, DemoArgs, EmitArgs, ListenAddr, NamespaceArgs, ServeArgs};
 use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
+
+/// Names the channel where `--channel` does not.
+const CHANNEL_VARIABLE: &str = "SIO_CHANNEL";
 
 pub(crate) use lines::{LineFormat, ParsedLine};
 
@@ -46,7 +50,6 @@ pub(crate) struct LinesPlan {
     pub(crate) format: LineFormat,
     pub(crate) events_per_second: Option<f64>,
     pub(crate) keep_going: bool,
-    pub(crate) quiet: bool,
 }
 
 /// Something to do to a client or a room.
@@ -57,7 +60,7 @@ pub(crate) struct ControlPlan {
     pub(crate) action: Action,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Action {
     Disconnect(Sid),
     Enter(Sid, Room),
@@ -73,10 +76,14 @@ pub(crate) struct ListenPlan {
 
 #[derive(Debug)]
 pub(crate) struct ServePlan {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: ListenAddr,
     /// `None` starts the embedded broker.
     pub(crate) url: Option<BrokerUrl>,
     pub(crate) options: ManagerOptions,
+    /// Beside `/`.
+    pub(crate) namespaces: Vec<Namespace>,
+    /// Beside the server's own.
+    pub(crate) origins: Vec<String>,
     pub(crate) quiet: bool,
 }
 
@@ -95,13 +102,17 @@ impl Plan {
         let quiet = args.quiet;
         match args.command {
             Command::Emit(emit) if emit.lines => lines_plan(emit, quiet).map(Plan::Lines),
-            Command::Emit(emit) => emit_plan(emit).map(Plan::Emit),
-            Command::Disconnect { id, at } => control_plan(at, Action::Disconnect(id.as_str().into())),
-            Command::EnterRoom { id, room, at } => control_plan(at, Action::Enter(id.as_str().into(), room.into())),
-            Command::LeaveRoom { id, room, at } => control_plan(at, Action::Leave(id.as_str().into(), room.into())),
-            Command::CloseRoom { room, at } => control_plan(at, Action::Close(room.into())),
+            Command::Emit(emit) => emit_plan(emit, quiet).map(Plan::Emit),
+            Command::Disconnect { id, at } => control_plan(at, Action::Disconnect(id.as_str().into()), quiet),
+            Command::EnterRoom { id, room, at } => {
+                control_plan(at, Action::Enter(id.as_str().into(), room.into()), quiet)
+            }
+            Command::LeaveRoom { id, room, at } => {
+                control_plan(at, Action::Leave(id.as_str().into(), room.into()), quiet)
+            }
+            Command::CloseRoom { room, at } => control_plan(at, Action::Close(room.into()), quiet),
             Command::Listen { json, broker } => Ok(Plan::Listen(ListenPlan {
-                broker: broker_plan(broker)?,
+                broker: broker_plan(broker, quiet)?,
                 json,
             })),
             Command::Serve(serve) => serve_plan(serve, quiet).map(Plan::Serve),
@@ -116,6 +127,8 @@ impl Plan {
 pub(crate) struct BrokerPlan {
     pub(crate) url: BrokerUrl,
     pub(crate) options: ManagerOptions,
+    /// Only errors are to be said.
+    pub(crate) quiet: bool,
 }
 
 impl BrokerPlan {
@@ -129,7 +142,7 @@ impl BrokerPlan {
     }
 }
 
-/// Whom an event is for.
+/// Whom an event is for, and how much that matters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Address {
     pub(crate) namespace: Namespace,
@@ -138,18 +151,26 @@ pub(crate) struct Address {
     pub(crate) except: Vec<Sid>,
     /// Their members do not get it, on servers of ours.
     pub(crate) except_rooms: Vec<Room>,
+    pub(crate) volatile: bool,
 }
 
 impl Address {
     pub(crate) fn broadcast(&self, emitter: &Emitter) -> Broadcast {
         let broadcast = emitter.of(&self.namespace).to_all(&self.rooms);
         let broadcast = self.except.iter().fold(broadcast, Broadcast::skip);
-        self.except_rooms.iter().fold(broadcast, Broadcast::except)
+        let broadcast = self.except_rooms.iter().fold(broadcast, Broadcast::except);
+        if self.volatile { broadcast.volatile() } else { broadcast }
     }
 }
 
-fn emit_plan(args: EmitArgs) -> Result<EmitPlan, Failure> {
-    let broker = broker_plan(args.broker.clone())?;
+fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
+    // What was meant as text may have been taken for an option: `--text log -q`.
+    if args.text && args.data.is_empty() {
+        return Err(Failure::input(
+            "--text needs DATA; text that begins with a hyphen stands behind --, as in: sio emit --text EVENT -- -q",
+        ));
+    }
+    let broker = broker_plan(args.broker.clone(), quiet)?;
     let address = address(&args)?;
     let event = event(args.event.as_deref().unwrap_or_default())?;
     let num_answers = args.ack.map(|count| usize::try_from(count.get()).unwrap_or(usize::MAX));
@@ -181,20 +202,19 @@ fn lines_plan(args: EmitArgs, quiet: bool) -> Result<LinesPlan, Failure> {
     if args.rate.is_some_and(|rate| !(0.001..=1e9).contains(&rate)) {
         return Err(Failure::input("--rate is a number of events a second, from 0.001 on"));
     }
-    let broker = broker_plan(args.broker)?;
+    let broker = broker_plan(args.broker, quiet)?;
     Ok(LinesPlan {
         broker,
         format,
         events_per_second: args.rate,
         keep_going: args.keep_going,
-        quiet,
     })
 }
 
-fn control_plan(args: NamespaceArgs, action: Action) -> Result<Plan, Failure> {
+fn control_plan(args: NamespaceArgs, action: Action, quiet: bool) -> Result<Plan, Failure> {
     let namespace = namespace(&args.namespace)?;
     Ok(Plan::Control(ControlPlan {
-        broker: broker_plan(args.broker)?,
+        broker: broker_plan(args.broker, quiet)?,
         namespace,
         action,
     }))
@@ -211,11 +231,17 @@ fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
         listen: args.listen,
         url,
         options,
+        namespaces: args
+            .namespace
+            .iter()
+            .map(|name| namespace(name))
+            .collect::<Result<_, _>>()?,
+        origins: origins(args.origin)?,
         quiet,
     })
 }
 
-fn broker_plan(args: BrokerArgs) -> Result<BrokerPlan, Failure> {
+fn broker_plan(args: BrokerArgs, quiet: bool) -> Result<BrokerPlan, Failure> {
     let url = url_source::find(args.url)?;
     let url = BrokerUrl::parse(url.as_deref().unwrap_or(DEFAULT_URL))?;
     let channel = channel(args.channel)?;
@@ -226,14 +252,35 @@ fn broker_plan(args: BrokerArgs) -> Result<BrokerPlan, Failure> {
             deadline: args.timeout,
             ..ManagerOptions::default()
         },
+        quiet,
     })
 }
 
-fn channel(name: String) -> Result<String, Failure> {
-    if name.is_empty() {
-        return Err(Failure::input("--channel must not be empty"));
+/// The option comes first, then the variable. An empty variable is one that is not set.
+fn channel(option: Option<String>) -> Result<String, Failure> {
+    if let Some(name) = option {
+        return match name.is_empty() {
+            true => Err(Failure::input("--channel must not be empty")),
+            false => Ok(name),
+        };
     }
-    Ok(name)
+    match std::env::var(CHANNEL_VARIABLE) {
+        Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+        Err(VarError::NotUnicode(_)) => Err(Failure::input(format!("{CHANNEL_VARIABLE} is not UTF-8"))),
+        _ => Ok(ManagerOptions::default().channel),
+    }
+}
+
+/// Origins as browsers send them, or `*`.
+fn origins(origins: Vec<String>) -> Result<Vec<String>, Failure> {
+    let named: Vec<String> = origins.iter().filter(|origin| *origin != "*").cloned().collect();
+    let config = socket_io::engine_io::Config {
+        cors_allowed_origins: named.into(),
+        ..Default::default()
+    };
+    let checked = config.validate();
+    checked.map_err(|error| Failure::input(format!("--origin cannot be used: {error}")))?;
+    Ok(origins)
 }
 
 fn address(args: &EmitArgs) -> Result<Address, Failure> {
@@ -241,7 +288,8 @@ fn address(args: &EmitArgs) -> Result<Address, Failure> {
         namespace: namespace(&args.namespace)?,
         rooms: args.room.iter().map(Room::from).collect(),
         except: args.except.iter().map(|id| Sid::from(id.as_str())).collect(),
-        except_rooms: Vec::new(),
+        except_rooms: args.except_room.iter().map(Room::from).collect(),
+        volatile: args.volatile,
     })
 }
 
@@ -271,7 +319,23 @@ mod tests {
     #[test]
     fn an_event_with_rooms_arguments_and_everything() {
         let line = [
-            "emit", "-n", "/chat", "-r", "a", "-r", "b", "--except", "id", "--ack", "2", "news", "1", "[\"x\"]",
+            "emit",
+            "-n",
+            "/chat",
+            "-r",
+            "a",
+            "-r",
+            "b",
+            "--except",
+            "id",
+            "--except-room",
+            "c",
+            "--volatile",
+            "--ack",
+            "2",
+            "news",
+            "1",
+            "[\"x\"]",
         ];
         let Ok(Plan::Emit(plan)) = plan(&line) else {
             panic!("no plan")
@@ -279,6 +343,8 @@ mod tests {
         assert_eq!(plan.address.namespace.as_str(), "/chat");
         assert_eq!(plan.address.rooms, [Room::from("a"), Room::from("b")]);
         assert_eq!(plan.address.except, [Sid::from("id")]);
+        assert_eq!(plan.address.except_rooms, [Room::from("c")]);
+        assert!(plan.address.volatile);
         assert_eq!(plan.payload.json(), "[1,[\"x\"]]");
         assert_eq!((plan.event.as_str(), plan.num_answers), ("news", Some(2)));
         assert_eq!(plan.broker.timeout(), Duration::from_secs(10));
@@ -291,6 +357,9 @@ mod tests {
         assert!(refused(&["emit", "-n", "chat", "news"]).contains("must begin with '/'"));
         assert!(refused(&["emit", "news", "--channel", ""]).contains("--channel"));
         assert!(refused(&["emit", "--lines", "--text"]).contains("EVENT"));
+        assert!(refused(&["emit", "--text", "log", "-q"]).contains("--text EVENT -- -q"));
+        assert!(refused(&["serve", "--origin", "app.example/"]).contains("--origin"));
+        assert!(refused(&["serve", "-n", "chat"]).contains("namespace"));
         assert!(refused(&["emit", "--lines", "--rate", "0", "x"]).contains("--rate"));
         assert!(refused(&["close-room", "a", "-n", "x"]).contains("namespace"));
     }

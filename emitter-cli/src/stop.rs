@@ -1,18 +1,91 @@
-//! When to stop: Ctrl-C, or the polite signal of whoever started us.
+//! Signals that ask the process to end: Ctrl-C, and that of service managers.
 
-/// Completes at the first SIGINT or SIGTERM.
-pub(crate) async fn requested() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminated.recv() => {}
-            }
-            return;
+/// A signal that asks the process to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Signal {
+    /// The exit code of a command that a signal ended before its work was done, as shells count: 128 and the number of the signal.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Signal::Interrupt => 130,
+            Signal::Terminate => 143,
         }
     }
-    // Without a handler the signal's default ends the process, which is a way to stop too.
-    let _ = tokio::signal::ctrl_c().await;
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Signal::Interrupt => "SIGINT",
+            Signal::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// The signals that arrive from when this is made. They end the process no more by themselves.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    terminate: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    interrupt: Option<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    pub(crate) fn new() -> Signals {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Without a handler the signal's default ends the process, which is a way to stop too.
+        Signals {
+            terminate: signal(SignalKind::terminate()).ok(),
+            interrupt: signal(SignalKind::interrupt()).ok(),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn new() -> Signals {
+        Signals {}
+    }
+
+    /// Waits for the next signal.
+    ///
+    /// # Cancel safety
+    ///
+    /// No signal is lost.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) -> Signal {
+        async fn receive(signal: &mut Option<tokio::signal::unix::Signal>) {
+            if let Some(signal) = signal
+                && signal.recv().await.is_some()
+            {
+                return;
+            }
+            std::future::pending().await
+        }
+        tokio::select! {
+            () = receive(&mut self.interrupt) => Signal::Interrupt,
+            () = receive(&mut self.terminate) => Signal::Terminate,
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) async fn next(&mut self) -> Signal {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Signal::Interrupt
+    }
+}
+
+/// Completes at the first signal, from when on the command closes down; a second one ends the process at once.
+pub(crate) async fn requested() -> Signal {
+    let mut signals = Signals::new();
+    let first = signals.next().await;
+    tokio::spawn(async move {
+        let second = signals.next().await;
+        crate::output::tell(&format!("sio: {} while closing down: ended at once", second.name()));
+        std::process::exit(i32::from(second.code()));
+    });
+    first
 }

@@ -32,8 +32,8 @@ function makeDriver({ Manager, say, parserOf, binary = (bytes) => bytes }) {
     return value;
   }
 
-  function managerFor({ namespace = "/", url, transports, path, headers, reconnect, parser, with_credentials }) {
-    const key = JSON.stringify([url, transports, path, headers, parser, with_credentials]);
+  function managerFor({ namespace = "/", url, transports, path, headers, reconnect, parser, query, with_credentials }) {
+    const key = JSON.stringify([url, transports, path, headers, parser, query, with_credentials]);
     if (!managers.has(key)) {
       const manager = new Manager(url, {
         autoConnect: false,
@@ -41,6 +41,7 @@ function makeDriver({ Manager, say, parserOf, binary = (bytes) => bytes }) {
         transports: transports ?? ["polling", "websocket"],
         extraHeaders: headers ?? undefined,
         parser: parser ? parserOf(parser) : undefined,
+        query: query ?? undefined,
         withCredentials: with_credentials === true,
         reconnection: reconnect === true,
         reconnectionDelay: 50,

@@ -49,6 +49,8 @@ pub struct ConnectOptions {
     pub reconnect: bool,
     /// The parser: `msgpack`; default the one that all have. In a [browser](Kind::Browser) the first connection decides.
     pub parser: Option<&'static str>,
+    /// The option `query` of clients in JavaScript; default none.
+    pub query: Option<Value>,
     /// `withCredentials` of clients in JavaScript; default no.
     pub with_credentials: bool,
     /// The page that a [browser](Kind::Browser) comes from, which need not exist; default one of the server's own origin.
@@ -69,6 +71,7 @@ impl ConnectOptions {
             headers: BTreeMap::new(),
             reconnect: false,
             parser: None,
+            query: None,
             with_credentials: false,
             page: None,
         }

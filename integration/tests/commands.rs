@@ -1,10 +1,12 @@
 //! The command `sio` with each broker: what `emitter-cli`'s own tests show of every subcommand on the embedded one, once on each
 //! real one.
 
-use integration::brokers::unique_channel;
+use integration::brokers::{RedisBroker, unique_channel};
+use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::managers;
 use integration::process::Process;
 use integration::{DEADLINE, tools};
+use manager_api::Emitter;
 use serde_json::{Value, json};
 use socket_io::SocketIo;
 use tokio::process::Command;
@@ -165,4 +167,30 @@ async fn serve_hears_the_others_and_is_heard(url: &str) {
     assert_eq!(there.packet().await, "41");
     serving.signal("TERM");
     assert!(serving.wait(DEADLINE).await.success(), "{}", serving.stderr());
+}
+
+/// By each way that `sio serve --help` names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_rooms_named_at_once_are_all_joined_by_real_clients() {
+    let channel = Channel::new(RedisBroker::shared().await.url());
+    let mut serving = channel.sio(&["serve", "--listen", "127.0.0.1:0"]);
+    let line = serving.next_line(DEADLINE).await.unwrap();
+    let address = line.split("http://").nth(1).unwrap().trim_end_matches('/');
+    let emitter = Emitter::from_arc(managers::on_channel(&channel.url, &channel.name));
+    for (kind, in_url, query) in [
+        (Kind::Node, "/?room=a,b", None),
+        (Kind::Node, "", Some(json!({ "room": ["a", "b"] }))),
+        (Kind::Node45, "", Some(json!({ "room": ["a", "b"] }))),
+        (Kind::Python, "/?room=a&room=b", None),
+        (Kind::Python, "/?room=a,b", None),
+    ] {
+        let mut options = ConnectOptions::to(&format!("http://{address}{in_url}"));
+        options.query = query;
+        let mut client = RealClient::connected(kind, &options).await;
+        for room in ["a", "b"] {
+            emitter.to(room).emit("news", room).await.unwrap();
+            let message = client.next_message(DEADLINE).await;
+            assert_eq!(message.args, [json!(room)], "{kind:?} {in_url}");
+        }
+    }
 }

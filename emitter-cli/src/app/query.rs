@@ -1,7 +1,17 @@
-//! Values from the query of a request.
+//! Names of rooms from the query of a request.
+
+/// The names that a parameter holds: it may stand there several times, and each value may be a list with commas.
+///
+/// The JavaScript client sends one value for a parameter: of `?a=1&a=2` in its URL the last, of an array all with commas between.
+pub(super) fn names(query: &str, parameter: &str) -> Vec<String> {
+    let values = values(query, parameter).into_iter();
+    values
+        .flat_map(|value| value.split(',').map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
 
 /// The values of a parameter, decoded; it may stand there several times.
-pub(super) fn values(query: &str, name: &str) -> Vec<String> {
+fn values(query: &str, name: &str) -> Vec<String> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs
         .filter(|(key, _)| decode(key) == name)
@@ -32,7 +42,7 @@ fn hex(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::values;
+    use super::{names, values};
 
     #[test]
     fn a_parameter_may_stand_there_several_times_and_encoded() {
@@ -40,5 +50,13 @@ mod tests {
         assert_eq!(values(query, "room"), ["lobby", "a b c&", "é", "%zz%", ""]);
         assert_eq!(values("", "room"), [""; 0]);
         assert_eq!(values("room=%ff", "room"), ["\u{fffd}"]);
+    }
+
+    #[test]
+    fn several_names_may_stand_in_one_value() {
+        assert_eq!(names("room=a&room=b", "room"), ["a", "b"]);
+        assert_eq!(names("room=a%2Cb,c", "room"), ["a", "b", "c"]);
+        assert_eq!(names("room=", "room"), [""]);
+        assert_eq!(names("", "room"), [""; 0]);
     }
 }

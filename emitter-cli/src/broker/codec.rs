@@ -14,6 +14,12 @@ use super::limits::Limits;
 /// Digits of a length, its sign included, that are still read: more than any limit needs.
 const MAX_LENGTH_DIGITS: usize = 12;
 
+/// Commands that may come as a line of text: those of health checks. No others: a browser can be made to send lines here, and they must
+/// publish nothing.
+const LINES: [&[u8]; 3] = [b"PING", b"INFO", b"QUIT"];
+/// Bytes of such a line, its end included.
+const MAX_LINE_BYTES: usize = 64;
+
 /// Why a connection is closed: the bytes are no command, or one over a limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ProtocolError(String);
@@ -33,6 +39,9 @@ pub(super) type Command<'a> = (Vec<&'a [u8]>, usize);
 ///
 /// When the bytes can never become a command within the limits.
 pub(super) fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Command<'a>>, ProtocolError> {
+    if input.first().is_some_and(|first| *first != b'*') {
+        return decode_line(input);
+    }
     let Some(num_bytes) = measure(input, limits)? else {
         return Ok(None);
     };
@@ -46,6 +55,29 @@ pub(super) fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Comm
         _ => Err(ProtocolError("a command is an array of bulk strings".into())),
     });
     Ok(Some((args.collect::<Result<_, _>>()?, num_bytes)))
+}
+
+/// Takes a command off that is a line of text, as health checks send it; an empty line is an empty command.
+fn decode_line(input: &[u8]) -> Result<Option<Command<'_>>, ProtocolError> {
+    let looked_at = &input[..input.len().min(MAX_LINE_BYTES)];
+    let end = looked_at.iter().position(|byte| *byte == b'\n');
+    let line = looked_at[..end.unwrap_or(looked_at.len())].trim_ascii();
+    let begins = |command: &&[u8]| {
+        let beginning = command.get(..line.len());
+        beginning.is_some_and(|beginning| beginning.eq_ignore_ascii_case(line))
+    };
+    let command = LINES.iter().find(|command| begins(command));
+    match (command, end) {
+        (Some(_), Some(end)) if line.is_empty() => Ok(Some((Vec::new(), end + 1))),
+        (Some(command), Some(end)) if command.len() == line.len() => Ok(Some((vec![line], end + 1))),
+        (Some(_), None) if looked_at.len() < MAX_LINE_BYTES => Ok(None),
+        _ => Err(expected(b'*', input[0])),
+    }
+}
+
+fn expected(kind: u8, first: u8) -> ProtocolError {
+    let (kind, first) = (char::from(kind), first.escape_ascii());
+    ProtocolError(format!("expected '{kind}', got '{first}'"))
 }
 
 /// How many bytes the first command takes, `None` while that many are not there yet.
@@ -86,8 +118,7 @@ fn header(input: &[u8], at: usize, kind: u8) -> Result<Option<(usize, usize)>, P
         return Ok(None);
     };
     if first != kind {
-        let (kind, first) = (char::from(kind), first.escape_ascii());
-        return Err(ProtocolError(format!("expected '{kind}', got '{first}'")));
+        return Err(expected(kind, first));
     }
     let digits = &rest[..rest.len().min(MAX_LENGTH_DIGITS)];
     let Some(num_digits) = digits.iter().position(|byte| *byte == b'\r') else {

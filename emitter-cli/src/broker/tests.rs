@@ -268,6 +268,36 @@ async fn bytes_that_are_no_command_are_answered_and_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_health_check_by_a_line_of_text_is_answered_and_nothing_else_is_done_by_lines() {
+    let broker = Running::start(Limits::default()).await;
+    let mut client = broker.raw().await;
+    for (line, answer) in [
+        ("PING\r\n", "+PONG\r\n"),
+        ("\r\nping\n", "+PONG\r\n"),
+        ("QUIT\r\n", "+OK\r\n"),
+    ] {
+        for byte in line.as_bytes() {
+            client.stream.write_all(&[*byte]).await.unwrap();
+        }
+        client.expect(answer).await;
+    }
+    client.expect_end().await;
+    // Browsers can be made to send these.
+    for line in [
+        "PUBLISH c x\r\n",
+        "POST / HTTP/1.1\r\n\r\nPING\r\n",
+        "PING x\r\n",
+        "EVAL x\r\n",
+    ] {
+        let mut client = broker.raw().await;
+        let _ = client.stream.write_all(line.as_bytes()).await;
+        client.expect("-ERR Protocol error").await;
+        client.expect_end().await;
+    }
+    assert_eq!(broker.stats.published(), 0);
+}
+
+#[tokio::test]
 async fn limits_of_clients_and_subscriptions_are_answered() {
     let limits = Limits {
         num_clients: 1,

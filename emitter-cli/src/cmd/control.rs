@@ -1,19 +1,109 @@
-//! `sio disconnect`, `enter-room`, `leave-room`, `close-room`: for clients on whichever server.
+//! `sio disconnect`, `enter-room`, `leave-room`, `close-room`: for clients on any server.
 
+use std::time::Duration;
+
+use manager_api::{Broadcast, Emitter, Error, Sid};
+
+use crate::backend::Backend;
 use crate::failure::Failure;
+use crate::output;
 use crate::plan::{Action, ControlPlan};
 
+/// How long servers may take to say whether they have the client, if `--timeout` allows that much.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the servers say about a client.
+enum Whereabouts {
+    Found,
+    /// None of so many servers has it.
+    Nowhere(usize),
+    /// No server answered, or not all of them did.
+    Unknown(String),
+}
+
 pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
+    let quiet = plan.broker.quiet;
     let backend = plan.broker.backend()?;
     let emitter = backend.emitter();
+    let told = backend.explaining(quiet, command(&plan, &backend, &emitter)).await;
+    super::emit::close(&emitter).await;
+    let Some((client, whereabouts)) = told? else {
+        return Ok(());
+    };
+    let namespace = plan.namespace.as_str();
+    match whereabouts {
+        Whereabouts::Found => Ok(()),
+        Whereabouts::Nowhere(num_servers) => {
+            let servers = if num_servers == 1 {
+                "the one server".to_owned()
+            } else {
+                format!("any of {num_servers} servers")
+            };
+            Err(Failure::broker(format!(
+                "no client {:?} in namespace {namespace:?} on {servers} that answered (servers of python-socketio cannot answer)",
+                client.as_str()
+            )))
+        }
+        Whereabouts::Unknown(why) => {
+            if !quiet {
+                output::tell(&format!(
+                    "sio: published; whether the client is there is not known: {why}"
+                ));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Publishes the command, and tells of a client where it was just before.
+async fn command(
+    plan: &ControlPlan,
+    backend: &Backend,
+    emitter: &Emitter,
+) -> Result<Option<(Sid, Whereabouts)>, Failure> {
     let clients = emitter.of(&plan.namespace);
-    let (attempt, accepted) = match plan.action {
+    let client = match &plan.action {
+        Action::Disconnect(sid) | Action::Enter(sid, _) | Action::Leave(sid, _) => Some(sid.clone()),
+        Action::Close(_) => None,
+    };
+    let timeout = plan.broker.timeout().min(ASK_TIMEOUT);
+    let told = match client {
+        Some(client) => {
+            let asked = whereabouts(emitter, clients.clone(), &client, timeout).await;
+            // Those who may only publish cannot be answered.
+            let whereabouts = asked.unwrap_or_else(|error| Whereabouts::Unknown(error.to_string()));
+            Some((client, whereabouts))
+        }
+        None => None,
+    };
+    let (attempt, accepted) = match plan.action.clone() {
         Action::Disconnect(sid) => ("disconnect the client", clients.disconnect(sid)),
         Action::Enter(sid, room) => ("put the client into the room", clients.enter_room(sid, room)),
         Action::Leave(sid, room) => ("take the client out of the room", clients.leave_room(sid, room)),
         Action::Close(room) => ("close the room", clients.close_room(room)),
     };
     accepted.await.map_err(|error| backend.failure(attempt, error))?;
-    super::emit::close(&emitter).await;
-    Ok(())
+    Ok(told)
+}
+
+async fn whereabouts(
+    emitter: &Emitter,
+    clients: Broadcast,
+    client: &Sid,
+    timeout: Duration,
+) -> Result<Whereabouts, Error> {
+    let servers = emitter.servers(timeout).await?;
+    if servers.found.is_empty() && servers.missing_servers.is_empty() {
+        return Ok(Whereabouts::Unknown(
+            "no server answered (those of python-socketio cannot)".into(),
+        ));
+    }
+    let asked = clients.to(client.as_str()).timeout(timeout).count_sockets().await?;
+    Ok(
+        match (asked.found, asked.missing_servers.len() + servers.missing_servers.len()) {
+            (0, 0) => Whereabouts::Nowhere(servers.found.len()),
+            (0, num_missing) => Whereabouts::Unknown(format!("{num_missing} servers did not answer")),
+            _ => Whereabouts::Found,
+        },
+    )
 }

@@ -22,7 +22,7 @@ use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
 use crate::output;
 use crate::plan::DemoPlan;
-use crate::stop;
+use crate::stop::{self, Signal};
 use client::Client;
 
 /// The room that the client joins and the page shows.
@@ -44,7 +44,7 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     let url = BrokerUrl::parse(&broker.url)?;
     let listener = listen().await?;
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
-    let io = app::server(url.backend(ManagerOptions::default())?.manager);
+    let io = app::server(url.backend(ManagerOptions::default())?.manager, &[], &[]);
     let (stop_server, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(socket_io::serve_with(listener, io.clone(), app::Page, async move {
         drop(stopped.await)
@@ -57,7 +57,7 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     let emitter = sending.emitter();
     let shown = tokio::select! {
         shown = show(&io, addr, &sending, &emitter, plan.count) => shown,
-        () = stop::requested() => interrupted(plan.count),
+        signal = stop::requested() => interrupted(plan.count, signal),
     };
     super::emit::close(&emitter).await;
     drop(stop_server);
@@ -69,18 +69,17 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
 }
 
 async fn listen() -> Result<TcpListener, Failure> {
-    let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match TcpListener::bind(local(PREFERRED_PORT)).await {
+    match TcpListener::bind((Ipv4Addr::LOCALHOST, PREFERRED_PORT)).await {
         Ok(listener) => Ok(listener),
-        Err(_) => super::serve::listen(local(0), "no port is free").await,
+        Err(_) => super::serve::listen(&Ipv4Addr::LOCALHOST.to_string(), 0, "no port is free").await,
     }
 }
 
 /// Ctrl-C is how a demo without an end ends; one with a count has not come to it.
-fn interrupted(count: Option<NonZeroU64>) -> Result<(), Failure> {
+fn interrupted(count: Option<NonZeroU64>, signal: Signal) -> Result<(), Failure> {
     match count {
         None => Ok(()),
-        Some(count) => Err(Failure::broker(format!("interrupted before {count} deliveries"))),
+        Some(count) => Err(Failure::signal(signal, format!("{count} deliveries were not reached"))),
     }
 }
 

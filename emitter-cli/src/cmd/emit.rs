@@ -14,18 +14,23 @@ use crate::plan::EmitPlan;
 pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
     let emitter = backend.emitter();
-    match plan.num_answers {
-        Some(count) => ask(&backend, &emitter, plan, count).await?,
-        None => {
-            let accepted = plan
-                .address
-                .broadcast(&emitter)
-                .emit_payload(plan.event.as_str(), plan.payload);
-            accepted.await.map_err(|error| backend.failure("emit", error))?;
-            tracing::info!(event = plan.event.as_str(), broker = %backend.url, "accepted");
+    let quiet = plan.broker.quiet;
+    let work = async {
+        match plan.num_answers {
+            Some(count) => ask(&backend, &emitter, plan, count).await,
+            None => emit(&backend, &emitter, plan).await,
         }
-    }
+    };
+    let done = backend.explaining(quiet, work).await;
     close(&emitter).await;
+    done
+}
+
+async fn emit(backend: &Backend, emitter: &Emitter, plan: EmitPlan) -> Result<(), Failure> {
+    let broadcast = plan.address.broadcast(emitter);
+    let accepted = broadcast.emit_payload(plan.event.as_str(), plan.payload).await;
+    accepted.map_err(|error| backend.failure("emit", error))?;
+    tracing::info!(event = plan.event.as_str(), broker = %backend.url, "accepted");
     Ok(())
 }
 
@@ -53,7 +58,7 @@ async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize)
             ""
         };
         return Err(Failure::broker(format!(
-            "{num_answers} of {count} answers came within {timeout:?}{hint}"
+            "the event was accepted, but {num_answers} of {count} answers came within {timeout:?}{hint}"
         )));
     }
     tracing::info!(num_answers, "all answers came");

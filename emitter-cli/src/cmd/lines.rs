@@ -13,15 +13,14 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use manager_api::Error;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::backend::Backend;
 use crate::failure::Failure;
 use crate::plan::LinesPlan;
-use crate::stop;
+use crate::stop::{Signal, Signals};
 use progress::Progress;
-use reader::{Batch, Read};
+use reader::{Input, Read};
 
 /// Events handed to the manager and not yet accepted: enough to fill its pipeline many times over.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -36,21 +35,26 @@ type Outcome = (u64, usize, Result<(), Error>);
 pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
     let emitter = backend.emitter();
-    let batches = reader::start(plan.format.parser(&emitter), plan.broker.options.max_message_bytes)?;
+    let signals = Signals::new();
+    let mut input = reader::start(plan.format.parser(&emitter), plan.broker.options.max_message_bytes)?;
     let mut pump = Pump {
         backend: &backend,
         waiting: VecDeque::new(),
         in_flight: FuturesUnordered::new(),
         in_flight_bytes: 0,
+        num_handled: 0,
         pace: Pace::new(plan.events_per_second),
         keep_going: plan.keep_going,
         first_failure: None,
-        progress: Progress::start(plan.quiet),
+        progress: Progress::start(&input, plan.broker.quiet),
     };
-    let interrupted = pump.run(batches).await;
-    super::emit::close(&emitter).await;
-    pump.progress.finish(interrupted);
-    pump.first_failure.map_or(Ok(()), Err)
+    let signal = backend
+        .explaining(plan.broker.quiet, pump.run(&mut input, signals))
+        .await;
+    if pump.in_flight.is_empty() {
+        super::emit::close(&emitter).await;
+    }
+    pump.finish(input.counters.num_lines(), signal)
 }
 
 /// Moves lines from the reader into flight, and counts how they land.
@@ -58,6 +62,8 @@ struct Pump<'a> {
     backend: &'a Backend,
     waiting: VecDeque<Read>,
     in_flight_bytes: usize,
+    /// Lines that were started, or found bad: what was read beyond them was not sent.
+    num_handled: u64,
     in_flight: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
     pace: Pace,
     keep_going: bool,
@@ -67,33 +73,33 @@ struct Pump<'a> {
 }
 
 impl Pump<'_> {
-    /// Runs until everything landed; tells whether a signal ended it early.
-    async fn run(&mut self, mut batches: mpsc::Receiver<Batch>) -> bool {
-        let mut stop = std::pin::pin!(stop::requested());
+    /// Runs until everything landed; tells which signal ended it early. After a second one what is in flight has not landed.
+    async fn run(&mut self, input: &mut Input, mut signals: Signals) -> Option<Signal> {
         let mut reading = true;
-        let mut interrupted = false;
+        let mut signal = None;
         loop {
             self.launch();
-            if self.has_given_up() {
+            if self.has_given_up() || signal.is_some() {
                 reading = false;
+                input.batches.close();
                 self.waiting.clear();
             }
             if !reading && self.waiting.is_empty() && self.in_flight.is_empty() {
-                return interrupted;
+                return signal;
             }
             let wants_more = reading && self.waiting.is_empty();
             let next_start = self.pace.next_start().filter(|_| !self.waiting.is_empty());
             tokio::select! {
                 Some(outcome) = self.in_flight.next(), if !self.in_flight.is_empty() => self.land(outcome),
-                batch = batches.recv(), if wants_more => match batch {
+                batch = input.batches.recv(), if wants_more => match batch {
                     Some(batch) => self.waiting.extend(batch),
                     None => reading = false,
                 },
                 () = sleep_until(next_start), if next_start.is_some() => {}
-                () = &mut stop, if !interrupted => {
-                    (interrupted, reading) = (true, false);
-                    self.waiting.clear();
-                }
+                next = signals.next() => match signal {
+                    None => signal = Some(next),
+                    Some(_) => return signal,
+                },
             }
         }
     }
@@ -110,11 +116,13 @@ impl Pump<'_> {
                     num_bytes,
                     publish,
                 }) => {
+                    self.num_handled += 1;
                     self.in_flight_bytes += num_bytes;
                     self.in_flight
                         .push(Box::pin(async move { (number, num_bytes, publish.await) }));
                 }
                 Some(Read::Bad { number, reason }) => {
+                    self.num_handled += 1;
                     self.progress.bad(number, &reason);
                     let failure = Failure::input(format!("line {number} cannot be used: {reason}"));
                     self.fail(failure, "stopped at a bad line; --keep-going would skip it");
@@ -146,7 +154,7 @@ impl Pump<'_> {
     fn fail(&mut self, failure: Failure, consequence: &'static str) {
         let decides = match (&self.first_failure, &failure) {
             (None, _) => true,
-            (Some(Failure::Input(_)), Failure::Broker(_)) => true,
+            (Some(Failure::Input(_)), Failure::Broker(_) | Failure::OutOfReach(_)) => true,
             (Some(_), _) => false,
         };
         if !decides {
@@ -158,10 +166,32 @@ impl Pump<'_> {
             consequence
         };
         self.first_failure = Some(match failure {
-            Failure::Input(_) => Failure::input(summary),
-            Failure::Broker(_) => Failure::broker(summary),
+            Failure::Input(_) | Failure::Usage => Failure::input(summary),
+            Failure::OutOfReach(_) => Failure::OutOfReach(anyhow::Error::msg(summary)),
+            Failure::Broker(_) | Failure::Signal(..) => Failure::broker(summary),
             Failure::ClosedPipe => Failure::ClosedPipe,
         });
+    }
+
+    /// Sums up, given how many lines were read. What was read and not sent is never left unsaid.
+    fn finish(self, num_read: u64, signal: Option<Signal>) -> Result<(), Failure> {
+        let num_unsent = num_read.saturating_sub(self.num_handled);
+        let num_unconfirmed = self.in_flight.len();
+        self.progress.finish(num_unsent, num_unconfirmed, signal);
+        let mut left = match num_unsent {
+            0 => "everything that was read was sent".to_owned(),
+            1 => "1 line that was read was not sent".to_owned(),
+            count => format!("{count} lines that were read were not sent"),
+        };
+        if num_unconfirmed > 0 {
+            left = format!("{num_unconfirmed} events without an answer may have been published; {left}");
+        }
+        match (signal, self.first_failure) {
+            (Some(signal), _) => Err(Failure::signal(signal, left)),
+            (None, None) => Ok(()),
+            (None, Some(failure)) if num_unsent == 0 => Err(failure),
+            (None, Some(failure)) => Err(failure.with(&left)),
+        }
     }
 
     /// A single event always has room, however large.

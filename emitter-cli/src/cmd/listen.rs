@@ -14,14 +14,21 @@ const MAX_BATCH_BYTES: usize = 64 << 10;
 
 pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
-    let subscribed = backend.manager.subscribe().await;
+    let quiet = plan.broker.quiet;
+    let subscribed = backend.explaining(quiet, backend.manager.subscribe()).await;
     let mut subscription = subscribed.map_err(|error| backend.failure("listen", error))?;
-    tracing::info!(broker = %backend.url, channel = plan.broker.options.channel, "listening");
+    if !quiet {
+        let channel = output::printable(&plan.broker.options.channel);
+        output::tell(&format!(
+            "sio: listening to channel {channel} at {}; end with Ctrl-C",
+            backend.url
+        ));
+    }
     let mut stop = std::pin::pin!(stop::requested());
     loop {
         let incoming = tokio::select! {
             incoming = subscription.recv() => incoming,
-            () = &mut stop => break,
+            _ = &mut stop => break,
         };
         let Some(incoming) = incoming else {
             return Err(Failure::broker(format!("the subscription at {} ended", backend.url)));

@@ -23,7 +23,7 @@ use crate::stop;
 const READY_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
-    let listener = listen(plan.listen, "name another with --listen").await?;
+    let listener = listen(&plan.listen.host, plan.listen.port, "name another with --listen").await?;
     let embedded = match plan.url {
         Some(_) => None,
         None => Some(EmbeddedBroker::start(DEFAULT_URL.trim_start_matches("redis://")).await?),
@@ -34,35 +34,33 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
         (None, None) => unreachable!("without a URL there is an embedded broker"),
     };
     let backend = url.backend(plan.options)?;
-    let io = app::server(Arc::clone(&backend.manager));
-    let addr = listener.local_addr().unwrap_or(plan.listen);
-    let serving = socket_io::serve_with(listener, io.clone(), app::Page, stop::requested());
+    let io = app::server(Arc::clone(&backend.manager), &plan.namespaces, &plan.origins);
+    let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
+    let stop = async {
+        stop::requested().await;
+    };
+    let serving = socket_io::serve_with(listener, io.clone(), app::Page, stop);
     let announcing = async {
         ready(&io, &url).await;
-        if plan.quiet {
-            Ok(())
-        } else {
-            announce(addr, &url, embedded.is_some())
+        if !plan.quiet {
+            announce(addr, &url, embedded.is_some());
         }
     };
-    let served = both(serving, announcing).await?;
+    let served = both(serving, announcing).await;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
     served.map_err(|error| backend.failure("flush what was published", error))
 }
 
-/// Serves to the end, while what is to be said is said; only if that fails, serving ends before its time.
-async fn both<T>(
-    serving: impl Future<Output = T>,
-    announcing: impl Future<Output = Result<(), Failure>>,
-) -> Result<T, Failure> {
+/// Serves to the end, while what is to be said is said.
+async fn both<T>(serving: impl Future<Output = T>, announcing: impl Future<Output = ()>) -> T {
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
-        served = &mut serving => return Ok(served),
-        announced = announcing => announced?,
+        served = &mut serving => return served,
+        () = announcing => {}
     }
-    Ok(serving.await)
+    serving.await
 }
 
 /// Waits until what is emitted elsewhere reaches this server's clients, or says that it does not yet.
@@ -72,22 +70,32 @@ async fn ready(io: &SocketIo, url: &BrokerUrl) {
     }
 }
 
-/// Binds the address.
-pub(super) async fn listen(addr: SocketAddr, remedy: &str) -> Result<TcpListener, Failure> {
-    let bound = TcpListener::bind(addr).await;
-    bound.map_err(Failure::system(format!("cannot listen on {addr} ({remedy})")))
+/// Binds the first address of the host that can be bound, those of IPv4 before those of IPv6.
+pub(super) async fn listen(host: &str, port: u16, remedy: &str) -> Result<TcpListener, Failure> {
+    let attempt = if host.contains(':') {
+        format!("cannot listen on [{host}]:{port} ({remedy})")
+    } else {
+        format!("cannot listen on {host}:{port} ({remedy})")
+    };
+    let found = tokio::net::lookup_host((host, port)).await;
+    let mut addrs: Vec<SocketAddr> = found.map_err(Failure::system(attempt.clone()))?.collect();
+    addrs.sort_by_key(SocketAddr::is_ipv6);
+    TcpListener::bind(&addrs[..]).await.map_err(Failure::system(attempt))
 }
 
-fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) -> Result<(), Failure> {
-    output::print_line(&format!("page and server  http://{addr}/"))?;
-    if is_embedded {
-        output::print_line(&format!("broker           {url} (embedded, for this machine only)"))?;
-        output::print_line("try              sio emit --room lobby news '{\"hello\":\"world\"}'")
-    } else {
-        output::print_line(&format!("broker           {url}"))?;
-        output::print_line(&format!(
-            "try              sio emit --url {url} --room lobby news '{{\"hello\":\"world\"}}'"
-        ))
+/// Says where the server is. It serves on although this cannot be printed.
+fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) {
+    let (about, option) = match is_embedded {
+        true => (" (embedded, for this machine only)", String::new()),
+        false => ("", format!(" --url {url}")),
+    };
+    let text = format!(
+        "page and server  http://{addr}/\nbroker           {url}{about}\n\
+         try              sio emit{option} --room lobby news '{{\"hello\":\"world\"}}'\n"
+    );
+    match output::print(text.as_bytes()) {
+        Ok(()) | Err(Failure::ClosedPipe) => {}
+        Err(failure) => tracing::warn!("{failure}; serving all the same"),
     }
 }
 

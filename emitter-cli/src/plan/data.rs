@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use manager_api::{Payload, PayloadBuilder};
 
+use super::encoding;
 use crate::failure::Failure;
 
 /// Puts the arguments together: each DATA, then each binary file.
@@ -49,6 +50,7 @@ fn add(builder: PayloadBuilder, argument: &str, text: bool, max_bytes: usize) ->
     if text {
         return Ok(builder.text(content));
     }
+    let content = content.strip_prefix('\u{feff}').unwrap_or(content);
     builder.json(content).map_err(|error| {
         let hint = if argument.starts_with('@') {
             ""
@@ -71,7 +73,10 @@ fn read_text(source: &str, max_bytes: usize) -> anyhow::Result<String> {
         "-" => read(io::stdin().lock(), "standard input", max_bytes)?,
         path => read_file(Path::new(path), max_bytes)?,
     };
-    String::from_utf8(bytes).map_err(|error| anyhow::Error::new(error).context(format!("@{source} is not UTF-8 text")))
+    let text = encoding::without_mark(&bytes).map_err(|name| anyhow::anyhow!("@{source} is {name}"))?;
+    let text = std::str::from_utf8(text);
+    text.map(str::to_owned)
+        .map_err(|error| anyhow::Error::new(error).context(format!("@{source} is not UTF-8 text")))
 }
 
 fn read_file(path: &Path, max_bytes: usize) -> anyhow::Result<Vec<u8>> {

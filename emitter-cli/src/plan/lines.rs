@@ -88,11 +88,7 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
     }
     let event = EventName::new(&line.event).map_err(|error| error.to_string())?;
     let payload = line.payload()?;
-    let is_volatile = line.volatile;
-    let mut broadcast = line.address(default)?.broadcast(emitter);
-    if is_volatile {
-        broadcast = broadcast.volatile();
-    }
+    let broadcast = line.address(default)?.broadcast(emitter);
     Ok(Some(ParsedLine {
         broadcast,
         event,
@@ -128,7 +124,7 @@ struct Line<'a> {
     #[serde(borrow, default)]
     attachments: Vec<Cow<'a, str>>,
     #[serde(default)]
-    volatile: bool,
+    volatile: Option<bool>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "time")]
@@ -181,12 +177,16 @@ impl Line<'_> {
             Some(ids) => ids.collect(|id| Sid::from(id.as_ref())),
             None => default.except.clone(),
         };
-        let except_rooms = self.except_rooms.map(|rooms| rooms.collect(RoomName::room));
+        let except_rooms = match self.except_rooms {
+            Some(rooms) => rooms.collect(RoomName::room),
+            None => default.except_rooms.clone(),
+        };
         Ok(Address {
             namespace,
             rooms,
             except,
-            except_rooms: except_rooms.unwrap_or_default(),
+            except_rooms,
+            volatile: self.volatile.unwrap_or(default.volatile),
         })
     }
 }

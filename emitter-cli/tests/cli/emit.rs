@@ -75,7 +75,15 @@ async fn clients_and_rooms_are_managed() {
         (&["close-room", "r"], json!({"method": "close_room", "room": "r"})),
     ] {
         let done = Sio::new(line).env("SIO_URL", &broker.url).run("").await;
-        assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{line:?}");
+        assert_eq!(done.code, 0, "{line:?}: {}", done.stderr);
+        let is_known = line[0] == "close-room";
+        assert_eq!(
+            done.stderr
+                .contains("whether the client is there is not known: no server answered"),
+            !is_known,
+            "{line:?}: {}",
+            done.stderr
+        );
         let message = channel.next().await;
         for (field, value) in expected.as_object().unwrap() {
             assert_eq!(&message[field], value, "{field} of {message}");
@@ -202,6 +210,34 @@ async fn a_broker_out_of_reach_exits_1_within_the_deadline() {
         );
     });
     futures_util::future::join_all(checks).await;
+}
+
+#[tokio::test]
+async fn with_no_broker_the_hint_comes_within_a_second_and_once() {
+    let url = dead_url();
+    for line in [
+        &["emit", "news"][..],
+        &["emit", "--lines", "news"],
+        &["listen"],
+        &["disconnect", "id"],
+    ] {
+        let started = Instant::now();
+        let mut waiting = Sio::new(line).url(&url).args(&["--timeout", "3s"]).start();
+        waiting.write("1\n").await;
+        let mut num_lines = 0;
+        while !waiting.error_line().await.contains("sio serve") {
+            num_lines += 1;
+        }
+        assert!(num_lines < 3, "{line:?}: {num_lines} lines before");
+        assert!(
+            started.elapsed() < Duration::from_millis(2_500),
+            "{line:?}: {:?}",
+            started.elapsed()
+        );
+        let done = waiting.finish().await;
+        assert_eq!(done.code, 1, "{line:?}: {}", done.stderr);
+        assert!(!done.stderr.contains("sio serve"), "{line:?}: twice: {}", done.stderr);
+    }
 }
 
 #[tokio::test]

@@ -99,9 +99,70 @@ async fn a_signal_ends_lines_after_what_was_read() {
     }
     lines.signal("INT").await;
     let done = lines.finish_with_open_stdin().await;
-    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert_eq!(done.code, 130, "{}", done.stderr);
     assert!(
-        done.stderr.contains("2 accepted, 0 refused, 0 bad") && done.stderr.contains("interrupted"),
+        done.stderr.contains("2 accepted, 0 refused, 0 bad in") && done.stderr.contains("interrupted"),
+        "{}",
+        done.stderr
+    );
+    assert!(
+        done.stderr
+            .contains("ended by SIGINT: everything that was read was sent"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[tokio::test]
+async fn lines_that_were_read_and_not_sent_are_counted_when_a_signal_ends_it() {
+    for (signal, code, quiet) in [("INT", 130, false), ("TERM", 143, false), ("TERM", 143, true)] {
+        let broker = Broker::start().await;
+        let mut channel = broker.subscribe("socketio").await;
+        let sio = Sio::new(&["emit", "--lines", "--rate", "0.01", "n"]).url(&broker.url);
+        let sio = if quiet { sio.args(&["-q"]) } else { sio };
+        let mut lines = sio.start();
+        lines.write(&"1\n".repeat(100)).await;
+        channel.next().await;
+        lines.signal(signal).await;
+        let done = lines.finish_with_open_stdin().await;
+        assert_eq!(done.code, code, "{}", done.stderr);
+        let said = format!("ended by SIG{signal}: 99 lines that were read were not sent");
+        assert!(done.stderr.contains(&said), "{}", done.stderr);
+        let summary = done.stderr.contains("1 accepted, 0 refused, 0 bad, 99 not sent");
+        assert_eq!(summary, !quiet, "{}", done.stderr);
+    }
+}
+
+#[tokio::test]
+async fn lines_behind_a_bad_one_are_counted() {
+    let broker = Broker::start().await;
+    let done = Sio::new(&["-q", "emit", "--lines", "n"])
+        .url(&broker.url)
+        .run("1\n{\n2\n3\n")
+        .await;
+    assert_eq!(done.code, 2, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("2 lines that were read were not sent"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_waits_for_no_broker_and_says_what_may_have_been_published() {
+    let mut lines = Sio::new(&["emit", "--lines", "--timeout", "10m", "n"])
+        .url(&dead_url())
+        .start();
+    lines.write("1\n2\n").await;
+    while !lines.error_line().await.contains("no connection to redis://") {}
+    // Two kinds, of which neither can be taken for the other.
+    lines.signal("INT").await;
+    lines.signal("TERM").await;
+    let done = lines.finish_with_open_stdin().await;
+    assert!([130, 143].contains(&done.code), "{}: {}", done.code, done.stderr);
+    assert!(
+        done.stderr
+            .contains("2 events without an answer may have been published"),
         "{}",
         done.stderr
     );

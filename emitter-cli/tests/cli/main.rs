@@ -1,6 +1,8 @@
 //! The binary as its users run it: arguments, input, exit codes, output; over the embedded broker.
 
+mod dead_output;
 mod emit;
+mod input;
 mod lines;
 mod listen;
 mod serve;
@@ -14,6 +16,9 @@ async fn help_completions_and_version_need_no_broker() {
         (&["--help"][..], "Examples:"),
         (&["emit", "--help"], "sio emit --lines"),
         (&["serve", "--help"], "Examples:"),
+        (&["help", "emit"], "sio emit --lines"),
+        (&["--help"], "143"),
+        (&["--version"], "redis+sentinel"),
         (&["completions", "bash"], "_sio()"),
         (&["completions", "zsh"], "#compdef sio"),
         (&["--version"], env!("CARGO_PKG_VERSION")),

@@ -1,6 +1,6 @@
 //! `sio serve` and `sio demo`.
 
-use crate::support::{Broker, Client, Running, Sio, dead_url, http_get};
+use crate::support::{Broker, Client, Running, Sio, dead_url, http_get, http_get_with};
 
 #[tokio::test]
 async fn a_demo_with_a_count_ends_when_all_were_delivered() {
@@ -28,9 +28,30 @@ async fn a_demo_without_a_count_runs_until_it_is_stopped() {
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
 }
 
+#[tokio::test]
+async fn a_demo_that_a_signal_ends_before_its_count_says_so() {
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut demo = Sio::new(&["demo", "--count", "1000000"]).start();
+        while !demo.line().await.starts_with("delivered    1 ") {}
+        demo.signal(signal).await;
+        let done = demo.finish().await;
+        assert_eq!(done.code, code, "{}", done.stderr);
+        assert!(
+            done.stderr.contains("1000000 deliveries were not reached"),
+            "{}",
+            done.stderr
+        );
+    }
+}
+
 /// A server on a port of its own, and its address.
 async fn serving(url: &str) -> (Running, String) {
-    let mut serving = Sio::new(&["serve", "--listen", "127.0.0.1:0"]).url(url).start();
+    serving_with(url, &[]).await
+}
+
+async fn serving_with(url: &str, options: &[&str]) -> (Running, String) {
+    let sio = Sio::new(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut serving = sio.args(options).url(url).start();
     let line = serving.line().await;
     let (_, url) = line
         .trim_end()
@@ -105,6 +126,61 @@ async fn clients_of_serve_answer_and_are_disconnected() {
     let done = Sio::new(&["disconnect", &client.id]).url(&broker.url).run("").await;
     assert_eq!(done.code, 0, "{}", done.stderr);
     client.expect("41").await;
+}
+
+#[tokio::test]
+async fn disconnecting_a_client_that_is_not_there_says_so() {
+    let broker = Broker::start().await;
+    let (_serving, addr) = serving(&broker.url).await;
+    let client = Client::connect(&addr, "").await;
+    for (line, code) in [
+        (&["enter-room", &client.id, "r"][..], 0),
+        (&["leave-room", &client.id, "r"], 0),
+        (&["disconnect", "nosuchid"], 1),
+        (&["enter-room", "nosuchid", "r"], 1),
+        (&["disconnect", &client.id, "-n", "/other"], 1),
+        (&["disconnect", &client.id], 0),
+        (&["disconnect", &client.id], 1),
+    ] {
+        let done = Sio::new(line).url(&broker.url).run("").await;
+        assert_eq!(done.code, code, "{line:?}: {}", done.stderr);
+        let is_told = done.stderr.contains("no client") && done.stderr.contains("on the one server that answered");
+        assert_eq!(is_told, code == 1, "{line:?}: {}", done.stderr);
+        assert!(code == 1 || done.stderr.is_empty(), "{line:?}: {}", done.stderr);
+    }
+}
+
+#[tokio::test]
+async fn serve_has_further_namespaces_and_origins() {
+    let broker = Broker::start().await;
+    let options = ["-n", "/chat", "--origin", "https://app.example"];
+    let (_serving, addr) = serving_with(&broker.url, &options).await;
+    let mut client = Client::connect(&addr, "&room=r").await;
+    client.send("40/chat,").await;
+    assert!(client.next().await.starts_with("40/chat,"), "joined");
+    let line = ["emit", "-n", "/chat", "-r", "r", "news"];
+    assert_eq!(Sio::new(&line).url(&broker.url).run("").await.code, 0);
+    client.expect("42/chat,[\"news\"]").await;
+    let own = format!("http://{addr}");
+    for (origin, status) in [
+        ("https://app.example", "200"),
+        (own.as_str(), "200"),
+        ("https://evil.example", "400"),
+    ] {
+        let path = "/socket.io/?EIO=4&transport=polling";
+        let answer = http_get_with(&addr, path, &format!("Origin: {origin}\r\n")).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{origin}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_or_a_name_is_an_address_to_listen_on() {
+    let broker = Broker::start().await;
+    for addr in ["localhost:0", ":0", "0"] {
+        let mut serving = Sio::new(&["serve", "--listen", addr]).url(&broker.url).start();
+        let line = serving.line().await;
+        assert!(line.contains("http://127.0.0.1:"), "{addr}: {line}");
+    }
 }
 
 #[tokio::test]

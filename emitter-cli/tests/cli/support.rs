@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -67,11 +67,20 @@ pub(crate) struct Channel {
 
 impl Channel {
     pub(crate) async fn next(&mut self) -> Value {
-        let message = timeout(PATIENCE, self.messages.next())
-            .await
-            .expect("no message came")
-            .unwrap();
-        serde_json::from_slice(message.get_payload_bytes()).unwrap()
+        loop {
+            let message = timeout(PATIENCE, self.messages.next())
+                .await
+                .expect("no message came")
+                .unwrap();
+            let message: Value = serde_json::from_slice(message.get_payload_bytes()).unwrap();
+            // What servers and emitters ask each other is not for everybody.
+            if !message["method"]
+                .as_str()
+                .is_some_and(|method| method.starts_with("sio_"))
+            {
+                return message;
+            }
+        }
     }
 }
 
@@ -96,8 +105,13 @@ pub(crate) async fn silent_url() -> String {
 
 /// The whole answer to a GET.
 pub(crate) async fn http_get(addr: &str, path: &str) -> String {
+    http_get_with(addr, path, "").await
+}
+
+/// As `http_get`, with more headers, each with its line end.
+pub(crate) async fn http_get_with(addr: &str, path: &str, headers: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     timeout(PATIENCE, stream.read_to_string(&mut answer))
@@ -172,6 +186,7 @@ impl Sio {
         command
             .args(args)
             .env_remove("SIO_URL")
+            .env_remove("SIO_CHANNEL")
             .env_remove("SIO_URL_FILE")
             .env_remove("RUST_LOG")
             .kill_on_drop(true);
@@ -196,10 +211,29 @@ impl Sio {
         self
     }
 
+    /// Writes its standard output there instead.
+    pub(crate) fn stdout(mut self, to: Stdio) -> Sio {
+        self.command.stdout(to);
+        self
+    }
+
+    /// Writes its standard error there instead.
+    pub(crate) fn stderr(mut self, to: Stdio) -> Sio {
+        self.command.stderr(to);
+        self
+    }
+
+    /// Reads its standard input from there instead.
+    pub(crate) fn stdin(mut self, from: Stdio) -> Sio {
+        self.command.stdin(from);
+        self
+    }
+
     pub(crate) fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
         let stdout = child.stdout.take().map(BufReader::new);
-        Running { child, stdout }
+        let stderr = child.stderr.take().map(BufReader::new);
+        Running { child, stdout, stderr }
     }
 
     pub(crate) async fn run(self, input: &str) -> Done {
@@ -212,22 +246,29 @@ impl Sio {
     }
 }
 
+async fn read_line(pipe: &mut (impl tokio::io::AsyncBufRead + Unpin)) -> String {
+    let mut line = String::new();
+    let read = timeout(PATIENCE, pipe.read_line(&mut line));
+    let num_bytes = read.await.expect("no line came").unwrap();
+    assert!(num_bytes > 0, "the output ended");
+    line
+}
+
 /// A process; killed when it is dropped.
 pub(crate) struct Running {
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
+    stderr: Option<BufReader<ChildStderr>>,
 }
 
 impl Running {
     pub(crate) async fn line(&mut self) -> String {
-        let mut line = String::new();
-        let stdout = self.stdout.as_mut().unwrap();
-        let num_bytes = timeout(PATIENCE, stdout.read_line(&mut line))
-            .await
-            .expect("no line came")
-            .unwrap();
-        assert!(num_bytes > 0, "standard output ended");
-        line
+        read_line(self.stdout.as_mut().unwrap()).await
+    }
+
+    /// The next line of its standard error.
+    pub(crate) async fn error_line(&mut self) -> String {
+        read_line(self.stderr.as_mut().unwrap()).await
     }
 
     pub(crate) fn close_stdout(&mut self) {
@@ -259,7 +300,7 @@ impl Running {
     /// As `finish`, but its input stays open.
     pub(crate) async fn finish_with_open_stdin(mut self) -> Done {
         let _open = self.child.stdin.take();
-        let mut stderr_pipe = self.child.stderr.take().unwrap();
+        let mut stderr_pipe = self.stderr.take();
         let (mut stdout, mut stderr) = (String::new(), String::new());
         let mut stdout_pipe = self.stdout.take();
         let read_stdout = async {
@@ -267,8 +308,13 @@ impl Running {
                 pipe.read_to_string(&mut stdout).await.unwrap();
             }
         };
-        let reading = async { tokio::join!(read_stdout, stderr_pipe.read_to_string(&mut stderr), self.child.wait()) };
-        let ((), _, status) = timeout(PATIENCE, reading).await.expect("it does not end");
+        let read_stderr = async {
+            if let Some(pipe) = &mut stderr_pipe {
+                pipe.read_to_string(&mut stderr).await.unwrap();
+            }
+        };
+        let reading = async { tokio::join!(read_stdout, read_stderr, self.child.wait()) };
+        let ((), (), status) = timeout(PATIENCE, reading).await.expect("it does not end");
         Done {
             code: status.unwrap().code().unwrap_or(-1),
             stdout,

@@ -124,7 +124,8 @@ impl Status {
         drop(state);
         if let Some(suppressed) = self.up_log.pass() {
             let broker = self.broker;
-            tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {}, {role:?}", Escaped(address));
+            let address = Escaped(without_broker(broker, address));
+            tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {address}, {role:?}");
         }
     }
 
@@ -226,9 +227,22 @@ impl Drop for Connected {
     }
 }
 
+/// The address alone, where it is named together with the broker.
+fn without_broker<'a>(broker: &str, address: &'a str) -> &'a str {
+    let rest = address.strip_prefix(broker).and_then(|rest| rest.strip_prefix(" at "));
+    rest.unwrap_or(address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_is_named_once_where_it_is_connected() {
+        assert_eq!(without_broker("Redis", "Redis at h:1"), "h:1");
+        assert_eq!(without_broker("Redis", "h:1"), "h:1");
+        assert_eq!(without_broker("Redis", "Redis at"), "Redis at");
+    }
 
     #[test]
     fn there_is_a_connection_until_the_last_one_is_gone() {

@@ -1,11 +1,14 @@
 //! How far `--lines` has come: counted always, shown on a terminal, summed up at the end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::reader::{Counters, Input};
 use crate::failure::Failure;
-use crate::output::printable;
+use crate::output::{printable, tell};
+use crate::stop::Signal;
 
 /// Counts, and the bar that shows them where standard error is a terminal.
 pub(super) struct Progress {
@@ -18,16 +21,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn start(quiet: bool) -> Progress {
+    pub(super) fn start(input: &Input, quiet: bool) -> Progress {
         // Hidden by itself where standard error is no terminal.
         let target = if quiet {
             ProgressDrawTarget::hidden()
         } else {
             ProgressDrawTarget::stderr()
         };
-        let style = ProgressStyle::with_template("{spinner} {human_pos} accepted, {per_sec}, {elapsed}");
         let bar = ProgressBar::with_draw_target(None, target);
-        let bar = bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        let bar = bar.with_style(style(input));
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(100));
         }
@@ -61,28 +63,62 @@ impl Progress {
         self.say(&format!("sio: line {number} is bad: {}", printable(reason)));
     }
 
-    /// Takes the bar away and sums up.
-    pub(super) fn finish(&self, interrupted: bool) {
+    /// Takes the bar away, once it has shown how it ended, and sums up.
+    pub(super) fn finish(&self, num_unsent: u64, num_unconfirmed: usize, signal: Option<Signal>) {
+        self.bar.set_position(self.num_accepted);
+        self.bar.tick();
         self.bar.finish_and_clear();
         if self.quiet {
             return;
         }
         let seconds = self.started.elapsed().as_secs_f64();
         let rate = (self.num_accepted as f64 / seconds.max(1e-6)).round();
-        let early = if interrupted { ", interrupted" } else { "" };
+        let unsent = some("not sent", num_unsent);
+        let unconfirmed = some("sent without an answer", num_unconfirmed as u64);
+        let early = if signal.is_some() { ", interrupted" } else { "" };
         let Progress {
             num_accepted,
             num_refused,
             num_bad,
             ..
         } = self;
-        eprintln!(
-            "sio: {num_accepted} accepted, {num_refused} refused, {num_bad} bad in {seconds:.2} s ({rate}/s){early}"
-        );
+        tell(&format!(
+            "sio: {num_accepted} accepted, {num_refused} refused, {num_bad} bad{unconfirmed}{unsent} in {seconds:.2} s ({rate}/s){early}"
+        ));
     }
 
     /// Prints a line above the bar.
     pub(super) fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| tell(line));
+    }
+}
+
+/// What there is, if there is any.
+fn some(what: &str, count: u64) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(", {count} {what}"),
+    }
+}
+
+/// What the bar shows: how many were accepted, how many a second, for how long, and how much of a file was read.
+fn style(input: &Input) -> ProgressStyle {
+    let template = "{spinner} {human_pos} accepted, {rate}, {elapsed}{percent}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let (counters, len) = (Arc::clone(&input.counters), input.len);
+    style
+        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        })
+        .with_key("percent", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = out.write_str(&percent(&counters, len));
+        })
+}
+
+/// How much of a file of this length was read; it may grow meanwhile.
+fn percent(counters: &Counters, len: Option<u64>) -> String {
+    match len {
+        None | Some(0) => String::new(),
+        Some(len) => format!(", {} %", counters.num_bytes().min(len) * 100 / len),
     }
 }

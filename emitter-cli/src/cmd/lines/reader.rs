@@ -1,6 +1,9 @@
 //! The thread that turns standard input into events that only wait to be awaited.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use futures_util::future::BoxFuture;
@@ -8,7 +11,7 @@ use manager_api::Error;
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
-use crate::plan::ParsedLine;
+use crate::plan::{ParsedLine, encoding};
 
 /// Bytes read at once; the lines among them travel together.
 const READ_BYTES: usize = 32 << 10;
@@ -33,12 +36,42 @@ pub(super) enum Read {
 /// The lines of one read.
 pub(super) type Batch = Vec<Read>;
 
-/// Starts reading standard input. The receiver ends where it ends; dropping the receiver ends the thread.
+/// What is known of standard input while it is read.
+pub(super) struct Input {
+    /// Ends where standard input ends.
+    pub(super) batches: mpsc::Receiver<Batch>,
+    pub(super) counters: Arc<Counters>,
+    /// In bytes, where that is known: standard input is a file.
+    pub(super) len: Option<u64>,
+}
+
+/// How much was read, also of what did not become a batch any more.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    num_bytes: AtomicU64,
+    num_lines: AtomicU64,
+}
+
+impl Counters {
+    /// Bytes that were read.
+    pub(super) fn num_bytes(&self) -> u64 {
+        self.num_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Lines that were read, blank ones not counted.
+    pub(super) fn num_lines(&self) -> u64 {
+        self.num_lines.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts reading standard input. Dropping the receiver ends the thread.
 pub(super) fn start(
     parse: impl FnMut(&[u8]) -> Result<Option<ParsedLine>, String> + Send + 'static,
     max_line_bytes: usize,
-) -> Result<mpsc::Receiver<Batch>, Failure> {
+) -> Result<Input, Failure> {
     let (batches, receiver) = mpsc::channel(NUM_BATCHES);
+    let counters = Arc::new(Counters::default());
+    let counted = Arc::clone(&counters);
     let read = move || {
         let mut lines = Lines {
             parse,
@@ -46,6 +79,7 @@ pub(super) fn start(
             line: Vec::new(),
             too_long: false,
             number: 0,
+            counters: counted,
         };
         lines.read_all(BufReader::with_capacity(READ_BYTES, io::stdin().lock()), |batch| {
             batches.blocking_send(batch).is_ok()
@@ -56,7 +90,26 @@ pub(super) fn start(
         .name("lines".into())
         .spawn(read)
         .map_err(Failure::system("cannot start a thread"))?;
-    Ok(receiver)
+    Ok(Input {
+        batches: receiver,
+        counters,
+        len: input_len(),
+    })
+}
+
+/// How many bytes there are to be read, if standard input is a file.
+#[cfg(unix)]
+fn input_len() -> Option<u64> {
+    use std::io::Seek;
+    use std::os::fd::AsFd;
+    let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let about = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    about.len().checked_sub(file.stream_position().ok()?)
+}
+
+#[cfg(not(unix))]
+fn input_len() -> Option<u64> {
+    None
 }
 
 /// Cuts input into lines. Holds one incomplete line, never more of it than a message may have.
@@ -66,6 +119,7 @@ struct Lines<P> {
     line: Vec<u8>,
     too_long: bool,
     number: u64,
+    counters: Arc<Counters>,
 }
 
 impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
@@ -87,8 +141,12 @@ impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
                 self.cut(bytes)
             };
             input.consume(num_bytes);
+            self.counters.num_bytes.fetch_add(num_bytes as u64, Ordering::Relaxed);
+            let has_failed = matches!(batch.last(), Some(Read::Failed(_)));
+            let num_lines = batch.len() - usize::from(has_failed);
+            self.counters.num_lines.fetch_add(num_lines as u64, Ordering::Relaxed);
             let interested = batch.is_empty() || send(batch);
-            if num_bytes == 0 || !interested {
+            if num_bytes == 0 || has_failed || !interested {
                 return;
             }
         }
@@ -103,6 +161,9 @@ impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
             } else {
                 self.keep(line);
                 batch.extend(self.kept_event());
+            }
+            if matches!(batch.last(), Some(Read::Failed(_))) {
+                return batch;
             }
             bytes = rest;
         }
@@ -143,6 +204,13 @@ impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
     fn event(&mut self, line: &[u8]) -> Option<Read> {
         self.number += 1;
         let number = self.number;
+        let mut line = line;
+        if number == 1 {
+            line = match encoding::without_mark(line) {
+                Ok(line) => line,
+                Err(name) => return Some(Read::Failed(Failure::input(format!("standard input is {name}")))),
+            };
+        }
         match (self.parse)(line.strip_suffix(b"\r").unwrap_or(line)) {
             Ok(None) => None,
             Ok(Some(ParsedLine {
@@ -184,6 +252,7 @@ mod tests {
             line: Vec::new(),
             too_long: false,
             number: 0,
+            counters: Arc::default(),
         };
         let mut seen = Vec::new();
         lines.read_all(BufReader::with_capacity(buffer_bytes, input), |batch| {
@@ -211,6 +280,23 @@ mod tests {
             assert_eq!(got[1].1.as_deref(), Some("longer than the 30 bytes that can be sent"));
             assert!(got[2].1.as_deref().unwrap().contains("column 1"));
             assert_eq!((got[0].clone(), got[3].clone()), ((1, None), (5, None)));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_taken_off_and_utf_16_is_named_once() {
+        let marked = b"\xef\xbb\xbf{\"event\":\"a\"}\n{\"event\":\"b\"}\n";
+        let utf16: Vec<u8> = "\u{feff}{\"event\":\"a\"}\r\n{\"event\":\"b\"}\r\n"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for buffer_bytes in [1, 2, 7, 1 << 16] {
+            assert_eq!(read(marked, buffer_bytes), [(1, None), (2, None)]);
+            let seen = read(&utf16, buffer_bytes);
+            assert!(
+                matches!(&seen[..], [(0, Some(reason))] if reason.contains("UTF-16")),
+                "{seen:?}"
+            );
         }
     }
 

@@ -1,0 +1,72 @@
+//! Examples and exit codes, as they stand under the options.
+
+pub(super) const MAIN_EXAMPLES: &str = "\
+Examples:
+  sio demo                             see it work, with nothing installed
+  sio serve                            in one terminal: a server, a page, an embedded broker
+  sio emit --room lobby news '{\"a\":1}'  in another: an event for everybody in the room
+  sio help emit                        more about a command
+
+Exit code:
+  0    done; also if the reader of standard output has had enough, and for `listen`, `serve` and `demo` if a signal ended them
+  1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack; no client with that id
+  2    usage or input: the command line, a URL, data or a line that cannot be used
+  130  SIGINT ended it before its work was done
+  143  SIGTERM did";
+
+pub(super) const EMIT_EXAMPLES: &str = "\
+Examples:
+  sio emit news '{\"title\":\"hello\"}'               to everybody
+  sio emit -r lobby -r hall news '\"hello\"' 2       to two rooms, with two arguments
+  sio emit -r lobby --text news 'hello there'      text needs no quotes of JSON
+  sio emit --text log -- -q                        text that begins with a hyphen
+  sio emit temperature -3.5                        a negative number needs nothing
+  sio emit -n /chat --binary photo.png photo       a file's bytes as an argument
+  sio emit --ack 1 --timeout 5s -r ID question 1   print the client's answer
+  tail -f app.log | sio emit --lines --text log    an event for each line
+  sio emit --lines < events.ndjson                 each line an object:
+      {\"event\":\"news\",\"data\":1,\"room\":\"lobby\"}
+      {\"event\":\"news\",\"args\":[1,2],\"room\":[\"a\",\"b\"],\"namespace\":\"/chat\",\"except\":\"ID\",\"volatile\":true}
+
+Exit code:
+  0    all accepted, and all answers came that --ack waits for
+  1    the broker refused or was out of reach, or fewer answers came than --ack waits for (the event was accepted)
+  2    usage or input; with --lines, lines before the bad one were sent
+  130  SIGINT ended it; what --lines had read and not sent is counted on standard error, also with -q
+  143  SIGTERM did
+
+An error after which an event may have been published says so: sending it again may deliver it twice.";
+
+pub(super) const LISTEN_EXAMPLES: &str = "\
+Examples:
+  sio listen                                        what passes, for people
+  sio listen --json | head -1                       one line of JSON for each message
+  sio listen --json > day.ndjson                    record, then play it again:
+  grep '\"method\":\"emit\"' day.ndjson | sio emit --lines --rate 100
+
+Exit code: 0 ended by a signal or by the reader of standard output, 1 the broker or standard output failed, 2 usage.";
+
+pub(super) const SERVE_EXAMPLES: &str = "\
+Examples:
+  sio serve                                  page at http://127.0.0.1:3000/, broker at redis://127.0.0.1:7379
+  sio serve --url redis://redis.internal     any number of servers on one broker
+  sio serve --listen 0.0.0.0:8080            reachable from outside: everybody who connects may join any room
+  sio serve --listen localhost:8080          a name; 8080 or :8080 alone is 127.0.0.1:8080
+  sio serve -n /chat --origin https://app.example
+
+Clients join and leave rooms with the events `join` and `leave` (acknowledged with \"ok\"), or when they connect, with
+?room=a,b or ?room=a&room=b. The JavaScript client keeps only the last of several parameters of one name: there write
+io(\"http://HOST/?room=a,b\") or io(url, {query: {room: [\"a\", \"b\"]}}). A name with a comma is joined by the event.
+
+It serves on although standard output or standard error is closed or full.
+
+Exit code: 0 ended by a signal, 1 the address is taken, or what was published could not be flushed, 2 usage.
+A second signal ends it at once, with 130 or 143.";
+
+pub(super) const DEMO_EXAMPLES: &str = "\
+Examples:
+  sio demo              one event a second until Ctrl-C; open the page it names
+  sio demo --count 20   ends after 20 deliveries
+
+Exit code: 0 all deliveries came, or without --count it was ended by a signal or by the reader of standard output; 1 one did not;
+130 or 143 if SIGINT or SIGTERM ended it before its count.";

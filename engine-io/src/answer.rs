@@ -7,6 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::coding::Coding;
+use crate::held::{HeldBody, Taken};
 use crate::{Forbidden, ResponseBody};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -98,11 +99,13 @@ pub(crate) fn payload(payload: impl Into<Bytes>) -> Response<ResponseBody> {
     response(200, Some("text/plain; charset=UTF-8"), payload)
 }
 
-/// Answers a GET with packets that were compressed.
-pub(crate) fn coded(coding: Coding, payload: Vec<u8>) -> Response<ResponseBody> {
-    let mut response = self::payload(payload);
-    response.headers_mut().insert(header::CONTENT_ENCODING, coding.name());
-    response
+/// Answers a GET with packets of a session, compressed if a coding is named; they count for the session until they were written.
+pub(crate) fn packets(taken: Taken, payload: Vec<u8>, coding: Option<Coding>) -> Response<ResponseBody> {
+    let mut response = self::payload(Bytes::new());
+    if let Some(coding) = coding {
+        response.headers_mut().insert(header::CONTENT_ENCODING, coding.name());
+    }
+    response.map(|_| ResponseBody::packets(HeldBody::new(taken, payload.into())))
 }
 
 /// Answers with nothing but a status.

@@ -1,39 +1,69 @@
 //! The body of an answer.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The body of every answer of an [`Engine`](crate::Engine): at most one chunk, its length known.
+use crate::SendError;
+use crate::held::HeldBody;
+
+/// The body of every answer of an [`Engine`](crate::Engine); its length is known.
+///
+/// The packets in the answer to a poll count for the outbox of their session until they were written, and come in pieces of 64 KiB at most
+/// if they are longer. If the session ends meanwhile, what was not asked for yet is released, and an error takes its place.
 #[derive(Debug, Default)]
-pub struct ResponseBody(Bytes);
+pub struct ResponseBody(Content);
+
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    Packets(HeldBody),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
+}
 
 impl ResponseBody {
     /// Creates a body of these bytes.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
-        Self(bytes.into())
+        Self(Content::Whole(bytes.into()))
+    }
+
+    pub(crate) fn packets(body: HeldBody) -> Self {
+        Self(Content::Packets(body))
+    }
+
+    fn len(&self) -> usize {
+        match &self.0 {
+            Content::Whole(bytes) => bytes.len(),
+            Content::Packets(body) => body.left(),
+        }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = SendError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.0.is_empty() {
-            return Poll::Ready(None);
-        }
-        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.0)))))
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+        let next = match &mut self.0 {
+            Content::Whole(bytes) if bytes.is_empty() => None,
+            Content::Whole(bytes) => Some(Ok(std::mem::take(bytes))),
+            Content::Packets(body) => body.next(),
+        };
+        Poll::Ready(next.map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.len() as u64)
+        SizeHint::with_exact(self.len() as u64)
     }
 }

@@ -106,6 +106,9 @@ pub struct Config {
     pub outbox_soft_limit: usize,
     /// The bytes waiting for one client above which it is disconnected at once. Default 16 MiB.
     pub outbox_hard_limit: usize,
+    /// The bytes waiting for all clients together above which volatile packets are dropped and clients disconnected, those first for whom
+    /// most waits. A packet for many clients counts once; answers to polls count until they were written. Default 256 MiB.
+    pub outbox_total_limit: usize,
     /// The time a client may stay above the soft limit without once getting below it; then it is disconnected.
     /// Default 15 s.
     pub slow_client_grace: Duration,
@@ -143,6 +146,7 @@ impl Default for Config {
             compression_threshold: 1_024,
             outbox_soft_limit: 1024 * 1024,
             outbox_hard_limit: 16 * 1024 * 1024,
+            outbox_total_limit: 256 * 1024 * 1024,
             slow_client_grace: Duration::from_secs(15),
             max_reading_pause: Duration::from_secs(300),
             inbound_limit: 1024 * 1024,
@@ -175,6 +179,7 @@ impl Config {
             self.max_packets_per_polling_response,
             self.outbox_soft_limit,
             self.outbox_hard_limit,
+            self.outbox_total_limit,
             self.inbound_limit,
         ];
         let silence = self

@@ -10,8 +10,10 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::upgrade::OnUpgrade;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::answer::{self, Refusal};
+use crate::budget::Budget;
 use crate::coding::Coding;
 use crate::cors::{self, Grant};
 use crate::driver::NotOpened;
@@ -28,6 +30,12 @@ use crate::{polling, post};
 /// The time that a shutdown waits for sessions to finish their work.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The time that clients have to take what waits for them when a shutdown begins.
+const SHUTDOWN_FLUSH: Duration = Duration::from_millis(500);
+
+/// How often a shutdown looks for sessions that slipped in.
+const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
+
 /// An Engine.IO server; clones refer to the same one.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -40,6 +48,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) counters: Counters,
     pub(crate) logs: Logs,
+    pub(crate) budget: Arc<Budget>,
     handler: Box<dyn Handler>,
     /// The runtime that served the last handshake.
     runtime: Mutex<Option<Handle>>,
@@ -61,6 +70,7 @@ impl Engine {
         Self(Arc::new(Inner {
             clock: Clock::new(),
             timer: Timer::new(&config),
+            budget: Budget::new(config.outbox_total_limit),
             config,
             sessions: Sessions::new(),
             counters: Counters::default(),
@@ -108,26 +118,13 @@ impl Engine {
     /// Refuses new sessions, closes all others with [`CloseReason::ServerShutdown`], and returns when all are done, or
     /// after ten seconds.
     ///
+    /// Clients have half a second to take what waits for them; the rest of the time is for the work of sessions.
+    ///
     /// # Cancel safety
     /// Sessions keep closing when the future is dropped.
     pub async fn shutdown(&self) {
         self.0.shut.store(true, Ordering::SeqCst);
-        let drained = async {
-            loop {
-                let notified = self.0.drained.notified();
-                tokio::pin!(notified);
-                notified.as_mut().enable();
-                // Also those that slipped in while the flag was being set.
-                for shared in self.0.sessions.all() {
-                    shared.close(CloseReason::ServerShutdown);
-                }
-                if self.0.live.load(Ordering::SeqCst) == 0 && self.0.sessions.is_empty() {
-                    return;
-                }
-                notified.await;
-            }
-        };
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, drained).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.0.drain()).await.is_err() {
             let sessions = self.0.live.load(Ordering::SeqCst);
             tracing::warn!(target: "engine_io", sessions, "sessions were still at work after the shutdown");
         }
@@ -135,7 +132,10 @@ impl Engine {
 
     /// Returns a snapshot of the counters.
     pub fn metrics(&self) -> Metrics {
-        self.0.counters.snapshot(self.0.sessions.len(), self.0.timer.len())
+        let engine = &self.0;
+        engine
+            .counters
+            .snapshot(engine.sessions.len(), engine.timer.len(), engine.budget.used())
     }
 
     /// Returns the settings.
@@ -152,6 +152,35 @@ enum Work<B> {
 }
 
 impl Inner {
+    /// Closes all sessions, and completes when their work is done.
+    async fn drain(&self) {
+        let flushed = Instant::now() + SHUTDOWN_FLUSH;
+        loop {
+            let is_late = Instant::now() >= flushed;
+            // Also those that slipped in while the flag was being set.
+            for shared in self.sessions.all() {
+                match is_late {
+                    true => shared.fail(CloseReason::ServerShutdown),
+                    false => shared.close(CloseReason::ServerShutdown),
+                }
+            }
+            let drained = async {
+                loop {
+                    let notified = self.drained.notified();
+                    tokio::pin!(notified);
+                    notified.as_mut().enable();
+                    if self.live.load(Ordering::SeqCst) == 0 && self.sessions.is_empty() {
+                        return;
+                    }
+                    notified.await;
+                }
+            };
+            if tokio::time::timeout(SHUTDOWN_LOOK, drained).await.is_ok() {
+                return;
+            }
+        }
+    }
+
     /// Looks at the head of a request, so that none of it is kept while a poll waits.
     fn begin<B>(self: &Arc<Self>, request: Request<B>) -> (Option<Grant>, Work<B>) {
         let (parts, body) = request.into_parts();

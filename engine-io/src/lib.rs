@@ -13,7 +13,7 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | `warn` | a client read too slowly and was disconnected; a session panicked; too many sessions; an origin is not allowed (each at most once a second, with the number left out); sessions still at work after a shutdown |
+//! | `warn` | a client read too slowly and was disconnected; all outboxes together are over their limit; a session panicked; too many sessions; an origin is not allowed (each at most once a second, with the number left out); sessions still at work after a shutdown |
 //! | `debug` | a session opened (transport), moved to a WebSocket, or failed to; a session closed (reason); a request was refused (why); a message was refused (by the session); a client broke the rules of WebSockets; a connection broke |
 //!
 //! No line holds a payload, a header, a cookie or the id of a session, which is a secret.
@@ -22,6 +22,7 @@ mod allow;
 mod answer;
 mod attachment;
 mod body;
+mod budget;
 mod close;
 mod coding;
 mod config;
@@ -34,11 +35,13 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
+mod held;
 mod inbound;
 mod log;
 mod metrics;
 mod origin;
 mod outgoing;
+mod paced;
 mod packet;
 mod polling;
 mod post;
@@ -62,5 +65,6 @@ pub use error::{BoxError, ProtocolError, SendError};
 pub use handshake::{Handshake, PeerAddr, Secure};
 pub use metrics::{ClosedBy, Metrics};
 pub use outgoing::Outgoing;
+pub use paced::{PacedStream, Progress};
 pub use session::{Handler, Message, Session};
 pub use socket::{Sent, Socket};

@@ -19,6 +19,7 @@ pub(crate) struct Limited {
 /// The warnings of an engine, each with a limit of its own.
 pub(crate) struct Logs {
     pub(crate) overflow: Limited,
+    pub(crate) budget: Limited,
     pub(crate) pause: Limited,
     pub(crate) panic: Limited,
     pub(crate) full: Limited,
@@ -29,6 +30,7 @@ impl Logs {
     pub(crate) fn new() -> Self {
         Self {
             overflow: Limited::new(),
+            budget: Limited::new(),
             pause: Limited::new(),
             panic: Limited::new(),
             full: Limited::new(),

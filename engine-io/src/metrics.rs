@@ -42,6 +42,7 @@ pub(crate) struct Counters {
     pub(crate) polling: Gauge,
     pub(crate) opened: Counter,
     pub(crate) closed: [Counter; CloseReason::ALL.len()],
+    pub(crate) shed: Counter,
     pub(crate) volatile_dropped: Counter,
     pub(crate) messages_in: Counter,
     pub(crate) messages_out: Counter,
@@ -53,12 +54,14 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn snapshot(&self, open_sessions: usize, timers: usize) -> Metrics {
+    pub(crate) fn snapshot(&self, open_sessions: usize, timers: usize, queued_bytes: usize) -> Metrics {
         Metrics {
             open_sessions: open_sessions as u64,
             polling_sessions: self.polling.get(),
             opened: self.opened.get(),
             closed: ClosedBy(self.closed.each_ref().map(Counter::get)),
+            queued_bytes: queued_bytes as u64,
+            shed: self.shed.get(),
             volatile_dropped: self.volatile_dropped.get(),
             messages_in: self.messages_in.get(),
             messages_out: self.messages_out.get(),
@@ -84,6 +87,12 @@ pub struct Metrics {
     pub opened: u64,
     /// Sessions ever closed, by reason.
     pub closed: ClosedBy,
+    /// Bytes that wait for clients now, in packets and in answers to polls; a packet for many clients counts once. To be held against
+    /// [`Config::outbox_total_limit`](crate::Config::outbox_total_limit).
+    pub queued_bytes: u64,
+    /// Clients that were disconnected because all outboxes together exceeded that limit; they count among those that closed with
+    /// [`CloseReason::Overflow`], too.
+    pub shed: u64,
     /// Volatile packets that were dropped.
     pub volatile_dropped: u64,
     /// Messages received.

@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 use bytes::Bytes;
 
 use crate::attachment::Attachment;
+use crate::budget::{Budget, Charge};
 use crate::websocket::deflate;
 use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
 
@@ -33,6 +34,8 @@ struct Encoded {
     // The same frames, compressed, if that is worth it; few clients ask for it.
     deflated: OnceLock<Option<Box<[u8]>>>,
     as_it_is: AtomicBool,
+    /// Since it first waited for a client; `None` if it is never counted.
+    charge: OnceLock<Option<Charge>>,
 }
 
 /// How frames are written to a client.
@@ -97,7 +100,12 @@ impl Outgoing {
 
     /// Returns the shared ping packet.
     pub(crate) fn ping() -> Self {
-        static PING: LazyLock<Outgoing> = LazyLock::new(|| Outgoing::packet("2"));
+        static PING: LazyLock<Outgoing> = LazyLock::new(|| {
+            let ping = Outgoing::packet("2");
+            // It is there for ever, and for every engine.
+            ping.0.charge.get_or_init(|| None);
+            ping
+        });
         PING.clone()
     }
 
@@ -113,6 +121,7 @@ impl Outgoing {
             wire_len,
             deflated: OnceLock::new(),
             as_it_is: AtomicBool::new(false),
+            charge: OnceLock::new(),
         }))
     }
 
@@ -147,6 +156,16 @@ impl Outgoing {
     /// Returns what it counts against the limits of an outbox, in bytes: 64 more than it has on a WebSocket.
     pub fn cost(&self) -> usize {
         self.0.wire_len + OVERHEAD
+    }
+
+    /// Counts it once in the budget of the first engine that has it wait; tells whether that was now.
+    pub(crate) fn charge(&self, budget: &Arc<Budget>) -> bool {
+        let mut is_first = false;
+        self.0.charge.get_or_init(|| {
+            is_first = true;
+            Some(budget.charge(self.cost()))
+        });
+        is_first
     }
 
     /// Hands the pieces of its WebSocket frames to `take`, without the first `skip` bytes, until `take` wants no more.

@@ -8,6 +8,7 @@ use http::Response;
 
 use crate::answer::{self, Refusal};
 use crate::coding::Coding;
+use crate::held::Taken;
 use crate::outgoing::SEPARATOR;
 use crate::shared::{Shared, wake};
 use crate::state::{Came, Get, Life, State, Upgrade};
@@ -61,6 +62,7 @@ struct Payload {
     bytes: Vec<u8>,
     /// A packet in it may be compressed.
     compress: bool,
+    taken: Taken,
 }
 
 async fn encode(shared: &Shared, payload: Payload, coding: Option<Coding>) -> Response<ResponseBody> {
@@ -69,9 +71,9 @@ async fn encode(shared: &Shared, payload: Payload, coding: Option<Coding>) -> Re
     if let Some(coding) = coding
         && let Some(packed) = coding.compress(&payload.bytes).await
     {
-        return answer::coded(coding, packed);
+        return answer::packets(payload.taken, packed, Some(coding));
     }
-    answer::payload(payload.bytes)
+    answer::packets(payload.taken, payload.bytes, None)
 }
 
 /// Ends the GET that waits, if it came then, so that an upgrade need not wait for it.
@@ -144,12 +146,8 @@ fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Found> {
     if empty {
         return Poll::Ready(Found::Answer(answer::payload(NOOP)));
     }
-    // A POST may wait until less is queued.
-    let post = polling.post_waker.take();
     let payload = take_payload(shared, &mut state);
-    let payload = after_payload(shared, state, payload);
-    wake(post);
-    Poll::Ready(Found::Payload(payload))
+    Poll::Ready(Found::Payload(after_payload(shared, state, payload)))
 }
 
 /// Brings a session that is closing one step further, once all it had was fetched.
@@ -168,7 +166,7 @@ fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut pay
 }
 
 /// Takes as many packets as fit into one payload, one at least.
-fn take_payload(shared: &Shared, state: &mut State) -> Payload {
+fn take_payload(shared: &Arc<Shared>, state: &mut State) -> Payload {
     let max = shared.engine.config.max_payload;
     let mut max_packets = shared.engine.config.max_packets_per_polling_response;
     if matches!(
@@ -199,12 +197,15 @@ fn take_payload(shared: &Shared, state: &mut State) -> Payload {
         compress |= packet.may_be_compressed();
     }
     crate::state::trim(&mut state.outbox.queue);
-    shared.written(state, cost);
     shared.engine.counters.messages_out.add(count);
     shared.engine.counters.bytes_out.add(payload.len());
     Payload {
         bytes: payload,
         compress,
+        taken: Taken {
+            shared: shared.clone(),
+            cost,
+        },
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::driver::SessionCell;
 use crate::engine::Inner;
 use crate::sessions::Sid;
-use crate::state::{Driver, Heartbeat, Life, Outbox, Polling, State, Task};
+use crate::state::{Driver, Heartbeat, Life, Outbox, Polling, State, Task, release};
 use crate::timer::millis;
 use crate::{CloseReason, Outgoing, SendError, Sent, Socket, Transport};
 
@@ -81,6 +81,15 @@ impl Shared {
             self.close_now(state, CloseReason::Overflow);
             return Err(SendError::Overflow);
         }
+        if state.outbox.cost > LOW_WATER && self.engine.budget.is_far_over() {
+            self.engine
+                .logs
+                .budget
+                .warn("a client was disconnected: all outboxes together are far over their limit, and its own was not small");
+            self.engine.counters.shed.add(1);
+            self.close_now(state, CloseReason::Overflow);
+            return Err(SendError::Overflow);
+        }
         self.push(&mut state, packet);
         let congested = state.outbox.cost > LOW_WATER.min(config.outbox_soft_limit / 2);
         let receiver = state.receiver();
@@ -92,6 +101,9 @@ impl Shared {
     /// Queues a packet, whatever the limits say; above the soft one the client's grace begins.
     pub(crate) fn push(&self, state: &mut State, packet: Outgoing) {
         let config = &self.engine.config;
+        if packet.charge(&self.engine.budget) {
+            self.engine.keep_budget();
+        }
         state.outbox.push(packet);
         if state.outbox.cost > config.outbox_soft_limit && state.over_since.is_none() {
             state.over_since = Some(self.engine.clock.now());
@@ -104,7 +116,7 @@ impl Shared {
         if !state.is_open() {
             return Err(SendError::Closed);
         }
-        let writable = self.takes(&state, packet.cost());
+        let writable = self.takes(&state, packet.cost()) && !self.engine.budget.is_over();
         drop(state);
         if !writable {
             self.engine.counters.volatile_dropped.add(1);
@@ -169,8 +181,14 @@ impl Shared {
         state.outbox.clear();
         let polled = state.polling.is_some();
         let waiters: Vec<Waker> = state.polling.iter_mut().flat_map(|polling| polling.waiters()).collect();
+        // At a shutdown, answers under way are the last, and leave.
+        let answers = match &mut state.polling {
+            Some(polling) if reason != CloseReason::ServerShutdown => std::mem::take(&mut polling.answers),
+            _ => Vec::new(),
+        };
         drop(state);
         drop(undelivered);
+        release(answers);
         waiters.into_iter().for_each(Waker::wake);
         if self.engine.sessions.remove(&self.sid) {
             if polled {

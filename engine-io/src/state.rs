@@ -1,8 +1,10 @@
 //! What a connection's lock protects.
 
 use std::collections::VecDeque;
+use std::sync::Weak;
 use std::task::Waker;
 
+use crate::held::Held;
 use crate::{CloseReason, Outgoing, Transport};
 
 /// An outbox of more slots gives its memory back when it is empty.
@@ -121,6 +123,8 @@ pub(crate) struct Polling {
     pub(crate) close_armed: bool,
     pub(crate) upgrade: Upgrade,
     pub(crate) probe_waker: Option<Waker>,
+    /// Long answers that their hosts may not have asked for wholly.
+    pub(crate) answers: Vec<Weak<Held>>,
 }
 
 /// A GET that waits.
@@ -172,6 +176,11 @@ impl Outbox {
         self.queue = VecDeque::new();
         self.cost = 0;
     }
+}
+
+/// Takes back what answers still hold. No lock of a session may be held, for the last of an answer counts for its session.
+pub(crate) fn release(answers: Vec<Weak<Held>>) {
+    answers.iter().filter_map(Weak::upgrade).for_each(|held| held.release());
 }
 
 /// Gives back the memory that a burst needed.

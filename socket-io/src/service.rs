@@ -103,9 +103,7 @@ where
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
-            Body::Engine(body) => Pin::new(body)
-                .poll_frame(cx)
-                .map_err(|never: Infallible| match never {}),
+            Body::Engine(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
             Body::Inner(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }

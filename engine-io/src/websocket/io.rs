@@ -14,7 +14,7 @@ use crate::shared::Shared;
 use crate::websocket::linger::{close_frame, linger};
 use crate::websocket::probe::probe;
 use crate::websocket::task::Connection;
-use crate::{Handshake, Outgoing, Transport};
+use crate::{Handshake, Outgoing, PacedStream, Transport};
 
 /// What a WebSocket is for.
 pub(crate) enum Purpose {
@@ -55,7 +55,7 @@ pub(crate) fn accept(engine: &Arc<Inner>, connection: OnUpgrade, purpose: Purpos
 }
 
 fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, terms: Terms) {
-    let upgraded = match bare::<TcpStream>(upgraded) {
+    let upgraded = match bare_or_paced::<TcpStream>(upgraded) {
         Ok((io, read)) => {
             engine.counters.fast_upgrades.add(1);
             // Frames leave in one write each turn; waiting for more would only delay them. Without it they still leave.
@@ -65,7 +65,7 @@ fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, terms: Te
         Err(upgraded) => upgraded,
     };
     #[cfg(unix)]
-    let upgraded = match bare::<tokio::net::UnixStream>(upgraded) {
+    let upgraded = match bare_or_paced::<tokio::net::UnixStream>(upgraded) {
         Ok((io, read)) => {
             engine.counters.fast_upgrades.add(1);
             return serve(engine, io, read, purpose, terms);
@@ -73,6 +73,14 @@ fn dispatch(engine: &Arc<Inner>, upgraded: Upgraded, purpose: Purpose, terms: Te
         Err(upgraded) => upgraded,
     };
     serve(engine, TokioIo::new(upgraded), Bytes::new(), purpose, terms);
+}
+
+/// Unwraps a socket, also one that was only paced for the sake of HTTP.
+fn bare_or_paced<T: Io>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
+    match bare::<PacedStream<T>>(upgraded) {
+        Ok((io, read)) => Ok((io.into_inner(), read)),
+        Err(upgraded) => bare(upgraded),
+    }
 }
 
 /// Unwraps the socket that hyper, or the server that recognises versions, was given, and what it read too much.

@@ -10,7 +10,7 @@ use crate::outgoing::{Framing, Outgoing};
 use crate::packet::Packet;
 use crate::polling::end_with_noop;
 use crate::shared::{Shared, wake};
-use crate::state::{Came, Driver, Life, Upgrade};
+use crate::state::{Came, Driver, Life, Upgrade, release};
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
 use crate::websocket::io::{Io, Terms};
 use crate::websocket::linger::{close_frame, linger};
@@ -165,6 +165,8 @@ fn complete(shared: &Arc<Shared>) -> bool {
         _ => None,
     };
     drop(state);
+    // Clients move after their last poll was answered: they do not wait for these any more.
+    release(std::mem::take(&mut polling.answers));
     polling.waiters().for_each(std::task::Waker::wake);
     wake(runner);
     true

@@ -2,7 +2,6 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Buf;
 use http::request::Parts;
@@ -10,7 +9,6 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::upgrade::OnUpgrade;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use crate::answer::{self, Refusal};
 use crate::budget::Budget;
@@ -27,18 +25,9 @@ use crate::websocket::{self, Purpose, Terms, deflate};
 use crate::{BoxError, CloseReason, Config, Handler, Handshake, Metrics, ResponseBody, Transport, Transports};
 use crate::{polling, post};
 
-/// The time that a shutdown waits for sessions to finish their work.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The time that clients have to take what waits for them when a shutdown begins.
-const SHUTDOWN_FLUSH: Duration = Duration::from_millis(500);
-
-/// How often a shutdown looks for sessions that slipped in.
-const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
-
 /// An Engine.IO server; clones refer to the same one.
 #[derive(Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine(pub(crate) Arc<Inner>);
 
 /// What all connections of an engine share.
 pub(crate) struct Inner {
@@ -53,9 +42,9 @@ pub(crate) struct Inner {
     /// The runtime that served the last handshake.
     runtime: Mutex<Option<Handle>>,
     reserved: AtomicUsize,
-    live: AtomicUsize,
-    shut: AtomicBool,
-    drained: Notify,
+    pub(crate) live: AtomicUsize,
+    pub(crate) shut: AtomicBool,
+    pub(crate) drained: Notify,
 }
 
 impl Engine {
@@ -115,21 +104,6 @@ impl Engine {
         response
     }
 
-    /// Refuses new sessions, closes all others with [`CloseReason::ServerShutdown`], and returns when all are done, or
-    /// after ten seconds.
-    ///
-    /// Clients have half a second to take what waits for them; the rest of the time is for the work of sessions.
-    ///
-    /// # Cancel safety
-    /// Sessions keep closing when the future is dropped.
-    pub async fn shutdown(&self) {
-        self.0.shut.store(true, Ordering::SeqCst);
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.0.drain()).await.is_err() {
-            let sessions = self.0.live.load(Ordering::SeqCst);
-            tracing::warn!(target: "engine_io", sessions, "sessions were still at work after the shutdown");
-        }
-    }
-
     /// Returns a snapshot of the counters.
     pub fn metrics(&self) -> Metrics {
         let engine = &self.0;
@@ -152,35 +126,6 @@ enum Work<B> {
 }
 
 impl Inner {
-    /// Closes all sessions, and completes when their work is done.
-    async fn drain(&self) {
-        let flushed = Instant::now() + SHUTDOWN_FLUSH;
-        loop {
-            let is_late = Instant::now() >= flushed;
-            // Also those that slipped in while the flag was being set.
-            for shared in self.sessions.all() {
-                match is_late {
-                    true => shared.fail(CloseReason::ServerShutdown),
-                    false => shared.close(CloseReason::ServerShutdown),
-                }
-            }
-            let drained = async {
-                loop {
-                    let notified = self.drained.notified();
-                    tokio::pin!(notified);
-                    notified.as_mut().enable();
-                    if self.live.load(Ordering::SeqCst) == 0 && self.sessions.is_empty() {
-                        return;
-                    }
-                    notified.await;
-                }
-            };
-            if tokio::time::timeout(SHUTDOWN_LOOK, drained).await.is_ok() {
-                return;
-            }
-        }
-    }
-
     /// Looks at the head of a request, so that none of it is kept while a poll waits.
     fn begin<B>(self: &Arc<Self>, request: Request<B>) -> (Option<Grant>, Work<B>) {
         let (parts, body) = request.into_parts();
@@ -358,6 +303,13 @@ impl Inner {
         if self.shut.load(Ordering::SeqCst) {
             return None;
         }
+        self.try_reserve().or_else(|| {
+            let has_room = self.handler.make_room();
+            has_room.then(|| self.try_reserve()).flatten()
+        })
+    }
+
+    fn try_reserve(self: &Arc<Self>) -> Option<Reservation> {
         let before = self.reserved.fetch_add(1, Ordering::Relaxed);
         let reservation = Reservation(self.clone(), false);
         (before < self.config.max_sessions).then_some(reservation)
@@ -367,12 +319,6 @@ impl Inner {
     pub(crate) fn release(&self) {
         self.reserved.fetch_sub(1, Ordering::Relaxed);
         self.wake_shutdown();
-    }
-
-    fn wake_shutdown(&self) {
-        if self.shut.load(Ordering::SeqCst) {
-            self.drained.notify_waiters();
-        }
     }
 }
 

@@ -49,6 +49,7 @@ mod route;
 mod session;
 mod sessions;
 mod shared;
+mod shutdown;
 mod socket;
 mod state;
 mod timer;

@@ -8,6 +8,12 @@ use crate::{CloseReason, Handshake, ProtocolError, Socket};
 pub trait Handler: Send + Sync + 'static {
     /// Accepts a client whose handshake was valid. What is sent here follows the opening packet.
     fn open(&self, socket: Socket, handshake: Handshake) -> Box<dyn Session>;
+
+    /// Is asked when [`max_sessions`](crate::Config::max_sessions) is reached: may close a session that matters less than a new one, by
+    /// [`Socket::abort`](crate::Socket::abort); tells whether it did. Default: it closes none, and the handshake is refused.
+    fn make_room(&self) -> bool {
+        false
+    }
 }
 
 /// The state that a protocol keeps for one client.

@@ -82,10 +82,9 @@ impl Shared {
             return Err(SendError::Overflow);
         }
         if state.outbox.cost > LOW_WATER && self.engine.budget.is_far_over() {
-            self.engine
-                .logs
-                .budget
-                .warn("a client was disconnected: all outboxes together are far over their limit, and its own was not small");
+            self.engine.logs.budget.warn(
+                "a client was disconnected: all outboxes together are far over their limit, and its own was not small",
+            );
             self.engine.counters.shed.add(1);
             self.close_now(state, CloseReason::Overflow);
             return Err(SendError::Overflow);

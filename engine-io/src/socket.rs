@@ -58,6 +58,11 @@ impl Socket {
         self.0.close(CloseReason::ForcedClose);
     }
 
+    /// Closes the connection with [`CloseReason::ForcedClose`] at once; what is queued is dropped.
+    pub fn abort(&self) {
+        self.0.fail(CloseReason::ForcedClose);
+    }
+
     /// Has the session's [`poll_work`](crate::Session::poll_work) called soon: what was done from elsewhere has left it new
     /// work, and once that method was `Ready` its waker wakes nobody.
     pub fn wake_session(&self) {

@@ -95,7 +95,7 @@ pub fn report(io: &SocketIo) -> Value {
         "server_questions": metrics.hub.server_questions,
         "servers": metrics.hub.servers,
         "timers": metrics.engine.timers,
-        "connect_timeouts": metrics.num_connect_timeouts,
+        "unjoined": metrics.num_unjoined,
         "tasks": Handle::current().metrics().num_alive_tasks(),
         "panics": metrics.engine.panics + metrics.hub.panics,
         "undecodable": metrics.hub.undecodable,

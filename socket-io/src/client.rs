@@ -120,7 +120,7 @@ impl Client {
             let _ = self.connection.socket.send(packet);
         }
         self.state.store(OPEN, Ordering::Release);
-        self.connection.set_joined();
+        self.connection.settle();
         if let Some(observer) = hub.deliver().observer.of_all() {
             observer.connected(self);
         }

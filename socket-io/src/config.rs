@@ -15,6 +15,20 @@ pub struct Config {
     /// A connection that has joined no namespace after this time is closed. Default 45 s, as in Node; `Duration::MAX` turns
     /// it off.
     pub connect_timeout: Duration,
+    /// Connections that have joined no namespace, at a time. Where there would be more, the oldest is closed: of the address that the new one
+    /// comes from if more than its share come from there, otherwise of all. They make room, too, where
+    /// [`max_sessions`](engine_io::Config::max_sessions) is reached. Default 10,000.
+    pub max_unjoined: usize,
+    /// How many of them may come from one address (a network of 64 bits of IPv6), as far as [`PeerAddr`](crate::PeerAddr) tells it. Behind a
+    /// proxy that is the proxy's. Where there would be more, the oldest of them is closed. Default 5,000.
+    pub max_unjoined_per_peer: usize,
+    /// The time for which a connection may be idle between two requests, and the time that the head of a request may take, with
+    /// [`serve`](crate::serve()). It should be longer than that of a proxy in front, or the proxy may send a request just when the server
+    /// hangs up. Default 75 s: nginx and the load balancers of AWS have 60 s.
+    pub http_idle_timeout: Duration,
+    /// The time for which an answer may make no progress because its client does not read, with [`serve`](crate::serve()); then the
+    /// connection is closed. It holds for every answer, of the service behind too. Default 30 s.
+    pub http_write_timeout: Duration,
     /// Namespaces that one connection may have joined or be joining. Default 64.
     pub max_namespaces: usize,
     /// Namespaces that exist only because clients asked for them, by [`any_namespace`](crate::SocketIo::any_namespace) or
@@ -43,6 +57,10 @@ impl Default for Config {
             engine: engine_io::Config::default(),
             parser: Parser::default(),
             connect_timeout: Duration::from_secs(45),
+            max_unjoined: 10_000,
+            max_unjoined_per_peer: 5_000,
+            http_idle_timeout: Duration::from_secs(75),
+            http_write_timeout: Duration::from_secs(30),
             max_namespaces: 64,
             max_dynamic_namespaces: 10_000,
             max_namespace_bytes: 256,
@@ -64,6 +82,9 @@ mod tests {
     fn who_configures_nothing_gets_the_limits_that_are_documented() {
         let config = Config::default();
         assert_eq!(config.connect_timeout, Duration::from_secs(45));
+        assert_eq!((config.max_unjoined, config.max_unjoined_per_peer), (10_000, 5_000));
+        assert_eq!(config.http_idle_timeout, Duration::from_secs(75));
+        assert_eq!(config.http_write_timeout, Duration::from_secs(30));
         assert_eq!(config.attachment_timeout, Duration::from_secs(60));
         assert_eq!((config.max_attachments, config.max_attachment_bytes), (10, 10_000_000));
         assert_eq!((config.max_namespaces, config.max_dynamic_namespaces), (64, 10_000));

@@ -7,7 +7,7 @@ mod work;
 
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -32,7 +32,8 @@ pub(crate) struct Connection {
     pub(crate) socket: Engine,
     pub(crate) handshake: Handshake,
     pub(crate) server: Arc<Server>,
-    has_joined: AtomicBool,
+    /// Its place among those that have joined nothing; 0 if it has none.
+    place: AtomicU64,
     /// Clients that left by another hand than the connection's own task.
     ended: Ended,
     /// Every client is to be disconnected, and the connection closed.
@@ -45,19 +46,25 @@ impl Connection {
             socket,
             handshake,
             server,
-            has_joined: AtomicBool::new(false),
+            place: AtomicU64::new(0),
             ended: Ended::new(),
             is_ending: AtomicBool::new(false),
         })
     }
 
-    pub(crate) fn set_joined(&self) {
-        self.has_joined.store(true, Ordering::Relaxed);
+    pub(crate) fn set_place(&self, place: u64) {
+        self.place.store(place, Ordering::Relaxed);
     }
 
-    /// Tells whether some client of this connection was ever accepted.
-    pub(crate) fn has_joined(&self) -> bool {
-        self.has_joined.load(Ordering::Relaxed)
+    /// Some client of this connection was accepted, or the connection is gone: it is none of those that have joined nothing.
+    pub(crate) fn settle(&self) {
+        if self.place.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let place = self.place.swap(0, Ordering::Relaxed);
+        if place != 0 {
+            self.server.unjoined.forget(place);
+        }
     }
 
     /// Has the disconnect handlers run for a client that left.
@@ -70,6 +77,12 @@ impl Connection {
     pub(crate) fn disconnect_all(&self) {
         self.is_ending.store(true, Ordering::Release);
         self.socket.wake_session();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.settle();
     }
 }
 
@@ -319,6 +332,7 @@ impl Session for ConnectionSession {
 
     fn close(&mut self, reason: CloseReason) {
         self.assembly = None;
+        self.connection.settle();
         // Node speaks of a parse error only where a message of the transport below cannot be read.
         let reason = if self.is_refused {
             CloseReason::ForcedClose

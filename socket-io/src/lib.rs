@@ -37,9 +37,9 @@
 //!
 //! | level | what |
 //! |---|---|
-//! | `error` | a handler failed or panicked (with event, client and namespace) |
-//! | `warn` | an event or a connecting client does not fit its handler; middleware refused an event |
-//! | `debug` | clients that leave, and why; events that nobody handles; connections that joined nothing in time |
+//! | `error` | a handler failed or panicked (with event, client and namespace); `serve` cannot accept a connection |
+//! | `warn` | too many connections have joined nothing; an event or a connecting client does not fit its handler; middleware refused an event |
+//! | `debug` | clients that leave, and why; events that nobody handles; connections that joined nothing in time; connections of `serve` that ended early |
 //! | `trace` | what may quote a client: why exactly an argument did not fit |
 //!
 //! No payload, header, query or Engine.IO id is logged above `trace`. The text of errors that handlers return is the application's own.
@@ -50,7 +50,6 @@ mod admin;
 mod client;
 mod cluster;
 mod config;
-mod connect_timeout;
 mod connection;
 mod counters;
 mod date;
@@ -70,6 +69,7 @@ mod session;
 mod socket;
 #[cfg(feature = "static-files")]
 mod static_files;
+mod unjoined;
 
 #[cfg(feature = "admin")]
 pub use admin::{Admin, AdminMode, Credentials};

@@ -6,10 +6,13 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine_io::{BoxError, PeerAddr};
+use engine_io::{BoxError, PacedStream, PeerAddr, Progress};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use manager_api::LimitedLog;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -27,7 +31,11 @@ use crate::service::NotFound;
 /// Serves Socket.IO on a listener until `shutdown` completes; everything else is 404, and a request of HTTP/1.1 without a `Host` 400.
 ///
 /// Then no new connection is accepted, every client is disconnected (`server shutting down`), their handlers finish, and the manager is
-/// flushed and closed.
+/// flushed and closed. Connections that are idle, have sent half a request or do not read their answer delay that by less than a second;
+/// a request that is at work has five seconds, a handler of a client ten.
+///
+/// An answer that its client does not read is given up after [`http_write_timeout`](crate::Config::http_write_timeout), a connection on
+/// which no request comes after [`http_idle_timeout`](crate::Config::http_idle_timeout).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -69,12 +77,19 @@ where
     R::Error: Into<BoxError>,
 {
     let service = host::HostRequired(io.layer().layer(fallback));
+    let patience = {
+        let config = &io.server().config;
+        Patience {
+            idle: config.http_idle_timeout,
+            write: config.http_write_timeout,
+        }
+    };
     let (stop, stopped) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => drop(tokio::spawn(connection(stream, peer, service.clone(), stopped.clone()))),
+                Ok((stream, peer)) => drop(tokio::spawn(connection(stream, peer, service.clone(), patience, stopped.clone()))),
                 Err(error) => accept_failed(&error).await,
             },
             () = &mut shutdown => break,
@@ -85,21 +100,34 @@ where
     stop.send_replace(());
     let closed = io.close().await;
     // Every connection holds a receiver, so this completes when the last is gone.
-    let _ = tokio::time::timeout(LAST_REQUESTS, stop.closed()).await;
+    let _ = tokio::time::timeout(LAST_REQUESTS + LAST_PROGRESS, stop.closed()).await;
     closed
 }
 
-/// How long requests under way may take at shutdown.
+/// How long answers under way may take at shutdown.
 const LAST_REQUESTS: Duration = Duration::from_secs(5);
 
-/// How long the head of a request may take. A connection that is idle between two requests counts too.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may stand still at shutdown, unless its request is at work: idle, with half a request, or with an answer that its
+/// client does not read.
+const LAST_PROGRESS: Duration = Duration::from_millis(250);
 
 /// The largest head of a request, and the buffer it is read into, in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-async fn connection<S, R>(stream: TcpStream, peer: SocketAddr, service: S, mut stopped: watch::Receiver<()>)
-where
+/// How a connection is served.
+#[derive(Clone, Copy)]
+struct Patience {
+    idle: Duration,
+    write: Duration,
+}
+
+async fn connection<S, R>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: S,
+    patience: Patience,
+    mut stopped: watch::Receiver<()>,
+) where
     S: Service<Request<Incoming>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
     S::Future: Send + 'static,
@@ -108,18 +136,27 @@ where
 {
     // Packets are small and wait for nothing; a socket that cannot be told so still works.
     let _ = stream.set_nodelay(true);
+    let stream = PacedStream::new(stream, patience.write);
+    let progress = stream.progress();
+    // Requests of one connection are answered one after the other.
+    let at_work = Arc::new(AtomicBool::new(false));
+    let working = at_work.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         let mut service = service.clone();
+        let working = working.clone();
         async move {
+            working.store(true, Ordering::Relaxed);
             std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
-            service.call(request).await
+            let response = service.call(request).await;
+            working.store(false, Ordering::Relaxed);
+            response
         }
     });
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(patience.idle)
         .max_buf_size(HEAD_BYTES);
     let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -127,11 +164,31 @@ where
         served = &mut connection => served,
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            let is_at_work = || at_work.load(Ordering::Relaxed);
+            finish(connection, is_at_work, &progress).await
         }
     };
     if let Err(error) = served {
-        tracing::debug!(target: "engine_io", %error, "a connection ended early");
+        tracing::debug!(target: "socket_io", %error, "a connection ended early");
+    }
+}
+
+/// Lets the last request be answered, while its answer is being made or read.
+async fn finish<T, E>(
+    mut connection: Pin<&mut impl Future<Output = Result<T, E>>>,
+    is_at_work: impl Fn() -> bool,
+    progress: &Progress,
+) -> Result<(), E> {
+    let deadline = Instant::now() + LAST_REQUESTS;
+    loop {
+        let before = progress.num_writes();
+        if let Ok(served) = tokio::time::timeout(LAST_PROGRESS, connection.as_mut()).await {
+            return served.map(drop);
+        }
+        let moves = is_at_work() || progress.num_writes() != before;
+        if !moves || Instant::now() >= deadline {
+            return Ok(());
+        }
     }
 }
 
@@ -139,7 +196,7 @@ where
 async fn accept_failed(error: &io::Error) {
     static FAILED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = FAILED.pass() {
-        tracing::error!(target: "engine_io", suppressed, %error, "cannot accept a connection");
+        tracing::error!(target: "socket_io", suppressed, %error, "cannot accept a connection");
     }
     if !matches!(
         error.kind(),

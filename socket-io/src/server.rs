@@ -9,12 +9,12 @@ use tokio::task::AbortHandle;
 
 use crate::client::{Connecting, Local};
 use crate::config::Config;
-use crate::connect_timeout::ConnectTimeouts;
 use crate::connection::{Connection, ConnectionSession};
 use crate::counters::Counters;
 use crate::handler::States;
 use crate::namespace::{Directory, Handlers, Namespace};
 use crate::observe::{Observe, Observer};
+use crate::unjoined::Unjoined;
 
 pub(crate) struct Server {
     pub(crate) config: Config,
@@ -22,7 +22,7 @@ pub(crate) struct Server {
     pub(crate) states: States,
     pub(crate) namespaces: Arc<Directory>,
     pub(crate) counters: Counters,
-    connect_timeouts: ConnectTimeouts,
+    pub(crate) unjoined: Unjoined,
     engine: OnceLock<Engine>,
     listening: OnceLock<AbortHandle>,
     /// What tells administrators.
@@ -173,7 +173,8 @@ impl SocketIo {
             handler_panics: self.server.counters.panics(),
             handler_failures: self.server.counters.failures(),
             admin_dropped: observer.of_all().map_or(0, Observe::num_dropped),
-            num_connect_timeouts: self.server.connect_timeouts.len(),
+            num_unjoined: self.server.unjoined.len(),
+            unjoined_shed: self.server.unjoined.num_shed(),
         }
     }
 
@@ -244,9 +245,10 @@ pub struct Metrics {
     pub handler_failures: u64,
     /// What administrators (feature `admin`) were not told of because it was too much.
     pub admin_dropped: u64,
-    /// Connections that are watched for joining a namespace in time. Those that have joined or gone may stay until then.
-    #[doc(hidden)]
-    pub num_connect_timeouts: usize,
+    /// Connections that have joined no namespace yet; see [`Config::max_unjoined`].
+    pub num_unjoined: usize,
+    /// Such connections that were closed because there were too many of them.
+    pub unjoined_shed: u64,
 }
 
 /// Configures a [`SocketIo`].
@@ -322,7 +324,7 @@ impl SocketIoBuilder {
         let server = Arc::new(Server {
             hub: Hub::new(local, self.manager, self.config.hub.clone()),
             counters: Counters::default(),
-            connect_timeouts: ConnectTimeouts::new(self.config.connect_timeout),
+            unjoined: Unjoined::new(&self.config),
             namespaces: Directory::new(&self.config),
             config: self.config,
             states: self.states,
@@ -364,8 +366,12 @@ impl Handler for Opener {
             return Box::new(NoServer);
         };
         let connection = Connection::new(socket, handshake, server);
-        connection.server.connect_timeouts.watch(&connection);
+        connection.server.unjoined.watch(&connection);
         Box::new(ConnectionSession::new(connection))
+    }
+
+    fn make_room(&self) -> bool {
+        self.0.upgrade().is_some_and(|server| server.unjoined.make_room())
     }
 }
 

@@ -17,5 +17,6 @@ mod protocol;
 mod runtimes;
 mod stress;
 mod support;
+mod unread;
 mod upgrade;
 mod websocket;

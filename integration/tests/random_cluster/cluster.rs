@@ -25,7 +25,7 @@ const NOTHING: [&str; 10] = [
     "questions",
     "server_questions",
     "timers",
-    "connect_timeouts",
+    "unjoined",
     "panics",
     "undecodable",
 ];

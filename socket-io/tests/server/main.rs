@@ -11,6 +11,7 @@ mod connect;
 mod defects;
 mod emits;
 mod events;
+mod floods;
 mod hosting;
 mod kicks;
 mod lifecycle;

@@ -121,7 +121,8 @@ pub struct Config {
     pub inbound_limit: usize,
     /// The time a polling client has to fetch what is left when the server closes its session. Default 30 s.
     pub polling_close_timeout: Duration,
-    /// The number of sessions at a time; a handshake above it is answered with 503. Default 1,000,000.
+    /// The number of sessions at a time; for a handshake above it the [handler](crate::Handler::make_room) may close one, otherwise it is
+    /// answered with 503. Default 1,000,000.
     pub max_sessions: usize,
 }
 

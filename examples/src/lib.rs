@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use manager_redis::{RedisManager, RedisOptions};
-use socket_io::{Data, Payload, PeerAddr, Socket, SocketIo};
+use socket_io::{Data, PacedStream, Payload, PeerAddr, Socket, SocketIo};
 
 /// Whatever ends a program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -134,4 +134,12 @@ mod tests {
         let accepted = super::accepted(async || results.next().expect("asked no more than twice")).await;
         assert_eq!(accepted, "a connection");
     }
+}
+
+/// How long an answer may make no progress because its client does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Has the connections of clients that do not read their answers closed, as `socket_io::serve` does.
+pub fn paced<S>(stream: S) -> PacedStream<S> {
+    PacedStream::new(stream, WRITE_TIMEOUT)
 }

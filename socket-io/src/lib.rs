@@ -90,8 +90,8 @@ pub use socket::Socket;
 pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 
 pub use engine_io::{
-    self, AllowRequest, AllowedOrigins, CloseReason, Cookie, Forbidden, Handshake, PeerAddr, SameSite, Secure,
-    Transport, Transports,
+    self, AllowRequest, AllowedOrigins, CloseReason, Cookie, Forbidden, Handshake, PacedStream, PeerAddr, SameSite,
+    Secure, Transport, Transports,
 };
 pub use manager_api::{
     self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,

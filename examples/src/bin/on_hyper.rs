@@ -29,7 +29,7 @@ async fn main() -> Result<(), Failure> {
             chat.clone().oneshot(request)
         });
         let connection = http1::Builder::new()
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(examples::paced(stream)), service)
             .with_upgrades(); // WebSockets begin as upgrades
         tokio::spawn(async move {
             if let Err(error) = connection.await {

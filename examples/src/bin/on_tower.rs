@@ -38,7 +38,7 @@ async fn main() -> Result<(), Failure> {
         let service = TowerToHyperService::new(service);
         tokio::spawn(async move {
             let builder = auto::Builder::new(TokioExecutor::new());
-            let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+            let connection = builder.serve_connection_with_upgrades(TokioIo::new(examples::paced(stream)), service);
             if let Err(error) = connection.await {
                 eprintln!("a connection ended early: {error}");
             }

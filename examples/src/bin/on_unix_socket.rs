@@ -31,7 +31,7 @@ async fn main() -> Result<(), examples::Failure> {
             () = &mut stopped => break,
         };
         let service = TowerToHyperService::new(io.service());
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(examples::paced(stream)), service);
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 eprintln!("a connection ended early: {error}");

@@ -64,6 +64,6 @@ async fn connection(acceptor: TlsAcceptor, stream: TcpStream, peer: SocketAddr, 
         request.extensions_mut().insert(Secure);
         chat.clone().oneshot(request)
     });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(examples::paced(stream)), service);
     Ok(connection.with_upgrades().await?)
 }

@@ -5,3 +5,4 @@ mod peers;
 mod process;
 mod proxy;
 mod redis;
+mod targets;

@@ -124,6 +124,14 @@ pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
     async { drop(tokio::signal::ctrl_c().await) }
 }
 
+/// How long an answer may make no progress because its client does not read.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Has the connections of clients that do not read their answers closed, as `socket_io::serve` does.
+pub fn paced<S>(stream: S) -> PacedStream<S> {
+    PacedStream::new(stream, WRITE_TIMEOUT)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io;
@@ -134,12 +142,4 @@ mod tests {
         let accepted = super::accepted(async || results.next().expect("asked no more than twice")).await;
         assert_eq!(accepted, "a connection");
     }
-}
-
-/// How long an answer may make no progress because its client does not read.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Has the connections of clients that do not read their answers closed, as `socket_io::serve` does.
-pub fn paced<S>(stream: S) -> PacedStream<S> {
-    PacedStream::new(stream, WRITE_TIMEOUT)
 }

@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use crate::wire::DecodeLimits;
 use crate::{
     Answers, Ask, Change, Emit, Error, ErrorKind, EventName, Message, Namespace, Payload, Replies, Room, Selection,
     Sid, Target,
@@ -46,6 +47,16 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Returns how many clients the answers to one question may name.
     fn max_sockets(&self) -> usize;
+
+    /// Returns how many bytes these may take. Default that of [`HubOptions`](crate::HubOptions::max_sockets_bytes).
+    fn max_sockets_bytes(&self) -> usize {
+        crate::HubOptions::default().max_sockets_bytes
+    }
+
+    /// Returns what a message may name so that servers take it. Default those of the default [`HubOptions`](crate::HubOptions).
+    fn message_limits(&self) -> DecodeLimits {
+        DecodeLimits::default()
+    }
 
     /// Says anything else: disconnect, enter, leave, close.
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
@@ -168,7 +179,8 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used: nothing was sent. Otherwise what
+    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used, [`ErrorKind::TooLarge`] if there are more rooms, clients or
+    /// attachments than a [limit](crate::HubOptions::max_message_names) allows: nothing was sent. Otherwise what
     /// [`ClientManager::publish`](crate::ClientManager::publish) says; clients of this server have got the event all the same.
     ///
     /// # Cancel safety
@@ -235,7 +247,9 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// As [`emit`](Self::emit). That nobody has that client is no error.
+    /// As [`emit`](Self::emit); [`ErrorKind::TooLarge`] also if the client is on this server and a
+    /// [limit](crate::HubOptions::max_rooms_per_client) does not let it enter the room. Other servers count and log that. It is no error if
+    /// no server has that client.
     pub fn enter_room(self, sid: impl Into<Sid>, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
         let (sid, room) = (sid.into(), room.into());
         self.command(|namespace| Message::EnterRoom { sid, room, namespace })
@@ -295,6 +309,11 @@ impl Broadcast {
         emit.except = self.except;
         emit.volatile = self.volatile;
         emit.is_uncompressed = self.is_uncompressed;
+        let limits = self.sink.message_limits();
+        let num_attachments = emit.payload.attachments().len();
+        check_count("attachments", num_attachments, limits.max_attachments)?;
+        let num_names = emit.target.rooms().len() + emit.skip.len() + emit.except.len();
+        check_count("names", num_names, limits.max_names)?;
         Ok(emit)
     }
 
@@ -302,6 +321,15 @@ impl Broadcast {
         let namespace = self.namespace.clone();
         namespace.map_err(|text| Error::new(ErrorKind::Config, &*text))
     }
+}
+
+/// Refuses what servers would pass over.
+fn check_count(what: &str, count: usize, max: usize) -> Result<(), Error> {
+    if count <= max {
+        return Ok(());
+    }
+    let text = format!("{count} {what} in one message: the limit max_message_{what} is {max}");
+    Err(Error::new(ErrorKind::TooLarge, text))
 }
 
 impl std::fmt::Debug for Broadcast {

@@ -10,7 +10,7 @@ mod peers;
 mod question;
 mod replies;
 
-pub use collect::{AckReport, Gathered, RemoteSocket, ServerAnswer};
+pub use collect::{AckReport, Gathered, RemoteSocket, ServerAnswer, read_data};
 pub use question::{Ask, Change, Part, Question, Reply, Selection, SocketInfo};
 pub use replies::Replies;
 

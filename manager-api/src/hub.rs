@@ -6,12 +6,16 @@ mod metrics;
 mod options;
 mod outgoing;
 mod pace;
+mod quiet;
 mod rooms;
 mod sink;
+mod supervise;
+mod turn;
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -24,6 +28,7 @@ pub use options::HubOptions;
 use crate::ack::AckTable;
 use crate::byte_room::ByteRoom;
 use crate::cluster::{Asker, ServerEventHandler, in_time, left_until};
+use crate::registry::Selecting;
 use crate::wire::{self, OwnMark};
 use crate::{
     Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
@@ -32,6 +37,8 @@ use crate::{
 use metrics::Counters;
 use outgoing::{Outgoing, Queued};
 use pace::Pace;
+use quiet::quietly;
+use turn::{Turn, YIELD_EVERY};
 
 /// What a hub needs of the server whose clients it serves.
 ///
@@ -54,10 +61,15 @@ pub trait Deliver: Send + Sync + 'static {
     /// Disconnects a client from every namespace, and closes its connection.
     fn close(&self, client: &Self::Client);
 
-    /// Carries out a command about a client that is not registered yet, for its connect handler runs; tells whether there is one. Asked
+    /// Carries out a command about a client that is not registered yet, for its connect handler runs; `None` if there is none. Asked
     /// before the registry is, which whoever was just accepted is in already. Default: there is none.
-    fn command_connecting(&self, _command: &Message) -> bool {
-        false
+    fn command_connecting(&self, _command: &Message) -> Option<Result<(), Error>> {
+        None
+    }
+
+    /// Returns what the application keeps with a client for others to see: JSON text. Default: nothing.
+    fn data(&self, _client: &Self::Client) -> Option<Arc<str>> {
+        None
     }
 
     /// Tells whether somebody looks on in a namespace, so that the methods below are worth calling there. Asked once per event, command or
@@ -103,6 +115,8 @@ pub struct Hub<D: Deliver> {
     outgoing: Outgoing,
     queued_callbacks: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
     subscribed: watch::Sender<bool>,
+    /// The last failure of subscribing, and when it was.
+    subscribe_failure: Mutex<Option<(SystemTime, String)>>,
     asker: Asker,
     /// Wakes what answers a hello.
     heard_hello: Notify,
@@ -129,7 +143,7 @@ impl<D: Deliver> Hub<D> {
         Arc::new(Self {
             deliver,
             manager,
-            registry: Registry::new(),
+            registry: Registry::with_limits(options.room_limits()),
             own_mark: OwnMark::new(&host_id),
             asker: Asker::new(host_id.clone(), options.limits()),
             host_id,
@@ -137,6 +151,7 @@ impl<D: Deliver> Hub<D> {
             outgoing,
             queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
             subscribed: watch::Sender::new(false),
+            subscribe_failure: Mutex::default(),
             heard_hello: Notify::new(),
             had_gap: Notify::new(),
             server_events: RwLock::default(),
@@ -191,14 +206,6 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers.
-    pub fn remove(&self, namespace: &Namespace, sid: &Sid, key: ClientKey) {
-        self.registry.remove(namespace, sid);
-        for unanswered in self.acks.forget_client(key) {
-            self.left(unanswered.asked_by, unanswered.question, sid);
-        }
-    }
-
     /// Waits no longer for those who left while they were about to be asked: the question was not known yet when they were forgotten.
     fn forget_gone(&self, namespace: &Namespace, recipients: &Recipients<D::Client>, question: u64) {
         for member in self.registry.gone(namespace, recipients) {
@@ -233,10 +240,8 @@ impl<D: Deliver> Hub<D> {
         if !is_queued {
             Counters::add(&self.counters.callbacks_dropped);
             if let Some(suppressed) = DROPPED.pass() {
-                tracing::warn!(
-                    suppressed,
-                    "dropped an answer for another process: too many wait for the broker"
-                );
+                let text = "dropped an answer for another process: too many wait for the broker";
+                quietly(|| tracing::warn!(suppressed, "{text}"));
             }
         }
         is_queued
@@ -253,9 +258,10 @@ impl<D: Deliver> Hub<D> {
     async fn deliver_here(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
         let packet = self.deliver.encode(emit, ack);
         let is_watched = self.deliver.is_watched(&emit.namespace);
-        let mut delivered = 0;
+        let mut turn = Turn::default();
         let mut pressed = false;
         for chunk in recipients.chunks() {
+            let mut delivered = 0;
             for member in chunk {
                 let pressure = self.deliver.deliver(&member.handle, &packet, emit.volatile);
                 pressed |= pressure == Pressure::High;
@@ -264,19 +270,16 @@ impl<D: Deliver> Hub<D> {
                 }
                 delivered += 1;
             }
-            if delivered >= YIELD_EVERY {
-                delivered = 0;
-                tokio::task::yield_now().await;
-            }
+            turn.spend(delivered).await;
         }
         if pressed {
             self.pace.pause().await;
         }
     }
 
-    fn recipients(&self, emit: &Emit) -> Recipients<D::Client> {
-        self.registry
-            .recipients(&emit.namespace, &emit.target, &emit.skip, &emit.except)
+    async fn recipients(&self, emit: &Emit) -> Recipients<D::Client> {
+        let selecting = Selecting::start(&self.registry, &emit.namespace, &emit.target, &emit.skip, &emit.except);
+        select(selecting).await
     }
 
     /// Publishes a message to the other hosts as it is; nothing is delivered here. Without a manager there are no others.
@@ -332,9 +335,13 @@ impl<D: Deliver> Hub<D> {
     }
 }
 
-/// Recipients after which a long fan-out lets others run: some tenths of a millisecond. Yielding more often would let every
-/// recipient's task write between two events that could have left together.
-const YIELD_EVERY: usize = 4_096;
+/// Takes a selection, and lets others run if it is a long one.
+async fn select<C: Clone>(mut selecting: Selecting<'_, C>) -> Recipients<C> {
+    while !selecting.step(YIELD_EVERY) {
+        tokio::task::yield_now().await;
+    }
+    selecting.finish()
+}
 
 impl<D: Deliver> std::fmt::Debug for Hub<D> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

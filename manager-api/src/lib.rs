@@ -27,7 +27,7 @@ pub use ack::{Answer, Answers};
 pub use broadcast::{Broadcast, DEFAULT_ACK_TIMEOUT, Scope, Sink};
 pub use cluster::{
     AckReport, Ask, Change, DEFAULT_QUESTION_TIMEOUT, Gathered, Part, Question, RemoteSocket, Replies, Reply,
-    Selection, ServerAnswer, ServerEvent, ServerEventHandler, SocketInfo,
+    Selection, ServerAnswer, ServerEvent, ServerEventHandler, SocketInfo, read_data,
 };
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
@@ -39,6 +39,6 @@ pub use manager::{ClientManager, Health, ManagerOptions};
 pub use memory::{MemoryBus, MemoryManager};
 pub use message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 pub use payload::{Payload, PayloadBuilder};
-pub use registry::{ClientKey, Member, Recipients, Registry};
+pub use registry::{ClientKey, Member, Recipients, Registry, Removed, RoomLimits};
 pub use retry::Backoff;
 pub use subscription::{Incoming, MIN_COST, Subscription, SubscriptionSender, Unsubscribed};

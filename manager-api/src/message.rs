@@ -160,6 +160,14 @@ impl Target {
         }
     }
 
+    /// Returns the rooms; none if everybody is meant.
+    pub(crate) fn rooms(&self) -> &[Room] {
+        match self {
+            Target::Everyone => &[],
+            Target::Rooms(rooms) => rooms,
+        }
+    }
+
     /// Returns the room if there is exactly one.
     pub fn single(&self) -> Option<&Room> {
         match self {

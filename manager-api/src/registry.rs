@@ -4,12 +4,18 @@
 //! holds no lock while it writes to them. Joins and leaves touch two of many shards and, if a snapshot is out, copy one chunk.
 
 mod members;
+mod recipients;
 mod shards;
+mod small_set;
 
-use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use recipients::{Member, Recipients};
+
+pub(crate) use recipients::Selecting;
+pub(crate) use small_set::SmallSet;
 
 use members::Members;
 use shards::Shards;
@@ -31,61 +37,84 @@ pub struct Registry<C> {
     next_key: AtomicU64,
     /// Grows after a client was removed, so that a snapshot can tell whether it is still true.
     num_removed: AtomicU64,
+    limits: RoomLimits,
 }
 
 struct Client<C> {
     key: ClientKey,
     handle: C,
+    rooms: SmallSet<Room>,
+}
+
+/// What a client may take of rooms. The one named by its own id does not count.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomLimits {
+    /// Rooms of one client.
+    pub max_rooms: usize,
+    /// Bytes of the name of one room.
+    pub max_name_bytes: usize,
+}
+
+impl RoomLimits {
+    /// Checks whether a client that is in `num_rooms` may enter another one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLarge`] if not.
+    pub fn check(&self, sid: &Sid, num_rooms: usize, room: &Room) -> Result<(), Error> {
+        if room.as_str().len() > self.max_name_bytes {
+            let (len, max) = (room.as_str().len(), self.max_name_bytes);
+            let text = format!(
+                "client {sid} cannot enter a room whose name has {len} bytes: the limit max_room_name_bytes is {max}"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        if num_rooms >= self.max_rooms {
+            let text = format!("client {sid} is in {num_rooms} rooms, which is the limit max_rooms_per_client");
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        Ok(())
+    }
+}
+
+/// What a client was that has been removed.
+#[derive(Debug)]
+pub struct Removed<C> {
+    /// Its handle.
+    pub handle: C,
+    /// The rooms it was in, its own first.
+    pub rooms: Vec<Room>,
+}
+
+/// Entries of rooms of a removed client that are still to be removed. Nothing is delivered because of them: the client is closed.
+#[derive(Debug)]
+pub(crate) struct LeftBehind {
+    namespace: Namespace,
+    key: ClientKey,
     rooms: Vec<Room>,
 }
 
-/// A client in the room, as a snapshot holds it.
-#[derive(Clone, Debug)]
-pub struct Member<C> {
-    /// Its key in this registry.
-    pub key: ClientKey,
-    /// Its id.
-    pub sid: Sid,
-    /// Its handle.
-    pub handle: C,
-}
-
-/// The members of some rooms at one moment, without duplicates.
-#[derive(Clone, Debug)]
-pub struct Recipients<C> {
-    chunks: Vec<Arc<Vec<Member<C>>>>,
-    skip: HashSet<ClientKey>,
-    /// How many clients had been removed before the snapshot was taken.
-    num_removed: u64,
-}
-
-impl<C> Recipients<C> {
-    /// Returns the members in groups of a bounded size, between which a long fan-out may yield.
-    pub fn chunks(&self) -> impl Iterator<Item = impl Iterator<Item = &Member<C>>> {
-        let wanted = |member: &&Member<C>| self.skip.is_empty() || !self.skip.contains(&member.key);
-        self.chunks.iter().map(move |chunk| chunk.iter().filter(wanted))
-    }
-
-    /// Returns all members.
-    pub fn iter(&self) -> impl Iterator<Item = &Member<C>> {
-        self.chunks().flatten()
-    }
-
-    /// Tells whether nobody is meant.
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+impl LeftBehind {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
     }
 }
 
 impl<C: Clone> Registry<C> {
-    /// Makes an empty registry.
+    /// Makes an empty registry with the limits of the default [`HubOptions`](crate::HubOptions).
     pub fn new() -> Self {
+        Self::with_limits(crate::HubOptions::default().room_limits())
+    }
+
+    /// Makes an empty registry with limits.
+    pub fn with_limits(limits: RoomLimits) -> Self {
         Self {
             clients: Shards::new(),
             rooms: Shards::new(),
             everyone: Shards::new(),
             next_key: AtomicU64::new(1),
             num_removed: AtomicU64::new(0),
+            limits,
         }
     }
 
@@ -106,7 +135,7 @@ impl<C: Clone> Registry<C> {
         let client = Client {
             key,
             handle: handle.clone(),
-            rooms: Vec::new(),
+            rooms: SmallSet::default(),
         };
         clients.insert((namespace.clone(), sid.clone()), client);
         // The client's shard stays locked: whoever removes the client finds it here first.
@@ -120,15 +149,39 @@ impl<C: Clone> Registry<C> {
     }
 
     /// Removes a client from its namespace and all its rooms; `None` if it is not here.
-    pub fn remove(&self, namespace: &Namespace, sid: &Sid) -> Option<C> {
+    pub fn remove(&self, namespace: &Namespace, sid: &Sid) -> Option<Removed<C>> {
+        let (removed, mut left) = self.begin_remove(namespace, sid)?;
+        while !left.is_empty() {
+            self.remove_some(&mut left);
+        }
+        Some(removed)
+    }
+
+    /// Removes a client from its namespace, and from the first of its rooms. Removing it from the others is left to the caller, who
+    /// may let other tasks run in between.
+    pub(crate) fn begin_remove(&self, namespace: &Namespace, sid: &Sid) -> Option<(Removed<C>, LeftBehind)> {
         let id = (namespace.clone(), sid.clone());
         let client = self.clients.remove(&id)?;
-        for room in client.rooms {
-            self.rooms.remove_member((namespace.clone(), room), client.key);
-        }
         self.everyone.remove_member(namespace.clone(), client.key);
         self.num_removed.fetch_add(1, Ordering::Release);
-        Some(client.handle)
+        let entered = client.rooms.into_vec();
+        let rooms = std::iter::once(sid.into()).chain(entered.iter().cloned()).collect();
+        let mut left = LeftBehind {
+            namespace: namespace.clone(),
+            key: client.key,
+            rooms: entered,
+        };
+        self.remove_some(&mut left);
+        let handle = client.handle;
+        Some((Removed { handle, rooms }, left))
+    }
+
+    /// Removes [`REMOVED_AT_ONCE`] entries.
+    pub(crate) fn remove_some(&self, left: &mut LeftBehind) {
+        let rest = left.rooms.len().saturating_sub(REMOVED_AT_ONCE);
+        for room in left.rooms.drain(rest..) {
+            self.rooms.remove_member((left.namespace.clone(), room), left.key);
+        }
     }
 
     /// Returns a client's handle.
@@ -141,7 +194,7 @@ impl<C: Clone> Registry<C> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if the client is not here.
+    /// [`ErrorKind::NotFound`] if the client is not here, [`ErrorKind::TooLarge`] if a [limit](RoomLimits) does not allow it.
     pub fn enter(&self, namespace: &Namespace, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let id = (namespace.clone(), sid.clone());
         let mut clients = self.clients.lock(&id);
@@ -149,7 +202,8 @@ impl<C: Clone> Registry<C> {
         if is_own(room, sid) || client.rooms.contains(room) {
             return Ok(false);
         }
-        client.rooms.push(room.clone());
+        self.limits.check(sid, client.rooms.len(), room)?;
+        client.rooms.add(room.clone());
         let place = (namespace.clone(), room.clone());
         let member = Member {
             key: client.key,
@@ -170,11 +224,9 @@ impl<C: Clone> Registry<C> {
         let id = (namespace.clone(), sid.clone());
         let mut clients = self.clients.lock(&id);
         let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
-        let Some(at) = client.rooms.iter().position(|other| other == room) else {
+        if !client.rooms.remove(room) {
             return Ok(false);
-        };
-        client.rooms.swap_remove(at);
-        client.rooms.shrink_to_fit();
+        }
         self.rooms.remove_member((namespace.clone(), room.clone()), client.key);
         Ok(true)
     }
@@ -191,34 +243,22 @@ impl<C: Clone> Registry<C> {
         )
     }
 
-    /// Returns the ids of those that were put into a room; the client that it is named by is not among them.
-    pub fn members_of(&self, namespace: &Namespace, room: &Room) -> Vec<Sid> {
-        let chunks = self.rooms.snapshot(&(namespace.clone(), room.clone()));
-        chunks
-            .iter()
-            .flat_map(|chunk| chunk.iter())
-            .map(|member| member.sid.clone())
-            .collect()
+    /// Returns the number of rooms of a client, its own not counted; 0 if it is not here.
+    pub(crate) fn num_rooms_of(&self, namespace: &Namespace, sid: &Sid) -> usize {
+        let id = (namespace.clone(), sid.clone());
+        self.clients.lock(&id).get(&id).map_or(0, |client| client.rooms.len())
+    }
+
+    /// Returns those that were put into a room, in groups of a bounded size; the client that it is named by is not among them.
+    pub(crate) fn entered(&self, namespace: &Namespace, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
+        self.rooms.snapshot(&(namespace.clone(), room.clone()))
     }
 
     /// Takes a snapshot of those meant by `target`, without the clients of `skip` and the members of `except`.
     pub fn recipients(&self, namespace: &Namespace, target: &Target, skip: &[Sid], except: &[Room]) -> Recipients<C> {
-        let num_removed = self.num_removed.load(Ordering::Acquire);
-        let chunks = match target {
-            Target::Everyone => self.everyone.snapshot(namespace),
-            Target::Rooms(rooms) if rooms.len() == 1 => self.members(namespace, &rooms[0]),
-            Target::Rooms(rooms) => vec![Arc::new(self.union(namespace, rooms))],
-        };
-        // A client alone, whoever was put into the room that it is named by.
-        let mut skip: HashSet<_> = skip.iter().filter_map(|sid| self.key_of(namespace, sid)).collect();
-        for chunk in except.iter().flat_map(|room| self.members(namespace, room)) {
-            skip.extend(chunk.iter().map(|member| member.key));
-        }
-        Recipients {
-            chunks,
-            skip,
-            num_removed,
-        }
+        let mut selecting = Selecting::start(self, namespace, target, skip, except);
+        while !selecting.step(usize::MAX) {}
+        selecting.finish()
     }
 
     /// Returns those of a snapshot who have been removed since it was taken. Costs next to nothing where nobody was.
@@ -261,15 +301,6 @@ impl<C: Clone> Registry<C> {
         chunks.extend(owner.filter(|_| !room.is_number()).map(|owner| Arc::new(vec![owner])));
         chunks
     }
-
-    fn union(&self, namespace: &Namespace, rooms: &[Room]) -> Vec<Member<C>> {
-        let mut seen = HashSet::new();
-        let mut union = Vec::new();
-        for chunk in rooms.iter().flat_map(|room| self.members(namespace, room)) {
-            union.extend(chunk.iter().filter(|member| seen.insert(member.key)).cloned());
-        }
-        union
-    }
 }
 
 impl<C: Clone> Default for Registry<C> {
@@ -283,6 +314,9 @@ impl<C> fmt::Debug for Registry<C> {
         f.debug_struct("Registry").finish_non_exhaustive()
     }
 }
+
+/// Rooms of one client that are removed without letting other tasks run: some tenths of a millisecond.
+pub(crate) const REMOVED_AT_ONCE: usize = 1_024;
 
 fn is_own(room: &Room, sid: &Sid) -> bool {
     !room.is_number() && room.as_str() == sid.as_str()

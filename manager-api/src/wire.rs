@@ -25,7 +25,7 @@ mod decode;
 mod encode;
 mod sketch;
 
-pub use decode::{DecodeError, decode};
+pub use decode::{DecodeError, DecodeLimits, decode, decode_within};
 pub use encode::encode;
 pub(crate) use sketch::Sketch;
 

@@ -1,20 +1,23 @@
 //! One client in one namespace, as everything inside the server sees it.
 
 mod connecting;
+mod deliver;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
-use manager_api::{ClientKey, Deliver, Emit, Error, ErrorKind, Escaped, Message, Namespace, Pressure, Room, Sid};
+use manager_api::{ClientKey, Error, ErrorKind, Escaped, Room, Sid};
 
 use crate::connection::Connection;
 use crate::error::{DisconnectReason, Refusal};
 use crate::namespace::NamespaceState;
-use crate::observe::{Observe, Observer};
+use crate::observe::Observe;
 use crate::parser::Parser;
 use crate::session::Sessions;
 pub(crate) use connecting::Connecting;
+pub(crate) use deliver::Local;
 
 /// The connect handler has not accepted the client yet: what is sent to it waits.
 const CONNECTING: u8 = 0;
@@ -40,14 +43,22 @@ pub(crate) struct Client {
     state: AtomicU8,
     key: AtomicU64,
     pub(crate) sessions: Sessions,
-    /// Gone once the client is accepted or refused.
-    waiting: Mutex<Option<Box<Waiting>>>,
+    /// Nothing while the client is open.
+    aside: Mutex<Option<Box<Aside>>>,
+}
+
+/// What is kept of a client that is not registered, so that one that is takes no memory for it.
+enum Aside {
+    /// It is not accepted yet.
+    Waiting(Waiting),
+    /// It is gone; the rooms it was in, for its disconnect handler.
+    Left(Vec<Room>),
 }
 
 /// What takes effect when the client is accepted.
 #[derive(Default)]
 struct Waiting {
-    rooms: Vec<Room>,
+    rooms: HashSet<Room>,
     packets: Vec<Outgoing>,
     /// What the packets cost in the outbox, which they would all go to at once.
     cost: usize,
@@ -62,7 +73,7 @@ impl Client {
             state: AtomicU8::new(CONNECTING),
             key: AtomicU64::new(0),
             sessions: Sessions::default(),
-            waiting: Mutex::new(Some(Box::default())),
+            aside: Mutex::new(Some(Box::new(Aside::Waiting(Waiting::default())))),
         })
     }
 
@@ -94,7 +105,7 @@ impl Client {
     /// It is registered first, so that whoever learns of the acceptance can reach it at once; what is delivered meanwhile waits for the
     /// lock and leaves after the acceptance.
     pub(crate) fn accept(self: &Arc<Self>) {
-        let mut waiting = self.waiting();
+        let mut aside = self.aside();
         if self.is_closed() {
             return;
         }
@@ -109,9 +120,12 @@ impl Client {
         self.key.store(key, Ordering::Relaxed);
         // Not before the registry knows it: a command finds it here or there.
         self.connection.server.connecting().remove(&self.sid);
-        let Waiting { rooms, packets, .. } = *waiting.take().unwrap_or_default();
+        let Waiting { rooms, packets, .. } = match aside.take().map(|aside| *aside) {
+            Some(Aside::Waiting(waiting)) => waiting,
+            _ => Waiting::default(),
+        };
         for room in rooms {
-            // Cannot fail: the client was registered just now, and leaves only by `close`, which waits for the lock.
+            // Cannot fail: the client was registered just now, leaves only by `close`, which waits for the lock, and the limits were kept.
             let _ = hub.registry().enter(namespace, &self.sid, &room);
         }
         let acceptance = self.parser().connect(namespace, &self.sid);
@@ -138,16 +152,17 @@ impl Client {
 
     /// Ends the membership, once; tells what it was. The disconnect handlers run on the connection's task.
     pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason) -> Was {
-        let mut waiting = self.waiting();
+        let mut aside = self.aside();
         let (was, now) = match (self.state.load(Ordering::Acquire), reason) {
             (CONNECTING, _) => (Was::Connecting, REFUSED),
             (OPEN, DisconnectReason::ServerNamespaceDisconnect) => (Was::Open, DISCONNECTED),
             (OPEN, _) => (Was::Open, CLOSED),
             _ => return Was::Closed,
         };
-        // Under the lock of `waiting`, as every change of the state is.
+        // Under the lock, as every change of the state is.
         self.state.store(now, Ordering::Release);
-        *waiting = None;
+        let waiting = aside.take();
+        drop(aside);
         drop(waiting);
         match was {
             Was::Open => self.remove(reason),
@@ -159,15 +174,32 @@ impl Client {
     /// Takes the client out of everything it was in, and has its disconnect handlers run.
     fn remove(self: &Arc<Self>, reason: DisconnectReason) {
         let (hub, namespace) = (&self.connection.server.hub, &self.namespace.name);
-        let observer = &hub.deliver().observer;
-        let rooms = observer
-            .of(namespace)
-            .and_then(|_| hub.registry().rooms_of(namespace, &self.sid));
-        hub.remove(namespace, &self.sid, self.key());
-        if let Some(observer) = observer.of_all() {
-            observer.disconnected(self, reason, &rooms.unwrap_or_default());
+        let rooms = hub.remove(namespace, &self.sid, self.key());
+        if let Some(observer) = hub.deliver().observer.of_all() {
+            observer.disconnected(self, reason, &rooms);
+        }
+        // The disconnect handler may ask for them, and nothing else.
+        if self.namespace.on_disconnect().is_some() {
+            *self.aside() = Some(Box::new(Aside::Left(rooms)));
         }
         self.connection.ended(self.clone(), reason);
+    }
+
+    /// Forgets what was kept for the disconnect handler, which has ended.
+    pub(crate) fn end(&self) {
+        let left = self.aside().take();
+        drop(left);
+        self.sessions.end();
+    }
+
+    /// Returns the rooms it is in, or was in when it left if its disconnect handler has not ended; its own first.
+    pub(crate) fn rooms(&self) -> Vec<Room> {
+        let registry = self.connection.server.hub.registry();
+        let rooms = registry.rooms_of(&self.namespace.name, &self.sid);
+        rooms.unwrap_or_else(|| match self.aside().as_deref() {
+            Some(Aside::Left(rooms)) => rooms.clone(),
+            _ => Vec::new(),
+        })
     }
 
     /// Disconnects the client from the namespace; the connection stays.
@@ -234,18 +266,18 @@ impl Client {
 
     /// Keeps a packet until the client is accepted; gives it back if that has happened.
     fn wait_with(&self, packet: Outgoing) -> Result<Option<Outgoing>, Error> {
-        match &mut *self.waiting() {
-            Some(waiting) if waiting.cost + packet.cost() > self.max_waiting() => {
+        match self.aside().as_deref_mut() {
+            Some(Aside::Waiting(waiting)) if waiting.cost + packet.cost() > self.max_waiting() => {
                 let text = "too much waits for the client to be accepted";
                 Err(Error::new(ErrorKind::TooLarge, text))
             }
-            Some(waiting) => {
+            Some(Aside::Waiting(waiting)) => {
                 waiting.cost += packet.cost();
                 waiting.packets.push(packet);
                 Ok(None)
             }
-            None if self.is_closed() => Err(gone(self)),
-            None => Ok(Some(packet)),
+            _ if self.is_closed() => Err(gone(self)),
+            _ => Ok(Some(packet)),
         }
     }
 
@@ -256,25 +288,30 @@ impl Client {
 
     /// Enters a room now, or when the client is accepted.
     pub(crate) fn enter(&self, room: Room) -> Result<(), Error> {
-        if let Some(waiting) = &mut *self.waiting() {
-            waiting.rooms.push(room);
+        let server = &self.connection.server;
+        if let Some(Aside::Waiting(waiting)) = self.aside().as_deref_mut() {
+            if waiting.rooms.contains(&room) || room == Room::from(&self.sid) {
+                return Ok(());
+            }
+            let limits = server.config.hub.room_limits();
+            limits.check(&self.sid, waiting.rooms.len(), &room)?;
+            waiting.rooms.insert(room);
             return Ok(());
         }
-        let hub = &self.connection.server.hub;
-        hub.enter(&self.namespace.name, &self.sid, &room).map(drop)
+        server.hub.enter(&self.namespace.name, &self.sid, &room).map(drop)
     }
 
     pub(crate) fn leave(&self, room: &Room) -> Result<(), Error> {
-        if let Some(waiting) = &mut *self.waiting() {
-            waiting.rooms.retain(|other| other != room);
+        if let Some(Aside::Waiting(waiting)) = self.aside().as_deref_mut() {
+            waiting.rooms.remove(room);
             return Ok(());
         }
         let hub = &self.connection.server.hub;
         hub.leave(&self.namespace.name, &self.sid, room).map(drop)
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Option<Box<Waiting>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn aside(&self) -> MutexGuard<'_, Option<Box<Aside>>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -283,69 +320,4 @@ fn gone(client: &Client) -> Error {
         ErrorKind::NotFound,
         format!("client {} is not connected any more", client.sid),
     )
-}
-
-/// How the hub reaches the clients of this server.
-#[derive(Debug)]
-pub(crate) struct Local {
-    pub(crate) parser: Parser,
-    pub(crate) observer: Observer,
-    pub(crate) connecting: Connecting,
-}
-
-impl Deliver for Local {
-    type Client = Arc<Client>;
-    type Packet = Outgoing;
-
-    fn encode(&self, emit: &Emit, ack: Option<u64>) -> Outgoing {
-        let event = emit.event.as_str();
-        let packet = self.parser.event(&emit.namespace, event, &emit.payload, ack);
-        match emit.is_uncompressed {
-            true => packet.uncompressed(),
-            false => packet,
-        }
-    }
-
-    fn deliver(&self, client: &Arc<Client>, packet: &Outgoing, volatile: bool) -> Pressure {
-        // A client that is gone, or goes for being too slow, is counted by the engine.
-        match client.send(packet.clone(), volatile) {
-            Ok(Sent::Congested) => Pressure::High,
-            Ok(Sent::Dropped) | Err(_) => Pressure::Refused,
-            Ok(_) => Pressure::Low,
-        }
-    }
-
-    fn disconnect(&self, client: &Arc<Client>) {
-        client.disconnect();
-    }
-
-    fn close(&self, client: &Arc<Client>) {
-        client.disconnect_all();
-    }
-
-    fn is_watched(&self, namespace: &Namespace) -> bool {
-        self.observer.of(namespace).is_some()
-    }
-
-    fn delivered(&self, client: &Arc<Client>, emit: &Emit) {
-        if let Some(observer) = self.observer.of_all() {
-            observer.sent(client, emit.event.as_str(), &emit.payload);
-        }
-    }
-
-    fn entered(&self, client: &Arc<Client>, room: &Room) {
-        if let Some(observer) = self.observer.of_all() {
-            observer.entered(client, room);
-        }
-    }
-
-    fn left(&self, client: &Arc<Client>, room: &Room) {
-        if let Some(observer) = self.observer.of_all() {
-            observer.left(client, room);
-        }
-    }
-
-    fn command_connecting(&self, command: &Message) -> bool {
-        self.connecting.command(command)
-    }
 }

@@ -69,7 +69,10 @@ impl Connection {
 
     /// Has the disconnect handlers run for a client that left.
     pub(crate) fn ended(&self, client: Arc<Client>, reason: DisconnectReason) {
-        self.ended.push(client, reason);
+        if let Err(client) = self.ended.push(client, reason) {
+            // No handler runs any more.
+            client.end();
+        }
         self.socket.wake_session();
     }
 
@@ -302,7 +305,7 @@ impl Session for ConnectionSession {
             let stays = !is_over || !member.work.is_done();
             if !stays {
                 // Its disconnect handler has ended, and was the last that might have asked for them.
-                member.client.sessions.end();
+                member.client.end();
             }
             stays
         });
@@ -352,7 +355,7 @@ impl Drop for ConnectionSession {
             member
                 .client
                 .close(DisconnectReason::Connection(CloseReason::TransportError));
-            member.client.sessions.end();
+            member.client.end();
         }
         self.connection.ended.close();
     }

@@ -188,7 +188,7 @@ impl SocketIo {
     /// # }
     /// ```
     pub fn health(&self) -> Option<Health> {
-        self.server.hub.manager().map(|manager| manager.health())
+        self.server.hub.health()
     }
 
     /// Returns the transport below, for those who answer HTTP requests themselves.

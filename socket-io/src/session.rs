@@ -6,6 +6,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manager_api::{Error, ErrorKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::sync::OwnedMutexGuard;
 
 use crate::socket::Socket;
@@ -59,6 +61,11 @@ impl Sessions {
         }
     }
 
+    /// Returns what the application keeps for others to see: JSON text.
+    pub(crate) fn data(&self) -> Option<Arc<str>> {
+        self.get::<SharedData>().map(|data| data.0.clone())
+    }
+
     fn writer<T: 'static>(&self) -> Arc<tokio::sync::Mutex<()>> {
         match &mut *self.state() {
             State::Open(slots) => slot_of::<T>(slots).writer.clone(),
@@ -88,7 +95,55 @@ fn slot_of<T: 'static>(slots: &mut Vec<(TypeId, Slot)>) -> &mut Slot {
     &mut slots[at].1
 }
 
+/// What [`Socket::set_data`] keeps: JSON text. A session of its own type, so that a client without costs nothing.
+struct SharedData(Arc<str>);
+
 impl Socket {
+    /// Keeps something about this client that every server and emitter can read by
+    /// [`fetch_sockets`](manager_api::Broadcast::fetch_sockets), in the place of what was kept before.
+    ///
+    /// It is kept as JSON; binary is not possible. Unlike a [session](Self::save_session), which only this server can read, it is copied
+    /// whenever clients are listed: keep it short.
+    ///
+    /// ```
+    /// # use socket_io::{Data, Socket, SocketIo};
+    /// # let io = SocketIo::new();
+    /// io.namespace("/").on("nickname", async |socket: Socket, Data(name): Data<String>| socket.set_data(&name));
+    ///
+    /// # async fn example(io: SocketIo) -> Result<(), socket_io::Error> {
+    /// for socket in io.to("lobby").fetch_sockets().await?.found {
+    ///     println!("{}: {:?}", socket.id, socket.data::<String>()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) if it cannot be written as JSON, [`TooLarge`](ErrorKind::TooLarge) if that has more bytes than
+    /// [allowed](manager_api::HubOptions::max_socket_data_bytes), [`NotFound`](ErrorKind::NotFound) if the client is gone and its disconnect
+    /// handler has ended. What was kept before stays.
+    pub fn set_data<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), Error> {
+        let json = serde_json::to_string(data).map_err(|error| {
+            Error::new(ErrorKind::Config, "the data of a client cannot be written as JSON").with_source(error)
+        })?;
+        let (len, max) = (json.len(), self.max_data_bytes());
+        if len > max {
+            let text = format!("the data of a client has {len} bytes: the limit max_socket_data_bytes is {max}");
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        self.save_session(SharedData(json.into()))
+    }
+
+    /// Reads what [`set_data`](Self::set_data) keeps; `None` if that is nothing, or `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) if it does not fit `T`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        manager_api::read_data(self.sessions().data().as_deref())
+    }
+
     /// Returns what was [saved](Self::save_session) about this client, without copying it; `None` if nothing of this type was, or the
     /// client is gone and its disconnect handler has ended.
     ///

@@ -128,7 +128,8 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](manager_api::ErrorKind::NotFound) if the client is gone.
+    /// [`NotFound`](manager_api::ErrorKind::NotFound) if the client is gone, [`TooLarge`](manager_api::ErrorKind::TooLarge) if it is in as many
+    /// rooms as [allowed](manager_api::HubOptions::max_rooms_per_client) or the name of the room is too long.
     pub fn join(&self, room: impl Into<Room>) -> Result<(), Error> {
         self.client.enter(room.into())
     }
@@ -142,10 +143,15 @@ impl Socket {
         self.client.leave(&room.into())
     }
 
-    /// Returns the rooms, the client's own first; none if it is gone or not accepted yet.
+    /// Returns the rooms, the client's own first. Until its disconnect handler has ended, those that it was in when it left; none after that,
+    /// and while it is not accepted.
     pub fn rooms(&self) -> Vec<Room> {
-        let registry = self.client.connection.server.hub.registry();
-        registry.rooms_of(self.namespace(), self.id()).unwrap_or_default()
+        self.client.rooms()
+    }
+
+    /// Returns the number of bytes that [`set_data`](Self::set_data) takes.
+    pub(crate) fn max_data_bytes(&self) -> usize {
+        self.client.connection.server.config.hub.max_socket_data_bytes
     }
 
     /// Disconnects the client from this namespace; its connection and other namespaces stay.

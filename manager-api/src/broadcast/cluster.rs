@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::Broadcast;
+use super::{Broadcast, check_count};
 use crate::cluster::{self, AckReport, DEFAULT_QUESTION_TIMEOUT, Gathered, RemoteSocket};
 use crate::{Ask, Change, Error, Payload, Room, Selection};
 
@@ -39,10 +39,11 @@ impl Broadcast {
     pub fn fetch_sockets(self) -> BoxFuture<'static, Result<Gathered<Vec<RemoteSocket>>, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.question_timeout());
         async move {
-            let (clients, limit) = (self.selection()?, sink.max_sockets());
+            let (limit, max_bytes) = (sink.max_sockets(), sink.max_sockets_bytes());
+            let clients = self.selection(0)?;
             let namespace = clients.namespace.clone();
             let replies = sink.ask(Ask::Sockets { clients, limit }, scope, timeout).await?;
-            Ok(cluster::sockets(replies, namespace, limit).await)
+            Ok(cluster::sockets(replies, namespace, (limit, max_bytes)).await)
         }
         .boxed()
     }
@@ -59,7 +60,7 @@ impl Broadcast {
     pub fn count_sockets(self) -> BoxFuture<'static, Result<Gathered<u64>, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.question_timeout());
         async move {
-            let clients = self.selection()?;
+            let clients = self.selection(0)?;
             let replies = sink.ask(Ask::Count { clients }, scope, timeout).await?;
             Ok(cluster::counted(replies).await)
         }
@@ -107,6 +108,9 @@ impl Broadcast {
 
     /// Puts the clients that an event would go to into rooms, on every server.
     ///
+    /// Rooms that a [limit](crate::HubOptions::max_rooms_per_client) does not let a client enter are
+    /// [counted](crate::HubMetrics::rooms_refused) and logged by its server; the other clients and rooms are not affected.
+    ///
     /// # Errors
     ///
     /// As [`emit`](Self::emit).
@@ -149,13 +153,20 @@ impl Broadcast {
 
     fn change(self, change: Change) -> BoxFuture<'static, Result<(), Error>> {
         let (sink, scope) = (self.sink.clone(), self.scope);
-        match self.selection() {
+        let num_rooms = match &change {
+            Change::Join(rooms) | Change::Leave(rooms) => rooms.len(),
+            Change::Disconnect | Change::Close => 0,
+        };
+        match self.selection(num_rooms) {
             Ok(clients) => sink.change(clients, change, scope),
             Err(error) => std::future::ready(Err(error)).boxed(),
         }
     }
 
-    fn selection(self) -> Result<Selection, Error> {
+    /// Returns the clients that are meant; the message about them names `others` beside them.
+    fn selection(self, others: usize) -> Result<Selection, Error> {
+        let num_names = self.target.rooms().len() + self.skip.len() + self.except.len() + others;
+        check_count("names", num_names, self.sink.message_limits().max_names)?;
         Ok(Selection {
             namespace: self.checked_namespace()?,
             target: self.target,

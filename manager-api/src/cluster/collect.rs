@@ -1,10 +1,13 @@
 //! What the answers of the servers add up to.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
 
 use super::question::Part;
 use super::replies::Replies;
-use crate::{Answer, Answers, Error, HostId, Namespace, Payload, Room, Sid};
+use crate::{Answer, Answers, Error, ErrorKind, HostId, Namespace, Payload, Room, Sid};
 
 /// What the servers answered together, and who did not.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,34 @@ pub struct RemoteSocket {
     pub rooms: Vec<Room>,
     /// The server it is connected to.
     pub server: HostId,
+    data: Option<Arc<str>>,
+}
+
+impl RemoteSocket {
+    /// Reads what the code of its server keeps with it for others to see; `None` if that is nothing, or `null`.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](ErrorKind::Malformed) if it does not fit `T`.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
+        read_data(self.data_json())
+    }
+
+    /// Returns the JSON text of [`data`](Self::data).
+    pub fn data_json(&self) -> Option<&str> {
+        self.data.as_deref()
+    }
+}
+
+/// Reads what is kept with a client; `null` is nothing.
+pub fn read_data<T: DeserializeOwned>(json: Option<&str>) -> Result<Option<T>, Error> {
+    let Some(json) = json else {
+        return Ok(None);
+    };
+    serde_json::from_str(json).map_err(|error| {
+        let text = "the data of the client has another form than expected";
+        Error::new(ErrorKind::Malformed, text).with_source(error)
+    })
 }
 
 /// What one server answers to an event for servers.
@@ -116,12 +147,21 @@ pub(crate) async fn counted(replies: Replies) -> Gathered<u64> {
     .await
 }
 
-/// Stops at `limit`.
-pub(crate) async fn sockets(replies: Replies, namespace: Namespace, limit: usize) -> Gathered<Vec<RemoteSocket>> {
+/// Stops at `limit` clients, or where these would take more than `max_bytes`.
+pub(crate) async fn sockets(
+    replies: Replies,
+    namespace: Namespace,
+    (limit, max_bytes): (usize, usize),
+) -> Gathered<Vec<RemoteSocket>> {
+    let mut bytes = 0;
     gather(replies, Vec::new(), |found: &mut Vec<RemoteSocket>, server, part| {
         let Part::Sockets(sockets) = part else {
             return true;
         };
+        bytes += Part::size_of_sockets(&sockets);
+        if bytes > max_bytes {
+            return false;
+        }
         let room = limit - found.len();
         let fits = sockets.len() <= room;
         found.extend(sockets.into_iter().take(room).map(|socket| RemoteSocket {
@@ -129,6 +169,7 @@ pub(crate) async fn sockets(replies: Replies, namespace: Namespace, limit: usize
             namespace: namespace.clone(),
             rooms: socket.rooms,
             server: server.clone(),
+            data: socket.data,
         }));
         fits
     })

@@ -1,5 +1,6 @@
 //! What servers say to each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{EventName, HostId, Namespace, Payload, Room, Sid, Target};
@@ -89,11 +90,15 @@ pub enum Part {
 }
 
 impl Part {
+    pub(crate) fn size_of_sockets(sockets: &[SocketInfo]) -> usize {
+        sockets.iter().map(SocketInfo::size).sum()
+    }
+
     /// Returns about how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Present | Self::Count(_) | Self::Event(None) => 0,
-            Self::Sockets(sockets) => sockets.iter().map(SocketInfo::size).sum(),
+            Self::Sockets(sockets) => Self::size_of_sockets(sockets),
             Self::Event(Some(payload)) => payload.size(),
             Self::Asked(clients) | Self::Left(clients) => clients.iter().map(|sid| sid.as_str().len() + 3).sum(),
         }
@@ -107,12 +112,15 @@ pub struct SocketInfo {
     pub id: Sid,
     /// Its rooms, the one named by its id first.
     pub rooms: Vec<Room>,
+    /// What the application keeps with it for others to see: JSON text.
+    pub data: Option<Arc<str>>,
 }
 
 impl SocketInfo {
     /// Returns about how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
-        self.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>() + 48
+        let rooms = self.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>();
+        rooms + self.data.as_ref().map_or(0, |data| data.len()) + 48
     }
 }
 

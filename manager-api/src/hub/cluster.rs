@@ -7,19 +7,21 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::{Counters, Deliver, Hub, YIELD_EVERY};
+use super::turn::Turn;
+use super::{Counters, Deliver, Hub, quietly, select};
 use crate::cluster::{self, Gathered, ServerAnswer, ServerEvent, ServerEventHandler};
+use crate::registry::Selecting;
 use crate::wire;
 use crate::{
     Ask, Envelope, Error, Escaped, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
     Scope, Selection, Sid, Sink, SocketInfo,
 };
 
-/// Clients, and bytes of their names, that one part of an answer holds before the next one begins.
-const PART_CLIENTS: usize = 256;
+/// Names of clients and rooms, and bytes of them, that one part of an answer holds unless a single client has more.
+const PART_NAMES: usize = 4_096;
 const PART_BYTES: usize = 128 * 1024;
 
 /// Handlers of events for servers that run at a time.
@@ -137,7 +139,7 @@ impl<D: Deliver> Hub<D> {
             }
             (_, Message::Seek) => self.heard_hello.notify_one(),
             (Some(origin), Message::Ask(question)) => self.answer(origin, question).await,
-            (_, command) => drop(self.command_here(&command).await),
+            (_, command) => self.command_from_afar(&command).await,
         }
     }
 
@@ -150,7 +152,7 @@ impl<D: Deliver> Hub<D> {
         match question.ask {
             Ask::Servers => self.reply(&origin, id, Part::Present),
             Ask::Count { clients } => {
-                let count = self.selected(&clients).iter().count() as u64;
+                let count = self.count_here(&clients).await;
                 self.reply(&origin, id, Part::Count(count));
             }
             Ask::Sockets { clients, limit } => self.reply_sockets(&origin, id, &clients, limit).await,
@@ -158,34 +160,50 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    pub(super) fn selected(&self, clients: &Selection) -> Recipients<D::Client> {
-        self.registry
-            .recipients(&clients.namespace, &clients.target, &clients.skip, &clients.except)
+    pub(super) async fn selected(&self, clients: &Selection) -> Recipients<D::Client> {
+        let (namespace, target) = (&clients.namespace, &clients.target);
+        let selecting = Selecting::start(&self.registry, namespace, target, &clients.skip, &clients.except);
+        select(selecting).await
+    }
+
+    pub(super) async fn count_here(&self, clients: &Selection) -> u64 {
+        let (recipients, mut turn) = (self.selected(clients).await, Turn::default());
+        let mut count = 0;
+        for chunk in recipients.chunks() {
+            let members = chunk.count();
+            count += members as u64;
+            turn.spend(members).await;
+        }
+        count
     }
 
     /// Returns the clients of this server, at most `limit`, and whether there are more.
     pub(super) async fn sockets_here(&self, clients: &Selection, limit: usize) -> (Vec<SocketInfo>, bool) {
-        let mut sockets = Vec::new();
-        let recipients = self.selected(clients);
-        for (at, member) in recipients.iter().enumerate() {
-            if sockets.len() >= limit {
+        let (recipients, mut turn) = (self.selected(clients).await, Turn::default());
+        let (mut sockets, mut bytes) = (Vec::new(), 0);
+        for member in recipients.iter() {
+            if sockets.len() >= limit || bytes > self.options.max_sockets_bytes {
                 return (sockets, true);
             }
             // One that left in the meantime is not counted.
-            if let Some(rooms) = self.registry.rooms_of(&clients.namespace, &member.sid) {
-                let id = member.sid.clone();
-                sockets.push(SocketInfo { id, rooms });
-            }
-            if at % YIELD_EVERY == YIELD_EVERY - 1 {
-                tokio::task::yield_now().await;
-            }
+            let Some(rooms) = self.registry.rooms_of(&clients.namespace, &member.sid) else {
+                continue;
+            };
+            turn.spend(1 + rooms.len()).await;
+            let socket = SocketInfo {
+                id: member.sid.clone(),
+                rooms,
+                data: self.deliver.data(&member.handle),
+            };
+            bytes += socket.size();
+            sockets.push(socket);
         }
         (sockets, false)
     }
 
     async fn reply_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
         let (sockets, is_truncated) = self.sockets_here(clients, limit.min(self.options.max_sockets)).await;
-        let parts = in_parts(sockets, SocketInfo::size)
+        let parts = in_parts(sockets, |socket| (1 + socket.rooms.len(), socket.size()))
             .into_iter()
             .map(Part::Sockets)
             .collect();
@@ -197,7 +215,7 @@ impl<D: Deliver> Hub<D> {
         let mut sids: Vec<Sid> = clients.iter().map(|member| member.sid.clone()).collect();
         let is_truncated = sids.len() > self.options.max_sockets;
         sids.truncate(self.options.max_sockets);
-        let parts = in_parts(sids, |sid| sid.as_str().len() + 3)
+        let parts = in_parts(sids, |sid| (1, sid.as_str().len() + 3))
             .into_iter()
             .map(Part::Asked);
         self.reply_parts(origin, id, parts.collect(), is_truncated);
@@ -289,10 +307,8 @@ impl<D: Deliver> Hub<D> {
         if !has_room || self.events.try_send(run.boxed()).is_err() {
             Counters::add(&self.counters.server_events_dropped);
             if let Some(suppressed) = DROPPED.pass() {
-                tracing::warn!(
-                    suppressed,
-                    "dropped an event for this server: too many wait for their handlers"
-                );
+                let text = "dropped an event for this server: too many wait for their handlers";
+                quietly(|| tracing::warn!(suppressed, "{text}"));
             }
         }
     }
@@ -303,42 +319,51 @@ pub(crate) fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Resu
     Ok(Ask::Event { event, payload })
 }
 
-/// Cuts a list into parts of a bounded size; at least one, which may be empty.
-fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let (mut parts, mut part, mut bytes) = (Vec::new(), Vec::new(), 0);
+/// Cuts a list into parts of a bounded size, of which `size` gives names and bytes; at least one, which may be empty.
+fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> (usize, usize)) -> Vec<Vec<T>> {
+    let (mut parts, mut part) = (Vec::new(), Vec::new());
+    let (mut names, mut bytes) = (0, 0);
     for item in items {
-        if part.len() >= PART_CLIENTS || bytes >= PART_BYTES {
+        let (its_names, its_bytes) = size(&item);
+        let is_full = names + its_names > PART_NAMES || bytes + its_bytes > PART_BYTES;
+        if is_full && !part.is_empty() {
             parts.push(std::mem::take(&mut part));
-            bytes = 0;
+            (names, bytes) = (0, 0);
         }
-        bytes += size(&item);
+        names += its_names;
+        bytes += its_bytes;
         part.push(item);
     }
     parts.push(part);
     parts
 }
 
-/// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
-pub(super) async fn run_events(events: &mut mpsc::Receiver<BoxFuture<'static, ()>>, counters: &Counters) {
-    static PANICKED: LimitedLog = LimitedLog::new();
-    let mut running = JoinSet::new();
-    let mut last_started = None;
-    loop {
-        tokio::select! {
-            Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => {
-                let (started, has_started) = oneshot::channel();
-                running.spawn(in_turn(last_started.replace(has_started), started, event));
-            }
-            Some(ended) = running.join_next() => {
-                if let Err(panic) = ended {
-                    Counters::add(&counters.panics);
-                    if let Some(suppressed) = PANICKED.pass() {
-                        let panic = Escaped(panic);
-                        tracing::error!(?panic, suppressed, "the handler of an event for this server panicked");
+impl<D: Deliver> Hub<D> {
+    /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
+    pub(super) async fn run_events(&self) {
+        static PANICKED: LimitedLog = LimitedLog::new();
+        static PANICKED: LimitedLog = LimitedLog::new();
+        let mut events = self.waiting_events.lock().await;
+        let mut running = JoinSet::new();
+        let mut last_started = None;
+        loop {
+            tokio::select! {
+                Some(event) = events.recv(), if running.len() < RUNNING_EVENTS => {
+                    let (started, has_started) = oneshot::channel();
+                    running.spawn(in_turn(last_started.replace(has_started), started, event));
+                }
+                Some(ended) = running.join_next() => {
+                    if let Err(panic) = ended {
+                        Counters::add(&self.counters.panics);
+                        if let Some(suppressed) = PANICKED.pass() {
+                            let panic = Escaped(panic);
+                            let text = "the handler of an event for this server panicked";
+                            quietly(|| tracing::error!(?panic, suppressed, "{text}"));
+                        }
                     }
                 }
+                else => std::future::pending().await,
             }
-            else => std::future::pending().await,
         }
     }
 }

@@ -7,11 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::cluster::run_events;
-use super::{Counters, Deliver, Hub, Queued};
+use super::{Counters, Deliver, Hub, Queued, quietly};
 use crate::{
     Backoff, ClientManager, Emit, Envelope, ErrorKind, Escaped, HostId, Incoming, LimitedLog, Message, Recipients,
     Subscription, wire,
@@ -36,30 +34,33 @@ impl<D: Deliver> Hub<D> {
         let Some(manager) = self.manager.clone() else {
             return;
         };
-        let mut queued = self.queued_callbacks.lock().await;
-        let mut events = self.waiting_events.lock().await;
+        let (hub, manager) = (&*self, &*manager);
         tokio::select! {
-            () = self.listen_for_ever(&*manager) => {}
-            () = publish_callbacks(&*manager, &mut queued, &self.counters) => {}
-            () = self.sweep() => {}
-            () = self.say_here() => {}
-            () = self.say_hello_again() => {}
-            () = run_events(&mut events, &self.counters) => {}
+            () = hub.supervised("listening", || hub.listen_for_ever(manager)) => {}
+            () = hub.supervised("publishing of answers", || hub.publish_callbacks(manager)) => {}
+            () = hub.supervised("sweep", || hub.sweep()) => {}
+            () = hub.supervised("answering of hellos", || hub.say_here()) => {}
+            () = hub.supervised("hello after a gap", || hub.say_hello_again()) => {}
+            () = hub.supervised("events for this server", || hub.run_events()) => {}
         }
+        self.set_listening(false);
     }
 
     /// Listens until the manager is closed.
     async fn listen_for_ever(&self, manager: &dyn ClientManager) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let (mut is_first, mut was_short) = (true, false);
+        let mut was_short = false;
         while let Some(subscription) = self.subscribe(manager, &mut backoff).await {
-            match std::mem::take(&mut is_first) {
+            let is_first = !*self.subscribed.borrow();
+            match is_first {
                 true => self.say_hello(),
                 false => self.missed("the subscription had ended and was made again"),
             }
             self.subscribed.send_replace(true);
+            self.set_listening(true);
             let since = Instant::now();
             self.listen(subscription).await;
+            self.set_listening(false);
             // It is asked for again at once, for most end because the manager is closed, but not again and again.
             let is_short = since.elapsed() <= FIRST_WAIT;
             match is_short {
@@ -74,19 +75,34 @@ impl<D: Deliver> Hub<D> {
     /// Subscribes; `None` once the manager is closed.
     async fn subscribe(&self, manager: &dyn ClientManager, backoff: &mut Backoff) -> Option<Subscription> {
         loop {
+            // Where a panic ended the last one.
+            self.set_listening(false);
             match manager.subscribe().await {
                 Ok(subscription) => return Some(subscription),
                 Err(error) if error.kind() == ErrorKind::Closed => return None,
                 Err(error) => {
                     let delay = backoff.next_delay();
-                    tracing::error!(error = ?Escaped(error), ?delay, "cannot listen to the other servers yet");
+                    self.note_subscribe_failure(&error, delay);
                     tokio::time::sleep(delay).await;
                 }
             }
         }
     }
 
+    /// Takes what a subscription yields until it ends. It outlives a panic, so that nothing but what was being taken is missed.
     async fn listen(&self, mut subscription: Subscription) {
+        while AssertUnwindSafe(self.take_all(&mut subscription))
+            .catch_unwind()
+            .await
+            .is_err()
+        {
+            self.note_restart("listening");
+            self.missed("the listener panicked and was started again");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn take_all(&self, subscription: &mut Subscription) {
         while let Some(incoming) = subscription.recv().await {
             match incoming {
                 Incoming::Message(message) => {
@@ -95,7 +111,7 @@ impl<D: Deliver> Hub<D> {
                     }
                     if AssertUnwindSafe(self.take(message)).catch_unwind().await.is_err() {
                         Counters::add(&self.counters.panics);
-                        delivery_panicked();
+                        quietly(delivery_panicked);
                     }
                 }
                 Incoming::Gap { reason } => self.missed(&reason),
@@ -107,10 +123,11 @@ impl<D: Deliver> Hub<D> {
     fn missed(&self, reason: &str) {
         static GAP: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.gaps);
-        if let Some(suppressed) = GAP.pass() {
-            tracing::warn!(suppressed, reason = ?Escaped(reason), "messages of other processes may have been missed");
-        }
         self.had_gap.notify_one();
+        if let Some(suppressed) = GAP.pass() {
+            let reason = Escaped(reason);
+            quietly(|| tracing::warn!(suppressed, ?reason, "messages of other processes may have been missed"));
+        }
     }
 
     async fn take(&self, message: Bytes) {
@@ -120,7 +137,7 @@ impl<D: Deliver> Hub<D> {
             }
             return;
         }
-        match wire::decode(&message) {
+        match wire::decode_within(&message, self.options.decode_limits()) {
             Ok(envelope) => self.carry_out(envelope).await,
             Err(reason) => self.pass_over(&reason, &message),
         }
@@ -142,7 +159,7 @@ impl<D: Deliver> Hub<D> {
     }
 
     async fn emit_from_afar(&self, emit: Emit, origin: Option<HostId>) {
-        let recipients = self.recipients(&emit);
+        let recipients = self.recipients(&emit).await;
         self.deliver_from_afar(&emit, origin, &recipients).await;
     }
 
@@ -182,7 +199,7 @@ impl<D: Deliver> Hub<D> {
         Counters::add(&self.counters.emits_not_asking);
         if let Some(suppressed) = NOT_ASKING.pass() {
             let text = "delivered an event without asking for the acknowledgements that another process wants: too many are expected";
-            tracing::warn!(suppressed, "{text}");
+            quietly(|| tracing::warn!(suppressed, "{text}"));
         }
     }
 
@@ -191,7 +208,8 @@ impl<D: Deliver> Hub<D> {
         Counters::add(&self.counters.undecodable);
         if let Some(suppressed) = UNDECODABLE.pass() {
             let message = wire::Sketch::of(message);
-            tracing::warn!(suppressed, reason = ?Escaped(reason), message = %Escaped(message), "passed over a message on the channel");
+            let (reason, message) = (Escaped(reason), Escaped(message));
+            quietly(|| tracing::warn!(suppressed, ?reason, %message, "passed over a message on the channel"));
         }
     }
 
@@ -203,6 +221,34 @@ impl<D: Deliver> Hub<D> {
             self.acks.sweep();
         }
     }
+
+    /// Publishes the acknowledgements of this host's clients; never completes.
+    async fn publish_callbacks(&self, manager: &dyn ClientManager) {
+        static FAILED: LimitedLog = LimitedLog::new();
+        let mut queued = self.queued_callbacks.lock().await;
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                Some(Queued { message, room }) = queued.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
+                    in_flight.push(async move {
+                        let published = manager.publish(message).await;
+                        drop(room);
+                        published
+                    });
+                }
+                // Successes are taken here, too: a branch whose pattern does not match is not polled again before the other one is done.
+                Some(published) = in_flight.next() => {
+                    let Err(error) = published else { continue };
+                    Counters::add(&self.counters.callbacks_dropped);
+                    if let Some(suppressed) = FAILED.pass() {
+                        let error = Escaped(error);
+                        quietly(|| tracing::warn!(suppressed, ?error, "an answer did not reach the process that asked"));
+                    }
+                }
+                else => std::future::pending().await,
+            }
+        }
+    }
 }
 
 fn delivery_panicked() {
@@ -212,31 +258,5 @@ fn delivery_panicked() {
             suppressed,
             "delivering a message from the channel panicked; it is passed over"
         );
-    }
-}
-
-/// Publishes the acknowledgements of this host's clients; never completes.
-async fn publish_callbacks(manager: &dyn ClientManager, queued: &mut mpsc::Receiver<Queued>, counters: &Counters) {
-    static FAILED: LimitedLog = LimitedLog::new();
-    let mut in_flight = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            Some(Queued { message, room }) = queued.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
-                in_flight.push(async move {
-                    let published = manager.publish(message).await;
-                    drop(room);
-                    published
-                });
-            }
-            // Successes are taken here, too: a branch whose pattern does not match is not polled again before the other one is done.
-            Some(published) = in_flight.next() => {
-                let Err(error) = published else { continue };
-                Counters::add(&counters.callbacks_dropped);
-                if let Some(suppressed) = FAILED.pass() {
-                    tracing::warn!(suppressed, error = ?Escaped(error), "an answer did not reach the process that asked");
-                }
-            }
-            else => std::future::pending().await,
-        }
     }
 }

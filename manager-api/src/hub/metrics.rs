@@ -1,6 +1,6 @@
 //! What a hub counts.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::ack::AckTable;
 use crate::cluster::Asker;
@@ -13,7 +13,7 @@ pub struct HubMetrics {
     pub received: u64,
     /// Own messages that came back.
     pub own: u64,
-    /// Messages passed over because they could not be decoded.
+    /// Messages passed over because they could not be decoded, or named more than [a limit](crate::HubOptions::max_message_names) allows.
     pub undecodable: u64,
     /// Times when messages may have been missed.
     pub gaps: u64,
@@ -33,6 +33,15 @@ pub struct HubMetrics {
     pub server_events_dropped: u64,
     /// Messages whose delivery panicked.
     pub panics: u64,
+    /// Rooms that commands did not put clients of this server into because of [a limit](crate::HubOptions::max_rooms_per_client). What a
+    /// caller on this server was told is not counted.
+    pub rooms_refused: u64,
+    /// Times when a part of the hub that listens or publishes died of a panic, and was started again.
+    pub restarts: u64,
+    /// Times when subscribing to the channel failed.
+    pub subscribe_failures: u64,
+    /// Whether the channel is subscribed to now.
+    pub is_listening: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,11 +54,19 @@ pub(super) struct Counters {
     pub(super) emits_not_asking: AtomicU64,
     pub(super) panics: AtomicU64,
     pub(super) server_events_dropped: AtomicU64,
+    pub(super) rooms_refused: AtomicU64,
+    pub(super) restarts: AtomicU64,
+    pub(super) subscribe_failures: AtomicU64,
+    pub(super) is_listening: AtomicBool,
 }
 
 impl Counters {
     pub(super) fn add(counter: &AtomicU64) {
         counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn add_many(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Relaxed);
     }
 
     pub(super) fn snapshot(&self, acks: &AckTable, asker: &Asker) -> HubMetrics {
@@ -66,6 +83,10 @@ impl Counters {
             servers: asker.peers.len() as u64,
             server_events_dropped: self.server_events_dropped.load(Relaxed),
             panics: self.panics.load(Relaxed),
+            rooms_refused: self.rooms_refused.load(Relaxed),
+            restarts: self.restarts.load(Relaxed),
+            subscribe_failures: self.subscribe_failures.load(Relaxed),
+            is_listening: self.is_listening.load(Relaxed),
         }
     }
 }

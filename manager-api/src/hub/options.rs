@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::cluster::Limits;
+use crate::registry::RoomLimits;
+use crate::wire::DecodeLimits;
 
 /// Limits of a hub.
 #[derive(Clone, Debug)]
@@ -26,6 +28,23 @@ pub struct HubOptions {
     pub max_questions: usize,
     /// Clients that the answers to one question may name, of one server and of all together. Default 100,000.
     pub max_sockets: usize,
+    /// Bytes that the answers to one question about clients may take, with their rooms and [data](crate::RemoteSocket::data), of one server
+    /// and of all together; what is more is left out, and the answer says so. Default 64 MiB.
+    pub max_sockets_bytes: usize,
+    /// Rooms that a client may be in, the one named by its own id not counted; it enters no more then. Default 10,000: what a server keeps
+    /// for that many rooms of one client, about 3 MiB, is less than what its outbox may hold, so that rooms are not the cheapest way to use
+    /// up the memory.
+    pub max_rooms_per_client: usize,
+    /// Bytes of the name of a room that a client enters. Default 1,024.
+    pub max_room_name_bytes: usize,
+    /// Bytes of JSON that a handler may keep with a client for [`fetch_sockets`](crate::Broadcast::fetch_sockets). Default 4,096.
+    pub max_socket_data_bytes: usize,
+    /// Rooms, and clients to skip, that one event, command or answer may name, all of them together; one with more is refused where it is
+    /// sent, and passed over and counted as [undecodable](crate::HubMetrics::undecodable) where it is received. At least as many as a client
+    /// may have rooms; servers on one channel should have the same. Default 65,536, which take about 4 MiB.
+    pub max_message_names: usize,
+    /// Binary attachments of one event or answer; as for names. Default 1,024.
+    pub max_message_attachments: usize,
     /// Events for this server that may wait for their handlers; more are dropped, counted and logged. Default 1,024.
     pub max_queued_server_events: usize,
     /// The bytes that these may take together, those that are being handled included; one that is larger passes alone. Default 64 MiB.
@@ -51,6 +70,12 @@ impl Default for HubOptions {
             max_servers: 1_024,
             max_questions: 1_024,
             max_sockets: 100_000,
+            max_sockets_bytes: 64 << 20,
+            max_rooms_per_client: 10_000,
+            max_room_name_bytes: 1_024,
+            max_socket_data_bytes: 4_096,
+            max_message_names: 65_536,
+            max_message_attachments: 1_024,
             max_queued_server_events: 1_024,
             max_queued_server_event_bytes: 64 << 20,
             max_waiting_answer_bytes: 64 << 20,
@@ -61,6 +86,23 @@ impl Default for HubOptions {
 }
 
 impl HubOptions {
+    /// Returns what a client may take of rooms.
+    pub fn room_limits(&self) -> RoomLimits {
+        RoomLimits {
+            max_rooms: self.max_rooms_per_client,
+            max_name_bytes: self.max_room_name_bytes,
+        }
+    }
+
+    /// Returns what a message of another process may name.
+    pub fn decode_limits(&self) -> DecodeLimits {
+        DecodeLimits {
+            // A server must understand what it says itself about one client.
+            max_names: self.max_message_names.max(self.max_rooms_per_client.saturating_add(1)),
+            max_attachments: self.max_message_attachments,
+        }
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             max_servers: self.max_servers,

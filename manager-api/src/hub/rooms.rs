@@ -1,14 +1,20 @@
 //! Who is in which room, and commands about clients.
 
-use super::{Deliver, Hub, YIELD_EVERY};
-use crate::{Change, Error, ErrorKind, Message, Namespace, Room, Selection, Sid};
+use std::sync::Arc;
+
+use super::quiet::quietly;
+use super::turn::Turn;
+use super::{Counters, Deliver, Hub};
+use crate::registry::{LeftBehind, REMOVED_AT_ONCE};
+use crate::{Change, ClientKey, Error, ErrorKind, Escaped, LimitedLog, Message, Namespace, Room, Selection, Sid};
 
 impl<D: Deliver> Hub<D> {
     /// Puts a client of this host into a room; `false` if it is in there already.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if the client is not here.
+    /// [`NotFound`](ErrorKind::NotFound) if the client is not here, [`TooLarge`](ErrorKind::TooLarge) if it is in as many rooms as
+    /// [allowed](crate::HubOptions::max_rooms_per_client) or the name of the room is too long.
     pub fn enter(&self, namespace: &Namespace, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let has_entered = self.registry.enter(namespace, sid, room)?;
         if has_entered && let Some(client) = self.watched(namespace, sid) {
@@ -36,9 +42,13 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Carries out what concerns a client or room of this host. `true`: it was done here, nobody else need know.
-    pub(super) async fn command_here(&self, message: &Message) -> bool {
-        if self.deliver.command_connecting(message) {
-            return true;
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`](ErrorKind::TooLarge) if the client is here and a limit does not let it enter the room.
+    pub(super) async fn command_here(&self, message: &Message) -> Result<bool, Error> {
+        if let Some(done) = self.deliver.command_connecting(message) {
+            return done.map(|()| true);
         }
         let done = match message {
             Message::EnterRoom { sid, room, namespace } => self.enter(namespace, sid, room).map(drop),
@@ -48,58 +58,125 @@ impl<D: Deliver> Hub<D> {
                     self.deliver.disconnect(&client);
                     Ok(())
                 }
-                None => Err(Error::new(ErrorKind::NotFound, "not connected here")),
+                None => return Ok(false),
             },
             Message::CloseRoom { room, namespace } => {
                 self.close_room_here(namespace, room).await;
-                return false;
+                return Ok(false);
             }
             Message::Members { clients, change } => {
                 self.change_members(clients, change).await;
-                return false;
+                return Ok(false);
             }
             // None of these is about clients.
-            Message::Emit(_) | Message::Callback(_) | Message::Ask(_) | Message::Reply(_) => return false,
-            Message::Hello | Message::Seek | Message::Here | Message::Bye => return false,
+            Message::Emit(_) | Message::Callback(_) | Message::Ask(_) | Message::Reply(_) => return Ok(false),
+            Message::Hello | Message::Seek | Message::Here | Message::Bye => return Ok(false),
         };
-        done.is_ok()
+        match done {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
+    /// Carries out a command of another process.
+    pub(super) async fn command_from_afar(&self, message: &Message) {
+        if let Err(error) = self.command_here(message).await {
+            self.refused_rooms(1, &error);
+        }
+    }
+
+    /// Counts rooms that a limit did not let a client enter, where no caller learns of it.
+    fn refused_rooms(&self, count: usize, error: &Error) {
+        static REFUSED: LimitedLog = LimitedLog::new();
+        Counters::add_many(&self.counters.rooms_refused, count);
+        if let Some(suppressed) = REFUSED.pass() {
+            let error = Escaped(error);
+            quietly(|| tracing::warn!(suppressed, ?error, count, "a command did not put a client into a room"));
+        }
     }
 
     /// Does to the clients of this host what is to be done, and lets others run now and then.
     pub(super) async fn change_members(&self, clients: &Selection, change: &Change) {
         let namespace = &clients.namespace;
-        let each = match change {
-            Change::Join(rooms) | Change::Leave(rooms) => rooms.len().max(1),
-            Change::Disconnect | Change::Close => 1,
-        };
-        let mut done = 0;
-        for member in self.selected(clients).iter() {
+        let mut turn = Turn::default();
+        for member in self.selected(clients).await.iter() {
             match change {
+                Change::Join(rooms) => self.enter_all(namespace, &member.sid, rooms, &mut turn).await,
                 // A client that left in the meantime is out of every room.
-                Change::Join(rooms) => rooms
-                    .iter()
-                    .for_each(|room| drop(self.enter(namespace, &member.sid, room))),
-                Change::Leave(rooms) => rooms
-                    .iter()
-                    .for_each(|room| drop(self.leave(namespace, &member.sid, room))),
-                Change::Disconnect => self.deliver.disconnect(&member.handle),
-                Change::Close => self.deliver.close(&member.handle),
+                Change::Leave(rooms) => {
+                    for room in rooms {
+                        let _ = self.leave(namespace, &member.sid, room);
+                        turn.spend(1).await;
+                    }
+                }
+                Change::Disconnect | Change::Close => {
+                    let num_rooms = self.registry.num_rooms_of(namespace, &member.sid);
+                    match change {
+                        Change::Disconnect => self.deliver.disconnect(&member.handle),
+                        _ => self.deliver.close(&member.handle),
+                    }
+                    turn.spend(num_rooms.min(REMOVED_AT_ONCE)).await;
+                }
             }
-            done += each;
-            if done >= YIELD_EVERY {
-                done = 0;
-                tokio::task::yield_now().await;
+            turn.spend(1).await;
+        }
+    }
+
+    async fn enter_all(&self, namespace: &Namespace, sid: &Sid, rooms: &[Room], turn: &mut Turn) {
+        for (at, room) in rooms.iter().enumerate() {
+            turn.spend(1).await;
+            match self.enter(namespace, sid, room) {
+                Err(error) if error.kind() == ErrorKind::TooLarge => {
+                    return self.refused_rooms(rooms.len() - at, &error);
+                }
+                // A client that left in the meantime is out of every room.
+                Err(_) => return,
+                Ok(_) => {}
             }
         }
     }
 
     async fn close_room_here(&self, namespace: &Namespace, room: &Room) {
-        for (at, sid) in self.registry.members_of(namespace, room).iter().enumerate() {
+        let mut turn = Turn::default();
+        let chunks = self.registry.entered(namespace, room);
+        for member in chunks.iter().flat_map(|chunk| chunk.iter()) {
             // A client that left in the meantime is out of the room, which is what was asked for.
-            let _ = self.leave(namespace, sid, room);
-            if at % YIELD_EVERY == YIELD_EVERY - 1 {
+            let _ = self.leave(namespace, &member.sid, room);
+            turn.spend(1).await;
+        }
+    }
+
+    /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers. Returns the rooms it was in.
+    ///
+    /// Of a client with many rooms the entries of most are removed later, by a task: the one that calls this has others to serve.
+    pub fn remove(self: &Arc<Self>, namespace: &Namespace, sid: &Sid, key: ClientKey) -> Vec<Room> {
+        let removed = self.registry.begin_remove(namespace, sid);
+        for unanswered in self.acks.forget_client(key) {
+            self.left(unanswered.asked_by, unanswered.question, sid);
+        }
+        let Some((removed, left)) = removed else {
+            return Vec::new();
+        };
+        if !left.is_empty() {
+            self.remove_rest(left);
+        }
+        removed.rooms
+    }
+
+    fn remove_rest(self: &Arc<Self>, mut left: LeftBehind) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // A thread of the application's own, which holds up nothing but itself.
+            while !left.is_empty() {
+                self.registry.remove_some(&mut left);
+            }
+            return;
+        };
+        let hub = self.clone();
+        runtime.spawn(async move {
+            while !left.is_empty() {
+                hub.registry.remove_some(&mut left);
                 tokio::task::yield_now().await;
             }
-        }
+        });
     }
 }

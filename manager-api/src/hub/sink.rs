@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 
 use super::{Deliver, Hub};
 use crate::backend::deadline;
+use crate::wire::DecodeLimits;
 use crate::{Answers, Ask, Change, Emit, Error, Message, Part, Replies, Scope, Selection, Sink};
 
 impl<D: Deliver> Sink for Hub<D> {
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         async move {
-            let recipients = self.recipients(&emit);
+            let recipients = self.recipients(&emit).await;
             if !recipients.is_empty() {
                 self.deliver_here(&emit, &recipients, None).await;
             }
@@ -27,7 +28,7 @@ impl<D: Deliver> Sink for Hub<D> {
 
     fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
         async move {
-            let recipients = self.recipients(&emit);
+            let recipients = self.recipients(&emit).await;
             self.emit_asking(emit, &recipients, scope, deadline::after(timeout))
                 .await
         }
@@ -44,7 +45,7 @@ impl<D: Deliver> Sink for Hub<D> {
             let others = scope == Scope::Cluster && self.manager.is_some();
             let deadline = deadline::after(timeout);
             let (question, mut replies) = self.asker.open(others, deadline).await?;
-            let recipients = self.recipients(&emit);
+            let recipients = self.recipients(&emit).await;
             let sids = recipients.iter().map(|member| member.sid.clone()).collect();
             replies.add_own(self.host_id.clone(), Part::Asked(sids), false);
             emit.report = Some(question);
@@ -59,7 +60,7 @@ impl<D: Deliver> Sink for Hub<D> {
             let deadline = deadline::after(timeout);
             let (part, is_truncated) = match &ask {
                 Ask::Servers => (Some(Part::Present), false),
-                Ask::Count { clients } => (Some(Part::Count(self.selected(clients).iter().count() as u64)), false),
+                Ask::Count { clients } => (Some(Part::Count(self.count_here(clients).await)), false),
                 Ask::Sockets { clients, limit } => {
                     let (sockets, is_truncated) = self.sockets_here(clients, *limit).await;
                     (Some(Part::Sockets(sockets)), is_truncated)
@@ -99,9 +100,17 @@ impl<D: Deliver> Sink for Hub<D> {
         self.options.max_sockets
     }
 
+    fn max_sockets_bytes(&self) -> usize {
+        self.options.max_sockets_bytes
+    }
+
+    fn message_limits(&self) -> DecodeLimits {
+        self.options.decode_limits()
+    }
+
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         async move {
-            match self.command_here(&message).await || scope == Scope::Local {
+            match self.command_here(&message).await? || scope == Scope::Local {
                 true => Ok(()),
                 false => self.publish(message).await,
             }

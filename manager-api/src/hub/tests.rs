@@ -7,6 +7,8 @@ mod emitter;
 mod limits;
 mod local;
 mod order;
+mod restart;
+mod rooms;
 mod sizes;
 mod subscription;
 mod time;

@@ -63,7 +63,11 @@ fn a_client_that_is_gone_leaves_nothing_behind() {
     let (registry, ns) = registry(&["a"]);
     registry.enter(&ns, &"a".into(), &"r".into()).unwrap();
     assert_eq!(registry.size(), (1, 1));
-    assert_eq!(registry.remove(&ns, &"a".into()).as_deref(), Some("a"));
+    let removed = registry.remove(&ns, &"a".into()).unwrap();
+    assert_eq!(
+        (removed.handle.as_str(), removed.rooms),
+        ("a", vec!["a".into(), "r".into()])
+    );
     assert_eq!(registry.size(), (0, 0));
     assert_eq!(registry.everyone.len(), 0);
     assert!(registry.remove(&ns, &"a".into()).is_none());

@@ -1,6 +1,7 @@
 //! Bytes to a message.
 
 mod cluster;
+mod names;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,13 +11,30 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::encode::EXTENSION_VERSION;
 use crate::{
-    Callback, CallbackAddress, Emit, Envelope, Error, EventName, HostId, Message, Namespace, Payload, Room, Sid, Target,
+    Callback, CallbackAddress, Emit, Envelope, Error, EventName, HostId, HubOptions, Message, Namespace, Payload, Room,
+    Sid, Target,
 };
+use names::{Budget, room_of, string_of};
+
+/// What one message may name, so that reading it takes no more than a small multiple of its own size.
+#[derive(Clone, Copy, Debug)]
+pub struct DecodeLimits {
+    /// Rooms and clients, in all lists together.
+    pub max_names: usize,
+    /// Binary attachments.
+    pub max_attachments: usize,
+}
+
+impl Default for DecodeLimits {
+    /// Those of the default [`HubOptions`].
+    fn default() -> Self {
+        HubOptions::default().decode_limits()
+    }
+}
 
 /// Why a message of the queue was passed over.
 #[derive(Debug)]
@@ -32,6 +50,13 @@ pub enum DecodeError {
     UnknownMethod(String),
     /// A method in a version that this one does not know.
     Version(String),
+    /// A list is longer than a limit allows.
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
     /// A field that the method needs is missing or has no sensible value.
     Field {
         /// The field.
@@ -49,6 +74,10 @@ impl fmt::Display for DecodeError {
             Self::NoMethod => f.write_str("no method"),
             Self::UnknownMethod(method) => write!(f, "unknown method {method:?}"),
             Self::Version(method) => write!(f, "method {method:?} of a later version"),
+            Self::TooMany { what, limit } => write!(
+                f,
+                "more than {limit} {what}: raise max_message_{what} of every server if that is meant"
+            ),
             Self::Field { name, source: None } => write!(f, "field {name:?} is missing or malformed"),
             Self::Field {
                 name,
@@ -70,44 +99,33 @@ impl std::error::Error for DecodeError {
     }
 }
 
-/// Reads a message, whoever wrote it. The arguments stay the slice of `message` that they are.
+/// Reads a message with the default limits, whoever wrote it. The arguments stay the slice of `message` that they are.
 ///
 /// # Errors
 ///
 /// [`DecodeError`], which says why the message is to be passed over.
 pub fn decode(message: &Bytes) -> Result<Envelope, DecodeError> {
+    decode_within(message, DecodeLimits::default())
+}
+
+/// As [`decode`], with other limits.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_within(message: &Bytes, limits: DecodeLimits) -> Result<Envelope, DecodeError> {
     if message.first() == Some(&0x80) {
         return Err(DecodeError::Pickle);
     }
-    let fields: Fields<'_> = serde_json::from_slice(message).map_err(DecodeError::Json)?;
-    let method = fields.method.as_deref().ok_or(DecodeError::NoMethod)?;
-    let decoded = match method {
-        "emit" => Message::Emit(fields.emit(message)?),
-        "callback" => Message::Callback(fields.callback(message)?),
-        "disconnect" => Message::Disconnect {
-            sid: fields.sid()?,
-            namespace: fields.namespace()?,
-        },
-        "enter_room" => Message::EnterRoom {
-            sid: fields.sid()?,
-            room: fields.room()?,
-            namespace: fields.namespace()?,
-        },
-        "leave_room" => Message::LeaveRoom {
-            sid: fields.sid()?,
-            room: fields.room()?,
-            namespace: fields.namespace()?,
-        },
-        "close_room" => Message::CloseRoom {
-            room: fields.room()?,
-            namespace: fields.namespace()?,
-        },
-        ours if ours.starts_with("sio_") => fields.cluster(ours, message)?,
-        unknown => return Err(unknown_method(unknown)),
+    let reader = Reader {
+        fields: serde_json::from_slice(message).map_err(DecodeError::Json)?,
+        message,
+        budget: Budget::new(limits),
     };
+    let message = reader.message()?;
     Ok(Envelope {
-        host_id: fields.host_id.as_deref().map(HostId::from),
-        message: decoded,
+        host_id: reader.fields.host_id.as_deref().map(HostId::from),
+        message,
     })
 }
 
@@ -127,10 +145,14 @@ struct Fields<'a> {
     binary: Option<bool>,
     #[serde(borrow)]
     namespace: Option<Cow<'a, str>>,
-    room: Option<Value>,
-    sid: Option<Value>,
-    skip_sid: Option<Value>,
-    callback: Option<Value>,
+    #[serde(borrow)]
+    room: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    skip_sid: Option<&'a RawValue>,
+    #[serde(borrow)]
+    callback: Option<&'a RawValue>,
     id: Option<u64>,
     #[serde(borrow)]
     sio: Option<&'a RawValue>,
@@ -144,9 +166,9 @@ struct Version {
 
 /// The extensions in `emit` and `callback` of python-socketio.
 #[derive(Deserialize)]
-struct Extensions {
-    #[serde(default)]
-    except: Vec<Value>,
+struct Extensions<'a> {
+    #[serde(borrow)]
+    except: Option<&'a RawValue>,
     #[serde(default)]
     volatile: bool,
     compress: Option<bool>,
@@ -158,11 +180,46 @@ struct Extensions {
     client: Option<String>,
 }
 
-impl Fields<'_> {
-    fn emit(&self, message: &Bytes) -> Result<Emit, DecodeError> {
-        let event = EventName::new(self.event.as_deref().ok_or(missing("event"))?).map_err(invalid("event"))?;
+/// A message that is being read.
+struct Reader<'a> {
+    fields: Fields<'a>,
+    message: &'a Bytes,
+    budget: Budget,
+}
+
+impl Reader<'_> {
+    fn message(&self) -> Result<Message, DecodeError> {
+        let method = self.fields.method.as_deref().ok_or(DecodeError::NoMethod)?;
+        Ok(match method {
+            "emit" => Message::Emit(self.emit()?),
+            "callback" => Message::Callback(self.callback()?),
+            "disconnect" => Message::Disconnect {
+                sid: self.sid()?,
+                namespace: self.namespace()?,
+            },
+            "enter_room" => Message::EnterRoom {
+                sid: self.sid()?,
+                room: self.room()?,
+                namespace: self.namespace()?,
+            },
+            "leave_room" => Message::LeaveRoom {
+                sid: self.sid()?,
+                room: self.room()?,
+                namespace: self.namespace()?,
+            },
+            "close_room" => Message::CloseRoom {
+                room: self.room()?,
+                namespace: self.namespace()?,
+            },
+            ours if ours.starts_with("sio_") => self.cluster(ours)?,
+            unknown => return Err(unknown_method(unknown)),
+        })
+    }
+
+    fn emit(&self) -> Result<Emit, DecodeError> {
+        let event = self.event_name()?;
         let extensions = self.extensions()?;
-        let mut payload = self.payload("data", self.data, message)?;
+        let mut payload = self.payload("data", self.fields.data)?;
         // python-socketio writes "no argument" as one null and reads it back so.
         if payload.is_null() && !extensions.as_ref().is_some_and(|extensions| extensions.null) {
             payload = Payload::empty();
@@ -170,12 +227,12 @@ impl Fields<'_> {
         let mut emit = Emit::new(self.namespace()?, event, payload);
         emit.target = self.target()?;
         emit.skip = self.skip()?;
-        emit.callback = match &self.callback {
-            None | Some(Value::Null) => None,
+        emit.callback = match self.fields.callback {
+            None => None,
             Some(callback) => Some(address_of(callback).ok_or(missing("callback"))?),
         };
         if let Some(extensions) = extensions {
-            emit.except = rooms_of(&extensions.except, "sio.except")?;
+            emit.except = self.rooms(extensions.except, "sio.except")?;
             emit.volatile = extensions.volatile;
             emit.is_uncompressed = extensions.compress == Some(false);
             emit.ack_timeout = extensions.ack_timeout_ms.map(Duration::from_millis);
@@ -184,37 +241,42 @@ impl Fields<'_> {
         Ok(emit)
     }
 
+    fn event_name(&self) -> Result<EventName, DecodeError> {
+        let name = self.fields.event.as_deref().ok_or(missing("event"))?;
+        EventName::new(name).map_err(invalid("event"))
+    }
+
     /// Returns the extensions; those of another version are none.
-    fn extensions(&self) -> Result<Option<Extensions>, DecodeError> {
-        match self.sio {
+    fn extensions(&self) -> Result<Option<Extensions<'_>>, DecodeError> {
+        match self.fields.sio {
             Some(sio) if is_our_version(sio) => serde_json::from_str(sio.get()).map(Some).map_err(DecodeError::Json),
             _ => Ok(None),
         }
     }
 
     fn target(&self) -> Result<Target, DecodeError> {
-        Ok(match &self.room {
-            None | Some(Value::Null) => Target::Everyone,
-            Some(Value::Array(rooms)) => Target::Rooms(rooms_of(rooms, "room")?),
+        Ok(match self.fields.room {
+            None => Target::Everyone,
+            Some(rooms) if is_list(rooms) => Target::Rooms(self.budget.names(rooms, "room")?),
             Some(room) => Target::Rooms(vec![room_of(room).ok_or(missing("room"))?]),
         })
     }
 
     fn skip(&self) -> Result<Vec<Sid>, DecodeError> {
-        Ok(match &self.skip_sid {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(sids)) => sids.iter().filter_map(Value::as_str).map(Sid::from).collect(),
-            Some(sid) => vec![sid.as_str().ok_or(missing("skip_sid"))?.into()],
-        })
+        match self.fields.skip_sid {
+            None => Ok(Vec::new()),
+            Some(sids) if is_list(sids) => self.budget.names(sids, "skip_sid"),
+            Some(sid) => Ok(vec![string_of(sid).ok_or(missing("skip_sid"))?.into()]),
+        }
     }
 
-    fn callback(&self, message: &Bytes) -> Result<Callback, DecodeError> {
+    fn callback(&self) -> Result<Callback, DecodeError> {
         let address = CallbackAddress {
-            room: self.sid.as_ref().and_then(room_of),
+            room: self.fields.sid.and_then(room_of),
             namespace: self.namespace()?,
-            id: self.id.ok_or(missing("id"))?,
+            id: self.fields.id.ok_or(missing("id"))?,
         };
-        let payload = self.payload("args", self.args, message)?;
+        let payload = self.payload("args", self.fields.args)?;
         let client = self.extensions()?.and_then(|extensions| extensions.client);
         Ok(Callback {
             address,
@@ -223,54 +285,60 @@ impl Fields<'_> {
         })
     }
 
-    fn payload(&self, name: &'static str, raw: Option<&RawValue>, message: &Bytes) -> Result<Payload, DecodeError> {
+    fn payload(&self, name: &'static str, raw: Option<&RawValue>) -> Result<Payload, DecodeError> {
         let Some(raw) = raw else {
             return Ok(Payload::empty());
         };
-        if !raw.get().starts_with('[') {
+        if !is_list(raw) {
             return Err(missing(name));
         }
-        if self.binary == Some(true) {
-            return binary_payload(name, raw, message);
+        if self.fields.binary == Some(true) {
+            return self.binary_payload(name, raw);
         }
-        Ok(Payload::from_trusted(
-            message.slice_ref(raw.get().as_bytes()),
-            Vec::new(),
-        ))
+        let json = self.message.slice_ref(raw.get().as_bytes());
+        Ok(Payload::from_trusted(json, Vec::new()))
+    }
+
+    /// `[arguments, base64, base64, …]`
+    fn binary_payload(&self, name: &'static str, raw: &RawValue) -> Result<Payload, DecodeError> {
+        let mut arguments = None;
+        let attachments = self.budget.attachments(raw, name, |part| {
+            if arguments.is_none() {
+                let is_fit = is_list(part);
+                arguments = is_fit.then(|| self.message.slice_ref(part.get().as_bytes()));
+                return arguments.is_some().then_some(None).ok_or(missing(name));
+            }
+            let text: Cow<'_, str> = serde_json::from_str(part.get()).map_err(DecodeError::Json)?;
+            let bytes = BASE64_STANDARD.decode(text.as_bytes()).map_err(|_| missing(name))?;
+            Ok(Some(Bytes::from(bytes)))
+        })?;
+        Payload::with_attachments(arguments.ok_or(missing(name))?, attachments).map_err(invalid(name))
     }
 
     fn namespace(&self) -> Result<Namespace, DecodeError> {
-        match self.namespace.as_deref() {
+        match self.fields.namespace.as_deref() {
             None | Some("/") => Ok(Namespace::root()),
             Some(name) => Namespace::new(name).map_err(invalid("namespace")),
         }
     }
 
     fn sid(&self) -> Result<Sid, DecodeError> {
-        let sid = self.sid.as_ref().and_then(Value::as_str);
+        let sid = self.fields.sid.and_then(string_of);
         sid.map(Sid::from).ok_or(missing("sid"))
     }
 
     fn room(&self) -> Result<Room, DecodeError> {
-        self.room.as_ref().and_then(room_of).ok_or(missing("room"))
+        self.fields.room.and_then(room_of).ok_or(missing("room"))
+    }
+
+    /// Reads a list of rooms; a missing one is empty.
+    fn rooms(&self, list: Option<&RawValue>, field: &'static str) -> Result<Vec<Room>, DecodeError> {
+        list.map_or(Ok(Vec::new()), |list| self.budget.names(list, field))
     }
 }
 
-/// `[arguments, base64, base64, …]`
-fn binary_payload(name: &'static str, raw: &RawValue, message: &Bytes) -> Result<Payload, DecodeError> {
-    let parts: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(DecodeError::Json)?;
-    let (arguments, encoded) = parts.split_first().ok_or(missing(name))?;
-    if !arguments.get().starts_with('[') {
-        return Err(missing(name));
-    }
-    let attachments = encoded.iter().map(|part| {
-        let text: Cow<'_, str> = serde_json::from_str(part.get()).map_err(DecodeError::Json)?;
-        let bytes = BASE64_STANDARD.decode(text.as_bytes()).map_err(|_| missing(name))?;
-        Ok(Bytes::from(bytes))
-    });
-    let attachments = attachments.collect::<Result<Vec<_>, _>>()?;
-    let arguments = message.slice_ref(arguments.get().as_bytes());
-    Payload::with_attachments(arguments, attachments).map_err(invalid(name))
+fn is_list(json: &RawValue) -> bool {
+    json.get().starts_with('[')
 }
 
 fn is_our_version(sio: &RawValue) -> bool {
@@ -282,30 +350,13 @@ fn is_our_version(sio: &RawValue) -> bool {
     matches!(version, Some(Ok(version)) if version.v == EXTENSION_VERSION)
 }
 
-fn room_of(value: &Value) -> Option<Room> {
-    match value {
-        Value::String(name) => Some(Room::from(name.as_str())),
-        Value::Number(number) => Some(Room::from_number(number)),
-        _ => None,
-    }
-}
-
-fn rooms_of(values: &[Value], field: &'static str) -> Result<Vec<Room>, DecodeError> {
-    values
-        .iter()
-        .map(|value| room_of(value).ok_or(missing(field)))
-        .collect()
-}
-
 /// `[room, namespace, id]`
-fn address_of(value: &Value) -> Option<CallbackAddress> {
-    let [room, namespace, id] = value.as_array()?.as_slice() else {
-        return None;
-    };
+fn address_of(callback: &RawValue) -> Option<CallbackAddress> {
+    let (room, namespace, id): (&RawValue, String, u64) = serde_json::from_str(callback.get()).ok()?;
     Some(CallbackAddress {
         room: room_of(room),
-        namespace: Namespace::new(namespace.as_str()?).ok()?,
-        id: id.as_u64()?,
+        namespace: Namespace::new(&namespace).ok()?,
+        id,
     })
 }
 

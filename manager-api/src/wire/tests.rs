@@ -296,6 +296,7 @@ fn cluster_messages() -> Vec<Message> {
     let socket = |id: &str, rooms: &[Room]| SocketInfo {
         id: id.into(),
         rooms: rooms.to_vec(),
+        data: (!rooms.is_empty()).then(|| r#"{"name":"A\u00e9"}"#.into()),
     };
     let parts = [
         Part::Present,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use manager_api::{Message, Namespace, Sid};
+use manager_api::{Error, ErrorKind, Message, Namespace, Sid};
 
 use super::Client;
 
@@ -25,20 +25,22 @@ impl Connecting {
         }
     }
 
-    /// Carries out a command about such a client; tells whether there is one.
-    pub(super) fn command(&self, message: &Message) -> bool {
+    /// Carries out a command about such a client; `None` if there is none.
+    pub(super) fn command(&self, message: &Message) -> Option<Result<(), Error>> {
         match message {
-            Message::EnterRoom { sid, room, namespace } => self
-                .get(namespace, sid)
-                .is_some_and(|client| client.enter(room.clone()).is_ok()),
-            Message::LeaveRoom { sid, room, namespace } => self
-                .get(namespace, sid)
-                .is_some_and(|client| client.leave(room).is_ok()),
-            Message::Disconnect { sid, namespace } => {
-                let client = self.get(namespace, sid);
-                client.inspect(Client::disconnect).is_some()
+            Message::EnterRoom { sid, room, namespace } => {
+                let client = self.get(namespace, sid)?;
+                found(client.enter(room.clone()))
             }
-            _ => false,
+            Message::LeaveRoom { sid, room, namespace } => {
+                let client = self.get(namespace, sid)?;
+                found(client.leave(room))
+            }
+            Message::Disconnect { sid, namespace } => {
+                self.get(namespace, sid)?.disconnect();
+                Some(Ok(()))
+            }
+            _ => None,
         }
     }
 
@@ -49,5 +51,13 @@ impl Connecting {
 
     fn clients(&self) -> MutexGuard<'_, HashMap<Sid, Weak<Client>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A client that has left in the meantime is none.
+fn found(done: Result<(), Error>) -> Option<Result<(), Error>> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        done => Some(done),
     }
 }

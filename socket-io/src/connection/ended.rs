@@ -24,12 +24,15 @@ impl Ended {
         }
     }
 
-    pub(super) fn push(&self, client: Arc<Client>, reason: DisconnectReason) {
+    /// Leaves a client; gives it back if the task is gone.
+    pub(super) fn push(&self, client: Arc<Client>, reason: DisconnectReason) -> Result<(), Arc<Client>> {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(list) = &mut *list {
-            list.push((client, reason));
-            self.has_some.store(true, Ordering::Release);
-        }
+        let Some(list) = &mut *list else {
+            return Err(client);
+        };
+        list.push((client, reason));
+        self.has_some.store(true, Ordering::Release);
+        Ok(())
     }
 
     pub(super) fn has_some(&self) -> bool {

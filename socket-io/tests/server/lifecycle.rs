@@ -19,7 +19,8 @@ async fn server() -> (TestServer, mpsc::UnboundedReceiver<(String, &'static str)
             .on_disconnect(move |socket: Socket, reason: DisconnectReason| {
                 let reasons = reasons.clone();
                 async move {
-                    assert!(!socket.is_connected() && socket.rooms().is_empty());
+                    assert!(!socket.is_connected());
+                    assert_eq!(socket.rooms().first(), Some(&socket.id().into()));
                     reasons
                         .send((socket.namespace().to_string(), reason.as_str()))
                         .map_err(|error| error.to_string())

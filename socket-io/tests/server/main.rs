@@ -18,6 +18,7 @@ mod lifecycle;
 mod middleware;
 mod msgpack;
 mod request;
+mod rooms;
 mod sessions;
 #[cfg(feature = "static-files")]
 mod static_files;

@@ -176,13 +176,16 @@ async fn a_hub_that_waits_without_end_for_the_others_listens() {
 async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() {
     let (_bus, one, two) = two_hosts().await;
     let mut emit = Emit::new(Namespace::root(), EventName::new("q").unwrap(), Payload::empty());
-    let leave_after_snapshot = |host: &Host, sid: &str| {
+    let leave_after_snapshot = async |host: &Host, sid: &str| {
         let key = host.add(sid);
-        let recipients = host.hub.recipients(&emit);
+        let recipients = host.hub.recipients(&emit).await;
         host.hub.remove(&Namespace::root(), &sid.into(), key);
         recipients
     };
-    let (here, there) = (leave_after_snapshot(&one, "a"), leave_after_snapshot(&two, "c"));
+    let (here, there) = (
+        leave_after_snapshot(&one, "a").await,
+        leave_after_snapshot(&two, "c").await,
+    );
     let mut answers = one
         .hub
         .emit_asking(emit.clone(), &here, Scope::Local, after(MINUTE))

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::{DecodeError, invalid, is_our_version, missing, rooms_of, unknown_method};
-use crate::{Ask, Change, EventName, HostId, Message, Part, Question, Reply, Room, Selection, Sid, SocketInfo};
+use super::names::Strict;
+use super::{DecodeError, Reader, is_our_version, missing, unknown_method};
+use crate::{Ask, Change, HostId, Message, Part, Question, Reply, Selection, Sid, SocketInfo};
 
 /// The fields that no message of python-socketio has.
 #[derive(Deserialize)]
@@ -22,26 +22,30 @@ struct Fields<'a> {
     #[serde(borrow)]
     to: Option<Cow<'a, str>>,
     count: Option<u64>,
-    #[serde(borrow, default)]
-    sockets: Vec<Socket<'a>>,
-    #[serde(borrow, default)]
-    clients: Vec<Cow<'a, str>>,
-    #[serde(default)]
-    rooms: Vec<Value>,
-    sio: Options,
+    #[serde(borrow)]
+    sockets: Option<&'a RawValue>,
+    #[serde(borrow)]
+    clients: Option<&'a RawValue>,
+    #[serde(borrow)]
+    rooms: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sio: Options<'a>,
 }
 
 #[derive(Deserialize)]
 struct Socket<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
-    rooms: Vec<Value>,
+    #[serde(borrow)]
+    rooms: &'a RawValue,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Options {
-    #[serde(default)]
-    except: Vec<Value>,
+struct Options<'a> {
+    #[serde(borrow)]
+    except: Option<&'a RawValue>,
     timeout_ms: Option<u64>,
     limit: Option<usize>,
     #[serde(default)]
@@ -52,29 +56,29 @@ struct Options {
     truncated: bool,
 }
 
-impl super::Fields<'_> {
+impl Reader<'_> {
     /// Reads a message whose method is ours. They are few beside events, so that reading it once more costs nothing.
-    pub(super) fn cluster(&self, method: &str, message: &Bytes) -> Result<Message, DecodeError> {
-        if self.sio.is_some_and(|sio| !is_our_version(sio)) {
+    pub(super) fn cluster(&self, method: &str) -> Result<Message, DecodeError> {
+        if self.fields.sio.is_some_and(|sio| !is_our_version(sio)) {
             return Err(DecodeError::Version(method.chars().take(64).collect()));
         }
-        let fields: Fields<'_> = serde_json::from_slice(message).map_err(DecodeError::Json)?;
+        let fields: Fields<'_> = serde_json::from_slice(self.message).map_err(DecodeError::Json)?;
         Ok(match method {
             "sio_hello" => Message::Hello,
             "sio_seek" => Message::Seek,
             "sio_here" => Message::Here,
             "sio_bye" => Message::Bye,
-            "sio_ask" => Message::Ask(self.question(&fields, message)?),
-            "sio_answer" => Message::Reply(self.reply(&fields, message)?),
+            "sio_ask" => Message::Ask(self.question(&fields)?),
+            "sio_answer" => Message::Reply(self.reply(&fields)?),
             "sio_members" => Message::Members {
                 clients: self.selection(&fields)?,
-                change: fields.change()?,
+                change: self.change(&fields)?,
             },
             unknown => return Err(unknown_method(unknown)),
         })
     }
 
-    fn question(&self, fields: &Fields<'_>, message: &Bytes) -> Result<Question, DecodeError> {
+    fn question(&self, fields: &Fields<'_>) -> Result<Question, DecodeError> {
         let ask = match fields.ask.as_deref() {
             Some("servers") => Ask::Servers,
             Some("sockets") => Ask::Sockets {
@@ -85,35 +89,35 @@ impl super::Fields<'_> {
                 clients: self.selection(fields)?,
             },
             Some("event") => Ask::Event {
-                event: EventName::new(self.event.as_deref().ok_or(missing("event"))?).map_err(invalid("event"))?,
-                payload: self.payload("data", self.data, message)?,
+                event: self.event_name()?,
+                payload: self.payload("data", self.fields.data)?,
             },
             _ => return Err(missing("ask")),
         };
         let timeout = fields.sio.timeout_ms.ok_or(missing("sio.timeout_ms"))?;
         Ok(Question {
-            id: self.id,
+            id: self.fields.id,
             ask,
             timeout: Duration::from_millis(timeout),
         })
     }
 
-    fn reply(&self, fields: &Fields<'_>, message: &Bytes) -> Result<Reply, DecodeError> {
+    fn reply(&self, fields: &Fields<'_>) -> Result<Reply, DecodeError> {
         let part = match fields.answer.as_deref() {
             Some("present") => Part::Present,
-            Some("sockets") => Part::Sockets(fields.sockets()?),
+            Some("sockets") => Part::Sockets(self.sockets(fields)?),
             Some("count") => Part::Count(fields.count.ok_or(missing("count"))?),
-            Some("event") => Part::Event(match self.data {
-                Some(_) => Some(self.payload("data", self.data, message)?),
+            Some("event") => Part::Event(match self.fields.data {
+                Some(_) => Some(self.payload("data", self.fields.data)?),
                 None => None,
             }),
-            Some("asked") => Part::Asked(fields.clients()),
-            Some("left") => Part::Left(fields.clients()),
+            Some("asked") => Part::Asked(self.clients(fields)?),
+            Some("left") => Part::Left(self.clients(fields)?),
             _ => return Err(missing("answer")),
         };
         Ok(Reply {
             to: HostId::from(fields.to.as_deref().ok_or(missing("to"))?),
-            id: self.id.ok_or(missing("id"))?,
+            id: self.fields.id.ok_or(missing("id"))?,
             part,
             number: fields.sio.part,
             is_last: fields.sio.last,
@@ -126,31 +130,37 @@ impl super::Fields<'_> {
             namespace: self.namespace()?,
             target: self.target()?,
             skip: self.skip()?,
-            except: rooms_of(&fields.sio.except, "sio.except")?,
+            except: self.rooms(fields.sio.except, "sio.except")?,
         })
     }
-}
 
-impl Fields<'_> {
-    fn sockets(&self) -> Result<Vec<SocketInfo>, DecodeError> {
-        let socket = |socket: &Socket<'_>| {
-            Ok(SocketInfo {
-                id: Sid::from(&*socket.id),
-                rooms: rooms_of(&socket.rooms, "rooms")?,
-            })
+    fn sockets(&self, fields: &Fields<'_>) -> Result<Vec<SocketInfo>, DecodeError> {
+        let Some(sockets) = fields.sockets else {
+            return Ok(Vec::new());
         };
-        self.sockets.iter().map(socket).collect()
+        self.budget.list(sockets, "sockets", |text| {
+            let socket: Socket<'_> = serde_json::from_str(text.get()).map_err(DecodeError::Json)?;
+            self.budget.spend_name()?;
+            Ok(Some(SocketInfo {
+                id: Sid::from(&*socket.id),
+                rooms: self.budget.names(socket.rooms, "rooms")?,
+                data: socket.data.map(|data| data.get().into()),
+            }))
+        })
     }
 
-    fn clients(&self) -> Vec<Sid> {
-        self.clients.iter().map(|sid| Sid::from(&**sid)).collect()
+    fn clients(&self, fields: &Fields<'_>) -> Result<Vec<Sid>, DecodeError> {
+        let Some(clients) = fields.clients else {
+            return Ok(Vec::new());
+        };
+        let clients: Vec<Strict> = self.budget.names(clients, "clients")?;
+        Ok(clients.into_iter().map(|Strict(sid)| sid).collect())
     }
 
-    fn change(&self) -> Result<Change, DecodeError> {
-        let rooms = || -> Result<Vec<Room>, DecodeError> { rooms_of(&self.rooms, "rooms") };
-        match self.change.as_deref() {
-            Some("join") => Ok(Change::Join(rooms()?)),
-            Some("leave") => Ok(Change::Leave(rooms()?)),
+    fn change(&self, fields: &Fields<'_>) -> Result<Change, DecodeError> {
+        match fields.change.as_deref() {
+            Some("join") => Ok(Change::Join(self.rooms(fields.rooms, "rooms")?)),
+            Some("leave") => Ok(Change::Leave(self.rooms(fields.rooms, "rooms")?)),
             Some("disconnect") => Ok(Change::Disconnect),
             Some("close") => Ok(Change::Close),
             _ => Err(missing("change")),

@@ -59,6 +59,10 @@ impl Writer {
                     out.string(socket.id.as_str());
                     out.key("rooms");
                     out.list(&socket.rooms, Self::room);
+                    if let Some(data) = &socket.data {
+                        out.key("data");
+                        out.raw(data);
+                    }
                     out.raw("}");
                 });
             }

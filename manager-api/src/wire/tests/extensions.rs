@@ -69,3 +69,72 @@ fn a_wait_that_no_number_can_tell_is_written_as_the_longest_that_others_can_read
         }
     }
 }
+
+/// Decodes with room for three names and one attachment.
+fn decode_few(message: String) -> Result<Envelope, DecodeError> {
+    let limits = DecodeLimits {
+        max_names: 3,
+        max_attachments: 1,
+    };
+    decode_within(&message.into(), limits)
+}
+
+#[test]
+fn lists_are_read_up_to_a_limit_wherever_they_stand() {
+    let emit = |more: &str| format!(r#"{{"method":"emit","event":"e","data":[],{more}}}"#);
+    let ours = |more: &str| format!(r#"{{"method":{more}}}"#);
+    for (fits, is_too_much) in [
+        (emit(r#""room":["a",1,"c"]"#), emit(r#""room":["a",1,"c","d"]"#)),
+        (
+            emit(r#""skip_sid":["a",null,"c"]"#),
+            emit(r#""skip_sid":["a",null,"c",null]"#),
+        ),
+        (
+            emit(r#""room":["a"],"skip_sid":["b"],"sio":{"v":1,"except":["c"]}"#),
+            emit(r#""room":["a"],"skip_sid":["b"],"sio":{"v":1,"except":["c","d"]}"#),
+        ),
+        (
+            r#"{"method":"emit","event":"e","binary":true,"data":[[],"AA=="]}"#.to_owned(),
+            r#"{"method":"emit","event":"e","binary":true,"data":[[],"AA==","AA=="]}"#.to_owned(),
+        ),
+        (
+            ours(r#""sio_members","change":"join","rooms":["a","b","c"],"sio":{"v":1}"#),
+            ours(r#""sio_members","change":"join","rooms":["a","b"],"room":["c","d"],"sio":{"v":1}"#),
+        ),
+        (
+            ours(r#""sio_answer","to":"h","id":1,"answer":"left","clients":["a","b","c"],"sio":{"v":1}"#),
+            ours(r#""sio_answer","to":"h","id":1,"answer":"asked","clients":["a","b","c","d"],"sio":{"v":1}"#),
+        ),
+        (
+            ours(
+                r#""sio_answer","to":"h","id":1,"answer":"sockets","sockets":[{"id":"a","rooms":["a","b"]}],"sio":{"v":1}"#,
+            ),
+            ours(
+                r#""sio_answer","to":"h","id":1,"answer":"sockets","sockets":[{"id":"a","rooms":["a","b","c"]}],"sio":{"v":1}"#,
+            ),
+        ),
+    ] {
+        let read = decode_few(fits.clone());
+        assert!(read.is_ok(), "{fits}: {read:?}");
+        let error = decode_few(is_too_much.clone());
+        assert!(
+            matches!(error, Err(DecodeError::TooMany { .. })),
+            "{is_too_much}: {error:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_behind_the_limit_of_a_list_is_not_looked_at() {
+    let beyond = format!(
+        r#"{{"method":"emit","event":"e","room":["a","b","c",{}{{}}]}}"#,
+        r#""x","#.repeat(100_000)
+    );
+    assert!(matches!(decode_few(beyond), Err(DecodeError::TooMany { limit: 3, .. })));
+    // Within the limit it is what it was: a room that is neither text nor number.
+    let within = r#"{"method":"emit","event":"e","room":["a",{}]}"#.to_owned();
+    assert!(matches!(
+        decode_few(within),
+        Err(DecodeError::Field { name: "room", .. })
+    ));
+}

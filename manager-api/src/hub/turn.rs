@@ -1,0 +1,20 @@
+//! Sharing a thread: long loops let other tasks run.
+
+/// Steps, of some hundred nanoseconds each, after which a long loop lets others run: some tenths of a millisecond. Yielding more often
+/// would let every recipient's task write between two events that could have left together.
+pub(super) const YIELD_EVERY: usize = 4_096;
+
+/// How much a loop has done since it last let others run.
+#[derive(Debug, Default)]
+pub(super) struct Turn(usize);
+
+impl Turn {
+    /// Counts steps that were done, and lets others run if these were many.
+    pub(super) async fn spend(&mut self, steps: usize) {
+        self.0 += steps;
+        if self.0 >= YIELD_EVERY {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! How the hub reaches the clients of this server.
+
+use std::sync::Arc;
+
+use engine_io::{Outgoing, Sent};
+use manager_api::{Deliver, Emit, Error, Message, Namespace, Pressure, Room};
+
+use super::{Client, Connecting};
+use crate::observe::Observer;
+use crate::parser::Parser;
+
+/// How the hub reaches the clients of this server.
+#[derive(Debug)]
+pub(crate) struct Local {
+    pub(crate) parser: Parser,
+    pub(crate) observer: Observer,
+    pub(crate) connecting: Connecting,
+}
+
+impl Deliver for Local {
+    type Client = Arc<Client>;
+    type Packet = Outgoing;
+
+    fn encode(&self, emit: &Emit, ack: Option<u64>) -> Outgoing {
+        let event = emit.event.as_str();
+        let packet = self.parser.event(&emit.namespace, event, &emit.payload, ack);
+        match emit.is_uncompressed {
+            true => packet.uncompressed(),
+            false => packet,
+        }
+    }
+
+    fn deliver(&self, client: &Arc<Client>, packet: &Outgoing, volatile: bool) -> Pressure {
+        // A client that is gone, or goes for being too slow, is counted by the engine.
+        match client.send(packet.clone(), volatile) {
+            Ok(Sent::Congested) => Pressure::High,
+            Ok(Sent::Dropped) | Err(_) => Pressure::Refused,
+            Ok(_) => Pressure::Low,
+        }
+    }
+
+    fn disconnect(&self, client: &Arc<Client>) {
+        client.disconnect();
+    }
+
+    fn close(&self, client: &Arc<Client>) {
+        client.disconnect_all();
+    }
+
+    fn is_watched(&self, namespace: &Namespace) -> bool {
+        self.observer.of(namespace).is_some()
+    }
+
+    fn delivered(&self, client: &Arc<Client>, emit: &Emit) {
+        if let Some(observer) = self.observer.of_all() {
+            observer.sent(client, emit.event.as_str(), &emit.payload);
+        }
+    }
+
+    fn entered(&self, client: &Arc<Client>, room: &Room) {
+        if let Some(observer) = self.observer.of_all() {
+            observer.entered(client, room);
+        }
+    }
+
+    fn left(&self, client: &Arc<Client>, room: &Room) {
+        if let Some(observer) = self.observer.of_all() {
+            observer.left(client, room);
+        }
+    }
+
+    fn data(&self, client: &Arc<Client>) -> Option<Arc<str>> {
+        client.sessions.data()
+    }
+
+    fn command_connecting(&self, command: &Message) -> Option<Result<(), Error>> {
+        self.connecting.command(command)
+    }
+}

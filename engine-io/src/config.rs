@@ -116,9 +116,6 @@ pub struct Config {
     /// messages; then it is disconnected. Its ping timeout is suspended meanwhile, so that otherwise nobody would notice
     /// that it is gone. Default 5 min.
     pub max_reading_pause: Duration,
-    /// The bytes of messages that a session should queue at most before it says that it
-    /// [is saturated](crate::Session::is_saturated). The engine only passes it on. Default 1 MiB.
-    pub inbound_limit: usize,
     /// The time a polling client has to fetch what is left when the server closes its session. Default 30 s.
     pub polling_close_timeout: Duration,
     /// The number of sessions at a time; for a handshake above it the [handler](crate::Handler::make_room) may close one, otherwise it is
@@ -150,7 +147,6 @@ impl Default for Config {
             outbox_total_limit: 256 * 1024 * 1024,
             slow_client_grace: Duration::from_secs(15),
             max_reading_pause: Duration::from_secs(300),
-            inbound_limit: 1024 * 1024,
             polling_close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
         }
@@ -181,7 +177,6 @@ impl Config {
             self.outbox_soft_limit,
             self.outbox_hard_limit,
             self.outbox_total_limit,
-            self.inbound_limit,
         ];
         let silence = self
             .ping_interval

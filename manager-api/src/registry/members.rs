@@ -19,6 +19,7 @@ const MAX_SCANNED: usize = 16;
 pub(super) struct Members<C> {
     chunks: Vec<Arc<Vec<Member<C>>>>,
     /// Where each member stands; `None` while there are few.
+    #[expect(clippy::box_collection, reason = "a room without an index is to be small")]
     position: Option<Box<HashMap<ClientKey, u32>>>,
 }
 

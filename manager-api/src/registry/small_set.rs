@@ -14,6 +14,7 @@ pub(crate) enum SmallSet<T> {
     /// At most [`MAX_SCANNED`] entries, in the order of insertion while none is removed.
     Scanned(Vec<T>),
     /// More than half of [`MAX_SCANNED`] entries.
+    #[expect(clippy::box_collection, reason = "a client in few rooms is to be small")]
     Hashed(Box<HashSet<T>>),
 }
 

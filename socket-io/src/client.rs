@@ -3,7 +3,7 @@
 mod connecting;
 mod deliver;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,7 +58,9 @@ enum Aside {
 /// What takes effect when the client is accepted.
 #[derive(Default)]
 struct Waiting {
-    rooms: HashSet<Room>,
+    /// With a number that tells in which order they were entered.
+    rooms: HashMap<Room, u64>,
+    num_entered: u64,
     packets: Vec<Outgoing>,
     /// What the packets cost in the outbox, which they would all go to at once.
     cost: usize,
@@ -124,7 +126,9 @@ impl Client {
             Some(Aside::Waiting(waiting)) => waiting,
             _ => Waiting::default(),
         };
-        for room in rooms {
+        let mut rooms: Vec<_> = rooms.into_iter().collect();
+        rooms.sort_unstable_by_key(|(_, number)| *number);
+        for (room, _) in rooms {
             // Cannot fail: the client was registered just now, leaves only by `close`, which waits for the lock, and the limits were kept.
             let _ = hub.registry().enter(namespace, &self.sid, &room);
         }
@@ -290,12 +294,13 @@ impl Client {
     pub(crate) fn enter(&self, room: Room) -> Result<(), Error> {
         let server = &self.connection.server;
         if let Some(Aside::Waiting(waiting)) = self.aside().as_deref_mut() {
-            if waiting.rooms.contains(&room) || room == Room::from(&self.sid) {
+            if waiting.rooms.contains_key(&room) || room == Room::from(&self.sid) {
                 return Ok(());
             }
             let limits = server.config.hub.room_limits();
             limits.check(&self.sid, waiting.rooms.len(), &room)?;
-            waiting.rooms.insert(room);
+            waiting.num_entered += 1;
+            waiting.rooms.insert(room, waiting.num_entered);
             return Ok(());
         }
         server.hub.enter(&self.namespace.name, &self.sid, &room).map(drop)

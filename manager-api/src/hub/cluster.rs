@@ -342,7 +342,6 @@ impl<D: Deliver> Hub<D> {
     /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
     pub(super) async fn run_events(&self) {
         static PANICKED: LimitedLog = LimitedLog::new();
-        static PANICKED: LimitedLog = LimitedLog::new();
         let mut events = self.waiting_events.lock().await;
         let mut running = JoinSet::new();
         let mut last_started = None;

@@ -74,6 +74,7 @@ fn a_path_that_leads_nowhere_is_noticed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut sources = Vec::new();
     collect(&root.join("integration/tests"), &mut sources);
+    collect(&root.join("manager-amqp/src"), &mut sources);
     for (there, test) in [
         (true, "interop::kafka::from_our_emitter::*"),
         (true, "conformance::redis::cluster::*"),
@@ -83,6 +84,8 @@ fn a_path_that_leads_nowhere_is_noticed() {
         (false, "nonsense::*"),
         (false, "interop::nonsense::*::payloads_arrive"),
         (false, "interop::kafka::*::nonsense"),
+        (true, "refusal::tests::each_missing_right_is_named"),
+        (false, "refusal::nonsense::each_missing_right_is_named"),
     ] {
         assert_eq!(is_there(&root, test, &sources), there, "{test}");
     }
@@ -151,7 +154,8 @@ fn is_module(root: &Path, parts: &[&str]) -> bool {
     !parts.is_empty()
 }
 
-/// Tells whether a part of a path is a folder above a file, the file itself, or a module that a macro makes in it or in a `mod.rs` above.
+/// Tells whether a part of a path is a folder above a file, the file itself, a module within it, or one that a macro makes in it or in a
+/// `mod.rs` above.
 fn has_part(file: &Path, part: &str) -> bool {
     if file
         .with_extension("")
@@ -164,7 +168,14 @@ fn has_part(file: &Path, part: &str) -> bool {
     let mut texts = makers
         .chain([file.to_owned()])
         .filter_map(|maker| std::fs::read_to_string(maker).ok());
-    texts.any(|text| makes_module(&text, part))
+    texts.any(|text| makes_module(&text, part)) || has_module(file, part)
+}
+
+/// Tells whether a file has a module of that name within it, as most unit tests are.
+fn has_module(file: &Path, name: &str) -> bool {
+    let text = std::fs::read_to_string(file).unwrap();
+    let opening = format!("mod {name} {{");
+    text.lines().any(|line| line.trim() == opening)
 }
 
 /// Tells whether a text has the name where macros take names of modules: `Type as name`, `name: Type`, `@ name, Type`.

@@ -20,6 +20,12 @@ pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a [`Broadcast`] goes: to the broker alone, or to this host's clients first.
 pub trait Sink: Send + Sync + 'static {
+    /// Tells why an event cannot be emitted, before anything is sent. Default: what [`Payload::check_for_json`] says, because who does not
+    /// know how the clients' packets are written must assume JSON.
+    fn check(&self, emit: &Emit) -> Result<(), Error> {
+        emit.payload.check_for_json()
+    }
+
     /// Emits; completes when the broker has accepted it.
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
 
@@ -314,6 +320,7 @@ impl Broadcast {
         check_count("attachments", num_attachments, limits.max_attachments)?;
         let num_names = emit.target.rooms().len() + emit.skip.len() + emit.except.len();
         check_count("names", num_names, limits.max_names)?;
+        self.sink.check(&emit)?;
         Ok(emit)
     }
 

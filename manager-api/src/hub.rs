@@ -49,6 +49,16 @@ pub trait Deliver: Send + Sync + 'static {
     /// An event, encoded for every kind of transport.
     type Packet: Send + Sync;
 
+    /// Tells why an event must not go to clients. Asked before an event is emitted here, and before one from elsewhere is delivered. Default:
+    /// every one may.
+    ///
+    /// # Errors
+    ///
+    /// What the caller of `emit` is told.
+    fn check(&self, _emit: &Emit) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Encodes an event; with an id if acknowledgements are wanted.
     fn encode(&self, emit: &Emit, ack: Option<u64>) -> Self::Packet;
 

@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 use crate::{Error, ErrorKind};
 use placeholders::Spelling;
 
+const LOOKALIKE: &str = "beside binary, clients would take an object with the key \"_placeholder\" for binary, or close their connection: \
+    send it as text, or in an event without binary";
+
 /// The arguments of an event or of an acknowledgement.
 ///
 /// They are kept as the JSON text of an array plus the attachments that `{"_placeholder":true,"num":k}` objects in it stand for,
@@ -149,6 +152,21 @@ impl Payload {
     /// Returns the JSON text of each argument.
     pub fn arguments(&self) -> Vec<&RawValue> {
         serde_json::from_slice(&self.json).expect("a payload holds a JSON array")
+    }
+
+    /// Checks that clients can tell binary from objects, which with packets in JSON they do by a key: `"_placeholder"`.
+    ///
+    /// There is no other way to write an object with that key beside binary; clients would take it for binary, or close their connection.
+    /// Costs nothing where there is no binary.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if there are attachments and an object has that key, with another value than `false` or `null`.
+    pub fn check_for_json(&self) -> Result<(), Error> {
+        match !self.attachments.is_empty() && placeholders::has_lookalike(self.json()) {
+            true => Err(Error::new(ErrorKind::Config, LOOKALIKE)),
+            false => Ok(()),
+        }
     }
 
     /// Returns the size in bytes: JSON text plus attachments.

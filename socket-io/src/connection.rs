@@ -150,7 +150,7 @@ impl ConnectionSession {
             // It names no event: nothing runs and nothing is acknowledged, as in Node.
             return open_member(&mut self.members, packet.namespace).map(drop);
         }
-        let (name, payload) = packet::event(packet.json, attachments)?;
+        let (name, payload) = packet::event(packet.json, attachments, self.connection.server.config.parser)?;
         let member = open_member(&mut self.members, packet.namespace)?;
         let client = &member.client;
         if let Some(observer) = client.observer() {
@@ -198,7 +198,7 @@ impl ConnectionSession {
 
     /// Acknowledgements pass the queue by: the handler that waits for one may be the very one that runs.
     fn acknowledge(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
-        let payload = packet::ack_payload(packet.json, attachments)?;
+        let payload = packet::ack_payload(packet.json, attachments, self.connection.server.config.parser)?;
         let client = &open_member(&mut self.members, packet.namespace)?.client;
         // Without an id it answers nothing, and is passed over as in Node.
         if let Some(id) = packet.id {

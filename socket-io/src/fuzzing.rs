@@ -1,6 +1,7 @@
 //! The parsers, for `fuzz/`.
 
 use crate::packet::{self, Packet};
+use crate::parser::Parser;
 
 /// Reads a packet whose attachments have come.
 pub fn packet(text: &str, attachments: Vec<Vec<u8>>) {
@@ -8,6 +9,6 @@ pub fn packet(text: &str, attachments: Vec<Vec<u8>>) {
         return;
     };
     let attachments: Vec<bytes::Bytes> = attachments.into_iter().map(Into::into).collect();
-    let _ = packet::event(packet.json, attachments.clone());
-    let _ = packet::ack_payload(packet.json, attachments);
+    let _ = packet::event(packet.json, attachments.clone(), Parser::Json);
+    let _ = packet::ack_payload(packet.json, attachments, Parser::Json);
 }

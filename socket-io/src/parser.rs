@@ -1,7 +1,7 @@
 //! How packets are written.
 
 use engine_io::Outgoing;
-use manager_api::{Namespace, Payload, Sid};
+use manager_api::{Error, Namespace, Payload, Sid};
 
 use crate::log;
 use crate::packet::{self, msgpack};
@@ -42,6 +42,14 @@ fn warn_of_attachments(namespace: &Namespace, event: &str, payload: &Payload) {
 }
 
 impl Parser {
+    /// Tells why arguments must not go to clients.
+    pub(crate) fn check(self, payload: &Payload) -> Result<(), Error> {
+        match self {
+            Self::Json => payload.check_for_json(),
+            Self::MsgPack => Ok(()),
+        }
+    }
+
     /// Encodes an event; with an id if it is to be acknowledged.
     pub(crate) fn event(self, namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
         match self {

@@ -53,6 +53,7 @@ impl Socket {
     pub fn emit_payload(&self, event: &str, payload: Payload) -> Result<(), Error> {
         let event = EventName::new(event)?;
         let parser = self.client.parser();
+        parser.check(&payload)?;
         let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
         self.client.send(packet, false)?;
         self.note_sent(&event, &payload);
@@ -68,6 +69,7 @@ impl Socket {
         let event = EventName::new(event)?;
         let payload = Payload::new(data)?;
         let parser = self.client.parser();
+        parser.check(&payload)?;
         let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
         let is_taken = self.client.send(packet, true)? != Sent::Dropped;
         if is_taken {

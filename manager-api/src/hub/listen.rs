@@ -11,8 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Counters, Deliver, Hub, Queued, quietly};
 use crate::{
-    Backoff, ClientManager, Emit, Envelope, ErrorKind, Escaped, HostId, Incoming, LimitedLog, Message, Recipients,
-    Subscription, wire,
+    Backoff, ClientManager, Emit, Envelope, Error, ErrorKind, Escaped, HostId, Incoming, LimitedLog, Message,
+    Recipients, Subscription, wire,
 };
 
 /// Acknowledgements for other processes that are published at a time.
@@ -169,6 +169,11 @@ impl<D: Deliver> Hub<D> {
         origin: Option<HostId>,
         recipients: &Recipients<D::Client>,
     ) {
+        if !recipients.is_empty()
+            && let Err(error) = self.deliver.check(emit)
+        {
+            return self.not_delivering(emit, &error);
+        }
         if let (Some(question), Some(origin)) = (emit.report, &origin) {
             // Queued before any client can answer, so that it is known by then that the client may.
             self.reply_asked(origin, question, recipients);
@@ -192,6 +197,15 @@ impl<D: Deliver> Hub<D> {
             _ => None,
         };
         self.deliver_here(emit, recipients, ack).await;
+    }
+
+    fn not_delivering(&self, emit: &Emit, error: &Error) {
+        static NOT_DELIVERING: LimitedLog = LimitedLog::new();
+        Counters::add(&self.counters.undecodable);
+        if let Some(suppressed) = NOT_DELIVERING.pass() {
+            let (event, namespace) = (Escaped(&emit.event), Escaped(&emit.namespace));
+            tracing::error!(suppressed, ?event, ?namespace, error = ?Escaped(error), "did not deliver an event of another process");
+        }
     }
 
     fn not_asking(&self) {

@@ -13,7 +13,8 @@ pub struct HubMetrics {
     pub received: u64,
     /// Own messages that came back.
     pub own: u64,
-    /// Messages passed over because they could not be decoded, or named more than [a limit](crate::HubOptions::max_message_names) allows.
+    /// Messages passed over because they could not be decoded, named more than [a limit](crate::HubOptions::max_message_names) allows, or
+    /// because their event must not go to clients.
     pub undecodable: u64,
     /// Times when messages may have been missed.
     pub gaps: u64,

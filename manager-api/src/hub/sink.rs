@@ -12,6 +12,10 @@ use crate::wire::DecodeLimits;
 use crate::{Answers, Ask, Change, Emit, Error, Message, Part, Replies, Scope, Selection, Sink};
 
 impl<D: Deliver> Sink for Hub<D> {
+    fn check(&self, emit: &Emit) -> Result<(), Error> {
+        self.deliver.check(emit)
+    }
+
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         async move {
             let recipients = self.recipients(&emit).await;

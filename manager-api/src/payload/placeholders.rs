@@ -73,6 +73,30 @@ pub(super) fn as_literal(json: &str) -> Cow<'_, str> {
     out.into()
 }
 
+/// Tells whether an object that is not a placeholder of ours has the key of one, so that a client might take it for one; `json` must be
+/// valid. Clients differ in what they take: some every value of the key that is not `false` or `null`.
+pub(super) fn has_lookalike(json: &str) -> bool {
+    let written = format!("{{\"{PLACEHOLDER_KEY}\":true,\"{NUM}\":");
+    let is_plain = json.matches(PLACEHOLDER_KEY).count() == json.matches(&written).count();
+    // An escape is needed to write the key in another way, and none of its letters has a short one.
+    if is_plain && !json.contains("\\u") {
+        return false;
+    }
+    let mut tokens = Tokens::of(json);
+    while let Some(token) = tokens.next() {
+        let Token::Key(key) = token else { continue };
+        if unescape(key) != PLACEHOLDER_KEY {
+            continue;
+        }
+        let value = tokens.clone().next();
+        let is_ours = key == PLACEHOLDER_KEY && value == Some(Token::True);
+        if !is_ours && !matches!(value, Some(Token::False | Token::Null)) {
+            return true;
+        }
+    }
+    false
+}
+
 /// A placeholder as it stands in a text.
 struct Placeholder {
     range: Range<usize>,
@@ -212,6 +236,27 @@ mod tests {
     fn text_of_any_depth_is_checked_without_recursion() {
         let json = "[".repeat(300_000) + &"]".repeat(300_000);
         assert_eq!(checked(json.clone().into(), 1, Spelling::Any).unwrap(), json);
+    }
+
+    #[test]
+    fn what_a_client_might_take_for_a_placeholder_is_found_however_it_is_written() {
+        for json in [
+            r#"[{"\u005fplaceholder":true,"num":0}]"#,
+            r#"[{"_pl\u0061ceholder":true}]"#,
+            r#"[[{"a":{"_placeholder":1,"num":0}}]]"#,
+            r#"[{"_placeholder":"true","num":9},{"_placeholder":true,"num":0}]"#,
+            r#"[{"_placeholder":{}}]"#,
+        ] {
+            assert!(has_lookalike(json), "{json}");
+        }
+        for json in [
+            r#"[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]"#,
+            r#"["_placeholder","\u005fplaceholder",{"_placeholder":true,"num":0}]"#,
+            r#"[{"_placeholder":false,"num":0},{"\u005fplaceholder":null},{"a":"_placeholder"}]"#,
+            r#"["{\"_placeholder\":true,\"num\":",{"placeholder":true}]"#,
+        ] {
+            assert!(!has_lookalike(json), "{json}");
+        }
     }
 
     #[test]

@@ -21,6 +21,10 @@ impl Deliver for Local {
     type Client = Arc<Client>;
     type Packet = Outgoing;
 
+    fn check(&self, emit: &Emit) -> Result<(), Error> {
+        self.parser.check(&emit.payload)
+    }
+
     fn encode(&self, emit: &Emit, ack: Option<u64>) -> Outgoing {
         let event = emit.event.as_str();
         let packet = self.parser.event(&emit.namespace, event, &emit.payload, ack);

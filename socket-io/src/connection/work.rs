@@ -174,11 +174,11 @@ impl Running {
                 Err(refusal) => client.refuse(&refusal),
             }),
             Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|outcome| match outcome {
-                Ok(payload) => acknowledge(client, &payload, *ack),
+                Ok(payload) => acknowledge(client, event, &payload, *ack),
                 Err(error) => log::failed(client, event.as_str(), &error),
             }),
             Running::Filtered(future, event, ack) => future.as_mut().poll(cx).map(|filtered| match filtered {
-                Filtered::Handled(payload) => acknowledge(client, &payload, *ack),
+                Filtered::Handled(payload) => acknowledge(client, event, &payload, *ack),
                 Filtered::Unhandled => {}
                 Filtered::Refused(reason) => log::refused_event(client, event.as_str(), &reason),
                 Filtered::Unfit(rejection) => log::unfit_event(client, event.as_str(), &rejection),
@@ -214,9 +214,12 @@ fn guard<R>(client: &Client, what: &str, call: impl FnOnce() -> R) -> Option<R> 
     result
 }
 
-fn acknowledge(client: &Client, payload: &Payload, ack: Option<u64>) {
-    if let Some(id) = ack {
+fn acknowledge(client: &Client, event: &EventName, payload: &Payload, ack: Option<u64>) {
+    let Some(id) = ack else { return };
+    let parser = client.parser();
+    match parser.check(payload) {
         // A client that is gone needs no acknowledgement.
-        let _ = client.send(client.parser().ack(&client.namespace.name, payload, id), false);
+        Ok(()) => drop(client.send(parser.ack(&client.namespace.name, payload, id), false)),
+        Err(error) => log::failed(client, event.as_str(), &error),
     }
 }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::parser::Parser;
+
 /// Takes the authentication details of a CONNECT: an object, or nothing; `None` if it is something else.
 pub(crate) fn auth(json: &str) -> Result<Option<Payload>, ProtocolError> {
     if json.is_empty() {
@@ -29,7 +31,11 @@ pub(crate) fn auth(json: &str) -> Result<Option<Payload>, ProtocolError> {
 /// Splits `["name",argument,…]` into name and arguments; the latter are checked to be JSON of any depth, not parsed.
 ///
 /// A client cannot emit the names that the protocol keeps for itself.
-pub(crate) fn event(json: &str, attachments: Vec<Bytes>) -> Result<(Cow<'_, str>, Payload), ProtocolError> {
+pub(crate) fn event(
+    json: &str,
+    attachments: Vec<Bytes>,
+    parser: Parser,
+) -> Result<(Cow<'_, str>, Payload), ProtocolError> {
     let Elements { name, arguments } = serde_json::from_str(json)
         .map_err(|error| ProtocolError::new("an event must be an array that begins with a name").with_source(error))?;
     let name = event_name(name)?;
@@ -41,11 +47,11 @@ pub(crate) fn event(json: &str, attachments: Vec<Bytes>) -> Result<(Cow<'_, str>
     array.push(b'[');
     array.extend_from_slice(inner.as_bytes());
     array.push(b']');
-    Ok((name, payload(array.into(), attachments)?))
+    Ok((name, payload(array.into(), attachments, parser)?))
 }
 
 /// Takes the arguments of an acknowledgement: an array, or nothing.
-pub(crate) fn ack_payload(json: &str, attachments: Vec<Bytes>) -> Result<Payload, ProtocolError> {
+pub(crate) fn ack_payload(json: &str, attachments: Vec<Bytes>, parser: Parser) -> Result<Payload, ProtocolError> {
     if json.is_empty() {
         return Ok(Payload::empty());
     }
@@ -54,12 +60,16 @@ pub(crate) fn ack_payload(json: &str, attachments: Vec<Bytes>) -> Result<Payload
     if !array.get().starts_with('[') {
         return Err(ProtocolError::new("an acknowledgement must be an array"));
     }
-    payload(Bytes::copy_from_slice(array.get().as_bytes()), attachments)
+    payload(Bytes::copy_from_slice(array.get().as_bytes()), attachments, parser)
 }
 
-fn payload(json: Bytes, attachments: Vec<Bytes>) -> Result<Payload, ProtocolError> {
-    Payload::with_attachments_of_client(json, attachments)
-        .map_err(|error| ProtocolError::new("a binary packet whose placeholders do not fit").with_source(error))
+fn payload(json: Bytes, attachments: Vec<Bytes>, parser: Parser) -> Result<Payload, ProtocolError> {
+    let payload = match parser {
+        Parser::Json => Payload::with_attachments_of_client(json, attachments),
+        // The reader wrote the placeholders itself, and escaped what only looks like one.
+        Parser::MsgPack => Payload::with_attachments(json, attachments),
+    };
+    payload.map_err(|error| ProtocolError::new("a binary packet whose placeholders do not fit").with_source(error))
 }
 
 /// Reads a name as JavaScript does: a string, or a number. Half a surrogate pair in it becomes U+FFFD.

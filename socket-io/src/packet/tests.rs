@@ -1,5 +1,16 @@
+use std::borrow::Cow;
+
 use super::*;
+use crate::parser::Parser;
 use bytes::Bytes;
+
+fn event(json: &str, attachments: Vec<Bytes>) -> Result<(Cow<'_, str>, Payload), ProtocolError> {
+    super::event(json, attachments, Parser::Json)
+}
+
+fn ack_payload(json: &str, attachments: Vec<Bytes>) -> Result<Payload, ProtocolError> {
+    super::ack_payload(json, attachments, Parser::Json)
+}
 
 fn packet(kind: Kind, namespace: &'static str, id: Option<u64>, json: &'static str) -> Packet<'static> {
     Packet {

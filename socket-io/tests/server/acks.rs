@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use socket_io::{Ack, Data, ErrorKind, Rejection, Socket};
+use socket_io::{Ack, Data, ErrorKind, Payload, Rejection, Socket};
 
 use crate::client::{TestServer, within};
 
@@ -125,4 +125,36 @@ async fn answers_of_a_room_are_collected_and_forged_ones_ignored() {
     let mut texts: Vec<String> = answers.iter().map(|answer| answer.payload.parse().unwrap()).collect();
     texts.sort();
     assert_eq!(texts, ["one", "two"]);
+}
+
+#[tokio::test]
+async fn null_is_an_argument_like_any_other_in_events_and_acknowledgements() {
+    let server = TestServer::start().await;
+    let root = server.io.namespace("/");
+    root.on("echo", async |arguments: Payload| arguments);
+    root.on("last", async |Data((first, last)): Data<(u8, Option<u8>)>| {
+        (first, last)
+    });
+    root.on("null", async || None::<u8>);
+    root.on("ask", async |socket: Socket| {
+        let answer = socket.call::<_, (u8, Option<u8>)>("q", &(1, None::<u8>), Duration::from_secs(5));
+        answer.await.map(Ack)
+    });
+    let mut client = server.connect().await;
+    for (event, answer) in [
+        ("421[\"echo\",null]", "431[null]"),
+        ("422[\"echo\",1,null]", "432[1,null]"),
+        ("423[\"last\",1,null]", "433[1,null]"),
+        ("424[\"last\",1]", "434[1,null]"),
+        ("425[\"null\"]", "435[null]"),
+    ] {
+        client.send(event).await;
+        client.expect(answer).await;
+    }
+    client.send("426[\"ask\"]").await;
+    let question = client.text().await;
+    let (id, rest) = question.strip_prefix("42").unwrap().split_once('[').unwrap();
+    assert_eq!(rest, "\"q\",1,null]");
+    client.send(&format!("43{id}[2,null]")).await;
+    client.expect("436[2,null]").await;
 }

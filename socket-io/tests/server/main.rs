@@ -15,6 +15,7 @@ mod floods;
 mod hosting;
 mod kicks;
 mod lifecycle;
+mod lookalikes;
 mod middleware;
 mod msgpack;
 mod request;

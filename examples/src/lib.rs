@@ -16,7 +16,8 @@ use socket_io::{Data, PacedStream, Payload, PeerAddr, Socket, SocketIo};
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number, `count`
-/// with that of the clients here, `where` with the client's address, if it is known.
+/// with that of the clients here, `where` with the address of the connection, if it is known, `forwarded` with the client's address as the proxy in
+/// front of the server saw it.
 ///
 /// With `REDIS_URL` it shares its rooms with every other server there, on the channel `CHANNEL` or the usual one.
 ///
@@ -47,6 +48,13 @@ pub fn chat() -> Result<SocketIo, Failure> {
         .on("who", async || std::process::id())
         .on("where", async |peer: Option<PeerAddr>| {
             peer.map(|PeerAddr(address)| address.to_string())
+        })
+        .on("forwarded", async |socket: Socket| {
+            let headers = socket.handshake().headers();
+            // The last entry of the last line: those before it are what the client says.
+            let line = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
+            let entry = line.rsplit(',').next()?;
+            Some(entry.trim().to_owned())
         })
         .on("count", async |socket: Socket, io: SocketIo| {
             io.namespace(socket.namespace().as_str()).num_clients()

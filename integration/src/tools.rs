@@ -73,10 +73,21 @@ pub fn example(name: &str) -> PathBuf {
 /// Returns nginx, as its path or its name.
 #[must_use]
 pub fn nginx() -> PathBuf {
-    let debian = || Some(PathBuf::from("/usr/sbin/nginx")).filter(|path| path.exists());
-    from_env("SIO_TEST_NGINX")
+    system_program("SIO_TEST_NGINX", "nginx")
+}
+
+/// Returns HAProxy, as its path or its name.
+#[must_use]
+pub fn haproxy() -> PathBuf {
+    system_program("SIO_TEST_HAPROXY", "haproxy")
+}
+
+/// Debian keeps servers in a folder that is not on every user's path.
+fn system_program(variable: &str, name: &str) -> PathBuf {
+    let debian = || Some(Path::new("/usr/sbin").join(name)).filter(|path| path.exists());
+    from_env(variable)
         .or_else(debian)
-        .unwrap_or_else(|| PathBuf::from("nginx"))
+        .unwrap_or_else(|| PathBuf::from(name))
 }
 
 fn beside_the_test(name: &str) -> PathBuf {

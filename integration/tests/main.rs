@@ -14,5 +14,6 @@ mod harness;
 mod interop;
 mod kafka;
 mod random_cluster;
+mod secrets;
 mod served;
 mod support;

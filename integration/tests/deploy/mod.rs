@@ -1,5 +1,8 @@
-//! What `docs/deploy.md` says: each program of `examples`, and nginx with the very files of `docs/nginx`, through real clients.
+//! What `docs/deploy.md` says: each program of `examples`, nginx and HAProxy with the very files of `docs`,
+//! through real clients.
 
+mod front;
+mod haproxy;
 mod nginx;
 mod polling;
 mod programs;

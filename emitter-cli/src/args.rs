@@ -38,8 +38,8 @@ pub(crate) enum Command {
     Emit(EmitArgs),
     /// Disconnect a client, on any server
     ///
-    /// Servers are asked whether the client is there: exit code 1 if none of them has it. Servers of python-socketio cannot answer; the
-    /// command is published for them all the same.
+    /// Servers are asked whether the client is there, and if none of them has it standard error says so. The command is published all the
+    /// same, with exit code 0: servers of python-socketio cannot answer, and may have it.
     #[command(after_help = "Example:\n  sio disconnect Vq4n9zjY1p0aXl2CAAAB")]
     Disconnect {
         /// The client's id
@@ -50,7 +50,7 @@ pub(crate) enum Command {
     },
     /// Put a client into a room, on any server
     ///
-    /// As with `disconnect`, exit code 1 if no server has the client.
+    /// As with `disconnect`, standard error says if no server that answers has the client; the exit code is 0.
     #[command(after_help = "Example:\n  sio enter-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     EnterRoom {
         /// The client's id
@@ -63,7 +63,7 @@ pub(crate) enum Command {
     },
     /// Take a client out of a room, on any server
     ///
-    /// As with `disconnect`, exit code 1 if no server has the client.
+    /// As with `disconnect`, standard error says if no server that answers has the client; the exit code is 0.
     #[command(after_help = "Example:\n  sio leave-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     LeaveRoom {
         /// The client's id

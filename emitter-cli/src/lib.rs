@@ -12,6 +12,7 @@ mod failure;
 mod log;
 mod output;
 mod plan;
+mod stderr;
 mod stop;
 
 use std::process::ExitCode;
@@ -36,9 +37,10 @@ pub fn run() -> ExitCode {
     ended(execute(args))
 }
 
-/// Says why the command failed, if it did.
+/// Says why the command failed, if it did, and waits a moment until what was logged is written.
 fn ended(result: Result<(), Failure>) -> ExitCode {
     let Err(failure) = result else {
+        stderr::flush();
         return ExitCode::SUCCESS;
     };
     if !matches!(failure, Failure::ClosedPipe | Failure::Usage) {
@@ -47,6 +49,7 @@ fn ended(result: Result<(), Failure>) -> ExitCode {
     if let Some(hint) = failure.hint() {
         output::tell(&format!("sio: {hint}"));
     }
+    stderr::flush();
     ExitCode::from(failure.code())
 }
 

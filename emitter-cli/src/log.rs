@@ -8,7 +8,7 @@ use std::thread;
 
 use tracing_subscriber::filter::EnvFilter;
 
-use crate::output;
+use crate::{output, stderr};
 
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
@@ -22,8 +22,10 @@ const OWN_TARGETS: [&str; 7] = [
     "manager_amqp",
     "manager_kafka",
 ];
+/// How the thread is called whose panic ends the process.
+const MAIN_THREAD: &str = "main";
 /// How the threads are called that run code of ours; a panic in another one is a client library's.
-const OWN_THREADS: [&str; 3] = ["main", "tokio-", "lines"];
+const OWN_THREADS: [&str; 3] = [MAIN_THREAD, "tokio-", "lines"];
 
 /// Sends diagnostics to standard error: warnings, more with `-v`, errors only with `-q`; `RUST_LOG` overrides both.
 ///
@@ -62,12 +64,12 @@ fn directives(quiet: bool, verbose: u8) -> String {
     format!("{libraries},{}", own.join(","))
 }
 
-/// Standard error as a log that may be lost: a full disk or a reader that has gone must not end what is logged about.
+/// Standard error as a log that may be lost: a full disk, and a reader that pauses or has gone, must neither end nor stop what is logged about.
 struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let _ = io::stderr().write_all(bytes);
+        stderr::log(bytes);
         Ok(bytes.len())
     }
 
@@ -86,7 +88,11 @@ fn report(panic: &PanicHookInfo<'_>) {
         tracing::error!(place, "thread {name} panicked: {text}");
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
-            output::tell(&backtrace.to_string());
+            stderr::log(format!("{backtrace}\n").as_bytes());
+        }
+        if name == MAIN_THREAD {
+            // It may end the process, with what is not written yet.
+            stderr::flush();
         }
     } else {
         tracing::debug!(place, "thread {name} of a library panicked: {text}");
@@ -118,6 +124,62 @@ mod tests {
                 "{directives}"
             );
             assert!(EnvFilter::builder().parse(&directives).is_ok(), "{directives}");
+        }
+    }
+
+    /// Panics as a handler, a client library and the command itself would, if this process is the one to do so.
+    #[test]
+    fn panics_of_a_process_of_its_own() {
+        if std::env::var_os(PANICS).is_none() {
+            return;
+        }
+        init(false, u8::from(std::env::var_os(VERBOSE).is_some()) * 2);
+        for name in ["tokio-rt-worker", "amqp-io", "main"] {
+            let text = format!("from {name}\n\u{1b}[2J");
+            let thread = thread::Builder::new().name(name.to_owned());
+            let ended = thread.spawn(move || panic!("{text}")).unwrap().join();
+            assert!(ended.is_err());
+        }
+        // At once, as a panic of the thread that is waited for by none ends a process.
+        std::process::exit(0);
+    }
+
+    const PANICS: &str = "SIO_TEST_PANICS";
+    const VERBOSE: &str = "SIO_TEST_VERBOSE";
+
+    #[test]
+    fn a_panic_of_ours_is_one_line_and_one_of_a_library_is_told_to_those_who_ask() {
+        for verbose in [false, true] {
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            let test = "log::tests::panics_of_a_process_of_its_own";
+            command.args(["--exact", test, "--nocapture"]).env(PANICS, "1");
+            command
+                .env_remove(VARIABLE)
+                .env_remove("RUST_BACKTRACE")
+                .env_remove("RUST_LIB_BACKTRACE");
+            if verbose {
+                command.env(VERBOSE, "1");
+            }
+            let done = command.output().unwrap();
+            let stderr = String::from_utf8(done.stderr).unwrap();
+            assert!(done.status.success(), "{stderr}");
+            let lines: Vec<&str> = stderr.lines().filter(|line| line.contains("panicked")).collect();
+            assert_eq!(lines.len(), stderr.lines().count(), "nothing else is written: {stderr}");
+            assert_eq!(lines.len(), if verbose { 3 } else { 2 }, "{stderr}");
+            let told = |line: &&str, who: &str| line.contains(&format!("thread {who} panicked: from "));
+            assert!(
+                told(&lines[0], "tokio-rt-worker") && lines[0].contains("ERROR"),
+                "{stderr}"
+            );
+            assert!(
+                lines[0].contains(r"\n\u{1b}[2J") && lines[0].contains("src/log.rs:"),
+                "{stderr}"
+            );
+            assert!(
+                told(&lines[lines.len() - 1], "main"),
+                "the last one is not lost: {stderr}"
+            );
+            assert!(!verbose || lines[1].contains("DEBUG"), "{stderr}");
         }
     }
 

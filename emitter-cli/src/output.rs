@@ -1,4 +1,4 @@
-//! Standard output, a line at a time, where a closed pipe ends the command quietly; and standard error, which may be gone.
+//! Standard output, a line at a time, where a closed pipe ends the command quietly; and lines for the user on standard error.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use manager_api::Escaped;
 
 use crate::failure::Failure;
+use crate::stderr;
 
 /// Prints a line and flushes it, so that the reader of a pipe gets it at once.
 pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
@@ -20,10 +21,21 @@ pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
     out.write_all(text).and_then(|()| out.flush()).map_err(closed)
 }
 
-/// Tells the user something on standard error. Where that is full or closed nothing happens: it changes neither what the command does nor its
-/// exit code.
+/// As [`print`], on a thread that may wait for the reader of a full pipe; the task that prints goes on with what else it waits for.
+///
+/// # Cancel safety
+///
+/// If the future is dropped the text may be printed all the same.
+pub(crate) async fn printed(text: String) -> Result<(), Failure> {
+    let printing = tokio::task::spawn_blocking(move || print(text.as_bytes()));
+    let failed = |error| Failure::broker(format!("cannot write to standard output: {error}"));
+    printing.await.map_err(failed)?
+}
+
+/// Tells the user something on standard error, and waits a moment until it is written. Where that is full, closed or not read nothing else
+/// happens: it changes neither what the command does nor its exit code.
 pub(crate) fn tell(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    stderr::tell(format!("{line}\n").as_bytes());
 }
 
 /// What it means that standard output takes no more: the reader of a pipe has had enough, or there is no room.

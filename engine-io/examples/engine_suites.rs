@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -121,7 +122,7 @@ fn set_cookies(headers: &mut HeaderMap) {
 }
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> io::Result<()> {
     let is_java = std::env::args().nth(1).as_deref() == Some("java");
     let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let posts = LastPosts::default();
@@ -131,7 +132,8 @@ async fn main() -> std::io::Result<()> {
     };
     let engine = Engine::new(greeter, config(is_java));
     let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
+    // It serves on although standard output is closed or full.
+    let _ = writeln!(io::stdout(), "listening on {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
         let (engine, posts) = (engine.clone(), posts.clone());

@@ -90,7 +90,7 @@ pub async fn accepted<T>(mut accept: impl AsyncFnMut() -> io::Result<T>) -> T {
     loop {
         match accept().await {
             Ok(accepted) => return accepted,
-            Err(error) => eprintln!("cannot accept a connection: {error}"),
+            Err(error) => log(format_args!("cannot accept a connection: {error}")),
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
@@ -101,9 +101,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints that connections are accepted now.
 pub fn announce(address: impl Display) {
-    println!("listening on {address}");
-    // If nobody reads it, the server runs all the same.
-    let _ = std::io::stdout().flush();
+    let mut out = io::stdout().lock();
+    // If standard output is closed or full, the server runs all the same: `println!` would end it.
+    let _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+}
+
+/// Tells what went wrong on standard error. If that is closed or full, the server runs all the same: `eprintln!` would end the task, or the
+/// program. One that serves for long rather takes `tracing` with a writer that waits for no reader.
+pub fn log(what: impl Display) {
+    let _ = writeln!(io::stderr(), "{what}");
 }
 
 /// Returns what completes when the process is asked to end: by Ctrl-C, or by SIGTERM as a service manager does it.
@@ -142,12 +148,25 @@ pub fn paced<S>(stream: S) -> PacedStream<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io;
+    use std::process::Command;
 
     #[tokio::test]
     async fn an_error_of_accepting_does_not_end_the_server() {
         let mut results = [Err(io::Error::other("too many open files")), Ok("a connection")].into_iter();
         let accepted = super::accepted(async || results.next().expect("asked no more than twice")).await;
         assert_eq!(accepted, "a connection");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_error_that_cannot_be_told_does_not_end_the_server() {
+        let full = || File::options().write(true).open("/dev/full").expect("a device");
+        let test = "tests::an_error_of_accepting_does_not_end_the_server";
+        let mut again = Command::new(std::env::current_exe().expect("this test has a program"));
+        let again = again.args(["--exact", test, "--nocapture"]).stderr(full());
+        let done = again.output().expect("it runs");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     }
 }

@@ -4,6 +4,7 @@
 //! Results, with the suites' own Node server and with this one: JavaScript (socket.io-client 4.8.3) 111 of 111 and 110 of 111, which lacks
 //! connection state recovery; Java (socket.io-client 2.1, the tests that need a server) 74 of 74 with both, TLS by a proxy in front.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use axum::Router;
@@ -47,7 +48,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let app = Router::new().layer(io.layer()).layer(middleware::from_fn(echo_header));
     let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
+    // It serves on although standard output is closed or full.
+    let _ = writeln!(io::stdout(), "listening on {}", listener.local_addr()?);
     axum::serve(listener, app).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The server that the official Socket.IO protocol test suite wants: `cargo run -p socket-io --example protocol_suite [ADDRESS]`.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -29,7 +30,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .on("message-with-ack", async |arguments: Payload| arguments);
 
     let listener = TcpListener::bind(address).await?;
-    println!("listening on {}", listener.local_addr()?);
+    // It serves on although standard output is closed or full.
+    let _ = writeln!(io::stdout(), "listening on {}", listener.local_addr()?);
     socket_io::serve(listener, io, std::future::pending()).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ Examples:
 
 Exit code:
   0    done; also if the reader of standard output has had enough, and for `listen`, `serve` and `demo` if a signal ended them
-  1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack; no client with that id
+  1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack
   2    usage or input: the command line, a URL, data or a line that cannot be used
   130  SIGINT ended it before its work was done
   143  SIGTERM did";

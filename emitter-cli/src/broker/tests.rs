@@ -171,14 +171,17 @@ async fn the_redis_client_publishes_a_pipeline_and_subscribes_in_both_versions()
     resp2.subscribe("c").await.unwrap();
     let (sender, mut pushes) = tokio::sync::mpsc::unbounded_channel();
     let resp3_client = redis::Client::open(format!("{}/?protocol=resp3", broker.url)).unwrap();
-    let config = redis::AsyncConnectionConfig::new().set_push_sender(sender);
+    let config = patient().set_push_sender(sender);
     let mut resp3 = resp3_client
         .get_multiplexed_async_connection_with_config(&config)
         .await
         .unwrap();
     resp3.subscribe("c").await.unwrap();
 
-    let mut publisher = client.get_multiplexed_async_connection().await.unwrap();
+    let mut publisher = client
+        .get_multiplexed_async_connection_with_config(&patient())
+        .await
+        .unwrap();
     let mut pipeline = redis::pipe();
     for number in 0..1_000 {
         pipeline.publish("c", format!("message {number}"));
@@ -209,7 +212,10 @@ async fn binary_and_a_mebibyte_arrive_exact() {
     let client = redis::Client::open(broker.url.as_str()).unwrap();
     let mut subscriber = client.get_async_pubsub().await.unwrap();
     subscriber.subscribe(&b"\x00\r\n"[..]).await.unwrap();
-    let mut publisher = client.get_multiplexed_async_connection().await.unwrap();
+    let mut publisher = client
+        .get_multiplexed_async_connection_with_config(&patient())
+        .await
+        .unwrap();
     let payload: Vec<u8> = (0..1_u32 << 20).map(|number| (number % 251) as u8).collect();
     let command = redis::cmd("PUBLISH").arg(&b"\x00\r\n"[..]).arg(&payload).to_owned();
     assert_eq!(command.query_async::<usize>(&mut publisher).await.unwrap(), 1);
@@ -235,7 +241,10 @@ async fn a_subscriber_that_does_not_read_is_cut_and_the_others_get_everything() 
     let mut healthy = client.get_async_pubsub().await.unwrap();
     healthy.subscribe("c").await.unwrap();
     let reading = tokio::spawn(async move { healthy.on_message().take(400).count().await });
-    let mut publisher = client.get_multiplexed_async_connection().await.unwrap();
+    let mut publisher = client
+        .get_multiplexed_async_connection_with_config(&patient())
+        .await
+        .unwrap();
     let payload = vec![b'x'; 100_000];
     for _ in 0..400 {
         let command = redis::cmd("PUBLISH").arg("c").arg(&payload).to_owned();
@@ -338,4 +347,14 @@ async fn stopping_sends_what_is_queued_and_closes() {
 async fn only_loopback_is_bound() {
     let error = Broker::bind("0.0.0.0:0").await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+/// Long enough for a busy machine; what takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the client may wait, in place of its half second: for a busy machine.
+fn patient() -> redis::AsyncConnectionConfig {
+    redis::AsyncConnectionConfig::new()
+        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(Some(PATIENCE))
 }

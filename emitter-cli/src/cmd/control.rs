@@ -15,7 +15,7 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the servers say about a client.
 enum Whereabouts {
     Found,
-    /// None of so many servers has it.
+    /// None of so many servers has it, if all can answer.
     Nowhere(usize),
     /// No server answered, or not all of them did.
     Unknown(String),
@@ -31,28 +31,30 @@ pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
         return Ok(());
     };
     let namespace = plan.namespace.as_str();
-    match whereabouts {
-        Whereabouts::Found => Ok(()),
+    let note = match whereabouts {
+        Whereabouts::Found => return Ok(()),
         Whereabouts::Nowhere(num_servers) => {
             let servers = if num_servers == 1 {
                 "the one server".to_owned()
             } else {
                 format!("any of {num_servers} servers")
             };
-            Err(Failure::broker(format!(
-                "no client {:?} in namespace {namespace:?} on {servers} that answered (servers of python-socketio cannot answer)",
-                client.as_str()
-            )))
+            format!(
+                "no client {:?} in namespace {namespace:?} on {servers} that answered; \
+                 published all the same, for servers of python-socketio cannot answer",
+                output::printable(client.as_str())
+            )
         }
-        Whereabouts::Unknown(why) => {
-            if !quiet {
-                output::tell(&format!(
-                    "sio: published; whether the client is there is not known: {why}"
-                ));
-            }
-            Ok(())
-        }
+        Whereabouts::Unknown(why) => format!(
+            "published; whether the client is there is not known: {}",
+            output::printable(&why)
+        ),
+    };
+    // No failure: a server that cannot answer may have the client, and does what was published.
+    if !quiet {
+        output::tell(&format!("sio: {note}"));
     }
+    Ok(())
 }
 
 /// Publishes the command, and tells of a client where it was just before.

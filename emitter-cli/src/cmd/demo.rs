@@ -102,13 +102,14 @@ async fn show(
             "the server answered {answer:?} to joining the room"
         )));
     }
-    output::print_line(&format!("page    http://{addr}/?room={ROOM}"))?;
-    output::print_line(&format!("broker  {} (embedded)", backend.url))?;
-    output::print_line(&format!(
-        "client  joined room {ROOM:?} over WebSocket; emitting into it\n"
-    ))?;
+    let intro = format!(
+        "page    http://{addr}/?room={ROOM}\nbroker  {} (embedded)\n\
+         client  joined room {ROOM:?} over WebSocket; emitting into it\n\n",
+        backend.url
+    );
+    output::printed(intro).await?;
     let latencies = deliver(&mut client, backend, emitter, count).await?;
-    summarise(latencies)
+    output::printed(summary(latencies)).await
 }
 
 /// Emits and awaits one event after the other.
@@ -143,9 +144,8 @@ async fn deliver(
         within(arrived, &format!("receive event {number}")).await?;
         let latency = sent.elapsed();
         let milliseconds = latency.as_secs_f64() * 1e3;
-        output::print_line(&format!(
-            "delivered {number:>4}  {milliseconds:>7.2} ms  {EVENT} {payload}"
-        ))?;
+        let line = format!("delivered {number:>4}  {milliseconds:>7.2} ms  {EVENT} {payload}\n");
+        output::printed(line).await?;
         if count.is_some() {
             latencies.push(latency);
         }
@@ -153,16 +153,15 @@ async fn deliver(
     Ok(latencies)
 }
 
-fn summarise(mut latencies: Vec<Duration>) -> Result<(), Failure> {
+/// What a counted demo comes to; nothing without a count.
+fn summary(mut latencies: Vec<Duration>) -> String {
     latencies.sort_unstable();
     let (Some(median), Some(worst)) = (latencies.get(latencies.len() / 2), latencies.last()) else {
-        return Ok(());
+        return String::new();
     };
     let milliseconds = |latency: &Duration| latency.as_secs_f64() * 1e3;
     let (count, median, worst) = (latencies.len(), milliseconds(median), milliseconds(worst));
-    output::print_line(&format!(
-        "\nall {count} delivered; median {median:.2} ms, worst {worst:.2} ms"
-    ))
+    format!("\nall {count} delivered; median {median:.2} ms, worst {worst:.2} ms\n")
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, Failure>>, what: &str) -> Result<T, Failure> {

@@ -2,13 +2,18 @@
 
 mod show;
 
+use std::time::Duration;
+
 use manager_api::{Escaped, Incoming, wire};
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::output;
 use crate::plan::ListenPlan;
 use crate::stop;
 
+/// How long the reader of standard output may take for the last lines, once a signal has ended the command.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of lines that are printed together.
 const MAX_BATCH_BYTES: usize = 64 << 10;
 
@@ -40,7 +45,17 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
         {
             lines.push_str(&line(&incoming, plan.json));
         }
-        output::print(lines.as_bytes())?;
+        let mut printing = std::pin::pin!(output::printed(lines));
+        tokio::select! {
+            printed = &mut printing => printed?,
+            _ = &mut stop => {
+                // The reader may have paused for ever.
+                if let Ok(printed) = timeout(LAST_LINES_PATIENCE, printing).await {
+                    printed?;
+                }
+                break;
+            }
+        }
     }
     if let Err(error) = backend.manager.close().await {
         tracing::info!(error = ?Escaped(error), "the connection to the broker did not close cleanly");

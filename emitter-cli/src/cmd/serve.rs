@@ -43,7 +43,7 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let announcing = async {
         ready(&io, &url).await;
         if !plan.quiet {
-            announce(addr, &url, embedded.is_some());
+            announce(addr, &url, embedded.is_some()).await;
         }
     };
     let served = both(serving, announcing).await;
@@ -83,8 +83,8 @@ pub(super) async fn listen(host: &str, port: u16, remedy: &str) -> Result<TcpLis
     TcpListener::bind(&addrs[..]).await.map_err(Failure::system(attempt))
 }
 
-/// Says where the server is. It serves on although this cannot be printed.
-fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) {
+/// Says where the server is. It serves on although this cannot be printed, or not yet.
+async fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) {
     let (about, option) = match is_embedded {
         true => (" (embedded, for this machine only)", String::new()),
         false => ("", format!(" --url {url}")),
@@ -93,7 +93,7 @@ fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) {
         "page and server  http://{addr}/\nbroker           {url}{about}\n\
          try              sio emit{option} --room lobby news '{{\"hello\":\"world\"}}'\n"
     );
-    match output::print(text.as_bytes()) {
+    match output::printed(text).await {
         Ok(()) | Err(Failure::ClosedPipe) => {}
         Err(failure) => tracing::warn!("{failure}; serving all the same"),
     }

@@ -5,6 +5,7 @@ mod emit;
 mod input;
 mod lines;
 mod listen;
+mod paused_output;
 mod serve;
 mod support;
 

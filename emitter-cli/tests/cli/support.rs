@@ -28,7 +28,10 @@ impl Broker {
         let (url, stats) = (broker.url(), broker.stats());
         tokio::spawn(broker.run(std::future::pending()));
         let client = redis::Client::open(url.as_str()).unwrap();
-        let publisher = client.get_multiplexed_async_connection().await.unwrap();
+        let publisher = client
+            .get_multiplexed_async_connection_with_config(&patient())
+            .await
+            .unwrap();
         Broker { url, stats, publisher }
     }
 
@@ -58,6 +61,13 @@ impl Broker {
         };
         timeout(PATIENCE, subscribed).await.expect("nobody subscribes");
     }
+}
+
+/// How long the client may wait, in place of its half second: for a busy machine.
+fn patient() -> redis::AsyncConnectionConfig {
+    redis::AsyncConnectionConfig::new()
+        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(Some(PATIENCE))
 }
 
 /// What others publish.

@@ -49,7 +49,7 @@ async fn run() -> Result<(), Failure> {
     actix_web::rt::spawn(async move {
         stopped.await;
         if let Err(error) = io.close().await {
-            eprintln!("the last messages may be lost: {error}");
+            examples::log(format_args!("the last messages may be lost: {error}"));
         }
         handle.stop(true).await;
     });
@@ -63,7 +63,7 @@ async fn chat(io: Data<SocketIo>, request: HttpRequest, payload: Payload) -> Htt
         poll(&io, &request, payload).await
     };
     answered.unwrap_or_else(|error| {
-        eprintln!("a request failed: {error}");
+        examples::log(format_args!("a request failed: {error}"));
         HttpResponse::InternalServerError().finish()
     })
 }

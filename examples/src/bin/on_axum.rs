@@ -28,7 +28,7 @@ async fn main() -> Result<(), Failure> {
     let closed = async move {
         stopped.await;
         if let Err(error) = io.close().await {
-            eprintln!("the last messages may be lost: {error}");
+            examples::log(format_args!("the last messages may be lost: {error}"));
         }
     };
     axum::serve(listener, app).with_graceful_shutdown(closed).await?;

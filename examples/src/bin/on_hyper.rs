@@ -33,7 +33,7 @@ async fn main() -> Result<(), Failure> {
             .with_upgrades(); // WebSockets begin as upgrades
         tokio::spawn(async move {
             if let Err(error) = connection.await {
-                eprintln!("a connection ended early: {error}");
+                examples::log(format_args!("a connection ended early: {error}"));
             }
         });
     }

@@ -40,7 +40,7 @@ async fn main() -> Result<(), Failure> {
             let builder = auto::Builder::new(TokioExecutor::new());
             let connection = builder.serve_connection_with_upgrades(TokioIo::new(examples::paced(stream)), service);
             if let Err(error) = connection.await {
-                eprintln!("a connection ended early: {error}");
+                examples::log(format_args!("a connection ended early: {error}"));
             }
         });
     }

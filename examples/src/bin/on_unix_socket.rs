@@ -34,7 +34,7 @@ async fn main() -> Result<(), examples::Failure> {
         let connection = http1::Builder::new().serve_connection(TokioIo::new(examples::paced(stream)), service);
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
-                eprintln!("a connection ended early: {error}");
+                examples::log(format_args!("a connection ended early: {error}"));
             }
         });
     }

@@ -48,7 +48,7 @@ async fn main() -> Result<(), Failure> {
         // The handshake is the client's to delay: others do not wait for it.
         tokio::spawn(async move {
             if let Err(error) = connection(acceptor, stream, peer, io).await {
-                eprintln!("a connection ended early: {error}");
+                examples::log(format_args!("a connection ended early: {error}"));
             }
         });
     }

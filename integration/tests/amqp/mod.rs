@@ -2,6 +2,7 @@
 
 mod faults;
 mod limits;
+mod lines;
 mod newer;
 mod nobody_there;
 mod permissions;

@@ -43,6 +43,7 @@ const SUITES: &[&str] = &[
     "manager-kafka/src",
     "emitter-cli/tests",
     "emitter-cli/src",
+    "examples/src",
 ];
 
 #[test]

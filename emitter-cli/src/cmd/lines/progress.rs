@@ -28,6 +28,10 @@ impl Progress {
         } else {
             ProgressDrawTarget::stderr()
         };
+        Progress::drawn_on(target, input, quiet)
+    }
+
+    fn drawn_on(target: ProgressDrawTarget, input: &Input, quiet: bool) -> Progress {
         let bar = ProgressBar::with_draw_target(None, target);
         let bar = bar.with_style(style(input));
         if !bar.is_hidden() {
@@ -71,7 +75,11 @@ impl Progress {
         if self.quiet {
             return;
         }
-        let seconds = self.started.elapsed().as_secs_f64();
+        tell(&self.summary(self.started.elapsed(), num_unsent, num_unconfirmed, signal));
+    }
+
+    fn summary(&self, took: Duration, num_unsent: u64, num_unconfirmed: usize, signal: Option<Signal>) -> String {
+        let seconds = took.as_secs_f64();
         let rate = (self.num_accepted as f64 / seconds.max(1e-6)).round();
         let unsent = some("not sent", num_unsent);
         let unconfirmed = some("sent without an answer", num_unconfirmed as u64);
@@ -82,9 +90,9 @@ impl Progress {
             num_bad,
             ..
         } = self;
-        tell(&format!(
+        format!(
             "sio: {num_accepted} accepted, {num_refused} refused, {num_bad} bad{unconfirmed}{unsent} in {seconds:.2} s ({rate}/s){early}"
-        ));
+        )
     }
 
     /// Prints a line above the bar.
@@ -120,5 +128,51 @@ fn percent(counters: &Counters, len: Option<u64>) -> String {
     match len {
         None | Some(0) => String::new(),
         Some(len) => format!(", {} %", counters.num_bytes().min(len) * 100 / len),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A file of 300 bytes of which so many were read.
+    fn file(num_bytes: u64) -> Input {
+        let (_, batches) = mpsc::channel(1);
+        Input {
+            batches,
+            counters: Arc::new(Counters::of(num_bytes, 3)),
+            len: Some(300),
+        }
+    }
+
+    #[test]
+    fn a_file_is_at_100_percent_once_it_was_read_and_not_before() {
+        for (num_bytes, shown) in [(0, ", 0 %"), (299, ", 99 %"), (300, ", 100 %"), (900, ", 100 %")] {
+            assert_eq!(percent(&file(num_bytes).counters, Some(300)), shown);
+        }
+        for len in [None, Some(0)] {
+            assert_eq!(
+                percent(&Counters::of(7, 1), len),
+                "",
+                "of a pipe, or an empty file, there are none"
+            );
+        }
+    }
+
+    #[test]
+    fn the_sum_rounds_the_rate_and_tells_what_has_no_answer() {
+        let mut progress = Progress::drawn_on(ProgressDrawTarget::hidden(), &file(300), true);
+        progress.num_accepted = 5;
+        let took = Duration::from_secs(3);
+        assert_eq!(
+            progress.summary(took, 0, 0, None),
+            "sio: 5 accepted, 0 refused, 0 bad in 3.00 s (2/s)"
+        );
+        assert_eq!(
+            progress.summary(took, 4, 1, Some(Signal::Interrupt)),
+            "sio: 5 accepted, 0 refused, 0 bad, 1 sent without an answer, 4 not sent in 3.00 s (2/s), interrupted"
+        );
     }
 }

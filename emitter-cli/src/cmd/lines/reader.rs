@@ -53,6 +53,15 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// As if so much had been read.
+    #[cfg(test)]
+    pub(super) fn of(num_bytes: u64, num_lines: u64) -> Counters {
+        Counters {
+            num_bytes: num_bytes.into(),
+            num_lines: num_lines.into(),
+        }
+    }
+
     /// Bytes that were read.
     pub(super) fn num_bytes(&self) -> u64 {
         self.num_bytes.load(Ordering::Relaxed)

@@ -8,8 +8,8 @@ use crate::support::{Broker, Client, Sio, dead_url, http_get};
 
 /// A pipe that is full until it is read: what fills it goes on filling it for as long as it has room.
 fn paused() -> (Stdio, PipeReader) {
-    let (reader, writer) = std::io::pipe().unwrap();
-    let mut filling = writer.try_clone().unwrap();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut filling = writer.try_clone().expect("a pipe");
     // Ends with an error, once the reader has gone.
     thread::spawn(move || filling.write_all(&[vec![b'.'; 1 << 20], b"\n".to_vec()].concat()));
     (writer.into(), reader)
@@ -17,7 +17,11 @@ fn paused() -> (Stdio, PipeReader) {
 
 /// The first line of `sio serve` has its address.
 fn addr(line: &str) -> &str {
-    line.trim_end().trim_end_matches('/').split_once("http://").unwrap().1
+    line.trim_end()
+        .trim_end_matches('/')
+        .split_once("http://")
+        .expect("an address")
+        .1
 }
 
 #[tokio::test]

@@ -4,7 +4,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use integration::{DEADLINE, managers};
 use serde_json::Value;
-use socket_io::{Auth, Data, DisconnectReason, EventName, Payload, Refusal, Socket, SocketIo, SocketIoBuilder, State};
+use socket_io::{
+    Auth, Data, DisconnectReason, EventName, Payload, Refusal, Room, Socket, SocketIo, SocketIoBuilder, State,
+};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -18,7 +20,12 @@ pub(crate) enum Seen {
     /// A client was accepted.
     Connect { socket: Socket, auth: Option<Value> },
     /// A client is gone.
-    Disconnect { socket: Socket, reason: DisconnectReason },
+    Disconnect {
+        socket: Socket,
+        reason: DisconnectReason,
+        /// Those that its handler saw.
+        rooms: Vec<Room>,
+    },
 }
 
 /// A running server. Dropping it kills it: connections break off without a word.
@@ -111,8 +118,19 @@ impl Served {
     /// Returns the next client that leaves, and why.
     pub(crate) async fn left(&mut self) -> (Socket, DisconnectReason) {
         loop {
-            if let Seen::Disconnect { socket, reason } = self.next().await {
+            if let Seen::Disconnect { socket, reason, .. } = self.next().await {
                 return (socket, reason);
+            }
+        }
+    }
+
+    /// Returns the rooms that the disconnect handler of the next client that leaves has seen, its own room left out.
+    pub(crate) async fn rooms_left(&mut self) -> (Socket, DisconnectReason, Vec<Room>) {
+        loop {
+            if let Seen::Disconnect { socket, reason, rooms } = self.next().await {
+                let others = rooms.into_iter().filter(|room| room.as_str() != socket.id().as_str());
+                let others = others.collect();
+                return (socket, reason, others);
             }
         }
     }
@@ -174,7 +192,8 @@ fn application(io: &SocketIo, name: &str) {
         .on_disconnect(
             async |socket: Socket, reason: DisconnectReason, State(report): State<Report>| {
                 // The test may have ended.
-                let _ = report.send(Seen::Disconnect { socket, reason });
+                let rooms = socket.rooms();
+                let _ = report.send(Seen::Disconnect { socket, reason, rooms });
             },
         )
         .on("echo", async |arguments: Payload| arguments)

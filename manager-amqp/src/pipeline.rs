@@ -128,10 +128,16 @@ impl<'a> Pipeline<'a> {
                 }
                 Some(Event::Error(error)) => return Err(self.failure(error)),
                 Some(_) => {}
+                None if self.is_told_why() => break,
                 None => return Err(self.gone()),
             }
         }
         Ok(())
+    }
+
+    /// Whether a message waits for its confirm, which says why the channel was closed: a right that is missing, say.
+    fn is_told_why(&self) -> bool {
+        self.num_expired < self.flights.len()
     }
 
     fn set_blocked(&mut self, reason: &str) {
@@ -147,7 +153,10 @@ impl<'a> Pipeline<'a> {
         let mut count = 0;
         while count < BATCH && self.flights.len() < limit && !self.is_blocked {
             if !self.is_alive() {
-                return Err(self.gone());
+                match self.is_told_why() {
+                    true => break,
+                    false => return Err(self.gone()),
+                }
             }
             let Some(job) = self.queue.next_job() else { break };
             self.send_one(job);

@@ -38,7 +38,7 @@ impl AmqpLine {
         if let Some(suppressed) = self.unheard_log.pass() {
             let (place, exchange) = (self.place(), self.connector.exchange());
             tracing::info!(
-                target: "manager_api", suppressed,
+                target: "manager_amqp", suppressed,
                 "{place} accepted a message that nothing receives: no queue is bound to the exchange {exchange:?}"
             );
         }

@@ -55,7 +55,6 @@ async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_t
         (url.replace("amqps://", "amqp://"), "amqps://"),
     ] {
         let manager = AmqpManager::new(&url, AmqpOptions::default()).unwrap();
-        let since = Instant::now();
         for error in [
             manager.publish("x".into()).await.unwrap_err(),
             manager.subscribe().await.unwrap_err(),
@@ -67,6 +66,7 @@ async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_t
                 "{text}"
             );
         }
-        assert!(since.elapsed() < Duration::from_secs(4), "{url}: {:?}", since.elapsed());
+        // One attempt was enough to say so: what is refused is not tried again.
+        assert_eq!(manager.health().num_refusals, 2, "{url}");
     }
 }

@@ -73,7 +73,9 @@ async fn forged(way: Way) {
         client.disconnected(DEADLINE).await;
         // The next thing that a handler reports: none ran for the forged event.
         match server.next().await {
-            Seen::Disconnect { socket: left, reason } => {
+            Seen::Disconnect {
+                socket: left, reason, ..
+            } => {
                 assert_eq!(left.id(), socket.id());
                 assert!(matches!(reason, DisconnectReason::Connection(_)), "{reason}");
             }

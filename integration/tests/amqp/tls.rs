@@ -6,7 +6,6 @@ use integration::brokers::Flavour;
 use integration::brokers::rabbitmq::RabbitTls;
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, ErrorKind, Incoming};
-use tokio::time::Instant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_and_a_certificate_of_our_own() {

@@ -155,7 +155,7 @@ impl Backend {
 
     /// What an error of the manager means for the command: what was attempted, and where.
     pub(crate) fn failure(&self, attempt: &str, error: Error) -> Failure {
-        let may_be_absent = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
+        let may_be_absent = !error.is_refusal() && matches!(error.kind(), ErrorKind::Connect | ErrorKind::Timeout);
         match Failure::of(error, format!("cannot {attempt} at {}", self.url)) {
             Failure::Broker(error)
                 if may_be_absent && self.is_out_of_reach() && !self.is_told.load(Ordering::Relaxed) =>

@@ -155,7 +155,7 @@ impl Failure {
             _ => ErrorKind::Connect,
         };
         let text = format!("cannot use RabbitMQ at {}: {}", self.address, self.what);
-        Error::new(kind, text).with_source(self.clone())
+        Error::new(kind, text).with_source(self.clone()).refused()
     }
 }
 

@@ -13,9 +13,8 @@ pub enum ErrorKind {
     Config,
     /// The broker could not be reached, or refused the connection.
     Connect,
-    /// The connection broke, or the broker refused, while a message was on its way.
-    ///
-    /// The broker may or may not have taken the message.
+    /// The connection broke while a message was on its way: the broker may or may not have taken it. Or the broker refused the message:
+    /// where that is for ever, [`Error::is_refusal`] tells.
     Publish,
     /// The deadline passed before the broker answered.
     Timeout,
@@ -38,6 +37,7 @@ pub enum ErrorKind {
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
+    is_refusal: bool,
     message: String,
     source: Option<Source>,
 }
@@ -47,6 +47,7 @@ impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
+            is_refusal: false,
             message: message.into(),
             source: None,
         }
@@ -56,6 +57,13 @@ impl Error {
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// Marks this as a [refusal](Self::is_refusal).
+    #[must_use]
+    pub fn refused(mut self) -> Self {
+        self.is_refusal = true;
         self
     }
 
@@ -71,15 +79,22 @@ impl Error {
         self.kind
     }
 
-    /// Tells whether the same call may succeed later.
+    /// Tells whether the broker, or what answers in its place, said no: the login, a right, a certificate or the protocol is wrong. The same
+    /// call fails again until one of them is changed.
+    pub fn is_refusal(&self) -> bool {
+        self.is_refusal
+    }
+
+    /// Tells whether the same call may succeed later by itself, which no [refusal](Self::is_refusal) does.
     ///
     /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may have taken it
     /// although its answer never came.
     pub fn is_retryable(&self) -> bool {
-        matches!(
+        let may_pass = matches!(
             self.kind,
             ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout | ErrorKind::Busy
-        )
+        );
+        may_pass && !self.is_refusal
     }
 }
 
@@ -92,5 +107,28 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_not_worth_a_retry_whatever_its_kind() {
+        for kind in [
+            ErrorKind::Connect,
+            ErrorKind::Publish,
+            ErrorKind::Timeout,
+            ErrorKind::Busy,
+        ] {
+            let error = Error::new(kind, "no");
+            assert_eq!((error.is_refusal(), error.is_retryable()), (false, true));
+            let error = error.refused().with_note("it said so").with_source("why");
+            assert_eq!(
+                (error.kind(), error.is_refusal(), error.is_retryable()),
+                (kind, true, false)
+            );
+        }
     }
 }

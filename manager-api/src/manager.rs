@@ -44,7 +44,8 @@ pub trait ClientManager: Send + Sync + 'static {
     /// [`Publish`](crate::ErrorKind::Publish) when it refused or the connection broke before its answer (the message may have been
     /// taken), [`Config`](crate::ErrorKind::Config) when what is configured cannot be used there, which only using it tells: what exists
     /// on the broker is of another kind, or the client library knows no such property. [`TooLarge`](crate::ErrorKind::TooLarge), and
-    /// [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    /// [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close). What the broker refuses for ever, such as a login or for want of a
+    /// right, is a [refusal](crate::Error::is_refusal), and not retryable.
     ///
     /// # Cancel safety
     ///

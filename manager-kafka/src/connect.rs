@@ -7,7 +7,8 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use tokio::sync::Semaphore;
 
 use crate::config::KafkaOptions;
-use crate::error::unusable;
+use crate::error::{Failure, unusable};
+use crate::probe::{Client, Probe};
 use crate::properties;
 use crate::topic::check_topic;
 use crate::url::Target;
@@ -40,6 +41,7 @@ pub(crate) struct Connector {
     pub(crate) host_id: HostId,
     target: Target,
     has_tls: bool,
+    probe: Probe,
 }
 
 impl Connector {
@@ -51,6 +53,7 @@ impl Connector {
             host_id: HostId::random(),
             target,
             has_tls: properties::has_tls()?,
+            probe: Probe::default(),
         };
         properties::check_known(&connector.target.properties)?;
         let properties = connector.further_properties();
@@ -175,6 +178,24 @@ impl Connector {
             config.set(name, value);
         }
         config
+    }
+
+    /// Makes a refusal of a failure, if a server turns out to speak otherwise than this client. Blocks for `limit` at most.
+    pub(crate) fn explained(&self, failure: Failure, limit: Duration) -> Failure {
+        if failure.is_refused() {
+            return failure;
+        }
+        let protocol = self
+            .further_properties()
+            .filter(|(name, _)| name == "security.protocol");
+        let protocol = protocol.last().map_or("", |(_, value)| value).to_ascii_uppercase();
+        let client = Client {
+            has_tls: protocol.ends_with("SSL"),
+            has_login: protocol.starts_with("SASL"),
+            knows_tls: self.has_tls,
+        };
+        let advice = self.probe.advice(&self.target.servers, client, limit);
+        advice.map_or(failure, Failure::refusal)
     }
 
     fn further_properties(&self) -> impl Iterator<Item = &(String, String)> {

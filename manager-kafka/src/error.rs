@@ -54,6 +54,14 @@ impl Failure {
         }
     }
 
+    /// A server answers, and will go on to answer the same.
+    pub(crate) fn refusal(what: String) -> Self {
+        Self {
+            is_refused: true,
+            ..Self::other(what)
+        }
+    }
+
     /// Anything else; trying again may help.
     pub(crate) fn other(what: impl Into<String>) -> Self {
         Self {
@@ -78,7 +86,11 @@ impl Failure {
                 self.what
             ),
         };
-        Error::new(ErrorKind::Connect, text).with_source(self.clone())
+        let error = Error::new(ErrorKind::Connect, text).with_source(self.clone());
+        match self.is_refused {
+            true => error.refused(),
+            false => error,
+        }
     }
 }
 
@@ -116,7 +128,7 @@ pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaEr
     let code = code_of(&error);
     if let Some(missing) = code.and_then(|code| Right::Write.missing(code, topic)) {
         let text = format!("Kafka at {label} refused the message: {missing}");
-        return Error::new(ErrorKind::Publish, text).with_source(error);
+        return Error::new(ErrorKind::Publish, text).with_source(error).refused();
     }
     let (kind, text) = match code {
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
@@ -134,7 +146,11 @@ pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaEr
             format!("Kafka at {label} did not take the message: {error}"),
         ),
     };
-    Error::new(kind, text).with_source(error)
+    let told = Error::new(kind, text).with_source(error);
+    match code.is_some_and(|code| is_refusal(code, "")) {
+        true => told.refused(),
+        false => told,
+    }
 }
 
 #[cfg(test)]
@@ -163,13 +179,14 @@ mod tests {
 
     #[test]
     fn kinds_follow_what_the_broker_said() {
-        for (code, kind) in [
-            (RDKafkaErrorCode::MessageSizeTooLarge, ErrorKind::TooLarge),
-            (RDKafkaErrorCode::TopicAuthorizationFailed, ErrorKind::Publish),
-            (RDKafkaErrorCode::NotEnoughReplicas, ErrorKind::Publish),
+        for (code, kind, is_retryable) in [
+            (RDKafkaErrorCode::MessageSizeTooLarge, ErrorKind::TooLarge, false),
+            (RDKafkaErrorCode::TopicAuthorizationFailed, ErrorKind::Publish, false),
+            (RDKafkaErrorCode::PolicyViolation, ErrorKind::Publish, false),
+            (RDKafkaErrorCode::NotEnoughReplicas, ErrorKind::Publish, true),
         ] {
             let error = not_delivered("h:1", "t", 7, KafkaError::MessageProduction(code));
-            assert_eq!(error.kind(), kind);
+            assert_eq!((error.kind(), error.is_retryable()), (kind, is_retryable));
             assert!(error.to_string().contains("h:1"), "{error}");
         }
     }

@@ -19,6 +19,7 @@
 //! | `publish.rs`, `start.rs` | who waits for a message's acceptance; the first connection |
 //! | `listen.rs`, `place.rs`, `partitions.rs` | a subscription; what it reads; where it is in each partition |
 //! | `status.rs`, `error.rs`, `rights.rs` | health, log lines, errors; which right is missing |
+//! | `probe.rs` | what a server speaks that ends connections |
 //!
 //! Where Kafka differs from other brokers: it keeps messages, so a subscription goes on where it was after any interruption and loses
 //! nothing. A `Gap` comes only when the messages are gone from the broker as well: retention removed them, the topic was deleted, an
@@ -63,6 +64,7 @@ mod error;
 mod listen;
 mod partitions;
 mod place;
+mod probe;
 mod properties;
 mod publish;
 mod rights;

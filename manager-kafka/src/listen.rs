@@ -132,7 +132,7 @@ fn begin(
 
 fn attempt<T>(place: &Place, limit: Duration, what: impl FnOnce(Duration) -> Result<T, Failure>) -> Result<T, Failure> {
     what(limit.max(Duration::from_millis(1))).map_err(|failure| {
-        let failure = place.explained(failure);
+        let failure = place.explained(failure, limit);
         place.status.failed(Role::Listening, &failure);
         failure
     })

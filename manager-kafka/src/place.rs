@@ -158,17 +158,19 @@ impl Place {
         }
     }
 
-    /// Finds words for a failure: what the client itself has reported says more than that there was no answer.
-    pub(crate) fn explained(&self, failure: Failure) -> Failure {
+    /// Finds words for a failure: what the client itself has reported says more than that there was no answer, and what the servers speak
+    /// more than that connections end. Blocks for little more than `limit`.
+    pub(crate) fn explained(&self, failure: Failure, limit: Duration) -> Failure {
         for _ in 0..MAX_REPORTS {
             if self.poll(REPORT_WAIT).is_none() {
                 break;
             }
         }
-        match self.status.failure(Role::Listening) {
+        let failure = match self.status.failure(Role::Listening) {
             Some(reported) if !failure.is_refused() => reported,
             _ => failure,
-        }
+        };
+        self.connector.explained(failure, limit)
     }
 }
 

@@ -57,8 +57,9 @@ pub(crate) fn is_about_rights(code: RDKafkaErrorCode) -> bool {
 pub(crate) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
     use RDKafkaErrorCode::*;
     match code {
-        Authentication
-        | SaslAuthenticationFailed
+        // The client library's own words are about a connection that ended meanwhile.
+        Authentication => !reason.contains(": Local: "),
+        SaslAuthenticationFailed
         | UnsupportedSASLMechanism
         | IllegalSASLState
         | InvalidTopic
@@ -92,6 +93,15 @@ mod tests {
             "{missing}"
         );
         assert_eq!(Right::missing_to_produce(RDKafkaErrorCode::Fatal, "fenced", "t"), None);
+    }
+
+    #[test]
+    fn a_login_that_a_lost_connection_ends_is_no_refusal() {
+        let refused = "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-256";
+        assert!(is_refusal(RDKafkaErrorCode::Authentication, refused));
+        let lost =
+            "SASL PLAIN mechanism handshake failed: Local: Broker transport failure: broker's supported mechanisms: ";
+        assert!(!is_refusal(RDKafkaErrorCode::Authentication, lost));
     }
 
     #[test]

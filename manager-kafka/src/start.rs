@@ -44,6 +44,9 @@ fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
             Ok(Found::NotYet) => LOOK,
             Ok(Found::Unusable) => continue,
             Err(failure) => {
+                let failure = core
+                    .connector
+                    .explained(failure, core.expire().unwrap_or(Duration::ZERO));
                 core.status.failed(Role::Publishing, &failure);
                 if failure.is_refused() {
                     let (label, deadline) = (core.connector.label(), core.connector.deadline());

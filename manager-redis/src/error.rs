@@ -161,7 +161,11 @@ impl backend::Failure for Failure {
             true => format!("the broker refuses: {self}"),
             false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
         };
-        Error::new(ErrorKind::Connect, text).with_source(self.clone())
+        let error = Error::new(ErrorKind::Connect, text).with_source(self.clone());
+        match self.is_refused {
+            true => error.refused(),
+            false => error,
+        }
     }
 }
 
@@ -185,9 +189,13 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
 
 /// The server at `address` took the message for `channel` and refused it.
 pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error {
-    let (_, what) = judged(Asked::Publish(channel), &error);
+    let (is_refusal, what) = judged(Asked::Publish(channel), &error);
     let text = format!("Redis at {address} refused the message: {what}");
-    Error::new(ErrorKind::Publish, text).with_source(error)
+    let told = Error::new(ErrorKind::Publish, text).with_source(error);
+    match is_refusal {
+        true => told.refused(),
+        false => told,
+    }
 }
 
 /// Tells whether an answer is a refusal, and says it in words.

@@ -170,6 +170,60 @@ async fn recorder_keeps_what_passed() {
     assert_eq!(received, [Incoming::Message(A), Incoming::Message(B)]);
 }
 
+/// Cannot stand still, whatever it says.
+struct Restless {
+    bus: MemoryBus,
+    why: Option<&'static str>,
+}
+
+#[async_trait]
+impl Backend for Restless {
+    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
+        Arc::new(self.bus.manager_with(options))
+    }
+
+    async fn stop(&self) {
+        self.bus.stop();
+    }
+
+    async fn start(&self) {
+        self.bus.start();
+    }
+
+    fn lacks(&self, _fault: manager_testkit::Fault) -> Option<&'static str> {
+        self.why
+    }
+
+    async fn freeze(&self) -> bool {
+        false
+    }
+
+    async fn thaw(&self) {}
+
+    async fn manager_on_a_line(&self, _options: ManagerOptions) -> Option<OnALine> {
+        None
+    }
+
+    async fn num_consumers(&self, channel: &str) -> usize {
+        self.bus.num_subscribers(channel)
+    }
+}
+
+#[tokio::test]
+async fn a_backend_that_lacks_a_fault_and_does_not_tell_why_fails_the_cases_that_need_it() {
+    use manager_testkit::conformance;
+    for why in [None, Some("it has no place to stand on")] {
+        let bus = MemoryBus::new;
+        let backend = [Restless { bus: bus(), why }, Restless { bus: bus(), why }];
+        let [still, line] = &backend;
+        let still = conformance::nothing_is_accepted_while_the_broker_stands_still(still);
+        let line = conformance::ok_waits_for_the_answer_of_the_broker(line);
+        let still = std::panic::AssertUnwindSafe(still).catch_unwind().await;
+        let line = std::panic::AssertUnwindSafe(line).catch_unwind().await;
+        assert_eq!((still.is_ok(), line.is_ok()), (why.is_some(), why.is_some()), "{why:?}");
+    }
+}
+
 /// Managers that break one promise each: the suite must notice.
 mod broken {
     use manager_api::{Error, MemoryManager, SubscriptionSender};

@@ -37,6 +37,10 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The variable whose value is the URL of one to be shared instead, if there is one.
     const URL_VARIABLE: Option<&'static str> = None;
+    /// Why [`freeze`](Self::freeze) is not to be had, where it is not.
+    const NO_FREEZE: Option<&'static str> = None;
+    /// Why there is no [`line`](Self::line), where there is none.
+    const NO_LINE: Option<&'static str> = None;
 
     /// Starts one, or says what is missing.
     async fn try_start() -> Result<Self, String>;

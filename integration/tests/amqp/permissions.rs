@@ -84,7 +84,11 @@ async fn each_missing_right_is_named_at_once() {
             "{user}: {:?}",
             since.elapsed()
         );
-        assert_eq!(error.kind(), ErrorKind::Connect, "{user}: {error}");
+        assert_eq!(
+            (error.kind(), error.is_refusal(), error.is_retryable()),
+            (ErrorKind::Connect, true, false),
+            "{user}: {error}"
+        );
         let text = error.to_string();
         assert!(text.starts_with("cannot use") && text.contains(right), "{user}: {text}");
     }

@@ -11,10 +11,10 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, HostId, ManagerOptions};
-use manager_testkit::{Backend, OnALine};
+use manager_testkit::{Backend, Fault, OnALine};
 use tokio::sync::Mutex;
 
-use super::Broker;
+use super::{Broker, why_not};
 
 /// The most subscriptions that a case takes of one manager.
 const MAX_SUBSCRIPTIONS: usize = 10;
@@ -62,6 +62,10 @@ impl<F: Flavour> Backend for Amqp<F> {
 
     async fn start(&self) {
         self.broker.start().await;
+    }
+
+    fn lacks(&self, fault: Fault) -> Option<&'static str> {
+        why_not::<F>(fault)
     }
 
     async fn freeze(&self) -> bool {
@@ -113,6 +117,10 @@ macro_rules! flavours {
             shared: Amqp::new(Broker::<$flavour>::shared().await);
             private: Amqp::new(Broker::<$flavour>::private().await);
         })*
+
+        pub(super) fn lacking() -> Vec<(&'static str, Fault, &'static str)> {
+            [$(super::lacking::<$flavour>()),*].concat()
+        }
     };
 }
 

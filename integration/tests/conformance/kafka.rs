@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use integration::brokers::Flavour;
+#[cfg(feature = "kafka-tls")]
+use integration::brokers::kafka::KafkaTls;
 use integration::brokers::kafka::{KafkaBroker, KafkaSasl};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_kafka::{KafkaManager, KafkaOptions};
-use manager_testkit::{Backend, OnALine};
+use manager_testkit::{Backend, Fault, OnALine};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use super::Broker;
+use super::{Broker, why_not};
 
 struct Kafka<F>(Broker<F>);
 
@@ -40,6 +42,10 @@ impl<F: Flavour> Backend for Kafka<F> {
 
     async fn start(&self) {
         self.0.start().await;
+    }
+
+    fn lacks(&self, fault: Fault) -> Option<&'static str> {
+        why_not::<F>(fault)
     }
 
     async fn freeze(&self) -> bool {
@@ -72,16 +78,21 @@ impl<F: Flavour> Backend for Kafka<F> {
 
 /// Makes a module with the suite for each flavour.
 macro_rules! flavours {
-    ($($module:ident: $flavour:ty),* $(,)?) => {
-        $(manager_testkit::conformance! {
+    ($($(#[$when:meta])? $module:ident: $flavour:ty),* $(,)?) => {
+        $($(#[$when])? manager_testkit::conformance! {
             mod $module;
             shared: Kafka(Broker::<$flavour>::shared().await);
             private: Kafka(Broker::<$flavour>::private().await);
         })*
+
+        pub(super) fn lacking() -> Vec<(&'static str, Fault, &'static str)> {
+            [$($(#[$when])? super::lacking::<$flavour>()),*].concat()
+        }
     };
 }
 
 flavours! {
     plain: KafkaBroker,
     sasl: KafkaSasl,
+    #[cfg(feature = "kafka-tls")] tls: KafkaTls,
 }

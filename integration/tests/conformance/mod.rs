@@ -10,8 +10,39 @@ use async_trait::async_trait;
 use integration::brokers::{Flavour, shared};
 use integration::proxy::TcpProxy;
 use manager_api::ClientManager;
-use manager_testkit::{Line, OnALine};
+use manager_testkit::{Fault, Line, OnALine};
 use tokio::sync::Mutex;
+
+/// What the cases that need a fault cannot show, and in which flavour: none but these.
+#[test]
+fn what_a_flavour_cannot_show_is_on_this_list() {
+    let lacking: Vec<_> = [amqp::lacking(), kafka::lacking(), redis::lacking()].concat();
+    let lacking: Vec<_> = lacking.iter().map(|(name, fault, _)| (*name, *fault)).collect();
+    assert_eq!(
+        lacking,
+        [
+            ("Redis Sentinel", Fault::LosesAnswers),
+            ("Redis Cluster", Fault::StandsStill),
+            ("Redis Cluster", Fault::LosesAnswers),
+        ]
+    );
+}
+
+/// Why a flavour does not have a fault, if it does not.
+fn why_not<F: Flavour>(fault: Fault) -> Option<&'static str> {
+    match fault {
+        Fault::StandsStill => F::NO_FREEZE,
+        Fault::LosesAnswers => F::NO_LINE,
+    }
+}
+
+/// The faults that a flavour does not have, and why.
+fn lacking<F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
+    let faults = [Fault::StandsStill, Fault::LosesAnswers].into_iter();
+    faults
+        .filter_map(|fault| Some((F::NAME, fault, why_not::<F>(fault)?)))
+        .collect()
+}
 
 /// A broker of one flavour: the one of all tests, or one that a case may take down.
 struct Broker<F> {

@@ -7,9 +7,9 @@ use integration::brokers::Flavour;
 use integration::brokers::redis::{RedisBroker, RedisCluster, RedisSentinel, RedisTls, Valkey, ask};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_redis::{RedisManager, RedisOptions};
-use manager_testkit::{Backend, OnALine};
+use manager_testkit::{Backend, Fault, OnALine};
 
-use super::Broker;
+use super::{Broker, why_not};
 
 struct Redis<F>(Broker<F>);
 
@@ -33,6 +33,10 @@ impl<F: Flavour> Backend for Redis<F> {
 
     async fn start(&self) {
         self.0.start().await;
+    }
+
+    fn lacks(&self, fault: Fault) -> Option<&'static str> {
+        why_not::<F>(fault)
     }
 
     async fn freeze(&self) -> bool {
@@ -67,6 +71,10 @@ macro_rules! flavours {
             shared: Redis(Broker::<$flavour>::shared().await);
             private: Redis(Broker::<$flavour>::private().await);
         })*
+
+        pub(super) fn lacking() -> Vec<(&'static str, Fault, &'static str)> {
+            [$(super::lacking::<$flavour>()),*].concat()
+        }
     };
 }
 

@@ -254,6 +254,29 @@ async fn a_network_that_was_cut_for_long_is_used_again_within_five_seconds() {
     assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
+/// With the options of every process. librdkafka doubles its wait at each cut, up to its cap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_is_back_soon_however_often_it_was_cut_off() {
+    const CUTS: usize = 20;
+    let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
+    let mut options = KafkaOptions::default();
+    options.common.channel = integration::brokers::unique_channel();
+    let listener = manager(&format!("kafka://{}", proxy.addr()), &options);
+    let mut subscription = listener.subscribe().await.unwrap();
+    let publisher = manager(&broker.url(), &options);
+    for round in 0..CUTS {
+        proxy.cut().await;
+        proxy.restore();
+        let since = Instant::now();
+        let message = round.to_string();
+        publish_at_last(&publisher, &message).await;
+        assert_eq!(next_message(&mut subscription).await, message);
+        let took = since.elapsed();
+        assert!(took < Duration::from_secs(4), "cut {round}: {took:?}");
+    }
+    assert_eq!(listener.health().num_gaps, 0);
+}
+
 #[tokio::test]
 async fn nobody_at_the_address_is_an_error_with_address_and_cause() {
     let publisher = manager("kafka://127.0.0.1:1", &hasty());

@@ -4,7 +4,10 @@ mod faults;
 mod limits;
 mod nobody_there;
 mod outages;
+mod protocols;
 mod rights;
+#[cfg(feature = "kafka-tls")]
+mod tls;
 mod topics;
 
 use std::time::Duration;

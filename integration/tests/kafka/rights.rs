@@ -29,7 +29,7 @@ async fn start() -> (KafkaRights, KafkaOptions, KafkaManager) {
 }
 
 /// Completes with a refusal, soon, in words that name what is missing.
-async fn refusal<T>(what: impl Future<Output = Result<T, Error>>, names: &[&str]) -> Error {
+pub(super) async fn refusal<T>(what: impl Future<Output = Result<T, Error>>, names: &[&str]) -> Error {
     let begun = Instant::now();
     let Err(error) = within("a refusal", what).await else {
         panic!("nothing was refused");
@@ -40,6 +40,7 @@ async fn refusal<T>(what: impl Future<Output = Result<T, Error>>, names: &[&str]
         assert!(said.contains(name), "no {name:?} in: {said}");
     }
     assert!(!said.contains("s3cret"), "{said}");
+    assert_eq!((error.is_refusal(), error.is_retryable()), (true, false), "{error:?}");
     error
 }
 

@@ -46,6 +46,10 @@ async fn each_missing_right_is_named_within_a_second() {
         let subscribed = manager.subscribe().await.err();
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         for (error, needs) in [(published, publish_needs), (subscribed, subscribe_needs)] {
+            let is_told = error
+                .as_ref()
+                .is_none_or(|error| error.is_refusal() && !error.is_retryable());
+            assert!(is_told, "{error:?}");
             let said = error.map(|error| error.to_string()).unwrap_or_default();
             match needs {
                 Some(needs) => assert!(said.contains(&format!("lacks the right {needs}")), "{said}"),

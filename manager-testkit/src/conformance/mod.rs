@@ -45,15 +45,21 @@ pub trait Backend: Send + Sync {
         self.start().await;
     }
 
-    /// Has the broker stand still: connections stay, nothing is taken, nothing answered. False where that cannot be had; cases that need
-    /// it then show nothing. Called only where the broker is the test's own.
+    /// Tells why a fault is not to be had: cases that need it then show nothing. A backend that has it not and does not tell why fails
+    /// them. Default: all are to be had.
+    fn lacks(&self, _fault: Fault) -> Option<&'static str> {
+        None
+    }
+
+    /// Has the broker stand still: connections stay, nothing is taken, nothing answered. False where that is not to be had, as
+    /// [`lacks`](Self::lacks) tells. Called only where the broker is the test's own.
     async fn freeze(&self) -> bool;
 
     /// Lets a broker that stands still go on.
     async fn thaw(&self);
 
-    /// As [`manager`](Self::manager), with a line that the case may cut. `None` where that cannot be had, as of a broker that has no single
-    /// address; cases that need it then show nothing. Called only where the broker is the test's own.
+    /// As [`manager`](Self::manager), with a line that the case may cut. `None` where that is not to be had, as of a broker that has no
+    /// single address, and as [`lacks`](Self::lacks) tells. Called only where the broker is the test's own.
     async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine>;
 
     /// Counts what subscribers of `channel` have on the broker: subscriptions, consumers, queues, groups.
@@ -63,6 +69,15 @@ pub trait Backend: Send + Sync {
     fn restart_loses_messages(&self) -> bool {
         true
     }
+}
+
+/// A fault that cases bring about, and that not every backend has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// [`Backend::freeze`].
+    StandsStill,
+    /// [`Backend::manager_on_a_line`].
+    LosesAnswers,
 }
 
 /// Runs one case and fails it by name if it hangs. Used by [`conformance!`](crate::conformance!).

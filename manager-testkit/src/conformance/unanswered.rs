@@ -6,14 +6,15 @@ use futures_util::FutureExt;
 use manager_api::{ClientManager, Subscription};
 
 use super::support::*;
-use super::{Backend, Line};
+use super::{Backend, Fault, Line};
 
 /// While the broker stands still nothing is accepted: a publish fails at its deadline, and says that it can be tried again.
 pub async fn nothing_is_accepted_while_the_broker_stands_still(backend: &dyn Backend) {
     let options = hasty_options(backend).await;
     let manager = backend.manager(options).await;
     soon("publish", publish_until_accepted(&*manager, 0)).await;
-    if !backend.freeze().await {
+    let stands_still = backend.freeze().await;
+    if !is_to_be_had(backend, Fault::StandsStill, stands_still) {
         return;
     }
     let failed = soon("the failure", manager.publish(numbered(1))).await;
@@ -76,7 +77,11 @@ struct Unanswered {
 impl Unanswered {
     async fn begin(backend: &dyn Backend) -> Option<Self> {
         let options = options();
-        let (publisher, line) = backend.manager_on_a_line(options.clone()).await?;
+        let on_a_line = backend.manager_on_a_line(options.clone()).await;
+        if !is_to_be_had(backend, Fault::LosesAnswers, on_a_line.is_some()) {
+            return None;
+        }
+        let (publisher, line) = on_a_line?;
         let listener = backend.manager(options).await;
         let mut subscription = listener.subscribe().await.expect("subscribe");
         soon("publish", publish_until_accepted(&*publisher, 0)).await;
@@ -88,5 +93,18 @@ impl Unanswered {
             _listener: listener,
             subscription,
         })
+    }
+}
+
+/// Tells whether the backend has the fault; if not, the backend has to tell why, and only then.
+fn is_to_be_had(backend: &dyn Backend, fault: Fault, is_there: bool) -> bool {
+    match (is_there, backend.lacks(fault)) {
+        (true, None) => true,
+        (false, Some(why)) => {
+            eprintln!("this case shows nothing, for {fault:?} is not to be had: {why}");
+            false
+        }
+        (true, Some(why)) => panic!("{fault:?} is to be had, and the backend says that it is not: {why}"),
+        (false, None) => panic!("{fault:?} is not to be had, and the backend does not tell why"),
     }
 }

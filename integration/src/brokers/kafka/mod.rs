@@ -5,6 +5,7 @@
 
 mod rights;
 mod sasl;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +25,7 @@ use crate::proxy::TcpProxy;
 
 pub use rights::KafkaRights;
 pub use sasl::KafkaSasl;
+pub use tls::KafkaTls;
 
 /// The image that is run unless `SIO_TEST_KAFKA_IMAGE` names another.
 const IMAGE: &str = "apache/kafka:4.1.1";

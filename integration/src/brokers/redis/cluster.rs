@@ -23,6 +23,8 @@ pub struct RedisCluster {
 #[async_trait]
 impl Flavour for RedisCluster {
     const NAME: &'static str = "Redis Cluster";
+    const NO_FREEZE: Option<&'static str> = Some("nodes that stood still take each other for failed for a while");
+    const NO_LINE: Option<&'static str> = Some("managers have connections to several nodes");
 
     async fn try_start() -> Result<Self, String> {
         let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];

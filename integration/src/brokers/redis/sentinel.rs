@@ -23,6 +23,7 @@ pub struct RedisSentinel {
 #[async_trait]
 impl Flavour for RedisSentinel {
     const NAME: &'static str = "Redis Sentinel";
+    const NO_LINE: Option<&'static str> = Some("managers connect to where the sentinel says that the master is");
 
     async fn try_start() -> Result<Self, String> {
         let server = RedisBroker::try_start_with(&[]).await?;
@@ -51,6 +52,15 @@ impl Flavour for RedisSentinel {
     async fn restart(&mut self) {
         self.server.restart().await;
         self.sentinel.restart().await;
+    }
+
+    async fn freeze(&self) -> bool {
+        self.server.freeze().await;
+        true
+    }
+
+    fn thaw(&self) {
+        self.server.thaw();
     }
 }
 

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use super::RedisBroker;
 use crate::brokers::private::free_ports;
 use crate::brokers::{Flavour, certificates};
+use crate::proxy::TcpProxy;
 
 /// A Redis that speaks TLS on one port and plainly on another.
 #[derive(Debug)]
@@ -59,5 +60,21 @@ impl Flavour for RedisTls {
 
     async fn restart(&mut self) {
         self.server.restart().await;
+    }
+
+    async fn freeze(&self) -> bool {
+        self.server.freeze().await;
+        true
+    }
+
+    fn thaw(&self) {
+        self.server.thaw();
+    }
+
+    async fn line(&self) -> Option<(TcpProxy, String)> {
+        let target = format!("127.0.0.1:{}", self.port);
+        let proxy = TcpProxy::start(target.clone()).await;
+        let through = proxy.addr().to_string();
+        Some((proxy, self.url().replace(&target, &through)))
     }
 }

@@ -8,7 +8,7 @@ use manager_api::backend::seconds;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::rights::{Right, code_of, is_refusal};
+use crate::rights::{Right, advice, code_of, is_refusal};
 
 /// One failed attempt to use the brokers, shared by all whom it concerns.
 #[derive(Clone, Debug)]
@@ -49,7 +49,10 @@ impl Failure {
         let missing = code.and_then(|code| Right::missing_to_produce(code, reason, topic));
         Self {
             is_refused: missing.is_some() || code.is_some_and(|code| is_refusal(code, reason)),
-            what: missing.unwrap_or_else(|| reason.to_owned()),
+            what: missing.unwrap_or_else(|| match advice(reason) {
+                Some(advice) => format!("{reason}: {advice}"),
+                None => reason.to_owned(),
+            }),
             source: Some(Arc::new(error)),
         }
     }

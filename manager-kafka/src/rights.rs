@@ -71,8 +71,29 @@ pub(crate) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
         SSL => ["certificate", "wrong version number", "alert"]
             .iter()
             .any(|words| reason.contains(words)),
+        // With TLS 1.3 a broker says so when the handshake seems over.
+        BrokerTransportFailure => is_about_our_certificate(reason),
         code => is_about_rights(code),
     }
+}
+
+fn is_about_our_certificate(reason: &str) -> bool {
+    reason.contains("alert") && reason.contains("certificate")
+}
+
+/// What may be changed in the URL, for what the client library says in words of its own.
+pub(crate) fn advice(reason: &str) -> Option<&'static str> {
+    if is_about_our_certificate(reason) || reason.contains("client SSL authentication might be required") {
+        return Some("the broker wants a certificate that it trusts, by client_cert= and client_key=");
+    }
+    if reason.contains("certificate verify failed") || reason.contains("verify broker certificate") {
+        return Some(
+            "name the authority of its certificate, or a self-signed certificate itself, by ca=, and the broker as its certificate does \
+             (ssl.endpoint.identification.algorithm=none takes any name)",
+        );
+    }
+    let takes_no_login = reason.contains("not valid in current SASL state");
+    takes_no_login.then_some("this port takes no login: leave security.protocol=SASL_… out")
 }
 
 #[cfg(test)]
@@ -114,5 +135,9 @@ mod tests {
         ));
         assert!(!is_refusal(RDKafkaErrorCode::SSL, "SSL handshake failed: Disconnected"));
         assert!(!is_refusal(RDKafkaErrorCode::BrokerTransportFailure, "certificate"));
+        assert!(is_refusal(
+            RDKafkaErrorCode::BrokerTransportFailure,
+            "Receive failed: ssl/tls alert bad certificate: SSL alert number 42"
+        ));
     }
 }

@@ -37,6 +37,7 @@ const SUITES: &[&str] = &[
     "engine-io/src",
     "manager-api/src",
     "manager-testkit/src",
+    "manager-testkit/tests",
     "manager-redis/tests",
     "manager-redis/src",
     "manager-amqp/src",

@@ -1,0 +1,78 @@
+//! The emitter of this project under test.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use manager_api::{Emitter, Error};
+use serde_json::{Value, json};
+use tokio::time::{sleep_until, timeout_at};
+
+use super::manager;
+use crate::latency::stamped;
+use crate::process::Cpu;
+
+/// Publishes stamped events `m` to room `r`, each awaited to its acceptance.
+#[derive(Clone, Debug, Args)]
+pub struct Emit {
+    /// Broker, such as redis://127.0.0.1:6379
+    url: String,
+    /// Number of events
+    count: u64,
+    /// Events per second; as fast as it goes by default
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Events on their way at a time
+    #[arg(long, default_value_t = 256)]
+    in_flight: usize,
+}
+
+impl Emit {
+    /// Publishes, and returns what it took.
+    ///
+    /// # Errors
+    ///
+    /// If the URL cannot be used, or an event was not accepted.
+    pub async fn run(&self) -> Result<Value> {
+        let emitter = Emitter::from_arc(manager(&self.url)?);
+        // The first event connects; connecting is not what is measured.
+        emitter.to("warm-up").emit("warm-up", &()).await?;
+        let own = i32::try_from(std::process::id())?;
+        let (cpu, began) = (Cpu::of(own)?.total(), Instant::now());
+        self.emit(&emitter).await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let cpu = Cpu::of(own)?.total() - cpu;
+        emitter.close().await?;
+        Ok(json!({
+            "emits": self.count, "seconds": seconds, "emits_per_s": self.count as f64 / seconds,
+            "cpu_us_per_emit": cpu / self.count as f64,
+        }))
+    }
+
+    async fn emit(&self, emitter: &Emitter) -> Result<(), Error> {
+        let began = tokio::time::Instant::now();
+        let mut in_flight = FuturesUnordered::new();
+        for sent in 0..self.count {
+            while in_flight.len() >= self.in_flight.max(1) {
+                in_flight.next().await.transpose()?;
+            }
+            in_flight.push(emitter.to("r").emit("m", &stamped(128)));
+            if let Some(rate) = self.rate {
+                let next = began + Duration::from_secs_f64((sent + 1) as f64 / rate);
+                // An emit that is not polled publishes nothing.
+                let _ = timeout_at(next, accepted(&mut in_flight)).await;
+                sleep_until(next).await;
+            }
+        }
+        accepted(&mut in_flight).await
+    }
+}
+
+async fn accepted<F: Future<Output = Result<(), Error>>>(in_flight: &mut FuturesUnordered<F>) -> Result<(), Error> {
+    while let Some(accepted) = in_flight.next().await {
+        accepted?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What a run found, as one line of JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::latency::Quantiles;
+use crate::process::Cpu;
+
+/// The outcome of one run of a scenario.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// What was counted: connections, acknowledged events, deliveries.
+    pub num_operations: u64,
+    /// Operations per second while measured.
+    pub per_second: f64,
+    /// Processor time per operation and process, in microseconds.
+    pub cpu: BTreeMap<String, Cpu>,
+    /// From the beginning of an operation to its end.
+    pub latency: Option<Quantiles>,
+    /// Resident memory of the server, where the scenario looks at it.
+    pub memory: Option<Memory>,
+    /// Highest resident memory per process so far, in KiB, where the scenario looks at it.
+    pub peak_kib: BTreeMap<String, u64>,
+    /// Operations that were expected and never seen.
+    pub num_lost: u64,
+    /// Deliveries that came twice or out of order, where one emitter sends one after the other.
+    pub num_out_of_order: u64,
+    /// Clients that failed.
+    pub num_failed: u64,
+}
+
+/// Resident memory of the server, in KiB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Before the first client.
+    pub before: u64,
+    /// With all clients, idle.
+    pub idle: u64,
+    /// After all clients have left.
+    pub after: u64,
+    /// Number of clients.
+    pub num_clients: u64,
+}
+
+impl Memory {
+    /// Returns the memory of one idle client, in KiB.
+    pub fn per_client(&self) -> f64 {
+        (self.idle as f64 - self.before as f64) / self.num_clients.max(1) as f64
+    }
+}
+
+impl Report {
+    /// Returns the processor time of the server per operation, in microseconds.
+    pub fn server_cpu(&self) -> Option<f64> {
+        self.cpu.get("server").map(|cpu| cpu.total())
+    }
+}

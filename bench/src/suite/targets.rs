@@ -1,0 +1,72 @@
+//! The programs that a suite starts.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+/// A kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// The socket calls alone
+    Floor,
+    /// This project
+    Sio,
+    /// socketioxide, with axum
+    Socketioxide,
+    /// socket.io, with Node.js
+    Node,
+    /// python-socketio, with uvicorn
+    Python,
+}
+
+impl Kind {
+    /// Returns the name in tables and result files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Sio => "sio",
+            Self::Socketioxide => "socketioxide",
+            Self::Node => "node",
+            Self::Python => "python",
+        }
+    }
+
+    /// Returns the command of the server, without port and broker.
+    pub(super) fn server(self) -> Vec<OsString> {
+        match self {
+            Self::Floor => vec![own(), "floor".into()],
+            Self::Sio => vec![own(), "serve".into()],
+            Self::Socketioxide => vec![peer("socketioxide/target/release/server")],
+            Self::Node => vec![program("SIO_TEST_NODE", "node"), peer("node/server.js")],
+            Self::Python => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/server.py")],
+        }
+    }
+
+    /// Returns the command of the emitter, without broker and number of messages.
+    pub(super) fn emitter(self) -> Vec<OsString> {
+        match self {
+            Self::Floor => Vec::new(),
+            Self::Sio => vec![own(), "emit".into()],
+            Self::Socketioxide => vec![peer("socketioxide/target/release/emit")],
+            Self::Node => vec![program("SIO_TEST_NODE", "node"), peer("node/emit.js")],
+            Self::Python => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/emit.py")],
+        }
+    }
+}
+
+fn own() -> OsString {
+    env::current_exe().map_or_else(|_| "sio-bench".into(), PathBuf::into_os_string)
+}
+
+fn program(variable: &str, default: &str) -> OsString {
+    env::var_os(variable).unwrap_or_else(|| default.into())
+}
+
+fn peer(path: &str) -> OsString {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("peers")
+        .join(path)
+        .into_os_string()
+}

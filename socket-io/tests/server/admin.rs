@@ -406,7 +406,11 @@ async fn events_beyond_the_limit_are_left_out_but_clients_are_told_of() {
     told_of(&mut admin, "socket_connected").await;
     client.send(r#"420["join","lobby"]"#).await;
     client.expect(r#"430["ok"]"#).await;
-    assert_eq!(told(&mut admin).await[0], "room_joined", "and not that it asked for it");
+    assert_eq!(
+        told_of_clients(&mut admin).await[0],
+        "room_joined",
+        "and not that it asked for it"
+    );
 }
 
 async fn told_of_after_acceptance(admin: &mut Client, event: &str) -> Vec<Value> {

@@ -9,7 +9,7 @@ use manager_api::{ManagerOptions, MemoryBus};
 use serde_json::{Value, json};
 use socket_io::{Admin, SocketIo};
 
-use super::{admin, log_in, serve, start, start_on, told, told_of};
+use super::{admin, log_in, serve, start, start_on, told_of, told_of_clients};
 use crate::client::{Client, DEADLINE, within};
 
 #[tokio::test]
@@ -147,7 +147,7 @@ async fn administrators_move_the_clients_of_other_servers() {
     let command = |arguments: Value| format!("42/admin,{arguments}");
     admin.send(&command(json!(["join", "/", "vip", sid]))).await;
     assert_eq!(
-        told(&mut admin).await,
+        told_of_clients(&mut admin).await,
         [json!("room_joined"), json!("/"), json!("vip"), json!(sid)]
     );
     admin.send(&command(json!(["emit", "/", "vip", "hello", 1]))).await;
@@ -178,7 +178,7 @@ async fn an_event_that_was_dropped_is_not_told_as_sent() {
     client.send(r#"42["last"]"#).await;
     let mut num_sent = 0;
     loop {
-        match told(&mut admin).await {
+        match told_of_clients(&mut admin).await {
             event if event[0] == "event_sent" => num_sent += 1,
             _ => break,
         }

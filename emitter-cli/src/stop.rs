@@ -78,14 +78,32 @@ impl Signals {
     }
 }
 
-/// Completes at the first signal, from when on the command closes down; a second one ends the process at once.
-pub(crate) async fn requested() -> Signal {
+/// The first signal that arrives after this call, polled or not; with it the command closes down, and a second signal ends the
+/// process at once.
+pub(crate) fn requested() -> impl Future<Output = Signal> {
     let mut signals = Signals::new();
-    let first = signals.next().await;
-    tokio::spawn(async move {
-        let second = signals.next().await;
-        crate::output::tell(&format!("sio: {} while closing down: ended at once", second.name()));
-        std::process::exit(i32::from(second.code()));
-    });
-    first
+    async move {
+        let first = signals.next().await;
+        tokio::spawn(async move {
+            let second = signals.next().await;
+            crate::output::tell(&format!("sio: {} while closing down: ended at once", second.name()));
+            std::process::exit(i32::from(second.code()));
+        });
+        first
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_signal_that_arrives_before_the_command_waits_for_it_is_not_lost() {
+        let requested = requested();
+        let me = std::process::id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &me]).status().unwrap().success());
+        assert_eq!(requested.await, Signal::Terminate);
+    }
 }

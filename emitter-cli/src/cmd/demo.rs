@@ -43,6 +43,7 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     };
     let url = BrokerUrl::parse(&broker.url)?;
     let listener = listen().await?;
+    let requested = stop::requested();
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
     let io = app::server(url.backend(ManagerOptions::default())?.manager, &[], &[]);
     let (stop_server, stopped) = oneshot::channel::<()>();
@@ -57,7 +58,7 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     let emitter = sending.emitter();
     let shown = tokio::select! {
         shown = show(&io, addr, &sending, &emitter, plan.count) => shown,
-        signal = stop::requested() => interrupted(plan.count, signal),
+        signal = requested => interrupted(plan.count, signal),
     };
     super::emit::close(&emitter).await;
     drop(stop_server);

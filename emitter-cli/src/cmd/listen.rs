@@ -20,7 +20,12 @@ const MAX_BATCH_BYTES: usize = 64 << 10;
 pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
     let quiet = plan.broker.quiet;
-    let subscribed = backend.explaining(quiet, backend.manager.subscribe()).await;
+    // From before it says that it listens.
+    let mut stop = std::pin::pin!(stop::requested());
+    let subscribed = tokio::select! {
+        subscribed = backend.explaining(quiet, backend.manager.subscribe()) => subscribed,
+        signal = &mut stop => return Err(Failure::signal(signal, "it was not listening yet")),
+    };
     let mut subscription = subscribed.map_err(|error| backend.failure("listen", error))?;
     if !quiet {
         let channel = output::printable(&plan.broker.options.channel);
@@ -29,7 +34,6 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
             backend.url
         ));
     }
-    let mut stop = std::pin::pin!(stop::requested());
     loop {
         let incoming = tokio::select! {
             incoming = subscription.recv() => incoming,

@@ -24,6 +24,7 @@ const READY_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let listener = listen(&plan.listen.host, plan.listen.port, "name another with --listen").await?;
+    let requested = stop::requested();
     let embedded = match plan.url {
         Some(_) => None,
         None => Some(EmbeddedBroker::start(DEFAULT_URL.trim_start_matches("redis://")).await?),
@@ -37,7 +38,7 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let io = app::server(Arc::clone(&backend.manager), &plan.namespaces, &plan.origins);
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
     let stop = async {
-        stop::requested().await;
+        requested.await;
     };
     let serving = socket_io::serve_with(listener, io.clone(), app::Page, stop);
     let announcing = async {

@@ -1,6 +1,8 @@
 //! What the user typed, as close to the command line as it gets.
 
 mod examples;
+#[cfg(feature = "serve")]
+mod serve;
 mod values;
 
 use std::num::NonZeroU64;
@@ -12,9 +14,10 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use examples::{DEMO_EXAMPLES, EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES, SERVE_EXAMPLES};
-pub(crate) use values::ListenAddr;
-use values::{duration, listen_addr, num_answers};
+use examples::{EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES};
+#[cfg(feature = "serve")]
+pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
+use values::{duration, num_answers};
 
 /// Where commands look for a broker, and where `serve` starts one.
 pub(crate) const DEFAULT_URL: &str = "redis://127.0.0.1:7379";
@@ -91,7 +94,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         broker: BrokerArgs,
     },
+    #[cfg(feature = "serve")]
     Serve(ServeArgs),
+    #[cfg(feature = "serve")]
     Demo(DemoArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sio completions bash > ~/.local/share/bash-completion/completions/sio")]
@@ -147,37 +152,6 @@ pub(crate) struct EmitArgs {
     pub(crate) keep_going: bool,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
-}
-
-/// Run a ready-made server whose clients join rooms and get what is emitted into them
-#[derive(Debug, clap::Args)]
-#[command(after_help = SERVE_EXAMPLES)]
-pub(crate) struct ServeArgs {
-    /// The address to serve HTTP on: HOST:PORT, or a port of 127.0.0.1
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = listen_addr)]
-    pub(crate) listen: ListenAddr,
-    /// The broker; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Without any of them, an embedded broker for
-    /// this machine is started on 127.0.0.1:7379
-    #[arg(long)]
-    pub(crate) url: Option<String>,
-    /// The channel that servers and emitters share; also SIO_CHANNEL. Default socketio
-    #[arg(long)]
-    pub(crate) channel: Option<String>,
-    /// A further namespace with rooms to join, beside `/`; may be repeated
-    #[arg(short, long, value_name = "NAMESPACE")]
-    pub(crate) namespace: Vec<String>,
-    /// A further origin whose pages may connect, such as https://app.example; `*` for all; may be repeated. The server's own page always may
-    #[arg(long, value_name = "ORIGIN")]
-    pub(crate) origin: Vec<String>,
-}
-
-/// See it work: server, broker, client and emitter in one process, over real connections
-#[derive(Debug, clap::Args)]
-#[command(after_help = DEMO_EXAMPLES)]
-pub(crate) struct DemoArgs {
-    /// End after N deliveries
-    #[arg(long, value_name = "N")]
-    pub(crate) count: Option<NonZeroU64>,
 }
 
 /// Which broker, which channel, how long to try.

@@ -2,10 +2,12 @@
 
 mod completions;
 mod control;
+#[cfg(feature = "serve")]
 mod demo;
 mod emit;
 mod lines;
 mod listen;
+#[cfg(feature = "serve")]
 mod serve;
 
 use crate::failure::Failure;
@@ -18,7 +20,9 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Lines(plan) => lines::run(plan).await,
         Plan::Control(plan) => control::run(plan).await,
         Plan::Listen(plan) => listen::run(plan).await,
+        #[cfg(feature = "serve")]
         Plan::Serve(plan) => serve::run(plan).await,
+        #[cfg(feature = "serve")]
         Plan::Demo(plan) => demo::run(plan).await,
         Plan::Completions(shell) => completions::run(shell),
     }

@@ -11,8 +11,11 @@ use crate::stop::Signal;
 /// The most that is said of a failure, in bytes.
 const MAX_TEXT: usize = 4096;
 /// What may help where no broker answers.
+#[cfg(feature = "serve")]
 pub(crate) const HINT: &str =
     "is the broker running? start one with `sio serve`, or name another with --url or SIO_URL";
+#[cfg(not(feature = "serve"))]
+pub(crate) const HINT: &str = "is the broker running? name another with --url or SIO_URL";
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]

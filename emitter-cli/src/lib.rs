@@ -1,12 +1,12 @@
-//! The command `sio`, as a library so that tests and examples can start its parts.
+//! The command `sio`: its library, which the binary calls.
 //!
 //! What the user typed (`args`) becomes a validated `plan`, which is then run (`cmd`): what is wrong with the input is found
 //! before anything is sent.
 
+#[cfg(feature = "serve")]
 mod app;
 mod args;
 mod backend;
-pub mod broker;
 mod cmd;
 mod failure;
 mod log;

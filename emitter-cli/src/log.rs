@@ -13,8 +13,9 @@ use crate::{output, stderr};
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
 /// Where lines of this project come from; all others are from client libraries.
-const OWN_TARGETS: [&str; 7] = [
+const OWN_TARGETS: [&str; 8] = [
     "emitter_cli",
+    "embedded_broker",
     "socket_io",
     "engine_io",
     "manager_api",

@@ -3,16 +3,17 @@
 mod data;
 pub(crate) mod encoding;
 mod lines;
+#[cfg(feature = "serve")]
+mod serve;
 mod url_source;
 
 use std::env::VarError;
-use std::num::NonZeroU64;
 use std::time::Duration;
 
 use clap_complete::Shell;
 use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, Namespace, Payload, Room, Sid};
 
-use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, DemoArgs, EmitArgs, ListenAddr, NamespaceArgs, ServeArgs};
+use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, EmitArgs, NamespaceArgs};
 use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
 
@@ -20,6 +21,8 @@ use crate::failure::Failure;
 const CHANNEL_VARIABLE: &str = "SIO_CHANNEL";
 
 pub(crate) use lines::{LineFormat, ParsedLine};
+#[cfg(feature = "serve")]
+pub(crate) use serve::{DemoPlan, ServePlan};
 
 /// A command whose input is known to be usable.
 #[derive(Debug)]
@@ -28,7 +31,9 @@ pub(crate) enum Plan {
     Lines(LinesPlan),
     Control(ControlPlan),
     Listen(ListenPlan),
+    #[cfg(feature = "serve")]
     Serve(ServePlan),
+    #[cfg(feature = "serve")]
     Demo(DemoPlan),
     Completions(Shell),
 }
@@ -74,24 +79,6 @@ pub(crate) struct ListenPlan {
     pub(crate) json: bool,
 }
 
-#[derive(Debug)]
-pub(crate) struct ServePlan {
-    pub(crate) listen: ListenAddr,
-    /// `None` starts the embedded broker.
-    pub(crate) url: Option<BrokerUrl>,
-    pub(crate) options: ManagerOptions,
-    /// Beside `/`.
-    pub(crate) namespaces: Vec<Namespace>,
-    /// Beside the server's own.
-    pub(crate) origins: Vec<String>,
-    pub(crate) quiet: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct DemoPlan {
-    pub(crate) count: Option<NonZeroU64>,
-}
-
 impl Plan {
     /// Checks what the user typed.
     ///
@@ -115,8 +102,10 @@ impl Plan {
                 broker: broker_plan(broker, quiet)?,
                 json,
             })),
-            Command::Serve(serve) => serve_plan(serve, quiet).map(Plan::Serve),
-            Command::Demo(DemoArgs { count }) => Ok(Plan::Demo(DemoPlan { count })),
+            #[cfg(feature = "serve")]
+            Command::Serve(serve) => ServePlan::new(serve, quiet).map(Plan::Serve),
+            #[cfg(feature = "serve")]
+            Command::Demo(demo) => Ok(Plan::Demo(DemoPlan { count: demo.count })),
             Command::Completions { shell } => Ok(Plan::Completions(shell)),
         }
     }
@@ -220,27 +209,6 @@ fn control_plan(args: NamespaceArgs, action: Action, quiet: bool) -> Result<Plan
     }))
 }
 
-fn serve_plan(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
-    let url = url_source::find(args.url)?;
-    let url = url.as_deref().map(BrokerUrl::parse).transpose()?;
-    let options = ManagerOptions {
-        channel: channel(args.channel)?,
-        ..ManagerOptions::default()
-    };
-    Ok(ServePlan {
-        listen: args.listen,
-        url,
-        options,
-        namespaces: args
-            .namespace
-            .iter()
-            .map(|name| namespace(name))
-            .collect::<Result<_, _>>()?,
-        origins: origins(args.origin)?,
-        quiet,
-    })
-}
-
 fn broker_plan(args: BrokerArgs, quiet: bool) -> Result<BrokerPlan, Failure> {
     let url = url_source::find(args.url)?;
     let url = BrokerUrl::parse(url.as_deref().unwrap_or(DEFAULT_URL))?;
@@ -269,18 +237,6 @@ fn channel(option: Option<String>) -> Result<String, Failure> {
         Err(VarError::NotUnicode(_)) => Err(Failure::input(format!("{CHANNEL_VARIABLE} is not UTF-8"))),
         _ => Ok(ManagerOptions::default().channel),
     }
-}
-
-/// Origins as browsers send them, or `*`.
-fn origins(origins: Vec<String>) -> Result<Vec<String>, Failure> {
-    let named: Vec<String> = origins.iter().filter(|origin| *origin != "*").cloned().collect();
-    let config = socket_io::engine_io::Config {
-        cors_allowed_origins: named.into(),
-        ..Default::default()
-    };
-    let checked = config.validate();
-    checked.map_err(|error| Failure::input(format!("--origin cannot be used: {error}")))?;
-    Ok(origins)
 }
 
 fn address(args: &EmitArgs) -> Result<Address, Failure> {
@@ -358,7 +314,9 @@ mod tests {
         assert!(refused(&["emit", "news", "--channel", ""]).contains("--channel"));
         assert!(refused(&["emit", "--lines", "--text"]).contains("EVENT"));
         assert!(refused(&["emit", "--text", "log", "-q"]).contains("--text EVENT -- -q"));
+        #[cfg(feature = "serve")]
         assert!(refused(&["serve", "--origin", "app.example/"]).contains("--origin"));
+        #[cfg(feature = "serve")]
         assert!(refused(&["serve", "-n", "chat"]).contains("namespace"));
         assert!(refused(&["emit", "--lines", "--rate", "0", "x"]).contains("--rate"));
         assert!(refused(&["close-room", "a", "-n", "x"]).contains("namespace"));

@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| emitter_cli::broker::fuzzing::command(data));
+fuzz_target!(|data: &[u8]| embedded_broker::fuzzing::command(data));

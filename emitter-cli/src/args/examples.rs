@@ -1,18 +1,35 @@
 //! Examples and exit codes, as they stand under the options.
 
-pub(super) const MAIN_EXAMPLES: &str = "\
-Examples:
-  sio demo                             see it work, with nothing installed
+#[cfg(feature = "serve")]
+macro_rules! serving {
+    () => {
+        "  sio demo                             see it work, with nothing installed
   sio serve                            in one terminal: a server, a page, an embedded broker
   sio emit --room lobby news '{\"a\":1}'  in another: an event for everybody in the room
-  sio help emit                        more about a command
+"
+    };
+}
+
+#[cfg(not(feature = "serve"))]
+macro_rules! serving {
+    () => {
+        "  sio emit --room lobby news '{\"a\":1}'  an event for everybody in the room
+"
+    };
+}
+
+pub(super) const MAIN_EXAMPLES: &str = concat!(
+    "Examples:\n",
+    serving!(),
+    "  sio help emit                        more about a command
 
 Exit code:
   0    done; also if the reader of standard output has had enough, and for `listen`, `serve` and `demo` if a signal ended them
   1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack
   2    usage or input: the command line, a URL, data or a line that cannot be used
   130  SIGINT ended it before its work was done
-  143  SIGTERM did";
+  143  SIGTERM did"
+);
 
 pub(super) const EMIT_EXAMPLES: &str = "\
 Examples:
@@ -46,6 +63,7 @@ Examples:
 
 Exit code: 0 ended by a signal or by the reader of standard output, 1 the broker or standard output failed, 2 usage.";
 
+#[cfg(feature = "serve")]
 pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
   sio serve                                  page at http://127.0.0.1:3000/, broker at redis://127.0.0.1:7379
@@ -63,6 +81,7 @@ It serves on although standard output or standard error is closed or full.
 Exit code: 0 ended by a signal, 1 the address is taken, or what was published could not be flushed, 2 usage.
 A second signal ends it at once, with 130 or 143.";
 
+#[cfg(feature = "serve")]
 pub(super) const DEMO_EXAMPLES: &str = "\
 Examples:
   sio demo              one event a second until Ctrl-C; open the page it names

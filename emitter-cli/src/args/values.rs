@@ -1,30 +1,7 @@
-//! Values of options: times, addresses, counts.
+//! Values of options: times and counts.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
-
-/// Where to listen; the host may be a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListenAddr {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-/// Reads `HOST:PORT`, `[IPv6]:PORT`, `:PORT` or `PORT`; without a host it is this machine's own address, never one that others reach.
-pub(super) fn listen_addr(text: &str) -> Result<ListenAddr, String> {
-    let expected =
-        || "expected HOST:PORT or PORT, such as 127.0.0.1:3000, localhost:3000, [::1]:3000 or 3000".to_owned();
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-    let port = port.parse().map_err(|_| expected())?;
-    let host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').ok_or_else(expected)?,
-        None if host.contains(':') => return Err(expected()),
-        None if host.is_empty() => "127.0.0.1",
-        None => host,
-    };
-    let host = host.to_owned();
-    Ok(ListenAddr { host, port })
-}
 
 /// Reads how many clients are to answer.
 pub(super) fn num_answers(text: &str) -> Result<NonZeroU64, String> {
@@ -58,33 +35,6 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_to_listen_on_may_be_a_name_or_a_port() {
-        for (text, host, port) in [
-            ("127.0.0.1:3000", "127.0.0.1", 3000),
-            ("localhost:3000", "localhost", 3000),
-            (":3000", "127.0.0.1", 3000),
-            ("3000", "127.0.0.1", 3000),
-            ("0.0.0.0:0", "0.0.0.0", 0),
-            ("[::1]:80", "::1", 80),
-        ] {
-            let host = host.to_owned();
-            assert_eq!(listen_addr(text), Ok(ListenAddr { host, port }), "{text}");
-        }
-        for bad in [
-            "",
-            "nowhere",
-            "localhost:",
-            "::1:80",
-            "[::1]",
-            "[::1:80",
-            "h:70000",
-            "http://h:80",
-        ] {
-            assert!(listen_addr(bad).unwrap_err().contains("HOST:PORT"), "{bad}");
-        }
-    }
 
     #[test]
     fn no_answer_is_not_waited_for() {

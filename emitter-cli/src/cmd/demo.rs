@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout};
 
-use super::serve::EmbeddedBroker;
+use super::serve::start_broker;
 use crate::app;
 use crate::args::DEFAULT_URL;
 use crate::backend::{Backend, BrokerUrl};
@@ -37,11 +37,11 @@ const WATCHED_INTERVAL: Duration = Duration::from_secs(1);
 const COUNTED_INTERVAL: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
-    let broker = match EmbeddedBroker::start(DEFAULT_URL.trim_start_matches("redis://")).await {
+    let broker = match start_broker(DEFAULT_URL.trim_start_matches("redis://")).await {
         Ok(broker) => broker,
-        Err(_) => EmbeddedBroker::start("127.0.0.1:0").await?,
+        Err(_) => start_broker("127.0.0.1:0").await?,
     };
-    let url = BrokerUrl::parse(&broker.url)?;
+    let url = BrokerUrl::parse(broker.url())?;
     let listener = listen().await?;
     let requested = stop::requested();
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;

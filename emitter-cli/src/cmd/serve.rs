@@ -4,16 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manager_api::Escaped;
+use embedded_broker::EmbeddedBroker;
 use socket_io::SocketIo;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use crate::app;
 use crate::args::DEFAULT_URL;
 use crate::backend::BrokerUrl;
-use crate::broker::Broker;
 use crate::failure::Failure;
 use crate::output;
 use crate::plan::ServePlan;
@@ -27,11 +24,11 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let requested = stop::requested();
     let embedded = match plan.url {
         Some(_) => None,
-        None => Some(EmbeddedBroker::start(DEFAULT_URL.trim_start_matches("redis://")).await?),
+        None => Some(start_broker(DEFAULT_URL.trim_start_matches("redis://")).await?),
     };
     let url = match (&plan.url, &embedded) {
         (Some(url), _) => url.clone(),
-        (None, Some(embedded)) => BrokerUrl::parse(&embedded.url)?,
+        (None, Some(embedded)) => BrokerUrl::parse(embedded.url())?,
         (None, None) => unreachable!("without a URL there is an embedded broker"),
     };
     let backend = url.backend(plan.options)?;
@@ -100,30 +97,8 @@ async fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) {
     }
 }
 
-/// The embedded broker in a task of this process.
-pub(super) struct EmbeddedBroker {
-    pub(super) url: String,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl EmbeddedBroker {
-    pub(super) async fn start(addr: &str) -> Result<EmbeddedBroker, Failure> {
-        let bound = Broker::bind(addr).await;
-        let attempt =
-            format!("cannot start the embedded broker on {addr} (is one running already? then give its --url)");
-        let broker = bound.map_err(Failure::system(attempt))?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let url = broker.url();
-        let task = tokio::spawn(broker.run(async move { drop(stopped.await) }));
-        Ok(EmbeddedBroker { url, stop, task })
-    }
-
-    /// Stops it, once what is queued for its clients was sent.
-    pub(super) async fn stop(self) {
-        drop(self.stop);
-        if let Err(error) = self.task.await {
-            tracing::warn!(error = ?Escaped(error), "the embedded broker ended badly");
-        }
-    }
+/// Starts the embedded broker in this process.
+pub(super) async fn start_broker(addr: &str) -> Result<EmbeddedBroker, Failure> {
+    let attempt = format!("cannot start the embedded broker on {addr} (is one running already? then give its --url)");
+    EmbeddedBroker::start(addr).await.map_err(Failure::system(attempt))
 }

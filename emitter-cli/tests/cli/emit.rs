@@ -102,6 +102,7 @@ async fn what_cannot_be_sent_exits_2_and_sends_nothing() {
         (&["emit"], "<EVENT>"),
         (&["emit", "news", "@/no/such/file"], "/no/such/file"),
         (&["nonsense"], "nonsense"),
+        #[cfg(feature = "serve")]
         (&["demo", "--count", "x"], "--count"),
     ] {
         let done = Sio::new(line).env("SIO_URL", &url).run("").await;
@@ -133,6 +134,7 @@ async fn a_url_that_cannot_be_used_exits_2_and_its_secrets_are_not_repeated() {
             Sio::new(&["-vvv", "listen"]).url(url),
             // In the place of another argument.
             Sio::new(&["emit", "news", "--ack", url]),
+            #[cfg(feature = "serve")]
             Sio::new(&["serve", url]),
             Sio::new(&[url]),
         ] {

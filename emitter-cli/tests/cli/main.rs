@@ -1,11 +1,16 @@
 //! The binary as its users run it: arguments, input, exit codes, output; over the embedded broker.
 
+#[cfg(feature = "serve")]
 mod dead_output;
 mod emit;
 mod input;
 mod lines;
 mod listen;
+#[cfg(not(feature = "serve"))]
+mod no_server;
+#[cfg(feature = "serve")]
 mod paused_output;
+#[cfg(feature = "serve")]
 mod serve;
 mod support;
 
@@ -16,6 +21,7 @@ async fn help_completions_and_version_need_no_broker() {
     for (line, expected) in [
         (&["--help"][..], "Examples:"),
         (&["emit", "--help"], "sio emit --lines"),
+        #[cfg(feature = "serve")]
         (&["serve", "--help"], "Examples:"),
         (&["help", "emit"], "sio emit --lines"),
         (&["--help"], "143"),

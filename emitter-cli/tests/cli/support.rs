@@ -1,10 +1,15 @@
 //! A broker, and the binary as a child process.
 
 #![allow(clippy::unwrap_used, reason = "in a test, what fails is to panic")]
+#![cfg_attr(
+    not(feature = "serve"),
+    allow(dead_code, reason = "some of it is for tests of the server")
+)]
 
 use std::process::Stdio;
 use std::time::Duration;
 
+use embedded_broker::EmbeddedBroker;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -18,21 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The embedded broker on a port of its own, for as long as the test runs.
 pub(crate) struct Broker {
     pub(crate) url: String,
-    stats: emitter_cli::broker::Stats,
+    broker: EmbeddedBroker,
     publisher: redis::aio::MultiplexedConnection,
 }
 
 impl Broker {
     pub(crate) async fn start() -> Broker {
-        let broker = emitter_cli::broker::Broker::bind("127.0.0.1:0").await.unwrap();
-        let (url, stats) = (broker.url(), broker.stats());
-        tokio::spawn(broker.run(std::future::pending()));
+        let broker = EmbeddedBroker::start("127.0.0.1:0").await.unwrap();
+        let url = broker.url().to_owned();
         let client = redis::Client::open(url.as_str()).unwrap();
         let publisher = client
             .get_multiplexed_async_connection_with_config(&patient())
             .await
             .unwrap();
-        Broker { url, stats, publisher }
+        Broker { url, broker, publisher }
     }
 
     pub(crate) async fn publish(&self, channel: &str, message: &str) {
@@ -50,8 +54,9 @@ impl Broker {
     }
 
     pub(crate) async fn wait_for_subscriber(&self, channel: &str) {
+        let stats = self.broker.stats();
         let subscribed = async {
-            while self.stats.num_subscribers(channel) == 0 {
+            while stats.num_subscribers(channel) == 0 {
                 // Each turn is an exchange with the broker, which therefore gets on with its work.
                 let _: () = redis::cmd("PING")
                     .query_async(&mut self.publisher.clone())

@@ -42,6 +42,7 @@ const SUITES: &[&str] = &[
     "manager-redis/src",
     "manager-amqp/src",
     "manager-kafka/src",
+    "embedded-broker/src",
     "emitter-cli/tests",
     "emitter-cli/src",
     "examples/src",

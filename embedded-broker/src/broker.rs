@@ -1,36 +1,10 @@
-//! The embedded broker: publish/subscribe in Redis' own protocol, on loopback, with nothing to install.
-//!
-//! It exists for the first minute with `sio` and for tests. It speaks enough of RESP2 and RESP3 that `manager-redis`,
-//! `redis-cli` and the Redis client of any language can publish and subscribe, and nothing else: it stores no data, knows no
-//! users, and therefore **serves one machine only**. It refuses to bind an address that is not loopback. Between machines use
-//! a real Redis or Valkey and pass its address with `--url`.
-//!
-//! | module | what |
-//! |---|---|
-//! | `codec` | bytes to commands within limits, replies to bytes |
-//! | `session` | what each command does |
-//! | `topics` | who is subscribed to what |
-//! | `outbox` | what one client has yet to be sent, bounded |
-//! | `connection` | one client's socket |
-//! | `glob` | the patterns of PSUBSCRIBE |
-
-mod codec;
-mod connection;
-#[cfg(fuzzing)]
-pub mod fuzzing;
-mod glob;
-mod limits;
-mod outbox;
-mod session;
-#[cfg(test)]
-mod tests;
-mod topics;
+//! A bound broker, and the acceptance of its clients.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use manager_api::LimitedLog;
@@ -38,16 +12,21 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-pub use limits::Limits;
-use topics::Topics;
+use crate::connection;
+use crate::limits::Limits;
+use crate::stats::{Counters, Stats};
+use crate::topics::Topics;
 
-/// A bound publish/subscribe server that speaks Redis' protocol to this machine.
+/// A broker that is bound to an address and serves nothing yet: [`run`](Self::run) serves in the task of its caller.
+///
+/// Clients that connect before it runs wait in the backlog of the listener. [`EmbeddedBroker`](crate::EmbeddedBroker) is the same in a task of
+/// its own.
 ///
 /// # Examples
 ///
 /// ```no_run
 /// # async fn example() -> std::io::Result<()> {
-/// let broker = emitter_cli::broker::Broker::bind("127.0.0.1:0").await?;
+/// let broker = embedded_broker::Broker::bind("127.0.0.1:0").await?;
 /// println!("redis-cli -u {} subscribe socketio", broker.url());
 /// broker.run(async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
 /// # Ok(())
@@ -65,7 +44,7 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the address is not loopback, and whatever the system says about binding it.
+    /// `InvalidInput` when the address is not loopback, or what the system says about binding it.
     pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Broker> {
         Broker::bind_with(addr, Limits::default()).await
     }
@@ -111,7 +90,7 @@ impl Broker {
         }
     }
 
-    /// Serves clients until `shutdown` completes, then sends what is queued for each, for at most a second, and returns.
+    /// Serves clients until `shutdown` completes, then sends what is queued for each, for at most [`Limits::flush_timeout`], and returns.
     ///
     /// # Cancel safety
     ///
@@ -140,12 +119,12 @@ impl Broker {
 /// Starts serving a connection, or closes it when there are too many.
 fn accept(shared: &Arc<Shared>, clients: &mut JoinSet<()>, stream: TcpStream, stopped: watch::Receiver<()>) {
     static REFUSED: LimitedLog = LimitedLog::new();
-    while clients.try_join_next().is_some() {} // who has left does not count
-    if clients.len() >= shared.limits.num_clients {
+    while clients.try_join_next().is_some() {} // those that have left do not count
+    if clients.len() >= shared.limits.max_clients {
         shared.counters.refused_clients.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = REFUSED.pass() {
             tracing::warn!(
-                limit = shared.limits.num_clients,
+                limit = shared.limits.max_clients,
                 suppressed,
                 "embedded broker: too many clients, connection refused"
             );
@@ -169,61 +148,8 @@ async fn pause_after(error: &io::Error) {
 
 /// What all connections of a broker share.
 #[derive(Debug)]
-struct Shared {
-    limits: Limits,
-    topics: Topics,
-    counters: Counters,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    connections: AtomicU64,
-    refused_clients: AtomicU64,
-    slow_clients: AtomicU64,
-    protocol_errors: AtomicU64,
-    published: AtomicU64,
-    delivered: AtomicU64,
-}
-
-/// Counters of a running broker, readable at any time.
-#[derive(Debug, Clone)]
-pub struct Stats {
-    shared: Arc<Shared>,
-}
-
-impl Stats {
-    /// Connections accepted since the start.
-    pub fn connections(&self) -> u64 {
-        self.shared.counters.connections.load(Ordering::Relaxed)
-    }
-
-    /// Connections refused because [`Limits::num_clients`] were open.
-    pub fn refused_clients(&self) -> u64 {
-        self.shared.counters.refused_clients.load(Ordering::Relaxed)
-    }
-
-    /// Subscribers disconnected because they did not read as fast as messages came.
-    pub fn slow_clients(&self) -> u64 {
-        self.shared.counters.slow_clients.load(Ordering::Relaxed)
-    }
-
-    /// Connections closed because of bytes that are no command, or one over a limit.
-    pub fn protocol_errors(&self) -> u64 {
-        self.shared.counters.protocol_errors.load(Ordering::Relaxed)
-    }
-
-    /// Messages accepted from publishers.
-    pub fn published(&self) -> u64 {
-        self.shared.counters.published.load(Ordering::Relaxed)
-    }
-
-    /// Messages queued for subscribers: one for each that receives it.
-    pub fn delivered(&self) -> u64 {
-        self.shared.counters.delivered.load(Ordering::Relaxed)
-    }
-
-    /// How many subscriptions a channel has at this moment, patterns not counted.
-    pub fn num_subscribers(&self, channel: &str) -> usize {
-        self.shared.topics.num_subscribers(channel.as_bytes())
-    }
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    pub(crate) topics: Topics,
+    pub(crate) counters: Counters,
 }

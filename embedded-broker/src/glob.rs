@@ -2,8 +2,8 @@
 
 /// Whether the pattern matches the whole name.
 ///
-/// Goes back to the last `*` only, so its time is bounded by the product of both lengths whatever the pattern.
-pub(super) fn matches(pattern: &[u8], name: &[u8]) -> bool {
+/// Goes back to the last `*` only, so that its time is bounded by the product of both lengths.
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut at, mut pos) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while pos < name.len() {

@@ -5,39 +5,16 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
-use super::{Broker, Limits, Stats};
+use crate::{EmbeddedBroker, Limits};
 
-/// A broker that runs until it is dropped or stopped.
-struct Running {
-    url: String,
-    addr: std::net::SocketAddr,
-    stats: Stats,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
+async fn start(limits: Limits) -> EmbeddedBroker {
+    EmbeddedBroker::start_with("127.0.0.1:0", limits).await.unwrap()
 }
 
-impl Running {
-    async fn start(limits: Limits) -> Running {
-        let broker = Broker::bind_with("127.0.0.1:0", limits).await.unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (url, addr, stats) = (broker.url(), broker.local_addr(), broker.stats());
-        let stopped = async move { drop(stopped.await) };
-        Running {
-            url,
-            addr,
-            stats,
-            stop: Some(stop),
-            task: tokio::spawn(broker.run(stopped)),
-        }
-    }
-
-    async fn raw(&self) -> Raw {
-        Raw {
-            stream: TcpStream::connect(self.addr).await.unwrap(),
-        }
+async fn raw(broker: &EmbeddedBroker) -> Raw {
+    Raw {
+        stream: TcpStream::connect(broker.local_addr()).await.unwrap(),
     }
 }
 
@@ -79,8 +56,8 @@ impl Raw {
 
 #[tokio::test]
 async fn resp2_subscriber_gets_arrays_and_may_send_few_commands() {
-    let broker = Running::start(Limits::default()).await;
-    let (mut sub, mut publisher) = (broker.raw().await, broker.raw().await);
+    let broker = start(Limits::default()).await;
+    let (mut sub, mut publisher) = (raw(&broker).await, raw(&broker).await);
     sub.ask(
         "SUBSCRIBE a b",
         "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nb\r\n:2\r\n",
@@ -113,8 +90,8 @@ async fn resp2_subscriber_gets_arrays_and_may_send_few_commands() {
 
 #[tokio::test]
 async fn resp3_subscriber_gets_pushes_and_may_send_everything() {
-    let broker = Running::start(Limits::default()).await;
-    let mut client = broker.raw().await;
+    let broker = start(Limits::default()).await;
+    let mut client = raw(&broker).await;
     let hello = format!(
         "%7\r\n$6\r\nserver\r\n$3\r\nsio\r\n$7\r\nversion\r\n$5\r\n{}\r\n",
         env!("CARGO_PKG_VERSION")
@@ -138,8 +115,8 @@ async fn resp3_subscriber_gets_pushes_and_may_send_everything() {
 
 #[tokio::test]
 async fn what_clients_send_on_connecting_is_answered() {
-    let broker = Running::start(Limits::default()).await;
-    let mut client = broker.raw().await;
+    let broker = start(Limits::default()).await;
+    let mut client = raw(&broker).await;
     for (line, expected) in [
         ("AUTH secret", "+OK\r\n"),
         ("AUTH user secret", "+OK\r\n"),
@@ -165,12 +142,12 @@ async fn what_clients_send_on_connecting_is_answered() {
 
 #[tokio::test]
 async fn the_redis_client_publishes_a_pipeline_and_subscribes_in_both_versions() {
-    let broker = Running::start(Limits::default()).await;
-    let client = redis::Client::open(broker.url.as_str()).unwrap();
+    let broker = start(Limits::default()).await;
+    let client = redis::Client::open(broker.url()).unwrap();
     let mut resp2 = client.get_async_pubsub().await.unwrap();
     resp2.subscribe("c").await.unwrap();
     let (sender, mut pushes) = tokio::sync::mpsc::unbounded_channel();
-    let resp3_client = redis::Client::open(format!("{}/?protocol=resp3", broker.url)).unwrap();
+    let resp3_client = redis::Client::open(format!("{}/?protocol=resp3", broker.url())).unwrap();
     let config = patient().set_push_sender(sender);
     let mut resp3 = resp3_client
         .get_multiplexed_async_connection_with_config(&config)
@@ -203,13 +180,13 @@ async fn the_redis_client_publishes_a_pipeline_and_subscribes_in_both_versions()
             num_pushed += 1;
         }
     }
-    assert_eq!((broker.stats.published(), broker.stats.delivered()), (1_000, 2_000));
+    assert_eq!((broker.stats().published(), broker.stats().delivered()), (1_000, 2_000));
 }
 
 #[tokio::test]
 async fn binary_and_a_mebibyte_arrive_exact() {
-    let broker = Running::start(Limits::default()).await;
-    let client = redis::Client::open(broker.url.as_str()).unwrap();
+    let broker = start(Limits::default()).await;
+    let client = redis::Client::open(broker.url()).unwrap();
     let mut subscriber = client.get_async_pubsub().await.unwrap();
     subscriber.subscribe(&b"\x00\r\n"[..]).await.unwrap();
     let mut publisher = client
@@ -228,14 +205,14 @@ async fn binary_and_a_mebibyte_arrive_exact() {
 #[tokio::test]
 async fn a_subscriber_that_does_not_read_is_cut_and_the_others_get_everything() {
     let limits = Limits {
-        outbox_bytes: 4 << 20,
+        max_outbox_bytes: 4 << 20,
         slow_bytes: 1 << 20,
         slow_grace: Duration::from_millis(100),
         ..Limits::default()
     };
-    let broker = Running::start(limits).await;
-    let client = redis::Client::open(broker.url.as_str()).unwrap();
-    let mut deaf = broker.raw().await;
+    let broker = start(limits).await;
+    let client = redis::Client::open(broker.url()).unwrap();
+    let mut deaf = raw(&broker).await;
     deaf.ask("SUBSCRIBE c", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
         .await;
     let mut healthy = client.get_async_pubsub().await.unwrap();
@@ -252,13 +229,13 @@ async fn a_subscriber_that_does_not_read_is_cut_and_the_others_get_everything() 
     }
     assert_eq!(reading.await.unwrap(), 400);
     deaf.expect_end().await;
-    assert_eq!(broker.stats.slow_clients(), 1);
+    assert_eq!(broker.stats().slow_clients(), 1);
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_command_are_answered_and_end_the_connection() {
-    let broker = Running::start(Limits {
-        frame_bytes: 1_000,
+    let broker = start(Limits {
+        max_frame_bytes: 1_000,
         ..Limits::default()
     })
     .await;
@@ -267,19 +244,19 @@ async fn bytes_that_are_no_command_are_answered_and_end_the_connection() {
         &"*1\r\n".repeat(10_000),
         "*2\r\n$4\r\nECHO\r\n$1001\r\n",
     ] {
-        let mut client = broker.raw().await;
+        let mut client = raw(&broker).await;
         // The answer may come before all of it is written.
         let _ = client.stream.write_all(bytes.as_bytes()).await;
         client.expect("-ERR Protocol error").await;
         client.expect_end().await;
     }
-    assert_eq!(broker.stats.protocol_errors(), 3);
+    assert_eq!(broker.stats().protocol_errors(), 3);
 }
 
 #[tokio::test]
 async fn a_health_check_by_a_line_of_text_is_answered_and_nothing_else_is_done_by_lines() {
-    let broker = Running::start(Limits::default()).await;
-    let mut client = broker.raw().await;
+    let broker = start(Limits::default()).await;
+    let mut client = raw(&broker).await;
     for (line, answer) in [
         ("PING\r\n", "+PONG\r\n"),
         ("\r\nping\n", "+PONG\r\n"),
@@ -298,24 +275,24 @@ async fn a_health_check_by_a_line_of_text_is_answered_and_nothing_else_is_done_b
         "PING x\r\n",
         "EVAL x\r\n",
     ] {
-        let mut client = broker.raw().await;
+        let mut client = raw(&broker).await;
         let _ = client.stream.write_all(line.as_bytes()).await;
         client.expect("-ERR Protocol error").await;
         client.expect_end().await;
     }
-    assert_eq!(broker.stats.published(), 0);
+    assert_eq!(broker.stats().published(), 0);
 }
 
 #[tokio::test]
 async fn limits_of_clients_and_subscriptions_are_answered() {
     let limits = Limits {
-        num_clients: 1,
-        num_subscriptions: 1,
-        channel_bytes: 3,
+        max_clients: 1,
+        max_subscriptions: 1,
+        max_channel_bytes: 3,
         ..Limits::default()
     };
-    let broker = Running::start(limits).await;
-    let mut first = broker.raw().await;
+    let broker = start(limits).await;
+    let mut first = raw(&broker).await;
     first
         .ask("SUBSCRIBE long", "-ERR a channel's name has at most 3 bytes\r\n")
         .await;
@@ -323,29 +300,63 @@ async fn limits_of_clients_and_subscriptions_are_answered() {
         .ask("SUBSCRIBE a b", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n")
         .await;
     first.expect("-ERR a client has at most 1 subscriptions\r\n").await;
-    let mut second = broker.raw().await;
+    let mut second = raw(&broker).await;
     second.expect("-ERR max number of clients reached\r\n").await;
     second.expect_end().await;
-    assert_eq!(broker.stats.refused_clients(), 1);
+    assert_eq!(broker.stats().refused_clients(), 1);
 }
 
 #[tokio::test]
 async fn stopping_sends_what_is_queued_and_closes() {
-    let mut broker = Running::start(Limits::default()).await;
-    let mut client = broker.raw().await;
+    let broker = start(Limits::default()).await;
+    let mut client = raw(&broker).await;
     client.ask("PING", "+PONG\r\n").await;
-    drop(broker.stop.take());
-    client.expect_end().await;
-    tokio::time::timeout(Duration::from_secs(10), &mut broker.task)
+    let addr = broker.local_addr();
+    tokio::time::timeout(Duration::from_secs(10), broker.stop())
         .await
-        .unwrap()
         .unwrap();
-    assert!(TcpStream::connect(broker.addr).await.is_err());
+    client.expect_end().await;
+    assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn a_broker_that_is_dropped_closes_its_port_and_its_connections() {
+    let broker = start(Limits::default()).await;
+    let mut client = raw(&broker).await;
+    client.ask("PING", "+PONG\r\n").await;
+    let addr = broker.local_addr();
+    drop(broker);
+    client.expect_end().await;
+    assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_delays_the_stop_by_the_limit_and_no_more() {
+    let flush_timeout = Duration::from_secs(3_600);
+    let broker = start(Limits {
+        slow_bytes: 64 << 20,
+        flush_timeout,
+        ..Limits::default()
+    })
+    .await;
+    let (mut deaf, mut publisher) = (raw(&broker).await, raw(&broker).await);
+    deaf.ask("SUBSCRIBE c", "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n")
+        .await;
+    // More than the buffers of both sockets take.
+    let message = format!("PUBLISH c {}", "x".repeat(1 << 20));
+    for _ in 0..32 {
+        publisher.ask(&message, ":1\r\n").await;
+    }
+    tokio::time::pause();
+    let began = tokio::time::Instant::now();
+    broker.stop().await;
+    let took = began.elapsed();
+    assert!(took >= flush_timeout && took < 2 * flush_timeout, "{took:?}");
 }
 
 #[tokio::test]
 async fn only_loopback_is_bound() {
-    let error = Broker::bind("0.0.0.0:0").await.unwrap_err();
+    let error = EmbeddedBroker::start("0.0.0.0:0").await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
 }
 

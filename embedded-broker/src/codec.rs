@@ -1,6 +1,6 @@
-//! Commands from bytes, replies to bytes; the formats themselves are the business of `redis-protocol`.
+//! The codec: commands from bytes, replies to bytes; the formats themselves are the business of `redis-protocol`.
 //!
-//! A command is measured before it is decoded: clients send flat arrays of bulk strings and nothing else, so whatever nests
+//! A command is measured before it is decoded: clients send flat arrays of bulk strings and nothing else, so what nests
 //! or exceeds a limit is refused by its header, before a recursive decoder sees it and before its body is waited for.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use redis_protocol::resp2;
 use redis_protocol::resp3;
 
-use super::limits::Limits;
+use crate::limits::Limits;
 
 /// Digits of a length, its sign included, that are still read: more than any limit needs.
 const MAX_LENGTH_DIGITS: usize = 12;
@@ -22,7 +22,7 @@ const MAX_LINE_BYTES: usize = 64;
 
 /// Why a connection is closed: the bytes are no command, or one over a limit.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct ProtocolError(String);
+pub(crate) struct ProtocolError(String);
 
 impl fmt::Display for ProtocolError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,14 +31,14 @@ impl fmt::Display for ProtocolError {
 }
 
 /// A command's arguments, its name first, and how many bytes it took.
-pub(super) type Command<'a> = (Vec<&'a [u8]>, usize);
+pub(crate) type Command<'a> = (Vec<&'a [u8]>, usize);
 
 /// Takes the first command off `input`; `None` while it is incomplete.
 ///
 /// # Errors
 ///
 /// When the bytes can never become a command within the limits.
-pub(super) fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Command<'a>>, ProtocolError> {
+pub(crate) fn decode<'a>(input: &'a [u8], limits: &Limits) -> Result<Option<Command<'a>>, ProtocolError> {
     if input.first().is_some_and(|first| *first != b'*') {
         return decode_line(input);
     }
@@ -85,10 +85,10 @@ fn measure(input: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError
     let Some((num_args, mut at)) = header(input, 0, b'*')? else {
         return Ok(None);
     };
-    if num_args > limits.num_args {
+    if num_args > limits.max_args {
         return Err(ProtocolError(format!(
             "a command has at most {} arguments",
-            limits.num_args
+            limits.max_args
         )));
     }
     for _ in 0..num_args {
@@ -96,10 +96,10 @@ fn measure(input: &[u8], limits: &Limits) -> Result<Option<usize>, ProtocolError
             return Ok(None);
         };
         at = body.saturating_add(num_bytes).saturating_add(2);
-        if at > limits.frame_bytes {
+        if at > limits.max_frame_bytes {
             return Err(ProtocolError(format!(
                 "a command has at most {} bytes",
-                limits.frame_bytes
+                limits.max_frame_bytes
             )));
         }
         if input.len() < at {
@@ -150,14 +150,14 @@ fn number(digits: &[u8]) -> Option<usize> {
 
 /// The version of the protocol a client asked for with HELLO.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
+pub(crate) enum Version {
     Resp2,
     Resp3,
 }
 
 /// A value sent to a client, in terms of either version.
 #[derive(Debug, Clone)]
-pub(super) enum Reply<'a> {
+pub(crate) enum Reply<'a> {
     Simple(&'static str),
     Error(&'a str),
     Integer(usize),
@@ -171,7 +171,7 @@ pub(super) enum Reply<'a> {
 }
 
 /// Appends the encoded reply.
-pub(super) fn encode(out: &mut BytesMut, reply: &Reply<'_>, version: Version) {
+pub(crate) fn encode(out: &mut BytesMut, reply: &Reply<'_>, version: Version) {
     let num_entries_of_map = if version == Version::Resp3 { 1 } else { 2 };
     match (reply, version) {
         (Reply::Array(items), _) | (Reply::Push(items), Version::Resp2) => encode_items(out, b'*', items, version),
@@ -190,7 +190,7 @@ pub(super) fn encode(out: &mut BytesMut, reply: &Reply<'_>, version: Version) {
 }
 
 /// Encodes one message for subscribers into a buffer of its own, which all its receivers share.
-pub(super) fn encode_push(items: Vec<Reply<'_>>, version: Version) -> Bytes {
+pub(crate) fn encode_push(items: Vec<Reply<'_>>, version: Version) -> Bytes {
     let mut out = BytesMut::new();
     encode(&mut out, &Reply::Push(items), version);
     out.freeze()
@@ -252,8 +252,8 @@ mod tests {
         decode(
             input,
             &Limits {
-                frame_bytes: 100,
-                num_args: 4,
+                max_frame_bytes: 100,
+                max_args: 4,
                 ..Limits::default()
             },
         )

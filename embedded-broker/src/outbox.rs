@@ -1,4 +1,4 @@
-//! What one client has yet to be sent, bounded in bytes.
+//! The queue of what is to be sent to one client, bounded in bytes.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +9,15 @@ use bytes::Bytes;
 use manager_api::backend::deadline;
 use tokio::sync::Notify;
 
-use super::codec::Version;
-use super::limits::Limits;
+use crate::codec::Version;
+use crate::limits::Limits;
 
 /// What a queued frame costs beside its bytes: the handle, and the allocation behind it.
 const FRAME_OVERHEAD_BYTES: usize = 64;
 
 /// How a client keeps up, as its publishers see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     /// It reads as fast as messages come.
     Fine,
     /// Its publishers should wait until it has caught up.
@@ -26,10 +26,10 @@ pub(super) enum Pace {
     Cut,
 }
 
-/// The queue between whoever has something for a client and the task that writes to it.
+/// The queue between the tasks that have something for a client and the one that writes to it.
 #[derive(Debug)]
-pub(super) struct Outbox {
-    pub(super) id: u64,
+pub(crate) struct Outbox {
+    pub(crate) id: u64,
     resp3: AtomicBool,
     /// A std mutex: nothing awaits while it is held.
     queue: Mutex<Queue>,
@@ -39,7 +39,7 @@ pub(super) struct Outbox {
     drained: Notify,
     /// Told once, when the client is cut off.
     cut: Notify,
-    outbox_bytes: usize,
+    max_outbox_bytes: usize,
     slow_bytes: usize,
     slow_grace: Duration,
 }
@@ -55,7 +55,7 @@ struct Queue {
 }
 
 impl Outbox {
-    pub(super) fn new(id: u64, limits: &Limits) -> Outbox {
+    pub(crate) fn new(id: u64, limits: &Limits) -> Outbox {
         Outbox {
             id,
             resp3: AtomicBool::new(false),
@@ -63,13 +63,13 @@ impl Outbox {
             filled: Notify::new(),
             drained: Notify::new(),
             cut: Notify::new(),
-            outbox_bytes: limits.outbox_bytes,
+            max_outbox_bytes: limits.max_outbox_bytes,
             slow_bytes: limits.slow_bytes,
             slow_grace: limits.slow_grace,
         }
     }
 
-    pub(super) fn version(&self) -> Version {
+    pub(crate) fn version(&self) -> Version {
         if self.resp3.load(Ordering::Relaxed) {
             Version::Resp3
         } else {
@@ -77,12 +77,12 @@ impl Outbox {
         }
     }
 
-    pub(super) fn set_version(&self, version: Version) {
+    pub(crate) fn set_version(&self, version: Version) {
         self.resp3.store(version == Version::Resp3, Ordering::Relaxed);
     }
 
     /// Queues a frame. Over a limit the queue is thrown away instead, and the client is to be disconnected.
-    pub(super) fn push(&self, frame: Bytes) -> Pace {
+    pub(crate) fn push(&self, frame: Bytes) -> Pace {
         let mut queue = self.lock();
         if queue.closed {
             return if queue.cut { Pace::Cut } else { Pace::Fine };
@@ -99,7 +99,7 @@ impl Outbox {
     }
 
     /// Waits until publishers may go on: the client has caught up, is gone, or its grace is over and it is cut.
-    pub(super) async fn caught_up(&self) -> Pace {
+    pub(crate) async fn caught_up(&self) -> Pace {
         loop {
             let drained = self.drained.notified();
             let until = match self.pace_and_deadline() {
@@ -116,7 +116,7 @@ impl Outbox {
     /// # Cancel safety
     ///
     /// Nothing is taken unless it returns.
-    pub(super) async fn take(&self) -> Option<VecDeque<Bytes>> {
+    pub(crate) async fn take(&self) -> Option<VecDeque<Bytes>> {
         loop {
             {
                 let mut queue = self.lock();
@@ -132,7 +132,7 @@ impl Outbox {
     }
 
     /// Gives back room for frames that were written.
-    pub(super) fn written(&self, num_frames: usize, num_bytes: usize) {
+    pub(crate) fn written(&self, num_frames: usize, num_bytes: usize) {
         let mut queue = self.lock();
         queue.num_bytes = queue
             .num_bytes
@@ -145,19 +145,19 @@ impl Outbox {
     }
 
     /// Accepts nothing more; what is queued can still be taken.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.filled.notify_one();
         self.drained.notify_waiters();
     }
 
     /// Waits until the client is cut off for being slow, which may be never.
-    pub(super) async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         self.cut.notified().await;
     }
 
     /// Whether it was cut off for being slow.
-    pub(super) fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.lock().cut
     }
 
@@ -177,7 +177,7 @@ impl Outbox {
             return Pace::Fine;
         }
         let since = *queue.slow_since.get_or_insert_with(Instant::now);
-        if queue.num_bytes <= self.outbox_bytes && since.elapsed() < self.slow_grace {
+        if queue.num_bytes <= self.max_outbox_bytes && since.elapsed() < self.slow_grace {
             return Pace::Slow;
         }
         *queue = Queue {
@@ -205,7 +205,7 @@ mod tests {
         Outbox::new(
             1,
             &Limits {
-                outbox_bytes: 1_000,
+                max_outbox_bytes: 1_000,
                 slow_bytes: 300,
                 slow_grace,
                 ..Limits::default()

@@ -1,6 +1,6 @@
 //! The parser, for `fuzz/`.
 
-use super::{Limits, codec};
+use crate::{Limits, codec};
 
 /// Reads a command.
 pub fn command(input: &[u8]) {

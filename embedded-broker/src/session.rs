@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands: what each does and how it is answered.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 
 use bytes::BytesMut;
 
-use super::Shared;
-use super::codec::{self, Reply, Version};
-use super::outbox::Outbox;
-use super::topics::Kind;
+use crate::broker::Shared;
+use crate::codec::{self, Reply, Version};
+use crate::outbox::Outbox;
+use crate::topics::Kind;
 
 /// What is left of an unknown command's name in the error that answers it.
 const SHOWN_NAME_BYTES: usize = 64;
@@ -20,7 +20,7 @@ const LONGEST_NAME_BYTES: usize = 16;
 
 /// Whether a connection goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flow {
+pub(crate) enum Flow {
     Continue,
     Close,
 }
@@ -29,7 +29,7 @@ pub(super) enum Flow {
 ///
 /// Dropping it unsubscribes.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(crate) struct Session {
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
     channels: HashSet<Box<[u8]>>,
@@ -40,7 +40,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Session {
+    pub(crate) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Session {
         let (channels, patterns) = (HashSet::new(), HashSet::new());
         Session {
             shared,
@@ -53,29 +53,29 @@ impl Session {
         }
     }
 
-    pub(super) fn outbox(&self) -> &Outbox {
+    pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
     /// The subscriber that a publish of this batch found slow.
-    pub(super) fn take_slow(&mut self) -> Option<Arc<Outbox>> {
+    pub(crate) fn take_slow(&mut self) -> Option<Arc<Outbox>> {
         self.slow.take()
     }
 
     /// Queues the replies collected since the last time as one frame.
-    pub(super) fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         if !self.replies.is_empty() {
             self.outbox.push(self.replies.split().freeze());
         }
     }
 
     /// Answers bytes that are no command.
-    pub(super) fn refuse(&mut self, error: &impl fmt::Display) {
+    pub(crate) fn refuse(&mut self, error: &impl fmt::Display) {
         self.reply(&Reply::Error(&format!("ERR Protocol error: {error}")));
     }
 
     /// Does what a command says and collects its reply.
-    pub(super) fn answer(&mut self, args: &[&[u8]]) -> Flow {
+    pub(crate) fn answer(&mut self, args: &[&[u8]]) -> Flow {
         let Some((name, args)) = args.split_first() else {
             return Flow::Continue; // an empty array: Redis ignores it too
         };
@@ -175,13 +175,15 @@ impl Session {
     }
 
     fn refused_subscription(&mut self, kind: Kind, name: &[u8]) -> Option<String> {
-        let (num_subscriptions, channel_bytes) =
-            (self.shared.limits.num_subscriptions, self.shared.limits.channel_bytes);
-        if name.len() > channel_bytes {
-            return Some(format!("ERR a channel's name has at most {channel_bytes} bytes"));
+        let (max_subscriptions, max_channel_bytes) = (
+            self.shared.limits.max_subscriptions,
+            self.shared.limits.max_channel_bytes,
+        );
+        if name.len() > max_channel_bytes {
+            return Some(format!("ERR a channel's name has at most {max_channel_bytes} bytes"));
         }
-        let full = self.num_subscriptions() >= num_subscriptions && !self.names(kind).contains(name);
-        full.then(|| format!("ERR a client has at most {num_subscriptions} subscriptions"))
+        let full = self.num_subscriptions() >= max_subscriptions && !self.names(kind).contains(name);
+        full.then(|| format!("ERR a client has at most {max_subscriptions} subscriptions"))
     }
 
     fn unsubscribe(&mut self, kind: Kind, names: &[&[u8]]) -> Flow {
@@ -247,7 +249,7 @@ impl Session {
         }
     }
 
-    /// `HELLO [version [AUTH user password] [SETNAME name]]`; whatever the password, there is nothing to protect.
+    /// `HELLO [version [AUTH user password] [SETNAME name]]`. Every password is accepted: there is nothing to protect.
     fn hello(&mut self, args: &[&[u8]]) -> Flow {
         let version = match args {
             [] => self.outbox.version(),
@@ -279,7 +281,7 @@ impl Session {
     fn client(&mut self, subcommand: &[u8], args: &[&[u8]]) -> Flow {
         match (subcommand.to_ascii_uppercase().as_slice(), args) {
             (b"SETINFO", [_, _]) => self.reply(&Reply::Simple("OK")),
-            (b"SETNAME", [name]) if name.len() <= self.shared.limits.channel_bytes => {
+            (b"SETNAME", [name]) if name.len() <= self.shared.limits.max_channel_bytes => {
                 self.name = name.to_vec();
                 self.reply(&Reply::Simple("OK"))
             }
@@ -313,7 +315,7 @@ impl Session {
     }
 
     fn info(&mut self) -> Flow {
-        let stats = super::Stats {
+        let stats = crate::Stats {
             shared: Arc::clone(&self.shared),
         };
         let text = format!(
@@ -385,7 +387,7 @@ impl Drop for Session {
     }
 }
 
-/// The start of a name somebody sent, in characters that cannot break a line of the protocol or a terminal.
+/// The start of a name that a client sent, in characters that cannot break a line of the protocol or a terminal.
 fn shown(name: &[u8]) -> String {
     name[..name.len().min(SHOWN_NAME_BYTES)].escape_ascii().to_string()
 }

@@ -1,17 +1,17 @@
-//! Who is subscribed to what.
+//! The table of subscriptions.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::codec::{self, Reply, Version};
-use super::glob;
-use super::outbox::{Outbox, Pace};
+use crate::codec::{self, Reply, Version};
+use crate::glob;
+use crate::outbox::{Outbox, Pace};
 
 /// Whether a subscription is for one channel or for all whose name a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Channel,
     Pattern,
 }
@@ -21,7 +21,7 @@ pub(super) enum Kind {
 /// Messages and confirmations are queued under the lock, so every client gets them in one order, and a confirmation always
 /// before the first message it stands for. Queueing never waits.
 #[derive(Debug, Default)]
-pub(super) struct Topics {
+pub(crate) struct Topics {
     by_name: Mutex<ByName>,
 }
 
@@ -33,17 +33,17 @@ struct ByName {
 
 /// What became of a published message.
 #[derive(Debug, Default)]
-pub(super) struct Published {
-    pub(super) num_receivers: usize,
+pub(crate) struct Published {
+    pub(crate) num_receivers: usize,
     /// A receiver its publisher should wait for.
-    pub(super) slow: Option<Arc<Outbox>>,
+    pub(crate) slow: Option<Arc<Outbox>>,
     /// Receivers that this message pushed over their limit.
-    pub(super) num_cut: usize,
+    pub(crate) num_cut: usize,
 }
 
 impl Topics {
     /// Subscribes, and queues the confirmation.
-    pub(super) fn subscribe(&self, kind: Kind, name: &[u8], outbox: &Arc<Outbox>, confirmation: Bytes) {
+    pub(crate) fn subscribe(&self, kind: Kind, name: &[u8], outbox: &Arc<Outbox>, confirmation: Bytes) {
         let mut by_name = self.lock();
         let subscribers = by_name.of(kind).entry(name.into()).or_default();
         if subscribers.iter().all(|other| other.id != outbox.id) {
@@ -53,7 +53,7 @@ impl Topics {
     }
 
     /// Unsubscribes, and queues the confirmation if there is one.
-    pub(super) fn unsubscribe(&self, kind: Kind, name: &[u8], outbox: &Outbox, confirmation: Option<Bytes>) {
+    pub(crate) fn unsubscribe(&self, kind: Kind, name: &[u8], outbox: &Outbox, confirmation: Option<Bytes>) {
         let mut by_name = self.lock();
         if let Some(subscribers) = by_name.of(kind).get_mut(name) {
             subscribers.retain(|other| other.id != outbox.id);
@@ -66,8 +66,8 @@ impl Topics {
         }
     }
 
-    /// Queues a message for everybody who is subscribed to its channel, once for each subscription that fits.
-    pub(super) fn publish(&self, channel: &[u8], payload: &[u8]) -> Published {
+    /// Queues a message for every client that is subscribed to its channel, once for each subscription that fits.
+    pub(crate) fn publish(&self, channel: &[u8], payload: &[u8]) -> Published {
         let by_name = self.lock();
         let mut published = Published::default();
         if let Some(subscribers) = by_name.channels.get(channel) {
@@ -85,23 +85,23 @@ impl Topics {
     }
 
     /// The channels with subscribers, of those whose name the pattern matches.
-    pub(super) fn channels(&self, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
+    pub(crate) fn channels(&self, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
         let by_name = self.lock();
         let fits = |name: &[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name));
         let names = by_name.channels.keys();
         names.filter(|name| fits(name)).cloned().collect()
     }
 
-    pub(super) fn num_patterns(&self) -> usize {
+    pub(crate) fn num_patterns(&self) -> usize {
         self.lock().patterns.len()
     }
 
-    pub(super) fn num_subscribers(&self, channel: &[u8]) -> usize {
+    pub(crate) fn num_subscribers(&self, channel: &[u8]) -> usize {
         self.lock().channels.get(channel).map_or(0, Vec::len)
     }
 
     fn lock(&self) -> MutexGuard<'_, ByName> {
-        // What runs under the lock changes one map at a time: whatever panicked left it usable.
+        // What runs under the lock changes one map at a time: a panic leaves it usable.
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -116,7 +116,7 @@ impl ByName {
 }
 
 impl Published {
-    /// Encodes at most once for each version, whatever the number of subscribers.
+    /// Encodes at most once for each version, however many subscribers there are.
     fn deliver<'a>(&mut self, subscribers: &[Arc<Outbox>], items: impl Fn() -> Vec<Reply<'a>>) {
         let (mut resp2, mut resp3): (Option<Bytes>, Option<Bytes>) = (None, None);
         for outbox in subscribers {

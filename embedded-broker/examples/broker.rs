@@ -1,6 +1,6 @@
-//! Runs the embedded broker alone: `cargo run --example broker -- 127.0.0.1:7379`, then use `redis-cli -p 7379`.
+//! Runs the embedded broker alone: `cargo run -p embedded-broker --example broker -- 127.0.0.1:7379`, then use `redis-cli -p 7379`.
 
-use emitter_cli::broker::Broker;
+use embedded_broker::Broker;
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {

@@ -1,9 +1,8 @@
-//! One client's socket: reads commands, answers them in batches, and writes what others publish.
+//! The connection of one client: reads commands, answers them in batches, and writes what others publish.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use manager_api::{Escaped, LimitedLog};
@@ -12,20 +11,18 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-use super::Shared;
-use super::codec;
-use super::outbox::{Outbox, Pace};
-use super::session::{Flow, Session};
+use crate::broker::Shared;
+use crate::codec;
+use crate::outbox::{Outbox, Pace};
+use crate::session::{Flow, Session};
 
 /// Bytes asked of the socket at once: enough for hundreds of pipelined commands.
 const READ_BYTES: usize = 64 << 10;
 /// Frames in one vectored write; the kernel takes 1,024 at most.
 const NUM_SLICES: usize = 256;
-/// How long the last replies may take once a connection ends from this side.
-const FLUSH_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Serves a client until it leaves, breaks the protocol, is too slow, or the broker stops.
-pub(super) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream, mut stopped: watch::Receiver<()>) {
+pub(crate) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream, mut stopped: watch::Receiver<()>) {
     static CUT: LimitedLog = LimitedLog::new();
     // Without it a batch's last reply would wait for an acknowledgement; failing costs latency only.
     let _ = stream.set_nodelay(true);
@@ -43,11 +40,11 @@ pub(super) async fn serve(shared: Arc<Shared>, id: u64, stream: TcpStream, mut s
     outbox.close();
     if !no_flush {
         // A client that does not read its last replies loses them; it is leaving anyway.
-        let _ = tokio::time::timeout(FLUSH_DEADLINE, writing).await;
+        let _ = tokio::time::timeout(shared.limits.flush_timeout, writing).await;
     }
     if outbox.is_cut() {
         shared.counters.slow_clients.fetch_add(1, Ordering::Relaxed);
-        let limit_bytes = shared.limits.outbox_bytes;
+        let limit_bytes = shared.limits.max_outbox_bytes;
         if let Some(suppressed) = CUT.pass() {
             tracing::warn!(
                 client = id,

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn every_crate_of_this_project_is_heard() {
         let manifest = include_str!("../Cargo.toml");
-        let names = ["manager-", "socket-io", "engine-io"];
+        let names = ["embedded-broker", "manager-", "socket-io", "engine-io"];
         let used = manifest.lines().filter_map(|line| line.split(['.', ' ']).next());
         for used in used.filter(|line| names.iter().any(|name| line.starts_with(name))) {
             assert!(OWN_TARGETS.contains(&used.replace('-', "_").as_str()), "{used}");

@@ -41,7 +41,7 @@ impl Session for EchoSession {
         Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         false
     }
 

@@ -78,7 +78,7 @@ impl Session for GreetedSession {
         Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         false
     }
 

@@ -7,7 +7,7 @@ use http::header::{self, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::coding::Coding;
-use crate::held::{HeldBody, Taken};
+use crate::unsent::{InFlight, PacketBody};
 use crate::{Forbidden, ResponseBody};
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -89,7 +89,7 @@ fn body(text: Cow<'static, str>) -> Bytes {
     }
 }
 
-/// Answers a POST whose packets were taken.
+/// Answers a POST whose packets were in_flight.
 pub(crate) fn ok() -> Response<ResponseBody> {
     response(200, Some("text/html"), "ok")
 }
@@ -100,12 +100,12 @@ pub(crate) fn payload(payload: impl Into<Bytes>) -> Response<ResponseBody> {
 }
 
 /// Answers a GET with packets of a session, compressed if a coding is named; they count for the session until they were written.
-pub(crate) fn packets(taken: Taken, payload: Vec<u8>, coding: Option<Coding>) -> Response<ResponseBody> {
+pub(crate) fn packets(in_flight: InFlight, payload: Vec<u8>, coding: Option<Coding>) -> Response<ResponseBody> {
     let mut response = self::payload(Bytes::new());
     if let Some(coding) = coding {
         response.headers_mut().insert(header::CONTENT_ENCODING, coding.name());
     }
-    response.map(|_| ResponseBody::packets(HeldBody::new(taken, payload.into())))
+    response.map(|_| ResponseBody::packets(PacketBody::new(in_flight, payload.into())))
 }
 
 /// Answers with nothing but a status.

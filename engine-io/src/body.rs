@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use crate::SendError;
-use crate::held::HeldBody;
+use crate::unsent::PacketBody;
 
 /// The body of every answer of an [`Engine`](crate::Engine); its length is known.
 ///
@@ -19,7 +19,7 @@ pub struct ResponseBody(Content);
 #[derive(Debug)]
 enum Content {
     Whole(Bytes),
-    Packets(HeldBody),
+    Packets(PacketBody),
 }
 
 impl Default for Content {
@@ -34,7 +34,7 @@ impl ResponseBody {
         Self(Content::Whole(bytes.into()))
     }
 
-    pub(crate) fn packets(body: HeldBody) -> Self {
+    pub(crate) fn packets(body: PacketBody) -> Self {
         Self(Content::Packets(body))
     }
 

@@ -38,7 +38,7 @@ impl Shared {
         drop(cell);
         if self.state().closed().is_some() {
             // Closed before there was a session to tell.
-            self.kick_driver();
+            self.wake_driver();
         }
         Ok(())
     }
@@ -126,23 +126,23 @@ impl Shared {
     }
 
     /// Makes sure that somebody polls the session's work, because there may be new.
-    pub(crate) fn kick_driver(self: &Arc<Self>) {
+    pub(crate) fn wake_driver(self: &Arc<Self>) {
         let mut state = self.state();
         match &mut state.driver {
-            Driver::Task => {
-                let waker = state.task.kick();
+            Driver::WebSocketTask => {
+                let waker = state.task.wake_session();
                 drop(state);
                 wake(waker);
             }
-            Driver::Runner { kicked, waker } => {
-                *kicked = true;
+            Driver::Runner { session_woken, waker } => {
+                *session_woken = true;
                 let waker = waker.take();
                 drop(state);
                 wake(waker);
             }
-            Driver::Nobody => {
+            Driver::Idle => {
                 state.driver = Driver::Runner {
-                    kicked: false,
+                    session_woken: false,
                     waker: None,
                 };
                 drop(state);
@@ -154,12 +154,12 @@ impl Shared {
     /// Polls the work right here if nobody drives it; what is not done at once goes to a task of its own.
     pub(crate) fn drive_here(self: &Arc<Self>) {
         let mut state = self.state();
-        if !matches!(state.driver, Driver::Nobody) {
+        if !matches!(state.driver, Driver::Idle) {
             drop(state);
-            return self.kick_driver();
+            return self.wake_driver();
         }
         state.driver = Driver::Runner {
-            kicked: false,
+            session_woken: false,
             waker: None,
         };
         drop(state);
@@ -172,24 +172,24 @@ impl Shared {
     fn run(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut state = self.state();
-            let Driver::Runner { kicked, waker } = &mut state.driver else {
+            let Driver::Runner { session_woken, waker } = &mut state.driver else {
                 return Poll::Ready(());
             };
-            *kicked = false;
+            *session_woken = false;
             *waker = Some(cx.waker().clone());
             drop(state);
             let done = self.drive_if(cx, |driver| matches!(driver, Driver::Runner { .. }));
             let mut state = self.state();
             let post = state.polling.as_mut().and_then(|polling| polling.post_waker.take());
             let finished = match &state.driver {
-                Driver::Runner { kicked, .. } => done.is_ready() && !kicked,
+                Driver::Runner { session_woken, .. } => done.is_ready() && !session_woken,
                 _ => true,
             };
             if finished && matches!(state.driver, Driver::Runner { .. }) {
-                state.driver = Driver::Nobody;
+                state.driver = Driver::Idle;
             }
             drop(state);
-            // A POST may wait until the session is no longer saturated.
+            // A POST may wait until the session is no longer input_full.
             wake(post);
             if finished {
                 return Poll::Ready(());
@@ -234,7 +234,7 @@ impl Drop for Runner {
         if !matches!(state.driver, Driver::Runner { .. }) {
             return;
         }
-        state.driver = Driver::Nobody;
+        state.driver = Driver::Idle;
         let closed = state.closed();
         drop(state);
         // Whoever is at work in the session, maybe this very thread, takes care of its end afterwards.

@@ -13,7 +13,7 @@ pub(crate) enum Received {
     /// No message for the session.
     Nothing,
     Message {
-        saturated: bool,
+        input_full: bool,
     },
 }
 
@@ -39,9 +39,9 @@ pub(crate) fn message(shared: &Arc<Shared>, message: Message<'_>, open: bool) ->
     if !open {
         return Ok(Received::Nothing);
     }
-    let called = shared.with_session(|session| (session.message(message), session.is_saturated()));
+    let called = shared.with_session(|session| (session.message(message), session.is_input_full()));
     match called {
-        Ok(Some((Ok(()), saturated))) => Ok(Received::Message { saturated }),
+        Ok(Some((Ok(()), input_full))) => Ok(Received::Message { input_full }),
         Ok(Some((Err(error), _))) => {
             tracing::debug!(target: "engine_io", %error, "a message was refused");
             Err(CloseReason::ParseError)

@@ -35,7 +35,6 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handshake;
-mod held;
 mod inbound;
 mod log;
 mod metrics;
@@ -53,6 +52,7 @@ mod shutdown;
 mod socket;
 mod state;
 mod timer;
+mod unsent;
 mod websocket;
 
 pub use allow::{AllowRequest, Forbidden};

@@ -8,10 +8,10 @@ use http::Response;
 
 use crate::answer::{self, Refusal};
 use crate::coding::Coding;
-use crate::held::Taken;
 use crate::outgoing::SEPARATOR;
 use crate::shared::{Shared, wake};
-use crate::state::{Came, Get, Life, State, Upgrade};
+use crate::state::{Get, Lifecycle, PollPhase, State, Upgrade};
+use crate::unsent::InFlight;
 use crate::{CloseReason, ResponseBody, Transport};
 
 /// How long a GET is held that arrives between the probe of a WebSocket and the end of the upgrade.
@@ -24,8 +24,8 @@ const NOOP: &str = "6";
 ///
 /// They are compressed with `coding`, if the client named one that it takes.
 pub(crate) async fn get(shared: Arc<Shared>, coding: Option<Coding>) -> Response<ResponseBody> {
-    let came = match begin(&shared) {
-        Ok(came) => came,
+    let phase = match begin(&shared) {
+        Ok(phase) => phase,
         Err(answer) => return *answer,
     };
     let mut waiting = Waiting {
@@ -33,11 +33,11 @@ pub(crate) async fn get(shared: Arc<Shared>, coding: Option<Coding>) -> Response
         done: false,
     };
     let packets = std::future::poll_fn(|cx| poll_packets(&shared, cx));
-    let found = if came == Came::AfterProbe {
+    let found = if phase == PollPhase::AfterProbe {
         match tokio::time::timeout(UPGRADE_HOLD, packets).await {
             Ok(found) => found,
             Err(_) => {
-                end_with_noop(&mut shared.state(), Came::AfterProbe);
+                end_with_noop(&mut shared.state(), PollPhase::AfterProbe);
                 std::future::poll_fn(|cx| poll_packets(&shared, cx)).await
             }
         }
@@ -45,24 +45,24 @@ pub(crate) async fn get(shared: Arc<Shared>, coding: Option<Coding>) -> Response
         packets.await
     };
     let answer = match found {
-        Found::Answer(answer) => answer,
-        Found::Payload(payload) => encode(&shared, payload, coding).await,
+        Step::Respond(answer) => answer,
+        Step::Send(payload) => encode(&shared, payload, coding).await,
     };
     waiting.done = true;
     answer
 }
 
 /// What a GET that waited is answered with.
-enum Found {
-    Answer(Response<ResponseBody>),
-    Payload(Payload),
+enum Step {
+    Respond(Response<ResponseBody>),
+    Send(Payload),
 }
 
 struct Payload {
     bytes: Vec<u8>,
     /// A packet in it may be compressed.
     compress: bool,
-    taken: Taken,
+    in_flight: InFlight,
 }
 
 async fn encode(shared: &Shared, payload: Payload, coding: Option<Coding>) -> Response<ResponseBody> {
@@ -71,15 +71,15 @@ async fn encode(shared: &Shared, payload: Payload, coding: Option<Coding>) -> Re
     if let Some(coding) = coding
         && let Some(packed) = coding.compress(&payload.bytes).await
     {
-        return answer::packets(payload.taken, packed, Some(coding));
+        return answer::packets(payload.in_flight, packed, Some(coding));
     }
-    answer::packets(payload.taken, payload.bytes, None)
+    answer::packets(payload.in_flight, payload.bytes, None)
 }
 
-/// Ends the GET that waits, if it came then, so that an upgrade need not wait for it.
-pub(crate) fn end_with_noop(state: &mut State, came: Came) {
+/// Ends the GET that waits, if it arrived in that phase, so that an upgrade need not wait for it.
+pub(crate) fn end_with_noop(state: &mut State, phase: PollPhase) {
     let get = state.polling.as_mut().and_then(|polling| polling.get.as_mut());
-    let Some(get) = get.filter(|get| get.came == came) else {
+    let Some(get) = get.filter(|get| get.phase == phase) else {
         return;
     };
     get.noop = true;
@@ -88,13 +88,13 @@ pub(crate) fn end_with_noop(state: &mut State, came: Came) {
 }
 
 /// Lets a GET wait; tells whether an upgrade is likely to overtake it, which is so after its probe.
-fn begin(shared: &Arc<Shared>) -> Result<Came, Box<Response<ResponseBody>>> {
+fn begin(shared: &Arc<Shared>) -> Result<PollPhase, Box<Response<ResponseBody>>> {
     let mut state = shared.state();
     if state.closed().is_some() {
         return Err(Box::new(Refusal::UnknownSid.answer()));
     }
-    let closing = match state.life {
-        Life::Closing { reason, .. } => Some(reason),
+    let closing = match state.lifecycle {
+        Lifecycle::Closing { reason, .. } => Some(reason),
         _ => None,
     };
     let Some(polling) = &mut state.polling else {
@@ -108,21 +108,21 @@ fn begin(shared: &Arc<Shared>) -> Result<Came, Box<Response<ResponseBody>>> {
         shared.close_now(state, reason);
         return Err(Box::new(answer::payload("6\u{1e}1")));
     }
-    let came = match polling.upgrade {
-        Upgrade::Probed => Came::AfterProbe,
-        Upgrade::None | Upgrade::Opened => Came::BeforeProbe,
+    let phase = match polling.upgrade {
+        Upgrade::Probed => PollPhase::AfterProbe,
+        Upgrade::None | Upgrade::Opened => PollPhase::BeforeProbe,
     };
     polling.get = Some(Get {
         waker: None,
         noop: false,
-        came,
+        phase,
     });
     // A close packet may wait for this.
     wake(polling.post_waker.take());
-    Ok(came)
+    Ok(phase)
 }
 
-fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Found> {
+fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Step> {
     let mut state = shared.state();
     if let Some(reason) = state.closed() {
         // A client that closed the session itself is not told of it.
@@ -131,11 +131,11 @@ fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Found> {
         } else {
             CLOSE
         };
-        return Poll::Ready(Found::Answer(answer::payload(packet)));
+        return Poll::Ready(Step::Respond(answer::payload(packet)));
     }
     let empty = state.outbox.queue.is_empty();
     let Some(polling) = &mut state.polling else {
-        return Poll::Ready(Found::Answer(Refusal::BadRequest.answer()));
+        return Poll::Ready(Step::Respond(Refusal::BadRequest.answer()));
     };
     let get = polling.get.as_mut().expect("a GET waits until it is answered here");
     if empty && !get.noop {
@@ -144,16 +144,16 @@ fn poll_packets(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<Found> {
     }
     polling.get = None;
     if empty {
-        return Poll::Ready(Found::Answer(answer::payload(NOOP)));
+        return Poll::Ready(Step::Respond(answer::payload(NOOP)));
     }
     let payload = take_payload(shared, &mut state);
-    Poll::Ready(Found::Payload(after_payload(shared, state, payload)))
+    Poll::Ready(Step::Send(after_payload(shared, state, payload)))
 }
 
 /// Brings a session that is closing one step further, once all it had was fetched.
 fn after_payload(shared: &Arc<Shared>, mut state: MutexGuard<'_, State>, mut payload: Payload) -> Payload {
     let drained = state.outbox.queue.is_empty();
-    let Life::Closing { reason, .. } = state.life else {
+    let Lifecycle::Closing { reason, .. } = state.lifecycle else {
         return payload;
     };
     if drained && reason == CloseReason::ServerShutdown {
@@ -170,8 +170,8 @@ fn take_payload(shared: &Arc<Shared>, state: &mut State) -> Payload {
     let max = shared.engine.config.max_payload;
     let mut max_packets = shared.engine.config.max_packets_per_polling_response;
     if matches!(
-        state.life,
-        Life::Closing {
+        state.lifecycle,
+        Lifecycle::Closing {
             reason: CloseReason::ServerShutdown,
             ..
         }
@@ -202,7 +202,7 @@ fn take_payload(shared: &Arc<Shared>, state: &mut State) -> Payload {
     Payload {
         bytes: payload,
         compress,
-        taken: Taken {
+        in_flight: InFlight {
             shared: shared.clone(),
             cost,
         },

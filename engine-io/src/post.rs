@@ -13,7 +13,7 @@ use crate::answer::{self, Refusal};
 use crate::inbound::{self, Received};
 use crate::outgoing::SEPARATOR;
 use crate::shared::Shared;
-use crate::state::Life;
+use crate::state::Lifecycle;
 use crate::{BoxError, CloseReason, ResponseBody, Transport};
 
 /// How long a close packet waits for a GET that is on its way, on another connection.
@@ -179,7 +179,7 @@ async fn deliver(shared: &Arc<Shared>, payload: &[u8]) {
     let mut messages = 0;
     let result = std::future::poll_fn(|cx| {
         while packets.peek().is_some() {
-            ready!(poll_room(shared, cx));
+            ready!(poll_input_ready(shared, cx));
             match receive(shared, packets.next().expect("seen")) {
                 Ok(received) => messages += usize::from(matches!(received, Received::Message { .. })),
                 Err(reason) => return Poll::Ready(Err(reason)),
@@ -218,17 +218,17 @@ async fn await_poll(shared: &Arc<Shared>) {
 fn receive(shared: &Arc<Shared>, packet: &str) -> Result<Received, CloseReason> {
     let open = {
         let mut state = shared.state();
-        shared.heard(&mut state);
-        state.life == Life::Open
+        shared.got_packet(&mut state);
+        state.lifecycle == Lifecycle::Open
     };
     inbound::text(shared, packet, open)
 }
 
 /// Ready when the session takes more messages, or is gone; or when it moved to a WebSocket, for what this POST still has
 /// came before all that the WebSocket brings.
-fn poll_room(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
-    let saturated = || matches!(shared.with_session(|session| session.is_saturated()), Ok(Some(true)));
-    if !is_full(shared, saturated()) {
+fn poll_input_ready(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
+    let input_full = || matches!(shared.with_session(|session| session.is_input_full()), Ok(Some(true)));
+    if !is_full(shared, input_full()) {
         return Poll::Ready(());
     }
     if wait(shared, cx) {
@@ -236,20 +236,20 @@ fn poll_room(shared: &Arc<Shared>, cx: &mut Context<'_>) -> Poll<()> {
     }
     // Somebody must work it off; whoever does wakes us.
     shared.drive_here();
-    if is_full(shared, saturated()) {
+    if is_full(shared, input_full()) {
         Poll::Pending
     } else {
         Poll::Ready(())
     }
 }
 
-fn is_full(shared: &Shared, saturated: bool) -> bool {
+fn is_full(shared: &Shared, input_full: bool) -> bool {
     let mut state = shared.state();
     if state.polling.is_none() {
         return false; // reading is the business of the WebSocket now
     }
     let congested = state.outbox.cost > shared.engine.config.outbox_soft_limit;
-    let full = (saturated || congested) && state.life == Life::Open;
+    let full = (input_full || congested) && state.lifecycle == Lifecycle::Open;
     shared.pause_reading(&mut state, full);
     full
 }

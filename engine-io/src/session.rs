@@ -35,7 +35,7 @@ pub trait Session: Send {
 
     /// Tells whether so much work is queued that reading from this client pauses; its ping timeout is suspended
     /// meanwhile, for [`max_reading_pause`](crate::Config::max_reading_pause) at most.
-    fn is_saturated(&self) -> bool;
+    fn is_input_full(&self) -> bool;
 
     /// Learns that the connection moved to a WebSocket. Default: nothing happens.
     fn upgraded(&mut self) {}

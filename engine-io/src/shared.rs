@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::driver::SessionCell;
 use crate::engine::Inner;
 use crate::sessions::Sid;
-use crate::state::{Driver, Heartbeat, Life, Outbox, Polling, State, Task, release};
+use crate::state::{Driver, Heartbeat, Lifecycle, Outbox, Polling, State, TaskState, release};
 use crate::timer::millis;
 use crate::{CloseReason, Outgoing, SendError, Sent, Socket, Transport};
 
@@ -30,9 +30,9 @@ impl Shared {
         let polling = (transport == Transport::Polling).then(Box::<Polling>::default);
         // A WebSocket's task drives its session from the first turn on.
         let driver = if polling.is_some() {
-            Driver::Nobody
+            Driver::Idle
         } else {
-            Driver::Task
+            Driver::WebSocketTask
         };
         Arc::new(Self {
             sid: Sid::random(),
@@ -40,7 +40,7 @@ impl Shared {
             session: Mutex::new(SessionCell::default()),
             state: Mutex::new(State {
                 outbox: Outbox::default(),
-                life: Life::Open,
+                lifecycle: Lifecycle::Open,
                 transport,
                 heartbeat: Heartbeat {
                     due,
@@ -52,7 +52,7 @@ impl Shared {
                 reading_paused: false,
                 paused_since: 0,
                 driver,
-                task: Task::default(),
+                task: TaskState::default(),
                 polling,
             }),
         })
@@ -150,7 +150,7 @@ impl Shared {
             Transport::Polling => self.engine.config.polling_close_timeout,
         };
         let deadline = self.engine.clock.after(patience);
-        state.life = Life::Closing { reason, deadline };
+        state.lifecycle = Lifecycle::Closing { reason, deadline };
         let empty = state.outbox.queue.is_empty();
         if let Some(polling) = &mut state.polling {
             // A waiting GET takes the close packet at once; at shutdown nobody waits for the next one.
@@ -175,7 +175,7 @@ impl Shared {
         if state.closed().is_some() {
             return;
         }
-        state.life = Life::Closed(reason);
+        state.lifecycle = Lifecycle::Closed(reason);
         let undelivered = std::mem::take(&mut state.outbox.queue);
         state.outbox.clear();
         let polled = state.polling.is_some();
@@ -197,7 +197,7 @@ impl Shared {
             self.engine.counters.closed[reason as usize].add(1);
             tracing::debug!(target: "engine_io", %reason, "a session closed");
         }
-        self.kick_driver();
+        self.wake_driver();
     }
 
     /// Takes note of a pong.
@@ -218,7 +218,7 @@ impl Shared {
     }
 
     /// Takes note of packets that are no pong: they extend the wait for one, once.
-    pub(crate) fn heard(&self, state: &mut State) {
+    pub(crate) fn got_packet(&self, state: &mut State) {
         if state.heartbeat.waiting && !state.heartbeat.extended {
             let due = self.engine.clock.after(self.engine.config.ping_timeout);
             state.heartbeat = Heartbeat {
@@ -274,11 +274,11 @@ impl Shared {
         }
         state.scheduled = 0;
         let now = self.engine.clock.now();
-        match state.life {
-            Life::Closed(_) => {}
-            Life::Closing { reason, deadline } if now >= deadline => self.close_now(state, reason),
-            Life::Closing { deadline, .. } => self.schedule(&mut state, deadline),
-            Life::Open => self.on_tick_open(state, now),
+        match state.lifecycle {
+            Lifecycle::Closed(_) => {}
+            Lifecycle::Closing { reason, deadline } if now >= deadline => self.close_now(state, reason),
+            Lifecycle::Closing { deadline, .. } => self.schedule(&mut state, deadline),
+            Lifecycle::Open => self.on_tick_open(state, now),
         }
     }
 

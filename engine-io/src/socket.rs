@@ -66,7 +66,7 @@ impl Socket {
     /// Has the session's [`poll_work`](crate::Session::poll_work) called soon: what was done from elsewhere has left it new
     /// work, and once that method was `Ready` its waker wakes nobody.
     pub fn wake_session(&self) {
-        self.0.kick_driver();
+        self.0.wake_driver();
     }
 
     /// Returns the transport that carries the connection now.

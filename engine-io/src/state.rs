@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Weak;
 use std::task::Waker;
 
-use crate::held::Held;
+use crate::unsent::UnsentBody;
 use crate::{CloseReason, Outgoing, Transport};
 
 /// An outbox of more slots gives its memory back when it is empty.
@@ -13,7 +13,7 @@ const SLOTS_KEPT: usize = 16;
 /// Everything about a connection that more than one task changes.
 pub(crate) struct State {
     pub(crate) outbox: Outbox,
-    pub(crate) life: Life,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) transport: Transport,
     pub(crate) heartbeat: Heartbeat,
     /// When the outbox last rose above the soft limit, if it is above.
@@ -26,14 +26,14 @@ pub(crate) struct State {
     pub(crate) paused_since: u64,
     pub(crate) driver: Driver,
     /// The task that owns the WebSocket.
-    pub(crate) task: Task,
+    pub(crate) task: TaskState,
     /// Present until the connection is upgraded; absent if it began as a WebSocket.
     pub(crate) polling: Option<Box<Polling>>,
 }
 
 /// How alive a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Life {
+pub(crate) enum Lifecycle {
     Open,
     /// What is queued is flushed, until the deadline at most.
     Closing {
@@ -64,49 +64,49 @@ pub(crate) struct Heartbeat {
 
 /// Who polls the session's work.
 pub(crate) enum Driver {
-    Nobody,
-    /// A temporary task, or a request; `kicked` means that there may be new work since it looked.
+    Idle,
+    /// A temporary task, or a request; `session_woken` means that there may be new work since it looked.
     Runner {
-        kicked: bool,
+        session_woken: bool,
         waker: Option<Waker>,
     },
     /// The task that owns the WebSocket.
-    Task,
+    WebSocketTask,
 }
 
 /// What others need to know of the task that owns the WebSocket.
 #[derive(Default)]
-pub(crate) struct Task {
+pub(crate) struct TaskState {
     waker: Option<Waker>,
     running: bool,
-    kicked: bool,
+    session_woken: bool,
 }
 
-impl Task {
+impl TaskState {
     /// The task looks at the state by itself before it sleeps; nobody needs to wake it until then.
     pub(crate) fn run(&mut self) {
         self.running = true;
     }
 
     /// The task is about to sleep.
-    pub(crate) fn sleep(&mut self, waker: &Waker) {
+    pub(crate) fn park(&mut self, waker: &Waker) {
         self.running = false;
         self.waker = Some(waker.clone());
     }
 
     /// Makes sure that the task drives its session again; returns whom to wake.
-    pub(crate) fn kick(&mut self) -> Option<Waker> {
-        self.kicked = true;
-        self.take_sleeper()
+    pub(crate) fn wake_session(&mut self) -> Option<Waker> {
+        self.session_woken = true;
+        self.take_parked()
     }
 
-    /// Tells whether the task was kicked since it last asked.
-    pub(crate) fn take_kick(&mut self) -> bool {
-        std::mem::take(&mut self.kicked)
+    /// Tells whether the task was session_woken since it last asked.
+    pub(crate) fn take_session_woken(&mut self) -> bool {
+        std::mem::take(&mut self.session_woken)
     }
 
     /// Returns whom to wake, the first time something happens after the task went to sleep.
-    pub(crate) fn take_sleeper(&mut self) -> Option<Waker> {
+    pub(crate) fn take_parked(&mut self) -> Option<Waker> {
         if self.running { None } else { self.waker.take() }
     }
 }
@@ -124,19 +124,19 @@ pub(crate) struct Polling {
     pub(crate) upgrade: Upgrade,
     pub(crate) probe_waker: Option<Waker>,
     /// Long answers that their hosts may not have asked for wholly.
-    pub(crate) answers: Vec<Weak<Held>>,
+    pub(crate) answers: Vec<Weak<UnsentBody>>,
 }
 
 /// A GET that waits.
 pub(crate) struct Get {
     pub(crate) waker: Option<Waker>,
     pub(crate) noop: bool,
-    pub(crate) came: Came,
+    pub(crate) phase: PollPhase,
 }
 
 /// When a GET came: one that came after the probe of a WebSocket is held for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Came {
+pub(crate) enum PollPhase {
     BeforeProbe,
     AfterProbe,
 }
@@ -179,7 +179,7 @@ impl Outbox {
 }
 
 /// Takes back what answers still hold. No lock of a session may be held, for the last of an answer counts for its session.
-pub(crate) fn release(answers: Vec<Weak<Held>>) {
+pub(crate) fn release(answers: Vec<Weak<UnsentBody>>) {
     answers.iter().filter_map(Weak::upgrade).for_each(|held| held.release());
 }
 
@@ -202,13 +202,13 @@ impl Polling {
 
 impl State {
     pub(crate) fn is_open(&self) -> bool {
-        self.life == Life::Open
+        self.lifecycle == Lifecycle::Open
     }
 
     /// Returns the reason, once the connection is gone.
     pub(crate) fn closed(&self) -> Option<CloseReason> {
-        match self.life {
-            Life::Closed(reason) => Some(reason),
+        match self.lifecycle {
+            Lifecycle::Closed(reason) => Some(reason),
             _ => None,
         }
     }
@@ -227,7 +227,7 @@ impl State {
     /// Returns whom to wake when something was queued.
     pub(crate) fn receiver(&mut self) -> Option<Waker> {
         match self.transport {
-            Transport::WebSocket => self.task.take_sleeper(),
+            Transport::WebSocket => self.task.take_parked(),
             Transport::Polling => self.polling.as_mut()?.get.as_mut()?.waker.take(),
         }
     }

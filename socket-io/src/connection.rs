@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as Engine};
+use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as EngineSocket};
 use manager_api::{Escaped, EventName};
 
 use crate::client::Client;
@@ -29,7 +29,7 @@ use work::{Job, Load, Work};
 
 /// What all clients of a connection share.
 pub(crate) struct Connection {
-    pub(crate) socket: Engine,
+    pub(crate) socket: EngineSocket,
     pub(crate) handshake: Handshake,
     pub(crate) server: Arc<Server>,
     /// Its place among those that have joined nothing; 0 if it has none.
@@ -41,7 +41,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Engine, handshake: Handshake, server: Arc<Server>) -> Arc<Self> {
+    pub(crate) fn new(socket: EngineSocket, handshake: Handshake, server: Arc<Server>) -> Arc<Self> {
         Arc::new(Self {
             socket,
             handshake,
@@ -320,7 +320,7 @@ impl Session for ConnectionSession {
         }
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         let limits = &self.connection.server.config;
         self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes
     }

@@ -387,7 +387,7 @@ impl Session for NoServer {
         std::task::Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         false
     }
 

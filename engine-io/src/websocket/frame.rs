@@ -106,6 +106,15 @@ struct Head {
     length: usize,
 }
 
+/// What the front of a buffer holds of a header.
+enum ParsedHead {
+    Complete(Head),
+    /// The buffer must hold so many bytes before the header can be read.
+    Incomplete {
+        needed: usize,
+    },
+}
+
 impl Decoder {
     /// Reads the frame at the front of `buffer`, unmasking it in place.
     ///
@@ -119,8 +128,8 @@ impl Decoder {
     ) -> Result<Front<'a>, Violation> {
         self.settle();
         let head = match parse_head(buffer, max, deflate)? {
-            Ok(head) => head,
-            Err(need) => return Ok(Front::Incomplete(need)),
+            ParsedHead::Complete(head) => head,
+            ParsedHead::Incomplete { needed } => return Ok(Front::Incomplete(needed)),
         };
         self.check_order(&head)?;
         let end = head.start + head.length;
@@ -191,10 +200,10 @@ impl Decoder {
     }
 }
 
-/// Reads a header: `Ok(Err(n))` means that n bytes are needed.
-fn parse_head(buffer: &[u8], max: usize, deflate: bool) -> Result<Result<Head, usize>, Violation> {
+/// Reads the header at the front of a buffer.
+fn parse_head(buffer: &[u8], max: usize, deflate: bool) -> Result<ParsedHead, Violation> {
     let &[first, second, ..] = buffer else {
-        return Ok(Err(2));
+        return Ok(ParsedHead::Incomplete { needed: 2 });
     };
     let opcode = OpCode::parse(first & 0x0f).ok_or(Violation::Protocol)?;
     let compressed = deflate && first & COMPRESSED != 0 && matches!(opcode, OpCode::Text | OpCode::Binary);
@@ -214,14 +223,14 @@ fn parse_head(buffer: &[u8], max: usize, deflate: bool) -> Result<Result<Head, u
     };
     let start = 2 + extended + 4;
     if buffer.len() < start {
-        return Ok(Err(start));
+        return Ok(ParsedHead::Incomplete { needed: start });
     }
     let length = payload_length(short, &buffer[2..2 + extended])?;
     if length > max as u64 {
         return Err(Violation::TooLong);
     }
     let mask = buffer[start - 4..start].try_into().expect("four bytes");
-    Ok(Ok(Head {
+    Ok(ParsedHead::Complete(Head {
         fin,
         compressed,
         opcode,

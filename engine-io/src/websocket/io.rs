@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::engine::{Inner, Reservation};
 use crate::shared::Shared;
-use crate::websocket::linger::{close_frame, linger};
+use crate::websocket::linger::close;
 use crate::websocket::probe::probe;
 use crate::websocket::task::Connection;
 use crate::{Handshake, Outgoing, PacedStream, Transport};
@@ -113,7 +113,7 @@ fn serve<I: Io>(engine: &Arc<Inner>, io: I, read: Bytes, purpose: Purpose, terms
                 }
             });
         }
-        Purpose::Close => engine.spawn_here(linger(io, close_frame(None))),
+        Purpose::Close => engine.spawn_here(close(io)),
     }
 }
 

@@ -10,17 +10,44 @@ use crate::websocket::io::Io;
 /// The time that a client has to take the close frame and to close its side.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Returns a close frame, with a code if there is one to tell.
-pub(crate) fn close_frame(code: Option<u16>) -> Vec<u8> {
-    let payload = code.map(u16::to_be_bytes);
-    let payload = payload.as_ref().map_or(&[][..], |code| &code[..]);
-    let (head, start) = frame::head(OpCode::Close, payload.len());
-    [&head[usize::from(start)..], payload].concat()
+/// The last frame that a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseFrame {
+    /// No frame: the client is gone, or cannot take one.
+    None,
+    /// A close frame without a code.
+    Empty,
+    /// A close frame with a code.
+    Code(u16),
+}
+
+impl CloseFrame {
+    /// Returns the bytes of the frame, if there is one.
+    pub(crate) fn encode(self) -> Option<Vec<u8>> {
+        let code;
+        let payload: &[u8] = match self {
+            Self::None => return None,
+            Self::Empty => &[],
+            Self::Code(number) => {
+                code = number.to_be_bytes();
+                &code
+            }
+        };
+        let (head, start) = frame::head(OpCode::Close, payload.len());
+        Some([&head[usize::from(start)..], payload].concat())
+    }
+}
+
+/// Closes a WebSocket with a close frame that has no code.
+pub(crate) async fn close<I: Io>(io: I) {
+    if let Some(frame) = CloseFrame::Empty.encode() {
+        linger(io, frame).await;
+    }
 }
 
 /// Writes the last frame and waits for the client to close, so that unread input does not destroy what is under way.
 pub(crate) async fn linger<I: Io>(mut io: I, last: Vec<u8>) {
-    let farewell = async {
+    let closing = async {
         io.write_all(&last).await?;
         io.shutdown().await?;
         let mut ignored = [0; 512];
@@ -28,5 +55,5 @@ pub(crate) async fn linger<I: Io>(mut io: I, last: Vec<u8>) {
         std::io::Result::Ok(())
     };
     // Whether it succeeds or not, the connection ends here.
-    let _ = tokio::time::timeout(PATIENCE, farewell).await;
+    let _ = tokio::time::timeout(PATIENCE, closing).await;
 }

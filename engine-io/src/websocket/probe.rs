@@ -10,10 +10,10 @@ use crate::outgoing::{Framing, Outgoing};
 use crate::packet::Packet;
 use crate::polling::end_with_noop;
 use crate::shared::{Shared, wake};
-use crate::state::{Came, Driver, Life, Upgrade, release};
+use crate::state::{Driver, Lifecycle, PollPhase, Upgrade, release};
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
 use crate::websocket::io::{Io, Terms};
-use crate::websocket::linger::{close_frame, linger};
+use crate::websocket::linger::close;
 
 const READ_SIZE: usize = 1024;
 
@@ -33,7 +33,7 @@ pub(crate) async fn probe<I: Io>(mut io: I, read: Vec<u8>, shared: &Arc<Shared>,
     match upgraded {
         Some(rest) => Some((io, rest)),
         None => {
-            linger(io, close_frame(None)).await;
+            close(io).await;
             None
         }
     }
@@ -103,7 +103,7 @@ async fn answer_probe<I: Io>(io: &mut I, shared: &Arc<Shared>) -> Option<()> {
     // First, for another thread may take the poll that follows the answer before this one goes on.
     shared.state().polling.as_mut()?.upgrade = Upgrade::Probed;
     write(io, &Outgoing::packet("3probe")).await?;
-    end_with_noop(&mut shared.state(), Came::BeforeProbe);
+    end_with_noop(&mut shared.state(), PollPhase::BeforeProbe);
     Some(())
 }
 
@@ -154,13 +154,13 @@ fn complete(shared: &Arc<Shared>) -> bool {
         shared.restart_heartbeat(&mut state);
     }
     state.reading_paused = false;
-    if let Life::Closing { reason, .. } = state.life {
+    if let Lifecycle::Closing { reason, .. } = state.lifecycle {
         let deadline = shared.engine.clock.after(crate::shared::FLUSH_TIMEOUT);
-        state.life = Life::Closing { reason, deadline };
+        state.lifecycle = Lifecycle::Closing { reason, deadline };
         shared.schedule(&mut state, deadline);
     }
     // The runner sees that it was relieved, and ends.
-    let runner = match std::mem::replace(&mut state.driver, Driver::Task) {
+    let runner = match std::mem::replace(&mut state.driver, Driver::WebSocketTask) {
         Driver::Runner { waker, .. } => waker,
         _ => None,
     };

@@ -10,10 +10,10 @@ use std::task::{Context, Poll, ready};
 
 use crate::outgoing::Framing;
 use crate::shared::Shared;
-use crate::state::{Life, trim};
+use crate::state::{Lifecycle, trim};
 use crate::websocket::frame::Decoder;
 use crate::websocket::io::{Io, Terms};
-use crate::websocket::linger::{close_frame, linger};
+use crate::websocket::linger::{CloseFrame, linger};
 use crate::{CloseReason, Outgoing};
 
 /// The pieces that one write takes.
@@ -37,23 +37,23 @@ pub(crate) struct Connection<I: Io> {
     need: usize,
     decoder: Decoder,
     pong: Option<Outgoing>,
-    saturated: bool,
+    input_full: bool,
     terms: Terms,
     /// As much was unpacked as one turn allows.
-    tired: bool,
+    budget_exhausted: bool,
     /// Somebody else brought the session work.
-    kicked: bool,
+    session_woken: bool,
     /// What was written since the last look at the state, and whether packets other than pongs came.
     written: usize,
-    heard: bool,
+    got_packet: bool,
     /// The last frame the client gets, if it is to get one.
-    farewell: Option<Option<u16>>,
+    close_frame: CloseFrame,
 }
 
 /// What a look at the state found.
-enum Found {
-    Life(Life),
-    Nothing,
+enum Step {
+    Continue(Lifecycle),
+    Park,
 }
 
 impl<I: Io> Connection<I> {
@@ -68,13 +68,13 @@ impl<I: Io> Connection<I> {
             need: 0,
             decoder: Decoder::default(),
             pong: None,
-            saturated: false,
+            input_full: false,
             terms,
-            tired: false,
-            kicked: false,
+            budget_exhausted: false,
+            session_woken: false,
             written: 0,
-            heard: false,
-            farewell: Some(None),
+            got_packet: false,
+            close_frame: CloseFrame::Empty,
         }
     }
 
@@ -95,65 +95,66 @@ impl<I: Io> Connection<I> {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut active = true;
         for round in 0..ROUNDS {
-            let life = match self.look(active, cx) {
-                Found::Life(Life::Closed(_)) => return Poll::Ready(()),
-                Found::Life(life) => life,
-                Found::Nothing => return Poll::Pending,
+            let lifecycle = match self.sync_state(active, cx) {
+                Step::Continue(Lifecycle::Closed(_)) => return Poll::Ready(()),
+                Step::Continue(lifecycle) => lifecycle,
+                Step::Park => return Poll::Pending,
             };
             if let Poll::Ready(Err(error)) = self.flush(cx) {
                 self.break_off(&error);
                 continue;
             }
-            if let (Life::Closing { reason, .. }, true) = (life, !self.is_blocked()) {
+            if let (Lifecycle::Closing { reason, .. }, true) = (lifecycle, !self.is_blocked()) {
                 self.close_if_flushed(reason);
                 continue;
             }
-            active = match self.read(cx, life == Life::Open) {
+            active = match self.read(cx, lifecycle == Lifecycle::Open) {
                 Ok(progress) => progress,
                 Err(reason) => {
                     self.shared.fail(reason);
                     continue;
                 }
             };
-            if active || self.kicked || round == 0 {
+            if active || self.session_woken || round == 0 {
                 // What is pending wakes this task by itself.
                 let _ = self.shared.drive(cx);
                 active |= self.resume();
             }
-            if std::mem::take(&mut self.tired) {
+            if std::mem::take(&mut self.budget_exhausted) {
                 break;
             }
         }
-        self.shared.state().task.sleep(cx.waker());
+        self.shared.state().task.park(cx.waker());
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
     /// Exchanges news with the other side of the lock; goes to sleep if there are none.
-    fn look(&mut self, active: bool, cx: &Context<'_>) -> Found {
+    fn sync_state(&mut self, active: bool, cx: &Context<'_>) -> Step {
         let mut state = self.shared.state();
         state.task.run();
         self.shared.written(&mut state, std::mem::take(&mut self.written));
-        if std::mem::take(&mut self.heard) {
-            self.shared.heard(&mut state);
+        if std::mem::take(&mut self.got_packet) {
+            self.shared.got_packet(&mut state);
         }
         if let (Some(pong), None) = (self.pong.take(), state.closed()) {
             self.shared.push(&mut state, pong);
         }
         state.outbox.blocked = self.is_blocked();
-        let paused = self.saturated || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;
+        let paused = self.input_full || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;
         let resumed = state.reading_paused && !paused;
         self.shared.pause_reading(&mut state, paused);
-        self.kicked = state.task.take_kick();
-        let news = self.kicked || !state.outbox.queue.is_empty() || resumed || state.life != Life::Open;
-        let waits_for_kernel = self.is_blocked() && matches!(state.life, Life::Closing { .. });
-        if !active && (!news || (waits_for_kernel && !self.kicked && state.outbox.queue.is_empty())) {
-            state.task.sleep(cx.waker());
-            return Found::Nothing;
+        self.session_woken = state.task.take_session_woken();
+        let news =
+            self.session_woken || !state.outbox.queue.is_empty() || resumed || state.lifecycle != Lifecycle::Open;
+        let waits_for_kernel = self.is_blocked() && matches!(state.lifecycle, Lifecycle::Closing { .. });
+        if !active && (!news || (waits_for_kernel && !self.session_woken && state.outbox.queue.is_empty())) {
+            state.task.park(cx.waker());
+            return Step::Park;
         }
-        let life = state.life;
+        let lifecycle = state.lifecycle;
         state.outbox.take_into(&mut self.sending);
-        Found::Life(life)
+        Step::Continue(lifecycle)
     }
 
     /// Writes what was taken from the outbox, as many frames at once as possible.
@@ -223,17 +224,18 @@ impl<I: Io> Connection<I> {
 
     fn break_off(&mut self, error: &io::Error) {
         tracing::debug!(target: "engine_io", %error, "a connection broke");
-        self.farewell = None;
+        self.close_frame = CloseFrame::None;
         self.shared.fail(CloseReason::TransportError);
     }
 
     /// Lets go of the socket, with a close frame if the client can still take one.
-    fn hang_up(&mut self) {
+    fn close_socket(&mut self) {
         let Some(io) = self.io.take() else { return };
         self.sending = VecDeque::new();
         self.rest = Vec::new();
-        if let (Some(code), 0) = (self.farewell, self.offset) {
-            self.shared.engine.spawn_here(linger(io, close_frame(code)));
+        // A frame that was cut off leaves no place for another.
+        if let (Some(frame), 0) = (self.close_frame.encode(), self.offset) {
+            self.shared.engine.spawn_here(linger(io, frame));
         }
     }
 }
@@ -245,10 +247,10 @@ impl<I: Io> Future for Connection<I> {
         let this = self.get_mut();
         if this.io.is_some() {
             ready!(this.turn(cx));
-            this.hang_up();
+            this.close_socket();
         }
         // Without the socket there is nothing to look at: whoever brings the session work has to wake this task for it.
-        this.shared.state().task.sleep(cx.waker());
+        this.shared.state().task.park(cx.waker());
         this.shared.drive(cx)
     }
 }

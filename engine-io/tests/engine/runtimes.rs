@@ -32,7 +32,7 @@ impl Session for Threads {
         Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         false
     }
 
@@ -167,7 +167,7 @@ impl Session for Told {
         Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         false
     }
 

@@ -40,7 +40,7 @@ impl Session for Echo {
         Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         false
     }
 

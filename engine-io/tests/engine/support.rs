@@ -259,7 +259,7 @@ impl Session for Recording {
         Poll::Ready(())
     }
 
-    fn is_saturated(&self) -> bool {
+    fn is_input_full(&self) -> bool {
         self.work.is_some()
     }
 

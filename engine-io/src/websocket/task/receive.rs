@@ -10,6 +10,7 @@ use super::Connection;
 use crate::inbound::{self, Received};
 use crate::websocket::frame::{Event, Front, MAX_CLIENT_HEAD, OpCode, Violation};
 use crate::websocket::io::Io;
+use crate::websocket::linger::CloseFrame;
 use crate::{CloseReason, Message, Outgoing};
 
 /// What is read at once, into a buffer that the connections of a thread share.
@@ -45,8 +46,8 @@ impl<I: Io> Connection<I> {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(())) if count > 0 => self.take(&mut scratch[..count], open).map(|()| true),
             Poll::Ready(end) => {
-                // Nobody is there to say farewell to.
-                self.farewell = None;
+                // The client is gone.
+                self.close_frame = CloseFrame::None;
                 Err(if end.is_ok() {
                     CloseReason::TransportClose
                 } else {
@@ -95,8 +96,8 @@ impl<I: Io> Connection<I> {
         self.need = 0;
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
-            self.tired = unpacked > UNPACKED;
-            if self.saturated || self.tired || at == buffer.len() {
+            self.budget_exhausted = unpacked > UNPACKED;
+            if self.input_full || self.budget_exhausted || at == buffer.len() {
                 break Ok(at);
             }
             match decoder.next(&mut buffer[at..], max, self.terms.deflate) {
@@ -134,30 +135,30 @@ impl<I: Io> Connection<I> {
             }
             Event::Pong | Event::Fragment => Received::Nothing,
             Event::Close(code) => {
-                self.farewell = Some(code);
+                self.close_frame = code.map_or(CloseFrame::Empty, CloseFrame::Code);
                 return Err(CloseReason::TransportClose);
             }
         };
-        self.heard |= received != Received::Pong;
-        if let Received::Message { saturated } = received {
-            self.saturated = saturated;
+        self.got_packet |= received != Received::Pong;
+        if let Received::Message { input_full } = received {
+            self.input_full = input_full;
         }
         Ok(matches!(received, Received::Message { .. }))
     }
 
     fn violated(&mut self, violation: Violation) -> CloseReason {
         tracing::debug!(target: "engine_io", ?violation, "a client broke the rules of WebSockets");
-        self.farewell = Some(Some(violation.close_code()));
+        self.close_frame = CloseFrame::Code(violation.close_code());
         CloseReason::TransportError
     }
 
     /// Looks again whether the session takes messages; tells whether it does so now, and did not before.
     pub(super) fn resume(&mut self) -> bool {
-        if !self.saturated {
+        if !self.input_full {
             return false;
         }
-        let saturated = self.shared.with_session(|session| session.is_saturated());
-        self.saturated = matches!(saturated, Ok(Some(true)));
-        !self.saturated
+        let input_full = self.shared.with_session(|session| session.is_input_full());
+        self.input_full = matches!(input_full, Ok(Some(true)));
+        !self.input_full
     }
 }

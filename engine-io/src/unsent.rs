@@ -13,12 +13,12 @@ use crate::{CloseReason, SendError};
 const PIECE: usize = 64 * 1024;
 
 /// Packets that left an outbox but did not reach their client: they count for the outbox until this is dropped.
-pub(crate) struct Taken {
+pub(crate) struct InFlight {
     pub(crate) shared: Arc<Shared>,
     pub(crate) cost: usize,
 }
 
-impl Drop for Taken {
+impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         self.shared.written(&mut state, self.cost);
@@ -30,8 +30,8 @@ impl Drop for Taken {
 }
 
 /// The bytes of an answer that its host did not ask for yet. The session takes them back when it ends.
-pub(crate) struct Held {
-    taken: Taken,
+pub(crate) struct UnsentBody {
+    in_flight: InFlight,
     rest: Mutex<Rest>,
 }
 
@@ -41,15 +41,15 @@ struct Rest {
     is_released: bool,
 }
 
-impl Held {
+impl UnsentBody {
     /// Holds the bytes of an answer for a session.
-    pub(crate) fn new(taken: Taken, bytes: Bytes) -> Arc<Self> {
-        let engine = &taken.shared.engine;
+    pub(crate) fn new(in_flight: InFlight, bytes: Bytes) -> Arc<Self> {
+        let engine = &in_flight.shared.engine;
         let charge = engine.budget.charge(bytes.len());
         engine.keep_budget();
         let is_long = bytes.len() > PIECE;
         let held = Arc::new(Self {
-            taken,
+            in_flight,
             rest: Mutex::new(Rest {
                 bytes,
                 charge: Some(charge),
@@ -64,7 +64,7 @@ impl Held {
 
     /// Lets the session release the bytes. An answer that was made at the very end of a shutdown is the last, and stays.
     fn watch(self: &Arc<Self>) {
-        let mut state = self.taken.shared.state();
+        let mut state = self.in_flight.shared.state();
         match (state.closed(), &mut state.polling) {
             (None, Some(polling)) => {
                 polling.answers.retain(|answer| answer.strong_count() > 0);
@@ -93,7 +93,7 @@ impl Held {
     fn next(self: &Arc<Self>) -> Result<Option<Bytes>, SendError> {
         let mut rest = self.rest();
         if rest.is_released {
-            return Err(match self.taken.shared.state().closed() {
+            return Err(match self.in_flight.shared.state().closed() {
                 Some(CloseReason::Overflow) => SendError::Overflow,
                 _ => SendError::Closed,
             });
@@ -125,7 +125,7 @@ impl Held {
 struct Piece {
     bytes: Bytes,
     _charge: Option<Charge>,
-    _held: Arc<Held>,
+    _held: Arc<UnsentBody>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -135,16 +135,16 @@ impl AsRef<[u8]> for Piece {
 }
 
 /// The body of an answer that is held.
-pub(crate) struct HeldBody {
-    held: Arc<Held>,
+pub(crate) struct PacketBody {
+    held: Arc<UnsentBody>,
     left: usize,
 }
 
-impl HeldBody {
-    pub(crate) fn new(taken: Taken, bytes: Bytes) -> Self {
+impl PacketBody {
+    pub(crate) fn new(in_flight: InFlight, bytes: Bytes) -> Self {
         Self {
             left: bytes.len(),
-            held: Held::new(taken, bytes),
+            held: UnsentBody::new(in_flight, bytes),
         }
     }
 
@@ -163,9 +163,9 @@ impl HeldBody {
     }
 }
 
-impl fmt::Debug for HeldBody {
+impl fmt::Debug for PacketBody {
     // Payloads stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeldBody").field("left", &self.left).finish()
+        f.debug_struct("PacketBody").field("left", &self.left).finish()
     }
 }

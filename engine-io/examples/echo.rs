@@ -1,17 +1,16 @@
-//! Sends every message back to its sender: `cargo run -p engine-io --example echo -- 127.0.0.1:3000`.
+//! Sends every message back to its sender:
+//! `cargo run -p engine-io --example echo -- 127.0.0.1:3000`.
 //!
-//! A second argument is the ping interval in milliseconds; its default, and the timeout, are those that the protocol's
-//! test suite expects.
+//! A second argument is the ping interval in milliseconds; its default, and the timeout, are those
+//! that the protocol's test suite expects.
 
 use std::convert::Infallible;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine_io::{
-    AllowedOrigins, CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, PeerAddr, ProtocolError,
-    Session, Socket,
-};
+use engine_io::config::AllowedOrigins;
+use engine_io::http::PeerAddr;
+use engine_io::{Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -32,20 +31,10 @@ impl Session for EchoSession {
             Message::Text(text) => Outgoing::text(text),
             Message::Binary(data) => Outgoing::binary(Bytes::copy_from_slice(data)),
         };
-        // A client that is gone misses nothing.
+        // A closed session needs no echo.
         let _ = self.0.send(packet);
         Ok(())
     }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }
 
 #[tokio::main]

@@ -1,21 +1,19 @@
 //! The servers that the test suites of the official Engine.IO clients want:
 //! `cargo run -p engine-io --example engine_suites -- javascript|java ADDRESS`.
 //!
-//! Results, with the suites' own Node server and with this one: JavaScript (engine.io-client 6.6.6) 82 of 83 (twice: one
-//! test, another each time, ran out of time on a busy machine) and 83 of 83; Java (engine.io-client 2.1, the tests that need a server) 25 of 25 with both, TLS by a proxy.
+//! Results, with the suites' own Node server and with this one: JavaScript (engine.io-client 6.6.6)
+//! 82 of 83 (twice: one test, another each time, ran out of time on a busy machine) and 83 of 83;
+//! Java (engine.io-client 2.1, the tests that need a server) 25 of 25 with both, TLS by a proxy.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine_io::{
-    AllowRequest, AllowedOrigins, CloseReason, Config, Engine, Forbidden, Handler, Handshake, Message, Outgoing,
-    ProtocolError, Session, Socket,
-};
+use engine_io::config::{AllowRequest, AllowedOrigins, Forbidden};
+use engine_io::{Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -54,7 +52,7 @@ impl GreetedSession {
 
 impl Handler for Greeter {
     fn open(&self, socket: Socket, _: Handshake) -> Box<dyn Session> {
-        // A client that is gone misses nothing, here and below.
+        // A closed session needs no packets, here and below.
         let _ = socket.send(Outgoing::text("hi"));
         let (is_java, posts) = (self.is_java, self.posts.clone());
         Box::new(GreetedSession { socket, is_java, posts })
@@ -73,16 +71,6 @@ impl Session for GreetedSession {
         let _ = self.socket.send(packet);
         Ok(())
     }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }
 
 fn config(is_java: bool) -> Config {

@@ -1,4 +1,4 @@
-//! The bytes of a message, in each form that a transport wants them.
+//! A binary attachment, in each form that a transport needs.
 
 use std::sync::OnceLock;
 
@@ -13,7 +13,8 @@ pub(crate) struct Attachment {
     head: [u8; HEAD_ROOM],
     head_start: u8,
     pub(crate) data: Bytes,
-    // A frame of text with its bytes as a packet in base64; long-polling takes the packet out of it. Few clients need it.
+    // A frame of text with its bytes as a packet in base64, which long-polling uses alone. Few
+    // clients need it.
     base64: OnceLock<Box<[u8]>>,
 }
 

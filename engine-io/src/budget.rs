@@ -1,16 +1,9 @@
-//! The bytes that wait for all clients together.
+//! The budget of an engine: the bytes that wait for all its clients together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use crate::CloseReason;
-use crate::engine::Inner;
-
-/// The time between two rounds of shedding: what a round let go of is counted as free only after the tasks of its clients have ended.
-const ROUND: Duration = Duration::from_millis(20);
-
-/// Counts the bytes of packets and answers that wait, each once however many clients it is for.
+/// Counts the bytes of packets and responses that wait, each once for any number of clients.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
@@ -49,12 +42,23 @@ impl Budget {
         self.used() / 5 > self.limit / 4
     }
 
-    /// Returns how much has to go, so that some room is left afterwards; 0 unless the limit is exceeded.
-    fn excess(&self) -> usize {
+    /// Returns how many bytes have to go, so that some room is left afterwards; 0 unless the limit
+    /// is exceeded.
+    pub(crate) fn excess(&self) -> usize {
         match self.used() {
             used if used > self.limit => used - self.limit / 8 * 7,
             _ => 0,
         }
+    }
+
+    /// Tells whether the caller is to shed: the limit is exceeded, and no other task sheds.
+    pub(crate) fn begin_shedding(&self) -> bool {
+        self.is_over() && !self.is_shedding.swap(true, Ordering::Relaxed)
+    }
+
+    /// Lets another task shed.
+    pub(crate) fn end_shedding(&self) {
+        self.is_shedding.store(false, Ordering::Relaxed);
     }
 }
 
@@ -68,65 +72,6 @@ pub(crate) struct Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl Inner {
-    /// Has clients disconnected until the budget is kept, if it is not. May be called under a connection's lock.
-    pub(crate) fn keep_budget(self: &Arc<Self>) {
-        if !self.budget.is_over() || self.budget.is_shedding.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let shedding = Shedding(self.clone());
-        self.spawn(async move { shedding.0.shed().await });
-    }
-
-    async fn shed(self: &Arc<Self>) {
-        loop {
-            let excess = self.budget.excess();
-            if excess == 0 {
-                return;
-            }
-            self.shed_round(excess).await;
-            tokio::time::sleep(ROUND).await;
-        }
-    }
-
-    /// Disconnects those for whom most waits, until what waits for them is as much as has to go. Packets that others wait for too are
-    /// not free with that; the next round sees what is left.
-    async fn shed_round(&self, excess: usize) {
-        let mut queued = Vec::new();
-        for (at, shared) in self.sessions.all().into_iter().enumerate() {
-            let cost = shared.state().outbox.cost;
-            if cost > 0 {
-                queued.push((cost, shared));
-            }
-            if at % 1024 == 1023 {
-                tokio::task::yield_now().await;
-            }
-        }
-        queued.sort_unstable_by_key(|(cost, _)| std::cmp::Reverse(*cost));
-        let mut gone = 0;
-        for (cost, shared) in queued {
-            if gone >= excess || !self.budget.is_over() {
-                break;
-            }
-            self.counters.shed.add(1);
-            self.logs
-                .budget
-                .warn("a client was disconnected: all outboxes together are over their limit, and its own was among the largest");
-            shared.fail(CloseReason::Overflow);
-            gone += cost;
-        }
-    }
-}
-
-/// Lets another task shed once this one is over, or its runtime is.
-struct Shedding(Arc<Inner>);
-
-impl Drop for Shedding {
-    fn drop(&mut self) {
-        self.0.budget.is_shedding.store(false, Ordering::Relaxed);
     }
 }
 
@@ -144,5 +89,16 @@ mod tests {
         assert_eq!((budget.used(), budget.is_over(), budget.excess()), (50, false, 0));
         drop(two);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn one_task_sheds_at_a_time() {
+        let budget = Budget::new(100);
+        assert!(!budget.begin_shedding(), "the limit is not exceeded");
+        let _charge = budget.charge(101);
+        assert!(budget.begin_shedding());
+        assert!(!budget.begin_shedding());
+        budget.end_shedding();
+        assert!(budget.begin_shedding());
     }
 }

@@ -1,18 +1,19 @@
-//! Why a connection ended.
+//! The reasons for which a session closes.
 
 use std::fmt;
 
-/// Tells why a connection ended.
+/// Why a session closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The client did not answer a ping in time.
     PingTimeout,
-    /// The client closed the connection, or went away without a word.
+    /// The client closed the connection, or left without closing it.
     TransportClose,
-    /// The connection broke, or the client used it against the rules (two polls at once, an aborted poll).
+    /// The connection broke, or the client used it against the rules (two polls at once, an aborted
+    /// poll).
     TransportError,
-    /// The client sent something that is no packet.
+    /// The client sent something that is not a packet.
     ParseError,
     /// This side closed the connection.
     ForcedClose,

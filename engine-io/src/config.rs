@@ -1,11 +1,14 @@
-//! What can be configured, with units and defaults.
+//! The settings of an engine, with units and defaults.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::{AllowRequest, AllowedOrigins, Cookie};
+pub use crate::http::allow::{AllowRequest, Forbidden};
+pub use crate::http::cookie::{Cookie, SameSite};
+pub use crate::http::origins::AllowedOrigins;
 
-/// The longest time that the timers of JavaScript can wait, in milliseconds; beyond it they fire at once.
+/// The longest time that the timers of JavaScript can wait, in milliseconds; beyond it they fire at
+/// once.
 const LONGEST_WAIT: u128 = i32::MAX as u128;
 
 /// One of the two ways to carry packets.
@@ -52,74 +55,87 @@ impl Transports {
 
 /// The settings of an [`Engine`](crate::Engine).
 ///
-/// Every limit is finite. A duration of zero fires at the next tick of the engine's clock, it does not disable anything.
+/// Every limit is finite. A duration of zero fires at the next tick of the engine's clock, it does
+/// not disable anything.
 ///
-/// Names are those that python-socketio uses, where it has the setting: its `max_http_buffer_size` is
-/// [`max_payload`](Self::max_payload). Its `monitor_clients` has no counterpart, for silence is always noticed.
+/// Names are those that python-socketio uses, where it has the setting: its `max_http_buffer_size`
+/// is [`max_payload`](Self::max_payload). Its `monitor_clients` has no counterpart: silence is
+/// always noticed.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The path that is served, matched exactly but for slashes at its end, of which there may be any number. Default `/socket.io/`.
+    /// The path that is served, matched exactly but for any number of slashes at its end. Default
+    /// `/socket.io/`.
     pub path: String,
     /// The time between a pong, or the opening, and the next ping. Default 25 s.
     pub ping_interval: Duration,
     /// The time a client has to answer a ping. Default 20 s.
     pub ping_timeout: Duration,
-    /// The time a WebSocket that is to replace long-polling has to complete the upgrade. Default 10 s.
+    /// The time a WebSocket that is to replace long-polling has to complete the upgrade. Default 10
+    /// s.
     pub upgrade_timeout: Duration,
-    /// The size of one POST body, and of one WebSocket message after decompression, in bytes. Default 1,000,000.
+    /// The size of one POST body, and of one WebSocket message after decompression, in bytes.
+    /// Default 1,000,000.
     #[doc(alias = "max_http_buffer_size")]
     pub max_payload: usize,
-    /// The number of packets in one POST body; more of them close the session with a parse error. Default 100,000.
+    /// The number of packets in one POST body; more of them close the session with a parse error.
+    /// Default 100,000.
     pub max_packets_per_payload: usize,
-    /// The packets that one long-polling answer holds at most; a message and its attachments, which stay together, may
-    /// exceed it. Default 16: python-engineio's client refuses a longer answer and loses it. It also bounds what a client
-    /// that stays on long-polling gets to so many packets per round trip; where none is written in Python, set it higher.
+    /// The packets that one long-polling response holds at most; a message and its attachments,
+    /// which stay together, may exceed it. Default 16: python-engineio's client refuses a longer
+    /// response and loses it. It also limits a client that stays on long-polling to so many packets
+    /// per round trip; where none is written in Python, set it higher.
     pub max_packets_per_polling_response: usize,
     /// The transports that are offered. Default both.
     pub transports: Transports,
     /// Whether a session may move from long-polling to WebSocket. Default true.
     pub allow_upgrades: bool,
-    /// The origins whose pages may talk to the server. Default the server's own.
+    /// The origins whose pages may use the server. Default the server's own.
     pub cors_allowed_origins: AllowedOrigins,
     /// Whether browsers may send cookies from pages of the allowed origins. Default true.
     pub cors_credentials: bool,
-    /// Which requests may open a session, whatever their origin. Default all.
+    /// Which requests may open a session, of those whose origin is allowed. Default all.
     pub allow_request: AllowRequest,
     /// The cookie that a session on long-polling sets, for load balancers. Default none.
     pub cookie: Option<Cookie>,
-    /// Whether long-polling answers are compressed for clients that take gzip or deflate. Default true.
+    /// Whether long-polling responses are compressed for clients that accept gzip or deflate.
+    /// Default true.
     ///
-    /// Where a secret and text of an attacker's choice meet in one message, the length of the answer tells of the secret:
-    /// send it [uncompressed](crate::Outgoing::uncompressed), or turn this off. The same holds for
-    /// [`per_message_deflate`](Self::per_message_deflate).
+    /// Where a secret and text of an attacker's choice meet in one message, the length of the
+    /// response reveals the secret: send it [uncompressed](crate::Outgoing::uncompressed), or turn
+    /// this off. The same holds for [`per_message_deflate`](Self::per_message_deflate).
     pub http_compression: bool,
-    /// Whether the messages of WebSockets are compressed (permessage-deflate, RFC 7692), if the client offers it. Default
-    /// false: it trades CPU time for bandwidth.
+    /// Whether the messages of WebSockets are compressed (permessage-deflate, RFC 7692), if the
+    /// client offers it. Default false: it trades CPU time for bandwidth.
     ///
-    /// No context is ever taken over from one message to the next, so that an idle connection needs no memory for it and a
-    /// broadcast is compressed once for all its recipients. A message over 1 MiB is sent as it is.
+    /// There is no context takeover from one message to the next, so that an idle connection needs
+    /// no memory for it and a broadcast is compressed once for all its recipients. A message over 1
+    /// MiB is sent as it is.
     pub per_message_deflate: bool,
-    /// The length of a long-polling answer, or of a WebSocket message, from which it is compressed, in bytes. Default 1,024.
+    /// The length of a long-polling response, or of a WebSocket message, from which it is
+    /// compressed, in bytes. Default 1,024.
     pub compression_threshold: usize,
-    /// The bytes waiting for one client above which volatile packets are dropped and reading from it pauses.
-    /// Default 1 MiB.
+    /// The bytes waiting for one client above which volatile packets are dropped and reading from
+    /// it pauses. Default 1 MiB.
     pub outbox_soft_limit: usize,
     /// The bytes waiting for one client above which it is disconnected at once. Default 16 MiB.
     pub outbox_hard_limit: usize,
-    /// The bytes waiting for all clients together above which volatile packets are dropped and clients disconnected, those first for whom
-    /// most waits. A packet for many clients counts once; answers to polls count until they were written. Default 256 MiB.
+    /// The bytes waiting for all clients together above which volatile packets are dropped and
+    /// clients disconnected, those with the fullest outboxes first. A packet for many clients
+    /// counts once; responses to polls count until they were written. Default 256 MiB.
     pub outbox_total_limit: usize,
-    /// The time a client may stay above the soft limit without once getting below it; then it is disconnected.
-    /// Default 15 s.
+    /// The time a client may stay above the soft limit without once getting below it; then it is
+    /// disconnected. Default 15 s.
     pub slow_client_grace: Duration,
-    /// The time for which reading from a client may pause, without once going on, because its session takes no more
-    /// messages; then it is disconnected. Its ping timeout is suspended meanwhile, so that otherwise nobody would notice
-    /// that it is gone. Default 5 min.
+    /// The time for which reading from a client may pause, without once going on, because its
+    /// session accepts no more messages; then it is disconnected. Its ping timeout is suspended
+    /// meanwhile, so that otherwise its absence would stay unnoticed. Default 5 min.
     pub max_reading_pause: Duration,
-    /// The time a polling client has to fetch what is left when the server closes its session. Default 30 s.
+    /// The time a polling client has to fetch the packets that are left when the server closes its
+    /// session. Default 30 s.
     pub polling_close_timeout: Duration,
-    /// The number of sessions at a time; for a handshake above it the [handler](crate::Handler::make_room) may close one, otherwise it is
-    /// answered with 503. Default 1,000,000.
+    /// The number of sessions at a time; for a handshake above it the
+    /// [handler](crate::Handler::make_room) may close one, otherwise it gets the status 503.
+    /// Default 1,000,000.
     pub max_sessions: usize,
 }
 
@@ -153,7 +169,7 @@ impl Default for Config {
     }
 }
 
-/// Says which settings contradict themselves, or each other.
+/// Settings that contradict themselves, or each other.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(Cow<'static, str>);
@@ -164,11 +180,12 @@ impl Config {
     /// # Errors
     /// - The path does not begin with a slash, or has no name after it.
     /// - A limit of bytes or packets is zero.
-    /// - Ping interval and timeout together are longer than 24 days: the timers of browsers end there, and fire at once.
-    /// - An allowed origin is not what browsers send: a scheme, `://` and a host, with a port only if it is not the scheme's
-    ///   own, and no slash at the end.
-    /// - The cookie's name is no token, its path or domain could not stand in a header, or it is `SameSite=None` and not
-    ///   secure.
+    /// - Ping interval and timeout together are longer than 24 days: the timers of browsers end
+    ///   there, and fire at once.
+    /// - An allowed origin is not as browsers send it: a scheme, `://` and a host, with a port only
+    ///   if it is not the scheme's own, and no slash at the end.
+    /// - The cookie's name is not a token, its path or domain is not valid in a header, or it is
+    ///   `SameSite=None` and not secure.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let limits = [
             self.max_payload,
@@ -207,7 +224,6 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::SameSite;
 
     fn fault(change: impl FnOnce(&mut Config)) -> String {
         let mut config = Config::default();

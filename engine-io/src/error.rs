@@ -1,11 +1,12 @@
-//! What can go wrong, seen from a protocol above Engine.IO.
+//! Errors of a protocol above Engine.IO, and of the bodies of requests.
 
 use std::borrow::Cow;
 
 /// An error of any type, as the bodies of requests have it.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Refuses a message; the connection closes with [`CloseReason::ParseError`](crate::CloseReason::ParseError).
+/// Refuses a message; the connection closes with
+/// [`CloseReason::ParseError`](crate::CloseReason::ParseError).
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ProtocolError {
@@ -14,7 +15,7 @@ pub struct ProtocolError {
 }
 
 impl ProtocolError {
-    /// Creates an error that says what was wrong with the message; it must quote no payload.
+    /// Creates an error that names the fault of the message; it must quote no payload.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
@@ -28,17 +29,4 @@ impl ProtocolError {
         self.source = Some(source.into());
         self
     }
-}
-
-/// Tells why a packet was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The connection is closed, or closing.
-    #[error("the connection is closed")]
-    Closed,
-    /// The packet would exceed [`Config::outbox_hard_limit`](crate::Config::outbox_hard_limit); the client is
-    /// disconnected for it.
-    #[error("the client reads too slowly and was disconnected")]
-    Overflow,
 }

@@ -1,8 +1,9 @@
-//! The parsers, for the fuzz targets; compiled with `--cfg fuzzing` alone.
-#![allow(missing_docs)] // no part of the public interface
+//! The parsers, for the fuzz targets; compiled with `--cfg fuzzing` only.
+#![allow(missing_docs)] // not part of the public interface
 
 use crate::packet::Packet;
-use crate::websocket::frame::{Decoder, Event, Front, Violation};
+use crate::websocket::frame::{Decoder, Event, Front};
+use crate::websocket::violation::Violation;
 
 /// The limit of a message.
 const MAX: usize = 5000;
@@ -27,7 +28,8 @@ pub fn frames(bytes: &[u8], cut: usize, deflate: bool) {
     assert_eq!((pieces, end), (whole, whole_end));
 }
 
-/// Reads as many frames as there are; returns them, and how much of the buffer they were or what was wrong.
+/// Reads as many frames as there are; returns them, and how much of the buffer they were or the
+/// violation.
 fn read(decoder: &mut Decoder, buffer: &mut [u8], deflate: bool) -> (Vec<String>, Result<usize, Violation>) {
     let mut events = Vec::new();
     let mut at = 0;

@@ -1,10 +1,10 @@
-//! Log lines that a hostile client cannot multiply.
+//! Rate-limited log lines, which a hostile client cannot multiply.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What is told of a text from outside, in bytes.
+/// The bytes of untrusted text that a log line holds.
 const MAX_TEXT: usize = 200;
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ impl Limited {
     }
 }
 
-/// Cuts a text from outside for a log line, where it is to stand escaped and quoted (`?`).
+/// Cuts untrusted text for a log line, where it is written escaped and quoted (`?`).
 pub(crate) fn cut(text: &str) -> &str {
     let end = (0..=MAX_TEXT.min(text.len()))
         .rev()

@@ -1,8 +1,8 @@
-//! Counters.
+//! The counters of an engine.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::CloseReason;
+use crate::close::CloseReason;
 
 /// A counter that many threads add to; its readers need no order.
 #[derive(Debug, Default)]
@@ -87,11 +87,12 @@ pub struct Metrics {
     pub opened: u64,
     /// Sessions ever closed, by reason.
     pub closed: ClosedBy,
-    /// Bytes that wait for clients now, in packets and in answers to polls; a packet for many clients counts once. To be held against
+    /// Bytes that wait for clients now, in packets and in responses to polls; a packet for many
+    /// clients counts once. To be compared with
     /// [`Config::outbox_total_limit`](crate::Config::outbox_total_limit).
     pub queued_bytes: u64,
-    /// Clients that were disconnected because all outboxes together exceeded that limit; they count among those that closed with
-    /// [`CloseReason::Overflow`], too.
+    /// Clients that were disconnected because all outboxes together exceeded that limit; they count
+    /// among those that closed with [`CloseReason::Overflow`], too.
     pub shed: u64,
     /// Volatile packets that were dropped.
     pub volatile_dropped: u64,
@@ -110,7 +111,8 @@ pub struct Metrics {
     /// WebSockets whose bare socket could be taken over from the HTTP server.
     #[doc(hidden)]
     pub fast_upgrades: u64,
-    /// Entries of the clock that all sessions share, which look at one when they are due. Those of sessions that are gone stay until then.
+    /// Entries of the timer wheel that all sessions share; those of closed sessions stay until they
+    /// are due.
     #[doc(hidden)]
     pub timers: u64,
 }
@@ -125,7 +127,7 @@ impl ClosedBy {
         self.0[reason as usize]
     }
 
-    /// Returns how many sessions closed, whatever the reason.
+    /// Returns how many sessions closed, for any reason.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }

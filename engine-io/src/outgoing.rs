@@ -1,4 +1,4 @@
-//! A packet on its way out: encoded once, shared by all its recipients.
+//! Outgoing packets: encoded once, shared by all their recipients.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
 /// Stands between the packets of a long-polling payload.
 pub(crate) const SEPARATOR: u8 = 0x1e;
 
-/// What a waiting packet costs beside its bytes: the handle, and the share of its allocations.
+/// The cost of a waiting packet beside its bytes: the handle, and the share of its allocations.
 const OVERHEAD: usize = 64;
 
 /// One or more messages (a text and its attachments) that leave together.
@@ -24,7 +24,8 @@ const OVERHEAD: usize = 64;
 pub struct Outgoing(Arc<Encoded>);
 
 struct Encoded {
-    // Head room, then the text packet with its type digit; the WebSocket header is written right-aligned into the room.
+    // Head room, then the text packet with its type digit; the WebSocket header is written into the
+    // head room, right-aligned.
     buffer: Vec<u8>,
     // Where the WebSocket frame of the text begins; the end of the buffer if there is no text.
     start: usize,
@@ -33,7 +34,7 @@ struct Encoded {
     wire_len: usize,
     // The same frames, compressed, if that is worth it; few clients ask for it.
     deflated: OnceLock<Option<Box<[u8]>>>,
-    as_it_is: AtomicBool,
+    uncompressed: AtomicBool,
     /// Since it first waited for a client; `None` if it is never counted.
     charge: OnceLock<Option<Charge>>,
 }
@@ -60,8 +61,8 @@ impl Outgoing {
 
     /// Creates a text message followed by binary messages.
     ///
-    /// `write` appends the text to a buffer that holds head room already, and changes nothing before it; it must write
-    /// UTF-8. `capacity` is a guess of its length in bytes.
+    /// `write` appends the text to a buffer that holds head room already, and changes nothing
+    /// before it; it must write UTF-8. `capacity` is a guess of its length in bytes.
     ///
     /// # Panics
     /// If `write` shortens the buffer.
@@ -82,7 +83,7 @@ impl Outgoing {
         Self::new(buffer, start, true, attachments)
     }
 
-    /// Creates a packet that is no message: `packet` starts with its type digit.
+    /// Creates a packet that is not a message: `packet` starts with its type digit.
     pub(crate) fn packet(packet: &str) -> Self {
         let mut buffer = vec![0; HEAD_ROOM];
         buffer.extend_from_slice(packet.as_bytes());
@@ -102,7 +103,7 @@ impl Outgoing {
     pub(crate) fn ping() -> Self {
         static PING: LazyLock<Outgoing> = LazyLock::new(|| {
             let ping = Outgoing::packet("2");
-            // It is there for ever, and for every engine.
+            // It is kept for ever, and for every engine.
             ping.0.charge.get_or_init(|| None);
             ping
         });
@@ -120,24 +121,24 @@ impl Outgoing {
             attachments,
             wire_len,
             deflated: OnceLock::new(),
-            as_it_is: AtomicBool::new(false),
+            uncompressed: AtomicBool::new(false),
             charge: OnceLock::new(),
         }))
     }
 
-    /// Asks that it, and every clone of it, be sent as it is, for payloads that are compressed already, or that hold a
-    /// secret beside text that somebody else chose.
+    /// Sends this packet, and every clone of it, without compression: for payloads that are
+    /// compressed already, or that hold a secret beside text that an attacker may choose.
     ///
-    /// It has no effect on what is being written already.
+    /// It has no effect on a frame that is being written already.
     #[must_use]
     pub fn uncompressed(self) -> Self {
-        self.0.as_it_is.store(true, Ordering::Relaxed);
+        self.0.uncompressed.store(true, Ordering::Relaxed);
         self
     }
 
     /// Tells whether compressing it was not [ruled out](Self::uncompressed).
     pub(crate) fn may_be_compressed(&self) -> bool {
-        !self.0.as_it_is.load(Ordering::Relaxed)
+        !self.0.uncompressed.load(Ordering::Relaxed)
     }
 
     /// Returns its length as WebSocket frames.
@@ -153,12 +154,14 @@ impl Outgoing {
         text + attached
     }
 
-    /// Returns what it counts against the limits of an outbox, in bytes: 64 more than it has on a WebSocket.
+    /// Returns its cost against the limits of an outbox, in bytes: 64 more than its length on a
+    /// WebSocket.
     pub fn cost(&self) -> usize {
         self.0.wire_len + OVERHEAD
     }
 
-    /// Counts it once in the budget of the first engine that has it wait; tells whether that was now.
+    /// Counts it once, in the budget of the first engine that queues it; tells whether that was
+    /// now.
     pub(crate) fn charge(&self, budget: &Arc<Budget>) -> bool {
         let mut is_first = false;
         self.0.charge.get_or_init(|| {
@@ -168,7 +171,8 @@ impl Outgoing {
         is_first
     }
 
-    /// Hands the pieces of its WebSocket frames to `take`, without the first `skip` bytes, until `take` wants no more.
+    /// Hands the pieces of its WebSocket frames to `take`, without the first `skip` bytes, until
+    /// `take` returns false.
     pub(crate) fn pieces<'a>(
         &'a self,
         framing: Framing,
@@ -199,15 +203,16 @@ impl Outgoing {
         true
     }
 
-    /// Returns its frames with compressed payloads, if that is wanted and worth it. The first recipient compresses for all.
+    /// Returns its frames with compressed payloads, if that is wanted and gains something. The
+    /// first recipient compresses for all.
     fn deflated(&self, framing: Framing) -> Option<&[u8]> {
         let threshold = framing.deflate?;
-        // What is compressed is kept once, with the bytes as they are.
+        // Compressed frames are kept once, with binary attachments.
         let differs = framing.base64 && !self.0.attachments.is_empty();
         if differs || self.0.wire_len < threshold {
             return None;
         }
-        // Recipients of another engine, with another threshold, get what the first one found.
+        // Recipients of another engine, with another threshold, get the frames of the first one.
         let deflated = self.0.deflated.get_or_init(|| self.deflate(threshold));
         deflated.as_deref()
     }

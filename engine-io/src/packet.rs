@@ -1,4 +1,4 @@
-//! Packets on their way in; no I/O.
+//! Incoming packets and their syntax; no I/O.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -22,11 +22,11 @@ pub(crate) enum Packet<'a> {
     Message(&'a str),
     Binary(Vec<u8>),
     Upgrade,
-    /// A packet that means nothing here, and does no harm.
+    /// A packet that has no meaning here, and does no harm.
     Ignored,
 }
 
-/// Says that something was no packet.
+/// The text is not a packet.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -48,7 +48,8 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Decodes base64 as leniently as Node: with line breaks and blanks, and of the alphabet for URLs, too.
+/// Decodes base64 as leniently as Node: with line breaks and blanks, and in the alphabet for URLs,
+/// too.
 fn from_base64(text: &[u8]) -> Result<Vec<u8>, Malformed> {
     BASE64.decode(text).or_else(|_| {
         let usual = text
@@ -89,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_packet_is_refused() {
+    fn text_that_is_not_a_packet_is_refused() {
         for text in ["", "7", "abc", "é", "b*", "bA", "\u{1e}"] {
             assert_eq!(Packet::parse(text), Err(Malformed), "{text:?}");
         }

@@ -1,30 +1,22 @@
-//! The handle of a connection.
+//! The handle of an engine session, by which the server sends and closes.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::shared::Shared;
-use crate::{CloseReason, Outgoing, SendError, Transport};
+use crate::close::CloseReason;
+use crate::config::Transport;
+use crate::connection::session::EngineSession;
+use crate::outgoing::Outgoing;
+use crate::sent::{SendError, Sent};
 
-/// Tells what became of a packet that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It is queued.
-    Queued,
-    /// It is queued behind so much (over 256 KiB, or half the soft limit if that is less) that the sender had better
-    /// slow down.
-    Congested,
-    /// It was volatile, and dropped.
-    Dropped,
-}
-
-/// The handle of a connection; clones refer to the same one, and it may outlive the connection.
+/// The handle of a client's connection; clones refer to the same one, and it may outlive the
+/// connection.
 #[derive(Clone)]
-pub struct Socket(Arc<Shared>);
+pub struct Socket(Arc<EngineSession>);
 
 impl Socket {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self(shared)
+    pub(crate) fn new(session: Arc<EngineSession>) -> Self {
+        Self(session)
     }
 
     /// Returns the Engine.IO id: 20 characters, and a secret between the client and this server.
@@ -35,16 +27,16 @@ impl Socket {
     /// Queues a packet; never blocks.
     ///
     /// # Errors
-    /// [`SendError::Closed`] when the connection is closed, or closing; [`SendError::Overflow`] when the packet exceeds the
-    /// hard limit of the outbox, for which the client is disconnected.
+    /// [`SendError::Closed`] when the connection is closed, or closing; [`SendError::Overflow`]
+    /// when the packet exceeds the hard limit of the outbox, for which the client is disconnected.
     pub fn send(&self, packet: Outgoing) -> Result<Sent, SendError> {
         self.0.send(packet)
     }
 
     /// Queues a packet if the transport can take it now, else drops it; never blocks.
     ///
-    /// A WebSocket takes it unless the kernel refused bytes, or more than 256 KiB (or the soft limit) wait; long-polling
-    /// takes it if a request waits and nothing is queued before it.
+    /// A WebSocket takes it unless the kernel refused bytes, or more than 256 KiB (or the soft
+    /// limit) wait; long-polling takes it if a request waits and nothing is queued before it.
     ///
     /// # Errors
     /// [`SendError::Closed`] when the connection is closed, or closing.
@@ -52,19 +44,19 @@ impl Socket {
         self.0.send_volatile(packet)
     }
 
-    /// Closes the connection with [`CloseReason::ForcedClose`], after what is queued has been written or a bounded time
-    /// has passed.
+    /// Closes the connection with [`CloseReason::ForcedClose`], after the queued packets were
+    /// written or a bounded time has passed.
     pub fn close(&self) {
         self.0.close(CloseReason::ForcedClose);
     }
 
-    /// Closes the connection with [`CloseReason::ForcedClose`] at once; what is queued is dropped.
+    /// Closes the connection with [`CloseReason::ForcedClose`] at once; queued packets are dropped.
     pub fn abort(&self) {
         self.0.fail(CloseReason::ForcedClose);
     }
 
-    /// Has the session's [`poll_work`](crate::Session::poll_work) called soon: what was done from elsewhere has left it new
-    /// work, and once that method was `Ready` its waker wakes nobody.
+    /// Has the session's [`poll_work`](crate::Session::poll_work) called soon, because another task
+    /// has left it new work: once that method was `Ready`, its waker wakes no task.
     pub fn wake_session(&self) {
         self.0.wake_driver();
     }
@@ -74,15 +66,16 @@ impl Socket {
         self.0.state().transport
     }
 
-    /// Returns how many bytes wait to be written; each packet counts 64 bytes more than it has on the wire.
+    /// Returns how many bytes wait to be written; each packet counts 64 bytes more than it has on
+    /// the wire.
     pub fn buffered_bytes(&self) -> usize {
-        self.0.state().outbox.cost
+        self.0.state().outbox.cost()
     }
 
     /// Tells whether the transport would take a small [volatile](Self::send_volatile) packet now.
     pub fn is_writable(&self) -> bool {
         let state = self.0.state();
-        state.is_open() && self.0.takes(&state, 0)
+        state.is_open() && state.is_writable(0, &self.0.core.limits.outbox)
     }
 
     /// Tells whether packets can be sent.

@@ -6,7 +6,8 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use engine_io::{AllowedOrigins, Config, Engine};
+use engine_io::config::AllowedOrigins;
+use engine_io::{Config, Engine};
 use http::Request;
 use http_body_util::{BodyExt, Empty};
 use hyper::server::conn::http1;

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use socket_io::engine_io::AllowedOrigins;
+use socket_io::AllowedOrigins;
 use socket_io::{Auth, Data, Namespace, Payload, Query, Refusal, Socket, SocketIo};
 use tokio::net::TcpListener;
 

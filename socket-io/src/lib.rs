@@ -89,10 +89,9 @@ pub use socket::Socket;
 #[cfg(feature = "static-files")]
 pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 
-pub use engine_io::{
-    self, AllowRequest, AllowedOrigins, CloseReason, Cookie, Forbidden, Handshake, PacedStream, PeerAddr, SameSite,
-    Secure, Transport, Transports,
-};
+pub use engine_io::config::{AllowRequest, AllowedOrigins, Cookie, Forbidden, SameSite, Transports};
+pub use engine_io::http::{PacedStream, PeerAddr, Secure};
+pub use engine_io::{self, CloseReason, Handshake, Transport};
 pub use manager_api::{
     self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
     Gathered, Health, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,

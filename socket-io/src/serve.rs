@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine_io::{BoxError, PacedStream, PeerAddr, Progress};
+use engine_io::BoxError;
+use engine_io::http::{PacedStream, PeerAddr, Progress};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;

@@ -1,33 +1,37 @@
-//! permessage-deflate (RFC 7692), without context takeover: nothing is kept from one message to the next.
+//! The extension permessage-deflate (RFC 7692), without context takeover: nothing is kept from one
+//! message to the next.
 
 use std::cell::RefCell;
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::websocket::frame::Violation;
+use crate::websocket::violation::Violation;
 
 const NAME: &str = "permessage-deflate";
 
-/// What ends each message, and is left out on the wire.
+/// The end of each message, which is left out on the wire.
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// Longer messages are sent as they are: compressing one would hold the thread for tens of milliseconds.
+/// Longer messages are sent as they are: compressing one would block the thread for tens of
+/// milliseconds.
 const LONGEST: usize = 1024 * 1024;
 
-/// The final blocks that a message may have, each of which makes the library start anew; those of zlib have none.
+/// The final blocks that a message may have, each of which makes the library start anew; messages
+/// packed by zlib have none.
 const FINAL_BLOCKS: usize = 16;
 
 /// The first buffer that a message is unpacked into; it doubles from there.
 const FIRST_BUFFER: usize = 4096;
 
-// The state is large (some 300 KiB, and 43 KiB) and used for one message at a time, so the connections of a thread share it.
+// The state is large (some 300 KiB, and 43 KiB) and used for one message at a time, so the
+// connections of a thread share it.
 thread_local! {
     static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::fast(), false));
     static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(false));
 }
 
-/// Returns the answer to the first offer that can be accepted.
+/// Returns the response to the first offer that can be accepted.
 pub(crate) fn negotiate(headers: &HeaderMap) -> Option<HeaderValue> {
     headers
         .get_all(header::SEC_WEBSOCKET_EXTENSIONS)
@@ -38,7 +42,7 @@ pub(crate) fn negotiate(headers: &HeaderMap) -> Option<HeaderValue> {
         .map(HeaderValue::from_static)
 }
 
-/// Accepts one offer. Both sides are told to take no context over, which needs no consent.
+/// Accepts one offer, without context takeover on both sides, which needs no consent.
 fn accept(offer: &str) -> Option<&'static str> {
     let mut parts = offer.split(';').map(str::trim);
     if parts.next() != Some(NAME) {
@@ -56,7 +60,7 @@ fn accept(offer: &str) -> Option<&'static str> {
         let valid = match (name, value) {
             ("server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits", None) => true,
             ("client_max_window_bits", Some(bits)) => window_bits(bits).is_some(),
-            // A smaller window is more than the library can promise.
+            // The library cannot promise a smaller window.
             ("server_max_window_bits", Some(bits)) => window_bits(bits) == Some(15),
             _ => false,
         };
@@ -83,7 +87,7 @@ pub(crate) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
     }
     COMPRESS.with_borrow_mut(|state| {
         state.reset();
-        // What does not fit is no gain.
+        // Output that does not fit gains nothing.
         let mut packed = Vec::with_capacity(payload.len() + TAIL.len());
         state.compress_vec(payload, &mut packed, FlushCompress::Sync).ok()?;
         let complete = state.total_in() == payload.len() as u64 && packed.len() < packed.capacity();

@@ -1,6 +1,7 @@
-//! Frames of RFC 6455 as a server sees them; no I/O.
+//! Frames of RFC 6455, read and written as by a server; no I/O.
 
 use crate::websocket::deflate::decompress;
+use crate::websocket::violation::Violation;
 
 /// The longest header of a frame that a server writes.
 pub(crate) const HEAD_ROOM: usize = 10;
@@ -41,7 +42,7 @@ impl OpCode {
     }
 }
 
-/// What a client sent.
+/// A frame or message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
     Text(&'a str),
@@ -54,36 +55,17 @@ pub(crate) enum Event<'a> {
     Fragment,
 }
 
-/// How a client broke the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Violation {
-    Protocol,
-    NotUtf8,
-    NotDeflate,
-    TooLong,
-}
-
-impl Violation {
-    /// Returns the code to close the connection with.
-    pub(crate) fn close_code(self) -> u16 {
-        match self {
-            Self::Protocol => 1002,
-            Self::NotUtf8 | Self::NotDeflate => 1007,
-            Self::TooLong => 1009,
-        }
-    }
-}
-
 /// What the front of a buffer holds.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Front<'a> {
     /// A frame, of this many bytes.
     Event(Event<'a>, usize),
-    /// The buffer must hold so many bytes before it is worth another look.
+    /// The buffer must hold so many bytes before it is read again.
     Incomplete(usize),
 }
 
-/// Reads frames; holds memory only within a fragmented message, and while a compressed one is handed out.
+/// Reads frames; holds memory only within a fragmented message, and while a compressed one is
+/// handed out.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
     fragments: Option<Box<Fragments>>,
@@ -118,8 +100,8 @@ enum ParsedHead {
 impl Decoder {
     /// Reads the frame at the front of `buffer`, unmasking it in place.
     ///
-    /// `max` bounds the length of a message, fragmented or not, compressed or not; `deflate` tells whether clients may
-    /// compress.
+    /// `max` bounds the length of a message, fragmented or not, compressed or not; `deflate` tells
+    /// whether clients may compress.
     pub(crate) fn next<'a>(
         &'a mut self,
         buffer: &'a mut [u8],
@@ -149,7 +131,7 @@ impl Decoder {
         Ok(Front::Event(event, end))
     }
 
-    /// Gives back the memory of a fragmented message that was handed out.
+    /// Releases the memory of a fragmented message that was handed out.
     pub(crate) fn settle(&mut self) {
         if self.fragments.as_ref().is_some_and(|fragments| fragments.complete) {
             self.fragments = None;
@@ -309,7 +291,8 @@ pub(crate) fn head(opcode: OpCode, length: usize) -> ([u8; HEAD_ROOM], u8) {
     (head, start as u8)
 }
 
-/// Writes the header of the frame whose payload is `buffer[payload..]` right before it; returns where it begins.
+/// Writes the header of the frame whose payload is `buffer[payload..]` right before it; returns
+/// where it begins.
 pub(crate) fn write_head_before(buffer: &mut [u8], payload: usize, opcode: OpCode) -> usize {
     let (head, start) = head(opcode, buffer.len() - payload);
     let head = &head[usize::from(start)..];

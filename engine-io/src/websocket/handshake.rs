@@ -29,7 +29,8 @@ pub(crate) fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(STANDARD.encode(digest)).ok()
 }
 
-/// Returns the first subprotocol that a client offers: a browser gives the connection up if it offered some and none was chosen.
+/// Returns the first subprotocol that a client offers: a browser closes the connection if it
+/// offered some and none was chosen.
 pub(crate) fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
     let first = offered.split(',').map(str::trim).find(|name| !name.is_empty())?;

@@ -1,11 +1,11 @@
-//! The last words to a client.
+//! The close handshake: the last frame to a client, and the wait for its end.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::websocket::frame::{self, OpCode};
-use crate::websocket::io::Io;
+use crate::websocket::stream::Io;
 
 /// The time that a client has to take the close frame and to close its side.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The last frame that a client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CloseFrame {
-    /// No frame: the client is gone, or cannot take one.
+    /// No frame: the client has gone away, or cannot take one.
     None,
     /// A close frame without a code.
     Empty,
@@ -45,7 +45,8 @@ pub(crate) async fn close<I: Io>(io: I) {
     }
 }
 
-/// Writes the last frame and waits for the client to close, so that unread input does not destroy what is under way.
+/// Writes the last frame and waits for the client to close, so that unread input does not destroy
+/// the bytes under way.
 pub(crate) async fn linger<I: Io>(mut io: I, last: Vec<u8>) {
     let closing = async {
         io.write_all(&last).await?;

@@ -1,11 +1,11 @@
-//! WebSockets, from the handshake to the last frame.
+//! WebSockets: the handshake, the frames, and the task that owns one.
 
+pub(crate) mod accept;
 pub(crate) mod deflate;
 pub(crate) mod frame;
 pub(crate) mod handshake;
-mod io;
 mod linger;
 mod probe;
+pub(crate) mod stream;
 mod task;
-
-pub(crate) use io::{Purpose, Terms, accept};
+mod violation;

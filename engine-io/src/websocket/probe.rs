@@ -1,30 +1,36 @@
-//! The upgrade of a session that polls.
+//! The upgrade of a session from long-polling to a WebSocket.
 
 use std::sync::Arc;
 use std::task::Poll;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::Transport;
+use crate::config::Transport;
+use crate::connection::driver::{Driver, wake};
+use crate::connection::polling::{PollPhase, Upgrade, release};
+use crate::connection::session::{EngineSession, FLUSH_TIMEOUT};
 use crate::outgoing::{Framing, Outgoing};
 use crate::packet::Packet;
-use crate::polling::end_with_noop;
-use crate::shared::{Shared, wake};
-use crate::state::{Driver, Lifecycle, PollPhase, Upgrade, release};
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
-use crate::websocket::io::{Io, Terms};
 use crate::websocket::linger::close;
+use crate::websocket::stream::{Io, Terms};
 
 const READ_SIZE: usize = 1024;
 
-/// Lets a WebSocket prove that it works. Returns it, and what was read too much, once it carries the session.
-pub(crate) async fn probe<I: Io>(mut io: I, read: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<(I, Vec<u8>)> {
-    let probing = begin(shared);
+/// Lets a WebSocket prove that it works. Returns it, and the bytes that were read too much, once it
+/// carries the session.
+pub(crate) async fn probe<I: Io>(
+    mut io: I,
+    read: Vec<u8>,
+    session: &Arc<EngineSession>,
+    terms: Terms,
+) -> Option<(I, Vec<u8>)> {
+    let probing = begin(session);
     let rest = match &probing {
-        Some(_) => attempt(&mut io, read, shared, terms).await,
+        Some(_) => attempt(&mut io, read, session, terms).await,
         None => None,
     };
-    let upgraded = rest.filter(|_| complete(shared));
+    let upgraded = rest.filter(|_| complete(session));
     drop(probing);
     match &upgraded {
         Some(_) => tracing::debug!(target: "engine_io", "a session moved to a WebSocket"),
@@ -39,8 +45,8 @@ pub(crate) async fn probe<I: Io>(mut io: I, read: Vec<u8>, shared: &Arc<Shared>,
     }
 }
 
-fn begin(shared: &Arc<Shared>) -> Option<Probing<'_>> {
-    let mut state = shared.state();
+fn begin(session: &Arc<EngineSession>) -> Option<Probing<'_>> {
+    let mut state = session.state();
     if state.closed().is_some() {
         return None;
     }
@@ -49,12 +55,12 @@ fn begin(shared: &Arc<Shared>) -> Option<Probing<'_>> {
         return None;
     }
     polling.upgrade = Upgrade::Opened;
-    Some(Probing(shared))
+    Some(Probing(session))
 }
 
-async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<Vec<u8>> {
+async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, session: &Arc<EngineSession>, terms: Terms) -> Option<Vec<u8>> {
     let closed = std::future::poll_fn(|cx| {
-        let mut state = shared.state();
+        let mut state = session.state();
         if state.closed().is_some() {
             return Poll::Ready(());
         }
@@ -66,14 +72,20 @@ async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, shared: &Arc<Shared>, terms: 
     tokio::select! {
         biased;
         () = closed => None,
-        exchanged = tokio::time::timeout(shared.engine.config.upgrade_timeout, exchange(io, read, shared, terms)) => {
+        exchanged = tokio::time::timeout(session.core.config.upgrade_timeout, exchange(io, read, session, terms)) => {
             exchanged.ok().flatten()
         }
     }
 }
 
-/// Answers the probe, until the client says that it moves.
-async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, terms: Terms) -> Option<Vec<u8>> {
+/// Exchanges frames until the client says that it moves to the WebSocket; returns the bytes read too
+/// much.
+async fn exchange<I: Io>(
+    io: &mut I,
+    mut buffer: Vec<u8>,
+    session: &Arc<EngineSession>,
+    terms: Terms,
+) -> Option<Vec<u8>> {
     let mut decoder = Decoder::default();
     let mut chunk = [0; READ_SIZE];
     loop {
@@ -90,26 +102,30 @@ async fn exchange<I: Io>(io: &mut I, mut buffer: Vec<u8>, shared: &Arc<Shared>, 
                 }
                 buffer.extend_from_slice(&chunk[..count]);
             }
-            Step::Answer(packet) => write(io, &packet).await?,
-            Step::Probed => answer_probe(io, shared).await?,
+            Step::Write(packet) => write(io, &packet).await?,
+            Step::Probed => answer_probe(io, session).await?,
             Step::Nothing => {}
             Step::Move => return Some(buffer),
         }
     }
 }
 
-/// Answers the probe, and ends the poll that waits, for the client moves only after that.
-async fn answer_probe<I: Io>(io: &mut I, shared: &Arc<Shared>) -> Option<()> {
-    // First, for another thread may take the poll that follows the answer before this one goes on.
-    shared.state().polling.as_mut()?.upgrade = Upgrade::Probed;
+/// Answers the probe with a pong, and ends the poll that waits: the client moves only after that.
+async fn answer_probe<I: Io>(io: &mut I, session: &Arc<EngineSession>) -> Option<()> {
+    // First, because another thread may handle the poll that follows the pong before this one goes
+    // on.
+    session.state().polling.as_mut()?.upgrade = Upgrade::Probed;
     write(io, &Outgoing::packet("3probe")).await?;
-    end_with_noop(&mut shared.state(), PollPhase::BeforeProbe);
+    let mut state = session.state();
+    let polling = state.polling.as_mut();
+    // The waker only schedules a task.
+    wake(polling.and_then(|polling| polling.end_get_with_noop(PollPhase::BeforeProbe)));
     Some(())
 }
 
 enum Step {
     Read,
-    Answer(Outgoing),
+    Write(Outgoing),
     Probed,
     Nothing,
     Move,
@@ -123,7 +139,7 @@ fn step(event: &Event<'_>) -> Option<Step> {
             Ok(Packet::Upgrade) => Some(Step::Move),
             _ => None,
         },
-        Event::Ping(payload) => Some(Step::Answer(Outgoing::control(OpCode::Pong, payload))),
+        Event::Ping(payload) => Some(Step::Write(Outgoing::control(OpCode::Pong, payload))),
         Event::Pong | Event::Fragment => Some(Step::Nothing),
         Event::Binary(_) | Event::Close(_) => None,
     }
@@ -139,8 +155,8 @@ async fn write<I: Io>(io: &mut I, packet: &Outgoing) -> Option<()> {
 }
 
 /// Moves the session to the WebSocket; requests that wait are refused.
-fn complete(shared: &Arc<Shared>) -> bool {
-    let mut state = shared.state();
+fn complete(session: &Arc<EngineSession>) -> bool {
+    let mut state = session.state();
     if state.closed().is_some() {
         return false;
     }
@@ -148,32 +164,32 @@ fn complete(shared: &Arc<Shared>) -> bool {
         return false;
     };
     state.transport = Transport::WebSocket;
-    shared.engine.counters.polling.lower();
-    if state.heartbeat.waiting {
-        // The ping that went out by long-polling is forgiven. If none did, the client counts from its last one.
-        shared.restart_heartbeat(&mut state);
+    session.core.counters.polling.lower();
+    if state.heartbeat.awaits_pong() {
+        // The ping that left by long-polling needs no pong. If none did, the client counts from its
+        // last one.
+        session.restart_heartbeat(&mut state);
     }
-    state.reading_paused = false;
-    if let Lifecycle::Closing { reason, .. } = state.lifecycle {
-        let deadline = shared.engine.clock.after(crate::shared::FLUSH_TIMEOUT);
-        state.lifecycle = Lifecycle::Closing { reason, deadline };
-        shared.schedule(&mut state, deadline);
+    state.reset_reading();
+    let deadline = session.core.clock.after(FLUSH_TIMEOUT);
+    if state.lifecycle.set_deadline(deadline) {
+        session.schedule(&mut state, deadline);
     }
-    // The runner sees that it was relieved, and ends.
+    // The runner sees that it was replaced, and ends.
     let runner = match std::mem::replace(&mut state.driver, Driver::WebSocketTask) {
         Driver::Runner { waker, .. } => waker,
         _ => None,
     };
     drop(state);
-    // Clients move after their last poll was answered: they do not wait for these any more.
-    release(std::mem::take(&mut polling.answers));
+    // Clients move after the response to their last poll: they do not wait for these any more.
+    release(std::mem::take(&mut polling.bodies));
     polling.waiters().for_each(std::task::Waker::wake);
     wake(runner);
     true
 }
 
 /// Lets another WebSocket try if this one fails.
-struct Probing<'a>(&'a Arc<Shared>);
+struct Probing<'a>(&'a Arc<EngineSession>);
 
 impl Drop for Probing<'_> {
     fn drop(&mut self) {

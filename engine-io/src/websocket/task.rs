@@ -1,4 +1,4 @@
-//! The task of a WebSocket.
+//! The task that owns a WebSocket: reads, writes and drives its session.
 
 mod receive;
 
@@ -8,64 +8,67 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::outgoing::Framing;
-use crate::shared::Shared;
-use crate::state::{Lifecycle, trim};
+use crate::close::CloseReason;
+use crate::connection::lifecycle::Lifecycle;
+use crate::connection::outbox::trim;
+use crate::connection::session::EngineSession;
+use crate::outgoing::{Framing, Outgoing};
 use crate::websocket::frame::Decoder;
-use crate::websocket::io::{Io, Terms};
 use crate::websocket::linger::{CloseFrame, linger};
-use crate::{CloseReason, Outgoing};
+use crate::websocket::stream::{Io, Terms};
 
-/// The pieces that one write takes.
+/// The pieces that one write accepts.
 const PIECES: usize = 64;
 
 /// The rounds of reading and writing after which other tasks get their turn.
 const ROUNDS: usize = 16;
 
-/// A WebSocket and what belongs to it; idle, it owns no buffer.
-pub(crate) struct Connection<I: Io> {
+/// A WebSocket, its session, and what was read and not yet handled; idle, it owns no buffer.
+pub(crate) struct WebSocketTask<I: Io> {
     io: Option<I>,
-    shared: Arc<Shared>,
+    session: Arc<EngineSession>,
     /// Frames taken from the outbox, the first one written up to `offset`.
     sending: VecDeque<Outgoing>,
     offset: usize,
     /// The stream may hold bytes back, as those of TLS do.
     unflushed: bool,
-    /// What was read and is not yet a frame, or waits until the session takes more.
+    /// Bytes that are not yet a frame, or wait until the session accepts more messages.
     rest: Vec<u8>,
-    /// How long `rest` must be before it is worth a look.
-    need: usize,
+    /// How long `rest` must be before it is parsed again.
+    needed: usize,
     decoder: Decoder,
     pong: Option<Outgoing>,
+    /// The session accepts no more messages for now.
     input_full: bool,
     terms: Terms,
-    /// As much was unpacked as one turn allows.
+    /// As many bytes were unpacked as one turn allows.
     budget_exhausted: bool,
-    /// Somebody else brought the session work.
+    /// The session may have new work that did not come from this task.
     session_woken: bool,
-    /// What was written since the last look at the state, and whether packets other than pongs came.
+    /// The cost of the packets written since the state was last synchronised.
     written: usize,
+    /// Packets other than pongs arrived since then.
     got_packet: bool,
-    /// The last frame the client gets, if it is to get one.
+    /// The last frame that the client gets.
     close_frame: CloseFrame,
 }
 
-/// What a look at the state found.
+/// How a turn goes on after the state was read.
 enum Step {
     Continue(Lifecycle),
     Park,
 }
 
-impl<I: Io> Connection<I> {
-    pub(crate) fn new(io: I, rest: Vec<u8>, shared: Arc<Shared>, terms: Terms) -> Self {
+impl<I: Io> WebSocketTask<I> {
+    pub(crate) fn new(io: I, rest: Vec<u8>, session: Arc<EngineSession>, terms: Terms) -> Self {
         Self {
             io: Some(io),
-            shared,
+            session,
             sending: VecDeque::new(),
             offset: 0,
             unflushed: false,
             rest,
-            need: 0,
+            needed: 0,
             decoder: Decoder::default(),
             pong: None,
             input_full: false,
@@ -78,20 +81,20 @@ impl<I: Io> Connection<I> {
         }
     }
 
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    pub(crate) fn session(&self) -> &Arc<EngineSession> {
+        &self.session
     }
 
     /// Tells how frames are written to this client.
     fn framing(&self) -> Framing {
-        let threshold = self.shared.engine.config.compression_threshold;
+        let threshold = self.session.core.config.compression_threshold;
         Framing {
             deflate: self.terms.deflate.then_some(threshold),
             base64: self.terms.base64,
         }
     }
 
-    /// Writes, reads and works until nothing is left to do now; ready when the connection is gone.
+    /// Writes, reads and works until nothing is left to do now; ready when the session is closed.
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut active = true;
         for round in 0..ROUNDS {
@@ -111,44 +114,44 @@ impl<I: Io> Connection<I> {
             active = match self.read(cx, lifecycle == Lifecycle::Open) {
                 Ok(progress) => progress,
                 Err(reason) => {
-                    self.shared.fail(reason);
+                    self.session.fail(reason);
                     continue;
                 }
             };
             if active || self.session_woken || round == 0 {
-                // What is pending wakes this task by itself.
-                let _ = self.shared.drive(cx);
+                // Pending work wakes this task by itself.
+                let _ = self.session.drive(cx);
                 active |= self.resume();
             }
             if std::mem::take(&mut self.budget_exhausted) {
                 break;
             }
         }
-        self.shared.state().task.park(cx.waker());
+        self.session.state().task.park(cx.waker());
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Exchanges news with the other side of the lock; goes to sleep if there are none.
+    /// Synchronises with the state behind the lock; parks the task if there is nothing to do.
     fn sync_state(&mut self, active: bool, cx: &Context<'_>) -> Step {
-        let mut state = self.shared.state();
+        let mut state = self.session.state();
         state.task.run();
-        self.shared.written(&mut state, std::mem::take(&mut self.written));
+        self.session.written(&mut state, std::mem::take(&mut self.written));
         if std::mem::take(&mut self.got_packet) {
-            self.shared.got_packet(&mut state);
+            self.session.got_packet(&mut state);
         }
         if let (Some(pong), None) = (self.pong.take(), state.closed()) {
-            self.shared.push(&mut state, pong);
+            self.session.push(&mut state, pong);
         }
-        state.outbox.blocked = self.is_blocked();
-        let paused = self.input_full || state.outbox.cost > self.shared.engine.config.outbox_soft_limit;
-        let resumed = state.reading_paused && !paused;
-        self.shared.pause_reading(&mut state, paused);
+        state.outbox.set_blocked(self.is_blocked());
+        let paused = self.input_full || state.outbox.exceeds_soft(&self.session.core.limits.outbox);
+        let resumed = state.is_reading_paused() && !paused;
+        self.session.pause_reading(&mut state, paused);
         self.session_woken = state.task.take_session_woken();
-        let news =
-            self.session_woken || !state.outbox.queue.is_empty() || resumed || state.lifecycle != Lifecycle::Open;
-        let waits_for_kernel = self.is_blocked() && matches!(state.lifecycle, Lifecycle::Closing { .. });
-        if !active && (!news || (waits_for_kernel && !self.session_woken && state.outbox.queue.is_empty())) {
+        let is_empty = state.outbox.queue().is_empty();
+        let has_news = self.session_woken || !is_empty || resumed || !state.is_open();
+        let waits_for_kernel = self.is_blocked() && state.lifecycle.closing().is_some();
+        if !active && (!has_news || (waits_for_kernel && !self.session_woken && is_empty)) {
             state.task.park(cx.waker());
             return Step::Park;
         }
@@ -157,7 +160,7 @@ impl<I: Io> Connection<I> {
         Step::Continue(lifecycle)
     }
 
-    /// Writes what was taken from the outbox, as many frames at once as possible.
+    /// Writes the frames that were taken from the outbox, as many at once as possible.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let framing = self.framing();
         while !self.sending.is_empty() {
@@ -200,7 +203,7 @@ impl<I: Io> Connection<I> {
 
     fn advance(&mut self, written: usize) {
         let framing = self.framing();
-        let counters = &self.shared.engine.counters;
+        let counters = &self.session.core.counters;
         counters.bytes_out.add(written);
         self.offset += written;
         let mut packets = 0;
@@ -216,31 +219,31 @@ impl<I: Io> Connection<I> {
     }
 
     fn close_if_flushed(&mut self, reason: CloseReason) {
-        let state = self.shared.state();
-        if state.outbox.queue.is_empty() {
-            self.shared.close_now(state, reason);
+        let state = self.session.state();
+        if state.outbox.queue().is_empty() {
+            self.session.close_now(state, reason);
         }
     }
 
     fn break_off(&mut self, error: &io::Error) {
         tracing::debug!(target: "engine_io", %error, "a connection broke");
         self.close_frame = CloseFrame::None;
-        self.shared.fail(CloseReason::TransportError);
+        self.session.fail(CloseReason::TransportError);
     }
 
-    /// Lets go of the socket, with a close frame if the client can still take one.
+    /// Closes the socket, with a close frame if the client can still take one.
     fn close_socket(&mut self) {
         let Some(io) = self.io.take() else { return };
         self.sending = VecDeque::new();
         self.rest = Vec::new();
         // A frame that was cut off leaves no place for another.
         if let (Some(frame), 0) = (self.close_frame.encode(), self.offset) {
-            self.shared.engine.spawn_here(linger(io, frame));
+            self.session.core.spawn_here(linger(io, frame));
         }
     }
 }
 
-impl<I: Io> Future for Connection<I> {
+impl<I: Io> Future for WebSocketTask<I> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -249,18 +252,18 @@ impl<I: Io> Future for Connection<I> {
             ready!(this.turn(cx));
             this.close_socket();
         }
-        // Without the socket there is nothing to look at: whoever brings the session work has to wake this task for it.
-        this.shared.state().task.park(cx.waker());
-        this.shared.drive(cx)
+        // Without the socket only `wake_session` can make progress.
+        this.session.state().task.park(cx.waker());
+        this.session.drive(cx)
     }
 }
 
-impl<I: Io> Drop for Connection<I> {
-    // Whatever ends the task, nothing of the connection stays.
+impl<I: Io> Drop for WebSocketTask<I> {
+    // The task may be dropped at any point; nothing of the connection stays.
     fn drop(&mut self) {
-        self.shared.fail(CloseReason::TransportError);
-        let reason = self.shared.state().closed().unwrap_or(CloseReason::TransportError);
-        self.shared.abandon_session(reason);
+        self.session.fail(CloseReason::TransportError);
+        let reason = self.session.state().closed().unwrap_or(CloseReason::TransportError);
+        self.session.abandon(reason);
     }
 }
 
@@ -272,7 +275,7 @@ mod tests {
 
     #[test]
     fn an_idle_websocket_is_small() {
-        // Its memory is counted in kilobytes with all the kernel's; a field more shows here first.
-        assert!(size_of::<Connection<TcpStream>>() <= 160);
+        // There is one for each client that is connected; a field more shows here first.
+        assert!(size_of::<WebSocketTask<TcpStream>>() <= 160);
     }
 }

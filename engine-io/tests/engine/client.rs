@@ -9,13 +9,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use crate::support::{Server, within};
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head
             .lines()
@@ -45,7 +45,7 @@ impl Pending {
         Self { stream }
     }
 
-    /// Reads up to the end of the answer's head.
+    /// Reads up to the end of the response's head.
     pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -54,19 +54,19 @@ impl Pending {
         String::from_utf8(head).unwrap().to_ascii_lowercase()
     }
 
-    /// Reads the answer as it is on the wire.
+    /// Reads the response as it is on the wire.
     pub(crate) async fn bytes(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // A server that refuses a body may reset the connection after its answer.
+        // A server that refuses a body may reset the connection after its response.
         let _ = within(self.stream.read_to_end(&mut bytes)).await;
         bytes
     }
 
-    pub(crate) async fn answer(self) -> Answer {
+    pub(crate) async fn response(self) -> Response {
         let text = String::from_utf8(self.bytes().await).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a response");
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer {
+        Response {
             status,
             head: head.replace("\r\n", "\n"),
             body: body.to_owned(),
@@ -104,7 +104,7 @@ impl Ws {
         Self::connect_with(addr, target, "").await.0
     }
 
-    /// Connects with more headers; returns the head of the answer, too.
+    /// Connects with more headers; returns the head of the response, too.
     pub(crate) async fn connect_with(addr: SocketAddr, target: &str, headers: &str) -> (Self, String) {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         stream.set_nodelay(true).unwrap();

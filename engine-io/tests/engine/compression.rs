@@ -15,10 +15,10 @@ const OFFER: &str = "sec-websocket-extensions: permessage-deflate; client_max_wi
 const AGREED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 const WEBSOCKET: &str = "/?EIO=4&transport=websocket";
 
-/// Polls with a header; returns the head and the body of the answer.
+/// Polls with a header; returns the head and the body of the response.
 async fn polled(server: &Server, sid: &str, accepted: &str) -> (String, Vec<u8>) {
     let headers = format!("accept-encoding: {accepted}\r\n");
-    // No length is announced for a GET, whatever its headers are called.
+    // No length is announced for a GET, under any name of a header.
     let pending = Pending::start(server.addr, "GET", &poll(sid), &headers, b"").await;
     let bytes = pending.bytes().await;
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
@@ -35,7 +35,7 @@ fn unpack(mut reader: impl Read) -> String {
 }
 
 #[tokio::test]
-async fn long_answers_are_compressed_as_the_client_likes() {
+async fn long_responses_are_compressed_as_the_client_prefers() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
     for length in [1023, 300_000] {
@@ -60,7 +60,7 @@ async fn long_answers_are_compressed_as_the_client_likes() {
 }
 
 #[tokio::test]
-async fn short_answers_and_those_that_ask_for_none_are_not_compressed() {
+async fn short_responses_and_those_that_ask_for_none_are_not_compressed() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
     socket.send(Outgoing::text(&"x".repeat(1022))).unwrap();
@@ -74,7 +74,7 @@ async fn short_answers_and_those_that_ask_for_none_are_not_compressed() {
 }
 
 #[tokio::test]
-async fn compression_of_answers_can_be_turned_off() {
+async fn compression_of_responses_can_be_turned_off() {
     let config = Config {
         http_compression: false,
         ..Config::default()
@@ -182,13 +182,13 @@ async fn only_offers_that_can_be_kept_are_accepted() {
         ("permessage-deflate; unknown", None),
         ("permessage-bzip2", None),
     ];
-    for (offer, answer) in cases {
+    for (offer, response) in cases {
         let headers = format!("sec-websocket-extensions: {offer}\r\n");
         let (_ws, head) = Ws::connect_with(server.addr, WEBSOCKET, &headers).await;
         let agreed = head
             .lines()
             .find_map(|line| line.strip_prefix("sec-websocket-extensions: "));
-        assert_eq!(agreed, answer, "{offer}");
+        assert_eq!(agreed, response, "{offer}");
     }
 }
 
@@ -196,7 +196,7 @@ async fn only_offers_that_can_be_kept_are_accepted() {
 async fn compressed_messages_travel_both_ways() {
     let mut server = Server::start(deflating()).await;
     let (mut ws, socket) = connect(&mut server).await;
-    // Browsers compress whatever its length.
+    // Browsers compress messages of any length.
     for length in [0, 1, 1022, 1023, 100_000, 900_000] {
         let text = format!("4{}", "é".repeat(length / 2));
         ws.send(0xc1, &deflate(text.as_bytes())).await;

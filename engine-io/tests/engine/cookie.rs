@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use engine_io::{Config, Cookie, SameSite};
+use engine_io::Config;
+use engine_io::config::{Cookie, SameSite};
 
 use crate::client::Ws;
 use crate::support::{Server, poll};
@@ -15,9 +16,9 @@ async fn cookie_of(cookie: Option<Cookie>) -> (Option<String>, String) {
         ..Config::default()
     };
     let mut server = Server::start(config).await;
-    let answer = server.get(OPEN).await;
+    let response = server.get(OPEN).await;
     let sid = server.opened().await.0.id().to_owned();
-    (answer.header("set-cookie").map(str::to_owned), sid)
+    (response.header("set-cookie").map(str::to_owned), sid)
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use engine_io::{AllowRequest, CloseReason, Config, Engine, Forbidden, Secure, Transport, Transports};
+use engine_io::config::{AllowRequest, Forbidden, Transports};
+use engine_io::http::Secure;
+use engine_io::{CloseReason, Config, Engine, Transport};
 use http::Request;
 use http_body_util::Empty;
 
@@ -13,7 +15,7 @@ use crate::support::{Server, poll};
 #[tokio::test]
 async fn a_polling_handshake_has_the_headers_and_the_five_keys() {
     let mut server = Server::start(Config::default()).await;
-    let answer = server
+    let response = server
         .http(
             "GET",
             "/socket.io/?EIO=4&transport=polling&t=abc",
@@ -21,17 +23,17 @@ async fn a_polling_handshake_has_the_headers_and_the_five_keys() {
             b"",
         )
         .await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("content-type"), Some("text/plain; charset=UTF-8"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(
-        answer.header("content-length"),
-        Some(answer.body.len().to_string().as_str())
+        response.header("content-length"),
+        Some(response.body.len().to_string().as_str())
     );
     let (socket, handshake) = server.opened().await;
     let sid = socket.id();
     assert_eq!(
-        answer.body,
+        response.body,
         format!(
             r#"0{{"sid":"{sid}","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,"maxPayload":1000000}}"#
         )
@@ -67,10 +69,10 @@ async fn a_websocket_handshake_offers_no_upgrade() {
 #[tokio::test]
 async fn the_handshake_packet_travels_alone() {
     let mut server = Server::start(Config::default()).await;
-    let answer = server.get("/?EIO=4&transport=polling&greet").await;
-    assert!(answer.body.starts_with("0{") && !answer.body.contains("hello"));
+    let response = server.get("/?EIO=4&transport=polling&greet").await;
+    assert!(response.body.starts_with("0{") && !response.body.contains("hello"));
     let socket = server.opened().await.0;
-    assert_eq!(server.poll(socket.id()).await.answer().await.body, "4hello");
+    assert_eq!(server.poll(socket.id()).await.response().await.body, "4hello");
 }
 
 #[tokio::test]
@@ -102,9 +104,13 @@ async fn refusals_have_code_and_message() {
         ("GET", "/?EIO=4&EIO=3&transport=polling".to_owned(), version),
     ];
     for (verb, target, body) in cases {
-        let answer = server.http(verb, &target, "", b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, body), "{verb} {target}");
-        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let response = server.http(verb, &target, "", b"").await;
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (400, body),
+            "{verb} {target}"
+        );
+        assert_eq!(response.header("content-type"), Some("application/json"));
     }
     assert_eq!(
         server.http("HEAD", "/?EIO=4&transport=polling", "", b"").await.status,
@@ -123,18 +129,18 @@ async fn an_upgrade_is_refused_before_it_switches() {
         ("/?EIO=4&transport=websocket&sid=zzz", "Session ID unknown"),
     ];
     for (target, message) in cases {
-        let answer = Pending::raw(server.addr, upgrade_request(target).as_bytes())
+        let response = Pending::raw(server.addr, upgrade_request(target).as_bytes())
             .await
-            .answer()
+            .response()
             .await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, message), "{target}");
-        assert_eq!(answer.header("content-type"), Some("text/html"));
-        assert_eq!(answer.header("connection"), Some("close"));
+        assert_eq!((response.status, response.body.as_str()), (400, message), "{target}");
+        assert_eq!(response.header("content-type"), Some("text/html"));
+        assert_eq!(response.header("connection"), Some("close"));
     }
     let old = upgrade_request("/?EIO=4&transport=websocket").replace("version: 13", "version: 8");
-    let answer = Pending::raw(server.addr, old.as_bytes()).await.answer().await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.header("sec-websocket-version"), Some("13"));
+    let response = Pending::raw(server.addr, old.as_bytes()).await.response().await;
+    assert_eq!(response.status, 400);
+    assert_eq!(response.header("sec-websocket-version"), Some("13"));
     assert_eq!(server.engine.metrics().opened, 0);
 }
 
@@ -165,7 +171,7 @@ async fn sessions_are_limited() {
     assert_eq!(
         Pending::raw(server.addr, request.as_bytes())
             .await
-            .answer()
+            .response()
             .await
             .status,
         503
@@ -192,7 +198,11 @@ async fn transports_can_be_left_out() {
     );
     let request = upgrade_request("/?EIO=4&transport=websocket");
     assert_eq!(
-        Pending::raw(server.addr, request.as_bytes()).await.answer().await.body,
+        Pending::raw(server.addr, request.as_bytes())
+            .await
+            .response()
+            .await
+            .body,
         "Transport unknown"
     );
     server.opened().await;
@@ -219,7 +229,11 @@ async fn transports_can_be_left_out() {
     let sid = server.opened().await.0.id().to_owned();
     let request = upgrade_request(&format!("/?EIO=4&transport=websocket&sid={sid}"));
     assert_eq!(
-        Pending::raw(server.addr, request.as_bytes()).await.answer().await.body,
+        Pending::raw(server.addr, request.as_bytes())
+            .await
+            .response()
+            .await
+            .body,
         "Bad request"
     );
 }
@@ -270,7 +284,7 @@ async fn an_upgrade_to_polling_is_closed_and_its_session_lives() {
     let (sid, _socket) = server.polling().await;
     Ws::connect(server.addr, &poll(&sid)).await.closed(&[]).await;
     assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
-    assert_eq!(server.poll(&sid).await.answer().await.body, "4alive");
+    assert_eq!(server.poll(&sid).await.response().await.body, "4alive");
 }
 
 #[tokio::test]
@@ -325,9 +339,9 @@ async fn a_request_that_is_not_allowed_is_forbidden() {
         ("x-key: wrong\r\n", r#"{"code":4,"message":"not \"/\"\n\\é"}"#),
     ];
     for (headers, body) in cases {
-        let answer = server.http("GET", "/?EIO=4&transport=polling", headers, b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (403, body));
-        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let response = server.http("GET", "/?EIO=4&transport=polling", headers, b"").await;
+        assert_eq!((response.status, response.body.as_str()), (403, body));
+        assert_eq!(response.header("content-type"), Some("application/json"));
     }
     let key = "x-key: right\r\n";
     assert_eq!(
@@ -337,7 +351,7 @@ async fn a_request_that_is_not_allowed_is_forbidden() {
     let sid = server.opened().await.0.id().to_owned();
     // It is asked who opens a session, not who goes on with it.
     assert_eq!(server.post(&sid, b"4x").await.body, "ok");
-    assert_eq!(server.poll(&sid).await.answer().await.body, "4x");
+    assert_eq!(server.poll(&sid).await.response().await.body, "4x");
     let mut ws = Ws::upgrade(&server, &sid).await;
     ws.send_text("2probe").await;
     assert_eq!(ws.text().await, "3probe");
@@ -349,9 +363,9 @@ async fn a_websocket_that_is_not_allowed_is_refused_before_it_switches() {
     let target = "/?EIO=4&transport=websocket";
     for (headers, message) in [("", "Forbidden"), ("x-key: wrong\r\n", "not \"/\"\n\\é")] {
         let request = upgrade_request(target).replace("host: x\r\n", &format!("host: x\r\n{headers}"));
-        let answer = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, message));
-        assert_eq!(answer.header("content-type"), Some("text/html"));
+        let response = Pending::raw(server.addr, request.as_bytes()).await.response().await;
+        assert_eq!((response.status, response.body.as_str()), (400, message));
+        assert_eq!(response.header("content-type"), Some("text/html"));
     }
     assert_eq!(server.engine.metrics().refused, 2);
     Ws::connect_with(server.addr, target, "x-key: right\r\n").await;
@@ -369,10 +383,10 @@ async fn a_request_that_is_not_allowed_is_told_so_before_its_version_is_looked_a
         ("GET", "/?EIO=3&transport=polling", 403, "Forbidden"),
     ];
     for (method, target, status, message) in cases {
-        let answer = server.http(method, target, "", b"").await;
+        let response = server.http(method, target, "", b"").await;
         assert!(
-            answer.status == status && answer.body.contains(message),
-            "{method} {target}: {answer:?}"
+            response.status == status && response.body.contains(message),
+            "{method} {target}: {response:?}"
         );
     }
 }

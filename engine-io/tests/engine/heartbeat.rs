@@ -18,7 +18,7 @@ use crate::support::{Server, poll, within};
 const INTERVAL: Duration = Duration::from_millis(120);
 const TIMEOUT: Duration = Duration::from_millis(80);
 
-/// For clients that answer: a loaded machine must not make them late.
+/// For clients that response: a loaded machine must not make them late.
 fn lenient() -> Config {
     Config {
         ping_interval: INTERVAL,
@@ -55,7 +55,7 @@ async fn a_poll_is_pinged_after_the_interval() {
     let begin = Instant::now();
     let (sid, _socket) = server.polling().await;
     for round in 1..=3 {
-        assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+        assert_eq!(server.poll(&sid).await.response().await.body, "2");
         assert!(begin.elapsed() >= INTERVAL * round);
         assert_eq!(server.post(&sid, b"3").await.body, "ok");
     }
@@ -77,9 +77,9 @@ async fn silence_ends_a_session_that_polls() {
     let mut server = Server::start(quick()).await;
     let (sid, _socket) = server.polling().await;
     server.gone(CloseReason::PingTimeout).await;
-    let answer = server.poll(&sid).await.answer().await;
+    let response = server.poll(&sid).await.response().await;
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (400, r#"{"code":1,"message":"Session ID unknown"}"#)
     );
 }
@@ -96,7 +96,8 @@ fn patient() -> Config {
 /// What of the wait for a pong has passed when another packet comes.
 const LATE: Duration = Duration::from_millis(750);
 
-/// Sends other packets all the time, beginning late; the wait for a pong is longer then, but it ends.
+/// Sends other packets all the time, beginning late; the wait for a pong is longer then, but it
+/// ends.
 async fn assert_extended_once<F: Future<Output = ()>>(server: &mut Server, mut send: impl FnMut() -> F) {
     let begin = Instant::now();
     tokio::time::sleep(LATE).await; // the time itself is what is tested
@@ -134,13 +135,13 @@ async fn other_packets_extend_the_wait_of_a_websocket_once() {
 async fn other_packets_extend_the_wait_of_a_session_that_polls_once() {
     let mut server = Server::start(patient()).await;
     let (sid, _socket) = server.polling().await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    assert_eq!(server.poll(&sid).await.response().await.body, "2");
     let addr = server.addr;
     assert_extended_once(&mut server, async || {
         let target = poll(&sid);
         Pending::start(addr, "POST", &target, "", b"4still here")
             .await
-            .answer()
+            .response()
             .await;
     })
     .await;
@@ -161,15 +162,16 @@ async fn the_interval_begins_with_the_pong() {
     assert!(pong.elapsed() + CLOCK >= INTERVAL);
 
     let (sid, _socket) = server.polling().await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    assert_eq!(server.poll(&sid).await.response().await.body, "2");
     tokio::time::sleep(INTERVAL * 3 / 2).await;
     let pong = Instant::now();
     assert_eq!(server.post(&sid, b"3").await.body, "ok");
-    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    assert_eq!(server.poll(&sid).await.response().await.body, "2");
     assert!(pong.elapsed() + CLOCK >= INTERVAL);
 }
 
-/// A client gives up when no ping came within interval and timeout of the last one, whatever the transport.
+/// A client gives up when no ping arrived within interval and timeout of the last one, on either
+/// transport.
 #[tokio::test]
 async fn an_upgrade_does_not_put_the_next_ping_off() {
     let interval = Duration::from_secs(1);
@@ -190,7 +192,7 @@ async fn an_upgrade_does_not_put_the_next_ping_off() {
 }
 
 #[tokio::test]
-async fn a_stall_of_the_server_is_no_gain_for_a_client_that_does_not_poll() {
+async fn a_stall_of_the_server_does_not_help_a_client_that_does_not_poll() {
     let (interval, timeout) = (Duration::from_millis(200), Duration::from_secs(2));
     let mut server = Server::start(Config {
         ping_interval: interval,
@@ -213,7 +215,7 @@ async fn a_stall_of_the_server_is_no_gain_for_a_client_that_does_not_poll() {
 async fn an_upgrade_forgives_the_ping_that_polling_was_sent() {
     let mut server = Server::start(lenient()).await;
     let (sid, _socket) = server.polling().await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, "2");
+    assert_eq!(server.poll(&sid).await.response().await.body, "2");
     let mut ws = Ws::upgrade(&server, &sid).await;
     ws.send_text("2probe").await;
     ws.send_text("5").await;
@@ -265,7 +267,7 @@ async fn a_stalled_reader_does_not_keep_its_session() {
 }
 
 #[tokio::test]
-async fn a_saturated_session_is_not_blamed_for_silence() {
+async fn silence_is_not_a_fault_while_the_input_of_the_session_is_full() {
     let mut server = Server::start(Config {
         ping_timeout: TIMEOUT * 2,
         ..quick()

@@ -8,7 +8,7 @@ use crate::support::Server;
 const UPGRADE: &str = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-/// The head of the answer to the opening handshake of a WebSocket.
+/// The head of the response to the opening handshake of a WebSocket.
 async fn opening(server: &Server, headers: &str) -> String {
     let request = format!("GET /?EIO=4&transport=websocket HTTP/1.1\r\nhost: x\r\n{UPGRADE}{headers}\r\n");
     let mut pending = Pending::raw(server.addr, request.as_bytes()).await;
@@ -27,6 +27,6 @@ async fn a_client_that_offers_subprotocols_gets_the_first() {
 #[tokio::test]
 async fn names_of_parameters_may_be_percent_encoded() {
     let server = Server::start(Config::default()).await;
-    let answer = server.get("/?%45IO=4&transp%6Frt=polling").await;
-    assert_eq!(answer.status, 200, "{}", answer.body);
+    let response = server.get("/?%45IO=4&transp%6Frt=polling").await;
+    assert_eq!(response.status, 200, "{}", response.body);
 }

@@ -136,7 +136,7 @@ async fn a_client_that_catches_up_stays_and_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_saturated_session_leaves_its_input_to_the_kernel() {
+async fn input_stays_in_the_kernel_while_the_session_is_full() {
     let mut server = Server::start(Config::default()).await;
     let (mut ws, _socket) = server.websocket().await;
     ws.send_text("4hold").await;
@@ -144,7 +144,7 @@ async fn a_saturated_session_leaves_its_input_to_the_kernel() {
     let (_reader, mut writer) = ws.split();
     let message = masked(0x82, &[0; 100_000]);
     let mut sent = 0;
-    // The kernel takes some; then it is full, and stays so, for nobody reads.
+    // The kernel takes some; then it is full, and stays so, because it is not read.
     while let Ok(written) = tokio::time::timeout(Duration::from_millis(300), writer.write(&message)).await {
         sent += written.unwrap();
         assert!(sent < 100_000_000, "everything is taken");
@@ -249,7 +249,7 @@ async fn a_shutdown_flushes_and_refuses() {
     server.engine.shutdown().await;
     assert_eq!(ws.text().await, "4bye");
     ws.closed(&[]).await;
-    assert_eq!(pending.answer().await.body, "4bye\u{1e}1");
+    assert_eq!(pending.response().await.body, "4bye\u{1e}1");
     let metrics = server.engine.metrics();
     assert_eq!(
         (metrics.open_sessions, metrics.closed.get(CloseReason::ServerShutdown)),
@@ -286,7 +286,7 @@ async fn many_connections_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn the_last_answer_of_a_shutdown_is_not_too_long_for_clients_of_python() {
+async fn the_last_response_of_a_shutdown_is_not_too_long_for_clients_of_python() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
     let pending = waiting_poll(&server, &sid, &socket).await;
@@ -302,9 +302,9 @@ async fn the_last_answer_of_a_shutdown_is_not_too_long_for_clients_of_python() {
         () = std::future::ready(()) => {}
     }
     let shutdown = tokio::spawn(shutdown);
-    let first = pending.answer().await.body;
+    let first = pending.response().await.body;
     assert_eq!(first, ["4bye"; 15].join("\u{1e}"));
-    assert_eq!(server.poll(&sid).await.answer().await.body, "4bye\u{1e}1");
+    assert_eq!(server.poll(&sid).await.response().await.body, "4bye\u{1e}1");
     within(shutdown).await.unwrap();
 }
 
@@ -399,9 +399,9 @@ async fn a_websocket_whose_handshake_a_shutdown_overtakes_is_closed_without_a_se
     within(wait_for_handled.recv()).await.unwrap();
     within(server.engine.shutdown()).await;
     proceed.send_replace(true);
-    let mut answer = Vec::new();
-    within(near.read_to_end(&mut answer)).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(&[0x80 | CLOSE, 0]));
+    let mut response = Vec::new();
+    within(near.read_to_end(&mut response)).await.unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 101 ") && response.ends_with(&[0x80 | CLOSE, 0]));
     server.no_event();
     assert_eq!(server.engine.metrics().open_sessions, 0);
 }

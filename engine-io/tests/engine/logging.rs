@@ -29,7 +29,8 @@ impl Write for Kept {
 // One thread runs everything, so what is captured is this test's own.
 #[tokio::test]
 async fn events_have_one_target_and_tell_no_secrets() {
-    // For all threads: a subscriber of one thread misses what another thread, which has none, met first.
+    // For all threads: a subscriber of one thread misses what another thread, which has none, met
+    // first.
     tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
         .with_ansi(false)
@@ -39,7 +40,7 @@ async fn events_have_one_target_and_tell_no_secrets() {
         outbox_hard_limit: 1000,
         max_payload: 500,
         per_message_deflate: true,
-        cookie: Some(engine_io::Cookie::default()),
+        cookie: Some(engine_io::config::Cookie::default()),
         ..Config::default()
     };
     let mut server = Server::start(config).await;

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use engine_io::{AllowedOrigins, CloseReason, Config};
+use engine_io::config::AllowedOrigins;
+use engine_io::{CloseReason, Config};
 
-use crate::client::{Answer, Pending, Ws, upgrade_request};
+use crate::client::{Pending, Response, Ws, upgrade_request};
 use crate::support::{Server, poll};
 
 const OPEN: &str = "/?EIO=4&transport=polling";
@@ -20,7 +21,7 @@ async fn allowing(origins: impl Into<AllowedOrigins>) -> Server {
 }
 
 /// Opens a session from a page; the server's own name is `x`.
-async fn open(server: &Server, origin: &str, more: &str) -> Answer {
+async fn open(server: &Server, origin: &str, more: &str) -> Response {
     let headers = format!("origin: {origin}\r\n{more}");
     server.http("GET", OPEN, &headers, b"").await
 }
@@ -29,14 +30,14 @@ fn upgrade_from(origin: &str) -> String {
     upgrade_request(WEBSOCKET).replace("host: x\r\n", &format!("host: x\r\norigin: {origin}\r\n"))
 }
 
-fn assert_granted(answer: &Answer, origin: &str) {
-    assert_eq!(answer.header("access-control-allow-origin"), Some(origin));
-    assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
-    assert_eq!(answer.header("vary"), Some("Origin"));
+fn assert_granted(response: &Response, origin: &str) {
+    assert_eq!(response.header("access-control-allow-origin"), Some(origin));
+    assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
+    assert_eq!(response.header("vary"), Some("Origin"));
 }
 
-fn assert_no_cors(answer: &Answer) {
-    assert!(!answer.head.contains("access-control"), "{}", answer.head);
+fn assert_no_cors(response: &Response) {
+    assert!(!response.head.contains("access-control"), "{}", response.head);
 }
 
 #[tokio::test]
@@ -53,15 +54,15 @@ async fn requests_without_an_origin_are_not_restricted() {
 async fn the_same_origin_is_scheme_and_host_of_the_request() {
     let server = allowing(AllowedOrigins::SameOrigin).await;
     for origin in ["http://x", "http://x:80", "HTTP://X"] {
-        let answer = open(&server, origin, "").await;
-        assert_eq!(answer.status, 200, "{origin}");
-        assert_granted(&answer, origin);
+        let response = open(&server, origin, "").await;
+        assert_eq!(response.status, 200, "{origin}");
+        assert_granted(&response, origin);
     }
     for origin in ["https://x", "http://x:81", "http://y", "http://x.y", "null", "file://"] {
-        let answer = open(&server, origin, "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, FOREIGN), "{origin}");
-        assert_eq!(answer.header("content-type"), Some("application/json"));
-        assert_no_cors(&answer);
+        let response = open(&server, origin, "").await;
+        assert_eq!((response.status, response.body.as_str()), (400, FOREIGN), "{origin}");
+        assert_eq!(response.header("content-type"), Some("application/json"));
+        assert_no_cors(&response);
     }
 }
 
@@ -112,9 +113,9 @@ async fn any_origin_is_echoed_with_credentials_and_a_star_without() {
         ..Config::default()
     })
     .await;
-    let answer = open(&server, "https://anything", "").await;
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(answer.header("access-control-allow-credentials"), None);
+    let response = open(&server, "https://anything", "").await;
+    assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(response.header("access-control-allow-credentials"), None);
 }
 
 #[tokio::test]
@@ -132,13 +133,13 @@ async fn a_function_sees_origin_and_request() {
 #[tokio::test]
 async fn without_cors_nothing_is_checked_added_or_answered() {
     let server = allowing(AllowedOrigins::Off).await;
-    let answer = open(&server, "https://anything", "").await;
-    assert_eq!(answer.status, 200);
-    assert_no_cors(&answer);
+    let response = open(&server, "https://anything", "").await;
+    assert_eq!(response.status, 200);
+    assert_no_cors(&response);
     let preflight = "origin: https://anything\r\naccess-control-request-method: POST\r\n";
-    let answer = server.http("OPTIONS", OPEN, preflight, b"").await;
+    let response = server.http("OPTIONS", OPEN, preflight, b"").await;
     assert_eq!(
-        (answer.status, answer.body.as_str()),
+        (response.status, response.body.as_str()),
         (400, r#"{"code":2,"message":"Bad handshake method"}"#)
     );
 }
@@ -159,10 +160,10 @@ const ODD: [&[u8]; 12] = [
     b"http://u@x",
 ];
 
-async fn open_raw(server: &Server, origin: &[u8]) -> Answer {
+async fn open_raw(server: &Server, origin: &[u8]) -> Response {
     let head = format!("GET {OPEN} HTTP/1.1\r\nhost: x\r\nconnection: close\r\norigin: ");
     let request = [head.as_bytes(), origin, b"\r\n\r\n"].concat();
-    Pending::raw(server.addr, &request).await.answer().await
+    Pending::raw(server.addr, &request).await.response().await
 }
 
 #[tokio::test]
@@ -194,14 +195,14 @@ async fn an_origin_of_another_form_is_foreign_to_the_same_origin_and_to_a_list()
     for origins in [AllowedOrigins::SameOrigin, "http://x".into()] {
         let server = allowing(origins).await;
         for origin in ODD {
-            let answer = open_raw(&server, origin).await;
+            let response = open_raw(&server, origin).await;
             assert_eq!(
-                (answer.status, answer.body.as_str()),
+                (response.status, response.body.as_str()),
                 (400, FOREIGN),
                 "{:?}",
                 origin.escape_ascii()
             );
-            assert_no_cors(&answer);
+            assert_no_cors(&response);
         }
         let twice = open(&server, "http://x", "origin: http://x\r\n").await;
         assert_eq!(twice.body, FOREIGN);
@@ -216,16 +217,19 @@ async fn a_preflight_is_answered_with_what_is_allowed() {
     let headers = "access-control-request-method: POST\r\naccess-control-request-headers: x-one, X-Two\r\n";
     for target in [OPEN, "/", &poll(&sid), &poll("unknown")] {
         let allowed = format!("origin: https://a.example\r\n{headers}");
-        let answer = server.http("OPTIONS", target, &allowed, b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (204, ""), "{target}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("https://a.example"));
-        assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
+        let response = server.http("OPTIONS", target, &allowed, b"").await;
+        assert_eq!((response.status, response.body.as_str()), (204, ""), "{target}");
         assert_eq!(
-            answer.header("access-control-allow-methods"),
+            response.header("access-control-allow-origin"),
+            Some("https://a.example")
+        );
+        assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
+        assert_eq!(
+            response.header("access-control-allow-methods"),
             Some("OPTIONS, GET, POST")
         );
-        assert_eq!(answer.header("access-control-allow-headers"), Some("x-one, X-Two"));
-        let vary: Vec<&str> = answer
+        assert_eq!(response.header("access-control-allow-headers"), Some("x-one, X-Two"));
+        let vary: Vec<&str> = response
             .head
             .lines()
             .filter_map(|line| line.strip_prefix("vary: "))
@@ -233,12 +237,12 @@ async fn a_preflight_is_answered_with_what_is_allowed() {
         assert_eq!(vary, ["Access-Control-Request-Headers", "Origin"]);
     }
     let foreign = format!("origin: https://b.example\r\n{headers}");
-    let answer = server.http("OPTIONS", OPEN, &foreign, b"").await;
-    assert_eq!((answer.status, answer.body.as_str()), (400, FOREIGN));
-    assert_no_cors(&answer);
+    let response = server.http("OPTIONS", OPEN, &foreign, b"").await;
+    assert_eq!((response.status, response.body.as_str()), (400, FOREIGN));
+    assert_no_cors(&response);
     let junk = "origin: https://a.example\r\naccess-control-request-headers: a b\r\n";
-    let answer = server.http("OPTIONS", OPEN, junk, b"").await;
-    assert_eq!(answer.header("access-control-allow-headers"), None);
+    let response = server.http("OPTIONS", OPEN, junk, b"").await;
+    assert_eq!(response.header("access-control-allow-headers"), None);
     assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
 }
 
@@ -256,9 +260,9 @@ async fn polls_posts_and_errors_carry_the_headers() {
         ("GET", "/?EIO=3&transport=polling".to_owned(), 400),
     ];
     for (method, target, status) in cases {
-        let answer = server.http(method, &target, origin, b"4x").await;
-        assert_eq!(answer.status, status, "{method} {target}");
-        assert_granted(&answer, "https://a.example");
+        let response = server.http(method, &target, origin, b"4x").await;
+        assert_eq!(response.status, status, "{method} {target}");
+        assert_granted(&response, "https://a.example");
     }
 }
 
@@ -267,16 +271,16 @@ async fn every_request_is_checked_not_only_the_first() {
     let mut server = allowing("https://a.example").await;
     let (sid, _socket) = server.polling().await;
     for method in ["GET", "POST"] {
-        let answer = server
+        let response = server
             .http(method, &poll(&sid), "origin: https://b.example\r\n", b"4x")
             .await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, FOREIGN));
+        assert_eq!((response.status, response.body.as_str()), (400, FOREIGN));
     }
     // Whether a session exists is not told to strangers.
-    let answer = server
+    let response = server
         .http("GET", &poll("unknown"), "origin: https://b.example\r\n", b"")
         .await;
-    assert_eq!(answer.body, FOREIGN);
+    assert_eq!(response.body, FOREIGN);
     server.no_event();
     assert_eq!(server.post(&sid, b"1").await.body, "ok");
     server.gone(CloseReason::TransportClose).await;
@@ -286,12 +290,15 @@ async fn every_request_is_checked_not_only_the_first() {
 async fn a_websocket_of_another_origin_is_refused_before_it_switches() {
     let mut server = allowing("https://a.example").await;
     for origin in ["https://b.example", "junk"] {
-        let answer = Pending::raw(server.addr, upgrade_from(origin).as_bytes())
+        let response = Pending::raw(server.addr, upgrade_from(origin).as_bytes())
             .await
-            .answer()
+            .response()
             .await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, "Not an accepted origin"));
-        assert_no_cors(&answer);
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (400, "Not an accepted origin")
+        );
+        assert_no_cors(&response);
     }
     assert_eq!(server.engine.metrics().opened, 0);
     let (mut ws, head) = Ws::connect_with(server.addr, WEBSOCKET, "origin: https://a.example\r\n").await;
@@ -304,17 +311,17 @@ async fn a_websocket_of_another_origin_is_refused_before_it_switches() {
     let (sid, _socket) = server.polling().await;
     let target = format!("{WEBSOCKET}&sid={sid}");
     let stranger = upgrade_from("https://b.example").replace(WEBSOCKET, &target);
-    let answer = Pending::raw(server.addr, stranger.as_bytes()).await.answer().await;
-    assert_eq!(answer.body, "Not an accepted origin");
+    let response = Pending::raw(server.addr, stranger.as_bytes()).await.response().await;
+    assert_eq!(response.body, "Not an accepted origin");
 }
 
 #[tokio::test]
 async fn an_empty_list_allows_no_origin() {
     let server = allowing(Vec::new()).await;
     for origin in ["http://x", "https://a.example", "null"] {
-        let answer = open(&server, origin, "").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, FOREIGN), "{origin}");
-        assert_no_cors(&answer);
+        let response = open(&server, origin, "").await;
+        assert_eq!((response.status, response.body.as_str()), (400, FOREIGN), "{origin}");
+        assert_no_cors(&response);
     }
 }
 
@@ -337,13 +344,13 @@ async fn failures_of_the_server_and_refused_upgrades_carry_the_headers() {
     let long = server.http("POST", &poll(&sid), origin, &[b'4'; 11]).await;
     assert_eq!(long.status, 413);
     let request = upgrade_from("https://a.example").replace("EIO=4", "EIO=3");
-    let refused = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
+    let refused = Pending::raw(server.addr, request.as_bytes()).await.response().await;
     assert_eq!(refused.body, "Unsupported protocol version");
-    for answer in [panicked, full, long, refused] {
-        assert_granted(&answer, "https://a.example");
+    for response in [panicked, full, long, refused] {
+        assert_granted(&response, "https://a.example");
     }
 }
 
-async fn open_at(server: &Server, target: &str) -> Answer {
+async fn open_at(server: &Server, target: &str) -> Response {
     server.http("GET", target, "origin: https://a.example\r\n", b"").await
 }

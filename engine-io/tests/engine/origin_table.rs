@@ -1,6 +1,7 @@
 //! The check of origins in a table: what clients send, what proxies add, and what is allowed.
 
-use engine_io::{AllowedOrigins, Config};
+use engine_io::Config;
+use engine_io::config::AllowedOrigins;
 
 use crate::client::Pending;
 use crate::support::Server;
@@ -311,11 +312,11 @@ async fn outcome(server: &Server, (origin, host, added, ..): Case) -> Expected {
         .collect();
     let request =
         format!("GET {OPEN} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\norigin: {origin}\r\n{added}\r\n");
-    let answer = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
-    match answer.status {
+    let response = Pending::raw(server.addr, request.as_bytes()).await.response().await;
+    match response.status {
         200 => Accepted,
         _ => {
-            assert!(answer.body.contains("Not an accepted origin"), "{}", answer.body);
+            assert!(response.body.contains("Not an accepted origin"), "{}", response.body);
             Refused
         }
     }

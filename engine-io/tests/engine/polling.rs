@@ -15,20 +15,20 @@ const UNKNOWN: &str = r#"{"code":1,"message":"Session ID unknown"}"#;
 async fn packets_travel_both_ways() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
-    let answer = server.post(&sid, "4hé\u{1e}bAQIDBA==\u{1e}4".as_bytes()).await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
-    assert_eq!(answer.header("content-type"), Some("text/html"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let response = server.post(&sid, "4hé\u{1e}bAQIDBA==\u{1e}4".as_bytes()).await;
+    assert_eq!((response.status, response.body.as_str()), (200, "ok"));
+    assert_eq!(response.header("content-type"), Some("text/html"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     assert_eq!(server.text().await, "hé");
     assert!(matches!(server.event().await, Event::Binary(data) if data == [1, 2, 3, 4]));
     assert_eq!(server.text().await, "");
-    let answer = server.poll(&sid).await.answer().await;
-    assert_eq!(answer.body, "4hé\u{1e}bAQIDBA==\u{1e}4");
-    assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    let response = server.poll(&sid).await.response().await;
+    assert_eq!(response.body, "4hé\u{1e}bAQIDBA==\u{1e}4");
+    assert_eq!(response.header("content-type"), Some("text/plain; charset=UTF-8"));
+    assert_eq!(response.header("cache-control"), Some("no-store"));
     let both = Outgoing::build(1, |text| text.push(b'x'), &[Bytes::from_static(b"\0"), Bytes::new()]);
     socket.send(both).unwrap();
-    assert_eq!(server.poll(&sid).await.answer().await.body, "4x\u{1e}bAA==\u{1e}b");
+    assert_eq!(server.poll(&sid).await.response().await.body, "4x\u{1e}bAA==\u{1e}b");
     assert_eq!(socket.buffered_bytes(), 0);
 }
 
@@ -38,7 +38,7 @@ async fn a_poll_waits_for_a_packet() {
     let (sid, socket) = server.polling().await;
     let pending = waiting_poll(&server, &sid, &socket).await;
     assert_eq!(server.post(&sid, b"4later").await.body, "ok");
-    assert_eq!(pending.answer().await.body, "4later");
+    assert_eq!(pending.response().await.body, "4later");
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_payload_is_cut_between_packets() {
         socket.send(Outgoing::text(text)).unwrap();
     }
     for payload in ["4123\u{1e}4456", "47", "4a packet of its own", "48"] {
-        assert_eq!(server.poll(&sid).await.answer().await.body, payload);
+        assert_eq!(server.poll(&sid).await.response().await.body, payload);
     }
 }
 
@@ -62,12 +62,12 @@ async fn two_polls_at_once_close_the_session() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
     let first = waiting_poll(&server, &sid, &socket).await;
-    let second = server.poll(&sid).await.answer().await;
+    let second = server.poll(&sid).await.response().await;
     assert_eq!((second.status, second.body.as_str()), (400, ""));
-    let first = first.answer().await;
+    let first = first.response().await;
     assert_eq!((first.status, first.body.as_str()), (200, "1"));
     server.gone(CloseReason::TransportError).await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
+    assert_eq!(server.poll(&sid).await.response().await.body, UNKNOWN);
 }
 
 #[tokio::test]
@@ -79,8 +79,8 @@ async fn two_posts_at_once_close_the_session() {
     // Whichever of the two is seen first, the session ends.
     let second = Pending::start(server.addr, "POST", &poll(&sid), "transfer-encoding: chunked\r\n", b"").await;
     assert_eq!(server.closed().await, CloseReason::TransportError);
-    assert_eq!(second.answer().await.status, 400);
-    assert_eq!(first.answer().await.status, 400);
+    assert_eq!(second.response().await.status, 400);
+    assert_eq!(first.response().await.status, 400);
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_second_post_is_refused_and_closes_the_session() {
         server.event().await,
         Event::Closed(CloseReason::TransportError)
     ));
-    first.answer().await;
+    first.response().await;
     for method in ["GET", "POST"] {
         assert_eq!(
             server.http(method, &poll(&sid), "", b"").await.body,
@@ -140,7 +140,7 @@ async fn a_post_that_ends_before_its_announced_length_closes_the_session() {
     );
     drop(Pending::raw(server.addr, request.as_bytes()).await);
     server.gone(CloseReason::TransportError).await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
+    assert_eq!(server.poll(&sid).await.response().await.body, UNKNOWN);
 }
 
 #[tokio::test]
@@ -181,10 +181,10 @@ async fn what_a_client_may_not_do_closes_the_session() {
         })
         .await;
         let (sid, _socket) = server.polling().await;
-        let answer = server.post(&sid, body).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+        let response = server.post(&sid, body).await;
+        assert_eq!((response.status, response.body.as_str()), (200, "ok"));
         server.gone(reason).await;
-        assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
+        assert_eq!(server.poll(&sid).await.response().await.body, UNKNOWN);
     }
 }
 
@@ -192,10 +192,10 @@ async fn what_a_client_may_not_do_closes_the_session() {
 async fn a_binary_body_closes_the_session() {
     let mut server = Server::start(Config::default()).await;
     let (sid, _socket) = server.polling().await;
-    let answer = server
+    let response = server
         .http("POST", &poll(&sid), "content-type: application/octet-stream\r\n", b"4")
         .await;
-    assert_eq!((answer.status, answer.body.as_str()), (400, ""));
+    assert_eq!((response.status, response.body.as_str()), (400, ""));
     server.gone(CloseReason::TransportError).await;
 }
 
@@ -204,8 +204,8 @@ async fn other_methods_fail_and_the_session_lives() {
     let mut server = Server::start(Config::default()).await;
     let (sid, _socket) = server.polling().await;
     for method in ["PUT", "DELETE", "OPTIONS"] {
-        let answer = server.http(method, &poll(&sid), "", b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (500, ""));
+        let response = server.http(method, &poll(&sid), "", b"").await;
+        assert_eq!((response.status, response.body.as_str()), (500, ""));
     }
     assert_eq!(server.post(&sid, b"4x").await.status, 200);
 }
@@ -216,9 +216,9 @@ async fn a_client_closes_with_a_packet() {
     let (sid, socket) = server.polling().await;
     let pending = waiting_poll(&server, &sid, &socket).await;
     assert_eq!(server.post(&sid, b"1").await.body, "ok");
-    assert_eq!(pending.answer().await.body, "6");
+    assert_eq!(pending.response().await.body, "6");
     server.gone(CloseReason::TransportClose).await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
+    assert_eq!(server.poll(&sid).await.response().await.body, UNKNOWN);
     assert_eq!(socket.send(Outgoing::text("x")), Err(SendError::Closed));
     assert!(!socket.is_open());
 }
@@ -231,8 +231,8 @@ async fn a_poll_right_behind_the_close_packet_is_answered() {
         let (sid, _socket) = server.polling().await;
         let begin = Instant::now();
         let posting = Pending::start(server.addr, "POST", &poll(&sid), "", b"1").await;
-        let polled = server.poll(&sid).await.answer().await;
-        assert_eq!(posting.answer().await.body, "ok");
+        let polled = server.poll(&sid).await.response().await;
+        assert_eq!(posting.response().await.body, "ok");
         assert_eq!(server.closed().await, CloseReason::TransportClose);
         if (polled.status, polled.body.as_str()) == (200, "6") {
             return;
@@ -251,7 +251,7 @@ async fn a_forced_close_is_told_to_the_poll_that_waits() {
     let (sid, socket) = server.polling().await;
     let pending = waiting_poll(&server, &sid, &socket).await;
     socket.close();
-    assert_eq!(pending.answer().await.body, "1");
+    assert_eq!(pending.response().await.body, "1");
     server.gone(CloseReason::ForcedClose).await;
 }
 
@@ -264,8 +264,8 @@ async fn a_forced_close_delivers_what_is_queued_first() {
     assert_eq!(socket.send(Outgoing::text("too late")), Err(SendError::Closed));
     assert_eq!(server.post(&sid, b"4ignored").await.body, "ok");
     server.no_event();
-    assert_eq!(server.poll(&sid).await.answer().await.body, "4bye");
-    assert_eq!(server.poll(&sid).await.answer().await.body, "6\u{1e}1");
+    assert_eq!(server.poll(&sid).await.response().await.body, "4bye");
+    assert_eq!(server.poll(&sid).await.response().await.body, "6\u{1e}1");
     server.gone(CloseReason::ForcedClose).await;
 }
 
@@ -279,7 +279,7 @@ async fn a_forced_close_waits_for_a_poll_only_so_long() {
     let (sid, socket) = server.polling().await;
     socket.close();
     server.gone(CloseReason::ForcedClose).await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, UNKNOWN);
+    assert_eq!(server.poll(&sid).await.response().await.body, UNKNOWN);
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn work_goes_on_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_saturated_session_holds_the_post() {
+async fn a_post_waits_while_the_input_of_its_session_is_full() {
     let mut server = Server::start(Config::default()).await;
     let (sid, _socket) = server.polling().await;
     let posting = Pending::start(server.addr, "POST", &poll(&sid), "", b"4hold\x1e4next").await;
@@ -303,7 +303,7 @@ async fn a_saturated_session_holds_the_post() {
     server.release.add_permits(1);
     assert!(matches!(server.event().await, Event::Worked), "before the next message");
     assert_eq!(server.text().await, "next");
-    assert_eq!(posting.answer().await.body, "ok");
+    assert_eq!(posting.response().await.body, "ok");
 }
 
 #[tokio::test]
@@ -314,12 +314,12 @@ async fn a_volatile_packet_needs_a_poll_that_waits() {
     let pending = waiting_poll(&server, &sid, &socket).await;
     assert_eq!(socket.send_volatile(Outgoing::text("taken")), Ok(Sent::Queued));
     assert_eq!(socket.send_volatile(Outgoing::text("lost")), Ok(Sent::Dropped));
-    assert_eq!(pending.answer().await.body, "4taken");
+    assert_eq!(pending.response().await.body, "4taken");
     assert_eq!(server.engine.metrics().volatile_dropped, 2);
 }
 
 #[tokio::test]
-async fn an_answer_holds_no_more_packets_than_clients_of_python_take() {
+async fn a_response_holds_no_more_packets_than_clients_of_python_accept() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
     for _ in 0..17 {
@@ -332,7 +332,7 @@ async fn an_answer_holds_no_more_packets_than_clients_of_python_take() {
         .unwrap();
     let mut counts = Vec::new();
     for _ in 0..3 {
-        counts.push(server.poll(&sid).await.answer().await.body.split('\u{1e}').count());
+        counts.push(server.poll(&sid).await.response().await.body.split('\u{1e}').count());
     }
     assert_eq!(counts, [16, 1, 21]);
 }

@@ -4,7 +4,7 @@
 
 use engine_io::{CloseReason, Config};
 
-use crate::client::{Answer, Pending, Ws, masked, upgrade_request};
+use crate::client::{Pending, Response, Ws, masked, upgrade_request};
 use crate::support::{Event, Server, poll, waiting_poll};
 use tokio::io::AsyncWriteExt;
 
@@ -15,13 +15,17 @@ const BAD: &str = r#"{"code":3,"message":"Bad request"}"#;
 const ORIGIN: &str = r#"{"code":3,"message":"Not an accepted origin"}"#;
 const VERSION: &str = r#"{"code":5,"message":"Unsupported protocol version"}"#;
 
-/// The head of an answer, line by line, without the date.
-fn head(answer: &Answer) -> Vec<&str> {
-    answer.head.lines().filter(|line| !line.starts_with("date: ")).collect()
+/// The head of an response, line by line, without the date.
+fn head(response: &Response) -> Vec<&str> {
+    response
+        .head
+        .lines()
+        .filter(|line| !line.starts_with("date: "))
+        .collect()
 }
 
 #[tokio::test]
-async fn answers_have_these_heads_and_no_other_lines() {
+async fn responses_have_these_heads_and_no_other_lines() {
     let mut server = Server::start(Config::default()).await;
     let opening = server.get("/?EIO=4&transport=polling").await;
     let length = format!("content-length: {}", opening.body.len());
@@ -47,7 +51,7 @@ async fn answers_have_these_heads_and_no_other_lines() {
     let (json, length) = ("content-type: application/json", "content-length: 40");
     assert_eq!(head(&refused), ["HTTP/1.1 400 Bad Request", json, close, length]);
     let request = upgrade_request("/?EIO=3&transport=websocket");
-    let refused = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
+    let refused = Pending::raw(server.addr, request.as_bytes()).await.response().await;
     assert_eq!(
         head(&refused),
         ["HTTP/1.1 400 Bad Request", html, close, "content-length: 28"]
@@ -67,8 +71,8 @@ async fn answers_have_these_heads_and_no_other_lines() {
     assert_eq!(lines, expected);
 }
 
-/// Of several faults the first is named, in this order: transport, origin, sid, the session's transport, the session's
-/// version, method, missing upgrade, version.
+/// Of several faults the first is named, in this order: transport, origin, sid, the session's
+/// transport, the session's version, method, missing upgrade, version.
 #[tokio::test]
 async fn the_first_fault_is_the_one_that_is_named() {
     let mut server = Server::start(Config::default()).await;
@@ -85,20 +89,25 @@ async fn the_first_fault_is_the_one_that_is_named() {
         ("GET", "/?EIO=3&transport=polling".to_owned(), "", VERSION),
     ];
     for (method, target, headers, body) in cases {
-        let answer = server.http(method, &target, headers, b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, body), "{method} {target}");
+        let response = server.http(method, &target, headers, b"").await;
+        assert_eq!(
+            (response.status, response.body.as_str()),
+            (400, body),
+            "{method} {target}"
+        );
     }
     assert_eq!(server.engine.metrics().opened, 1);
     assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
 }
 
-/// Node still answers JSONP (`j`) to clients of version 4, which never ask for it: their specification has none. It means
-/// nothing here; nor does `b64` on long-polling, where bytes are base64 anyway.
+/// Node still supports JSONP (`j`) to clients of version 4, which never ask for it: their
+/// specification has none. It means nothing here; nor does `b64` on long-polling, where bytes are
+/// base64 anyway.
 #[tokio::test]
 async fn parameters_of_old_versions_mean_nothing() {
     let mut server = Server::start(Config::default()).await;
-    let answer = server.get("/?EIO=4&transport=polling&j=0&b64=1").await;
-    assert!(answer.body.starts_with("0{"), "{}", answer.body);
+    let response = server.get("/?EIO=4&transport=polling&j=0&b64=1").await;
+    assert!(response.body.starts_with("0{"), "{}", response.body);
     let sid = server.opened().await.0.id().to_owned();
     assert_eq!(server.post(&sid, b"4x\x1ebAQID").await.body, "ok");
     assert_eq!(
@@ -134,8 +143,8 @@ async fn the_first_fault_of_an_upgrade_is_the_one_that_is_named() {
     ];
     for (target, headers, message) in cases {
         let request = upgrade_request(&target).replace("host: x\r\n", &format!("host: x\r\n{headers}"));
-        let answer = Pending::raw(server.addr, request.as_bytes()).await.answer().await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, message), "{target}");
+        let response = Pending::raw(server.addr, request.as_bytes()).await.response().await;
+        assert_eq!((response.status, response.body.as_str()), (400, message), "{target}");
     }
     assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
 }
@@ -161,15 +170,15 @@ async fn a_session_on_a_websocket_is_not_polled() {
     let mut server = Server::start(Config::default()).await;
     let (mut ws, socket) = server.websocket().await;
     for method in ["GET", "POST", "PUT"] {
-        let answer = server.http(method, &poll(socket.id()), "", b"4x").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, BAD), "{method}");
+        let response = server.http(method, &poll(socket.id()), "", b"4x").await;
+        assert_eq!((response.status, response.body.as_str()), (400, BAD), "{method}");
     }
     ws.send_text("4alive").await;
     assert_eq!(ws.text().await, "4alive");
 }
 
 #[tokio::test]
-async fn a_frame_is_one_packet_whatever_it_holds() {
+async fn a_frame_is_one_packet_with_any_content() {
     let mut server = Server::start(Config::default()).await;
     let (mut ws, _socket) = server.websocket().await;
     ws.send_text("4a\u{1e}4b").await;
@@ -182,8 +191,8 @@ async fn other_methods_are_refused_by_what_they_ask_for() {
     let mut server = Server::start(Config::default()).await;
     for method in ["DELETE", "OPTIONS", "PATCH"] {
         assert_eq!(server.http(method, &poll("x"), "", b"").await.body, UNKNOWN, "{method}");
-        let answer = server.http(method, "/?EIO=4&transport=polling", "", b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, METHOD), "{method}");
+        let response = server.http(method, "/?EIO=4&transport=polling", "", b"").await;
+        assert_eq!((response.status, response.body.as_str()), (400, METHOD), "{method}");
     }
     let head = server.http("HEAD", &poll("x"), "", b"").await;
     assert_eq!((head.status, head.body.as_str()), (400, ""));
@@ -205,7 +214,8 @@ async fn an_empty_sid_is_none() {
     assert_eq!(server.get("/?EIO=4&transport=polling&sid=&sid=x").await.body, UNKNOWN);
 }
 
-/// What each packet of a client leads to, if it is no message: the reason for which the session ends, if it does.
+/// The effect of each packet of a client that is not a message: the reason for which the session
+/// ends, if it does.
 const PACKETS: [(&str, Option<CloseReason>); 14] = [
     // Only servers open; noop and upgrade mean nothing outside an upgrade.
     ("0", None),
@@ -254,8 +264,8 @@ async fn every_packet_type_of_a_client_in_a_post() {
         let mut server = Server::start(Config::default()).await;
         let (sid, _socket) = server.polling().await;
         let body = format!("4before\u{1e}{packet}\u{1e}4after");
-        let answer = server.post(&sid, body.as_bytes()).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{packet:?}");
+        let response = server.post(&sid, body.as_bytes()).await;
+        assert_eq!((response.status, response.body.as_str()), (200, "ok"), "{packet:?}");
         assert_eq!(server.text().await, "before", "{packet:?}");
         match end {
             Some(reason) => {
@@ -334,7 +344,7 @@ async fn a_poll_outlives_a_websocket_that_never_probed() {
     ws.send(0x88, &[]).await;
     ws.closed(&[]).await;
     assert_eq!(server.post(&sid, b"4still").await.body, "ok");
-    assert_eq!(pending.answer().await.body, "4still");
+    assert_eq!(pending.response().await.body, "4still");
 }
 
 /// A body that came in pieces is the same as one that did not, wherever it was cut.
@@ -354,7 +364,7 @@ async fn a_post_may_come_in_pieces() {
             }
         }
         pending.stream.write_all(b"0\r\n\r\n").await.unwrap();
-        assert_eq!(pending.answer().await.body, "ok", "{cut}");
+        assert_eq!(pending.response().await.body, "ok", "{cut}");
         assert_eq!(server.text().await, "hé", "{cut}");
         assert!(
             matches!(server.event().await, Event::Binary(data) if data == [1, 2, 3]),

@@ -86,8 +86,11 @@ fn heartbeats_go_on_when_the_runtime_of_the_first_client_has_ended() {
     first.block_on(async {
         let server = Server::serve(engine.clone()).await;
         let target = "/?EIO=4&transport=polling";
-        let answer = Pending::start(server.addr, "GET", target, "", b"").await.answer().await;
-        assert_eq!(answer.status, 200);
+        let response = Pending::start(server.addr, "GET", target, "", b"")
+            .await
+            .response()
+            .await;
+        assert_eq!(response.status, 200);
     });
     drop(first);
     runtime().block_on(async {
@@ -110,7 +113,10 @@ fn heartbeats_go_on_when_the_runtime_of_an_earlier_client_ends() {
     first.block_on(async {
         let server = Server::serve(engine.clone()).await;
         let target = "/?EIO=4&transport=polling";
-        Pending::start(server.addr, "GET", target, "", b"").await.answer().await;
+        Pending::start(server.addr, "GET", target, "", b"")
+            .await
+            .response()
+            .await;
     });
     let mut ws = second.block_on(async {
         let server = Server::serve(engine.clone()).await;

@@ -78,7 +78,8 @@ async fn upgrades_and_ends_in_every_order_leave_nothing_behind() {
     }
 }
 
-/// Polls, moves to a WebSocket, checks that nothing is lost or out of order, and leaves in one of several ways.
+/// Polls, moves to a WebSocket, checks that nothing is lost or out of order, and leaves in one of
+/// several ways.
 async fn client(server: &Server, number: usize) {
     let opening = server.get("/?EIO=4&transport=polling").await.body;
     let sid = opening.split('"').nth(3).unwrap().to_owned();
@@ -91,14 +92,14 @@ async fn client(server: &Server, number: usize) {
     assert_eq!(server.post(&sid, b"4first").await.body, "ok");
     ws.send_text("2probe").await;
     assert_eq!(ws.text().await, "3probe");
-    let polled = pending.answer().await.body;
+    let polled = pending.response().await.body;
     if way == 1 {
         server.post(&sid, b"1").await;
         return;
     }
     let late = Pending::start(server.addr, "GET", &poll(&sid), "", b"").await;
     ws.send_text("5").await;
-    let late = late.answer().await.body;
+    let late = late.response().await.body;
     for message in 0..50 {
         ws.send_text(&format!("4{message}")).await;
     }

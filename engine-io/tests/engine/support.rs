@@ -9,15 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine_io::{
-    CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, PeerAddr, ProtocolError, Session, Socket,
-};
+use engine_io::http::PeerAddr;
+use engine_io::{CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::client::{Answer, Pending, Ws};
+use crate::client::{Pending, Response, Ws};
 
 /// Long enough for a loaded machine; only failing tests wait so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -129,18 +128,18 @@ impl Server {
         assert_eq!(self.engine.metrics().open_sessions, 0);
     }
 
-    pub(crate) async fn http(&self, method: &str, target: &str, headers: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn http(&self, method: &str, target: &str, headers: &str, body: &[u8]) -> Response {
         Pending::start(self.addr, method, target, headers, body)
             .await
-            .answer()
+            .response()
             .await
     }
 
-    pub(crate) async fn get(&self, target: &str) -> Answer {
+    pub(crate) async fn get(&self, target: &str) -> Response {
         self.http("GET", target, "", b"").await
     }
 
-    pub(crate) async fn post(&self, sid: &str, body: &[u8]) -> Answer {
+    pub(crate) async fn post(&self, sid: &str, body: &[u8]) -> Response {
         self.http("POST", &poll(sid), "", body).await
     }
 
@@ -150,10 +149,10 @@ impl Server {
 
     /// Opens a session that polls; returns its secret name, and its socket.
     pub(crate) async fn polling(&mut self) -> (String, Socket) {
-        let answer = self.get("/?EIO=4&transport=polling").await;
-        assert_eq!(answer.status, 200);
+        let response = self.get("/?EIO=4&transport=polling").await;
+        assert_eq!(response.status, 200);
         let socket = self.opened().await.0;
-        assert_eq!(sid_of(&answer.body), socket.id());
+        assert_eq!(sid_of(&response.body), socket.id());
         (socket.id().to_owned(), socket)
     }
 

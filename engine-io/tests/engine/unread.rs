@@ -15,14 +15,14 @@ async fn unread_poll(server: &mut Server) -> (tokio::net::TcpStream, Socket) {
     let (sid, socket) = server.polling().await;
     let _ = socket.send(Outgoing::text(&"x".repeat(LONG))).unwrap();
     let pending = server.poll(&sid).await;
-    // The head of the answer is there once the packet has left the outbox.
+    // The head of the response is there once the packet has left the outbox.
     let mut byte = [0];
     within(pending.stream.peek(&mut byte)).await.unwrap();
     (pending.stream, socket)
 }
 
 #[tokio::test]
-async fn an_answer_to_a_poll_that_nobody_reads_counts_for_its_session_and_ends_with_it() {
+async fn an_unread_response_to_a_poll_counts_for_its_session_and_ends_with_it() {
     let mut server = Server::start(Config {
         slow_client_grace: Duration::from_millis(200),
         ..Config::default()
@@ -43,7 +43,7 @@ async fn an_answer_to_a_poll_that_nobody_reads_counts_for_its_session_and_ends_w
 }
 
 #[tokio::test]
-async fn an_answer_that_is_read_slowly_arrives_whole_and_counts_no_more() {
+async fn a_response_that_is_read_slowly_arrives_whole_and_counts_no_more() {
     let mut server = Server::start(Config::default()).await;
     let (mut stream, socket) = unread_poll(&mut server).await;
     let (mut read, mut buffer) = (Vec::new(), vec![0; 100_000]);
@@ -66,7 +66,7 @@ async fn an_answer_that_is_read_slowly_arrives_whole_and_counts_no_more() {
 }
 
 #[tokio::test]
-async fn unread_answers_of_one_session_do_not_pass_its_hard_limit() {
+async fn unread_responses_of_one_session_do_not_pass_its_hard_limit() {
     let mut server = Server::start(Config::default()).await;
     let (_stream, socket) = unread_poll(&mut server).await;
     // The next one would be more than may wait for one client.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use crate::client::{Answer, Pending, Ws};
+use crate::client::{Pending, Response, Ws};
 use crate::support::{Event, Server, poll, waiting_poll};
 
 const BAD_REQUEST: &str = r#"{"code":3,"message":"Bad request"}"#;
@@ -37,7 +37,7 @@ async fn a_session_moves_with_what_is_queued() {
     let (sid, socket) = server.polling().await;
     let pending = waiting_poll(&server, &sid, &socket).await;
     let mut ws = probed(&server, &sid).await;
-    assert_eq!(pending.answer().await.body, "6");
+    assert_eq!(pending.response().await.body, "6");
     assert_eq!(server.post(&sid, b"4posted meanwhile").await.body, "ok");
     assert_eq!(server.text().await, "posted meanwhile");
     assert_eq!(socket.transport(), Transport::Polling);
@@ -47,8 +47,8 @@ async fn a_session_moves_with_what_is_queued() {
     ws.send_text("4hello").await;
     assert_eq!(ws.text().await, "4hello");
     for method in ["GET", "POST"] {
-        let answer = server.http(method, &poll(&sid), "", b"").await;
-        assert_eq!((answer.status, answer.body.as_str()), (400, BAD_REQUEST));
+        let response = server.http(method, &poll(&sid), "", b"").await;
+        assert_eq!((response.status, response.body.as_str()), (400, BAD_REQUEST));
     }
     Ws::upgrade(&server, &sid).await.closed(&[]).await;
     drop(ws);
@@ -78,7 +78,7 @@ async fn a_poll_that_the_upgrade_overtakes_is_refused() {
         let begin = Instant::now();
         let pending = waiting_poll(&server, &sid, &socket).await;
         ws.send_text("5").await;
-        if refused_in_time(&pending.answer().await, begin) {
+        if refused_in_time(&pending.response().await, begin) {
             return;
         }
     }
@@ -86,16 +86,17 @@ async fn a_poll_that_the_upgrade_overtakes_is_refused() {
 }
 
 /// Tells whether a poll was refused; if not, it was held as long as it may be.
-fn refused_in_time(answer: &Answer, begin: Instant) -> bool {
-    if answer.body == "6" {
+fn refused_in_time(response: &Response, begin: Instant) -> bool {
+    if response.body == "6" {
         assert!(begin.elapsed() >= HOLD, "ended as if no upgrade were under way");
         return false;
     }
-    assert_eq!((answer.status, answer.body.as_str()), (400, BAD_REQUEST));
+    assert_eq!((response.status, response.body.as_str()), (400, BAD_REQUEST));
     true
 }
 
-/// A stream whose server learns late that it has written the answer to a probe, as if its thread had to wait.
+/// A stream whose server learns late that it has written the pong of a probe, as if its thread
+/// had to wait.
 struct Late {
     inner: TcpStream,
     written: Option<usize>,
@@ -162,7 +163,7 @@ async fn a_poll_right_behind_the_answer_to_the_probe_is_not_ended_by_that_probe(
         let pending = waiting_poll(&server, &sid, &socket).await;
         sender.send(()).unwrap();
         ws.send_text("5").await;
-        if refused_in_time(&pending.answer().await, begin) {
+        if refused_in_time(&pending.response().await, begin) {
             return;
         }
     }
@@ -175,10 +176,10 @@ async fn a_poll_after_the_probe_is_held_only_a_moment() {
     let (sid, socket) = server.polling().await;
     let mut ws = probed(&server, &sid).await;
     let begin = Instant::now();
-    assert_eq!(server.poll(&sid).await.answer().await.body, "6");
+    assert_eq!(server.poll(&sid).await.response().await.body, "6");
     assert!(begin.elapsed() >= HOLD);
     socket.send(Outgoing::text("by poll")).unwrap();
-    assert_eq!(server.poll(&sid).await.answer().await.body, "4by poll");
+    assert_eq!(server.poll(&sid).await.response().await.body, "4by poll");
     ws.send_text("5").await;
     ws.send_text("4moved").await;
     assert_eq!(ws.text().await, "4moved");
@@ -197,7 +198,7 @@ async fn patient() -> (Server, String) {
 
 async fn assert_alive(server: &Server, sid: &str) {
     assert_eq!(server.post(sid, b"4alive").await.body, "ok");
-    assert_eq!(server.poll(sid).await.answer().await.body, "4alive");
+    assert_eq!(server.poll(sid).await.response().await.body, "4alive");
 }
 
 #[tokio::test]
@@ -255,13 +256,13 @@ async fn a_websocket_that_goes_silent_after_its_probe_leaves_the_session_alone()
     let (sid, socket) = server.polling().await;
     let begin = Instant::now();
     let mut ws = probed(&server, &sid).await;
-    assert_eq!(server.poll(&sid).await.answer().await.body, "6");
+    assert_eq!(server.poll(&sid).await.response().await.body, "6");
     ws.closed(&[]).await;
     assert!(begin.elapsed() >= timeout);
     // Nothing holds a poll now.
     let pending = waiting_poll(&server, &sid, &socket).await;
     assert_eq!(server.post(&sid, b"4alive").await.body, "ok");
-    assert_eq!(pending.answer().await.body, "4alive");
+    assert_eq!(pending.response().await.body, "4alive");
     let mut ws = probed(&server, &sid).await;
     ws.send_text("5").await;
     ws.send_text("4moved").await;
@@ -276,7 +277,7 @@ async fn polling_works_until_the_probe_comes() {
     assert_alive(&server, &sid).await;
     let pending = waiting_poll(&server, &sid, &socket).await;
     socket.send(Outgoing::text("by poll")).unwrap();
-    assert_eq!(pending.answer().await.body, "4by poll");
+    assert_eq!(pending.response().await.body, "4by poll");
     ws.send_text("2probe").await;
     assert_eq!(ws.text().await, "3probe");
 }
@@ -289,8 +290,8 @@ async fn a_post_that_waits_is_answered_though_the_session_moves() {
     assert_eq!(server.text().await, "hold");
     let mut ws = probed(&server, &sid).await;
     ws.send_text("5").await;
-    let answer = posting.answer().await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "ok"));
+    let response = posting.response().await;
+    assert_eq!((response.status, response.body.as_str()), (200, "ok"));
     assert_eq!(
         (server.text().await, server.text().await),
         ("next".to_owned(), "last".to_owned())
@@ -313,7 +314,7 @@ async fn a_post_that_is_still_being_read_is_refused_when_the_session_moves() {
     let posting = Pending::start(server.addr, "POST", &poll(&sid), chunked, b"2\r\n4h\r\n").await;
     let mut ws = probed(&server, &sid).await;
     ws.send_text("5").await;
-    assert_eq!(posting.answer().await.status, 400);
+    assert_eq!(posting.response().await.status, 400);
     ws.send_text("4alive").await;
     assert_eq!(ws.text().await, "4alive");
     assert_eq!(server.text().await, "alive");
@@ -383,7 +384,7 @@ async fn a_closing_session_ends_on_the_websocket() {
 }
 
 #[tokio::test]
-async fn an_aborted_poll_after_the_upgrade_harms_nobody() {
+async fn an_aborted_poll_after_the_upgrade_does_no_harm() {
     let mut server = Server::start(Config::default()).await;
     let (sid, socket) = server.polling().await;
     let pending: Pending = waiting_poll(&server, &sid, &socket).await;

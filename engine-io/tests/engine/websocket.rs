@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use engine_io::{CloseReason, Config, Outgoing, PeerAddr, SendError, Transport};
+use engine_io::http::PeerAddr;
+use engine_io::{CloseReason, Config, Outgoing, SendError, Transport};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
@@ -171,7 +172,7 @@ async fn a_session_may_close_within_its_message() {
 }
 
 #[tokio::test]
-async fn a_saturated_session_is_not_read_from() {
+async fn a_session_is_not_read_from_while_its_input_is_full() {
     let mut server = Server::start(Config::default()).await;
     let (mut ws, _socket) = server.websocket().await;
     let burst = [masked(0x81, b"4hold"), masked(0x81, b"4next"), masked(0x81, b"4last")].concat();
@@ -292,7 +293,7 @@ async fn a_client_may_ask_for_bytes_in_base64() {
     assert_eq!(ws.text().await.len(), 1 + 120_000);
     assert_eq!(ws.text().await, "4after");
     assert_eq!(socket.buffered_bytes(), 0);
-    // The same packet is frames of bytes for everybody else.
+    // The same packet is frames of bytes for all others.
     let (mut other, socket) = server.websocket().await;
     socket.send(packet).unwrap();
     assert_eq!(other.text().await, "4x");

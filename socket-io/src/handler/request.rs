@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
-use engine_io::PeerAddr;
+use engine_io::http::PeerAddr;
 
 use super::{Context, FromContext, Rejection};
 

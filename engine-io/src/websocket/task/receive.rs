@@ -1,4 +1,4 @@
-//! The reading half: frames in, to the session.
+//! The reading half of the task: frames from the socket, messages to the session.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -6,31 +6,34 @@ use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::Connection;
-use crate::inbound::{self, Received};
-use crate::websocket::frame::{Event, Front, MAX_CLIENT_HEAD, OpCode, Violation};
-use crate::websocket::io::Io;
+use super::WebSocketTask;
+use crate::close::CloseReason;
+use crate::connection::inbound::{self, Received};
+use crate::outgoing::Outgoing;
+use crate::session::Message;
+use crate::websocket::frame::{Event, Front, MAX_CLIENT_HEAD, OpCode};
 use crate::websocket::linger::CloseFrame;
-use crate::{CloseReason, Message, Outgoing};
+use crate::websocket::stream::Io;
+use crate::websocket::violation::Violation;
 
-/// What is read at once, into a buffer that the connections of a thread share.
+/// The bytes that are read at once, into a buffer that the connections of a thread share.
 const SCRATCH: usize = 64 * 1024;
 
-/// What is unpacked before other tasks get their turn, in bytes: a few compressed ones may stand for a thousand times as
-/// many.
+/// The bytes that are unpacked before other tasks get their turn: a few compressed ones may stand
+/// for a thousand times as many.
 const UNPACKED: usize = 256 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
-impl<I: Io> Connection<I> {
-    /// Reads once and passes on what came; tells whether there may be more.
+impl<I: Io> WebSocketTask<I> {
+    /// Reads once and passes the messages on; tells whether there may be more.
     pub(super) fn read(&mut self, cx: &mut Context<'_>, open: bool) -> Result<bool, CloseReason> {
-        if self.shared.state().reading_paused {
+        if self.session.state().is_reading_paused() {
             return Ok(false);
         }
-        if !self.rest.is_empty() && self.rest.len() >= self.need {
+        if !self.rest.is_empty() && self.rest.len() >= self.needed {
             let mut buffer = std::mem::take(&mut self.rest);
             let used = self.parse(&mut buffer, open)?;
             buffer.drain(..used);
@@ -44,9 +47,9 @@ impl<I: Io> Connection<I> {
         let count = buffer.filled().len();
         let result = match polled {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(())) if count > 0 => self.take(&mut scratch[..count], open).map(|()| true),
+            Poll::Ready(Ok(())) if count > 0 => self.handle(&mut scratch[..count], open).map(|()| true),
             Poll::Ready(end) => {
-                // The client is gone.
+                // The client has gone away.
                 self.close_frame = CloseFrame::None;
                 Err(if end.is_ok() {
                     CloseReason::TransportClose
@@ -59,11 +62,11 @@ impl<I: Io> Connection<I> {
         result
     }
 
-    fn take(&mut self, bytes: &mut [u8], open: bool) -> Result<(), CloseReason> {
-        self.shared.engine.counters.bytes_in.add(bytes.len());
+    fn handle(&mut self, bytes: &mut [u8], open: bool) -> Result<(), CloseReason> {
+        self.session.core.counters.bytes_in.add(bytes.len());
         if !self.rest.is_empty() {
             self.rest.extend_from_slice(bytes);
-            if self.rest.len() < self.need {
+            if self.rest.len() < self.needed {
                 return Ok(());
             }
             let mut buffer = std::mem::take(&mut self.rest);
@@ -80,7 +83,7 @@ impl<I: Io> Connection<I> {
     }
 
     fn keep(&mut self, buffer: Vec<u8>) {
-        // An empty buffer is given back; a large one that holds little now is not worth keeping either.
+        // An empty buffer is released, and so is a large one that holds little now.
         self.rest = match buffer.len() {
             0 => Vec::new(),
             length if length < buffer.capacity() / 4 => buffer[..].to_vec(),
@@ -90,10 +93,10 @@ impl<I: Io> Connection<I> {
 
     /// Passes on the frames in a buffer; returns how much of it they were.
     fn parse(&mut self, buffer: &mut [u8], open: bool) -> Result<usize, CloseReason> {
-        let max = self.shared.engine.config.max_payload;
+        let max = self.session.core.config.max_payload;
         let mut at = 0;
         let (mut messages, mut unpacked) = (0, 0);
-        self.need = 0;
+        self.needed = 0;
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
             self.budget_exhausted = unpacked > UNPACKED;
@@ -101,9 +104,9 @@ impl<I: Io> Connection<I> {
                 break Ok(at);
             }
             match decoder.next(&mut buffer[at..], max, self.terms.deflate) {
-                Ok(Front::Incomplete(need)) => {
-                    debug_assert!(need <= max + MAX_CLIENT_HEAD);
-                    self.need = need;
+                Ok(Front::Incomplete(needed)) => {
+                    debug_assert!(needed <= max + MAX_CLIENT_HEAD);
+                    self.needed = needed;
                     break Ok(at);
                 }
                 Ok(Front::Event(event, used)) => {
@@ -119,17 +122,17 @@ impl<I: Io> Connection<I> {
         };
         decoder.settle();
         self.decoder = decoder;
-        self.shared.engine.counters.messages_in.add(messages);
+        self.session.core.counters.messages_in.add(messages);
         result
     }
 
     /// Handles one frame; tells whether it was a message.
     fn event(&mut self, event: Event<'_>, open: bool) -> Result<bool, CloseReason> {
         let received = match event {
-            Event::Text(text) => inbound::text(&self.shared, text, open)?,
-            Event::Binary(data) => inbound::message(&self.shared, Message::Binary(data), open)?,
+            Event::Text(text) => inbound::text(&self.session, text, open)?,
+            Event::Binary(data) => inbound::message(&self.session, Message::Binary(data), open)?,
             Event::Ping(payload) => {
-                // The latest ping is the one to answer.
+                // The latest ping gets the pong.
                 self.pong = Some(Outgoing::control(OpCode::Pong, payload));
                 Received::Nothing
             }
@@ -152,13 +155,13 @@ impl<I: Io> Connection<I> {
         CloseReason::TransportError
     }
 
-    /// Looks again whether the session takes messages; tells whether it does so now, and did not before.
+    /// Asks again whether the session accepts messages; tells whether it does so now, and did not
+    /// before.
     pub(super) fn resume(&mut self) -> bool {
         if !self.input_full {
             return false;
         }
-        let input_full = self.shared.with_session(|session| session.is_input_full());
-        self.input_full = matches!(input_full, Ok(Some(true)));
+        self.input_full = self.session.is_input_full();
         !self.input_full
     }
 }

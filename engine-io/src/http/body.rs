@@ -1,4 +1,4 @@
-//! The body of an answer.
+//! The body of a response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::SendError;
-use crate::unsent::PacketBody;
+use crate::http::unsent::PacketBody;
+use crate::sent::SendError;
 
-/// The body of every answer of an [`Engine`](crate::Engine); its length is known.
+/// The body of every response of an [`Engine`](crate::Engine); its length is known.
 ///
-/// The packets in the answer to a poll count for the outbox of their session until they were written, and come in pieces of 64 KiB at most
-/// if they are longer. If the session ends meanwhile, what was not asked for yet is released, and an error takes its place.
+/// The packets in the response to a poll count for the outbox of their session until they were
+/// written, and come in pieces of 64 KiB at most if they are longer. If the session ends meanwhile,
+/// the bytes that were not asked for yet are released, and an error takes their place.
 #[derive(Debug, Default)]
 pub struct ResponseBody(Content);
 

@@ -1,27 +1,32 @@
-//! What an answer to a poll holds: it counts for its session until the client took it.
+//! The unsent bytes of a response: they count for the session whose packets they are.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::{Buf, Bytes};
 
 use crate::budget::Charge;
-use crate::shared::{Shared, wake};
-use crate::{CloseReason, SendError};
+use crate::close::CloseReason;
+use crate::connection::driver::wake;
+use crate::connection::polling::UnsentBody;
+use crate::connection::session::EngineSession;
+use crate::sent::SendError;
 
-/// What a host is given at once, in bytes: so much stays with one that has stopped writing, whatever becomes of the session.
+/// The bytes that the HTTP server is given at once: so much stays with a server that has stopped
+/// writing, also after the session was closed.
 const PIECE: usize = 64 * 1024;
 
-/// Packets that left an outbox but did not reach their client: they count for the outbox until this is dropped.
+/// Packets that left an outbox but did not reach their client: they count for the outbox until this
+/// is dropped.
 pub(crate) struct InFlight {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) session: Arc<EngineSession>,
     pub(crate) cost: usize,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.shared.state();
-        self.shared.written(&mut state, self.cost);
+        let mut state = self.session.state();
+        self.session.written(&mut state, self.cost);
         // A POST may wait until less is queued.
         let post = state.polling.as_mut().and_then(|polling| polling.post_waker.take());
         drop(state);
@@ -29,8 +34,9 @@ impl Drop for InFlight {
     }
 }
 
-/// The bytes of an answer that its host did not ask for yet. The session takes them back when it ends.
-pub(crate) struct UnsentBody {
+/// The bytes of a response that the HTTP server has not asked for. The session releases them when
+/// it closes.
+struct Unsent {
     in_flight: InFlight,
     rest: Mutex<Rest>,
 }
@@ -41,14 +47,14 @@ struct Rest {
     is_released: bool,
 }
 
-impl UnsentBody {
-    /// Holds the bytes of an answer for a session.
-    pub(crate) fn new(in_flight: InFlight, bytes: Bytes) -> Arc<Self> {
-        let engine = &in_flight.shared.engine;
-        let charge = engine.budget.charge(bytes.len());
-        engine.keep_budget();
+impl Unsent {
+    /// Holds the bytes of a response for a session.
+    fn new(in_flight: InFlight, bytes: Bytes) -> Arc<Self> {
+        let core = &in_flight.session.core;
+        let charge = core.budget.charge(bytes.len());
+        core.keep_budget();
         let is_long = bytes.len() > PIECE;
-        let held = Arc::new(Self {
+        let unsent = Arc::new(Self {
             in_flight,
             rest: Mutex::new(Rest {
                 bytes,
@@ -57,18 +63,19 @@ impl UnsentBody {
             }),
         });
         if is_long {
-            held.watch();
+            unsent.watch();
         }
-        held
+        unsent
     }
 
-    /// Lets the session release the bytes. An answer that was made at the very end of a shutdown is the last, and stays.
+    /// Lets the session release the bytes. A response that was made at the very end of a shutdown
+    /// is the last, and stays.
     fn watch(self: &Arc<Self>) {
-        let mut state = self.in_flight.shared.state();
+        let mut state = self.in_flight.session.state();
         match (state.closed(), &mut state.polling) {
             (None, Some(polling)) => {
-                polling.answers.retain(|answer| answer.strong_count() > 0);
-                polling.answers.push(Arc::downgrade(self));
+                let body: Weak<Self> = Arc::downgrade(self);
+                polling.watch(body);
             }
             (Some(CloseReason::ServerShutdown), _) => {}
             _ => {
@@ -78,29 +85,18 @@ impl UnsentBody {
         }
     }
 
-    /// Gives up what is left; the host gets an error for it.
-    pub(crate) fn release(&self) {
-        let mut rest = self.rest();
-        if rest.bytes.has_remaining() {
-            let released = (std::mem::take(&mut rest.bytes), rest.charge.take());
-            rest.is_released = true;
-            drop(rest);
-            drop(released);
-        }
-    }
-
     /// Returns the next piece, or `None` after the last.
     fn next(self: &Arc<Self>) -> Result<Option<Bytes>, SendError> {
         let mut rest = self.rest();
         if rest.is_released {
-            return Err(match self.in_flight.shared.state().closed() {
+            return Err(match self.in_flight.session.state().closed() {
                 Some(CloseReason::Overflow) => SendError::Overflow,
                 _ => SendError::Closed,
             });
         }
         let (bytes, charge) = match rest.bytes.len() {
             0 => return Ok(None),
-            // A copy, so that the host does not keep all of it for the sake of a piece.
+            // A copy, so that the HTTP server does not keep all of it for the sake of a piece.
             length if length > PIECE => {
                 let piece = Bytes::copy_from_slice(&rest.bytes[..PIECE]);
                 rest.bytes.advance(PIECE);
@@ -112,7 +108,7 @@ impl UnsentBody {
         Ok(Some(Bytes::from_owner(Piece {
             bytes,
             _charge: charge,
-            _held: self.clone(),
+            _unsent: self.clone(),
         })))
     }
 
@@ -121,11 +117,24 @@ impl UnsentBody {
     }
 }
 
-/// A piece that the host has: the answer is held until it was written.
+impl UnsentBody for Unsent {
+    fn release(&self) {
+        let mut rest = self.rest();
+        if rest.bytes.has_remaining() {
+            let released = (std::mem::take(&mut rest.bytes), rest.charge.take());
+            rest.is_released = true;
+            drop(rest);
+            drop(released);
+        }
+    }
+}
+
+/// A piece that the HTTP server has: the response counts for its session until the piece was
+/// written.
 struct Piece {
     bytes: Bytes,
     _charge: Option<Charge>,
-    _held: Arc<UnsentBody>,
+    _unsent: Arc<Unsent>,
 }
 
 impl AsRef<[u8]> for Piece {
@@ -134,9 +143,9 @@ impl AsRef<[u8]> for Piece {
     }
 }
 
-/// The body of an answer that is held.
+/// The body of a response that holds packets of a session.
 pub(crate) struct PacketBody {
-    held: Arc<UnsentBody>,
+    unsent: Arc<Unsent>,
     left: usize,
 }
 
@@ -144,17 +153,17 @@ impl PacketBody {
     pub(crate) fn new(in_flight: InFlight, bytes: Bytes) -> Self {
         Self {
             left: bytes.len(),
-            held: UnsentBody::new(in_flight, bytes),
+            unsent: Unsent::new(in_flight, bytes),
         }
     }
 
-    /// Returns how many bytes its host has not been given yet.
+    /// Returns how many bytes the HTTP server has not been given yet.
     pub(crate) fn left(&self) -> usize {
         self.left
     }
 
     pub(crate) fn next(&mut self) -> Option<Result<Bytes, SendError>> {
-        let next = self.held.next();
+        let next = self.unsent.next();
         self.left = match &next {
             Ok(Some(piece)) => self.left - piece.len(),
             _ => 0,

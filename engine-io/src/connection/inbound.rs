@@ -1,29 +1,31 @@
-//! Packets of a client, whichever transport brought them.
+//! Packets of a client, from either transport, on their way to the session.
 
 use std::sync::Arc;
 
+use crate::close::CloseReason;
+use crate::connection::session::EngineSession;
 use crate::packet::{Malformed, Packet};
-use crate::shared::Shared;
-use crate::{CloseReason, Message};
+use crate::session::Message;
 
-/// What a packet led to, unless it ends the connection.
+/// What a packet led to, unless it ends the session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
     Pong,
     /// No message for the session.
     Nothing,
     Message {
+        /// The session accepts no more messages for now.
         input_full: bool,
     },
 }
 
-/// Takes a packet of text; messages are passed on only while the connection is `open`.
-pub(crate) fn text(shared: &Arc<Shared>, text: &str, open: bool) -> Result<Received, CloseReason> {
+/// Handles a packet of text; messages are passed on only while the session is `open`.
+pub(crate) fn text(session: &Arc<EngineSession>, text: &str, open: bool) -> Result<Received, CloseReason> {
     match Packet::parse(text) {
-        Ok(Packet::Message(text)) => message(shared, Message::Text(text), open),
-        Ok(Packet::Binary(data)) => message(shared, Message::Binary(&data), open),
+        Ok(Packet::Message(text)) => message(session, Message::Text(text), open),
+        Ok(Packet::Binary(data)) => message(session, Message::Binary(&data), open),
         Ok(Packet::Pong) => {
-            shared.pong();
+            session.pong();
             Ok(Received::Pong)
         }
         Ok(Packet::Close) => Err(CloseReason::TransportClose),
@@ -34,12 +36,12 @@ pub(crate) fn text(shared: &Arc<Shared>, text: &str, open: bool) -> Result<Recei
     }
 }
 
-/// Takes a message.
-pub(crate) fn message(shared: &Arc<Shared>, message: Message<'_>, open: bool) -> Result<Received, CloseReason> {
+/// Passes a message on.
+pub(crate) fn message(session: &Arc<EngineSession>, message: Message<'_>, open: bool) -> Result<Received, CloseReason> {
     if !open {
         return Ok(Received::Nothing);
     }
-    let called = shared.with_session(|session| (session.message(message), session.is_input_full()));
+    let called = session.call(|session| (session.message(message), session.is_input_full()));
     match called {
         Ok(Some((Ok(()), input_full))) => Ok(Received::Message { input_full }),
         Ok(Some((Err(error), _))) => {

@@ -1,4 +1,4 @@
-//! What is kept of the request that opened a connection.
+//! The handshake: the facts of the request that opened a session.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,30 +7,34 @@ use std::time::SystemTime;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
-/// The address of a client; whoever accepts the connection inserts it into the extensions of its requests.
+/// The address of a client; the server that accepts the connection inserts it into the extensions
+/// of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
-/// Marks a request that came over TLS; whoever accepts the connection inserts it into the extensions.
+/// Marks a request that came over TLS; the server that accepts the connection inserts it into the
+/// extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secure;
 
-/// The facts of the request that opened a connection.
+/// The facts of the request that opened a session.
 ///
-/// Path, query and headers are copied into one small allocation; nothing of the request itself stays alive.
+/// Path, query and headers are copied into one small allocation; nothing of the request itself
+/// stays alive.
 pub struct Handshake {
     time: SystemTime,
     peer: Option<SocketAddr>,
     secure: bool,
     path_len: u32,
     target_len: u32,
-    // The target, then each header as name length, value length (both u32 little-endian), name, value.
+    // The target, then each header as name length, value length (both u32 little-endian), name,
+    // value.
     copy: Box<[u8]>,
     extensions: Extensions,
 }
 
 impl Handshake {
-    /// Copies what is of interest out of the head of a request.
+    /// Copies the facts out of the head of a request.
     pub(crate) fn new(parts: &mut Parts) -> Self {
         let mut extensions = std::mem::take(&mut parts.extensions);
         extensions.remove::<hyper::upgrade::OnUpgrade>();
@@ -52,7 +56,7 @@ impl Handshake {
         }
     }
 
-    /// Returns when the request was answered.
+    /// Returns when the request was handled.
     pub fn time(&self) -> SystemTime {
         self.time
     }
@@ -62,7 +66,8 @@ impl Handshake {
         text(&self.copy[..self.path_len as usize])
     }
 
-    /// Returns the query of the request, without its question mark, still percent-encoded; empty if there is none.
+    /// Returns the query of the request, without its question mark, still percent-encoded; empty if
+    /// there is none.
     pub fn query(&self) -> &str {
         text(&self.copy[self.path_len as usize..self.target_len as usize]).trim_start_matches('?')
     }
@@ -72,7 +77,8 @@ impl Handshake {
         text(&self.copy[..self.target_len as usize])
     }
 
-    /// Returns the first value of a header, if there is one and it is text; the case of `name` does not matter.
+    /// Returns the first value of a header, if there is one and it is text; the case of `name` does
+    /// not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         let (_, value) = self
             .raw_headers()
@@ -91,7 +97,8 @@ impl Handshake {
         headers
     }
 
-    /// Returns the address of the client, if whoever accepted the connection inserted a [`PeerAddr`].
+    /// Returns the address of the client, if the server that accepted the connection
+    /// inserted a [`PeerAddr`].
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         self.peer
     }

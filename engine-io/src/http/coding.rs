@@ -1,4 +1,4 @@
-//! Compression of long-polling answers.
+//! Content codings: the compression of long-polling responses.
 
 use std::io::{self, Write};
 
@@ -10,11 +10,11 @@ use tokio::sync::Semaphore;
 /// What is compressed before other tasks get their turn: less than a millisecond's work.
 const CHUNK: usize = 64 * 1024;
 
-/// Payloads longer than a chunk that are compressed at a time; each holds some 300 KiB meanwhile. When all are busy the
-/// next payload is sent as it is.
+/// Payloads longer than a chunk that are compressed at a time; each holds some 300 KiB meanwhile.
+/// When all are busy the next payload is sent as it is.
 static LONG: Semaphore = Semaphore::const_new(4);
 
-/// A coding that a client takes.
+/// A coding that a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
     Gzip,
@@ -22,7 +22,7 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    /// Returns the best coding that a client takes.
+    /// Returns the best coding that a client accepts.
     pub(crate) fn accepted(headers: &HeaderMap) -> Option<Self> {
         let mut weights = Weights::default();
         for value in headers.get_all(header::ACCEPT_ENCODING) {
@@ -41,7 +41,7 @@ impl Coding {
         })
     }
 
-    /// Compresses a payload, unless that gains nothing or too many long ones are at it.
+    /// Compresses a payload, unless that gains nothing or too many long ones are being compressed.
     pub(crate) async fn compress(self, payload: &[u8]) -> Option<Vec<u8>> {
         let _permit = match payload.len() {
             0..=CHUNK => None,
@@ -73,7 +73,7 @@ async fn pass<W: Write>(mut encoder: W, payload: &[u8]) -> Option<W> {
     Some(encoder)
 }
 
-/// How much a client likes each coding, in thousandths.
+/// The weight that a client gives each coding, in thousandths.
 #[derive(Default)]
 struct Weights {
     gzip: Option<u16>,

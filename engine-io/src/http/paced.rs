@@ -1,4 +1,4 @@
-//! A stream whose peer has to read.
+//! Write pacing: a stream whose peer has to read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,11 +10,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// A stream on which a write fails with [`TimedOut`](io::ErrorKind::TimedOut) after it made no progress for a time: the peer does not read.
+/// A stream on which a write fails with [`TimedOut`](io::ErrorKind::TimedOut) after it made no
+/// progress for a time: the peer does not read.
 ///
-/// Put it around the stream that an HTTP server is given, so that none of its answers, whatever they are, is held for ever for a client that
-/// does not read. Reading, and a connection on which there is nothing to write, may wait for as long as they want. When the connection
-/// becomes a WebSocket, an [`Engine`](crate::Engine) takes a `TcpStream` or `UnixStream` out of it: the limits of its
+/// Put it around the stream that an HTTP server is given, so that none of its responses is held for
+/// ever for a client that does not read. Reading, and a connection on which there is nothing to
+/// write, may wait for any time. When the connection becomes a WebSocket, an
+/// [`Engine`](crate::Engine) takes a `TcpStream` or `UnixStream` out of it: the limits of its
 /// [`Config`](crate::Config) hold from then on.
 #[derive(Debug)]
 pub struct PacedStream<S> {
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_an_answer_may_be_silent_for_as_long_as_it_wants() {
+    async fn a_connection_without_a_response_may_be_silent_for_any_time() {
         let (near, mut far) = tokio::io::duplex(1_000);
         let mut near = PacedStream::new(near, Duration::from_secs(30));
         tokio::time::sleep(Duration::from_secs(3_600)).await;

@@ -1,4 +1,4 @@
-//! Origins, and the address that a request was sent to as browsers write it.
+//! Origins: their syntax, their comparison, and the origins that a request may have been sent to.
 
 use std::fmt::{self, Display};
 use std::net::Ipv6Addr;
@@ -7,7 +7,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri;
 
-use crate::Secure;
+use crate::http::handshake::Secure;
 
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -23,7 +23,8 @@ pub(crate) struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// Reads `scheme://authority`. The authority may be empty: pages from files of a phone's application are `file://`.
+    /// Reads `scheme://authority`. The authority may be empty: pages from files of a phone's
+    /// application are `file://`.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
@@ -55,7 +56,8 @@ impl<'a> Origin<'a> {
         sent_to(parts).iter().flatten().any(|sent_to| self.equals(sent_to))
     }
 
-    /// Compares without regard to case, to ports that a scheme has anyway, and to the spelling of IPv6 addresses.
+    /// Compares without regard to case, to ports that a scheme has anyway, and to the spelling of
+    /// IPv6 addresses.
     pub(crate) fn equals(&self, other: &Origin<'_>) -> bool {
         let (host, port) = self.host_and_port();
         let (other_host, other_port) = other.host_and_port();
@@ -75,7 +77,8 @@ impl Display for Origin<'_> {
     }
 }
 
-/// The addresses that the request may have been sent to: what the request says itself, what proxies say, and that with the port that they say.
+/// Returns the addresses that the request may have been sent to: what the request says itself, what
+/// proxies say, and the latter with the port that proxies say.
 pub(crate) fn sent_to(parts: &Parts) -> [Option<Origin<'_>>; 3] {
     let is_secure = parts.extensions.get::<Secure>().is_some() || parts.uri.scheme() == Some(&uri::Scheme::HTTPS);
     let scheme = if is_secure { "https" } else { "http" };
@@ -96,7 +99,8 @@ pub(crate) fn sent_to(parts: &Parts) -> [Option<Origin<'_>>; 3] {
     [own, forwarded, with_port]
 }
 
-/// Returns the first of the values of a header, unless it is empty; those of proxies further in follow it.
+/// Returns the first of the values of a header, unless it is empty; those of inner proxies follow
+/// it.
 fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let values = headers.get(name)?.to_str().ok()?;
     values
@@ -106,7 +110,8 @@ fn first<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
         .filter(|first| !first.is_empty())
 }
 
-/// WebSockets have the origins of HTTP; some proxies and clients name them by their own scheme.
+/// Replaces the schemes of WebSockets, which some proxies and clients use for origins, by those of
+/// HTTP.
 fn http_scheme(scheme: &str) -> &str {
     match scheme.len() {
         2 if scheme.eq_ignore_ascii_case("ws") => "http",
@@ -115,7 +120,7 @@ fn http_scheme(scheme: &str) -> &str {
     }
 }
 
-/// Browsers leave the port out if it is the scheme's own; others need not.
+/// Returns the port that browsers leave out, because it is the scheme's own.
 fn default_port(scheme: &str) -> Option<&'static str> {
     match scheme.len() {
         4 if scheme.eq_ignore_ascii_case("http") => Some("80"),
@@ -124,7 +129,7 @@ fn default_port(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// Takes the port off; an IPv6 address keeps its brackets if it has some.
+/// Splits the port off; an IPv6 address keeps its brackets if it has some.
 fn host_and_port(authority: &str) -> (&str, Option<&str>) {
     let end = authority.rfind(']').map_or(0, |end| end + 1);
     match authority[end..].split_once(':') {

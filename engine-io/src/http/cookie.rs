@@ -1,4 +1,4 @@
-//! The cookie by which a load balancer finds the server of a session.
+//! The cookie that holds the id of a session, by which a load balancer finds its server.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,13 +16,16 @@ pub enum SameSite {
     None,
 }
 
-/// A cookie that holds the secret id of the session, for load balancers that keep a client at one server.
+/// A cookie that holds the secret id of the session, for load balancers that keep a client at one
+/// server.
 ///
-/// It is set by the answer that opens a session on long-polling, and by no other: a session that begins as a WebSocket is
-/// one connection, which cannot be routed twice. The server itself never reads it.
+/// It is set by the response that opens a session on long-polling, and by no other: a session that
+/// begins as a WebSocket is one connection, which cannot be routed twice. The server itself never
+/// reads it.
 ///
 /// ```
-/// use engine_io::{Config, Cookie};
+/// use engine_io::Config;
+/// use engine_io::config::Cookie;
 ///
 /// let config = Config {
 ///     cookie: Some(Cookie { secure: true, ..Cookie::named("io") }),
@@ -34,7 +37,8 @@ pub enum SameSite {
 pub struct Cookie {
     /// Its name. Default `io`.
     pub name: String,
-    /// The path below which it is sent. Default `/`; without one it is the directory of the request.
+    /// The path below which it is sent. Default `/`; without one it is the directory of the
+    /// request.
     pub path: Option<String>,
     /// The domain whose hosts it is sent to. Default none: only the host that set it.
     pub domain: Option<String>,
@@ -68,13 +72,13 @@ impl Cookie {
         }
     }
 
-    /// Returns what is wrong with it.
+    /// Returns what is wrong with the cookie.
     pub(crate) fn fault(&self) -> Option<&'static str> {
         let name = |byte: u8| byte.is_ascii_graphic() && !b"()<>@,;:\\\"/[]?={}".contains(&byte);
         let value = |byte: u8| byte.is_ascii_graphic() && byte != b';';
         let attributes = [&self.path, &self.domain].into_iter().flatten();
         if self.name.is_empty() || !self.name.bytes().all(name) {
-            Some("the name of the cookie is no token")
+            Some("the name of the cookie is not a token")
         } else if !attributes.into_iter().all(|text| text.bytes().all(value)) {
             Some("path and domain of the cookie must be printable and hold no semicolon")
         } else if self.same_site == Some(SameSite::None) && !self.secure {

@@ -1,4 +1,4 @@
-//! Which requests may open a session.
+//! The predicate that decides which requests may open a session.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,12 +11,13 @@ type Decide = dyn Fn(&Parts) -> Result<(), Forbidden> + Send + Sync;
 
 /// The requests that may open a session.
 ///
-/// It is asked for handshakes alone, on both transports, not for the polls and upgrades of a session that exists. It must
-/// not block: what has to wait for somebody else, such as a database, belongs in a layer in front of the engine, or in the
-/// handler of the protocol above.
+/// It is checked for handshakes alone, on both transports, not for the polls and upgrades of a
+/// session that exists. It must not block: a check that has to wait, such as for a database,
+/// belongs in a layer in front of the engine, or in the handler of the protocol above.
 ///
 /// ```
-/// use engine_io::{AllowRequest, Config};
+/// use engine_io::Config;
+/// use engine_io::config::AllowRequest;
 ///
 /// let config = Config {
 ///     allow_request: AllowRequest::matching(|request| match request.headers.get("x-key") {
@@ -34,20 +35,22 @@ pub enum AllowRequest {
     /// All of them.
     #[default]
     All,
-    /// Those for which a function returns `Ok`; it is given the request. See [`matching`](Self::matching).
+    /// Those for which a function returns `Ok`; it is given the request. See
+    /// [`matching`](Self::matching).
     Matching(Arc<Decide>),
 }
 
 impl AllowRequest {
     /// Allows the requests for which `decide` returns `Ok`.
     ///
-    /// The others are answered with 403 and `{"code":4,"message":"Forbidden"}`, or a message of its own; those that want to
-    /// become a WebSocket with 400 and the message, before they switch.
+    /// The response to the others is 403 and `{"code":4,"message":"Forbidden"}`, or a message of
+    /// its own; to those that want to become a WebSocket it is 400 and the message, before they
+    /// switch.
     pub fn matching(decide: impl Fn(&Parts) -> Result<(), Forbidden> + Send + Sync + 'static) -> Self {
         Self::Matching(Arc::new(decide))
     }
 
-    pub(crate) fn ask(&self, parts: &Parts) -> Result<(), Forbidden> {
+    pub(crate) fn check(&self, parts: &Parts) -> Result<(), Forbidden> {
         match self {
             Self::All => Ok(()),
             Self::Matching(decide) => decide(parts),
@@ -64,12 +67,12 @@ impl fmt::Debug for AllowRequest {
     }
 }
 
-/// Refuses a request; the client is told the message, or `Forbidden`.
+/// The refusal of a request; the client gets its message, or `Forbidden`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forbidden(Option<Cow<'static, str>>);
 
 impl Forbidden {
-    /// Refuses with a message.
+    /// Creates a refusal with a message.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
         Self(Some(message.into()))
     }

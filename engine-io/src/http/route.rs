@@ -1,4 +1,4 @@
-//! Which request is meant for whom, and which is refused.
+//! The router: finds the session and the purpose of a request, or the reason to refuse it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 use http::Method;
 use http::request::Parts;
 
-use crate::answer::Refusal;
-use crate::engine::Inner;
-use crate::sessions::Sid;
-use crate::shared::Shared;
-use crate::{Config, Transport, Transports};
+use crate::config::{Config, Transport, Transports};
+use crate::connection::core::Core;
+use crate::connection::session::EngineSession;
+use crate::connection::sid::Sid;
+use crate::http::refusal::Refusal;
 
 /// What a valid request asks for.
 pub(crate) enum Route {
     Open(Transport),
-    Get(Arc<Shared>),
-    Post(Arc<Shared>),
-    /// A method that a session does not know.
+    Get(Arc<EngineSession>),
+    Post(Arc<EngineSession>),
+    /// A method that sessions do not support.
     Unknown,
-    Upgrade(Arc<Shared>),
-    /// A WebSocket that is of no use, and learns so after its handshake.
+    Upgrade(Arc<EngineSession>),
+    /// A WebSocket that has no use here, and is closed after its handshake.
     Useless,
 }
 
@@ -33,26 +33,21 @@ struct Query<'a> {
     base64: Option<Cow<'a, str>>,
 }
 
-/// Finds out what a request asks for; the checks have the order that clients see in the reference server.
+/// Routes a request; the checks have the order that clients see in the reference server.
 ///
-/// `origin` is what the check of its origin found.
-pub(crate) fn route(
-    engine: &Inner,
-    parts: &Parts,
-    upgrade: bool,
-    origin: Result<(), Refusal>,
-) -> Result<Route, Refusal> {
+/// `origin` is the result of the check of its origin.
+pub(crate) fn route(core: &Core, parts: &Parts, upgrade: bool, origin: Result<(), Refusal>) -> Result<Route, Refusal> {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     let transport = query
-        .transport(engine.config.transports)
+        .transport(core.config.transports)
         .ok_or(Refusal::UnknownTransport)?;
     origin?;
     let version = query.version.as_deref() == Some("4");
     let Some(sid) = query.sid.filter(|sid| !sid.is_empty()) else {
-        return open(&engine.config, parts, transport, version, upgrade);
+        return open(&core.config, parts, transport, version, upgrade);
     };
     let session = Sid::parse(&sid)
-        .and_then(|sid| engine.sessions.get(&sid))
+        .and_then(|sid| core.sessions.get(&sid))
         .ok_or(Refusal::UnknownSid)?;
     session.expire();
     if session.state().closed().is_some() {
@@ -64,7 +59,7 @@ pub(crate) fn route(
     }
     if upgrade {
         return match (transport, carried_by) {
-            (Transport::WebSocket, Transport::Polling) if engine.config.allow_upgrades => Ok(Route::Upgrade(session)),
+            (Transport::WebSocket, Transport::Polling) if core.config.allow_upgrades => Ok(Route::Upgrade(session)),
             (Transport::WebSocket, Transport::Polling) => Err(Refusal::BadRequest),
             _ => Ok(Route::Useless),
         };
@@ -86,7 +81,7 @@ fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upg
     if transport == Transport::WebSocket && !upgrade {
         return Err(Refusal::BadRequest);
     }
-    config.allow_request.ask(parts).map_err(Refusal::Forbidden)?;
+    config.allow_request.check(parts).map_err(Refusal::Forbidden)?;
     if !version {
         return Err(Refusal::UnsupportedVersion);
     }
@@ -96,7 +91,7 @@ fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upg
     Ok(Route::Open(transport))
 }
 
-/// Tells whether the client of a WebSocket wants bytes as base64; any value of the parameter says so.
+/// Tells whether the client of a WebSocket wants bytes as base64: the parameter has any value.
 pub(crate) fn wants_base64(parts: &Parts) -> bool {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     query.base64.is_some_and(|value| !value.is_empty())

@@ -1,0 +1,91 @@
+//! The acceptor of an engine: turns valid handshakes into engine sessions.
+
+use std::sync::Arc;
+
+use crate::close::CloseReason;
+use crate::config::{Transport, Transports};
+use crate::connection::admission::Reservation;
+use crate::connection::core::Core;
+use crate::connection::session::EngineSession;
+use crate::handler::Handler;
+use crate::http::handshake::Handshake;
+use crate::socket::Socket;
+
+/// The core of an engine, and the handler that makes its sessions.
+pub(crate) struct Acceptor {
+    pub(crate) core: Arc<Core>,
+    handler: Box<dyn Handler>,
+}
+
+/// There is no session; its connection is closed.
+pub(crate) struct NotOpened;
+
+impl Acceptor {
+    pub(crate) fn new(core: Core, handler: Box<dyn Handler>) -> Self {
+        Self {
+            core: Arc::new(core),
+            handler,
+        }
+    }
+
+    /// Reserves a place for a session; the handler may make room for it.
+    pub(crate) fn reserve(&self) -> Option<Reservation> {
+        let admission = &self.core.admission;
+        if admission.is_shut_down() {
+            return None;
+        }
+        admission.try_reserve().or_else(|| {
+            let has_room = self.handler.make_room();
+            has_room.then(|| admission.try_reserve()).flatten()
+        })
+    }
+
+    /// Puts a session on the table and calls the handler for it.
+    pub(crate) fn open(
+        &self,
+        session: &Arc<EngineSession>,
+        handshake: Handshake,
+        reservation: Reservation,
+    ) -> Result<(), NotOpened> {
+        let core = &self.core;
+        reservation.keep();
+        core.note_runtime();
+        let transport = session.state().transport;
+        if transport == Transport::Polling {
+            core.counters.polling.raise();
+        }
+        core.sessions.insert(session.sid, session.clone());
+        core.counters.opened.add(1);
+        tracing::debug!(target: "engine_io", transport = transport.as_str(), "a session opened");
+        // A WebSocket's place was reserved before its handshake ended; a shutdown may have closed
+        // all others meanwhile.
+        if core.admission.is_shut_down() {
+            session.fail(CloseReason::ServerShutdown);
+            return Err(NotOpened);
+        }
+        let due = core.clock.after(core.limits.heartbeat.interval);
+        session.schedule(&mut session.state(), due);
+        let socket = Socket::new(session.clone());
+        session
+            .open(|| self.handler.open(socket, handshake))
+            .map_err(|_| NotOpened)
+    }
+
+    /// Returns the packet that tells a client the id of its session, and the settings.
+    pub(crate) fn open_packet(&self, session: &EngineSession) -> String {
+        let config = &self.core.config;
+        let polling = session.state().transport == Transport::Polling;
+        let upgrades = if polling && config.allow_upgrades && config.transports == Transports::Both {
+            r#""websocket""#
+        } else {
+            ""
+        };
+        format!(
+            r#"0{{"sid":"{}","upgrades":[{upgrades}],"pingInterval":{},"pingTimeout":{},"maxPayload":{}}}"#,
+            session.sid.as_str(),
+            config.ping_interval.as_millis(),
+            config.ping_timeout.as_millis(),
+            config.max_payload,
+        )
+    }
+}

@@ -1,0 +1,18 @@
+//! The handler of an engine: makes a session for each client.
+
+use crate::http::handshake::Handshake;
+use crate::session::Session;
+use crate::socket::Socket;
+
+/// Makes a [`Session`] for each client.
+pub trait Handler: Send + Sync + 'static {
+    /// Accepts a client whose handshake was valid. Packets sent here follow the opening packet.
+    fn open(&self, socket: Socket, handshake: Handshake) -> Box<dyn Session>;
+
+    /// Makes room when [`max_sessions`](crate::Config::max_sessions) is reached: may close a
+    /// session that matters less than a new one, by [`Socket::abort`]; tells whether it did.
+    /// Default: it closes none, and the handshake is refused.
+    fn make_room(&self) -> bool {
+        false
+    }
+}

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine_io::config::{AllowRequest, AllowedOrigins, Forbidden};
-use engine_io::{Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use engine_io::{Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, ResponseBody, Session, Socket};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -109,6 +109,26 @@ fn set_cookies(headers: &mut HeaderMap) {
     }
 }
 
+/// Responds as the suites want it, with headers of their own.
+async fn respond(
+    engine: Engine,
+    request: Request<Incoming>,
+    is_java: bool,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let echoed = request.headers().get("x-engineio").cloned();
+    let is_first = !request.uri().query().is_some_and(|query| query.contains("sid="));
+    let mut response = engine.handle(request).await;
+    let headers = response.headers_mut();
+    if let Some(value) = echoed {
+        headers.append("x-engineio", HeaderValue::from_static("hi"));
+        headers.append("x-engineio", value);
+    }
+    if is_first && !is_java {
+        set_cookies(headers);
+    }
+    Ok(response)
+}
+
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let is_java = std::env::args().nth(1).as_deref() == Some("java");
@@ -126,22 +146,8 @@ async fn main() -> io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let (engine, posts) = (engine.clone(), posts.clone());
         let service = service_fn(move |request: Request<Incoming>| {
-            let engine = engine.clone();
             note_post(&posts, &request);
-            async move {
-                let echoed = request.headers().get("x-engineio").cloned();
-                let is_first = !request.uri().query().is_some_and(|query| query.contains("sid="));
-                let mut response = engine.handle(request).await;
-                let headers = response.headers_mut();
-                if let Some(value) = echoed {
-                    headers.append("x-engineio", HeaderValue::from_static("hi"));
-                    headers.append("x-engineio", value);
-                }
-                if is_first && !is_java {
-                    set_cookies(headers);
-                }
-                Ok::<_, Infallible>(response)
-            }
+            respond(engine.clone(), request, is_java)
         });
         tokio::spawn(
             hyper::server::conn::http1::Builder::new()

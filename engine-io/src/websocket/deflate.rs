@@ -101,40 +101,69 @@ pub(crate) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
 pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violation> {
     DECOMPRESS.with_borrow_mut(|state| {
         state.reset(false);
-        let mut unpacked = Vec::with_capacity(FIRST_BUFFER.min(max.saturating_add(1)));
-        let mut final_blocks = 0;
-        for mut input in [payload, &TAIL] {
-            loop {
-                let (taken, length) = (state.total_in(), unpacked.len());
-                let status = state
-                    .decompress_vec(input, &mut unpacked, FlushDecompress::Sync)
-                    .map_err(|_| Violation::NotDeflate)?;
-                let taken = (state.total_in() - taken) as usize;
-                input = &input[taken..];
-                if unpacked.len() > max {
-                    return Err(Violation::TooLong);
-                }
-                if status == Status::StreamEnd {
-                    // A final block is allowed, and need not be the last.
-                    final_blocks += 1;
-                    if final_blocks > FINAL_BLOCKS {
-                        return Err(Violation::NotDeflate);
-                    }
-                    state.reset(false);
-                } else if unpacked.len() == unpacked.capacity() {
-                    // One byte over the limit is enough to see that it is exceeded.
-                    unpacked.reserve(unpacked.len().min((max - unpacked.len()).saturating_add(1)));
-                    continue;
-                } else if taken == 0 && unpacked.len() == length && !input.is_empty() {
-                    return Err(Violation::NotDeflate);
-                }
-                if input.is_empty() {
-                    break;
-                }
+        let mut unpacking = Unpacking {
+            state,
+            unpacked: Vec::with_capacity(FIRST_BUFFER.min(max.saturating_add(1))),
+            max,
+            final_blocks: 0,
+        };
+        unpacking.feed(payload)?;
+        unpacking.feed(&TAIL)?;
+        Ok(unpacking.unpacked)
+    })
+}
+
+/// A message that is being unpacked.
+struct Unpacking<'a> {
+    state: &'a mut Decompress,
+    unpacked: Vec<u8>,
+    max: usize,
+    final_blocks: usize,
+}
+
+impl Unpacking<'_> {
+    /// Unpacks all of the input.
+    fn feed(&mut self, mut input: &[u8]) -> Result<(), Violation> {
+        loop {
+            let (taken, length) = (self.state.total_in(), self.unpacked.len());
+            let status = self
+                .state
+                .decompress_vec(input, &mut self.unpacked, FlushDecompress::Sync)
+                .map_err(|_| Violation::NotDeflate)?;
+            let taken = (self.state.total_in() - taken) as usize;
+            input = &input[taken..];
+            if self.unpacked.len() > self.max {
+                return Err(Violation::TooLong);
+            }
+            if status == Status::StreamEnd {
+                self.end_block()?;
+            } else if self.unpacked.len() == self.unpacked.capacity() {
+                self.grow();
+                continue;
+            } else if taken == 0 && self.unpacked.len() == length && !input.is_empty() {
+                return Err(Violation::NotDeflate);
+            }
+            if input.is_empty() {
+                return Ok(());
             }
         }
-        Ok(unpacked)
-    })
+    }
+
+    /// Starts the library anew after a final block, which is allowed and need not be the last block.
+    fn end_block(&mut self) -> Result<(), Violation> {
+        self.final_blocks += 1;
+        if self.final_blocks > FINAL_BLOCKS {
+            return Err(Violation::NotDeflate);
+        }
+        self.state.reset(false);
+        Ok(())
+    }
+
+    /// Doubles the buffer, up to one byte over the limit: enough to see that it is exceeded.
+    fn grow(&mut self) {
+        let length = self.unpacked.len();
+        self.unpacked.reserve(length.min((self.max - length).saturating_add(1)));
+    }
 }
 
 #[cfg(test)]

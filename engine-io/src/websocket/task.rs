@@ -166,22 +166,7 @@ impl<I: Io> WebSocketTask<I> {
         while !self.sending.is_empty() {
             let Some(io) = &mut self.io else { break };
             let mut slices = [IoSlice::new(&[]); PIECES];
-            let mut count = 0;
-            let mut skip = self.offset;
-            for packet in &self.sending {
-                let all = packet.pieces(framing, skip, |piece| {
-                    if count == PIECES {
-                        return false;
-                    }
-                    slices[count] = IoSlice::new(piece);
-                    count += 1;
-                    true
-                });
-                skip = 0;
-                if !all || count == PIECES {
-                    break;
-                }
-            }
+            let count = gather(&self.sending, self.offset, framing, &mut slices);
             let written = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..count]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -241,6 +226,31 @@ impl<I: Io> WebSocketTask<I> {
             self.session.core.spawn_here(linger(io, frame));
         }
     }
+}
+
+/// Fills `slices` with the pieces of packets, without the first `skip` bytes; returns how many there are.
+fn gather<'a>(
+    packets: &'a VecDeque<Outgoing>,
+    mut skip: usize,
+    framing: Framing,
+    slices: &mut [IoSlice<'a>; PIECES],
+) -> usize {
+    let mut count = 0;
+    for packet in packets {
+        let all = packet.pieces(framing, skip, |piece| {
+            if count == PIECES {
+                return false;
+            }
+            slices[count] = IoSlice::new(piece);
+            count += 1;
+            true
+        });
+        skip = 0;
+        if !all || count == PIECES {
+            break;
+        }
+    }
+    count
 }
 
 impl<I: Io> Future for WebSocketTask<I> {

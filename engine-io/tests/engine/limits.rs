@@ -1,18 +1,12 @@
-//! What happens when a client, or a session, goes too far.
+//! The limits of a client and of its session, and their effects.
 
-use std::convert::Infallible;
 use std::time::Duration;
 
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent, Socket};
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::io::AsyncWriteExt;
 
-use crate::client::{CLOSE, Ws, masked, upgrade_request};
-use crate::support::{Event, Server, poll, waiting_poll, within};
+use crate::client::{Ws, masked};
+use crate::support::{Event, Server, within};
 
 /// Sends until the kernel refuses to take more; returns how many packets that took.
 async fn stall(socket: &Socket, packet: &Outgoing) -> usize {
@@ -238,28 +232,6 @@ async fn a_handler_that_panics_refuses() {
 }
 
 #[tokio::test]
-async fn a_shutdown_flushes_and_refuses() {
-    let mut server = Server::start(Config::default()).await;
-    let (mut ws, socket) = server.websocket().await;
-    let (sid, polling) = server.polling().await;
-    let (silent, _) = server.polling().await;
-    let pending = waiting_poll(&server, &sid, &polling).await;
-    socket.send(Outgoing::text("bye")).unwrap();
-    polling.send(Outgoing::text("bye")).unwrap();
-    server.engine.shutdown().await;
-    assert_eq!(ws.text().await, "4bye");
-    ws.closed(&[]).await;
-    assert_eq!(pending.response().await.body, "4bye\u{1e}1");
-    let metrics = server.engine.metrics();
-    assert_eq!(
-        (metrics.open_sessions, metrics.closed.get(CloseReason::ServerShutdown)),
-        (0, 3)
-    );
-    assert_eq!(server.get("/?EIO=4&transport=polling").await.status, 503);
-    assert_eq!(server.get(&poll(&silent)).await.status, 400);
-}
-
-#[tokio::test]
 async fn many_connections_leave_nothing_behind() {
     let mut server = Server::start(Config::default()).await;
     let mut open = Vec::new();
@@ -283,29 +255,6 @@ async fn many_connections_leave_nothing_behind() {
         (0, 200, 200)
     );
     server.engine.shutdown().await;
-}
-
-#[tokio::test]
-async fn the_last_response_of_a_shutdown_is_not_too_long_for_clients_of_python() {
-    let mut server = Server::start(Config::default()).await;
-    let (sid, socket) = server.polling().await;
-    let pending = waiting_poll(&server, &sid, &socket).await;
-    for _ in 0..16 {
-        socket.send(Outgoing::text("bye")).unwrap();
-    }
-    // The poll wakes up when this test next waits, and then the session is closing already.
-    let engine = server.engine.clone();
-    let mut shutdown = Box::pin(async move { engine.shutdown().await });
-    tokio::select! {
-        biased;
-        () = &mut shutdown => panic!("packets are still to be fetched"),
-        () = std::future::ready(()) => {}
-    }
-    let shutdown = tokio::spawn(shutdown);
-    let first = pending.response().await.body;
-    assert_eq!(first, ["4bye"; 15].join("\u{1e}"));
-    assert_eq!(server.poll(&sid).await.response().await.body, "4bye\u{1e}1");
-    within(shutdown).await.unwrap();
 }
 
 #[tokio::test]
@@ -374,34 +323,4 @@ async fn a_ping_that_lifts_the_outbox_over_the_soft_limit_starts_the_grace() {
     let (_sid, socket) = server.polling().await;
     socket.send(Outgoing::text("x")).unwrap();
     server.gone(CloseReason::Overflow).await;
-}
-
-#[tokio::test]
-async fn a_websocket_whose_handshake_a_shutdown_overtakes_is_closed_without_a_session() {
-    let mut server = Server::new(Config::default(), ([127, 0, 0, 1], 0).into());
-    let (mut near, far) = tokio::io::duplex(4096);
-    let (handled, mut wait_for_handled) = mpsc::unbounded_channel();
-    let (proceed, gate) = watch::channel(false);
-    let engine = server.engine.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (engine, handled, mut gate) = (engine.clone(), handled.clone(), gate.clone());
-        async move {
-            let response = engine.handle(request).await;
-            handled.send(()).unwrap();
-            gate.wait_for(|open| *open).await.unwrap();
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let http = hyper::server::conn::http1::Builder::new();
-    tokio::spawn(http.serve_connection(TokioIo::new(far), service).with_upgrades());
-    let request = upgrade_request("/?EIO=4&transport=websocket");
-    near.write_all(request.as_bytes()).await.unwrap();
-    within(wait_for_handled.recv()).await.unwrap();
-    within(server.engine.shutdown()).await;
-    proceed.send_replace(true);
-    let mut response = Vec::new();
-    within(near.read_to_end(&mut response)).await.unwrap();
-    assert!(response.starts_with(b"HTTP/1.1 101 ") && response.ends_with(&[0x80 | CLOSE, 0]));
-    server.no_event();
-    assert_eq!(server.engine.metrics().open_sessions, 0);
 }

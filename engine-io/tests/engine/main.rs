@@ -15,6 +15,7 @@ mod origin_table;
 mod polling;
 mod protocol;
 mod runtimes;
+mod shutdown;
 mod stress;
 mod support;
 mod unread;

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine_io::http::PeerAddr;
-use engine_io::{CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
+use engine_io::{
+    CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, ResponseBody, Session, Socket,
+};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
@@ -172,16 +174,21 @@ async fn listen(engine: Engine) -> SocketAddr {
         loop {
             let (stream, peer) = listener.accept().await.unwrap();
             let engine = engine.clone();
-            let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-                request.extensions_mut().insert(PeerAddr(peer));
-                let engine = engine.clone();
-                async move { Ok::<_, Infallible>(engine.handle(request).await) }
-            });
+            let service = service_fn(move |request| respond(engine.clone(), peer, request));
             let http = hyper::server::conn::http1::Builder::new();
             tokio::spawn(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
         }
     });
     addr
+}
+
+async fn respond(
+    engine: Engine,
+    peer: SocketAddr,
+    mut request: hyper::Request<hyper::body::Incoming>,
+) -> Result<hyper::Response<ResponseBody>, Infallible> {
+    request.extensions_mut().insert(PeerAddr(peer));
+    Ok(engine.handle(request).await)
 }
 
 pub(crate) fn poll(sid: &str) -> String {

@@ -8,4 +8,4 @@ mod linger;
 mod probe;
 pub(crate) mod stream;
 mod task;
-mod violation;
+pub(crate) mod violation;

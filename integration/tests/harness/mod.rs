@@ -2,6 +2,7 @@
 
 mod documents;
 mod peers;
+mod prepare;
 mod process;
 mod proxy;
 mod redis;

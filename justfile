@@ -1,0 +1,45 @@
+# The verbs of this repository; what they do is in tools/verb, which works without `just`.
+
+# Lists the verbs
+default:
+    @just --list --unsorted
+
+# Format, norms, lints, every test that needs no broker
+quick:
+    tools/verb quick
+
+# Every test; installs what it needs
+test *arguments:
+    tools/verb test {{arguments}}
+
+# The tests against real brokers and clients
+brokers *arguments:
+    tools/verb brokers {{arguments}}
+
+# Each fuzz target for so many seconds
+fuzz seconds="30":
+    tools/verb fuzz {{seconds}}
+
+# The figures of the README
+bench *arguments:
+    tools/verb bench {{arguments}}
+
+# Instruction counts of hot paths against those that are recorded
+bench-check *arguments:
+    tools/verb bench-check {{arguments}}
+
+# Documentation without a warning
+docs *arguments:
+    tools/verb docs {{arguments}}
+
+# Lengths, nesting, import rings, documentation, words
+norms *arguments:
+    tools/verb norms {{arguments}}
+
+# What the workflow checks besides: the oldest Rust, each feature, lowest versions, licences, spelling
+release:
+    tools/verb msrv
+    tools/verb features
+    tools/verb minimal
+    tools/verb deny
+    tools/verb spelling

@@ -1,4 +1,15 @@
-//! One program for each way to host a server; the programs are in `src/bin`. This is what they have in common: a chat.
+//! Small programs, one for each feature and for each way to host a server; they are in `src/bin`. This is what they have in common.
+//!
+//! | feature | program |
+//! |---|---|
+//! | acknowledgements, both ways | `acks` |
+//! | authentication, refusals, sessions | `auth` |
+//! | middleware of connections and events | `middleware` |
+//! | presence by rooms | `presence` |
+//! | several processes over a broker | `processes` |
+//! | a worker that tells its progress, without a server | `worker` |
+//!
+//! Those called `on_…` and `with_…`, and `graceful_restart`, host one and the same [chat].
 //!
 //! ```console
 //! $ cargo run -p examples --bin on_axum 127.0.0.1:3000
@@ -11,6 +22,7 @@ use std::time::Duration;
 
 use manager_redis::{RedisManager, RedisOptions};
 use socket_io::{Data, PacedStream, Payload, PeerAddr, Socket, SocketIo};
+use tokio::net::TcpListener;
 
 /// Whatever ends a program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -26,12 +38,8 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// If the URL cannot be used.
 pub fn chat() -> Result<SocketIo, Failure> {
     let mut builder = SocketIo::builder();
-    if let Ok(url) = std::env::var("REDIS_URL") {
-        let mut options = RedisOptions::default();
-        if let Ok(channel) = std::env::var("CHANNEL") {
-            options.common.channel = channel;
-        }
-        builder = builder.manager(RedisManager::new(&url, options)?);
+    if std::env::var_os("REDIS_URL").is_some() {
+        builder = builder.manager(redis()?);
     }
     let io = builder.build();
     io.namespace("/")
@@ -60,6 +68,34 @@ pub fn chat() -> Result<SocketIo, Failure> {
             io.namespace(socket.namespace().as_str()).num_clients()
         });
     Ok(io)
+}
+
+/// Serves on the [address] of the command line until the process is [asked to end](stopped).
+///
+/// # Errors
+///
+/// If the address cannot be used.
+pub async fn serve(io: SocketIo) -> Result<(), Failure> {
+    let listener = TcpListener::bind(address()).await?;
+    let stopped = stopped();
+    io.ready().await; // a server over a broker hears the others from now on
+    announce(listener.local_addr()?);
+    socket_io::serve(listener, io, stopped).await?;
+    Ok(())
+}
+
+/// Makes a manager over Redis, with the URL `REDIS_URL` (`redis://localhost`) and the channel `CHANNEL`, or the usual one.
+///
+/// # Errors
+///
+/// If the URL cannot be used.
+pub fn redis() -> Result<RedisManager, Failure> {
+    let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://localhost".to_owned());
+    let mut options = RedisOptions::default();
+    if let Ok(channel) = std::env::var("CHANNEL") {
+        options.common.channel = channel;
+    }
+    Ok(RedisManager::new(&url, options)?)
 }
 
 /// Returns the first argument, the address to listen on; `127.0.0.1:3000` without one.
@@ -101,9 +137,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Prints that connections are accepted now.
 pub fn announce(address: impl Display) {
+    say(format_args!("listening on {address}"));
+}
+
+/// Prints a line. If standard output is closed or full, the program runs all the same: `println!` would end it.
+pub fn say(what: impl Display) {
     let mut out = io::stdout().lock();
-    // If standard output is closed or full, the server runs all the same: `println!` would end it.
-    let _ = writeln!(out, "listening on {address}").and_then(|()| out.flush());
+    let _ = writeln!(out, "{what}").and_then(|()| out.flush());
 }
 
 /// Tells what went wrong on standard error. If that is closed or full, the server runs all the same: `eprintln!` would end the task, or the

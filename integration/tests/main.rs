@@ -9,6 +9,7 @@ mod cluster_wide;
 mod commands;
 mod conformance;
 mod deploy;
+mod examples;
 mod faults;
 mod harness;
 mod interop;

@@ -10,52 +10,11 @@ mod proxied;
 
 use std::time::Duration;
 
+use integration::DEADLINE;
 use integration::client::{ConnectOptions, RealClient};
-use integration::process::Process;
-use integration::{DEADLINE, tools};
 use serde_json::json;
-use tokio::process::Command;
 
-/// A program of `examples`. Dropping it kills it.
-struct Program {
-    process: Process,
-    /// Where it listens: an address, or a path.
-    address: String,
-}
-
-impl Program {
-    /// Starts a program on a free port.
-    async fn start(name: &str) -> Self {
-        Self::start_with(name, &["127.0.0.1:0"], &[]).await
-    }
-
-    /// Starts a program, and waits until it listens.
-    async fn start_with(name: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(tools::example(name));
-        command.args(arguments).envs(variables.iter().copied());
-        let mut process = Process::spawn(name, command);
-        let line = process
-            .expect_line(DEADLINE, |line| line.starts_with("listening on "))
-            .await;
-        let address = line["listening on ".len()..].to_owned();
-        Self { process, address }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    fn pid(&self) -> u32 {
-        self.process.pid().expect("the program runs")
-    }
-
-    /// Asks it to end, as a service manager does, and waits until it has.
-    async fn stop(mut self) {
-        self.process.signal("TERM");
-        let status = self.process.wait(DEADLINE).await;
-        assert!(status.success(), "{status}: {}", self.process.stderr());
-    }
-}
+use crate::support::program::Program;
 
 /// The client gets its own words back.
 async fn echoes(client: &mut RealClient) {

@@ -114,18 +114,19 @@ impl Machine {
     /// Runs `./test`, and sends it a signal while the program of that name hangs. Returns what it said.
     fn interrupted(&self, program: &str, signal: &str) -> (ExitStatus, String) {
         let mut child = self.script(&["--prepare"], &[("WAITS", program)]).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         let mut said = String::new();
-        for line in BufReader::new(child.stderr.take().unwrap()).lines() {
-            let line = line.unwrap();
+        let hanging = lines.by_ref().find_map(|line| {
             said += &line;
-            if let Some(id) = line.strip_prefix("waiting: ") {
-                send(signal, &child.id().to_string());
-                let status = child.wait().unwrap();
-                assert!(!send("0", id), "{program} goes on");
-                return (status, said);
-            }
+            line.strip_prefix("waiting: ").map(str::to_owned)
+        });
+        if hanging.is_some() {
+            send(signal, &child.id().to_string());
         }
-        panic!("{program} was not called: {said}");
+        let status = child.wait().unwrap();
+        let hanging = hanging.unwrap_or_else(|| panic!("{program} was not called: {said}"));
+        assert!(!send("0", &hanging), "{program} goes on");
+        (status, said)
     }
 }
 

@@ -1,0 +1,41 @@
+//! A worker that tells its progress to those who watch a job, without a server in its process: `worker JOB`, with `REDIS_URL` and
+//! `CHANNEL`. The servers are `processes`.
+//!
+//! ```js
+//! await client.emitWithAck("watch", "job 7");
+//! client.on("progress", (percent) => …); client.on("done", (result) => …);
+//! ```
+
+use examples::Failure;
+use manager_api::Emitter;
+use serde_json::json;
+
+/// What the job is divided into.
+const STEPS: u64 = 4;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let job = examples::argument(1).ok_or("which job? worker JOB")?;
+    let emitter = Emitter::new(examples::redis()?);
+    let watchers = emitter.to(format!("job {job}"));
+    let mut sum = 0;
+    for step in 1..=STEPS {
+        sum += work(step).await;
+        let percent = step * 100 / STEPS;
+        examples::say(format_args!("job {job}: {percent} %"));
+        // Progress that is lost is not missed: the work goes on, whether or not the broker is there.
+        if let Err(error) = watchers.emit("progress", &percent).await {
+            examples::log(format_args!("progress is not told: {error}"));
+        }
+    }
+    // The result is: that the broker has not accepted it is a failure of the worker.
+    watchers.emit("done", &json!({ "job": job, "sum": sum })).await?;
+    emitter.close().await?;
+    Ok(())
+}
+
+/// Stands for what takes long.
+async fn work(step: u64) -> u64 {
+    tokio::task::yield_now().await;
+    step * step
+}

@@ -17,19 +17,20 @@ const STEPS: u64 = 4;
 async fn main() -> Result<(), Failure> {
     let job = examples::argument(1).ok_or("which job? worker JOB")?;
     let emitter = Emitter::new(examples::redis()?);
-    let watchers = emitter.to(format!("job {job}"));
+    let room = format!("job {job}");
     let mut sum = 0;
     for step in 1..=STEPS {
         sum += work(step).await;
         let percent = step * 100 / STEPS;
         examples::say(format_args!("job {job}: {percent} %"));
         // Progress that is lost is not missed: the work goes on, whether or not the broker is there.
-        if let Err(error) = watchers.emit("progress", &percent).await {
+        if let Err(error) = emitter.to(&room).emit("progress", &percent).await {
             examples::log(format_args!("progress is not told: {error}"));
         }
     }
     // The result is: that the broker has not accepted it is a failure of the worker.
-    watchers.emit("done", &json!({ "job": job, "sum": sum })).await?;
+    let result = json!({ "job": job, "sum": sum });
+    emitter.to(&room).emit("done", &result).await?;
     emitter.close().await?;
     Ok(())
 }

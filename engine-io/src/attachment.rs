@@ -10,8 +10,11 @@ use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
 
 /// Bytes that follow a text, or are a message of their own.
 pub(crate) struct Attachment {
+    /// The header of its WebSocket frame, right-aligned.
     head: [u8; HEAD_ROOM],
+    /// Where the header begins.
     head_start: u8,
+    /// The bytes themselves.
     pub(crate) data: Bytes,
     // A frame of text with its bytes as a packet in base64, which long-polling uses alone. Few
     // clients need it.
@@ -19,6 +22,7 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
+    /// Creates an attachment; only the header of its frame is encoded now.
     pub(crate) fn new(data: Bytes) -> Self {
         let (head, head_start) = frame::head(OpCode::Binary, data.len());
         Self {
@@ -29,6 +33,7 @@ impl Attachment {
         }
     }
 
+    /// Returns the header of its frame.
     pub(crate) fn head(&self) -> &[u8] {
         &self.head[usize::from(self.head_start)..]
     }
@@ -38,17 +43,20 @@ impl Attachment {
         1 + self.data.len().div_ceil(3) * 4
     }
 
+    /// Returns its length as a frame of text that holds it in base64.
     pub(crate) fn base64_frame_len(&self) -> usize {
         let length = self.base64_packet_len();
         let (_, start) = frame::head(OpCode::Text, length);
         HEAD_ROOM - usize::from(start) + length
     }
 
+    /// Returns it as a packet in base64, for long-polling.
     pub(crate) fn base64_packet(&self) -> &[u8] {
         let frame = self.base64_frame();
         &frame[frame.len() - self.base64_packet_len()..]
     }
 
+    /// Returns it as a frame of text that holds it in base64; the first caller encodes for all.
     pub(crate) fn base64_frame(&self) -> &[u8] {
         self.base64.get_or_init(|| {
             let (head, start) = frame::head(OpCode::Text, self.base64_packet_len());

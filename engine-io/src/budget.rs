@@ -6,12 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// Counts the bytes of packets and responses that wait, each once for any number of clients.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// Bytes above which clients are disconnected.
     limit: usize,
+    /// Bytes that wait now.
     used: AtomicUsize,
+    /// A task disconnects clients until the limit is kept.
     is_shedding: AtomicBool,
 }
 
 impl Budget {
+    /// Creates a budget of so many bytes.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
         Arc::new(Self {
             limit,
@@ -29,10 +33,12 @@ impl Budget {
         }
     }
 
+    /// Returns the bytes that wait now.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Tells whether the limit is exceeded.
     pub(crate) fn is_over(&self) -> bool {
         self.used() > self.limit
     }

@@ -3,6 +3,16 @@
 use std::fmt;
 
 /// Why a session closed.
+///
+/// A session closes once, for the first reason; [`Session::close`](crate::Session::close) is called with
+/// it, and [`Metrics::closed`](crate::Metrics::closed) counts it.
+///
+/// ```
+/// use engine_io::CloseReason;
+///
+/// assert_eq!(CloseReason::PingTimeout.to_string(), "ping timeout");
+/// assert!(CloseReason::ALL.contains(&CloseReason::Overflow));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {

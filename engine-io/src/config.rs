@@ -31,6 +31,8 @@ impl Transport {
 }
 
 /// The transports that an engine offers.
+///
+/// Requests for another get the status 400 and `{"code":0,"message":"Transport unknown"}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Transports {
     /// Long-polling and WebSocket.
@@ -54,6 +56,24 @@ impl Transports {
 }
 
 /// The settings of an [`Engine`](crate::Engine).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use engine_io::Config;
+/// use engine_io::config::Transports;
+///
+/// let config = Config {
+///     transports: Transports::WebSocketOnly,
+///     ping_interval: Duration::from_secs(10),
+///     outbox_hard_limit: 1024 * 1024,
+///     ..Config::default()
+/// };
+/// assert!(config.validate().is_ok());
+///
+/// let contradicting = Config { path: "no-slash".to_owned(), ..Config::default() };
+/// assert!(contradicting.validate().is_err());
+/// ```
 ///
 /// Every limit is finite. A duration of zero fires at the next tick of the engine's clock, it does
 /// not disable anything.

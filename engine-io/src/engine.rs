@@ -28,6 +28,18 @@ const SHUTDOWN_FLUSH: Duration = Duration::from_millis(500);
 const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
 
 /// An Engine.IO server; clones refer to the same one.
+///
+/// It owns no listener and no task of its own: requests come from a host, and the few tasks that it
+/// needs (one for each WebSocket, one timer for all sessions) run on the runtime of the request
+/// that made them necessary.
+///
+/// ```no_run
+/// # async fn run(engine: engine_io::Engine, signal: impl Future<Output = ()>) {
+/// // Once the host accepts no more connections:
+/// signal.await;
+/// engine.shutdown().await; // closes all sessions, with what waits for their clients flushed
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Engine(Arc<Acceptor>);
 

@@ -7,10 +7,20 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Refuses a message; the connection closes with
 /// [`CloseReason::ParseError`](crate::CloseReason::ParseError).
+///
+/// ```
+/// use engine_io::ProtocolError;
+///
+/// let cause = "x".parse::<u32>().unwrap_err();
+/// let error = ProtocolError::new("the id is not a number").with_source(cause);
+/// assert_eq!(error.to_string(), "the id is not a number");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ProtocolError {
+    /// What was wrong, without any payload.
     message: Cow<'static, str>,
+    /// The error that led to this one.
     source: Option<BoxError>,
 }
 

@@ -7,26 +7,37 @@ use std::time::{Duration, Instant};
 /// The bytes of untrusted text that a log line holds.
 const MAX_TEXT: usize = 200;
 
+/// The time between two lines of one kind.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Writes one line a second at most, and says how many it suppressed.
 pub(crate) struct Limited {
+    /// The origin of the other times.
     since: Instant,
+    /// When the next line may be written, in milliseconds.
     quiet_until: AtomicU64,
+    /// Lines that were left out since the last one.
     suppressed: AtomicU64,
 }
 
 /// The warnings of an engine, each with a limit of its own.
 pub(crate) struct Logs {
+    /// A client was disconnected for the limits of its outbox.
     pub(crate) overflow: Limited,
+    /// A client was disconnected because all outboxes together were over their limit.
     pub(crate) budget: Limited,
+    /// A client was disconnected because its session accepted no messages for too long.
     pub(crate) pause: Limited,
+    /// A session panicked.
     pub(crate) panic: Limited,
+    /// A handshake was refused for want of a place.
     pub(crate) full: Limited,
+    /// A request of a foreign origin was refused.
     pub(crate) origin: Limited,
 }
 
 impl Logs {
+    /// Creates the warnings of an engine, none of which was written.
     pub(crate) fn new() -> Self {
         Self {
             overflow: Limited::new(),
@@ -40,6 +51,7 @@ impl Logs {
 }
 
 impl Limited {
+    /// Creates a warning that was never written.
     fn new() -> Self {
         Self {
             since: Instant::now(),
@@ -48,6 +60,7 @@ impl Limited {
         }
     }
 
+    /// Writes a line, unless one was written within the last second.
     pub(crate) fn warn(&self, message: &'static str) {
         if let Some(suppressed) = self.pass() {
             tracing::warn!(target: "engine_io", suppressed, "{message}");

@@ -9,10 +9,12 @@ use crate::close::CloseReason;
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    /// Adds to the counter.
     pub(crate) fn add(&self, count: usize) {
         self.0.fetch_add(count as u64, Ordering::Relaxed);
     }
 
+    /// Returns the count.
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -23,14 +25,17 @@ impl Counter {
 pub(crate) struct Gauge(AtomicU64);
 
 impl Gauge {
+    /// Raises the number by one.
     pub(crate) fn raise(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Lowers the number by one.
     pub(crate) fn lower(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Returns the number.
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -39,21 +44,34 @@ impl Gauge {
 /// The counters of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Sessions on long-polling.
     pub(crate) polling: Gauge,
+    /// Sessions that were opened.
     pub(crate) opened: Counter,
+    /// Sessions that were closed, by reason.
     pub(crate) closed: [Counter; CloseReason::ALL.len()],
+    /// Clients that were disconnected because all outboxes together were over their limit.
     pub(crate) shed: Counter,
+    /// Volatile packets that were dropped.
     pub(crate) volatile_dropped: Counter,
+    /// Messages of clients.
     pub(crate) messages_in: Counter,
+    /// Packets that a transport took.
     pub(crate) messages_out: Counter,
+    /// Bytes of clients.
     pub(crate) bytes_in: Counter,
+    /// Bytes for clients.
     pub(crate) bytes_out: Counter,
+    /// Requests that were refused.
     pub(crate) refused: Counter,
+    /// Panics that were caught.
     pub(crate) panics: Counter,
+    /// WebSockets on bare sockets.
     pub(crate) fast_upgrades: Counter,
 }
 
 impl Counters {
+    /// Reads all counters; the other numbers are counted elsewhere.
     pub(crate) fn snapshot(&self, open_sessions: usize, timers: usize, queued_bytes: usize) -> Metrics {
         Metrics {
             open_sessions: open_sessions as u64,
@@ -76,6 +94,19 @@ impl Counters {
 }
 
 /// A snapshot of an engine's counters.
+///
+/// They are read one by one, so that sums may be off by the events of the moment. Nothing is reset:
+/// rates are differences of two snapshots.
+///
+/// ```
+/// use engine_io::{CloseReason, Engine};
+///
+/// /// Returns the share of sessions that were closed because their client did not answer.
+/// fn share_of_timeouts(engine: &Engine) -> f64 {
+///     let closed = engine.metrics().closed;
+///     closed.get(CloseReason::PingTimeout) as f64 / closed.total().max(1) as f64
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {

@@ -19,21 +19,42 @@ const OVERHEAD: usize = 64;
 
 /// One or more messages (a text and its attachments) that leave together.
 ///
-/// Encoded once; a clone is a reference-counted handle of eight bytes.
+/// Encoded once; a clone is a reference-counted handle of eight bytes. A broadcast clones the
+/// handle for each recipient, on either transport.
+///
+/// ```
+/// use bytes::Bytes;
+/// use engine_io::{Outgoing, SendError, Socket};
+///
+/// fn broadcast(sockets: &[Socket], text: &str) -> usize {
+///     let packet = Outgoing::text(text);
+///     sockets.iter().filter(|socket| socket.send(packet.clone()).is_ok()).count()
+/// }
+///
+/// // A text that is written straight into the buffer of its frame, with an attachment.
+/// let image = Bytes::from_static(&[0x89, 0x50, 0x4e, 0x47]);
+/// let packet = Outgoing::build(16, |text| text.extend_from_slice(br#"{"image":0}"#), &[image]);
+/// assert_eq!(packet.cost(), 64 + (2 + 12) + (2 + 4)); // two frames, each with its header
+/// ```
 #[derive(Clone)]
 pub struct Outgoing(Arc<Encoded>);
 
+/// The encoded forms of a packet, shared by its handles.
 struct Encoded {
     // Head room, then the text packet with its type digit; the WebSocket header is written into the
     // head room, right-aligned.
     buffer: Vec<u8>,
     // Where the WebSocket frame of the text begins; the end of the buffer if there is no text.
     start: usize,
+    /// There is a text before the attachments.
     has_text: bool,
+    /// The binary messages that follow the text.
     attachments: Box<[Attachment]>,
+    /// Its length as WebSocket frames that are not compressed.
     wire_len: usize,
     // The same frames, compressed, if that is worth it; few clients ask for it.
     deflated: OnceLock<Option<Box<[u8]>>>,
+    /// Compression is ruled out.
     uncompressed: AtomicBool,
     /// Since it first waited for a client; `None` if it is never counted.
     charge: OnceLock<Option<Charge>>,
@@ -110,6 +131,7 @@ impl Outgoing {
         PING.clone()
     }
 
+    /// Makes a handle of an encoded text and its attachments.
     fn new(buffer: Vec<u8>, start: usize, has_text: bool, attachments: &[Bytes]) -> Self {
         let attachments: Box<[Attachment]> = attachments.iter().cloned().map(Attachment::new).collect();
         let attached: usize = attachments.iter().map(|each| each.head().len() + each.data.len()).sum();
@@ -217,6 +239,7 @@ impl Outgoing {
         deflated.as_deref()
     }
 
+    /// Compresses its frames; `None` if that gains nothing.
     fn deflate(&self, threshold: usize) -> Option<Box<[u8]>> {
         let control = !self.0.has_text && self.0.attachments.is_empty();
         if control || !self.may_be_compressed() {
@@ -290,6 +313,7 @@ fn append_deflated(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8], thresho
     packed.is_some()
 }
 
+/// Appends a separator, unless the packet is the first.
 fn separate(payload: &mut Vec<u8>) {
     if !payload.is_empty() {
         payload.push(SEPARATOR);
@@ -297,88 +321,4 @@ fn separate(payload: &mut Vec<u8>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BASE64: Framing = Framing {
-        deflate: None,
-        base64: true,
-    };
-
-    fn wire(packet: &Outgoing, skip: usize) -> Vec<u8> {
-        framed(packet, Framing::default(), skip)
-    }
-
-    fn framed(packet: &Outgoing, framing: Framing, skip: usize) -> Vec<u8> {
-        let mut wire = Vec::new();
-        packet.pieces(framing, skip, |piece| {
-            wire.extend_from_slice(piece);
-            true
-        });
-        wire
-    }
-
-    #[test]
-    fn a_handle_is_one_word() {
-        assert_eq!(size_of::<Outgoing>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn frames_of_text_and_attachments_are_encoded_once() {
-        let packet = Outgoing::build(
-            2,
-            |text| text.extend_from_slice(b"hi"),
-            &[Bytes::from_static(&[1, 2, 3, 4])],
-        );
-        let expected = [0x81, 3, b'4', b'h', b'i', 0x82, 4, 1, 2, 3, 4];
-        assert_eq!(wire(&packet, 0), expected);
-        assert_eq!(packet.wire_len(Framing::default()), expected.len());
-        for skip in 0..=expected.len() {
-            assert_eq!(wire(&packet, skip), expected[skip..], "skip {skip}");
-        }
-    }
-
-    #[test]
-    fn every_length_gets_its_header() {
-        for (length, head) in [(125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
-            let packet = Outgoing::text(&"x".repeat(length - 1));
-            let wire = wire(&packet, 0);
-            assert_eq!(wire.len(), head + length);
-            assert_eq!(wire[head], b'4');
-        }
-    }
-
-    #[test]
-    fn bytes_in_base64_are_frames_of_text() {
-        let packet = Outgoing::build(
-            2,
-            |text| text.extend_from_slice(b"hi"),
-            &[Bytes::from_static(&[1, 2, 3, 4]), Bytes::new()],
-        );
-        let expected = b"\x81\x034hi\x81\x09bAQIDBA==\x81\x01b";
-        assert_eq!(packet.wire_len(BASE64), expected.len());
-        for skip in 0..=expected.len() {
-            assert_eq!(framed(&packet, BASE64, skip), expected[skip..], "skip {skip}");
-        }
-        for length in [92, 93, 94, 49_149, 49_150, 49_153] {
-            let packet = Outgoing::binary(vec![0; length].into());
-            assert_eq!(framed(&packet, BASE64, 0).len(), packet.wire_len(BASE64), "{length}");
-        }
-    }
-
-    #[test]
-    fn payloads_hold_base64_without_a_type_digit() {
-        let mut payload = Vec::new();
-        let both = Outgoing::build(
-            2,
-            |text| text.extend_from_slice(b"hi"),
-            &[Bytes::from_static(&[1, 2, 3, 4])],
-        );
-        let binary = Outgoing::binary(Bytes::from_static(&[1, 2, 3, 4]));
-        both.write_payload(&mut payload);
-        assert_eq!(payload.len(), both.payload_len());
-        binary.write_payload(&mut payload);
-        assert_eq!(payload, b"4hi\x1ebAQIDBA==\x1ebAQIDBA==");
-        assert_eq!(binary.payload_len(), "bAQIDBA==".len());
-    }
-}
+mod tests;

@@ -15,12 +15,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// A packet of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Packet<'a> {
+    /// The client closes the session.
     Close,
     /// Only servers ping; a client does so while it probes a new transport.
     Ping(&'a str),
+    /// The client is alive.
     Pong,
+    /// A message of text.
     Message(&'a str),
+    /// A message of bytes, which was base64.
     Binary(Vec<u8>),
+    /// The client moves to the transport that it has probed.
     Upgrade,
     /// A packet that has no meaning here, and does no harm.
     Ignored,

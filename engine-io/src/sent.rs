@@ -1,6 +1,9 @@
 //! The outcome of sending a packet.
 
 /// Tells what became of a packet that was sent.
+///
+/// Only [`Queued`](Self::Queued) and [`Congested`](Self::Congested) mean that it waits for the client;
+/// neither says that the client has received it, which only the client can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// It is queued.

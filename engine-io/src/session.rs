@@ -7,6 +7,47 @@ use crate::error::ProtocolError;
 
 /// The state that a protocol keeps for one client.
 ///
+/// Messages are borrowed, so that a session copies what it keeps and no more. Work that takes time
+/// is queued by [`message`](Self::message) and driven by [`poll_work`](Self::poll_work).
+///
+/// ```
+/// use std::future::Future;
+/// use std::pin::Pin;
+/// use std::task::{Context, Poll};
+///
+/// use engine_io::{Message, ProtocolError, Session};
+///
+/// /// Handles one message at a time, and reads no further meanwhile.
+/// #[derive(Default)]
+/// struct OneByOne {
+///     work: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+/// }
+///
+/// impl Session for OneByOne {
+///     fn message(&mut self, message: Message<'_>) -> Result<(), ProtocolError> {
+///         let Message::Text(text) = message else {
+///             return Err(ProtocolError::new("only text is expected"));
+///         };
+///         let text = text.to_owned();
+///         self.work = Some(Box::pin(async move { store(text).await }));
+///         Ok(())
+///     }
+///
+///     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+///         if let Some(work) = &mut self.work {
+///             std::task::ready!(work.as_mut().poll(cx));
+///             self.work = None;
+///         }
+///         Poll::Ready(())
+///     }
+///
+///     fn is_input_full(&self) -> bool {
+///         self.work.is_some()
+///     }
+/// }
+/// # async fn store(_: String) {}
+/// ```
+///
 /// All methods are called by one task at a time. A panic in any of them is caught, logged, and
 /// closes this connection alone.
 pub trait Session: Send {

@@ -11,10 +11,27 @@ use crate::sent::{SendError, Sent};
 
 /// The handle of a client's connection; clones refer to the same one, and it may outlive the
 /// connection.
+///
+/// It is given to the [`Handler`](crate::Handler), and may be sent to any thread. Packets leave in
+/// the order in which they are queued; on a move to a WebSocket they keep it.
+///
+/// ```
+/// use engine_io::{Outgoing, SendError, Sent, Socket};
+///
+/// /// Sends a frame of a live picture, which may be lost, and stops when the client has gone away.
+/// fn show(socket: &Socket, picture: Outgoing) -> Result<(), SendError> {
+///     match socket.send_volatile(picture)? {
+///         Sent::Dropped => {} // the next one will do
+///         Sent::Queued | Sent::Congested => {}
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Socket(Arc<EngineSession>);
 
 impl Socket {
+    /// Creates a handle of a session.
     pub(crate) fn new(session: Arc<EngineSession>) -> Self {
         Self(session)
     }

@@ -13,7 +13,9 @@ use crate::socket::Socket;
 
 /// The core of an engine, and the handler that makes its sessions.
 pub(crate) struct Acceptor {
+    /// What all sessions of the engine share.
     pub(crate) core: Arc<Core>,
+    /// Makes the session of the protocol above for each client.
     handler: Box<dyn Handler>,
 }
 
@@ -21,6 +23,7 @@ pub(crate) struct Acceptor {
 pub(crate) struct NotOpened;
 
 impl Acceptor {
+    /// Creates the acceptor of an engine.
     pub(crate) fn new(core: Core, handler: Box<dyn Handler>) -> Self {
         Self {
             core: Arc::new(core),

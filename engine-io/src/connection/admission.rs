@@ -8,15 +8,20 @@ use tokio::sync::Notify;
 
 /// Counts the sessions of an engine, and refuses those over its limit, or after its shutdown.
 pub(crate) struct Admission {
+    /// The number of sessions at a time.
     max_sessions: usize,
+    /// Places that are taken: by sessions on the table, and by handshakes under way.
     reserved: AtomicUsize,
+    /// Sessions of the protocol above that are not dropped yet.
     live: AtomicUsize,
+    /// No session is accepted any more.
     is_shut_down: AtomicBool,
     /// Notified of each session that ends during a shutdown.
     changed: Notify,
 }
 
 impl Admission {
+    /// Creates the count for so many sessions at a time.
     pub(crate) fn new(max_sessions: usize) -> Arc<Self> {
         Arc::new(Self {
             max_sessions,
@@ -48,6 +53,7 @@ impl Admission {
         self.is_shut_down.store(true, Ordering::SeqCst);
     }
 
+    /// Tells whether the engine was shut down.
     pub(crate) fn is_shut_down(&self) -> bool {
         self.is_shut_down.load(Ordering::SeqCst)
     }
@@ -71,6 +77,7 @@ impl Admission {
         }
     }
 
+    /// Wakes a shutdown that waits for sessions to end.
     fn notify(&self) {
         if self.is_shut_down() {
             self.changed.notify_waiters();
@@ -80,7 +87,9 @@ impl Admission {
 
 /// A place among the sessions, freed unless it is kept.
 pub(crate) struct Reservation {
+    /// The count that the place belongs to.
     admission: Arc<Admission>,
+    /// A session has taken the place over.
     is_kept: bool,
 }
 
@@ -104,6 +113,7 @@ impl Drop for Reservation {
 pub(crate) struct Live(Arc<Admission>);
 
 impl Live {
+    /// Counts one more session.
     pub(crate) fn new(admission: &Arc<Admission>) -> Self {
         admission.live.fetch_add(1, Ordering::SeqCst);
         Self(admission.clone())

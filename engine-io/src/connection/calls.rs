@@ -61,6 +61,8 @@ impl EngineSession {
         self.drive_if(cx, |_| true)
     }
 
+    /// Polls the work if `still` holds for the driver: another task may have taken over. Ready when
+    /// nothing is left, or when it did.
     fn drive_if(self: &Arc<Self>, cx: &mut Context<'_>, still: impl FnOnce(&Driver) -> bool) -> Poll<()> {
         let mut cell = self.cell();
         let closed = {
@@ -190,10 +192,13 @@ impl EngineSession {
         }
     }
 
+    /// Locks the session of the protocol above; the state may be locked under it, never the other
+    /// way round.
     fn cell(&self) -> MutexGuard<'_, SessionCell> {
         self.cell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Calls foreign code; a panic is caught, counted and logged.
     fn catch<R>(&self, call: impl FnOnce() -> R) -> Result<R, Panicked> {
         catch_unwind(AssertUnwindSafe(call)).map_err(|_| {
             self.core.counters.panics.add(1);

@@ -8,10 +8,12 @@ use tokio::time::Instant;
 pub(crate) struct Clock(Instant);
 
 impl Clock {
+    /// Starts a clock at zero.
     pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
 
+    /// Returns the time in milliseconds.
     pub(crate) fn now(&self) -> u64 {
         self.0.elapsed().as_millis() as u64
     }

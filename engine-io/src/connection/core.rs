@@ -17,20 +17,30 @@ use crate::metrics::Counters;
 
 /// What all sessions of an engine share.
 pub(crate) struct Core {
+    /// The settings as they were given.
     pub(crate) config: Config,
+    /// The limits of a session, in the units of its state.
     pub(crate) limits: Limits,
+    /// The time of all deadlines.
     pub(crate) clock: Clock,
+    /// When sessions have to be looked at.
     pub(crate) timer: TimerWheel,
+    /// All open sessions.
     pub(crate) sessions: SessionTable<EngineSession>,
+    /// The counters that [`Metrics`](crate::Metrics) are a snapshot of.
     pub(crate) counters: Counters,
+    /// Warnings, each with a rate limit.
     pub(crate) logs: Logs,
+    /// The bytes that wait for all clients together.
     pub(crate) budget: Arc<Budget>,
+    /// The number of sessions, and the shutdown.
     pub(crate) admission: Arc<Admission>,
     /// The runtime that served the last handshake.
     runtime: Mutex<Option<Handle>>,
 }
 
 impl Core {
+    /// Creates the core of an engine; nothing runs yet.
     pub(crate) fn new(config: Config) -> Self {
         Self {
             limits: Limits::new(&config),

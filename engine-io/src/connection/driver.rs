@@ -21,6 +21,7 @@ impl Driver {
         }
     }
 
+    /// Tells whether a temporary task polls the work.
     pub(crate) fn is_runner(&self) -> bool {
         matches!(self, Self::Runner { .. })
     }
@@ -29,8 +30,11 @@ impl Driver {
 /// What others need to know of the task that owns the WebSocket.
 #[derive(Debug, Default)]
 pub(crate) struct TaskState {
+    /// How the task is woken, until an event has woken it.
     waker: Option<Waker>,
+    /// The task reads the state again before it parks.
     is_running: bool,
+    /// The session may have new work since the task polled it.
     session_woken: bool,
 }
 

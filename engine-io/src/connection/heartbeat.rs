@@ -1,4 +1,8 @@
 //! The heartbeat of an engine session: when the next ping is due, and when the pong is overdue.
+//!
+//! The server pings, the client answers with a pong; the interval runs from the pong to the next ping.
+//! A packet of another kind shows that the client is alive, and extends the wait for its pong once. A
+//! client that is not read cannot be blamed for a missing pong, and gets new time when it is read again.
 
 use crate::connection::clock::Clock;
 
@@ -14,10 +18,13 @@ pub(crate) struct HeartbeatTimes {
 /// The heartbeat of one session.
 #[derive(Debug)]
 pub(crate) struct Heartbeat {
+    /// When the next ping, or the pong, is due.
     due: u64,
+    /// The step of the heartbeat.
     phase: Phase,
 }
 
+/// The steps of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// The next ping is due at the end of the interval.
@@ -29,6 +36,7 @@ enum Phase {
 }
 
 impl Heartbeat {
+    /// Begins with a whole interval.
     pub(crate) fn new(clock: &Clock, times: &HeartbeatTimes) -> Self {
         Self {
             due: clock.after(times.interval),
@@ -41,6 +49,7 @@ impl Heartbeat {
         self.due
     }
 
+    /// Tells whether a ping is not answered yet.
     pub(crate) fn awaits_pong(&self) -> bool {
         self.phase != Phase::Idle
     }

@@ -10,9 +10,11 @@ use crate::session::Message;
 /// What a packet led to, unless it ends the session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
+    /// A pong, which was noted.
     Pong,
     /// No message for the session.
     Nothing,
+    /// A message, which the session handled.
     Message {
         /// The session accepts no more messages for now.
         input_full: bool,

@@ -5,16 +5,16 @@ use crate::close::CloseReason;
 /// How far an engine session is in its life; it only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifecycle {
+    /// Packets travel in both directions.
     Open,
     /// Queued packets are flushed, until the deadline (in the engine's clock) at most.
-    Closing {
-        reason: CloseReason,
-        deadline: u64,
-    },
+    Closing { reason: CloseReason, deadline: u64 },
+    /// Nothing is sent or received any more.
     Closed(CloseReason),
 }
 
 impl Lifecycle {
+    /// Tells whether packets can be sent.
     pub(crate) fn is_open(self) -> bool {
         self == Self::Open
     }

@@ -1,5 +1,18 @@
 //! The outbox of an engine session: packets that wait for the transport, and the limits they count
 //! against.
+//!
+//! # Policy for slow clients
+//!
+//! | waiting bytes | effect |
+//! |---|---|
+//! | above 256 KiB, or the soft limit | volatile packets are dropped |
+//! | above 256 KiB, or half the soft limit | senders are asked to slow down |
+//! | above the soft limit | reading from the client pauses, and its grace begins |
+//! | still above it after the grace | the client is disconnected |
+//! | above the hard limit | the client is disconnected at once |
+//!
+//! The budget of the engine applies beside it: above it volatile packets of all clients are dropped,
+//! and the clients for which most waits are disconnected.
 
 use std::collections::VecDeque;
 
@@ -30,12 +43,14 @@ pub(crate) struct OutboxLimits {
 /// The packets of one session that wait for its transport.
 #[derive(Debug)]
 pub(crate) struct Outbox {
+    /// Packets that the transport has not taken.
     queue: VecDeque<Outgoing>,
     /// The cost of all that was queued and is not yet written, including what the transport took
     /// over.
     cost: usize,
     /// When the cost last rose above the soft limit, if it is above.
     over_since: u64,
+    /// The last write was incomplete.
     is_blocked: bool,
 }
 
@@ -91,6 +106,7 @@ impl Outbox {
         self.cost + cost > limits.hard
     }
 
+    /// Tells whether more waits than the soft limit allows.
     pub(crate) fn exceeds_soft(&self, limits: &OutboxLimits) -> bool {
         self.cost > limits.soft
     }

@@ -10,10 +10,13 @@ pub(crate) struct Polling {
     pub(crate) get: Option<PendingGet>,
     /// A POST is being read or worked on.
     pub(crate) has_post: bool,
+    /// Wakes a POST that waits for the session, or for a GET.
     pub(crate) post_waker: Option<Waker>,
     /// The next GET is the last: it gets the close packet.
     pub(crate) close_armed: bool,
+    /// How far a WebSocket has come with replacing long-polling.
     pub(crate) upgrade: Upgrade,
+    /// Wakes the probe of a WebSocket when the session closes.
     pub(crate) probe_waker: Option<Waker>,
     /// Long response bodies that the HTTP server may not have asked for wholly.
     pub(crate) bodies: Vec<Weak<dyn UnsentBody>>,
@@ -21,22 +24,27 @@ pub(crate) struct Polling {
 
 /// A GET that waits.
 pub(crate) struct PendingGet {
+    /// Wakes the GET when there are packets.
     pub(crate) waker: Option<Waker>,
     /// It is to end with a NOOP packet.
     pub(crate) noop: bool,
+    /// When it arrived.
     pub(crate) phase: PollPhase,
 }
 
 /// When a GET arrived: one that arrives after the probe of a WebSocket waits for a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PollPhase {
+    /// The upgrade ends it, so that the client can move.
     BeforeProbe,
+    /// The client is likely to move before there are packets for it.
     AfterProbe,
 }
 
 /// How far a WebSocket has come with replacing long-polling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Upgrade {
+    /// No WebSocket is open.
     #[default]
     None,
     /// A WebSocket is open, and has not sent its probe.

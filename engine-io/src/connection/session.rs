@@ -23,13 +23,18 @@ pub(crate) const FLUSH_TIMEOUT: u64 = 2_000;
 
 /// One client's Engine.IO connection, on one transport or the other.
 pub(crate) struct EngineSession {
+    /// The id, a secret.
     pub(crate) sid: Sid,
+    /// What all sessions of the engine share.
     pub(crate) core: Arc<Core>,
+    /// The session of the protocol above.
     pub(crate) cell: Mutex<SessionCell>,
+    /// The state that more than one task changes.
     state: Mutex<State>,
 }
 
 impl EngineSession {
+    /// Creates an open session, which is not on the table yet.
     pub(crate) fn new(core: &Arc<Core>, transport: Transport) -> Arc<Self> {
         Arc::new(Self {
             sid: Sid::random(),
@@ -214,6 +219,8 @@ impl EngineSession {
         }
     }
 
+    /// Does what is due for an open session: closes it, or pings its client, and schedules the next
+    /// look.
     fn on_tick_open(self: &Arc<Self>, mut state: MutexGuard<'_, State>, now: u64) {
         let limits = &self.core.limits;
         if let Some(overstay) = state.overstay(now, limits) {
@@ -248,6 +255,7 @@ impl EngineSession {
         }
     }
 
+    /// Logs and counts why a packet is refused.
     fn note_overflow(&self, overflow: Overflow) {
         let core = &self.core;
         match overflow {

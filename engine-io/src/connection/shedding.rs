@@ -33,6 +33,7 @@ impl Drop for Shedding {
     }
 }
 
+/// Disconnects clients, round after round, until the budget is kept.
 async fn shed(core: &Core) {
     loop {
         let excess = core.budget.excess();

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 pub(crate) struct Sid([u8; 20]);
 
 impl Sid {
+    /// Creates a new id, of the operating system's randomness.
     pub(crate) fn random() -> Self {
         let mut random = [0; 15];
         getrandom::fill(&mut random).expect("the operating system gives random bytes");
@@ -23,6 +24,7 @@ impl Sid {
         text.as_bytes().try_into().ok().map(Self)
     }
 
+    /// Returns the id as text.
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("base64, or copied from a string")
     }

@@ -1,5 +1,5 @@
-//! The state of an engine session, which its lock protects, and the rules that involve several of its
-//! parts.
+//! The state of an engine session, which its lock protects, and the rules that involve several of
+//! its parts.
 
 use std::task::Waker;
 
@@ -15,13 +15,16 @@ use crate::connection::polling::Polling;
 /// The limits of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
+    /// Limits of what waits for one client.
     pub(crate) outbox: OutboxLimits,
+    /// Times of the heartbeat.
     pub(crate) heartbeat: HeartbeatTimes,
     /// Milliseconds for which reading may pause.
     pub(crate) max_reading_pause: u64,
 }
 
 impl Limits {
+    /// Converts the settings.
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             outbox: OutboxLimits {
@@ -40,14 +43,19 @@ impl Limits {
 
 /// Everything about a session that more than one task changes.
 pub(crate) struct State {
+    /// Packets that wait for the transport.
     pub(crate) outbox: Outbox,
+    /// Open, closing, or closed.
     pub(crate) lifecycle: Lifecycle,
+    /// The transport that carries the session now.
     pub(crate) transport: Transport,
+    /// When the next ping, or the pong, is due.
     pub(crate) heartbeat: Heartbeat,
     /// The tick of the session's valid entry in the timer wheel; 0 if there is none.
     pub(crate) scheduled: u64,
     /// Since when reading from the client pauses, if it does.
     paused_since: Option<u64>,
+    /// The task that polls the session's work.
     pub(crate) driver: Driver,
     /// The task that owns the WebSocket.
     pub(crate) task: TaskState,
@@ -65,6 +73,7 @@ pub(crate) enum Overstay {
 }
 
 impl State {
+    /// Creates the state of a session that opens now.
     pub(crate) fn new(transport: Transport, clock: &Clock, limits: &Limits) -> Self {
         let polling = (transport == Transport::Polling).then(Box::<Polling>::default);
         // A WebSocket's task drives its session from the first turn on.
@@ -86,6 +95,7 @@ impl State {
         }
     }
 
+    /// Tells whether packets can be sent.
     pub(crate) fn is_open(&self) -> bool {
         self.lifecycle.is_open()
     }
@@ -120,6 +130,7 @@ impl State {
         }
     }
 
+    /// Tells whether reading from the client pauses.
     pub(crate) fn is_reading_paused(&self) -> bool {
         self.paused_since.is_some()
     }

@@ -5,26 +5,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::connection::sid::Sid;
 
+/// The parts of the table, each with a lock of its own.
 const SHARDS: usize = 64;
 
+/// One part of the table.
 type Shard<T> = HashMap<Sid, Arc<T>>;
 
 /// Sessions of type `T`, by id.
 pub(crate) struct SessionTable<T> {
+    /// The parts; an id selects its own.
     shards: Box<[Mutex<Shard<T>>]>,
 }
 
 impl<T> SessionTable<T> {
+    /// Creates an empty table.
     pub(crate) fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
 
+    /// Adds a session.
     pub(crate) fn insert(&self, sid: Sid, session: Arc<T>) {
         self.shard(&sid).insert(sid, session);
     }
 
+    /// Returns the session with an id.
     pub(crate) fn get(&self, sid: &Sid) -> Option<Arc<T>> {
         self.shard(sid).get(sid).cloned()
     }
@@ -41,6 +47,7 @@ impl<T> SessionTable<T> {
         removed.is_some()
     }
 
+    /// Returns all sessions of this moment, each part of the table locked on its own.
     pub(crate) fn all(&self) -> Vec<Arc<T>> {
         self.shards
             .iter()
@@ -48,14 +55,17 @@ impl<T> SessionTable<T> {
             .collect()
     }
 
+    /// Tells whether there is no session.
     pub(crate) fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| lock(shard).is_empty())
     }
 
+    /// Returns the number of sessions.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
+    /// Locks the part of the table that an id belongs to.
     fn shard(&self, sid: &Sid) -> MutexGuard<'_, Shard<T>> {
         lock(&self.shards[sid.spread() % SHARDS])
     }
@@ -69,6 +79,7 @@ fn shrink<V>(table: &mut HashMap<Sid, V>) {
     }
 }
 
+/// Locks a part of the table.
 fn lock<T>(shard: &Mutex<Shard<T>>) -> MutexGuard<'_, Shard<T>> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -21,6 +21,7 @@ impl Core {
     }
 }
 
+/// Starts a task that turns the wheel.
 fn spawn(core: &Arc<Core>) {
     core.spawn(turn(Ticker {
         core: Arc::downgrade(core),
@@ -30,7 +31,9 @@ fn spawn(core: &Arc<Core>) {
 
 /// Has the wheel turned by another task if this one ends before it is empty: its runtime may.
 struct Ticker {
+    /// The engine; the task ends with it.
     core: Weak<Core>,
+    /// The task was polled, so that its runtime was alive.
     has_turned: bool,
 }
 
@@ -46,6 +49,7 @@ impl Drop for Ticker {
     }
 }
 
+/// Turns the wheel, tick by tick, until it is empty.
 async fn turn(mut ticker: Ticker) {
     let Some(granularity) = ticker.core.upgrade().map(|core| core.timer.granularity()) else {
         return;

@@ -1,4 +1,7 @@
 //! A timer wheel: one coarse timer for all sessions of an engine, instead of one each.
+//!
+//! An entry is never removed: when it comes up, the session checks that it is the valid one. A session
+//! that is due later than its entry enters itself again, so that a pong costs nothing but a number.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,22 +9,30 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::connection::sid::Sid;
 
+/// The slots of the wheel; entries that are further ahead come up early, and are entered again.
 const SLOTS: u64 = 256;
+/// The shortest time from one tick to the next.
 const FINEST: Duration = Duration::from_millis(5);
+/// The longest time from one tick to the next.
 const COARSEST: Duration = Duration::from_secs(1);
 
 /// A wheel of slots; a session has one valid entry at most, and is looked at when it comes up.
 pub(crate) struct TimerWheel {
     /// Milliseconds from one tick to the next.
     granularity: u64,
+    /// The wheel itself.
     wheel: Mutex<Wheel>,
 }
 
+/// The slots, and where the wheel stands.
 struct Wheel {
+    /// The sessions of each slot, with the tick they were entered for.
     slots: Vec<Vec<(Sid, u64)>>,
     /// The tick that comes next; all before it are done.
     next: u64,
+    /// The sessions in all slots.
     entries: usize,
+    /// A task turns the wheel.
     is_turning: bool,
 }
 
@@ -35,6 +46,7 @@ pub(crate) struct Entered {
 }
 
 impl TimerWheel {
+    /// Creates a wheel whose ticks are a sixteenth of the shortest time in the settings.
     pub(crate) fn new(config: &Config) -> Self {
         let times = [
             config.ping_interval,
@@ -119,6 +131,7 @@ impl TimerWheel {
         self.wheel().entries
     }
 
+    /// Locks the wheel.
     fn wheel(&self) -> MutexGuard<'_, Wheel> {
         self.wheel.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -50,6 +50,7 @@ impl AllowRequest {
         Self::Matching(Arc::new(decide))
     }
 
+    /// Returns the refusal of a request that may not open a session.
     pub(crate) fn check(&self, parts: &Parts) -> Result<(), Forbidden> {
         match self {
             Self::All => Ok(()),
@@ -77,6 +78,7 @@ impl Forbidden {
         Self(Some(message.into()))
     }
 
+    /// Returns the message for the client.
     pub(crate) fn message(self) -> Cow<'static, str> {
         self.0.unwrap_or(Cow::Borrowed("Forbidden"))
     }

@@ -17,9 +17,12 @@ use crate::sent::SendError;
 #[derive(Debug, Default)]
 pub struct ResponseBody(Content);
 
+/// The content of a body.
 #[derive(Debug)]
 enum Content {
+    /// Bytes that count for no session.
     Whole(Bytes),
+    /// Packets that count for their session until they were written.
     Packets(PacketBody),
 }
 
@@ -35,10 +38,12 @@ impl ResponseBody {
         Self(Content::Whole(bytes.into()))
     }
 
+    /// Creates a body of packets.
     pub(crate) fn packets(body: PacketBody) -> Self {
         Self(Content::Packets(body))
     }
 
+    /// Returns how many bytes are left.
     fn len(&self) -> usize {
         match &self.0 {
             Content::Whole(bytes) => bytes.len(),

@@ -17,7 +17,9 @@ static LONG: Semaphore = Semaphore::const_new(4);
 /// A coding that a client accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Coding {
+    /// The coding `gzip`.
     Gzip,
+    /// The coding `deflate`, which is the format of zlib.
     Deflate,
 }
 
@@ -61,6 +63,7 @@ impl Coding {
     }
 }
 
+/// Passes a payload through an encoder, chunk by chunk; other tasks run between them.
 async fn pass<W: Write>(mut encoder: W, payload: &[u8]) -> Option<W> {
     let mut chunks = payload.chunks(CHUNK).peekable();
     while let Some(chunk) = chunks.next() {
@@ -76,12 +79,16 @@ async fn pass<W: Write>(mut encoder: W, payload: &[u8]) -> Option<W> {
 /// The weight that a client gives each coding, in thousandths.
 #[derive(Default)]
 struct Weights {
+    /// For `gzip`.
     gzip: Option<u16>,
+    /// For `deflate`.
     deflate: Option<u16>,
+    /// For `*`, all that are not named.
     others: Option<u16>,
 }
 
 impl Weights {
+    /// Notes one entry of the header; `None` if it is malformed.
     fn note(&mut self, entry: &str) -> Option<()> {
         let (name, parameters) = entry.split_once(';').unwrap_or((entry, ""));
         let weight = match parameters
@@ -106,6 +113,7 @@ impl Weights {
         Some(())
     }
 
+    /// Returns the coding with the greatest weight, `gzip` of two equals.
     fn best(&self) -> Option<Coding> {
         let others = self.others.unwrap_or(0);
         let (gzip, deflate) = (self.gzip.unwrap_or(others), self.deflate.unwrap_or(others));

@@ -57,6 +57,7 @@ pub(crate) fn log_foreign(config: &Config, limit: &Limited, parts: &Parts) {
     );
 }
 
+/// Returns a header as text, whose invalid bytes are replaced.
 fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
 }
@@ -100,6 +101,7 @@ impl Grant {
     }
 }
 
+/// Tells whether a header is a list of names of headers.
 fn is_list_of_names(value: &HeaderValue) -> bool {
     let name = |name: &str| HeaderName::from_bytes(name.trim().as_bytes()).is_ok();
     value.to_str().is_ok_and(|names| names.split(',').all(name))

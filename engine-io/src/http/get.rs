@@ -22,8 +22,11 @@ use crate::outgoing::SEPARATOR;
 /// How long a GET waits that arrives between the probe of a WebSocket and the end of the upgrade.
 const UPGRADE_WAIT: Duration = Duration::from_millis(100);
 
+/// The payload that closes a session.
 const CLOSE: &str = "1";
+/// The payload that only ends a GET.
 const NOOP: &str = "6";
+/// The last payload of a session that the server closed.
 const NOOP_AND_CLOSE: &str = "6\u{1e}1";
 
 /// Responds to a GET with packets, as soon as there are any.
@@ -60,17 +63,23 @@ pub(crate) async fn get(session: Arc<EngineSession>, coding: Option<Coding>) -> 
 
 /// How a GET that waited ends.
 enum Step {
+    /// With a response that holds no packet of the outbox.
     Respond(Response<ResponseBody>),
+    /// With packets of the outbox.
     Send(Payload),
 }
 
+/// Packets that were taken from the outbox.
 struct Payload {
+    /// The encoded packets.
     bytes: Vec<u8>,
     /// A packet in it may be compressed.
     compress: bool,
+    /// Their cost, which counts for the session.
     in_flight: InFlight,
 }
 
+/// Compresses a payload that is long enough; returns the response.
 async fn encode(session: &EngineSession, payload: Payload, coding: Option<Coding>) -> Response<ResponseBody> {
     let is_long = payload.bytes.len() >= session.core.config.compression_threshold;
     let coding = coding.filter(|_| payload.compress && is_long);
@@ -114,6 +123,7 @@ fn begin(session: &Arc<EngineSession>) -> Result<PollPhase, Box<Response<Respons
     Ok(phase)
 }
 
+/// Ends the GET if there are packets, or the session closes; otherwise it waits.
 fn poll_packets(session: &Arc<EngineSession>, cx: &mut Context<'_>) -> Poll<Step> {
     let mut state = session.state();
     if let Some(reason) = state.closed() {
@@ -199,7 +209,9 @@ fn take_payload(session: &Arc<EngineSession>, state: &mut State) -> Payload {
 
 /// A GET that waits: the client has aborted it if it is dropped before it is done.
 struct Pending<'a> {
+    /// The session that the GET waits for.
     session: &'a Arc<EngineSession>,
+    /// The response is complete.
     is_done: bool,
 }
 

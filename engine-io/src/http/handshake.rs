@@ -9,6 +9,16 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 
 /// The address of a client; the server that accepts the connection inserts it into the extensions
 /// of its requests.
+///
+/// ```
+/// use std::net::SocketAddr;
+///
+/// use engine_io::http::PeerAddr;
+///
+/// fn mark<B>(request: &mut http::Request<B>, peer: SocketAddr) {
+///     request.extensions_mut().insert(PeerAddr(peer));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
@@ -22,14 +32,20 @@ pub struct Secure;
 /// Path, query and headers are copied into one small allocation; nothing of the request itself
 /// stays alive.
 pub struct Handshake {
+    /// When the request was handled.
     time: SystemTime,
+    /// The address of the client.
     peer: Option<SocketAddr>,
+    /// The request came over TLS.
     secure: bool,
+    /// The length of the path, with which the copy begins.
     path_len: u32,
+    /// The length of path and query.
     target_len: u32,
     // The target, then each header as name length, value length (both u32 little-endian), name,
     // value.
     copy: Box<[u8]>,
+    /// The extensions of the request that are not used here.
     extensions: Extensions,
 }
 
@@ -113,6 +129,7 @@ impl Handshake {
         &self.extensions
     }
 
+    /// Returns names and values of the headers in the copy.
     fn raw_headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = &self.copy[self.target_len as usize..];
         std::iter::from_fn(move || {
@@ -136,6 +153,7 @@ impl fmt::Debug for Handshake {
     }
 }
 
+/// Copies target and headers; returns the copy, the length of the path, and that of the target.
 fn copy_head(parts: &Parts) -> (Box<[u8]>, u32, u32) {
     let path = parts.uri.path();
     let query = parts.uri.query();
@@ -160,6 +178,7 @@ fn copy_head(parts: &Parts) -> (Box<[u8]>, u32, u32) {
     (copy.into_boxed_slice(), path.len() as u32, target_len as u32)
 }
 
+/// Reads a part of the copy that was text.
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("copied from a string")
 }

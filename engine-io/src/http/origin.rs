@@ -9,14 +9,19 @@ use http::uri;
 
 use crate::http::handshake::Secure;
 
+/// The scheme that a browser used, as a proxy says.
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The host that a browser used, as a proxy says.
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The port that a browser used, as a proxy says.
 static FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Scheme and authority of an origin, or of an address that a request was sent to.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
+    /// The scheme, that of HTTP for WebSockets.
     scheme: &'a str,
+    /// The host, and maybe a port.
     authority: &'a str,
     /// A port that the authority does not name.
     port: Option<&'a str>,
@@ -35,6 +40,7 @@ impl<'a> Origin<'a> {
         is_valid.then_some(Self::of(scheme, authority))
     }
 
+    /// Makes an origin of its parts.
     fn of(scheme: &'a str, authority: &'a str) -> Self {
         Self {
             scheme: http_scheme(scheme),
@@ -64,6 +70,7 @@ impl<'a> Origin<'a> {
         self.scheme.eq_ignore_ascii_case(other.scheme) && port == other_port && is_same_host(host, other_host)
     }
 
+    /// Returns the host and its port, that of the scheme if none is named.
     fn host_and_port(&self) -> (&'a str, Option<&'a str>) {
         let (host, port) = host_and_port(self.authority);
         (host, port.or(self.port).or_else(|| default_port(self.scheme)))
@@ -143,6 +150,7 @@ fn host_and_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Compares hosts; IPv6 addresses by their value.
 fn is_same_host(one: &str, other: &str) -> bool {
     if one.is_empty() || one.eq_ignore_ascii_case(other) {
         return !one.is_empty();

@@ -92,6 +92,7 @@ impl AllowedOrigins {
         Origin::parse(origin).is_some_and(|origin| origin.is_same(request))
     }
 
+    /// Tells whether pages of an origin may use the server.
     pub(crate) fn allow(&self, origin: &str, parts: &Parts) -> bool {
         match self {
             Self::SameOrigin => Self::is_same_origin(origin, parts),
@@ -126,6 +127,7 @@ impl AllowedOrigins {
     }
 }
 
+/// Tells whether a list holds an origin, in any spelling.
 fn is_listed(list: &[String], text: &str) -> bool {
     let origin = Origin::parse(text);
     list.iter().any(|each| {

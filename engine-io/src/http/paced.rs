@@ -18,11 +18,31 @@ use tokio::time::Sleep;
 /// write, may wait for any time. When the connection becomes a WebSocket, an
 /// [`Engine`](crate::Engine) takes a `TcpStream` or `UnixStream` out of it: the limits of its
 /// [`Config`](crate::Config) hold from then on.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use engine_io::http::PacedStream;
+/// use tokio::net::TcpListener;
+///
+/// # async fn run() -> std::io::Result<()> {
+/// let listener = TcpListener::bind("127.0.0.1:3000").await?;
+/// let (stream, _) = listener.accept().await?;
+/// let stream = PacedStream::new(stream, Duration::from_secs(30));
+/// let io = hyper_util::rt::TokioIo::new(stream); // for hyper's `serve_connection`
+/// # drop(io);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PacedStream<S> {
+    /// The stream itself.
     stream: S,
+    /// How long a write may make no progress.
     patience: Duration,
+    /// Ends when a stalled write has waited too long.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Counts the writes that made progress.
     progress: Arc<Progress>,
 }
 
@@ -58,6 +78,7 @@ impl<S> PacedStream<S> {
         self.stream
     }
 
+    /// Notes whether a write made progress; fails one that has stalled for too long.
     fn judge(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if polled.is_ready() {
             self.stalled = None;

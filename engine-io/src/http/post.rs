@@ -60,6 +60,7 @@ where
     response
 }
 
+/// Lets a POST begin; a session accepts one at a time, of text.
 fn begin(session: &Arc<EngineSession>, headers: &HeaderMap) -> Result<(), Box<Response<ResponseBody>>> {
     let mut state = session.state();
     if state.closed().is_some() {
@@ -79,25 +80,33 @@ fn begin(session: &Arc<EngineSession>, headers: &HeaderMap) -> Result<(), Box<Re
     Ok(())
 }
 
+/// Returns the length that the client announced.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// Why a body was not read to its end.
 enum Unread {
+    /// It is longer than a payload may be.
     TooLong,
+    /// The session closed, or moved to a WebSocket.
     Closed,
+    /// The client aborted it.
     Broken,
 }
 
 /// A body on its way in; one that comes in one piece is not copied.
 struct Payload {
+    /// The bytes that it may have.
     max: usize,
+    /// Its first piece, while there is no other.
     first: Bytes,
+    /// All pieces, once there are several.
     rest: Vec<u8>,
 }
 
 impl Payload {
+    /// Creates an empty payload.
     fn new(max: usize) -> Self {
         Self {
             max,
@@ -106,6 +115,7 @@ impl Payload {
         }
     }
 
+    /// Reads a body to its end, unless the session closes before.
     fn poll_read<B>(
         &mut self,
         session: &EngineSession,
@@ -134,6 +144,7 @@ impl Payload {
         }
     }
 
+    /// Appends a piece.
     fn push(&mut self, data: &mut impl Buf) {
         if self.first.is_empty() && self.rest.is_empty() {
             self.first = data.copy_to_bytes(data.remaining());
@@ -150,6 +161,7 @@ impl Payload {
         }
     }
 
+    /// Returns all pieces as one.
     fn finish(&mut self) -> Bytes {
         if self.rest.is_empty() {
             std::mem::take(&mut self.first)
@@ -220,6 +232,7 @@ async fn await_poll(session: &Arc<EngineSession>) {
     let _ = tokio::time::timeout(CLOSE_WAIT, polled).await;
 }
 
+/// Handles one packet.
 fn receive(session: &Arc<EngineSession>, packet: &str) -> Result<Received, CloseReason> {
     let open = {
         let mut state = session.state();
@@ -263,7 +276,9 @@ fn pause_if_full(session: &Arc<EngineSession>) -> bool {
 
 /// A POST whose future is dropped, or whose body breaks off, was aborted by the client.
 struct Working<'a> {
+    /// The session that the POST belongs to.
     session: &'a Arc<EngineSession>,
+    /// The response is complete.
     is_done: bool,
 }
 

@@ -13,14 +13,19 @@ use crate::http::response::response;
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// The transport is not known, or not offered.
     UnknownTransport,
+    /// There is no session with this id.
     UnknownSid,
+    /// A session is opened by GET alone.
     BadHandshakeMethod,
+    /// The request does not fit its session, or its transport.
     BadRequest,
     /// A kind of bad request.
     ForeignOrigin,
     /// By [`Config::allow_request`](crate::Config::allow_request).
     Forbidden(Forbidden),
+    /// The client speaks another version of the protocol.
     UnsupportedVersion,
 }
 
@@ -38,6 +43,7 @@ impl Refusal {
         }
     }
 
+    /// Returns the message for the client.
     fn message(self) -> Cow<'static, str> {
         match self {
             Self::Forbidden(forbidden) => forbidden.message(),
@@ -45,6 +51,7 @@ impl Refusal {
         }
     }
 
+    /// Returns the body of the response to a plain request.
     fn body(self) -> Cow<'static, str> {
         let body = match self {
             Self::Forbidden(forbidden) => {
@@ -80,6 +87,7 @@ impl Refusal {
     }
 }
 
+/// Converts a text without copying it.
 fn body(text: Cow<'static, str>) -> Bytes {
     match text {
         Cow::Borrowed(text) => Bytes::from_static(text.as_bytes()),

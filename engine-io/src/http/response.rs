@@ -8,6 +8,7 @@ use crate::http::body::ResponseBody;
 use crate::http::coding::Coding;
 use crate::http::unsent::{InFlight, PacketBody};
 
+/// No cache may store packets of a session.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Returns the response to a POST whose packets were accepted.

@@ -14,11 +14,15 @@ use crate::http::refusal::Refusal;
 
 /// What a valid request asks for.
 pub(crate) enum Route {
+    /// A new session on this transport.
     Open(Transport),
+    /// Packets of a session.
     Get(Arc<EngineSession>),
+    /// Packets for a session.
     Post(Arc<EngineSession>),
     /// A method that sessions do not support.
     Unknown,
+    /// A WebSocket that is to replace long-polling.
     Upgrade(Arc<EngineSession>),
     /// A WebSocket that has no use here, and is closed after its handshake.
     Useless,
@@ -27,9 +31,13 @@ pub(crate) enum Route {
 /// The parameters of a query that matter; the last of equals counts.
 #[derive(Default)]
 struct Query<'a> {
+    /// The version of the protocol, `EIO`.
     version: Option<Cow<'a, str>>,
+    /// The transport.
     transport: Option<Cow<'a, str>>,
+    /// The id of the session.
     sid: Option<Cow<'a, str>>,
+    /// Whether bytes have to be base64, `b64`.
     base64: Option<Cow<'a, str>>,
 }
 
@@ -74,6 +82,7 @@ pub(crate) fn route(core: &Core, parts: &Parts, upgrade: bool, origin: Result<()
     })
 }
 
+/// Checks a request without a session.
 fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upgrade: bool) -> Result<Route, Refusal> {
     if parts.method != Method::GET {
         return Err(Refusal::BadHandshakeMethod);
@@ -98,6 +107,7 @@ pub(crate) fn wants_base64(parts: &Parts) -> bool {
 }
 
 impl<'a> Query<'a> {
+    /// Reads a query; unknown parameters are ignored.
     fn parse(query: &'a str) -> Self {
         let mut found = Self::default();
         for pair in query.split('&') {
@@ -114,6 +124,7 @@ impl<'a> Query<'a> {
         found
     }
 
+    /// Returns the transport, if the engine offers it.
     fn transport(&self, offered: Transports) -> Option<Transport> {
         let transport = match self.transport.as_deref()? {
             "polling" => Transport::Polling,
@@ -124,6 +135,7 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Decodes percent-encoding; what is malformed stays as it is.
 fn decode(value: &str) -> Cow<'_, str> {
     if !value.contains('%') {
         return Cow::Borrowed(value);

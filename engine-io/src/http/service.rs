@@ -23,8 +23,11 @@ use crate::websocket::{deflate, handshake};
 
 /// What is left to do for a request; all of it that could be done at once is.
 pub(crate) enum Work<B> {
+    /// Nothing: the response is complete.
     Done(Response<ResponseBody>),
+    /// Waiting for packets, compressed if a coding is named.
     Get(Arc<EngineSession>, Option<Coding>),
+    /// Reading the body, and handling its packets.
     Post(Arc<EngineSession>, HeaderMap, B),
 }
 
@@ -60,6 +63,7 @@ pub(crate) fn begin<B>(acceptor: &Arc<Acceptor>, request: Request<B>) -> (Option
     (grant, work)
 }
 
+/// Counts and logs a refusal; returns its response.
 fn refuse(core: &Core, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
     core.counters.refused.add(1);
     tracing::debug!(target: "engine_io", refusal = refusal.name(), upgrade, "a request was refused");
@@ -70,6 +74,7 @@ fn refuse(core: &Core, refusal: Refusal, upgrade: bool) -> Response<ResponseBody
     }
 }
 
+/// Returns the coding that the client prefers, if responses are compressed.
 fn coding(core: &Core, parts: &Parts) -> Option<Coding> {
     core.config.http_compression.then(|| Coding::accepted(&parts.headers))?
 }
@@ -134,6 +139,7 @@ fn switch(acceptor: &Arc<Acceptor>, mut parts: Parts, purpose: Option<Purpose>) 
     response
 }
 
+/// Counts and logs a handshake that was refused for want of a place; returns the response.
 fn full(core: &Core) -> Response<ResponseBody> {
     core.counters.refused.add(1);
     core.logs

@@ -19,7 +19,9 @@ const PIECE: usize = 64 * 1024;
 /// Packets that left an outbox but did not reach their client: they count for the outbox until this
 /// is dropped.
 pub(crate) struct InFlight {
+    /// The session whose packets they are.
     pub(crate) session: Arc<EngineSession>,
+    /// What they count for its outbox.
     pub(crate) cost: usize,
 }
 
@@ -37,13 +39,19 @@ impl Drop for InFlight {
 /// The bytes of a response that the HTTP server has not asked for. The session releases them when
 /// it closes.
 struct Unsent {
+    /// The packets count for the session while this exists.
     in_flight: InFlight,
+    /// The bytes that are left.
     rest: Mutex<Rest>,
 }
 
+/// The bytes that are left, and their charge on the budget.
 struct Rest {
+    /// The bytes that the HTTP server has not asked for.
     bytes: Bytes,
+    /// Counts them for the engine, until the last piece was written.
     charge: Option<Charge>,
+    /// The session has released them.
     is_released: bool,
 }
 
@@ -112,6 +120,7 @@ impl Unsent {
         })))
     }
 
+    /// Locks the bytes.
     fn rest(&self) -> MutexGuard<'_, Rest> {
         self.rest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -132,8 +141,11 @@ impl UnsentBody for Unsent {
 /// A piece that the HTTP server has: the response counts for its session until the piece was
 /// written.
 struct Piece {
+    /// The bytes of the piece.
     bytes: Bytes,
+    /// Counts the whole response, with the last piece.
     _charge: Option<Charge>,
+    /// Keeps the packets counted for their session.
     _unsent: Arc<Unsent>,
 }
 
@@ -145,11 +157,14 @@ impl AsRef<[u8]> for Piece {
 
 /// The body of a response that holds packets of a session.
 pub(crate) struct PacketBody {
+    /// The bytes, which the session can release.
     unsent: Arc<Unsent>,
+    /// How many of them are left.
     left: usize,
 }
 
 impl PacketBody {
+    /// Creates the body of these bytes.
     pub(crate) fn new(in_flight: InFlight, bytes: Bytes) -> Self {
         Self {
             left: bytes.len(),
@@ -162,6 +177,7 @@ impl PacketBody {
         self.left
     }
 
+    /// Returns the next piece; an error if the session has released it.
     pub(crate) fn next(&mut self) -> Option<Result<Bytes, SendError>> {
         let next = self.unsent.next();
         self.left = match &next {

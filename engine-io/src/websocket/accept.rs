@@ -44,6 +44,7 @@ pub(crate) fn accept(acceptor: &Arc<Acceptor>, connection: OnUpgrade, purpose: P
     });
 }
 
+/// Serves the bare socket, if the connection has one.
 fn dispatch(acceptor: &Acceptor, upgraded: Upgraded, purpose: Purpose, terms: Terms) {
     let upgraded = match bare_or_paced::<TcpStream>(upgraded) {
         Ok((io, read)) => {
@@ -85,6 +86,7 @@ fn bare<T: Io>(upgraded: Upgraded) -> Result<(T, Bytes), Upgraded> {
     Ok((parts.io.into_inner(), parts.read_buf))
 }
 
+/// Serves a stream, from the bytes `read` too much on.
 fn serve<I: Io>(acceptor: &Acceptor, io: I, read: Bytes, purpose: Purpose, terms: Terms) {
     // The buffer is a slice of the HTTP server's; it must not live on.
     let read = read.to_vec();
@@ -109,6 +111,7 @@ fn serve<I: Io>(acceptor: &Acceptor, io: I, read: Bytes, purpose: Purpose, terms
     }
 }
 
+/// Opens a session on a WebSocket, and starts its task.
 fn open<I: Io>(acceptor: &Acceptor, task: WebSocketTask<I>, handshake: Handshake, reservation: Reservation) {
     let session = task.session();
     let packet = Outgoing::packet(&acceptor.open_packet(session));

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 use crate::websocket::violation::Violation;
 
+/// The name of the extension.
 const NAME: &str = "permessage-deflate";
 
 /// The end of each message, which is left out on the wire.
@@ -75,6 +76,7 @@ fn accept(offer: &str) -> Option<&'static str> {
     })
 }
 
+/// Reads the size of a window; `None` if it is not a valid one.
 fn window_bits(text: &str) -> Option<u8> {
     let bits = text.parse().ok().filter(|bits| (8..=15).contains(bits))?;
     (!text.starts_with(['0', '+'])).then_some(bits)
@@ -115,9 +117,13 @@ pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violatio
 
 /// A message that is being unpacked.
 struct Unpacking<'a> {
+    /// The library's state.
     state: &'a mut Decompress,
+    /// What is unpacked so far.
     unpacked: Vec<u8>,
+    /// How long the message may be, in bytes.
     max: usize,
+    /// The final blocks that were read.
     final_blocks: usize,
 }
 
@@ -149,7 +155,8 @@ impl Unpacking<'_> {
         }
     }
 
-    /// Starts the library anew after a final block, which is allowed and need not be the last block.
+    /// Starts the library anew after a final block, which is allowed and need not be the last
+    /// block.
     fn end_block(&mut self) -> Result<(), Violation> {
         self.final_blocks += 1;
         if self.final_blocks > FINAL_BLOCKS {

@@ -12,9 +12,13 @@ pub(crate) const MAX_CLIENT_HEAD: usize = 14;
 /// Set in the first byte of a frame that begins a compressed message.
 pub(crate) const COMPRESSED: u8 = 0x40;
 
+/// Set in the first byte of the last frame of a message.
 const FIN: u8 = 0x80;
+/// The bits that extensions may use.
 const RESERVED: u8 = 0x70;
+/// Set in the second byte of each frame of a client.
 const MASKED: u8 = 0x80;
+/// The longest payload of a control frame.
 const MAX_CONTROL: usize = 125;
 
 /// The kinds of frames.
@@ -29,6 +33,7 @@ pub(crate) enum OpCode {
 }
 
 impl OpCode {
+    /// Reads a number that the protocol defines.
     fn parse(number: u8) -> Option<Self> {
         match number {
             0 => Some(Self::Continuation),
@@ -45,9 +50,13 @@ impl OpCode {
 /// A frame or message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Event<'a> {
+    /// A message of text.
     Text(&'a str),
+    /// A message of bytes.
     Binary(&'a [u8]),
+    /// A ping, whose payload belongs into the pong.
     Ping(&'a [u8]),
+    /// A pong, of which nothing depends.
     Pong,
     /// The code of a close frame, if it had one.
     Close(Option<u16>),
@@ -68,33 +77,44 @@ pub(crate) enum Front<'a> {
 /// handed out.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
+    /// The message that is being put together, or that is handed out.
     fragments: Option<Box<Fragments>>,
 }
 
+/// A message of several frames, or a compressed one.
 #[derive(Debug)]
 struct Fragments {
+    /// It is text.
     text: bool,
+    /// It is compressed.
     compressed: bool,
+    /// Its last frame was read.
     complete: bool,
+    /// Its payload so far; unpacked once it is complete.
     data: Vec<u8>,
 }
 
+/// The header of a frame.
 struct Head {
+    /// It is the last frame of its message.
     fin: bool,
+    /// It begins a compressed message.
     compressed: bool,
+    /// Its kind.
     opcode: OpCode,
     mask: [u8; 4],
+    /// The length of the header.
     start: usize,
+    /// The length of the payload.
     length: usize,
 }
 
 /// What the front of a buffer holds of a header.
 enum ParsedHead {
+    /// All of it.
     Complete(Head),
     /// The buffer must hold so many bytes before the header can be read.
-    Incomplete {
-        needed: usize,
-    },
+    Incomplete { needed: usize },
 }
 
 impl Decoder {
@@ -146,6 +166,7 @@ impl Decoder {
             .map_or(0, |fragments| fragments.data.len())
     }
 
+    /// Checks that a frame may follow those before it.
     fn check_order(&self, head: &Head) -> Result<(), Violation> {
         let in_order = match head.opcode {
             OpCode::Continuation => self.fragments.is_some(),
@@ -155,6 +176,8 @@ impl Decoder {
         if in_order { Ok(()) } else { Err(Violation::Protocol) }
     }
 
+    /// Adds a frame to the message that is being put together; hands the message out with its last
+    /// frame.
     fn collect(&mut self, head: &Head, payload: &[u8], max: usize) -> Result<Event<'_>, Violation> {
         let fragments = self.fragments.get_or_insert_with(|| {
             Box::new(Fragments {
@@ -235,6 +258,7 @@ fn payload_length(short: usize, extended: &[u8]) -> Result<u64, Violation> {
     Ok(length)
 }
 
+/// Removes the mask of a client's frame, eight bytes at a time.
 fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     let word = u32::from_ne_bytes(mask);
     let wide = u64::from(word) << 32 | u64::from(word);
@@ -247,10 +271,12 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
     }
 }
 
+/// Checks that a payload is text.
 fn utf8(payload: &[u8]) -> Result<&str, Violation> {
     simdutf8::basic::from_utf8(payload).map_err(|_| Violation::NotUtf8)
 }
 
+/// Reads the payload of a close frame.
 fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     let [high, low, reason @ ..] = payload else {
         return if payload.is_empty() {

@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use sha1::{Digest, Sha1};
 
+/// The constant of RFC 6455 that the accept key is computed with.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// Tells whether a request wants to become a WebSocket.
@@ -37,6 +38,7 @@ pub(crate) fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(first).ok()
 }
 
+/// Tells whether a header, which is a list, holds a token.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)

@@ -15,6 +15,7 @@ use crate::websocket::frame::{Decoder, Event, Front, OpCode};
 use crate::websocket::linger::close;
 use crate::websocket::stream::{Io, Terms};
 
+/// The bytes that are read at once; frames of an upgrade are short.
 const READ_SIZE: usize = 1024;
 
 /// Lets a WebSocket prove that it works. Returns it, and the bytes that were read too much, once it
@@ -45,6 +46,7 @@ pub(crate) async fn probe<I: Io>(
     }
 }
 
+/// Marks the upgrade as begun; `None` if there is nothing to upgrade, or another WebSocket tries.
 fn begin(session: &Arc<EngineSession>) -> Option<Probing<'_>> {
     let mut state = session.state();
     if state.closed().is_some() {
@@ -58,6 +60,7 @@ fn begin(session: &Arc<EngineSession>) -> Option<Probing<'_>> {
     Some(Probing(session))
 }
 
+/// Exchanges frames until the client moves, the time is over, or the session closes.
 async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, session: &Arc<EngineSession>, terms: Terms) -> Option<Vec<u8>> {
     let closed = std::future::poll_fn(|cx| {
         let mut state = session.state();
@@ -78,8 +81,8 @@ async fn attempt<I: Io>(io: &mut I, read: Vec<u8>, session: &Arc<EngineSession>,
     }
 }
 
-/// Exchanges frames until the client says that it moves to the WebSocket; returns the bytes read too
-/// much.
+/// Exchanges frames until the client says that it moves to the WebSocket; returns the bytes read
+/// too much.
 async fn exchange<I: Io>(
     io: &mut I,
     mut buffer: Vec<u8>,
@@ -123,11 +126,17 @@ async fn answer_probe<I: Io>(io: &mut I, session: &Arc<EngineSession>) -> Option
     Some(())
 }
 
+/// The effect of a frame.
 enum Step {
+    /// More bytes are needed.
     Read,
+    /// A frame is sent.
     Write(Outgoing),
+    /// The probe is answered.
     Probed,
+    /// The frame is ignored.
     Nothing,
+    /// The client moves to the WebSocket.
     Move,
 }
 
@@ -145,6 +154,7 @@ fn step(event: &Event<'_>) -> Option<Step> {
     }
 }
 
+/// Writes a packet; `None` if the connection broke.
 async fn write<I: Io>(io: &mut I, packet: &Outgoing) -> Option<()> {
     let mut bytes = Vec::with_capacity(packet.wire_len(Framing::default()));
     packet.pieces(Framing::default(), 0, |piece| {

@@ -25,10 +25,13 @@ const ROUNDS: usize = 16;
 
 /// A WebSocket, its session, and what was read and not yet handled; idle, it owns no buffer.
 pub(crate) struct WebSocketTask<I: Io> {
+    /// The socket, until it is closed.
     io: Option<I>,
+    /// The session that it carries.
     session: Arc<EngineSession>,
     /// Frames taken from the outbox, the first one written up to `offset`.
     sending: VecDeque<Outgoing>,
+    /// The bytes of the first frame that were written.
     offset: usize,
     /// The stream may hold bytes back, as those of TLS do.
     unflushed: bool,
@@ -36,10 +39,13 @@ pub(crate) struct WebSocketTask<I: Io> {
     rest: Vec<u8>,
     /// How long `rest` must be before it is parsed again.
     needed: usize,
+    /// Reads the frames of the client.
     decoder: Decoder,
+    /// The pong that the latest ping asks for.
     pong: Option<Outgoing>,
     /// The session accepts no more messages for now.
     input_full: bool,
+    /// The terms that were agreed on with the client.
     terms: Terms,
     /// As many bytes were unpacked as one turn allows.
     budget_exhausted: bool,
@@ -55,11 +61,14 @@ pub(crate) struct WebSocketTask<I: Io> {
 
 /// How a turn goes on after the state was read.
 enum Step {
+    /// It writes and reads; the session is at this point of its life.
     Continue(Lifecycle),
+    /// There is nothing to do until the task is woken.
     Park,
 }
 
 impl<I: Io> WebSocketTask<I> {
+    /// Creates the task of a WebSocket, from the bytes that were read too much on.
     pub(crate) fn new(io: I, rest: Vec<u8>, session: Arc<EngineSession>, terms: Terms) -> Self {
         Self {
             io: Some(io),
@@ -81,6 +90,7 @@ impl<I: Io> WebSocketTask<I> {
         }
     }
 
+    /// Returns the session that the WebSocket carries.
     pub(crate) fn session(&self) -> &Arc<EngineSession> {
         &self.session
     }
@@ -182,10 +192,12 @@ impl<I: Io> WebSocketTask<I> {
         Poll::Ready(Ok(()))
     }
 
+    /// Tells whether bytes wait for the kernel.
     fn is_blocked(&self) -> bool {
         !self.sending.is_empty() || self.unflushed
     }
 
+    /// Notes that bytes were written, and drops the packets that they complete.
     fn advance(&mut self, written: usize) {
         let framing = self.framing();
         let counters = &self.session.core.counters;
@@ -203,6 +215,7 @@ impl<I: Io> WebSocketTask<I> {
         counters.messages_out.add(packets);
     }
 
+    /// Closes the session, unless packets were queued meanwhile.
     fn close_if_flushed(&mut self, reason: CloseReason) {
         let state = self.session.state();
         if state.outbox.queue().is_empty() {
@@ -210,6 +223,7 @@ impl<I: Io> WebSocketTask<I> {
         }
     }
 
+    /// Closes the session because its connection broke.
     fn break_off(&mut self, error: &io::Error) {
         tracing::debug!(target: "engine_io", %error, "a connection broke");
         self.close_frame = CloseFrame::None;
@@ -228,7 +242,8 @@ impl<I: Io> WebSocketTask<I> {
     }
 }
 
-/// Fills `slices` with the pieces of packets, without the first `skip` bytes; returns how many there are.
+/// Fills `slices` with the pieces of packets, without the first `skip` bytes; returns how many
+/// there are.
 fn gather<'a>(
     packets: &'a VecDeque<Outgoing>,
     mut skip: usize,

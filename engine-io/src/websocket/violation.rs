@@ -3,9 +3,13 @@
 /// How a client violated the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
+    /// A frame that is malformed, or out of order.
     Protocol,
+    /// Text that is not UTF-8.
     NotUtf8,
+    /// A compressed payload that cannot be unpacked.
     NotDeflate,
+    /// A message over the limit.
     TooLong,
 }
 

@@ -62,6 +62,7 @@ impl<I: Io> WebSocketTask<I> {
         result
     }
 
+    /// Handles bytes that were read; keeps those that are not a frame yet.
     fn handle(&mut self, bytes: &mut [u8], open: bool) -> Result<(), CloseReason> {
         self.session.core.counters.bytes_in.add(bytes.len());
         if !self.rest.is_empty() {
@@ -82,6 +83,7 @@ impl<I: Io> WebSocketTask<I> {
         Ok(())
     }
 
+    /// Keeps bytes for the next read.
     fn keep(&mut self, buffer: Vec<u8>) {
         // An empty buffer is released, and so is a large one that holds little now.
         self.rest = match buffer.len() {
@@ -149,6 +151,7 @@ impl<I: Io> WebSocketTask<I> {
         Ok(matches!(received, Received::Message { .. }))
     }
 
+    /// Notes how the client violated the protocol; returns the reason to close.
     fn violated(&mut self, violation: Violation) -> CloseReason {
         tracing::debug!(target: "engine_io", ?violation, "a client broke the rules of WebSockets");
         self.close_frame = CloseFrame::Code(violation.close_code());

@@ -34,6 +34,8 @@ def from_wire(value):
     if isinstance(value, dict):
         if isinstance(value.get("$bin"), str):
             return base64.b64decode(value["$bin"])
+        if isinstance(value.get("$float"), str):
+            return float(value["$float"])
         return {key: from_wire(inner) for key, inner in value.items()}
     return value
 

@@ -26,7 +26,7 @@ def act(manager, command):
 async def main():
     kind, url, channel = sys.argv[1:]
     manager = WRITERS[kind](url, channel=channel, write_only=True)
-    say("ready")
+    say("ready", host_id=manager.host_id)
 
     async def run(command):
         result = act(manager, command)

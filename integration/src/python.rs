@@ -116,6 +116,7 @@ impl PyServer {
 #[derive(Debug)]
 pub struct PyEmitter {
     driven: Driven,
+    host_id: String,
 }
 
 impl PyEmitter {
@@ -126,8 +127,15 @@ impl PyEmitter {
     /// When that takes longer than [`DEADLINE`].
     pub async fn start(manager: PyManager, url: &str, channel: &str) -> Self {
         let mut driven = Driven::python("py_emit.py", &[manager.name(), url, channel]);
-        driven.until(DEADLINE, |event| event["event"] == "ready").await;
-        Self { driven }
+        let ready = driven.until(DEADLINE, |event| event["event"] == "ready").await;
+        let host_id = ready["host_id"].as_str().unwrap_or_default().to_owned();
+        Self { driven, host_id }
+    }
+
+    /// Returns the id by which its messages name it.
+    #[must_use]
+    pub fn host_id(&self) -> &str {
+        &self.host_id
     }
 
     /// Emits `name` with the JSON array `args`, to `room` or to everybody.

@@ -69,7 +69,7 @@ pub struct ExchangeOptions {
 pub struct QueueOptions {
     /// What its name begins with; the host id follows. Default `sio.`.
     pub prefix: String,
-    /// How long it lives. Default [`QueueKind::Durable`]; `?queue=` in the URL takes precedence.
+    /// How long it lives. Default [`QueueKind::Auto`]; `?queue=` in the URL takes precedence.
     pub kind: QueueKind,
     /// How long it stays and collects messages while its server is away (`x-expires`). Default 300 s; at least 1 ms.
     pub expires: Duration,
@@ -81,7 +81,7 @@ impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             prefix: "sio.".to_owned(),
-            kind: QueueKind::Durable,
+            kind: QueueKind::Auto,
             expires: Duration::from_secs(300),
             arguments: Arguments::new(),
         }
@@ -92,9 +92,15 @@ impl Default for QueueOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueKind {
+    /// [`Transient`](Self::Transient) where the broker takes that, [`Durable`](Self::Durable) where it refuses, as RabbitMQ does from 4.3 on. Durable
+    /// at once where the exchange is [durable](ExchangeOptions::is_durable), or [`arguments`](QueueOptions::arguments) have an `x-queue-type`.
+    ///
+    /// Neither loses anything silently; but a publisher that marks its messages as persistent, as python-socketio's aio_pika manager does,
+    /// waits until they are on the disk of each durable queue.
+    #[default]
+    Auto,
     /// Outlives the connection: what is published while that is lost waits in the queue. Outlives the broker's restart as well; with a
     /// [durable exchange](ExchangeOptions::is_durable) messages do so, too, otherwise a restart is a `Gap`. Every version of RabbitMQ takes it.
-    #[default]
     Durable,
     /// Outlives the connection, not the broker. RabbitMQ refuses it from 4.3 on, unless told otherwise.
     Transient,
@@ -108,6 +114,7 @@ impl QueueKind {
     /// Reads the name that a URL has for it.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
+            "auto" => Self::Auto,
             "durable" => Self::Durable,
             "transient" => Self::Transient,
             "exclusive" => Self::Exclusive,
@@ -155,6 +162,22 @@ impl AmqpOptions {
     }
 }
 
+/// Picks the type of a queue, which may have no transient ones.
+const QUEUE_TYPE: &str = "x-queue-type";
+
+impl AmqpOptions {
+    /// The kind of queue that is declared first, and whether a durable one follows if the broker refuses it.
+    pub(crate) fn first_queue_kind(&self) -> (QueueKind, bool) {
+        match self.queue.kind {
+            QueueKind::Auto if self.exchange.is_durable || self.queue.arguments.contains_key(QUEUE_TYPE) => {
+                (QueueKind::Durable, false)
+            }
+            QueueKind::Auto => (QueueKind::Transient, true),
+            kind => (kind, false),
+        }
+    }
+}
+
 impl QueueOptions {
     /// Everything that the queue is declared with.
     pub(crate) fn table(&self) -> FieldTable {
@@ -167,7 +190,7 @@ impl QueueOptions {
             arguments.insert("x-single-active-consumer".to_owned(), Argument::Flag(true));
         }
         if self.kind == QueueKind::Quorum {
-            arguments.insert("x-queue-type".to_owned(), Argument::Text("quorum".to_owned()));
+            arguments.insert(QUEUE_TYPE.to_owned(), Argument::Text("quorum".to_owned()));
         }
         arguments.extend(self.arguments.clone());
         table(&arguments)
@@ -185,4 +208,35 @@ pub(crate) fn table(arguments: &Arguments) -> FieldTable {
         table.insert(name.as_str().into(), value);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_that_was_chosen_is_never_exchanged_for_another() {
+        for kind in [
+            QueueKind::Durable,
+            QueueKind::Transient,
+            QueueKind::Exclusive,
+            QueueKind::Quorum,
+        ] {
+            let mut options = AmqpOptions::default();
+            options.queue.kind = kind;
+            assert_eq!(options.first_queue_kind(), (kind, false));
+        }
+    }
+
+    #[test]
+    fn the_default_is_transient_only_where_nothing_else_is_durable() {
+        let mut options = AmqpOptions::default();
+        assert_eq!(options.first_queue_kind(), (QueueKind::Transient, true));
+        options.exchange.is_durable = true;
+        assert_eq!(options.first_queue_kind(), (QueueKind::Durable, false));
+        let mut options = AmqpOptions::default();
+        let quorum = Argument::Text("quorum".to_owned());
+        options.queue.arguments.insert(QUEUE_TYPE.to_owned(), quorum);
+        assert_eq!(options.first_queue_kind(), (QueueKind::Durable, false));
+    }
 }

@@ -8,7 +8,7 @@ use lapin::ErrorKind as AmqpKind;
 use manager_api::backend::{self, seconds};
 use manager_api::{Error, ErrorKind};
 
-use crate::refusal::{Hope, NOT_FOUND, explained};
+use crate::refusal::{Hope, NOT_FOUND, explained, is_unsupported};
 
 /// One failed attempt to use a connection, shared by all whom it concerns.
 #[derive(Debug)]
@@ -62,6 +62,14 @@ impl Trouble {
     /// Tells whether what was asked for does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         is_not_found(&self.error)
+    }
+
+    /// Tells whether this version of the broker has no such thing.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        match self.error.kind() {
+            AmqpKind::ProtocolError(refusal) => is_unsupported(refusal.get_id(), refusal.get_message().as_str()),
+            _ => false,
+        }
     }
 }
 

@@ -122,7 +122,7 @@ impl AmqpManager {
     /// TLS), the virtual host to `/`; `amqp://localhost//` and `/%2f` name that one too.
     ///
     /// Query parameters: `heartbeat` and `connection_timeout` (seconds and milliseconds, over the options), `channel_max`, `frame_max`, `queue`
-    /// (`durable`, `transient`, `exclusive` or `quorum`: the [`QueueKind`], over the options), and, with TLS, `ca`, `client_cert`, `client_key` and
+    /// (`auto`, `durable`, `transient`, `exclusive` or `quorum`: the [`QueueKind`], over the options), and, with TLS, `ca`, `client_cert`, `client_key` and
     /// `tls_server_name`, which go over [`TlsOptions`].
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::config::AmqpOptions;
+use crate::config::{AmqpOptions, QueueKind};
 use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
 use crate::probe::{Mark, Prober};
@@ -42,6 +42,9 @@ pub(crate) struct Listener {
     queue: String,
     num_moves: u32,
     arguments: FieldTable,
+    /// The kind of queue that is declared, and whether a durable one follows if the broker refuses it.
+    kind: QueueKind,
+    falls_back: bool,
     /// Whether the queue was declared once, so that it may exist.
     is_declared: bool,
     /// Whether the queue was declared, bound and consumed once.
@@ -91,6 +94,7 @@ impl Listener {
     ) -> Self {
         let mut options = options.clone();
         options.prefetch = options.prefetch.max(1);
+        let (kind, falls_back) = options.first_queue_kind();
         let prober = Arc::new(Prober::new(connector.clone()));
         let means = Means {
             connector: connector.clone(),
@@ -109,6 +113,8 @@ impl Listener {
             connector,
             status,
             arguments: options.queue.table(),
+            kind,
+            falls_back,
             is_declared: false,
             was_gone: false,
             seen: Seen::new(options.prefetch.into()),
@@ -221,7 +227,12 @@ impl Listener {
     /// Connects, and declares and consumes the queue; messages published from now on will be seen.
     async fn open(&mut self) -> Result<Line, Failure> {
         let connector = self.connector.clone();
-        connector.within_timeout(self.try_open()).await
+        let kind = self.kind;
+        let opened = connector.within_timeout(self.try_open()).await;
+        if opened.is_err() && self.kind != kind {
+            return connector.within_timeout(self.try_open()).await;
+        }
+        opened
     }
 
     /// Hands over messages until the connection is of no use any more; says why.

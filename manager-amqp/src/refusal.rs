@@ -36,7 +36,7 @@ pub(crate) fn explained(step: &Step, code: u16, text: &str) -> (Hope, String) {
         PRECONDITION_FAILED => precondition_failed(step, text),
         CONTENT_TOO_LARGE => (Hope::Some, too_large(text)),
         NOT_IMPLEMENTED => (Hope::Mismatch, format!("it does not know what was asked for: {text}")),
-        INTERNAL_ERROR | NOT_ALLOWED_BY_FEATURE if is_deprecated(text) => (Hope::Mismatch, deprecated(step, text)),
+        code if is_unsupported(code, text) => (Hope::Mismatch, deprecated(step, text)),
         _ => (Hope::Some, text.to_owned()),
     }
 }
@@ -44,7 +44,11 @@ pub(crate) fn explained(step: &Step, code: u16, text: &str) -> (Hope, String) {
 /// Some versions close the channel and others the connection.
 const NOT_ALLOWED_BY_FEATURE: u16 = 405;
 
-/// Newer versions refuse what they call deprecated features, by name.
+/// Tells whether a reply refuses what newer versions call deprecated features, by name.
+pub(crate) fn is_unsupported(code: u16, text: &str) -> bool {
+    matches!(code, INTERNAL_ERROR | NOT_ALLOWED_BY_FEATURE | PRECONDITION_FAILED) && is_deprecated(text)
+}
+
 fn is_deprecated(text: &str) -> bool {
     text.contains("deprecated") || text.contains("transient_nonexcl_queues")
 }

@@ -57,7 +57,7 @@ impl Target {
             "channel_max" => known.channel_max = Some(number(name, value)?),
             "frame_max" => known.frame_max = Some(number(name, value)?),
             "queue" => {
-                let text = "the URL parameter \"queue\" is one of durable, transient, exclusive, quorum";
+                let text = "the URL parameter \"queue\" is one of auto, durable, transient, exclusive, quorum";
                 self.queue_kind = Some(QueueKind::named(value).ok_or_else(|| bad(text))?);
             }
             _ => {
@@ -142,6 +142,7 @@ mod tests {
     #[test]
     fn the_kind_of_queue_is_chosen() {
         for (name, kind) in [
+            ("auto", QueueKind::Auto),
             ("durable", QueueKind::Durable),
             ("transient", QueueKind::Transient),
             ("exclusive", QueueKind::Exclusive),

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::support::{Broker, Client, Sio, dead_url, http_get};
+use crate::support::{Broker, Client, Sio, dead_url, free_address, http_get};
 
 /// An output that takes nothing.
 #[derive(Debug, Clone, Copy)]
@@ -55,32 +55,32 @@ async fn no_command_ends_otherwise_because_its_standard_error_is_dead() {
     let broker = Broker::start().await;
     let (alive, nowhere) = (broker.url.as_str(), dead_url());
     let nowhere = nowhere.as_str();
-    let short = ["--timeout", "300ms"];
     for (line, url, code) in [
         (&["emit", "news", "1"][..], Some(alive), 0),
         (&["-v", "emit", "news", "1"], Some(alive), 0),
-        (&["emit", "--ack", "1", "news"], Some(alive), 1),
-        (&["emit", "news"], Some(nowhere), 1),
+        (&["emit", "--ack", "1", "news", "--timeout", "300ms"], Some(alive), 1),
+        (&["emit", "news", "--timeout", "300ms"], Some(nowhere), 1),
         (&["emit", "news", "{"], Some(alive), 2),
         (&["disconnect", "id"], Some(alive), 0),
         (&["enter-room", "id", "r"], Some(alive), 0),
         (&["leave-room", "id", "r"], Some(alive), 0),
         (&["close-room", "r"], Some(alive), 0),
-        (&["close-room", "r"], Some(nowhere), 1),
-        (&["listen"], Some(nowhere), 1),
+        (&["close-room", "r", "--timeout", "300ms"], Some(nowhere), 1),
+        (&["listen", "--timeout", "300ms"], Some(nowhere), 1),
         (&["demo", "--count", "2"], None, 0),
         (&["completions", "bash"], None, 0),
         (&["--help"], None, 0),
         (&["nonsense"], None, 2),
     ] {
-        for dead in DEAD {
+        let checks = DEAD.map(async |dead| {
             let sio = Sio::new(line).stderr(dead.stdio());
             let sio = match url {
-                Some(url) => sio.url(url).args(&short),
+                Some(url) => sio.url(url),
                 None => sio,
             };
             assert_eq!(sio.run("").await.code, code, "{dead:?} {line:?}");
-        }
+        });
+        futures_util::future::join_all(checks).await;
     }
 }
 
@@ -142,9 +142,7 @@ async fn a_closed_standard_output_is_enough_and_a_full_one_is_an_error() {
 async fn a_server_serves_on_although_standard_output_is_dead() {
     for dead in DEAD {
         let broker = Broker::start().await;
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = taken.local_addr().unwrap().to_string();
-        drop(taken);
+        let addr = free_address();
         let serving = Sio::new(&["serve", "--listen", &addr])
             .url(&broker.url)
             .stdout(dead.stdio())

@@ -6,6 +6,7 @@
     allow(dead_code, reason = "some of it is for tests of the server")
 )]
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -99,10 +100,23 @@ impl Channel {
     }
 }
 
-/// The URL, with a password, of a port where nobody listens.
+/// The URL, with a password, of a port that refuses connections.
 pub(crate) fn dead_url() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    format!("redis://me:secret@{}", listener.local_addr().unwrap())
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("redis://me:secret@{}", socket.local_addr().unwrap());
+    // Bound for as long as the tests run: the system gives the port to no other socket.
+    std::mem::forget(socket);
+    url
+}
+
+/// An address where a command may listen: of a port that the system hands out to no other socket meanwhile.
+pub(crate) fn free_address() -> String {
+    // Outside the range of those for outgoing connections.
+    let random = std::iter::repeat_with(|| RandomState::new().build_hasher().finish());
+    let addresses = random.map(|random| format!("127.0.0.1:{}", 15_000 + random % 15_000));
+    let mut free = addresses.filter(|address| std::net::TcpListener::bind(address).is_ok());
+    free.next().expect("random numbers have no end")
 }
 
 /// The URL, with a password, of a server that accepts connections and never says a word.

@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long anything may take that is bound to happen; a broker boots for half a minute on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a second's wait, and connecting, may take on a busy machine.
+const SOON: Duration = Duration::from_secs(8);
 
 /// Options with short waits.
 fn hasty(channel: &str) -> AmqpOptions {
@@ -175,7 +177,7 @@ async fn a_frozen_broker_fails_publishes_in_time_and_loses_nothing() {
     broker.freeze().await;
     let started = Instant::now();
     let frozen = join_all((500..600).map(|number| publisher.publish(numbered(number)))).await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < integration::DEADLINE, "{:?}", started.elapsed());
     for error in frozen {
         let error = error.unwrap_err();
         assert!(error.is_retryable());
@@ -210,7 +212,7 @@ async fn a_broker_out_of_memory_fails_publishes_at_the_deadline_and_takes_them_a
     broker.raise_memory_alarm().await;
     let started = Instant::now();
     let published = join_all((1..1001).map(|number| manager.publish(numbered(number)))).await;
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < integration::DEADLINE, "{:?}", started.elapsed());
     for error in published {
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
     }
@@ -261,11 +263,8 @@ async fn a_listener_is_back_soon_however_often_it_was_cut_off() {
         while listener.health().listening_since.is_none() {
             sleep(Duration::from_millis(5)).await;
         }
-        assert!(
-            since.elapsed() < Duration::from_secs(3),
-            "{round}: {:?}",
-            since.elapsed()
-        );
+        // Waits that double would be longer by the fifth.
+        assert!(since.elapsed() < SOON, "{round}: {:?}", since.elapsed());
     }
     listener.publish("x".into()).await.unwrap();
     assert_eq!(next(&mut subscription).await, Incoming::Message("x".into()));

@@ -57,8 +57,10 @@ pub(super) async fn by_client(way: Way) {
 pub(super) async fn by_network(way: Way) {
     // Over a lost WebSocket comes the end of the stream; a client that polled is missed only when it answers no ping.
     let builder = SocketIo::builder().configure(|config| {
-        config.engine.ping_interval = Duration::from_secs(1);
-        config.engine.ping_timeout = Duration::from_secs(1);
+        if way.over == Over::Polling {
+            config.engine.ping_interval = Duration::from_secs(1);
+            config.engine.ping_timeout = Duration::from_secs(4);
+        }
     });
     let mut server = Served::start_on(any_port(), builder);
     let (mut client, socket) = way.join(&mut server).await;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use integration::DEADLINE;
-use integration::brokers::redis::ping;
+use integration::brokers::redis::{ask, ping};
 use integration::brokers::{RedisBroker, unique_channel};
 use tokio::time::timeout;
 
@@ -44,7 +44,11 @@ async fn killed_it_is_gone_and_restarted_it_is_back_at_the_same_place() {
 async fn frozen_it_keeps_connections_and_answers_nothing_until_thawed() {
     let broker = RedisBroker::start().await;
     let client = redis::Client::open(broker.url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let patient = redis::AsyncConnectionConfig::new()
+        .set_response_timeout(Some(DEADLINE))
+        .set_connection_timeout(Some(DEADLINE));
+    let connection = client.get_multiplexed_async_connection_with_config(&patient);
+    let mut connection = connection.await.unwrap();
     broker.freeze().await;
     let command = redis::cmd("PING");
     let mut answer = Box::pin(command.query_async::<String>(&mut connection));
@@ -63,17 +67,8 @@ async fn frozen_it_keeps_connections_and_answers_nothing_until_thawed() {
 #[tokio::test]
 async fn further_arguments_reach_the_server() {
     let broker = RedisBroker::start_with(&["--maxclients", "77"]).await;
-    let mut connection = redis::Client::open(broker.url())
-        .unwrap()
-        .get_multiplexed_async_connection()
-        .await
-        .unwrap();
-    let limit: (String, String) = redis::cmd("CONFIG")
-        .arg("GET")
-        .arg("maxclients")
-        .query_async(&mut connection)
-        .await
-        .unwrap();
+    let question = redis::cmd("CONFIG").arg("GET").arg("maxclients").to_owned();
+    let limit: (String, String) = ask(&broker.url(), &question).await.unwrap();
     assert_eq!(limit.1, "77");
 }
 

@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod fleet;
+mod nan;
 mod scenarios;
 
 use fleet::From;
@@ -12,7 +13,7 @@ use integration::python::PyManager;
 macro_rules! fleets {
     ($($manager:ident as $module:ident),* $(,)?) => {
         $(mod $module {
-            use super::{From, PyManager, callbacks, scenarios};
+            use super::{From, PyManager, callbacks, nan, scenarios};
 
             const THEIRS: PyManager = PyManager::$manager;
 
@@ -35,6 +36,11 @@ macro_rules! fleets {
                 a_client_of_ours_answers_their_server,
                 bytes_in_answers_reach_our_emitter_and_our_other_server,
             );
+
+            #[tokio::test]
+            async fn nan_from_a_worker_is_named_and_what_follows_arrives() {
+                nan::nan_from_a_worker_is_named_and_what_follows_arrives(THEIRS).await;
+            }
         })*
     };
 }

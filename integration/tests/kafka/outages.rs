@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{manager, next_message, options};
 
 /// What a publish may take beyond its deadline on a busy machine.
-const SLACK: Duration = Duration::from_secs(8);
+pub(super) const SLACK: Duration = Duration::from_secs(8);
 /// How many publishes meet the fault.
 const OVERDUE: u64 = 50;
 

@@ -44,8 +44,8 @@ impl Listener {
     }
 
     async fn declare_queue(&mut self, channel: &Channel) -> Result<(), Trouble> {
-        self.is_declared = true;
-        let kind = self.options.queue.kind;
+        let may_exist = std::mem::replace(&mut self.is_declared, true);
+        let kind = self.kind;
         let options = QueueDeclareOptions {
             durable: matches!(kind, QueueKind::Durable | QueueKind::Quorum),
             exclusive: kind == QueueKind::Exclusive,
@@ -57,10 +57,21 @@ impl Listener {
             .during(|| Step::Declare(Thing::Queue(self.queue.clone())));
         if declared.as_ref().is_err_and(Trouble::is_not_found) {
             // It is on a node of the cluster that is down, from where it comes back as it was: too late.
-            self.num_moves += 1;
-            self.queue = format!("{}.moved{}", self.first_queue, self.num_moves);
+            self.rename_queue();
+        }
+        if self.falls_back && declared.as_ref().is_err_and(Trouble::is_unsupported) {
+            (self.kind, self.falls_back) = (QueueKind::Durable, false);
+            if may_exist {
+                // Another node of the cluster may have it as it was declared before.
+                self.rename_queue();
+            }
         }
         declared.map(drop)
+    }
+
+    fn rename_queue(&mut self) {
+        self.num_moves += 1;
+        self.queue = format!("{}.moved{}", self.first_queue, self.num_moves);
     }
 
     async fn consume(&self, channel: &Channel) -> Result<Consumer, Trouble> {

@@ -130,7 +130,7 @@ async fn settle(from: &Host, host: &mut Host, sid: &str) {
     host.expect(sid, "settle []").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_emit_reaches_the_room_on_every_host_once_and_not_the_excluded() {
     let (_bus, mut one, mut two) = two_hosts().await;
     for (host, sid) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d")] {
@@ -151,7 +151,7 @@ async fn an_emit_reaches_the_room_on_every_host_once_and_not_the_excluded() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_local_emit_stays_with_its_host() {
     let (_bus, mut one, mut two) = two_hosts().await;
     one.add("a");
@@ -162,7 +162,7 @@ async fn a_local_emit_stays_with_its_host() {
     settle(&one, &mut two, "c").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dead_broker_does_not_stop_local_delivery_and_the_caller_learns_of_it() {
     let bus = MemoryBus::new();
     let options = crate::ManagerOptions {
@@ -177,7 +177,7 @@ async fn a_dead_broker_does_not_stop_local_delivery_and_the_caller_learns_of_it(
     one.expect("a", "e [1]").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn commands_reach_clients_wherever_they_are() {
     let (bus, one, mut two) = two_hosts().await;
     two.add("c");
@@ -196,7 +196,7 @@ async fn commands_reach_clients_wherever_they_are() {
     assert_eq!(*two.hub.deliver().disconnected.lock().unwrap(), [Sid::from("c")]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn undecodable_messages_and_panicking_deliveries_are_counted_and_passed_over() {
     let (bus, one, mut two) = two_hosts().await;
     two.add("c");
@@ -210,7 +210,7 @@ async fn undecodable_messages_and_panicking_deliveries_are_counted_and_passed_ov
     assert_eq!((metrics.undecodable, metrics.panics), (3, 1));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_emitter_collects_answers_of_clients_on_every_host() {
     let (bus, mut one, mut two) = two_hosts().await;
     let (a, c) = (one.add("a"), two.add("c"));
@@ -247,7 +247,7 @@ async fn an_emitter_collects_answers_of_clients_on_every_host() {
     assert_eq!((one.hub.metrics().questions, two.hub.metrics().questions), (0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn acknowledgements_for_another_process_do_not_stop_when_many_come_at_once() {
     const CLIENTS: usize = 1_000;
     let (bus, _one, mut two) = two_hosts().await;
@@ -267,7 +267,7 @@ async fn acknowledgements_for_another_process_do_not_stop_when_many_come_at_once
     assert_eq!(answers.all().await.unwrap().len(), CLIENTS);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
     let (_bus, one, two) = two_hosts().await;
     one.add("a");
@@ -300,7 +300,7 @@ async fn a_question_swept_at_its_deadline_still_says_that_it_timed_out() {
     assert_eq!(table.len(), 0);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_is_not_waited_for() {
     let hub = Hub::new(
         Recorder {
@@ -326,7 +326,7 @@ async fn a_client_that_leaves_is_not_waited_for() {
     assert!(!answers.timed_out());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_write_only_emitter_subscribes_to_nothing_until_it_asks() {
     let bus = MemoryBus::new();
     let watcher = bus.manager("c");
@@ -347,7 +347,7 @@ async fn a_write_only_emitter_subscribes_to_nothing_until_it_asks() {
     assert_eq!(bus.num_subscribers("c"), 1, "the watcher alone");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bad_names_are_refused_before_anything_is_sent() {
     let bus = MemoryBus::new();
     let emitter = Emitter::new(bus.manager("c"));

@@ -6,11 +6,14 @@ use async_trait::async_trait;
 
 use super::{RedisBroker, ask};
 use crate::brokers::Flavour;
-use crate::brokers::private::until_answers;
+use crate::brokers::private::{free_ports, until_answers};
 use crate::proxy::TcpProxy;
 
 /// How long the nodes may take to find each other.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Milliseconds after whose half a node without an answer is connected to anew. What is published meanwhile is lost, so that it is longer than a
+/// busy machine keeps a node waiting.
+const NODE_TIMEOUT: &str = "60000";
 
 /// Two nodes. Clients are let in while the nodes are linked: what one node takes while it has no link to the other, Redis itself
 /// loses without a word.
@@ -27,17 +30,16 @@ impl Flavour for RedisCluster {
     const NO_LINE: Option<&'static str> = Some("managers have connections to several nodes");
 
     async fn try_start() -> Result<Self, String> {
-        let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"];
-        let nodes = [
-            RedisBroker::try_start_with(&settings).await?,
-            RedisBroker::try_start_with(&settings).await?,
-        ];
+        // Without a choice a node would take the port 10,000 above its own for the others: one that the system gives to outgoing connections,
+        // too, while the node is down.
+        let bus_ports: [u16; 2] = free_ports()?;
+        let nodes = [start_node(bus_ports[0]).await?, start_node(bus_ports[1]).await?];
         let doors = [
             TcpProxy::start(nodes[0].address()).await,
             TcpProxy::start(nodes[1].address()).await,
         ];
         let cluster = Self { nodes, doors };
-        cluster.join().await?;
+        cluster.join(bus_ports[0]).await?;
         cluster.until_linked().await?;
         Ok(cluster)
     }
@@ -71,7 +73,7 @@ impl Flavour for RedisCluster {
 
 impl RedisCluster {
     /// Makes a cluster of the nodes; the first has all the keys.
-    async fn join(&self) -> Result<(), String> {
+    async fn join(&self, first_bus_port: u16) -> Result<(), String> {
         let [first, second] = &self.nodes;
         let mut slots = ::redis::cmd("CLUSTER");
         slots.arg("ADDSLOTSRANGE").arg(0).arg(16_383);
@@ -79,7 +81,7 @@ impl RedisCluster {
         let address = first.address();
         let (host, port) = address.split_once(':').unwrap_or_default();
         let mut meet = ::redis::cmd("CLUSTER");
-        meet.arg("MEET").arg(host).arg(port);
+        meet.arg("MEET").arg(host).arg(port).arg(first_bus_port);
         ask::<()>(&second.url(), &meet).await
     }
 
@@ -90,6 +92,13 @@ impl RedisCluster {
         }
         Ok(())
     }
+}
+
+async fn start_node(bus_port: u16) -> Result<RedisBroker, String> {
+    let bus_port = bus_port.to_string();
+    let enable = ["--cluster-enabled", "yes"];
+    let settings = ["--cluster-node-timeout", NODE_TIMEOUT, "--cluster-port", &bus_port];
+    RedisBroker::try_start_with(&[&enable[..], &settings].concat()).await
 }
 
 async fn is_linked(node: &str) -> Result<(), String> {

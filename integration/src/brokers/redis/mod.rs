@@ -12,6 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::timeout;
 
+use crate::DEADLINE;
+
 use super::container::{Container, Spec};
 use super::private::{Kind, Private, free_ports, until_answers};
 use super::{Contained, Shared, shared};
@@ -25,6 +27,8 @@ pub use valkey::Valkey;
 const IMAGE: &str = "redis:7.2.4";
 /// How long a server may take to answer its first PING.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a single PING may take before the next one.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// A Redis server of a test's own. Its settings are arguments, as `--client-output-buffer-limit`, `pubsub 1mb 1mb 1`.
 pub type RedisBroker = Private<Redis>;
@@ -129,7 +133,9 @@ async fn contained() -> Result<Contained, String> {
 ///
 /// Why there is none.
 pub async fn ping(url: &str) -> Result<(), String> {
-    ask::<String>(url, ::redis::Cmd::new().arg("PING")).await.map(drop)
+    ask_within::<String>(LOOK, url, ::redis::Cmd::new().arg("PING"))
+        .await
+        .map(drop)
 }
 
 /// Sends one command to a Redis and returns what it says.
@@ -138,11 +144,24 @@ pub async fn ping(url: &str) -> Result<(), String> {
 ///
 /// Why it says nothing, or what it complains of.
 pub async fn ask<T: ::redis::FromRedisValue>(url: &str, command: &::redis::Cmd) -> Result<T, String> {
+    ask_within(DEADLINE, url, command).await
+}
+
+async fn ask_within<T: ::redis::FromRedisValue>(
+    limit: Duration,
+    url: &str,
+    command: &::redis::Cmd,
+) -> Result<T, String> {
+    // The client's own limit of half a second is too short for a busy machine.
+    let patient = ::redis::AsyncConnectionConfig::new()
+        .set_response_timeout(Some(limit))
+        .set_connection_timeout(Some(limit));
     let ask = async {
-        let mut connection = ::redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+        let client = ::redis::Client::open(url)?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
         command.query_async::<T>(&mut connection).await
     };
-    match timeout(Duration::from_secs(2), ask).await {
+    match timeout(limit, ask).await {
         Ok(answer) => answer.map_err(|error| format!("{url} does not answer: {error}")),
         Err(_) => Err(format!("{url} does not answer in time")),
     }

@@ -155,7 +155,10 @@ async fn a_queue_that_is_emptied_while_its_server_is_cut_off_loses_nothing_silen
 /// The exchange is python-socketio's, which ends with the broker, while the queue stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_durable_queue_without_its_exchange_after_a_restart_loses_nothing_silently() {
-    let mut row = Row::start().await;
+    let mut row = Row::start_with(RabbitBroker::start().await, |options| {
+        options.queue.kind = QueueKind::Durable;
+    })
+    .await;
     row.broker.restart().await;
     row.run.until_gaps(1).await;
     row.run.balance().await.assert_loss_is_admitted();

@@ -41,7 +41,7 @@ pub(super) async fn until_known(host: &Host, count: u64) {
     known.unwrap_or_else(|_| panic!("{count} other servers are known: {:?}", host.hub.metrics()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_clients_of_a_room_are_found_on_every_server_by_servers_and_emitters() {
     let (bus, one, two) = two_hosts().await;
     for (host, sid) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d")] {
@@ -75,7 +75,7 @@ async fn the_clients_of_a_room_are_found_on_every_server_by_servers_and_emitters
     assert_nothing_is_open(&[&one, &two]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_starts_later_is_known_and_one_that_closes_is_not_waited_for() {
     let (bus, one, two) = two_hosts().await;
     until_known(&one, 1).await;
@@ -98,7 +98,7 @@ async fn a_server_that_starts_later_is_known_and_one_that_closes_is_not_waited_f
     until_known(&two, 1).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_died_is_named_as_missing_and_then_waited_for_no_more() {
     let (bus, one, _two) = two_hosts().await;
     one.add("a");
@@ -119,7 +119,7 @@ async fn a_server_that_died_is_named_as_missing_and_then_waited_for_no_more() {
     until_known(&one, 2).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_of_which_a_part_is_lost_leaves_its_server_missing() {
     let (bus, one, _two) = two_hosts().await;
     let stranger = bus.manager("c");
@@ -158,7 +158,7 @@ async fn an_answer_of_which_a_part_is_lost_leaves_its_server_missing() {
     assert_nothing_is_open(&[&one]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn many_clients_come_in_parts_and_not_more_than_the_limit() {
     let bus = MemoryBus::new();
     let options = HubOptions {
@@ -183,7 +183,7 @@ async fn many_clients_come_in_parts_and_not_more_than_the_limit() {
     assert_eq!((most.found.len(), most.is_truncated), (1_000, true));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconnected_or_closed() {
     let (bus, mut one, mut two) = two_hosts().await;
     for (host, sid) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d")] {
@@ -237,7 +237,7 @@ async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconn
     assert!(two.hub.deliver().closed.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn events_for_servers_reach_the_others_and_their_answers_come_back() {
     let (bus, one, two) = two_hosts().await;
     let three = Host::start(bus.manager("c")).await;
@@ -283,7 +283,7 @@ async fn events_for_servers_reach_the_others_and_their_answers_come_back() {
     assert_eq!(refused.kind(), ErrorKind::Config);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_question_too_many_is_refused_and_one_that_is_dropped_leaves_room() {
     let bus = MemoryBus::new();
     let options = HubOptions {
@@ -312,7 +312,7 @@ async fn a_question_too_many_is_refused_and_one_that_is_dropped_leaves_room() {
     assert_nothing_is_open(&[&one]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_table_of_servers_stays_finite_whoever_claims_to_be_one() {
     let bus = MemoryBus::new();
     let options = HubOptions {
@@ -331,7 +331,7 @@ async fn the_table_of_servers_stays_finite_whoever_claims_to_be_one() {
     until_known(&one, 10).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hub_without_a_manager_answers_for_itself() {
     let recorder = Recorder {
         disconnected: Mutex::default(),

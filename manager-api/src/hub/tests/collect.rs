@@ -11,7 +11,7 @@ async fn answer(host: &mut Host, key: ClientKey, sid: &str) {
     host.hub.acknowledge(key, &sid.into(), id.unwrap(), payload);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn collecting_ends_when_all_have_answered_and_names_who_has_not() {
     let (_bus, mut one, mut two) = two_hosts().await;
     until_known(&one, 1).await;
@@ -55,7 +55,7 @@ async fn collecting_ends_when_all_have_answered_and_names_who_has_not() {
     assert_nothing_is_open(&[&one]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn collecting_names_a_server_that_died_and_an_emitter_collects_too() {
     let (bus, one, mut two) = two_hosts().await;
     let c = two.add("c");
@@ -71,7 +71,7 @@ async fn collecting_names_a_server_that_died_and_an_emitter_collects_too() {
     assert_eq!((report.answers.len(), report.missing_clients.len()), (1, 0));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn collecting_tells_that_the_event_was_not_published_and_who_answered_here() {
     let bus = MemoryBus::new();
     let options = crate::ManagerOptions {
@@ -101,7 +101,7 @@ async fn alone(bus: &MemoryBus, deadline: Duration) -> Host {
     host
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn collecting_tells_that_the_event_was_not_published_where_nobody_is_known() {
     let bus = MemoryBus::new();
     let one = alone(&bus, Duration::from_millis(50)).await;
@@ -112,7 +112,7 @@ async fn collecting_tells_that_the_event_was_not_published_where_nobody_is_known
     assert!(!report.is_complete());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_emitter_tells_that_the_event_was_not_published_where_nobody_is_known() {
     let bus = MemoryBus::new();
     let options = crate::ManagerOptions {
@@ -127,7 +127,7 @@ async fn an_emitter_tells_that_the_event_was_not_published_where_nobody_is_known
     assert!(report.failure.is_some() && !report.is_complete(), "{report:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn answers_that_came_while_the_broker_was_waited_for_are_not_lost() {
     let bus = MemoryBus::new();
     let mut one = alone(&bus, Duration::from_secs(2)).await;

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_command_that_nobody_awaits_does_nothing() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;
@@ -24,7 +24,7 @@ async fn a_command_that_nobody_awaits_does_nothing() {
     assert!(one.hub.deliver().closed.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_command_about_many_clients_lets_others_run() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;

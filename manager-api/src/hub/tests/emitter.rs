@@ -3,7 +3,7 @@
 use super::subscription::Fickle;
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_emitter_whose_subscription_ended_subscribes_again_before_it_asks() {
     let manager = Fickle::new(&MemoryBus::new(), false);
     let emitter = Emitter::new(manager.clone());
@@ -17,7 +17,7 @@ async fn an_emitter_whose_subscription_ended_subscribes_again_before_it_asks() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_emitter_looks_for_the_servers_again_once_it_may_have_missed_some() {
     let (bus, _one, _two) = two_hosts().await;
     let watcher = bus.manager("c");

@@ -44,7 +44,7 @@ async fn first(mut answers: Answers) -> (Sid, Payload) {
     (answer.client.unwrap(), answer.payload)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_finds_the_queue_full_is_dropped_and_counted_and_later_ones_pass() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;
@@ -66,7 +66,7 @@ async fn an_answer_that_finds_the_queue_full_is_dropped_and_counted_and_later_on
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn large_answers_do_not_fill_the_memory_while_the_broker_is_slow() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;
@@ -85,7 +85,7 @@ async fn large_answers_do_not_fill_the_memory_while_the_broker_is_slow() {
     assert_eq!(two.0.hub.metrics().callbacks_dropped, 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn events_that_are_never_acknowledged_fill_no_memory_and_are_delivered_all_the_same() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;
@@ -132,7 +132,7 @@ async fn questions_whose_time_is_over_leave_room_for_others() {
     assert!(ask_for().is_some());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_wait_without_end_does_not_panic_and_the_other_servers_understand_it() {
     let bus = MemoryBus::new();
     let options = || HubOptions {
@@ -158,7 +158,7 @@ async fn a_wait_without_end_does_not_panic_and_the_other_servers_understand_it()
     assert_eq!(called.found.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hub_that_waits_without_end_for_the_others_listens() {
     let bus = MemoryBus::new();
     let options = HubOptions {
@@ -172,7 +172,7 @@ async fn a_hub_that_waits_without_end_for_the_others_listens() {
     assert!(!running.is_finished());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() {
     let (_bus, one, two) = two_hosts().await;
     let mut emit = Emit::new(Namespace::root(), EventName::new("q").unwrap(), Payload::empty());

@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_local_emit_stays_on_this_server() {
     let (_bus, mut one, mut two) = two_hosts().await;
     for (host, sid) in [(&one, "a"), (&two, "c")] {
@@ -29,7 +29,7 @@ async fn a_local_emit_stays_on_this_server() {
     assert!(ended.await.expect("ends at once").is_none());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn local_commands_change_nothing_on_other_servers() {
     let (bus, one, mut two) = two_hosts().await;
     for (host, sid) in [(&one, "a"), (&two, "c")] {
@@ -60,7 +60,7 @@ async fn local_commands_change_nothing_on_other_servers() {
     assert_eq!(*one.hub.deliver().disconnected.lock().unwrap(), [Sid::from("a")]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_lone_null_is_an_argument_on_every_server() {
     let (bus, mut one, mut two) = two_hosts().await;
     let key = two.add("c");
@@ -83,7 +83,7 @@ async fn a_lone_null_is_an_argument_on_every_server() {
     assert_eq!(called.await.unwrap().found[0].payload, Some(null));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_lone_null_of_a_python_server_is_no_argument() {
     let (bus, mut one, _two) = two_hosts().await;
     one.add("a");
@@ -92,7 +92,7 @@ async fn a_lone_null_of_a_python_server_is_no_argument() {
     one.expect("a", "e []").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_question_to_nobody_ends_at_once_however_many_answers_are_wanted() {
     let recorder = Recorder {
         disconnected: Mutex::default(),

@@ -39,7 +39,7 @@ async fn handlers_of_events_for_servers_start_in_the_order_in_which_these_were_s
     counted.expect("those that panicked are counted");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_panics_as_it_starts_holds_up_nobody() {
     let (_bus, one, two) = two_hosts().await;
     until_known(&one, 1).await;

@@ -110,7 +110,7 @@ async fn eventually(what: impl Fn() -> bool) {
         .expect("happens in time");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_log_that_cannot_be_written_makes_no_server_deaf() {
     let _log = tracing::subscriber::set_default(BrokenLog);
     let manager = Told::new(|_| Attempt::Succeeds);

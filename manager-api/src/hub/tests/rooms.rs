@@ -33,7 +33,7 @@ async fn turns_between(hub: Arc<Hub<Recorder>>, from: usize, to: usize) -> usize
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_command_with_many_rooms_lets_other_tasks_run() {
     let bus = MemoryBus::new();
     let (host, _) = Host::start_with(bus.manager("c"), with_rooms(MANY)).await;
@@ -61,7 +61,7 @@ async fn a_command_with_many_rooms_lets_other_tasks_run() {
     assert!(turns >= 5, "another task ran {turns} times meanwhile");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_room_over_the_limit_is_refused_to_a_caller_here_and_counted_for_one_elsewhere() {
     let bus = MemoryBus::new();
     let (mut one, _) = Host::start_with(bus.manager("c"), with_rooms(3)).await;
@@ -100,7 +100,7 @@ async fn a_room_over_the_limit_is_refused_to_a_caller_here_and_counted_for_one_e
     settle(&two, &mut one, "a").await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_names_too_much_is_refused_where_it_is_sent_and_passed_over_where_it_comes() {
     let bus = MemoryBus::new();
     let (mut one, _) = Host::start_with(bus.manager("c"), with_rooms(10)).await;

@@ -8,7 +8,7 @@ use crate::ServerEvent;
 
 const MANY: usize = 600;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn large_answers_that_nobody_takes_fill_no_memory() {
     let recorder = Recorder {
         disconnected: Mutex::default(),
@@ -50,7 +50,7 @@ async fn large_answers_that_nobody_takes_fill_no_memory() {
     assert_eq!(ask_and_answer(MANY / 2).await.all().await.unwrap().len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
     use crate::cluster::Asker;
     use crate::{Part, Reply};
@@ -82,7 +82,7 @@ async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
     assert_eq!(replies.into_missing(), [HostId::from("two")]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn large_events_for_a_server_that_wait_for_their_handlers_fill_no_memory() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;

@@ -57,7 +57,7 @@ fn an_emit() -> Bytes {
     Bytes::from_static(br#"{"method": "emit", "event": "e", "data": [1], "host_id": "python"}"#)
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_whose_subscription_ends_does_not_go_deaf() {
     let manager = Fickle::new(&MemoryBus::new(), false);
     let mut one = Host::start(manager.clone()).await;
@@ -96,7 +96,7 @@ async fn subscriptions_that_end_at_once_are_not_asked_for_again_and_again() {
     drop(one);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_hub_ends_with_its_manager() {
     let (one, running) = Host::start_with(MemoryBus::new().manager("c"), HubOptions::default()).await;
     one.hub.close().await.unwrap();
@@ -104,7 +104,7 @@ async fn a_hub_ends_with_its_manager() {
     ended.expect("at once").unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_comes_and_goes_is_no_flood_of_hellos() {
     const GAPS: u64 = 1_000;
     let bus = MemoryBus::new();

@@ -84,10 +84,10 @@ pub enum Fault {
 ///
 /// # Panics
 ///
-/// If the case panics or takes longer than two minutes.
+/// If the case panics or takes longer than ten minutes: on a busy machine brokers start for minutes, and some cases start them several times.
 pub async fn run(name: &str, case: impl Future<Output = ()>) {
-    let done = tokio::time::timeout(Duration::from_secs(120), case).await;
-    assert!(done.is_ok(), "{name} did not end within two minutes");
+    let done = tokio::time::timeout(Duration::from_secs(600), case).await;
+    assert!(done.is_ok(), "{name} did not end within ten minutes");
 }
 
 /// Makes a module of tests, one per case, for one backend; those of [`hub`](crate::hub) in a module `hub` inside.

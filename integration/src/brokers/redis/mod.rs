@@ -26,7 +26,7 @@ pub use valkey::Valkey;
 /// The image that is run unless `SIO_TEST_REDIS_IMAGE` names another.
 const IMAGE: &str = "redis:7.2.4";
 /// How long a server may take to answer its first PING.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a single PING may take before the next one.
 const LOOK: Duration = Duration::from_secs(2);
 

@@ -11,7 +11,7 @@ use crate::brokers::private::until_answers;
 /// What the sentinel calls the server.
 const SERVICE: &str = "main";
 /// How long the sentinel may take to know its server.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Redis, and a sentinel that says where it is. What a failover does is tested in `manager-redis`.
 #[derive(Debug)]

@@ -38,8 +38,8 @@ norms *arguments:
 
 # What the workflow checks besides: the oldest Rust, each feature, lowest versions, licences, spelling
 release:
-    tools/verb msrv
-    tools/verb features
-    tools/verb minimal
-    tools/verb deny
-    tools/verb spelling
+    tools/verb release
+
+# The picture of the page in the README, anew
+screenshot:
+    tools/verb screenshot

@@ -144,7 +144,8 @@ async fn processes_are_one_server_and_a_worker_tells_them_its_progress() {
     expect(&mut watching, "done", json!([{ "job": "7", "sum": 30 }])).await;
     assert!(worker.wait(DEADLINE).await.success(), "{}", worker.stderr());
 
-    // The other process passes on what is said, and its client got nothing of a job that it does not watch.
+    // The other process passes on what is said, and its client got nothing of a job that it does
+    // not watch.
     watching.emit("say", json!(["job 8", "hello"])).await;
     expect(&mut other, "said", json!(["hello"])).await;
     one.stop().await;

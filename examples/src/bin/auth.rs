@@ -1,4 +1,5 @@
-//! Authentication: `auth [ADDRESS]`. A client without a known token is refused, and told why; one with a token has a name.
+//! Authentication: `auth [ADDRESS]`. A client without a known token is refused, and told why; one
+//! with a token has a name.
 //!
 //! ```js
 //! const client = io("http://127.0.0.1:3000", { auth: { token: "ada's" } });

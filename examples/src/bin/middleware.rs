@@ -1,4 +1,5 @@
-//! Middleware: `middleware [ADDRESS]`. Functions that connections and events pass before handlers: they log, refuse, change.
+//! Middleware: `middleware [ADDRESS]`. Functions that connections and events pass before handlers:
+//! they log, refuse, change.
 //!
 //! ```js
 //! const client = io("http://127.0.0.1:3000", { query: { version: "2" } });

@@ -1,4 +1,5 @@
-//! Presence by rooms: `presence [ADDRESS]`. Each room has a list of those in it, on every server, which their coming and going updates.
+//! Presence by rooms: `presence [ADDRESS]`. Each room has a list of those in it, on every server,
+//! which their coming and going updates.
 //!
 //! ```js
 //! client.on("entered", (room, name) => …); client.on("left", (room, name) => …);

@@ -1,4 +1,5 @@
-//! Several processes that act as one server, over a broker: `processes [ADDRESS]`, with `REDIS_URL` and `CHANNEL`.
+//! Several processes that act as one server, over a broker: `processes [ADDRESS]`, with `REDIS_URL`
+//! and `CHANNEL`.
 //!
 //! ```console
 //! $ cargo run -p examples --bin processes 127.0.0.1:3000
@@ -6,8 +7,9 @@
 //! ```
 //!
 //! ```js
-//! await client.emitWithAck("watch", "job 7");   // to be told of job 7, whichever process the client is connected to
-//! await client.emitWithAck("servers");          // [ 4711, 4712 ]: the processes
+//! // To be told of job 7, whichever process the client is connected to.
+//! await client.emitWithAck("watch", "job 7");
+//! await client.emitWithAck("servers"); // [ 4711, 4712 ]: the processes
 //! ```
 
 use std::time::Duration;

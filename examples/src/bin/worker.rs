@@ -1,5 +1,5 @@
-//! A worker that tells its progress to those who watch a job, without a server in its process: `worker JOB`, with `REDIS_URL` and
-//! `CHANNEL`. The servers are `processes`.
+//! A worker that tells its progress to those who watch a job, without a server in its process:
+//! `worker JOB`, with `REDIS_URL` and `CHANNEL`. The servers are `processes`.
 //!
 //! ```js
 //! await client.emitWithAck("watch", "job 7");
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Failure> {
             examples::log(format_args!("progress is not told: {error}"));
         }
     }
-    // The result is: that the broker has not accepted it is a failure of the worker.
+    // The result is missed: if the broker does not accept it, the worker fails.
     let result = json!({ "job": job, "sum": sum });
     emitter.to(&room).emit("done", &result).await?;
     emitter.close().await?;

@@ -1,4 +1,5 @@
-//! The script `./test` on bare machines, which are folders of stubs: what it says, and that nothing stays behind.
+//! The script `./test` on bare machines, which are folders of stubs: what it says, and that nothing
+//! stays behind.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -31,8 +32,8 @@ const WISHES: [&str; 5] = [
     "integration/kafka/pom.xml",
     "integration/kafka/server.properties",
 ];
-/// Stands for each program that the script gets or calls. `FAILS` and `WAITS` name the one that fails, and the one that tells its id
-/// and then hangs.
+/// Stands for each program that the script gets or calls. `FAILS` names the one that fails, `WAITS`
+/// the one that tells its id and then hangs.
 const STUB: &str = r#"#!/usr/bin/env bash
 name=${0##*/}
 [ "$name $*" = "python3 --version" ] && echo "Python 3" && exit
@@ -111,7 +112,9 @@ impl Machine {
         (output.status, String::from_utf8(output.stderr).unwrap())
     }
 
-    /// Runs `./test`, and sends it a signal while the program of that name hangs. Returns what it said.
+    /// Runs `./test`, and sends it a signal while the program of that name hangs.
+    ///
+    /// Returns what it said.
     fn interrupted(&self, program: &str, signal: &str) -> (ExitStatus, String) {
         let mut child = self.script(&["--prepare"], &[("WAITS", program)]).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);

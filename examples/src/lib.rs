@@ -24,7 +24,7 @@ use manager_redis::{RedisManager, RedisOptions};
 use socket_io::{Data, PacedStream, Payload, PeerAddr, Socket, SocketIo};
 use tokio::net::TcpListener;
 
-/// Whatever ends a program.
+/// The error that ends a program.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number, `count`
@@ -154,7 +154,7 @@ pub fn log(what: impl Display) {
 
 /// Returns what completes when the process is asked to end: by Ctrl-C, or by SIGTERM as a service manager does it.
 ///
-/// Both count from now on, so call it before whoever may ask learns that the program runs.
+/// Both count from now on, so call it before the program says that it runs.
 ///
 /// # Panics
 ///

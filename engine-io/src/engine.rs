@@ -16,6 +16,7 @@ use crate::handler::Handler;
 use crate::http::body::ResponseBody;
 use crate::http::service::{self, Work};
 use crate::http::{get, post};
+use crate::log::quietly;
 use crate::metrics::Metrics;
 
 /// The time that a shutdown waits for sessions to finish their work.
@@ -23,6 +24,9 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time that clients have to take what waits for them when a shutdown begins.
 const SHUTDOWN_FLUSH: Duration = Duration::from_millis(500);
+
+/// Sessions that are closed without letting other tasks run.
+const CLOSED_AT_ONCE: usize = 256;
 
 /// How often a shutdown looks for sessions that were opened while it began.
 const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
@@ -111,7 +115,7 @@ impl Engine {
         core.admission.shut_down();
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, drain(core)).await.is_err() {
             let sessions = core.admission.num_live();
-            tracing::warn!(target: "engine_io", sessions, "sessions were still at work after the shutdown");
+            quietly(|| tracing::warn!(target: "engine_io", sessions, "sessions were still at work after the shutdown"));
         }
     }
 }
@@ -122,11 +126,14 @@ async fn drain(core: &Core) {
     loop {
         let is_late = Instant::now() >= flushed;
         // Also those that were opened while the flag was being set.
-        for session in core.sessions.all() {
+        for (at, session) in core.sessions.all().into_iter().enumerate() {
             if is_late {
                 session.fail(CloseReason::ServerShutdown);
             } else {
                 session.close(CloseReason::ServerShutdown);
+            }
+            if at % CLOSED_AT_ONCE == CLOSED_AT_ONCE - 1 {
+                tokio::task::yield_now().await;
             }
         }
         let drained = core.admission.drained(|| core.sessions.is_empty());

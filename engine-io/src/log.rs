@@ -1,6 +1,7 @@
 //! Rate-limited log lines, which a hostile client cannot multiply.
 
 use std::num::NonZeroU64;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -63,7 +64,7 @@ impl Limited {
     /// Writes a line, unless one was written within the last second.
     pub(crate) fn warn(&self, message: &'static str) {
         if let Some(suppressed) = self.pass() {
-            tracing::warn!(target: "engine_io", suppressed, "{message}");
+            quietly(|| tracing::warn!(target: "engine_io", suppressed, "{message}"));
         }
     }
 
@@ -83,6 +84,12 @@ impl Limited {
         }
         Some(NonZeroU64::new(self.suppressed.swap(0, Ordering::Relaxed))) // absent when 0
     }
+}
+
+/// Writes a log line; a subscriber that panics, for instance because its pipe is closed, does not stop the caller.
+pub(crate) fn quietly(log: impl FnOnce()) {
+    // There is no other place left to tell of it.
+    let _ = catch_unwind(AssertUnwindSafe(log));
 }
 
 /// Cuts untrusted text for a log line, where it is written escaped and quoted (`?`).

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lapin::Channel;
 use manager_api::backend::{Failure as _, Line, PublishQueue};
-use manager_api::{Error, HostId, LimitedLog};
+use manager_api::{Error, HostId, LimitedLog, quietly};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -37,10 +37,8 @@ impl AmqpLine {
         self.doubt();
         if let Some(suppressed) = self.unheard_log.pass() {
             let (place, exchange) = (self.place(), self.connector.exchange());
-            tracing::info!(
-                target: "manager_amqp", suppressed,
-                "{place} accepted a message that nothing receives: no queue is bound to the exchange {exchange:?}"
-            );
+            let text = "accepted a message that nothing receives: no queue is bound to the exchange";
+            quietly(|| tracing::info!(target: "manager_amqp", suppressed, "{place} {text} {exchange:?}"));
         }
     }
 

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 pub(crate) use table::AckTable;
+#[cfg(test)]
+pub(crate) use table::FORGOTTEN_AT_ONCE;
 
 use crate::byte_room::Taken;
 use crate::{Error, ErrorKind, Payload, Sid};

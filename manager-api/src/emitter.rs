@@ -18,7 +18,7 @@ use crate::hub::cluster::server_event;
 use crate::{
     Answers, Ask, Broadcast, CallbackAddress, Change, ClientManager, Emit, Envelope, Error, Escaped, Gathered, HostId,
     HubOptions, Incoming, LimitedLog, Message, Question, Replies, Room, Scope, Selection, ServerAnswer, Sid, Sink,
-    Subscription, wire,
+    Subscription, quietly, wire,
 };
 
 /// Emits events to the clients of every server on a channel.
@@ -232,7 +232,7 @@ impl Shared {
 
     async fn emit_asking(&self, mut emit: Emit, scope: Scope, deadline: Instant) -> Answers {
         let (others, timeout) = (scope == Scope::Cluster, left_until(deadline));
-        let (id, mut answers) = self.acks.ask(Default::default(), others, timeout, emit.report);
+        let (id, mut answers) = self.acks.ask(Vec::new(), others, timeout, emit.report).await;
         if scope == Scope::Local {
             answers.no_more();
             return answers;
@@ -339,7 +339,8 @@ async fn collect(
             Incoming::Gap { reason } => {
                 had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {
-                    tracing::warn!(suppressed, reason = ?Escaped(reason), "answers to this emitter may have been missed");
+                    let reason = Escaped(reason);
+                    quietly(|| tracing::warn!(suppressed, ?reason, "answers to this emitter may have been missed"));
                 }
             }
         }

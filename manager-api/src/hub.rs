@@ -6,13 +6,12 @@ mod metrics;
 mod options;
 mod outgoing;
 mod pace;
-mod quiet;
+mod parts;
 mod rooms;
 mod sink;
 mod supervise;
-mod turn;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::SystemTime;
@@ -29,16 +28,18 @@ use crate::ack::AckTable;
 use crate::byte_room::ByteRoom;
 use crate::cluster::{Asker, ServerEventHandler, in_time, left_until};
 use crate::registry::Selecting;
+use crate::turn::{Turn, YIELD_EVERY};
 use crate::wire::{self, OwnMark};
 use crate::{
     Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
-    LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid,
+    LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid, quietly,
 };
 use metrics::Counters;
 use outgoing::{Outgoing, Queued};
 use pace::Pace;
-use quiet::quietly;
-use turn::{Turn, YIELD_EVERY};
+
+/// The steps that a chunk of recipients counts for if all of them are skipped.
+const SKIPPED_COST: usize = 16;
 
 /// What a hub needs of the server whose clients it serves.
 ///
@@ -217,8 +218,16 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Waits no longer for those who left while they were about to be asked: the question was not known yet when they were forgotten.
-    fn forget_gone(&self, namespace: &Namespace, recipients: &Recipients<D::Client>, question: u64) {
-        for member in self.registry.gone(namespace, recipients) {
+    async fn forget_gone(&self, namespace: &Namespace, recipients: &Recipients<D::Client>, question: u64) {
+        if self.registry.is_true_still(recipients) {
+            return;
+        }
+        let mut turn = Turn::default();
+        for member in recipients.iter() {
+            turn.spend(1).await;
+            if !self.registry.is_gone(namespace, member) {
+                continue;
+            }
             if let Some(unanswered) = self.acks.forget(member.key, question) {
                 self.left(unanswered.asked_by, unanswered.question, &member.sid);
             }
@@ -280,7 +289,7 @@ impl<D: Deliver> Hub<D> {
                 }
                 delivered += 1;
             }
-            turn.spend(delivered).await;
+            turn.spend(delivered.max(SKIPPED_COST)).await;
         }
         if pressed {
             self.pace.pause().await;
@@ -321,14 +330,15 @@ impl<D: Deliver> Hub<D> {
         deadline: Instant,
     ) -> Answers {
         let others = scope == Scope::Cluster && self.manager.is_some();
-        let expected: HashSet<_> = recipients.iter().map(|member| member.key).collect();
+        let expected = keys(recipients).await;
         let nobody = expected.is_empty() && !others;
-        let (id, mut answers) = self.acks.ask(expected, others, left_until(deadline), emit.report);
+        let asking = self.acks.ask(expected, others, left_until(deadline), emit.report);
+        let (id, mut answers) = asking.await;
         if nobody {
             answers.no_more();
             return answers;
         }
-        self.forget_gone(&emit.namespace, recipients, id);
+        self.forget_gone(&emit.namespace, recipients, id).await;
         self.deliver_here(&emit, recipients, Some(id)).await;
         if others {
             emit.callback = Some(CallbackAddress {
@@ -351,6 +361,28 @@ async fn select<C: Clone>(mut selecting: Selecting<'_, C>) -> Recipients<C> {
         tokio::task::yield_now().await;
     }
     selecting.finish()
+}
+
+/// Returns the keys of recipients, and lets others run if they are many.
+async fn keys<C>(recipients: &Recipients<C>) -> Vec<ClientKey> {
+    let (mut keys, mut turn) = (Vec::new(), Turn::default());
+    for chunk in recipients.chunks() {
+        let before = keys.len();
+        keys.extend(chunk.map(|member| member.key));
+        turn.spend((keys.len() - before).max(SKIPPED_COST)).await;
+    }
+    keys
+}
+
+/// Returns the ids of the first `max` recipients, and lets others run if they are many.
+async fn sids<C>(recipients: &Recipients<C>, max: usize) -> Vec<Sid> {
+    let (mut sids, mut turn) = (Vec::new(), Turn::default());
+    for chunk in recipients.chunks() {
+        let before = sids.len();
+        sids.extend(chunk.take(max - before).map(|member| member.sid.clone()));
+        turn.spend((sids.len() - before).max(SKIPPED_COST)).await;
+    }
+    sids
 }
 
 impl<D: Deliver> std::fmt::Debug for Hub<D> {

@@ -261,17 +261,16 @@ impl<C: Clone> Registry<C> {
         selecting.finish()
     }
 
-    /// Returns those of a snapshot who have been removed since it was taken. Costs next to nothing where nobody was.
-    pub fn gone<'a>(&self, namespace: &Namespace, recipients: &'a Recipients<C>) -> Vec<&'a Member<C>> {
-        if self.num_removed.load(Ordering::Acquire) == recipients.num_removed {
-            return Vec::new();
-        }
-        let is_gone = |member: &&Member<C>| {
-            let id = (namespace.clone(), member.sid.clone());
-            let clients = self.clients.lock(&id);
-            clients.get(&id).is_none_or(|client| client.key != member.key)
-        };
-        recipients.iter().filter(is_gone).collect()
+    /// Tells whether all members of a snapshot are still here. It may say no although they are, if others have left.
+    pub(crate) fn is_true_still(&self, recipients: &Recipients<C>) -> bool {
+        self.num_removed.load(Ordering::Acquire) == recipients.num_removed
+    }
+
+    /// Tells whether a member of a snapshot has been removed since it was taken.
+    pub(crate) fn is_gone(&self, namespace: &Namespace, member: &Member<C>) -> bool {
+        let id = (namespace.clone(), member.sid.clone());
+        let clients = self.clients.lock(&id);
+        clients.get(&id).is_none_or(|client| client.key != member.key)
     }
 
     /// Returns the number of clients in a namespace.

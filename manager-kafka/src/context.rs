@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use manager_api::Escaped;
+use manager_api::{Escaped, quietly};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -119,5 +119,5 @@ impl ClientContext for Quiet {
 
 /// What matters of librdkafka's log comes as an error as well.
 fn log(facility: &str, message: &str) {
-    tracing::debug!(target: "manager_kafka", facility, "{}", Escaped(message));
+    quietly(|| tracing::debug!(target: "manager_kafka", facility, "{}", Escaped(message)));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
-use manager_api::{ClientKey, Error, ErrorKind, Escaped, Room, Sid};
+use manager_api::{ClientKey, Error, ErrorKind, Escaped, Room, Sid, quietly};
 
 use crate::connection::Connection;
 use crate::error::{DisconnectReason, Refusal};
@@ -116,7 +116,9 @@ impl Client {
             Ok(key) => key,
             // Twenty random characters do not repeat.
             Err(error) => {
-                return tracing::error!(target: "socket_io", error = ?Escaped(error), "a client could not be registered");
+                return quietly(
+                    || tracing::error!(target: "socket_io", error = ?Escaped(error), "a client could not be registered"),
+                );
             }
         };
         self.key.store(key, Ordering::Relaxed);

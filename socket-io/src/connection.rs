@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as EngineSocket};
-use manager_api::{Escaped, EventName};
+use manager_api::{Escaped, EventName, quietly};
 
 use crate::client::Client;
 use crate::error::DisconnectReason;
@@ -219,7 +219,9 @@ impl ConnectionSession {
                 continue;
             };
             member.is_ended = true;
-            tracing::debug!(target: "socket_io", namespace = ?Escaped(&client.namespace.name), %reason, "client disconnected");
+            quietly(
+                || tracing::debug!(target: "socket_io", namespace = ?Escaped(&client.namespace.name), %reason, "client disconnected"),
+            );
             if let Some(handler) = client.namespace.on_disconnect() {
                 let socket = Socket::new(client);
                 let context = DisconnectContext { socket, reason };

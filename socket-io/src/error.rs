@@ -3,7 +3,7 @@
 use std::fmt;
 
 use engine_io::CloseReason;
-use manager_api::Escaped;
+use manager_api::{Escaped, quietly};
 use serde::Serialize;
 
 /// Refuses a client that wants to connect to a namespace; the client sees it as its `connect_error`.
@@ -33,9 +33,9 @@ impl Refusal {
     pub fn with_data<T: Serialize + ?Sized>(mut self, data: &T) -> Self {
         match serde_json::to_string(data) {
             Ok(json) => self.data = Some(json),
-            Err(error) => {
-                tracing::error!(target: "socket_io", error = ?Escaped(error), "the data of a refusal cannot be written as JSON")
-            }
+            Err(error) => quietly(
+                || tracing::error!(target: "socket_io", error = ?Escaped(error), "the data of a refusal cannot be written as JSON"),
+            ),
         }
         self
     }

@@ -7,7 +7,7 @@
 use std::error::Error as _;
 use std::fmt::Display;
 
-use manager_api::{Escaped, EventName, LimitedLog, Namespace};
+use manager_api::{Escaped, EventName, LimitedLog, Namespace, quietly};
 
 use crate::client::Client;
 use crate::handler::Rejection;
@@ -23,7 +23,9 @@ pub(crate) fn unfit_event(client: &Client, event: &str, rejection: &Rejection) {
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace) = (&client.sid, name(client.namespace.name.as_str()));
         let event = name(event);
-        tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, rejection = ?Escaped(rejection), suppressed, "an event does not fit its handler");
+        quietly(
+            || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, rejection = ?Escaped(rejection), suppressed, "an event does not fit its handler"),
+        );
     }
 }
 
@@ -33,7 +35,9 @@ pub(crate) fn unfit_connect(socket: &Socket, rejection: &Rejection) {
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
         let namespace = name(socket.namespace().as_str());
-        tracing::warn!(target: "socket_io", ?namespace, rejection = ?Escaped(rejection), suppressed, "a connect handler cannot be called; the client is refused");
+        quietly(
+            || tracing::warn!(target: "socket_io", ?namespace, rejection = ?Escaped(rejection), suppressed, "a connect handler cannot be called; the client is refused"),
+        );
     }
 }
 
@@ -41,7 +45,7 @@ pub(crate) fn unfit_connect(socket: &Socket, rejection: &Rejection) {
 fn detail(rejection: &Rejection) {
     let mut source = rejection.source();
     while let Some(error) = source {
-        tracing::trace!(target: "socket_io", error = ?Escaped(error), "an argument cannot be had");
+        quietly(|| tracing::trace!(target: "socket_io", error = ?Escaped(error), "an argument cannot be had"));
         source = error.source();
     }
 }
@@ -52,7 +56,9 @@ pub(crate) fn refused_event(client: &Client, event: &str, reason: &dyn Display) 
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace) = (&client.sid, name(client.namespace.name.as_str()));
         let event = name(event);
-        tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(reason), suppressed, "middleware refused an event");
+        quietly(
+            || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(reason), suppressed, "middleware refused an event"),
+        );
     }
 }
 
@@ -64,7 +70,7 @@ pub(crate) fn unhandled_event(client: &Client, event: &str) {
     }
     if let Some(suppressed) = LIMIT.pass() {
         let (namespace, event) = (name(client.namespace.name.as_str()), name(event));
-        tracing::debug!(target: "socket_io", ?namespace, ?event, suppressed, "no handler for an event");
+        quietly(|| tracing::debug!(target: "socket_io", ?namespace, ?event, suppressed, "no handler for an event"));
     }
 }
 
@@ -74,7 +80,9 @@ pub(crate) fn failed(client: &Client, what: &str, error: &dyn Display) {
     client.connection.server.counters.failed();
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace, event) = (&client.sid, name(client.namespace.name.as_str()), name(what));
-        tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(error), suppressed, "a handler failed");
+        quietly(
+            || tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(error), suppressed, "a handler failed"),
+        );
     }
 }
 
@@ -84,7 +92,7 @@ pub(crate) fn panicked(client: &Client, what: &str) {
     client.connection.server.counters.panicked();
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace, event) = (&client.sid, name(client.namespace.name.as_str()), name(what));
-        tracing::error!(target: "socket_io", %sid, ?namespace, ?event, suppressed, "a handler panicked");
+        quietly(|| tracing::error!(target: "socket_io", %sid, ?namespace, ?event, suppressed, "a handler panicked"));
     }
 }
 
@@ -94,7 +102,9 @@ pub(crate) fn many_attachments(namespace: &Namespace, event: &str, attachments: 
     if let Some(suppressed) = LIMIT.pass() {
         let (namespace, event) = (name(namespace.as_str()), name(event));
         let text = "a packet has more attachments than JavaScript's clients accept: they close the connection";
-        tracing::warn!(target: "socket_io", ?namespace, ?event, attachments, accepted, suppressed, "{text}");
+        quietly(
+            || tracing::warn!(target: "socket_io", ?namespace, ?event, attachments, accepted, suppressed, "{text}"),
+        );
     }
 }
 
@@ -103,7 +113,9 @@ pub(crate) fn failed_for_server(event: &EventName, error: &dyn Display) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
         let event = name(event.as_str());
-        tracing::error!(target: "socket_io", ?event, error = ?Escaped(error), suppressed, "the handler of an event of another server failed");
+        quietly(
+            || tracing::error!(target: "socket_io", ?event, error = ?Escaped(error), suppressed, "the handler of an event of another server failed"),
+        );
     }
 }
 

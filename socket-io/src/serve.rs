@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use manager_api::LimitedLog;
+use manager_api::{LimitedLog, quietly};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -170,7 +170,7 @@ async fn connection<S, R>(
         }
     };
     if let Err(error) = served {
-        tracing::debug!(target: "socket_io", %error, "a connection ended early");
+        quietly(|| tracing::debug!(target: "socket_io", %error, "a connection ended early"));
     }
 }
 
@@ -197,7 +197,7 @@ async fn finish<T, E>(
 async fn accept_failed(error: &io::Error) {
     static FAILED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = FAILED.pass() {
-        tracing::error!(target: "socket_io", suppressed, %error, "cannot accept a connection");
+        quietly(|| tracing::error!(target: "socket_io", suppressed, %error, "cannot accept a connection"));
     }
     if !matches!(
         error.kind(),

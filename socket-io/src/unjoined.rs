@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use manager_api::LimitedLog;
+use manager_api::{LimitedLog, quietly};
 use tokio::time::Instant;
 
 use crate::config::Config;
@@ -91,7 +91,9 @@ impl Unjoined {
         self.num_shed.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = SHED.pass() {
             let peer = connection.handshake.peer_addr().map(|peer| peer.ip());
-            tracing::warn!(target: "socket_io", ?peer, suppressed, "closing a connection that joined no namespace: there are too many of them");
+            quietly(
+                || tracing::warn!(target: "socket_io", ?peer, suppressed, "closing a connection that joined no namespace: there are too many of them"),
+            );
         }
         connection.socket.abort();
         true
@@ -109,11 +111,19 @@ impl Drop for Attendant {
     }
 }
 
+fn too_late() {
+    static LATE: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = LATE.pass() {
+        let text = "closing a connection that joined no namespace in time";
+        quietly(|| tracing::debug!(target: "socket_io", suppressed, "{text}"));
+    }
+}
+
 async fn attend(mut attendant: Attendant) {
     while let Some(shared) = &attendant.0 {
         let (late, next) = shared.queue().take_late(Instant::now());
         for connection in late {
-            tracing::debug!(target: "socket_io", "closing a connection that joined no namespace in time");
+            too_late();
             connection.socket.close();
         }
         match next {

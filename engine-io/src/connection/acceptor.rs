@@ -9,6 +9,7 @@ use crate::connection::core::Core;
 use crate::connection::session::EngineSession;
 use crate::handler::Handler;
 use crate::http::handshake::Handshake;
+use crate::log::quietly;
 use crate::socket::Socket;
 
 /// The core of an engine, and the handler that makes its sessions.
@@ -59,7 +60,7 @@ impl Acceptor {
         }
         core.sessions.insert(session.sid, session.clone());
         core.counters.opened.add(1);
-        tracing::debug!(target: "engine_io", transport = transport.as_str(), "a session opened");
+        quietly(|| tracing::debug!(target: "engine_io", transport = transport.as_str(), "a session opened"));
         // A WebSocket's place was reserved before its handshake ended; a shutdown may have closed
         // all others meanwhile.
         if core.admission.is_shut_down() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::close::CloseReason;
 use crate::connection::session::EngineSession;
+use crate::log::quietly;
 use crate::packet::{Malformed, Packet};
 use crate::session::Message;
 
@@ -47,7 +48,7 @@ pub(crate) fn message(session: &Arc<EngineSession>, message: Message<'_>, open: 
     match called {
         Ok(Some((Ok(()), input_full))) => Ok(Received::Message { input_full }),
         Ok(Some((Err(error), _))) => {
-            tracing::debug!(target: "engine_io", %error, "a message was refused");
+            quietly(|| tracing::debug!(target: "engine_io", %error, "a message was refused"));
             Err(CloseReason::ParseError)
         }
         Ok(None) => Ok(Received::Nothing),

@@ -15,6 +15,7 @@ use crate::connection::outbox::Overflow;
 use crate::connection::polling::release;
 use crate::connection::sid::Sid;
 use crate::connection::state::{Overstay, State};
+use crate::log::quietly;
 use crate::outgoing::Outgoing;
 use crate::sent::{SendError, Sent};
 
@@ -152,7 +153,7 @@ impl EngineSession {
             }
             core.admission.release();
             core.counters.closed[reason as usize].add(1);
-            tracing::debug!(target: "engine_io", %reason, "a session closed");
+            quietly(|| tracing::debug!(target: "engine_io", %reason, "a session closed"));
         }
         self.wake_driver();
     }

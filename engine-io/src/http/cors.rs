@@ -11,7 +11,7 @@ use crate::http::body::ResponseBody;
 use crate::http::origins::{AllowedOrigins, joined};
 use crate::http::refusal::Refusal;
 use crate::http::response;
-use crate::log::{Limited, cut};
+use crate::log::{Limited, cut, quietly};
 
 /// The methods that a preflight allows.
 const METHODS: HeaderValue = HeaderValue::from_static("OPTIONS, GET, POST");
@@ -47,14 +47,16 @@ pub(crate) fn log_foreign(config: &Config, limit: &Limited, parts: &Parts) {
     };
     let origin = joined(parts.headers.get_all(header::ORIGIN).iter().map(text));
     let expected = config.cors_allowed_origins.expected(parts);
-    tracing::warn!(
-        target: "engine_io",
-        origin = ?cut(&origin),
-        expected = ?cut(&expected),
-        suppressed,
-        "a request was refused: its origin is not an allowed one (allow it in cors_allowed_origins; behind a proxy, pass the \
-         browser's host and scheme on as X-Forwarded-Host and X-Forwarded-Proto)"
-    );
+    quietly(|| {
+        tracing::warn!(
+            target: "engine_io",
+            origin = ?cut(&origin),
+            expected = ?cut(&expected),
+            suppressed,
+            "a request was refused: its origin is not an allowed one (allow it in cors_allowed_origins; behind a proxy, pass the \
+             browser's host and scheme on as X-Forwarded-Host and X-Forwarded-Proto)"
+        );
+    });
 }
 
 /// Returns a header as text, whose invalid bytes are replaced.

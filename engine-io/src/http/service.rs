@@ -17,6 +17,7 @@ use crate::http::handshake::Handshake;
 use crate::http::refusal::Refusal;
 use crate::http::response;
 use crate::http::route::{self, Route, route};
+use crate::log::quietly;
 use crate::websocket::accept::{self, Purpose};
 use crate::websocket::stream::Terms;
 use crate::websocket::{deflate, handshake};
@@ -66,7 +67,7 @@ pub(crate) fn begin<B>(acceptor: &Arc<Acceptor>, request: Request<B>) -> (Option
 /// Counts and logs a refusal; returns its response.
 fn refuse(core: &Core, refusal: Refusal, upgrade: bool) -> Response<ResponseBody> {
     core.counters.refused.add(1);
-    tracing::debug!(target: "engine_io", refusal = refusal.name(), upgrade, "a request was refused");
+    quietly(|| tracing::debug!(target: "engine_io", refusal = refusal.name(), upgrade, "a request was refused"));
     if upgrade {
         refusal.upgrade_response()
     } else {

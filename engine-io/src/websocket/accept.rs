@@ -14,6 +14,7 @@ use crate::connection::admission::Reservation;
 use crate::connection::session::EngineSession;
 use crate::http::handshake::Handshake;
 use crate::http::paced::PacedStream;
+use crate::log::quietly;
 use crate::outgoing::Outgoing;
 use crate::websocket::linger::close;
 use crate::websocket::probe::probe;
@@ -37,7 +38,7 @@ pub(crate) fn accept(acceptor: &Arc<Acceptor>, connection: OnUpgrade, purpose: P
         // The response may never leave; the place that is reserved must not be lost for it.
         let upgraded = tokio::time::timeout(task_acceptor.core.config.upgrade_timeout, connection).await;
         let Ok(Ok(upgraded)) = upgraded else {
-            tracing::debug!(target: "engine_io", "a client left during its WebSocket handshake");
+            quietly(|| tracing::debug!(target: "engine_io", "a client left during its WebSocket handshake"));
             return;
         };
         dispatch(&task_acceptor, upgraded, purpose, terms);

@@ -9,6 +9,7 @@ use crate::config::Transport;
 use crate::connection::driver::{Driver, wake};
 use crate::connection::polling::{PollPhase, Upgrade, release};
 use crate::connection::session::{EngineSession, FLUSH_TIMEOUT};
+use crate::log::quietly;
 use crate::outgoing::{Framing, Outgoing};
 use crate::packet::Packet;
 use crate::websocket::frame::{Decoder, Event, Front, OpCode};
@@ -34,8 +35,8 @@ pub(crate) async fn probe<I: Io>(
     let upgraded = rest.filter(|_| complete(session));
     drop(probing);
     match &upgraded {
-        Some(_) => tracing::debug!(target: "engine_io", "a session moved to a WebSocket"),
-        None => tracing::debug!(target: "engine_io", "a WebSocket did not complete its upgrade"),
+        Some(_) => quietly(|| tracing::debug!(target: "engine_io", "a session moved to a WebSocket")),
+        None => quietly(|| tracing::debug!(target: "engine_io", "a WebSocket did not complete its upgrade")),
     }
     match upgraded {
         Some(rest) => Some((io, rest)),

@@ -12,6 +12,7 @@ use crate::close::CloseReason;
 use crate::connection::lifecycle::Lifecycle;
 use crate::connection::outbox::trim;
 use crate::connection::session::EngineSession;
+use crate::log::quietly;
 use crate::outgoing::{Framing, Outgoing};
 use crate::websocket::frame::Decoder;
 use crate::websocket::linger::{CloseFrame, linger};
@@ -225,7 +226,7 @@ impl<I: Io> WebSocketTask<I> {
 
     /// Closes the session because its connection broke.
     fn break_off(&mut self, error: &io::Error) {
-        tracing::debug!(target: "engine_io", %error, "a connection broke");
+        quietly(|| tracing::debug!(target: "engine_io", %error, "a connection broke"));
         self.close_frame = CloseFrame::None;
         self.session.fail(CloseReason::TransportError);
     }

@@ -11,6 +11,8 @@ use tokio::time::timeout;
 
 use super::binding::{bind, route_fence};
 use super::{End, Line, Listener};
+use manager_api::quietly;
+
 use crate::config::QueueKind;
 use crate::connect::Link;
 use crate::error::{During, Step, Thing, Trouble};
@@ -142,7 +144,9 @@ impl Listener {
             Ok::<_, Trouble>(())
         };
         if !matches!(timeout(LEAVE, removed).await, Ok(Ok(()))) {
-            tracing::debug!(target: "manager_amqp", queue = self.queue, "the queue was not removed and will expire");
+            quietly(
+                || tracing::debug!(target: "manager_amqp", queue = self.queue, "the queue was not removed and will expire"),
+            );
         }
     }
 }

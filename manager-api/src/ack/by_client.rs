@@ -1,9 +1,11 @@
 //! Which questions a client may still answer.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::ClientKey;
+use crate::turn::Turn;
 
 /// Enough that asking everybody holds up nobody who answers meanwhile.
 const SHARDS: usize = 64;
@@ -23,10 +25,8 @@ impl Default for ByClient {
 }
 
 impl ByClient {
-    pub(super) fn add_all(&self, keys: &HashSet<ClientKey>, question: u64) {
-        for &key in keys {
-            self.lock(key).insert((key, question));
-        }
+    pub(super) fn add(&self, key: ClientKey, question: u64) {
+        self.lock(key).insert((key, question));
     }
 
     pub(super) fn remove(&self, key: ClientKey, question: u64) {
@@ -35,21 +35,28 @@ impl ByClient {
         give_back(&mut shard);
     }
 
-    pub(super) fn remove_all(&self, keys: &HashSet<ClientKey>, question: u64) {
+    /// Removes a question of many clients, and lets other tasks run now and then.
+    pub(super) async fn remove_all(&self, keys: &HashSet<ClientKey>, question: u64, turn: &mut Turn) {
         for &key in keys {
             self.remove(key, question);
+            turn.spend(1).await;
         }
     }
 
-    /// Removes a client and returns its questions, the oldest first.
-    pub(super) fn take(&self, key: ClientKey) -> Vec<u64> {
+    /// Removes at most `max` questions of a client and returns them, the oldest first.
+    pub(super) fn take_some(&self, key: ClientKey, max: usize) -> Vec<u64> {
         let mut shard = self.lock(key);
-        let questions: Vec<_> = shard.range((key, 0)..=(key, u64::MAX)).map(|&(_, id)| id).collect();
+        let questions: Vec<_> = shard.range(all_of(key)).take(max).map(|&(_, id)| id).collect();
         for &question in &questions {
             shard.remove(&(key, question));
         }
         give_back(&mut shard);
         questions
+    }
+
+    /// Returns how many questions a client has, but not more than `max`.
+    pub(super) fn num_of(&self, key: ClientKey, max: usize) -> usize {
+        self.lock(key).range(all_of(key)).take(max).count()
     }
 
     #[cfg(test)]
@@ -61,6 +68,10 @@ impl ByClient {
         let shard = &self.shards[(key % SHARDS as u64) as usize];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn all_of(key: ClientKey) -> RangeInclusive<(ClientKey, u64)> {
+    (key, 0)..=(key, u64::MAX)
 }
 
 /// An empty tree keeps its last node.

@@ -1,6 +1,6 @@
 //! The questions of this process that still wait for answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,11 +12,17 @@ use super::by_client::ByClient;
 use super::{Answer, Answers, Waiting};
 use crate::backend::deadline;
 use crate::byte_room::ByteRoom;
-use crate::tables::give_back;
-use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid};
+use crate::turn::Turn;
+use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid, quietly};
 
 /// Answers that a question may have waiting for a slow reader, whatever room there is; more are dropped, counted and logged.
 const MAX_WAITING_ANSWERS: usize = 65_536;
+
+/// Clients that are added to a question, and questions that are looked through, under one lock: some tens of microseconds.
+const UNDER_ONE_LOCK: usize = 256;
+
+/// Questions of one client, and clients of one question, that are forgotten without letting other tasks run: some tenths of a millisecond.
+pub(crate) const FORGOTTEN_AT_ONCE: usize = 1_024;
 
 /// The questions of this process, and those that it asks its clients for others.
 #[derive(Debug)]
@@ -26,9 +32,10 @@ pub(crate) struct AckTable {
     /// How many of them are.
     num_for_others: AtomicUsize,
     next_id: AtomicU64,
-    pending: Mutex<HashMap<u64, Pending>>,
+    /// A tree, which grows and shrinks without being copied: how many there are is up to others.
+    pending: Mutex<BTreeMap<u64, Pending>>,
     /// So that a client that leaves costs its own questions and not a look at all of them.
-    by_client: ByClient,
+    by_client: Arc<ByClient>,
     /// What answers for this process may hold together before they are taken.
     waiting_room: ByteRoom,
     num_dropped: AtomicU64,
@@ -39,6 +46,10 @@ struct Pending {
     reply: Reply,
     /// The clients of this host that may still answer, each once.
     expected: HashSet<ClientKey>,
+    /// More of them are being added.
+    is_growing: bool,
+    /// Answers that count for [`max_for_others`](AckTable::max_for_others).
+    num_for_others: usize,
     /// Clients of other hosts may answer too.
     is_open: bool,
     deadline: Instant,
@@ -75,16 +86,20 @@ impl AckTable {
             num_for_others: AtomicUsize::new(0),
             next_id: AtomicU64::new(0),
             pending: Mutex::default(),
-            by_client: ByClient::default(),
+            by_client: Arc::default(),
             waiting_room: ByteRoom::new(options.max_waiting_answer_bytes),
             num_dropped: AtomicU64::new(0),
         }
     }
 
-    /// Asks on behalf of this process. `is_open`: other hosts are asked too.
-    pub(crate) fn ask(
+    /// Asks on behalf of this process. `is_open`: other hosts are asked too. Lets other tasks run where many are asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the question.
+    pub(crate) async fn ask(
         self: &Arc<Self>,
-        expected: HashSet<ClientKey>,
+        expected: Vec<ClientKey>,
         is_open: bool,
         timeout: Duration,
         report: Option<u64>,
@@ -93,20 +108,30 @@ impl AckTable {
         let deadline = deadline::after(timeout);
         let id = self.insert(Pending {
             reply: Reply::Here(sender),
-            expected,
+            expected: HashSet::with_capacity(expected.len()),
+            is_growing: true,
+            num_for_others: 0,
             is_open,
             deadline,
             report,
         });
-        (id, Answers::new(incoming, deadline, self.clone(), id))
+        // It forgets the question when it is dropped.
+        let answers = Answers::new(incoming, deadline, self.clone(), id);
+        self.expect_all(id, &expected).await;
+        (id, answers)
     }
 
-    /// Asks this host's clients on behalf of another process; `None` if too many answers are expected for others already.
-    pub(crate) fn ask_for(
+    /// Asks this host's clients on behalf of another process; `None` if too many answers are expected for others already. Lets other tasks
+    /// run where many are asked.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves a question that ends with its time.
+    pub(crate) async fn ask_for(
         &self,
         host: HostId,
         address: CallbackAddress,
-        expected: HashSet<ClientKey>,
+        expected: Vec<ClientKey>,
         timeout: Duration,
         report: Option<u64>,
     ) -> Option<u64> {
@@ -116,13 +141,17 @@ impl AckTable {
         };
         let (order, counter) = (Ordering::Relaxed, &self.num_for_others);
         counter.fetch_update(order, order, fits).ok()?;
-        Some(self.insert(Pending {
+        let id = self.insert(Pending {
             reply: Reply::There(host, address),
-            expected,
+            expected: HashSet::with_capacity(expected.len()),
+            is_growing: true,
+            num_for_others: expected.len(),
             is_open: false,
             deadline: deadline::after(timeout),
             report,
-        }))
+        });
+        self.expect_all(id, &expected).await;
+        Some(id)
     }
 
     /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
@@ -145,13 +174,10 @@ impl AckTable {
                     payload,
                     client: Some(sid.clone()),
                 };
-                self.expect_less_for_others(1);
                 Some((host.clone(), callback))
             }
         };
-        if pending.is_done() {
-            table.remove(&id);
-        }
+        self.expect_one_less(&mut table, id);
         drop(table);
         self.by_client.remove(key, id);
         publish
@@ -169,10 +195,17 @@ impl AckTable {
         }
     }
 
-    /// Waits no longer for a client that is gone. Returns who wants to know.
-    pub(crate) fn forget_client(&self, key: ClientKey) -> Vec<Unanswered> {
-        let asked = self.by_client.take(key);
-        asked.into_iter().filter_map(|id| self.unexpect(key, id)).collect()
+    /// Waits no longer for a client that is gone, in [`FORGOTTEN_AT_ONCE`] of its questions. Returns who wants to know; `None` if it has no
+    /// more questions.
+    pub(crate) fn forget_some(&self, key: ClientKey) -> Option<Vec<Unanswered>> {
+        let asked = self.by_client.take_some(key, FORGOTTEN_AT_ONCE);
+        let unexpect = |id| self.unexpect(key, id);
+        (!asked.is_empty()).then(|| asked.into_iter().filter_map(unexpect).collect())
+    }
+
+    /// Returns how many questions a client may answer, but not more than [`FORGOTTEN_AT_ONCE`].
+    pub(crate) fn num_of(&self, key: ClientKey) -> usize {
+        self.by_client.num_of(key, FORGOTTEN_AT_ONCE)
     }
 
     /// Waits no longer for the answer of one client to one question. Returns who wants to know.
@@ -181,35 +214,53 @@ impl AckTable {
         self.unexpect(key, id)
     }
 
-    /// Forgets a question whose answers nobody waits for any more.
+    /// Forgets a question whose answers are not waited for any more. Of one to many clients a task forgets who was asked.
     pub(super) fn end(&self, id: u64) {
-        let mut table = self.pending();
-        let ended = table.remove(&id);
-        give_back(&mut table);
-        drop(table);
-        if let Some(pending) = ended {
-            self.by_client.remove_all(&pending.expected, id);
+        let Some(ended) = self.pending().remove(&id) else {
+            return;
+        };
+        self.expect_less_for_others(ended.num_for_others);
+        let (by_client, expected) = (self.by_client.clone(), ended.expected);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if expected.len() > FORGOTTEN_AT_ONCE => {
+                runtime.spawn(async move { by_client.remove_all(&expected, id, &mut Turn::default()).await });
+            }
+            _ => expected.iter().for_each(|key| by_client.remove(*key, id)),
         }
     }
 
-    /// Forgets the questions of other processes whose time is over. Those of this process end with their [`Answers`], which tell why.
-    pub(crate) fn sweep(&self) {
-        let now = Instant::now();
-        let mut over = Vec::new();
-        let mut table = self.pending();
-        table.retain(|&id, pending| {
-            let is_over = matches!(pending.reply, Reply::There(..)) && pending.deadline <= now;
-            if is_over {
-                over.push((id, std::mem::take(&mut pending.expected)));
+    /// Forgets the questions of other processes whose time is over, and lets other tasks run now and then. Those of this process end with
+    /// their [`Answers`], which tell why.
+    pub(crate) async fn sweep(&self) {
+        let (now, mut turn, mut next) = (Instant::now(), Turn::default(), Some(0));
+        while let Some(first) = next {
+            let (over, rest) = self.take_over(first, now);
+            next = rest;
+            for (id, expected) in over {
+                self.by_client.remove_all(&expected, id, &mut turn).await;
             }
-            !is_over
-        });
-        give_back(&mut table);
-        drop(table);
-        for (id, expected) in over {
-            self.expect_less_for_others(expected.len());
-            self.by_client.remove_all(&expected, id);
+            turn.spend(UNDER_ONE_LOCK).await;
         }
+    }
+
+    /// Takes out the questions of other processes whose time is over, of the first ones from `first` on. Returns their clients, and which
+    /// question to go on with.
+    fn take_over(&self, first: u64, now: Instant) -> (Vec<(u64, HashSet<ClientKey>)>, Option<u64>) {
+        let mut table = self.pending();
+        let looked_at = table.range(first..).take(UNDER_ONE_LOCK);
+        let is_over = |pending: &Pending| matches!(pending.reply, Reply::There(..)) && pending.deadline <= now;
+        let (mut over, mut last) = (Vec::new(), None);
+        for (&id, pending) in looked_at {
+            last = Some(id);
+            over.extend(is_over(pending).then_some(id));
+        }
+        let mut take = |id| {
+            let ended = table.remove(&id)?;
+            self.expect_less_for_others(ended.num_for_others);
+            Some((id, ended.expected))
+        };
+        let over = over.into_iter().filter_map(&mut take).collect();
+        (over, last.map(|last| last + 1))
     }
 
     /// Answers dropped because nobody took them in time.
@@ -231,10 +282,39 @@ impl AckTable {
     fn insert(&self, pending: Pending) -> u64 {
         // Python's counter starts at 1, too; 2^53, where JavaScript loses count, is far away.
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        // First: whatever ends the question from now on removes this, too.
-        self.by_client.add_all(&pending.expected, id);
         self.pending().insert(id, pending);
         id
+    }
+
+    /// Adds the clients that may answer a question, until it ends.
+    async fn expect_all(&self, id: u64, keys: &[ClientKey]) {
+        let mut turn = Turn::default();
+        for keys in keys.chunks(UNDER_ONE_LOCK) {
+            if !self.expect_some(id, keys) {
+                return;
+            }
+            turn.spend(keys.len()).await;
+        }
+        let mut table = self.pending();
+        if let Some(pending) = table.get_mut(&id) {
+            pending.is_growing = false;
+        }
+        self.remove_if_done(&mut table, id);
+    }
+
+    /// Adds some of them; `false` if the question has ended.
+    fn expect_some(&self, id: u64, keys: &[ClientKey]) -> bool {
+        let mut table = self.pending();
+        let Some(pending) = table.get_mut(&id) else {
+            return false;
+        };
+        for &key in keys {
+            if pending.expected.insert(key) {
+                // Under the lock of the table: what ends the question afterwards removes this, too.
+                self.by_client.add(key, id);
+            }
+        }
+        true
     }
 
     fn unexpect(&self, key: ClientKey, id: u64) -> Option<Unanswered> {
@@ -243,9 +323,6 @@ impl AckTable {
         if !pending.expected.remove(&key) {
             return None;
         }
-        if let Reply::There(..) = pending.reply {
-            self.expect_less_for_others(1);
-        }
         let unanswered = pending.report.map(|question| Unanswered {
             asked_by: match &pending.reply {
                 Reply::Here(_) => None,
@@ -253,10 +330,24 @@ impl AckTable {
             },
             question,
         });
-        if pending.is_done() {
-            table.remove(&id);
-        }
+        self.expect_one_less(&mut table, id);
         unanswered
+    }
+
+    fn expect_one_less(&self, table: &mut BTreeMap<u64, Pending>, id: u64) {
+        if let Some(pending) = table.get_mut(&id).filter(|pending| pending.num_for_others > 0) {
+            pending.num_for_others -= 1;
+            self.expect_less_for_others(1);
+        }
+        self.remove_if_done(table, id);
+    }
+
+    fn remove_if_done(&self, table: &mut BTreeMap<u64, Pending>, id: u64) {
+        if table.get(&id).is_some_and(Pending::is_done)
+            && let Some(done) = table.remove(&id)
+        {
+            self.expect_less_for_others(done.num_for_others);
+        }
     }
 
     fn expect_less_for_others(&self, count: usize) {
@@ -274,18 +365,18 @@ impl AckTable {
         if is_dropped {
             self.num_dropped.fetch_add(1, Ordering::Relaxed);
             if let Some(suppressed) = DROPPED.pass() {
-                tracing::warn!(suppressed, "dropped an acknowledgement: too many wait unread");
+                quietly(|| tracing::warn!(suppressed, "dropped an acknowledgement: too many wait unread"));
             }
         }
     }
 
-    fn pending(&self) -> MutexGuard<'_, HashMap<u64, Pending>> {
+    fn pending(&self) -> MutexGuard<'_, BTreeMap<u64, Pending>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Pending {
     fn is_done(&self) -> bool {
-        self.expected.is_empty() && !self.is_open
+        self.expected.is_empty() && !self.is_open && !self.is_growing
     }
 }

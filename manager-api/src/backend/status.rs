@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::Failure;
-use crate::{Escaped, Health, LimitedLog};
+use crate::{Escaped, Health, LimitedLog, quietly};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +125,9 @@ impl Status {
         if let Some(suppressed) = self.up_log.pass() {
             let broker = self.broker;
             let address = Escaped(without_broker(broker, address));
-            tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {address}, {role:?}");
+            quietly(
+                || tracing::info!(target: "manager_api", suppressed, "connected to {broker} at {address}, {role:?}"),
+            );
         }
     }
 
@@ -147,7 +149,7 @@ impl Status {
         // Brokers say what they like.
         let text = Escaped(failure).to_string();
         if let Some(suppressed) = self.down_log.pass() {
-            tracing::warn!(target: "manager_api", suppressed, "{text}");
+            quietly(|| tracing::warn!(target: "manager_api", suppressed, "{text}"));
         }
         *self.last_error() = Some((SystemTime::now(), text));
     }
@@ -170,7 +172,9 @@ impl Status {
         self.num_gaps.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = self.gap_log.pass() {
             let broker = self.broker;
-            tracing::warn!(target: "manager_api", suppressed, "messages of {broker} may have been missed: {}", Escaped(reason));
+            quietly(
+                || tracing::warn!(target: "manager_api", suppressed, "messages of {broker} may have been missed: {}", Escaped(reason)),
+            );
         }
     }
 

@@ -1,12 +1,13 @@
 //! What the answers of the servers add up to.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
 use super::question::Part;
 use super::replies::Replies;
+use crate::turn::Turn;
 use crate::{Answer, Answers, Error, ErrorKind, HostId, Namespace, Payload, Room, Sid};
 
 /// What the servers answered together, and who did not.
@@ -112,8 +113,9 @@ async fn gather<T>(
     mut found: T,
     mut read: impl FnMut(&mut T, HostId, Part) -> bool,
 ) -> Gathered<T> {
-    let mut is_truncated = false;
+    let (mut is_truncated, mut turn) = (false, Turn::default());
     while let Some(heard) = replies.next().await {
+        turn.spend(heard.part.num_names()).await;
         is_truncated |= heard.is_truncated;
         if !read(&mut found, heard.from, heard.part) {
             is_truncated = true;
@@ -205,35 +207,45 @@ impl Roll {
     }
 
     /// At most `limit` clients are kept track of.
-    fn take(&mut self, part: Part, limit: usize) {
+    async fn take(&mut self, part: Part, limit: usize, turn: &mut Turn) {
         match part {
             Part::Asked(clients) => {
                 for sid in clients {
-                    if self.answered.contains(&sid) || self.left.contains(&sid) {
-                        continue;
-                    }
-                    match self.open.len() + self.left.len() < limit {
-                        true => drop(self.open.insert(sid)),
-                        false => self.is_truncated = true,
-                    }
+                    turn.spend(1).await;
+                    self.asked(sid, limit);
                 }
             }
             Part::Left(clients) => {
                 for sid in clients {
-                    if !self.answered.contains(&sid) && self.left.len() < limit {
-                        self.open.remove(&sid);
-                        self.left.insert(sid);
-                    }
+                    turn.spend(1).await;
+                    self.has_left(sid, limit);
                 }
             }
             _ => {}
+        }
+    }
+
+    fn asked(&mut self, sid: Sid, limit: usize) {
+        if self.answered.contains(&sid) || self.left.contains(&sid) {
+            return;
+        }
+        match self.open.len() + self.left.len() < limit {
+            true => drop(self.open.insert(sid)),
+            false => self.is_truncated = true,
+        }
+    }
+
+    fn has_left(&mut self, sid: Sid, limit: usize) {
+        if !self.answered.contains(&sid) && self.left.len() < limit {
+            self.open.remove(&sid);
+            self.left.insert(sid);
         }
     }
 }
 
 /// Waits until everybody who was sent the event has answered or left, or the deadline passes.
 pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies, limit: usize) -> AckReport {
-    let mut roll = Roll::default();
+    let (mut roll, mut turn) = (Roll::default(), Turn::default());
     // Before all else: where nobody is waited for, the answers are never asked.
     let mut report = AckReport {
         failure: answers.take_failure(),
@@ -250,7 +262,7 @@ pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies,
             heard = replies.next_until_deadline() => {
                 let Some(heard) = heard else { break };
                 roll.is_truncated |= heard.is_truncated;
-                roll.take(heard.part, limit);
+                roll.take(heard.part, limit, &mut turn).await;
             }
             answer = answers.next(), if !is_over => match answer {
                 Some(Ok(answer)) => report.add(&mut roll, answer),
@@ -264,10 +276,20 @@ pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies,
     // Publishing may have taken all the time that there was, and clients of this server have answered meanwhile.
     while let Some(answer) = answers.next_waiting() {
         report.add(&mut roll, answer);
+        turn.spend(1).await;
     }
-    report.missing_clients = roll.open.into_iter().chain(roll.left).collect();
-    report.missing_clients.sort();
+    report.missing_clients = sorted(roll.open.into_iter().chain(roll.left), &mut turn).await;
     report.is_truncated = roll.is_truncated;
     report.missing_servers = replies.into_missing();
     report
+}
+
+/// Sorts clients, and lets other tasks run now and then.
+async fn sorted(clients: impl Iterator<Item = Sid>, turn: &mut Turn) -> Vec<Sid> {
+    let mut sorted = BTreeSet::new();
+    for sid in clients {
+        sorted.insert(sid);
+        turn.spend(1).await;
+    }
+    sorted.into_iter().collect()
 }

@@ -94,6 +94,15 @@ impl Part {
         sockets.iter().map(SocketInfo::size).sum()
     }
 
+    /// Returns how many clients and rooms it names.
+    pub(crate) fn num_names(&self) -> usize {
+        match self {
+            Self::Present | Self::Count(_) | Self::Event(_) => 0,
+            Self::Sockets(sockets) => sockets.iter().map(|socket| 1 + socket.rooms.len()).sum(),
+            Self::Asked(clients) | Self::Left(clients) => clients.len(),
+        }
+    }
+
     /// Returns about how many bytes it takes.
     pub(crate) fn size(&self) -> usize {
         match self {

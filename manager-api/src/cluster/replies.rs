@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 use super::peers::Peers;
 use super::question::{Part, Reply};
 use crate::byte_room::{ByteRoom, Taken};
-use crate::{Error, ErrorKind, HostId, LimitedLog};
+use crate::{Error, ErrorKind, HostId, LimitedLog, quietly};
 
 /// Parts of answers that a question may have waiting, whatever room there is; more are dropped, and their server is missing then.
 const MAX_WAITING_PARTS: usize = 1_024;
@@ -103,7 +103,7 @@ impl Questions {
             return;
         }
         if let Some(suppressed) = DROPPED.pass() {
-            tracing::warn!(suppressed, "dropped a server's answer: too much waits unread");
+            quietly(|| tracing::warn!(suppressed, "dropped a server's answer: too much waits unread"));
         }
     }
 

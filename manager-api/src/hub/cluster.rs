@@ -10,19 +10,16 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::turn::Turn;
-use super::{Counters, Deliver, Hub, quietly, select};
+use super::parts::{asked_in_parts, sockets_in_parts};
+use super::{Counters, Deliver, Hub, SKIPPED_COST, select, sids};
 use crate::cluster::{self, Gathered, ServerAnswer, ServerEvent, ServerEventHandler};
 use crate::registry::Selecting;
+use crate::turn::Turn;
 use crate::wire;
 use crate::{
     Ask, Envelope, Error, Escaped, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
-    Scope, Selection, Sid, Sink, SocketInfo,
+    Scope, Selection, Sid, Sink, SocketInfo, quietly,
 };
-
-/// Names of clients and rooms, and bytes of them, that one part of an answer holds unless a single client has more.
-const PART_NAMES: usize = 4_096;
-const PART_BYTES: usize = 128 * 1024;
 
 /// Handlers of events for servers that run at a time.
 const RUNNING_EVENTS: usize = 256;
@@ -167,14 +164,7 @@ impl<D: Deliver> Hub<D> {
     }
 
     pub(super) async fn count_here(&self, clients: &Selection) -> u64 {
-        let (recipients, mut turn) = (self.selected(clients).await, Turn::default());
-        let mut count = 0;
-        for chunk in recipients.chunks() {
-            let members = chunk.count();
-            count += members as u64;
-            turn.spend(members).await;
-        }
-        count
+        num_members(&self.selected(clients).await).await
     }
 
     /// Returns the clients of this server, at most `limit`, and whether there are more.
@@ -203,22 +193,16 @@ impl<D: Deliver> Hub<D> {
 
     async fn reply_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
         let (sockets, is_truncated) = self.sockets_here(clients, limit.min(self.options.max_sockets)).await;
-        let parts = in_parts(sockets, |socket| (1 + socket.rooms.len(), socket.size()))
-            .into_iter()
-            .map(Part::Sockets)
-            .collect();
-        self.reply_parts(origin, id, parts, is_truncated);
+        self.reply_parts(origin, id, sockets_in_parts(sockets), is_truncated)
+            .await;
     }
 
     /// Names the clients that were sent an event, to whoever asked for acknowledgements.
-    pub(super) fn reply_asked(&self, origin: &HostId, id: u64, clients: &Recipients<D::Client>) {
-        let mut sids: Vec<Sid> = clients.iter().map(|member| member.sid.clone()).collect();
-        let is_truncated = sids.len() > self.options.max_sockets;
-        sids.truncate(self.options.max_sockets);
-        let parts = in_parts(sids, |sid| (1, sid.as_str().len() + 3))
-            .into_iter()
-            .map(Part::Asked);
-        self.reply_parts(origin, id, parts.collect(), is_truncated);
+    pub(super) async fn reply_asked(&self, origin: &HostId, id: u64, clients: &Recipients<D::Client>) {
+        let max = self.options.max_sockets;
+        let is_truncated = num_members(clients).await > max as u64;
+        let parts = asked_in_parts(sids(clients, max).await);
+        self.reply_parts(origin, id, parts, is_truncated).await;
     }
 
     /// Tells whoever asked that a client left without an acknowledgement.
@@ -241,25 +225,40 @@ impl<D: Deliver> Hub<D> {
     }
 
     fn reply(&self, to: &HostId, id: u64, part: Part) {
-        self.reply_parts(to, id, vec![part], false);
+        self.reply_part(to, id, (0, part), true, false);
     }
 
-    fn reply_parts(&self, to: &HostId, id: u64, parts: Vec<Part>, is_truncated: bool) {
-        let last = parts.len().saturating_sub(1);
-        for (number, part) in parts.into_iter().enumerate() {
-            let reply = Reply {
-                to: to.clone(),
-                id,
-                part,
-                number: u32::try_from(number).unwrap_or(u32::MAX),
-                is_last: number == last,
-                is_truncated,
-            };
+    /// Answers in parts, between which others may run.
+    async fn reply_parts(&self, to: &HostId, id: u64, parts: impl Iterator<Item = Part>, is_truncated: bool) {
+        let (mut parts, mut turn) = (parts.enumerate().peekable(), Turn::default());
+        while let Some((number, part)) = parts.next() {
+            let num_names = part.num_names();
+            let is_last = parts.peek().is_none();
             // A part that is dropped is missed by its number.
-            if !self.post(Message::Reply(reply)) {
+            if !self.reply_part(to, id, (number, part), is_last, is_truncated) {
                 return;
             }
+            turn.spend(num_names).await;
         }
+    }
+
+    /// Answers with a part and its number; `false` if it was dropped.
+    fn reply_part(
+        &self,
+        to: &HostId,
+        id: u64,
+        (number, part): (usize, Part),
+        is_last: bool,
+        is_truncated: bool,
+    ) -> bool {
+        self.post(Message::Reply(Reply {
+            to: to.clone(),
+            id,
+            part,
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            is_last,
+            is_truncated,
+        }))
     }
 
     /// Runs the handler of an event for servers, and answers with what it says.
@@ -319,25 +318,6 @@ pub(crate) fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Resu
     Ok(Ask::Event { event, payload })
 }
 
-/// Cuts a list into parts of a bounded size, of which `size` gives names and bytes; at least one, which may be empty.
-fn in_parts<T>(items: Vec<T>, size: impl Fn(&T) -> (usize, usize)) -> Vec<Vec<T>> {
-    let (mut parts, mut part) = (Vec::new(), Vec::new());
-    let (mut names, mut bytes) = (0, 0);
-    for item in items {
-        let (its_names, its_bytes) = size(&item);
-        let is_full = names + its_names > PART_NAMES || bytes + its_bytes > PART_BYTES;
-        if is_full && !part.is_empty() {
-            parts.push(std::mem::take(&mut part));
-            (names, bytes) = (0, 0);
-        }
-        names += its_names;
-        bytes += its_bytes;
-        part.push(item);
-    }
-    parts.push(part);
-    parts
-}
-
 impl<D: Deliver> Hub<D> {
     /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
     pub(super) async fn run_events(&self) {
@@ -382,4 +362,15 @@ async fn in_turn(
     if first.is_pending() {
         event.await;
     }
+}
+
+/// Counts the members of a selection, and lets others run if they are many.
+async fn num_members<C>(recipients: &Recipients<C>) -> u64 {
+    let (mut count, mut turn) = (0, Turn::default());
+    for chunk in recipients.chunks() {
+        let members = chunk.count();
+        count += members as u64;
+        turn.spend(members.max(SKIPPED_COST)).await;
+    }
+    count
 }

@@ -9,10 +9,10 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Counters, Deliver, Hub, Queued, quietly};
+use super::{Counters, Deliver, Hub, Queued, keys};
 use crate::{
     Backoff, ClientManager, Emit, Envelope, Error, ErrorKind, Escaped, HostId, Incoming, LimitedLog, Message,
-    Recipients, Subscription, wire,
+    Recipients, Subscription, quietly, wire,
 };
 
 /// Acknowledgements for other processes that are published at a time.
@@ -111,7 +111,7 @@ impl<D: Deliver> Hub<D> {
                     }
                     if AssertUnwindSafe(self.take(message)).catch_unwind().await.is_err() {
                         Counters::add(&self.counters.panics);
-                        quietly(delivery_panicked);
+                        delivery_panicked();
                     }
                 }
                 Incoming::Gap { reason } => self.missed(&reason),
@@ -176,20 +176,20 @@ impl<D: Deliver> Hub<D> {
         }
         if let (Some(question), Some(origin)) = (emit.report, &origin) {
             // Queued before any client can answer, so that it is known by then that the client may.
-            self.reply_asked(origin, question, recipients);
+            self.reply_asked(origin, question, recipients).await;
         }
         if recipients.is_empty() {
             return;
         }
         let ack = match (&emit.callback, origin) {
             (Some(address), Some(origin)) => {
-                let expected = recipients.iter().map(|member| member.key).collect();
+                let expected = keys(recipients).await;
                 let wanted = emit.ack_timeout.unwrap_or(self.options.ack_timeout);
                 let timeout = wanted.min(self.options.max_ack_timeout);
                 let (address, report) = (address.clone(), emit.report);
-                let question = self.acks.ask_for(origin, address, expected, timeout, report);
+                let question = self.acks.ask_for(origin, address, expected, timeout, report).await;
                 match question {
-                    Some(question) => self.forget_gone(&emit.namespace, recipients, question),
+                    Some(question) => self.forget_gone(&emit.namespace, recipients, question).await,
                     None => self.not_asking(),
                 }
                 question
@@ -204,7 +204,8 @@ impl<D: Deliver> Hub<D> {
         Counters::add(&self.counters.undecodable);
         if let Some(suppressed) = NOT_DELIVERING.pass() {
             let (event, namespace) = (Escaped(&emit.event), Escaped(&emit.namespace));
-            tracing::error!(suppressed, ?event, ?namespace, error = ?Escaped(error), "did not deliver an event of another process");
+            let (error, text) = (Escaped(error), "did not deliver an event of another process");
+            quietly(|| tracing::error!(suppressed, ?event, ?namespace, ?error, "{text}"));
         }
     }
 
@@ -232,7 +233,7 @@ impl<D: Deliver> Hub<D> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.acks.sweep();
+            self.acks.sweep().await;
         }
     }
 
@@ -268,9 +269,7 @@ impl<D: Deliver> Hub<D> {
 fn delivery_panicked() {
     static PANICKED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = PANICKED.pass() {
-        tracing::error!(
-            suppressed,
-            "delivering a message from the channel panicked; it is passed over"
-        );
+        let text = "delivering a message from the channel panicked; it is passed over";
+        quietly(|| tracing::error!(suppressed, "{text}"));
     }
 }

@@ -2,11 +2,22 @@
 
 use std::sync::Arc;
 
-use super::quiet::quietly;
-use super::turn::Turn;
 use super::{Counters, Deliver, Hub};
 use crate::registry::{LeftBehind, REMOVED_AT_ONCE};
-use crate::{Change, ClientKey, Error, ErrorKind, Escaped, LimitedLog, Message, Namespace, Room, Selection, Sid};
+use crate::turn::Turn;
+use crate::{
+    Change, ClientKey, Error, ErrorKind, Escaped, LimitedLog, Message, Namespace, Room, Selection, Sid, quietly,
+};
+
+/// The steps that the end of a client counts for, beside its rooms and questions.
+const CLOSE_COST: usize = 16;
+
+/// What is still to be forgotten of a client that is gone.
+struct Rest {
+    sid: Sid,
+    key: ClientKey,
+    rooms: Option<LeftBehind>,
+}
 
 impl<D: Deliver> Hub<D> {
     /// Puts a client of this host into a room; `false` if it is in there already.
@@ -111,11 +122,12 @@ impl<D: Deliver> Hub<D> {
                 }
                 Change::Disconnect | Change::Close => {
                     let num_rooms = self.registry.num_rooms_of(namespace, &member.sid);
+                    let cost = num_rooms.min(REMOVED_AT_ONCE) + self.acks.num_of(member.key) + CLOSE_COST;
                     match change {
                         Change::Disconnect => self.deliver.disconnect(&member.handle),
                         _ => self.deliver.close(&member.handle),
                     }
-                    turn.spend(num_rooms.min(REMOVED_AT_ONCE)).await;
+                    turn.spend(cost).await;
                 }
             }
             turn.spend(1).await;
@@ -148,33 +160,51 @@ impl<D: Deliver> Hub<D> {
 
     /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers. Returns the rooms it was in.
     ///
-    /// Of a client with many rooms the entries of most are removed later, by a task: the one that calls this has others to serve.
+    /// Of a client with many rooms or questions most are forgotten later, by a task: the one that calls this has others to serve.
     pub fn remove(self: &Arc<Self>, namespace: &Namespace, sid: &Sid, key: ClientKey) -> Vec<Room> {
-        let removed = self.registry.begin_remove(namespace, sid);
-        for unanswered in self.acks.forget_client(key) {
-            self.left(unanswered.asked_by, unanswered.question, sid);
-        }
-        let Some((removed, left)) = removed else {
-            return Vec::new();
+        let (removed, left) = self.registry.begin_remove(namespace, sid).unzip();
+        let rest = Rest {
+            sid: sid.clone(),
+            key,
+            rooms: left.filter(|left| !left.is_empty()),
         };
-        if !left.is_empty() {
-            self.remove_rest(left);
+        self.forget_questions(&rest);
+        if rest.rooms.is_some() || self.acks.num_of(key) > 0 {
+            self.remove_rest(rest);
         }
-        removed.rooms
+        removed.map(|removed| removed.rooms).unwrap_or_default()
     }
 
-    fn remove_rest(self: &Arc<Self>, mut left: LeftBehind) {
+    /// Waits no longer for some answers of a client; `false` if it has no more questions.
+    fn forget_questions(&self, rest: &Rest) -> bool {
+        let unanswered = self.acks.forget_some(rest.key);
+        let has_any = unanswered.is_some();
+        for unanswered in unanswered.into_iter().flatten() {
+            self.left(unanswered.asked_by, unanswered.question, &rest.sid);
+        }
+        has_any
+    }
+
+    /// Forgets some more; `false` if there was nothing left.
+    fn remove_some(&self, rest: &mut Rest) -> bool {
+        match rest.rooms.as_mut().filter(|left| !left.is_empty()) {
+            Some(left) => {
+                self.registry.remove_some(left);
+                true
+            }
+            None => self.forget_questions(rest),
+        }
+    }
+
+    fn remove_rest(self: &Arc<Self>, mut rest: Rest) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // A thread of the application's own, which holds up nothing but itself.
-            while !left.is_empty() {
-                self.registry.remove_some(&mut left);
-            }
+            while self.remove_some(&mut rest) {}
             return;
         };
         let hub = self.clone();
         runtime.spawn(async move {
-            while !left.is_empty() {
-                hub.registry.remove_some(&mut left);
+            while hub.remove_some(&mut rest) {
                 tokio::task::yield_now().await;
             }
         });

@@ -6,7 +6,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Deliver, Hub};
+use super::parts::{asked_in_parts, sockets_in_parts};
+use super::{Deliver, Hub, sids};
 use crate::backend::deadline;
 use crate::wire::DecodeLimits;
 use crate::{Answers, Ask, Change, Emit, Error, Message, Part, Replies, Scope, Selection, Sink};
@@ -50,8 +51,9 @@ impl<D: Deliver> Sink for Hub<D> {
             let deadline = deadline::after(timeout);
             let (question, mut replies) = self.asker.open(others, deadline).await?;
             let recipients = self.recipients(&emit).await;
-            let sids = recipients.iter().map(|member| member.sid.clone()).collect();
-            replies.add_own(self.host_id.clone(), Part::Asked(sids), false);
+            for part in asked_in_parts(sids(&recipients, usize::MAX).await) {
+                replies.add_own(self.host_id.clone(), part, false);
+            }
             emit.report = Some(question);
             let answers = self.emit_asking(emit, &recipients, scope, deadline).await;
             Ok((answers, replies))
@@ -62,21 +64,21 @@ impl<D: Deliver> Sink for Hub<D> {
     fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
         async move {
             let deadline = deadline::after(timeout);
-            let (part, is_truncated) = match &ask {
-                Ask::Servers => (Some(Part::Present), false),
-                Ask::Count { clients } => (Some(Part::Count(self.count_here(clients).await)), false),
+            let (parts, is_truncated) = match &ask {
+                Ask::Servers => (vec![Part::Present], false),
+                Ask::Count { clients } => (vec![Part::Count(self.count_here(clients).await)], false),
                 Ask::Sockets { clients, limit } => {
                     let (sockets, is_truncated) = self.sockets_here(clients, *limit).await;
-                    (Some(Part::Sockets(sockets)), is_truncated)
+                    (sockets_in_parts(sockets).collect(), is_truncated)
                 }
                 // Events for servers are for the others, as in Node.
-                Ask::Event { .. } => (None, false),
+                Ask::Event { .. } => (Vec::new(), false),
             };
             let mut replies = match (&self.manager, scope) {
                 (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, deadline).await?,
                 _ => self.asker.open(false, deadline).await?.1,
             };
-            if let Some(part) = part {
+            for part in parts {
                 replies.add_own(self.host_id.clone(), part, is_truncated);
             }
             Ok(replies)

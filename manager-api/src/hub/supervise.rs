@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 
-use super::{Counters, Deliver, Hub, quietly};
-use crate::{Backoff, Error, Escaped, Health};
+use super::{Counters, Deliver, Hub};
+use crate::{Backoff, Error, Escaped, Health, LimitedLog, quietly};
 
 /// The first wait before a part that panicked is started again, and the longest.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -34,8 +34,11 @@ impl<D: Deliver> Hub<D> {
 
     /// Counts and logs that a part of the hub panicked and is started again.
     pub(super) fn note_restart(&self, part: &str) {
+        static RESTARTED: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.restarts);
-        quietly(|| tracing::error!(part, "a part of the hub panicked; it is started again"));
+        if let Some(suppressed) = RESTARTED.pass() {
+            quietly(|| tracing::error!(part, suppressed, "a part of the hub panicked; it is started again"));
+        }
     }
 
     /// Notes that the channel is subscribed to, or not any more.

@@ -12,6 +12,7 @@ mod rooms;
 mod sizes;
 mod subscription;
 mod time;
+mod turns;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -62,6 +63,14 @@ impl Deliver for Recorder {
     }
 }
 
+fn recorder() -> Recorder {
+    Recorder {
+        disconnected: Mutex::default(),
+        closed: Mutex::default(),
+        panics_at: "panic",
+    }
+}
+
 struct Host {
     hub: Arc<Hub<Recorder>>,
     sender: mpsc::UnboundedSender<(Sid, String, Option<u64>)>,
@@ -79,12 +88,7 @@ impl Host {
     }
 
     async fn start_with(manager: impl ClientManager, options: HubOptions) -> (Self, tokio::task::JoinHandle<()>) {
-        let recorder = Recorder {
-            disconnected: Mutex::default(),
-            closed: Mutex::default(),
-            panics_at: "panic",
-        };
-        let hub = Hub::new(recorder, Some(Arc::new(manager)), options);
+        let hub = Hub::new(recorder(), Some(Arc::new(manager)), options);
         let running = tokio::spawn(hub.clone().run());
         hub.subscribed().await;
         let (sender, sent) = mpsc::unbounded_channel();
@@ -284,15 +288,16 @@ async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
 async fn a_question_swept_at_its_deadline_still_says_that_it_timed_out() {
     let table = Arc::<AckTable>::default();
     let second = Duration::from_secs(1);
-    let (_, mut answers) = table.ask(HashSet::new(), true, second, None);
+    let (_, mut answers) = table.ask(Vec::new(), true, second, None).await;
     let address = CallbackAddress {
         room: None,
         namespace: Namespace::root(),
         id: 1,
     };
-    table.ask_for(HostId::random(), address, HashSet::from([1]), second, None);
+    let asking = table.ask_for(HostId::random(), address, vec![1], second, None);
+    asking.await.unwrap();
     tokio::time::advance(second).await;
-    table.sweep();
+    table.sweep().await;
     assert_eq!(table.len(), 1, "the question of another process is over");
     assert!(answers.next().await.is_none());
     assert!(answers.timed_out());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manager_api::{Broadcast, Error, ErrorKind, LimitedLog, Payload};
+use manager_api::{Broadcast, Error, ErrorKind, LimitedLog, Payload, quietly};
 use serde_json::json;
 
 use super::Desk;
@@ -97,7 +97,7 @@ fn log_refused(socket: &Socket, reason: &'static str) {
     static REFUSED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = REFUSED.pass() {
         let peer = socket.handshake().peer_addr();
-        tracing::warn!(target: "socket_io", reason, ?peer, suppressed, "an administrator was refused");
+        quietly(|| tracing::warn!(target: "socket_io", reason, ?peer, suppressed, "an administrator was refused"));
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use manager_api::{LimitedLog, Namespace, Payload, Room};
+use manager_api::{LimitedLog, Namespace, Payload, Room, quietly};
 use tokio::sync::mpsc;
 
 use super::{Admin, Inbox, describe};
@@ -93,7 +93,9 @@ impl Desk {
     pub(super) fn dropped(&self, why: &'static Dropped) {
         self.num_dropped.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = why.limit.pass() {
-            tracing::warn!(target: "socket_io", reason = why.reason, suppressed, "administrators are not told of all that happens");
+            quietly(
+                || tracing::warn!(target: "socket_io", reason = why.reason, suppressed, "administrators are not told of all that happens"),
+            );
         }
     }
 

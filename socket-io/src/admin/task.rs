@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
-use manager_api::{Broadcast, Emit, Error, Escaped, EventName, Hub, LimitedLog, Message};
+use manager_api::{Broadcast, Emit, Error, Escaped, EventName, Hub, LimitedLog, Message, quietly};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -102,11 +102,12 @@ async fn run(server: Weak<Server>, desk: Arc<Desk>, inbox: Inbox, seeking: BoxFu
                 let Some(server) = server.upgrade() else { return };
                 // What was noted is in the list of clients already: told after it, it would seem to come anew.
                 for _ in 0..notes.len() {
-                    if let Ok(note) = notes.try_recv() {
-                        tell(&server, &desk, note, &mut telling).await;
-                    }
+                    let Ok(note) = notes.try_recv() else { break };
+                    tell(&server, &desk, note, &mut telling).await;
+                    // Thousands may wait.
+                    tokio::task::consume_budget().await;
                 }
-                greeting.send(&server, &desk);
+                greeting.send(&server, &desk).await;
             }
         }
     }
@@ -178,6 +179,8 @@ fn log_failed(told: Result<(), Error>) {
     static FAILED: LimitedLog = LimitedLog::new();
     let Err(error) = told else { return };
     if let Some(suppressed) = FAILED.pass() {
-        tracing::warn!(target: "socket_io", error = ?Escaped(error), suppressed, "administrators may not be told of all servers");
+        quietly(
+            || tracing::warn!(target: "socket_io", error = ?Escaped(error), suppressed, "administrators may not be told of all servers"),
+        );
     }
 }

@@ -9,6 +9,8 @@ use engine_io::ProtocolError;
 use tokio::time::{Sleep, sleep};
 
 use super::ConnectionSession;
+use manager_api::quietly;
+
 use crate::config::Config;
 
 pub(super) struct Assembly {
@@ -66,7 +68,7 @@ impl ConnectionSession {
         if assembly.poll_overdue(cx).is_pending() {
             return Poll::Pending;
         }
-        tracing::debug!(target: "socket_io", "closing a connection whose attachments did not come in time");
+        quietly(|| tracing::debug!(target: "socket_io", "closing a connection whose attachments did not come in time"));
         self.assembly = None;
         self.connection.socket.close();
         Poll::Ready(())

@@ -14,7 +14,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::Empty;
-use manager_api::{Escaped, LimitedLog};
+use manager_api::{Escaped, LimitedLog, quietly};
 use tower_http::services::ServeFile;
 use tower_http::services::fs::ServeFileSystemResponseBody;
 use tower_service::Service;
@@ -96,7 +96,9 @@ async fn read(file: PathBuf, request: Request<Empty<Bytes>>) -> Option<Response<
         Ok(response) => Some(response),
         Err(error) => {
             if let Some(suppressed) = UNREADABLE.pass() {
-                tracing::warn!(target: "socket_io", suppressed, file = ?Escaped(file.display()), error = ?Escaped(error), "a static file cannot be read");
+                quietly(
+                    || tracing::warn!(target: "socket_io", suppressed, file = ?Escaped(file.display()), error = ?Escaped(error), "a static file cannot be read"),
+                );
             }
             None
         }

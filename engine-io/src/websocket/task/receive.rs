@@ -9,6 +9,7 @@ use tokio::io::ReadBuf;
 use super::WebSocketTask;
 use crate::close::CloseReason;
 use crate::connection::inbound::{self, Received};
+use crate::log::quietly;
 use crate::outgoing::Outgoing;
 use crate::session::Message;
 use crate::websocket::frame::{Event, Front, MAX_CLIENT_HEAD, OpCode};
@@ -153,7 +154,7 @@ impl<I: Io> WebSocketTask<I> {
 
     /// Notes how the client violated the protocol; returns the reason to close.
     fn violated(&mut self, violation: Violation) -> CloseReason {
-        tracing::debug!(target: "engine_io", ?violation, "a client broke the rules of WebSockets");
+        quietly(|| tracing::debug!(target: "engine_io", ?violation, "a client broke the rules of WebSockets"));
         self.close_frame = CloseFrame::Code(violation.close_code());
         CloseReason::TransportError
     }

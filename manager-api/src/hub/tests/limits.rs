@@ -5,7 +5,7 @@ use crate::backend::deadline::after;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn callback_address() -> CallbackAddress {
+pub(super) fn callback_address() -> CallbackAddress {
     CallbackAddress {
         room: None,
         namespace: Namespace::root(),
@@ -121,15 +121,12 @@ async fn questions_whose_time_is_over_leave_room_for_others() {
         max_expected_answers: 2,
         ..HubOptions::default()
     });
-    let ask_for = || {
-        let (keys, host) = (HashSet::from([1, 2]), HostId::from("h"));
-        table.ask_for(host, callback_address(), keys, MINUTE, None)
-    };
-    assert!(ask_for().is_some());
-    assert!(ask_for().is_none());
+    let ask_for = || table.ask_for(HostId::from("h"), callback_address(), vec![1, 2], MINUTE, None);
+    assert!(ask_for().await.is_some());
+    assert!(ask_for().await.is_none());
     tokio::time::advance(MINUTE).await;
-    table.sweep();
-    assert!(ask_for().is_some());
+    table.sweep().await;
+    assert!(ask_for().await.is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,22 +195,17 @@ async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() 
     assert_eq!((one.hub.metrics().questions, two.hub.metrics().questions), (0, 0));
 }
 
-#[test]
-fn clients_that_leave_do_not_search_the_questions_of_all_others() {
+#[tokio::test]
+async fn clients_that_leave_do_not_search_the_questions_of_all_others() {
     const MANY: u64 = 20_000;
     let table = Arc::<AckTable>::default();
     for key in 0..MANY {
-        table.ask_for(
-            HostId::from("h"),
-            callback_address(),
-            HashSet::from([key]),
-            MINUTE,
-            None,
-        );
+        let (host, address) = (HostId::from("h"), callback_address());
+        table.ask_for(host, address, vec![key], MINUTE, None).await;
     }
     let started = std::time::Instant::now();
     for key in MANY..2 * MANY {
-        assert!(table.forget_client(key).is_empty());
+        assert!(table.forget_some(key).is_none());
     }
     let took = started.elapsed();
     assert!(took < Duration::from_secs(10), "{MANY} clients left in {took:?}");
@@ -224,20 +216,18 @@ fn clients_that_leave_do_not_search_the_questions_of_all_others() {
 async fn however_a_question_ends_nobody_is_waited_for_any_more() {
     let table = Arc::<AckTable>::default();
     let (first, second) = (1, 2);
-    let ask_for = |report| {
-        let (keys, host) = (HashSet::from([first, second]), HostId::from("h"));
-        table.ask_for(host, callback_address(), keys, MINUTE, report)
-    };
-    let (_, dropped) = table.ask(HashSet::from([first, second]), true, MINUTE, None);
-    let (answered, _swept) = (ask_for(Some(7)).unwrap(), ask_for(None));
+    let keys = || vec![first, second];
+    let ask_for = |report| table.ask_for(HostId::from("h"), callback_address(), keys(), MINUTE, report);
+    let (_, dropped) = table.ask(keys(), true, MINUTE, None).await;
+    let (answered, _swept) = (ask_for(Some(7)).await.unwrap(), ask_for(None).await);
     assert_eq!((table.len(), table.num_expected()), (3, 6));
     drop(dropped);
     assert!(table.answer(first, &"a".into(), answered, Payload::empty()).is_some());
     assert_eq!((table.len(), table.num_expected()), (2, 3));
-    let who_asks = table.forget_client(second);
+    let who_asks = table.forget_some(second).unwrap();
     assert_eq!(who_asks.len(), 1, "the first question wants to know: {who_asks:?}");
     assert_eq!((table.len(), table.num_expected()), (1, 1));
     tokio::time::advance(MINUTE).await;
-    table.sweep();
+    table.sweep().await;
     assert_eq!((table.len(), table.num_expected()), (0, 0));
 }

@@ -1,5 +1,7 @@
 //! Rooms without number: what they cost others, and where they end.
 
+use std::collections::HashSet;
+
 use super::*;
 use crate::registry::{REMOVED_AT_ONCE, Registry};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manager_api::{Namespace, Payload, Recipients, Target};
+use manager_api::{LimitedLog, Namespace, Payload, Recipients, Target, quietly};
 use tokio::time::timeout;
 
 use super::{announce, log_failed};
@@ -45,19 +45,19 @@ impl Greeting {
     }
 
     /// Tells the administrator.
-    pub(super) fn send(self, server: &Server, desk: &Desk) {
+    pub(super) async fn send(self, server: &Server, desk: &Desk) {
         if !desk.options.tells_everything() {
             return;
         }
-        let own = own_sockets(server, desk);
-        let lists = std::iter::once(&own).chain(&self.lists);
-        let lists = lists.filter_map(|list| inner(list.inner_json()));
-        let lists = fitting(lists, usize::MAX, MAX_LISTS);
-        let json = format!("[[{}]]", lists.join(","));
+        let own = own_sockets(server, desk).await;
+        let mut all = List::new(usize::MAX, MAX_LISTS);
+        for list in std::iter::once(&own).chain(&self.lists) {
+            if inner(list.inner_json()).is_some_and(|list| !all.add(list)) {
+                break;
+            }
+        }
         // An administrator that is gone need not know.
-        let _ = self
-            .admin
-            .emit_payload("all_sockets", Payload::from_trusted(json.into(), Vec::new()));
+        let _ = self.admin.emit_payload("all_sockets", all.end());
     }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn register(io: &SocketIo, desk: &Arc<Desk>) {
     let desk = desk.clone();
     io.on_server_event(SOCKETS, move |io, _| {
         let desk = desk.clone();
-        async move { own_sockets(io.server(), &desk) }
+        async move { own_sockets(io.server(), &desk).await }
     });
 }
 
@@ -74,14 +74,14 @@ async fn ask(io: &SocketIo) -> Vec<Payload> {
     let hub = &io.server().hub;
     let asking = async { tokio::join!(announce(hub.clone()), hub.server_side_call(SOCKETS, &(), ASK_FOR)).1 };
     let Ok(asked) = timeout(PATIENCE, asking).await else {
-        tracing::warn!(target: "socket_io", "an administrator is not told of the clients of other servers: the broker takes no question");
+        not_told("the broker takes no question to the other servers", 0);
         return Vec::new();
     };
     match asked {
         Ok(answers) => {
             if !answers.missing_servers.is_empty() {
                 let missing = answers.missing_servers.len();
-                tracing::warn!(target: "socket_io", missing, "an administrator is not told of the clients of servers that did not answer");
+                not_told("servers did not answer", missing);
             }
             answers.found.into_iter().filter_map(|answer| answer.payload).collect()
         }
@@ -99,36 +99,71 @@ fn inner(json: &[u8]) -> Option<&str> {
     (!inner.is_empty()).then_some(inner)
 }
 
-/// Describes the clients of this server, in all namespaces: one argument, an array.
-fn own_sockets(server: &Server, desk: &Desk) -> Payload {
+/// Describes the clients of this server, in all namespaces, as far as there is room: one argument, an array. Lets other tasks run after each
+/// client, which may be in thousands of rooms.
+async fn own_sockets(server: &Server, desk: &Desk) -> Payload {
     let mut names = server.namespaces.names();
     names.extend(server.namespaces.dynamic_names());
     let registry = server.hub.registry();
+    // At one moment: what happens afterwards is told after the list.
     let recipients = |name: &Namespace| registry.recipients(name, &Target::Everyone, &[], &[]);
     let selections: Vec<Recipients<Arc<Client>>> = names.iter().map(recipients).collect();
-    let clients = selections.iter().flat_map(Recipients::iter);
-    let redacted = &desk.options.redacted_headers;
-    let descriptions = clients.map(|member| describe::client(&member.handle, redacted));
-    let descriptions = fitting(descriptions, desk.options.max_sockets, MAX_LIST);
-    let json = format!("[[{}]]", descriptions.join(","));
-    Payload::from_trusted(json.into(), Vec::new())
-}
-
-/// Takes the first so many texts that have room together; says in the log if those are not all.
-fn fitting<T: AsRef<str>>(texts: impl Iterator<Item = T>, max_texts: usize, max_bytes: usize) -> Vec<T> {
-    let mut fitting = Vec::new();
-    let mut left = max_bytes;
-    for text in texts {
-        let size = text.as_ref().len();
-        if fitting.len() >= max_texts || size > left {
-            tracing::warn!(
-                target: "socket_io",
-                max_texts, max_bytes, "an administrator is not told of all clients: there are more than the limit"
-            );
+    let mut list = List::new(desk.options.max_sockets, MAX_LIST);
+    for member in selections.iter().flat_map(Recipients::iter) {
+        if !list.add(&describe::client(&member.handle, &desk.options.redacted_headers)) {
             break;
         }
-        left -= size;
-        fitting.push(text);
+        tokio::task::yield_now().await;
     }
-    fitting
+    list.end()
+}
+
+/// A list of JSON texts that is not longer than administrators can use.
+struct List {
+    json: String,
+    max_texts: usize,
+    max_bytes: usize,
+    num_texts: usize,
+}
+
+impl List {
+    fn new(max_texts: usize, max_bytes: usize) -> Self {
+        Self {
+            json: "[[".to_owned(),
+            max_texts,
+            max_bytes,
+            num_texts: 0,
+        }
+    }
+
+    /// Adds a text; `false`, which is logged, if there is no room for it.
+    fn add(&mut self, text: &str) -> bool {
+        if self.num_texts >= self.max_texts || self.json.len() + text.len() > self.max_bytes {
+            not_told("there are more clients than the limit", 0);
+            return false;
+        }
+        if self.num_texts > 0 {
+            self.json.push(',');
+        }
+        self.json.push_str(text);
+        self.num_texts += 1;
+        true
+    }
+
+    fn end(mut self) -> Payload {
+        self.json.push_str("]]");
+        Payload::from_trusted(self.json.into(), Vec::new())
+    }
+}
+
+/// Says that an administrator is not told of all clients.
+fn not_told(reason: &'static str, servers: usize) {
+    static NOT_TOLD: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = NOT_TOLD.pass() {
+        let (servers, text) = (
+            (servers > 0).then_some(servers),
+            "an administrator is not told of all clients",
+        );
+        quietly(|| tracing::warn!(target: "socket_io", reason, servers, suppressed, "{text}"));
+    }
 }

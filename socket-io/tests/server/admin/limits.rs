@@ -215,3 +215,18 @@ async fn a_right_password_is_answered_as_late_as_a_wrong_one() {
         assert!(started.elapsed() >= std::time::Duration::from_millis(500), "{password}");
     }
 }
+
+#[tokio::test]
+async fn events_beyond_the_limit_are_left_out_but_clients_are_told_of() {
+    let server = start(admin().max_events_per_second(0)).await;
+    let mut admin = log_in(&server).await;
+    let mut client = server.connect().await;
+    told_of(&mut admin, "socket_connected").await;
+    client.send(r#"420["join","lobby"]"#).await;
+    client.expect(r#"430["ok"]"#).await;
+    assert_eq!(
+        told_of_clients(&mut admin).await[0],
+        "room_joined",
+        "and not that it asked for it"
+    );
+}

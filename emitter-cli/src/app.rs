@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
-use manager_api::{ClientManager, LimitedLog, Namespace};
+use manager_api::{ClientManager, LimitedLog, NamespaceName};
 use socket_io::{AllowedOrigins, Data, Refusal, Socket, SocketIo};
 
 pub(crate) use page::Page;
@@ -22,14 +22,14 @@ static CONNECTED: LimitedLog = LimitedLog::new();
 static DISCONNECTED: LimitedLog = LimitedLog::new();
 
 /// Builds the server, with namespaces beside `/`, and origins beside its own.
-pub(crate) fn server(manager: Arc<dyn ClientManager>, namespaces: &[Namespace], origins: &[String]) -> SocketIo {
+pub(crate) fn server(manager: Arc<dyn ClientManager>, namespaces: &[NamespaceName], origins: &[String]) -> SocketIo {
     let builder = SocketIo::builder().manager_arc(manager);
     let origins = allowed(origins);
     let io = builder
         .configure(|config| config.engine.cors_allowed_origins = origins)
         .build();
     let others = namespaces.iter().filter(|namespace| !namespace.is_root());
-    for name in others.map(Namespace::as_str).chain(["/"]) {
+    for name in others.map(NamespaceName::as_str).chain(["/"]) {
         serve_rooms(&io, name);
     }
     io

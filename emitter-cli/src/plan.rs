@@ -11,7 +11,7 @@ use std::env::VarError;
 use std::time::Duration;
 
 use clap_complete::Shell;
-use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, Namespace, Payload, Room, Sid};
+use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, NamespaceName, Payload, Room, Sid};
 
 use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, EmitArgs, NamespaceArgs};
 use crate::backend::{Backend, BrokerUrl};
@@ -61,7 +61,7 @@ pub(crate) struct LinesPlan {
 #[derive(Debug)]
 pub(crate) struct ControlPlan {
     pub(crate) broker: BrokerPlan,
-    pub(crate) namespace: Namespace,
+    pub(crate) namespace: NamespaceName,
     pub(crate) action: Action,
 }
 
@@ -134,7 +134,7 @@ impl BrokerPlan {
 /// Whom an event is for, and how much that matters.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Address {
-    pub(crate) namespace: Namespace,
+    pub(crate) namespace: NamespaceName,
     /// Everybody, if there is none.
     pub(crate) rooms: Vec<Room>,
     pub(crate) except: Vec<Sid>,
@@ -249,8 +249,8 @@ fn address(args: &EmitArgs) -> Result<Address, Failure> {
     })
 }
 
-fn namespace(name: &str) -> Result<Namespace, Failure> {
-    Namespace::new(name).map_err(|error| Failure::input(error.to_string()))
+fn namespace(name: &str) -> Result<NamespaceName, Failure> {
+    NamespaceName::new(name).map_err(|error| Failure::input(error.to_string()))
 }
 
 fn event(name: &str) -> Result<EventName, Failure> {

@@ -113,12 +113,12 @@ async fn collecting_ends_with_the_last_answer_and_names_clients_and_servers_that
     tokio::join!(answer(&mut a), answer(&mut b));
     let report = tokio::time::timeout(DEADLINE, hour).await.unwrap().unwrap().unwrap();
     assert!(report.is_complete(), "{report:?}");
-    assert_eq!(report.answers.len(), 2);
+    assert_eq!(report.acks.len(), 2);
 
     let silent = ask(SHORT);
     answer(&mut a).await;
     let report = silent.await.unwrap().unwrap();
-    assert_eq!((report.answers.len(), report.missing_servers.len()), (1, 0));
+    assert_eq!((report.acks.len(), report.missing_servers.len()), (1, 0));
     assert_eq!(
         report
             .missing_clients
@@ -164,7 +164,7 @@ async fn collecting_ends_with_the_last_answer_and_names_clients_and_servers_that
     three.shut_down().await;
     know(&cluster.one.io, 0).await;
     let metrics = cluster.one.io.metrics().hub;
-    assert_eq!((metrics.questions, metrics.server_questions), (0, 0));
+    assert_eq!((metrics.pending_acks, metrics.open_requests), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -231,7 +231,7 @@ async fn a_python_server_on_the_channel_is_not_disturbed_and_not_waited_for() {
     assert!(report.is_complete(), "{report:?}");
     assert!(
         report
-            .answers
+            .acks
             .iter()
             .any(|answer| answer.client.as_ref().is_some_and(|sid| sid.as_str() == ours.sid))
     );

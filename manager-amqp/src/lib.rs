@@ -90,7 +90,7 @@ pub use manager_api::backend::TlsOptions;
 pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions};
 use connect::Connector;
 use listen::Listener;
-use publish::{AmqpLine, Publisher};
+use publish::{AmqpLink, Publisher};
 use url::Target;
 
 /// A manager whose broker is RabbitMQ.
@@ -134,7 +134,7 @@ impl AmqpManager {
         let host_id = HostId::random();
         let connector = Arc::new(Connector::new(url, &options, &host_id)?);
         let status = Arc::new(Status::new("RabbitMQ"));
-        let line = AmqpLine {
+        let line = AmqpLink {
             connector: connector.clone(),
             host_id: host_id.clone(),
             max_unconfirmed: options.max_unconfirmed,

@@ -61,7 +61,7 @@ pub(crate) struct Listener {
 }
 
 /// A connection that consumes the queue.
-struct Line {
+struct ListenLink {
     link: Link,
     channel: Channel,
     consumer: Consumer,
@@ -135,24 +135,24 @@ impl Listener {
 
     async fn run(mut self, ready: Ready, mut is_closed: watch::Receiver<bool>) {
         // What was dropped half-way, the queue for one, is cleaned up below.
-        let mut line = None;
+        let mut link = None;
         tokio::select! {
             // Also when the manager is dropped.
             _ = is_closed.wait_for(|is_closed| *is_closed) => {}
-            () = self.serve(ready, &mut line) => {}
+            () = self.serve(ready, &mut link) => {}
         }
-        self.leave(line).await;
+        self.leave(link).await;
     }
 
     /// Listens until nobody does any more.
-    async fn serve(&mut self, mut ready: Ready, slot: &mut Option<Line>) {
+    async fn serve(&mut self, mut ready: Ready, slot: &mut Option<ListenLink>) {
         let opened = tokio::select! {
             opened = self.open_within_deadline() => opened,
             // The caller gave up.
             () = ready.closed() => return,
         };
         match opened {
-            Ok(line) => *slot = Some(line),
+            Ok(link) => *slot = Some(link),
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
@@ -169,7 +169,7 @@ impl Listener {
         }
     }
 
-    async fn open_within_deadline(&mut self) -> Result<Line, Error> {
+    async fn open_within_deadline(&mut self) -> Result<ListenLink, Error> {
         let status = self.status.clone();
         let connector = self.connector.clone();
         let mut attempts = Attempts::new(&self.options.common, &status);
@@ -183,14 +183,14 @@ impl Listener {
 
     async fn listen_for_ever(
         &mut self,
-        slot: &mut Option<Line>,
+        slot: &mut Option<ListenLink>,
         mut up: Connected,
         sender: &SubscriptionSender,
     ) -> Result<(), Unsubscribed> {
         let mut reconnect = Reconnect::from_options(&self.options.common);
-        while let Some(line) = slot {
+        while let Some(link) = slot {
             let since = Instant::now();
-            let End::Lost(failure) = self.read_until_lost(line, sender).await else {
+            let End::Lost(failure) = self.read_until_lost(link, sender).await else {
                 return Err(Unsubscribed);
             };
             drop(up);
@@ -199,11 +199,11 @@ impl Listener {
             *slot = None;
             self.status.lost(&failure);
             sleep(reconnect.after_connection(since.elapsed())).await;
-            let line = slot.insert(self.reopen(&mut reconnect).await);
+            let link = slot.insert(self.reopen(&mut reconnect).await);
             up = self.status.connected(Role::Listening, self.connector.label());
             if !std::mem::take(&mut self.was_gone) {
                 self.seen.begin_replay();
-                self.binding.begin(&self.queue, &line.channel, true);
+                self.binding.begin(&self.queue, &link.channel, true);
                 continue;
             }
             self.seen.clear();
@@ -214,10 +214,10 @@ impl Listener {
         Ok(())
     }
 
-    async fn reopen(&mut self, reconnect: &mut Reconnect) -> Line {
+    async fn reopen(&mut self, reconnect: &mut Reconnect) -> ListenLink {
         loop {
             match self.open().await {
-                Ok(line) => return line,
+                Ok(link) => return link,
                 Err(failure) => self.status.lost(&failure),
             }
             sleep(reconnect.after_failure()).await;
@@ -225,7 +225,7 @@ impl Listener {
     }
 
     /// Connects, and declares and consumes the queue; messages published from now on will be seen.
-    async fn open(&mut self) -> Result<Line, Failure> {
+    async fn open(&mut self) -> Result<ListenLink, Failure> {
         let connector = self.connector.clone();
         let kind = self.kind;
         let opened = connector.within_timeout(self.try_open()).await;
@@ -236,32 +236,32 @@ impl Listener {
     }
 
     /// Hands over messages until the connection is of no use any more; says why.
-    async fn read_until_lost(&mut self, line: &mut Line, sender: &SubscriptionSender) -> End {
+    async fn read_until_lost(&mut self, link: &mut ListenLink, sender: &SubscriptionSender) -> End {
         loop {
-            if let Err(end) = self.read_one(line, sender).await {
+            if let Err(end) = self.read_one(link, sender).await {
                 return end;
             }
         }
     }
 
-    async fn read_one(&mut self, line: &mut Line, sender: &SubscriptionSender) -> Result<(), End> {
+    async fn read_one(&mut self, link: &mut ListenLink, sender: &SubscriptionSender) -> Result<(), End> {
         if self.binding.is_owed() {
             return self.settle(sender).await;
         }
-        let next = match line.consumer.next().now_or_never() {
+        let next = match link.consumer.next().now_or_never() {
             Some(next) => next,
             None => {
                 // Nothing more to do: a good moment for what is owed to the broker.
-                self.acknowledge(line).await?;
+                self.acknowledge(link).await?;
                 let next = tokio::select! {
                     biased;
-                    next = line.consumer.next() => Some(next),
+                    next = link.consumer.next() => Some(next),
                     // Once nothing is published by this manager any more, it has no doubts.
                     Ok(()) = self.doubts.changed() => None,
                     () = sleep(self.binding.patience()) => None,
                 };
                 let Some(next) = next else {
-                    self.ask(line);
+                    self.ask(link);
                     return Ok(());
                 };
                 next
@@ -271,18 +271,18 @@ impl Listener {
             Some(Ok(delivery)) => {
                 let tag = delivery.delivery_tag;
                 if self.window.note(delivery.data.len()) {
-                    self.end_consumer(line).await?;
+                    self.end_consumer(link).await?;
                 }
-                self.deliver(line, delivery, sender).await?;
-                line.last_tag = tag;
-                line.num_unacked += 1;
-                if line.num_unacked > self.window.current() / 2 {
-                    self.acknowledge(line).await?;
+                self.deliver(link, delivery, sender).await?;
+                link.last_tag = tag;
+                link.num_unacked += 1;
+                if link.num_unacked > self.window.current() / 2 {
+                    self.acknowledge(link).await?;
                 }
                 Ok(())
             }
             Some(Err(error)) => Err(End::Lost(self.connector.failure(error))),
-            None if line.is_resizing => self.consume_again(line).await,
+            None if link.is_resizing => self.consume_again(link).await,
             None => {
                 let label = self.connector.label();
                 Err(End::Lost(Failure::other(
@@ -294,8 +294,8 @@ impl Listener {
     }
 
     /// Begins to find out what silence means: that nothing is published, or that the queue is not bound.
-    fn ask(&mut self, line: &Line) {
-        self.binding.begin(&self.queue, &line.channel, false);
+    fn ask(&mut self, link: &ListenLink) {
+        self.binding.begin(&self.queue, &link.channel, false);
     }
 
     /// Admits what was found out, as soon as nothing is lost any more.
@@ -307,7 +307,12 @@ impl Listener {
         }
     }
 
-    async fn deliver(&mut self, line: &mut Line, delivery: Delivery, sender: &SubscriptionSender) -> Result<(), End> {
+    async fn deliver(
+        &mut self,
+        link: &mut ListenLink,
+        delivery: Delivery,
+        sender: &SubscriptionSender,
+    ) -> Result<(), End> {
         if let Some(mark) = Mark::of(&delivery.properties, &self.queue) {
             self.binding.note(mark);
             return Ok(());
@@ -337,32 +342,37 @@ impl Listener {
                 sender,
             )?;
         } else {
-            self.hand_over(line, delivery.data.into(), sender).await?;
+            self.hand_over(link, delivery.data.into(), sender).await?;
         }
         self.seen.push(key);
         Ok(())
     }
 
-    async fn hand_over(&mut self, line: &mut Line, message: Bytes, sender: &SubscriptionSender) -> Result<(), End> {
+    async fn hand_over(
+        &mut self,
+        link: &mut ListenLink,
+        message: Bytes,
+        sender: &SubscriptionSender,
+    ) -> Result<(), End> {
         // Before it is handed over: whoever has a message finds it counted.
         self.status.received();
         if !sender.try_message(message.clone())? {
             // This may take long. Whatever fails now fails again at the next reading.
-            let _ = self.acknowledge(line).await;
+            let _ = self.acknowledge(link).await;
             sender.message(message).await?;
         }
         Ok(())
     }
 
     /// Acknowledges everything that was handed over.
-    async fn acknowledge(&self, line: &mut Line) -> Result<(), End> {
-        if line.num_unacked == 0 {
+    async fn acknowledge(&self, link: &mut ListenLink) -> Result<(), End> {
+        if link.num_unacked == 0 {
             return Ok(());
         }
-        line.num_unacked = 0;
-        let acked = line
+        link.num_unacked = 0;
+        let acked = link
             .channel
-            .basic_ack(line.last_tag, BasicAckOptions { multiple: true });
+            .basic_ack(link.last_tag, BasicAckOptions { multiple: true });
         acked.await.map_err(|error| End::Lost(self.connector.failure(error)))
     }
 

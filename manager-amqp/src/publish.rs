@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::Channel;
-use manager_api::backend::{Failure as _, Line, PublishQueue};
+use manager_api::backend::{Failure as _, PublishLink, PublishQueue};
 use manager_api::{Error, HostId, LimitedLog, quietly};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -14,15 +14,15 @@ use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
 use crate::pipeline::Pipeline;
 
-pub(crate) type Publisher = manager_api::backend::Publisher<AmqpLine>;
-pub(crate) type Queue = PublishQueue<AmqpLine>;
+pub(crate) type Publisher = manager_api::backend::Publisher<AmqpLink>;
+pub(crate) type Queue = PublishQueue<AmqpLink>;
 
 /// How long taking leave of the broker may take.
 const LEAVE: Duration = Duration::from_secs(1);
 
 /// One channel with publisher confirms, on a connection of its own.
 #[derive(Debug)]
-pub(crate) struct AmqpLine {
+pub(crate) struct AmqpLink {
     pub(crate) connector: Arc<Connector>,
     pub(crate) host_id: HostId,
     pub(crate) max_unconfirmed: usize,
@@ -31,7 +31,7 @@ pub(crate) struct AmqpLine {
     pub(crate) unheard_log: LimitedLog,
 }
 
-impl AmqpLine {
+impl AmqpLink {
     /// Takes note that the broker had no queue for a message: nothing listens, or what listens has lost its binding.
     pub(crate) fn unheard(&self) {
         self.doubt();
@@ -60,7 +60,7 @@ impl AmqpLine {
     }
 }
 
-impl Line for AmqpLine {
+impl PublishLink for AmqpLink {
     type Failure = Failure;
     type Connection = (Link, Channel);
 

@@ -16,12 +16,12 @@ pub(crate) use table::AckTable;
 #[cfg(test)]
 pub(crate) use table::FORGOTTEN_AT_ONCE;
 
-use crate::byte_room::Taken;
+use crate::byte_budget::BytePermit;
 use crate::{Error, ErrorKind, Payload, Sid};
 
 /// One client's answer to an event.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ClientAck {
     /// Who answered; unknown when a python-socketio server passed it on.
     pub client: Option<Sid>,
     /// What it answered.
@@ -31,8 +31,8 @@ pub struct Answer {
 /// An answer that was not taken yet, and the room that it takes.
 #[derive(Debug)]
 struct Waiting {
-    answer: Answer,
-    _room: Taken,
+    answer: ClientAck,
+    _room: BytePermit,
 }
 
 /// The answers to an event, as they come in.
@@ -40,17 +40,17 @@ struct Waiting {
 /// A stream that ends when the wanted number has come, when everybody who could answer has, or when the deadline passes; the latter is
 /// told by [`timed_out`](Self::timed_out). Dropping it forgets the question.
 #[derive(Debug)]
-pub struct Answers {
+pub struct AckStream {
     incoming: mpsc::Receiver<Waiting>,
     deadline: Pin<Box<Sleep>>,
     left: usize,
     timed_out: bool,
     /// An error to yield first: the question could not be asked everywhere.
     failed: Option<Error>,
-    _question: Question,
+    _registration: Registration,
 }
 
-impl Answers {
+impl AckStream {
     /// Ends the stream after `count` answers.
     #[must_use]
     pub fn count(mut self, count: usize) -> Self {
@@ -73,7 +73,7 @@ impl Answers {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub async fn next(&mut self) -> Option<Result<Answer, Error>> {
+    pub async fn next(&mut self) -> Option<Result<ClientAck, Error>> {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
@@ -94,7 +94,7 @@ impl Answers {
     /// # Errors
     ///
     /// If the event could not be published.
-    pub async fn all(mut self) -> Result<Vec<Answer>, Error> {
+    pub async fn all(mut self) -> Result<Vec<ClientAck>, Error> {
         let mut answers = Vec::new();
         while let Some(answer) = self.next().await {
             answers.push(answer?);
@@ -109,7 +109,7 @@ impl Answers {
             left: usize::MAX,
             timed_out: false,
             failed: None,
-            _question: Question { table, id },
+            _registration: Registration { table, id },
         }
     }
 
@@ -124,7 +124,7 @@ impl Answers {
     }
 
     /// Takes an answer that is there already, even after the deadline.
-    pub(crate) fn next_waiting(&mut self) -> Option<Answer> {
+    pub(crate) fn next_waiting(&mut self) -> Option<ClientAck> {
         let left = self.left.checked_sub(1)?;
         let waiting = self.incoming.try_recv().ok()?;
         self.left = left;
@@ -137,8 +137,8 @@ impl Answers {
     }
 }
 
-impl Stream for Answers {
-    type Item = Result<Answer, Error>;
+impl Stream for AckStream {
+    type Item = Result<ClientAck, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(error) = self.failed.take() {
@@ -159,12 +159,12 @@ impl Stream for Answers {
 
 /// Removes a question from the table when nobody waits for its answers any more.
 #[derive(Debug)]
-struct Question {
+struct Registration {
     table: Arc<AckTable>,
     id: u64,
 }
 
-impl Drop for Question {
+impl Drop for Registration {
     fn drop(&mut self) {
         self.table.end(self.id);
     }

@@ -4,7 +4,7 @@
 //!
 //! | item | what it knows |
 //! |---|---|
-//! | [`Publisher`], [`PublishQueue`], [`Line`] | who waits for a message's acceptance, in which order, for how long; the task that sends |
+//! | [`Publisher`], [`PublishQueue`], [`PublishLink`] | who waits for a message's acceptance, in which order, for how long; the task that sends |
 //! | [`Attempts`], [`Failure`] | how long to try; when trying is pointless |
 //! | [`Reconnect`] | how soon to connect again, after a failure or a connection that worked |
 //! | [`TlsOptions`], [`TlsParameters`] | which files TLS needs, by option and by URL |
@@ -31,7 +31,7 @@ pub mod tls;
 mod tls_options;
 pub mod url;
 
-pub use drive::Line;
+pub use drive::PublishLink;
 pub use failure::{Attempts, Failure, bad, check_len, closed, may_be_published, seconds};
 pub use publish::Publisher;
 pub use queue::{Job, PublishQueue};

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::wire::DecodeLimits;
 use crate::{
-    Answers, Ask, Change, Emit, Error, ErrorKind, EventName, Message, Namespace, Payload, Replies, Room, Selection,
-    Sid, Target,
+    AckStream, Change, Emit, Error, ErrorKind, EventName, Message, NamespaceName, Payload, RequestKind, Responses,
+    Room, Selection, Sid, Target,
 };
 
 /// How long acknowledgements are waited for unless [`Broadcast::timeout`] says otherwise.
@@ -30,7 +30,7 @@ pub trait Sink: Send + Sync + 'static {
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
 
     /// Emits and collects answers. A failure to publish is the first thing that the answers yield.
-    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers>;
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream>;
 
     /// Emits, collects answers, and asks every server whom it sent the event to.
     fn emit_with_report(
@@ -38,10 +38,15 @@ pub trait Sink: Send + Sync + 'static {
         emit: Emit,
         scope: Scope,
         timeout: Duration,
-    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>>;
+    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>>;
 
     /// Asks every server.
-    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>>;
+    fn ask(
+        self: Arc<Self>,
+        ask: RequestKind,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>>;
 
     /// Moves or disconnects clients.
     fn change(
@@ -93,7 +98,7 @@ pub enum Scope {
 #[derive(Clone)]
 pub struct Broadcast {
     sink: Arc<dyn Sink>,
-    namespace: Result<Namespace, Arc<str>>,
+    namespace: Result<NamespaceName, Arc<str>>,
     target: Target,
     skip: Vec<Sid>,
     except: Vec<Room>,
@@ -108,7 +113,7 @@ impl Broadcast {
     pub fn new(sink: Arc<dyn Sink>) -> Self {
         Self {
             sink,
-            namespace: Ok(Namespace::root()),
+            namespace: Ok(NamespaceName::root()),
             target: Target::Everyone,
             skip: Vec::new(),
             except: Vec::new(),
@@ -121,7 +126,7 @@ impl Broadcast {
 
     /// Chooses the namespace. Default `/`.
     pub fn of(mut self, namespace: impl AsRef<str>) -> Self {
-        self.namespace = Namespace::new(namespace.as_ref()).map_err(|error| error.to_string().into());
+        self.namespace = NamespaceName::new(namespace.as_ref()).map_err(|error| error.to_string().into());
         self
     }
 
@@ -173,7 +178,7 @@ impl Broadcast {
     }
 
     /// Sets how long answers are waited for. Default [`DEFAULT_ACK_TIMEOUT`] for acknowledgements of clients,
-    /// [`DEFAULT_QUESTION_TIMEOUT`](crate::DEFAULT_QUESTION_TIMEOUT) for what servers answer.
+    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::DEFAULT_REQUEST_TIMEOUT) for what servers answer.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -206,7 +211,7 @@ impl Broadcast {
         self.emit_result(event, Ok(payload))
     }
 
-    /// Emits an event and collects what the clients answer, until [`timeout`](Self::timeout) or a [count](Answers::count).
+    /// Emits an event and collects what the clients answer, until [`timeout`](Self::timeout) or a [count](AckStream::count).
     ///
     /// # Errors
     ///
@@ -216,7 +221,7 @@ impl Broadcast {
         self,
         event: &str,
         data: &T,
-    ) -> BoxFuture<'static, Result<Answers, Error>> {
+    ) -> BoxFuture<'static, Result<AckStream, Error>> {
         let payload = Payload::new(data);
         self.ask(event, payload)
     }
@@ -226,7 +231,7 @@ impl Broadcast {
     /// # Errors
     ///
     /// As [`emit_with_ack`](Self::emit_with_ack).
-    pub fn emit_payload_with_ack(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<Answers, Error>> {
+    pub fn emit_payload_with_ack(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<AckStream, Error>> {
         self.ask(event, Ok(payload))
     }
 
@@ -281,7 +286,7 @@ impl Broadcast {
         self.command(|namespace| Message::CloseRoom { room, namespace })
     }
 
-    fn command(self, message: impl FnOnce(Namespace) -> Message) -> BoxFuture<'static, Result<(), Error>> {
+    fn command(self, message: impl FnOnce(NamespaceName) -> Message) -> BoxFuture<'static, Result<(), Error>> {
         let (sink, scope) = (self.sink.clone(), self.scope);
         let message = self.checked_namespace().map(message);
         match message {
@@ -298,7 +303,7 @@ impl Broadcast {
         }
     }
 
-    fn ask(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<Answers, Error>> {
+    fn ask(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<AckStream, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.ack_timeout());
         let emit = self.into_emit(event, payload);
         async move { Ok(sink.emit_with_ack(emit?, scope, timeout).await) }.boxed()
@@ -324,7 +329,7 @@ impl Broadcast {
         Ok(emit)
     }
 
-    fn checked_namespace(&self) -> Result<Namespace, Error> {
+    fn checked_namespace(&self) -> Result<NamespaceName, Error> {
         let namespace = self.namespace.clone();
         namespace.map_err(|text| Error::new(ErrorKind::Config, &*text))
     }

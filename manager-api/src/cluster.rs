@@ -4,18 +4,18 @@
 //! knows whose answers to wait for. Whoever does not answer a question in time is named as missing and no longer waited for, until it is
 //! heard again. All of this is an extension: python-socketio ignores the messages, its servers answer nothing and are not waited for.
 
-mod ask;
 mod collect;
 mod peers;
-mod question;
-mod replies;
+mod request;
+mod requester;
+mod responses;
 
-pub use collect::{AckReport, Gathered, RemoteSocket, ServerAnswer, read_data};
-pub use question::{Ask, Change, Part, Question, Reply, Selection, SocketInfo};
-pub use replies::Replies;
+pub use collect::{AckReport, Gathered, RemoteSocket, ServerResponse, read_data};
+pub use request::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
+pub use responses::Responses;
 
-pub(crate) use ask::{Asker, Limits, in_time, left_until};
-pub(crate) use collect::{acknowledgements, counted, servers, servers_answers, sockets};
+pub(crate) use collect::{acknowledgements, counted, server_responses, servers, sockets};
+pub(crate) use requester::{Limits, Requester, in_time, left_until};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use crate::{Error, EventName, HostId, Payload};
 
 /// How long the servers are waited for unless something else is said: 5 s, as in Node.
-pub const DEFAULT_QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An event from another server, or from an emitter, for this server itself.
 #[derive(Clone, Debug)]

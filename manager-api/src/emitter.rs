@@ -13,12 +13,12 @@ use tokio::time::Instant;
 
 use crate::ack::AckTable;
 use crate::backend::deadline;
-use crate::cluster::{self, Asker, in_time, left_until};
+use crate::cluster::{self, Requester, in_time, left_until};
 use crate::hub::cluster::server_event;
 use crate::{
-    Answers, Ask, Broadcast, CallbackAddress, Change, ClientManager, Emit, Envelope, Error, Escaped, Gathered, HostId,
-    HubOptions, Incoming, LimitedLog, Message, Question, Replies, Room, Scope, Selection, ServerAnswer, Sid, Sink,
-    Subscription, quietly, wire,
+    AckStream, Broadcast, CallbackAddress, Change, ClientManager, ClusterRequest, Emit, Envelope, Error, Escaped,
+    Gathered, HostId, HubOptions, Incoming, LimitedLog, Message, RequestKind, Responses, Room, Scope, Selection,
+    ServerResponse, Sid, Sink, Subscription, quietly, wire,
 };
 
 /// Emits events to the clients of every server on a channel.
@@ -51,7 +51,7 @@ impl Emitter {
         let (host_id, options) = (HostId::random(), HubOptions::default());
         let shared = Shared {
             manager,
-            asker: Arc::new(Asker::new(host_id.clone(), options.limits())),
+            requester: Arc::new(Requester::new(host_id.clone(), options.limits())),
             max_timeout: options.max_ack_timeout,
             host_id,
             acks: Arc::default(),
@@ -105,8 +105,8 @@ impl Emitter {
     /// [`Busy`](crate::ErrorKind::Busy) if 1,024 questions are open, otherwise what [`ClientManager::subscribe`] and
     /// [`ClientManager::publish`] say. A server that does not answer is no error.
     pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
-        let replies = Sink::ask(self.shared.clone(), Ask::Servers, Scope::Cluster, timeout).await?;
-        Ok(cluster::servers(replies).await)
+        let responses = Sink::ask(self.shared.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
+        Ok(cluster::servers(responses).await)
     }
 
     /// Sends an event to every server, for the code there and not for clients.
@@ -115,12 +115,12 @@ impl Emitter {
     ///
     /// As [`Broadcast::emit`].
     pub async fn server_side_emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
-        let question = Question {
+        let question = ClusterRequest {
             id: None,
             ask: server_event(event, data)?,
             timeout: self.shared.max_timeout,
         };
-        self.shared.publish(Message::Ask(question)).await
+        self.shared.publish(Message::Request(question)).await
     }
 
     /// Sends an event to every server and collects what they answer.
@@ -133,10 +133,10 @@ impl Emitter {
         event: &str,
         data: &T,
         timeout: Duration,
-    ) -> Result<Gathered<Vec<ServerAnswer>>, Error> {
+    ) -> Result<Gathered<Vec<ServerResponse>>, Error> {
         let ask = server_event(event, data)?;
-        let replies = Sink::ask(self.shared.clone(), ask, Scope::Cluster, timeout).await?;
-        Ok(cluster::servers_answers(replies).await)
+        let responses = Sink::ask(self.shared.clone(), ask, Scope::Cluster, timeout).await?;
+        Ok(cluster::server_responses(responses).await)
     }
 
     /// Returns the manager.
@@ -166,7 +166,7 @@ struct Shared {
     manager: Arc<dyn ClientManager>,
     host_id: HostId,
     acks: Arc<AckTable>,
-    asker: Arc<Asker>,
+    requester: Arc<Requester>,
     /// How long handlers of events for servers have when nobody waits for them.
     max_timeout: Duration,
     /// Ends the listening task when the last clone of the emitter is gone.
@@ -207,7 +207,7 @@ impl Shared {
         let task = collect(
             subscription,
             self.acks.clone(),
-            self.asker.clone(),
+            self.requester.clone(),
             self.host_id.clone(),
             self.had_gap.clone(),
         );
@@ -224,15 +224,15 @@ impl Shared {
         }
         if !*is_sought {
             self.publish(Message::Seek).await?;
-            self.asker.peers.sought(self.asker.limits.presence_wait);
+            self.requester.peers.sought(self.requester.limits.presence_wait);
             *is_sought = true;
         }
         Ok(())
     }
 
-    async fn emit_asking(&self, mut emit: Emit, scope: Scope, deadline: Instant) -> Answers {
+    async fn emit_expecting(&self, mut emit: Emit, scope: Scope, deadline: Instant) -> AckStream {
         let (others, timeout) = (scope == Scope::Cluster, left_until(deadline));
-        let (id, mut answers) = self.acks.ask(Vec::new(), others, timeout, emit.report).await;
+        let (id, mut answers) = self.acks.expect(Vec::new(), others, timeout, emit.report).await;
         if scope == Scope::Local {
             answers.no_more();
             return answers;
@@ -263,8 +263,8 @@ impl Sink for Shared {
         }
     }
 
-    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
-        async move { self.emit_asking(emit, scope, deadline::after(timeout)).await }.boxed()
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream> {
+        async move { self.emit_expecting(emit, scope, deadline::after(timeout)).await }.boxed()
     }
 
     fn emit_with_report(
@@ -272,29 +272,34 @@ impl Sink for Shared {
         mut emit: Emit,
         scope: Scope,
         timeout: Duration,
-    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
+    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
         async move {
             let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
             if others {
                 in_time(deadline, self.find_servers()).await?;
             }
-            let (question, replies) = self.asker.open(others, deadline).await?;
+            let (question, responses) = self.requester.open(others, deadline).await?;
             emit.report = Some(question);
-            Ok((self.emit_asking(emit, scope, deadline).await, replies))
+            Ok((self.emit_expecting(emit, scope, deadline).await, responses))
         }
         .boxed()
     }
 
-    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+    fn ask(
+        self: Arc<Self>,
+        ask: RequestKind,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
         async move {
             let deadline = deadline::after(timeout);
             match scope {
                 Scope::Cluster => {
                     in_time(deadline, self.find_servers()).await?;
-                    self.asker.ask(&*self.manager, ask, deadline).await
+                    self.requester.ask(&*self.manager, ask, deadline).await
                 }
                 // An emitter has no clients.
-                Scope::Local => Ok(self.asker.open(false, deadline).await?.1),
+                Scope::Local => Ok(self.requester.open(false, deadline).await?.1),
             }
         }
         .boxed()
@@ -313,7 +318,7 @@ impl Sink for Shared {
     }
 
     fn max_sockets(&self) -> usize {
-        self.asker.limits.max_sockets
+        self.requester.limits.max_sockets
     }
 
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
@@ -328,14 +333,14 @@ impl Sink for Shared {
 async fn collect(
     mut subscription: Subscription,
     acks: Arc<AckTable>,
-    asker: Arc<Asker>,
+    requester: Arc<Requester>,
     host_id: HostId,
     had_gap: Arc<AtomicBool>,
 ) {
     static GAP: LimitedLog = LimitedLog::new();
     while let Some(incoming) = subscription.recv().await {
         match incoming {
-            Incoming::Message(message) => take_answer(&message, &acks, &asker, &host_id),
+            Incoming::Message(message) => take_response(&message, &acks, &requester, &host_id),
             Incoming::Gap { reason } => {
                 had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {
@@ -347,15 +352,15 @@ async fn collect(
     }
 }
 
-fn take_answer(message: &Bytes, acks: &AckTable, asker: &Asker, host_id: &HostId) {
+fn take_response(message: &Bytes, acks: &AckTable, requester: &Requester, host_id: &HostId) {
     // Whatever else passes on the channel, undecodable messages included, is for the servers.
     let Ok(Envelope { host_id: from, message }) = wire::decode(message) else {
         return;
     };
     match (from, message) {
-        (Some(host), Message::Callback(callback)) if host == *host_id => acks.answer_from_afar(callback),
+        (Some(host), Message::Callback(callback)) if host == *host_id => acks.acknowledge_remote(callback),
         (_, Message::Callback(_)) => {}
-        (Some(host), Message::Hello) => asker.peers.heard(&host),
-        (from, message) => drop(asker.take(from, message)),
+        (Some(host), Message::Hello) => requester.peers.heard(&host),
+        (from, message) => drop(requester.take(from, message)),
     }
 }

@@ -25,14 +25,14 @@ pub use metrics::HubMetrics;
 pub use options::HubOptions;
 
 use crate::ack::AckTable;
-use crate::byte_room::ByteRoom;
-use crate::cluster::{Asker, ServerEventHandler, in_time, left_until};
+use crate::byte_budget::ByteBudget;
+use crate::cluster::{Requester, ServerEventHandler, in_time, left_until};
 use crate::registry::Selecting;
 use crate::turn::{Turn, YIELD_EVERY};
 use crate::wire::{self, OwnMark};
 use crate::{
-    Answers, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
-    LimitedLog, Message, Namespace, Payload, Recipients, Registry, Room, Scope, Sid, quietly,
+    AckStream, Broadcast, CallbackAddress, ClientKey, ClientManager, Emit, Envelope, Error, EventName, HostId,
+    LimitedLog, Message, NamespaceName, Payload, Recipients, Registry, Room, Scope, Sid, quietly,
 };
 use metrics::Counters;
 use outgoing::{Outgoing, Queued};
@@ -85,7 +85,7 @@ pub trait Deliver: Send + Sync + 'static {
 
     /// Tells whether somebody looks on in a namespace, so that the methods below are worth calling there. Asked once per event, command or
     /// change of a room. Default: nobody.
-    fn is_watched(&self, _namespace: &Namespace) -> bool {
+    fn is_watched(&self, _namespace: &NamespaceName) -> bool {
         false
     }
 
@@ -128,7 +128,7 @@ pub struct Hub<D: Deliver> {
     subscribed: watch::Sender<bool>,
     /// The last failure of subscribing, and when it was.
     subscribe_failure: Mutex<Option<(SystemTime, String)>>,
-    asker: Asker,
+    requester: Requester,
     /// Wakes what answers a hello.
     heard_hello: Notify,
     /// Wakes what asks again who is there.
@@ -137,7 +137,7 @@ pub struct Hub<D: Deliver> {
     /// Handlers of such events that are to run.
     events: mpsc::Sender<BoxFuture<'static, ()>>,
     /// What they may hold together.
-    event_room: ByteRoom,
+    event_budget: ByteBudget,
     waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
     counters: Counters,
     pace: Pace,
@@ -156,7 +156,7 @@ impl<D: Deliver> Hub<D> {
             manager,
             registry: Registry::with_limits(options.room_limits()),
             own_mark: OwnMark::new(&host_id),
-            asker: Asker::new(host_id.clone(), options.limits()),
+            requester: Requester::new(host_id.clone(), options.limits()),
             host_id,
             acks: Arc::new(AckTable::new(&options)),
             outgoing,
@@ -167,7 +167,7 @@ impl<D: Deliver> Hub<D> {
             had_gap: Notify::new(),
             server_events: RwLock::default(),
             events,
-            event_room: ByteRoom::new(options.max_queued_server_event_bytes),
+            event_budget: ByteBudget::new(options.max_queued_server_event_bytes),
             waiting_events: tokio::sync::Mutex::new(waiting_events),
             counters: Counters::default(),
             pace: Pace::default(),
@@ -202,7 +202,7 @@ impl<D: Deliver> Hub<D> {
 
     /// Returns the counters as they stand.
     pub fn metrics(&self) -> HubMetrics {
-        self.counters.snapshot(&self.acks, &self.asker)
+        self.counters.snapshot(&self.acks, &self.requester)
     }
 
     /// Completes once the channel was first subscribed to; at once if there is no manager.
@@ -218,7 +218,7 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Waits no longer for those who left while they were about to be asked: the question was not known yet when they were forgotten.
-    async fn forget_gone(&self, namespace: &Namespace, recipients: &Recipients<D::Client>, question: u64) {
+    async fn forget_gone(&self, namespace: &NamespaceName, recipients: &Recipients<D::Client>, question: u64) {
         if self.registry.is_true_still(recipients) {
             return;
         }
@@ -238,7 +238,7 @@ impl<D: Deliver> Hub<D> {
     ///
     /// An answer to nothing, a second answer, and an answer of a client that was not asked are ignored.
     pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) {
-        let Some((host_id, callback)) = self.acks.answer(key, sid, id, payload) else {
+        let Some((host_id, callback)) = self.acks.acknowledge(key, sid, id, payload) else {
             return;
         };
         let message = wire::encode(&Envelope {
@@ -274,7 +274,7 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Delivers to the clients of this host; asks them all for an answer if `ack` says so.
-    async fn deliver_here(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
+    async fn deliver_local(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
         let packet = self.deliver.encode(emit, ack);
         let is_watched = self.deliver.is_watched(&emit.namespace);
         let mut turn = Turn::default();
@@ -322,24 +322,24 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Delivers here, then publishes, and collects what clients answer.
-    async fn emit_asking(
+    async fn emit_expecting(
         &self,
         mut emit: Emit,
         recipients: &Recipients<D::Client>,
         scope: Scope,
         deadline: Instant,
-    ) -> Answers {
+    ) -> AckStream {
         let others = scope == Scope::Cluster && self.manager.is_some();
         let expected = keys(recipients).await;
         let nobody = expected.is_empty() && !others;
-        let asking = self.acks.ask(expected, others, left_until(deadline), emit.report);
+        let asking = self.acks.expect(expected, others, left_until(deadline), emit.report);
         let (id, mut answers) = asking.await;
         if nobody {
             answers.no_more();
             return answers;
         }
         self.forget_gone(&emit.namespace, recipients, id).await;
-        self.deliver_here(&emit, recipients, Some(id)).await;
+        self.deliver_local(&emit, recipients, Some(id)).await;
         if others {
             emit.callback = Some(CallbackAddress {
                 room: emit.target.single().cloned(),

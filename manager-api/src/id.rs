@@ -118,10 +118,10 @@ impl From<&Sid> for Sid {
 ///
 /// Begins with `/` and holds no comma, which ends it on the wire (Socket.IO protocol, "packet encoding").
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Namespace(Arc<str>);
-string_newtype!(Namespace);
+pub struct NamespaceName(Arc<str>);
+string_newtype!(NamespaceName);
 
-impl Namespace {
+impl NamespaceName {
     /// Checks and takes `name`.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ impl Namespace {
 
     /// Returns the default namespace, `/`.
     pub fn root() -> Self {
-        static ROOT: std::sync::OnceLock<Namespace> = std::sync::OnceLock::new();
+        static ROOT: std::sync::OnceLock<NamespaceName> = std::sync::OnceLock::new();
         ROOT.get_or_init(|| Self("/".into())).clone()
     }
 
@@ -151,7 +151,7 @@ impl Namespace {
     }
 }
 
-impl Default for Namespace {
+impl Default for NamespaceName {
     fn default() -> Self {
         Self::root()
     }
@@ -287,9 +287,9 @@ mod tests {
 
     #[test]
     fn names_are_checked_where_they_enter() {
-        assert!(Namespace::new("/chat").is_ok());
+        assert!(NamespaceName::new("/chat").is_ok());
         for bad in ["", "chat", "/a,b"] {
-            assert_eq!(Namespace::new(bad).unwrap_err().kind(), ErrorKind::Config);
+            assert_eq!(NamespaceName::new(bad).unwrap_err().kind(), ErrorKind::Config);
         }
         assert!(EventName::new("news").is_ok());
         for bad in ["", "connect", "disconnect", "newListener"] {

@@ -4,7 +4,7 @@
 mod ack;
 pub mod backend;
 mod broadcast;
-mod byte_room;
+mod byte_budget;
 mod cluster;
 mod emitter;
 mod error;
@@ -25,17 +25,17 @@ mod tables;
 mod turn;
 pub mod wire;
 
-pub use ack::{Answer, Answers};
+pub use ack::{AckStream, ClientAck};
 pub use broadcast::{Broadcast, DEFAULT_ACK_TIMEOUT, Scope, Sink};
 pub use cluster::{
-    AckReport, Ask, Change, DEFAULT_QUESTION_TIMEOUT, Gathered, Part, Question, RemoteSocket, Replies, Reply,
-    Selection, ServerAnswer, ServerEvent, ServerEventHandler, SocketInfo, read_data,
+    AckReport, Change, ClusterRequest, ClusterResponse, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket, RequestKind,
+    ResponsePart, Responses, Selection, ServerEvent, ServerEventHandler, ServerResponse, SocketInfo, read_data,
 };
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
 pub use escaped::Escaped;
 pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};
-pub use id::{EventName, HostId, Namespace, RESERVED_EVENTS, Room, Sid};
+pub use id::{EventName, HostId, NamespaceName, RESERVED_EVENTS, Room, Sid};
 pub use limited_log::{LimitedLog, Suppressed};
 pub use manager::{ClientManager, Health, ManagerOptions};
 pub use memory::{MemoryBus, MemoryManager};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Change, EventName, HostId, Namespace, Payload, Question, Reply, Room, Selection, Sid};
+use crate::{Change, ClusterRequest, ClusterResponse, EventName, HostId, NamespaceName, Payload, Room, Selection, Sid};
 
 /// A message together with the process it comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Message {
         /// The client.
         sid: Sid,
         /// Its namespace.
-        namespace: Namespace,
+        namespace: NamespaceName,
     },
     /// Put a client into a room.
     EnterRoom {
@@ -35,7 +35,7 @@ pub enum Message {
         /// The room.
         room: Room,
         /// The namespace of both.
-        namespace: Namespace,
+        namespace: NamespaceName,
     },
     /// Take a client out of a room.
     LeaveRoom {
@@ -44,19 +44,19 @@ pub enum Message {
         /// The room.
         room: Room,
         /// The namespace of both.
-        namespace: Namespace,
+        namespace: NamespaceName,
     },
     /// Take everybody out of a room.
     CloseRoom {
         /// The room.
         room: Room,
         /// Its namespace.
-        namespace: Namespace,
+        namespace: NamespaceName,
     },
     /// Answer a question, or take an event for servers. This and all below are extensions: python-socketio ignores them.
-    Ask(Question),
+    Request(ClusterRequest),
     /// A part of the answer to a question.
-    Reply(Reply),
+    Response(ClusterResponse),
     /// Put clients into rooms, take them out, or disconnect them.
     Members {
         /// Whom it is about.
@@ -84,8 +84,8 @@ impl Message {
             Self::EnterRoom { .. } => "enter_room",
             Self::LeaveRoom { .. } => "leave_room",
             Self::CloseRoom { .. } => "close_room",
-            Self::Ask(_) => "sio_ask",
-            Self::Reply(_) => "sio_answer",
+            Self::Request(_) => "sio_ask",
+            Self::Response(_) => "sio_answer",
             Self::Members { .. } => "sio_members",
             Self::Hello => "sio_hello",
             Self::Seek => "sio_seek",
@@ -99,7 +99,7 @@ impl Message {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Emit {
     /// The namespace.
-    pub namespace: Namespace,
+    pub namespace: NamespaceName,
     /// The event's name.
     pub event: EventName,
     /// Its arguments.
@@ -124,7 +124,7 @@ pub struct Emit {
 
 impl Emit {
     /// An event for everybody in a namespace; the other fields are set as needed.
-    pub fn new(namespace: Namespace, event: EventName, payload: Payload) -> Self {
+    pub fn new(namespace: NamespaceName, event: EventName, payload: Payload) -> Self {
         Self {
             namespace,
             event,
@@ -183,7 +183,7 @@ pub struct CallbackAddress {
     /// The room the event was emitted to, if it was one.
     pub room: Option<Room>,
     /// The namespace.
-    pub namespace: Namespace,
+    pub namespace: NamespaceName,
     /// The number that the origin gave.
     pub id: u64,
 }

@@ -20,7 +20,7 @@ pub(crate) use small_set::SmallSet;
 use members::Members;
 use shards::Shards;
 
-use crate::{Error, ErrorKind, Namespace, Room, Sid, Target};
+use crate::{Error, ErrorKind, NamespaceName, Room, Sid, Target};
 
 /// Tells one client of this host from another, for as long as the host lives.
 pub type ClientKey = u64;
@@ -30,10 +30,10 @@ pub type ClientKey = u64;
 /// Every client is in a room named by its own id. Methods may be called from any thread; none waits for longer than a chunk is
 /// copied.
 pub struct Registry<C> {
-    clients: Shards<(Namespace, Sid), Client<C>>,
-    rooms: Shards<(Namespace, Room), Members<C>>,
+    clients: Shards<(NamespaceName, Sid), Client<C>>,
+    rooms: Shards<(NamespaceName, Room), Members<C>>,
     /// Everybody in a namespace, apart from the rooms so that no name of a room can collide with it.
-    everyone: Shards<Namespace, Members<C>>,
+    everyone: Shards<NamespaceName, Members<C>>,
     next_key: AtomicU64,
     /// Grows after a client was removed, so that a snapshot can tell whether it is still true.
     num_removed: AtomicU64,
@@ -89,7 +89,7 @@ pub struct Removed<C> {
 /// Entries of rooms of a removed client that are still to be removed. Nothing is delivered because of them: the client is closed.
 #[derive(Debug)]
 pub(crate) struct LeftBehind {
-    namespace: Namespace,
+    namespace: NamespaceName,
     key: ClientKey,
     rooms: Vec<Room>,
 }
@@ -123,7 +123,7 @@ impl<C: Clone> Registry<C> {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if the id is taken.
-    pub fn add(&self, namespace: &Namespace, sid: &Sid, handle: C) -> Result<ClientKey, Error> {
+    pub fn add(&self, namespace: &NamespaceName, sid: &Sid, handle: C) -> Result<ClientKey, Error> {
         let key = self.next_key.fetch_add(1, Ordering::Relaxed);
         let mut clients = self.clients.lock(&(namespace.clone(), sid.clone()));
         if clients.contains_key(&(namespace.clone(), sid.clone())) {
@@ -149,7 +149,7 @@ impl<C: Clone> Registry<C> {
     }
 
     /// Removes a client from its namespace and all its rooms; `None` if it is not here.
-    pub fn remove(&self, namespace: &Namespace, sid: &Sid) -> Option<Removed<C>> {
+    pub fn remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Removed<C>> {
         let (removed, mut left) = self.begin_remove(namespace, sid)?;
         while !left.is_empty() {
             self.remove_some(&mut left);
@@ -159,7 +159,7 @@ impl<C: Clone> Registry<C> {
 
     /// Removes a client from its namespace, and from the first of its rooms. Removing it from the others is left to the caller, who
     /// may let other tasks run in between.
-    pub(crate) fn begin_remove(&self, namespace: &Namespace, sid: &Sid) -> Option<(Removed<C>, LeftBehind)> {
+    pub(crate) fn begin_remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<(Removed<C>, LeftBehind)> {
         let id = (namespace.clone(), sid.clone());
         let client = self.clients.remove(&id)?;
         self.everyone.remove_member(namespace.clone(), client.key);
@@ -185,7 +185,7 @@ impl<C: Clone> Registry<C> {
     }
 
     /// Returns a client's handle.
-    pub fn get(&self, namespace: &Namespace, sid: &Sid) -> Option<C> {
+    pub fn get(&self, namespace: &NamespaceName, sid: &Sid) -> Option<C> {
         let id = (namespace.clone(), sid.clone());
         self.clients.lock(&id).get(&id).map(|client| client.handle.clone())
     }
@@ -195,7 +195,7 @@ impl<C: Clone> Registry<C> {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the client is not here, [`ErrorKind::TooLarge`] if a [limit](RoomLimits) does not allow it.
-    pub fn enter(&self, namespace: &Namespace, sid: &Sid, room: &Room) -> Result<bool, Error> {
+    pub fn enter(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let id = (namespace.clone(), sid.clone());
         let mut clients = self.clients.lock(&id);
         let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
@@ -220,7 +220,7 @@ impl<C: Clone> Registry<C> {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the client is not here.
-    pub fn leave(&self, namespace: &Namespace, sid: &Sid, room: &Room) -> Result<bool, Error> {
+    pub fn leave(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let id = (namespace.clone(), sid.clone());
         let mut clients = self.clients.lock(&id);
         let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
@@ -232,7 +232,7 @@ impl<C: Clone> Registry<C> {
     }
 
     /// Returns the rooms of a client, its own first; `None` if it is not here.
-    pub fn rooms_of(&self, namespace: &Namespace, sid: &Sid) -> Option<Vec<Room>> {
+    pub fn rooms_of(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Vec<Room>> {
         let id = (namespace.clone(), sid.clone());
         let clients = self.clients.lock(&id);
         let client = clients.get(&id)?;
@@ -244,18 +244,24 @@ impl<C: Clone> Registry<C> {
     }
 
     /// Returns the number of rooms of a client, its own not counted; 0 if it is not here.
-    pub(crate) fn num_rooms_of(&self, namespace: &Namespace, sid: &Sid) -> usize {
+    pub(crate) fn num_rooms_of(&self, namespace: &NamespaceName, sid: &Sid) -> usize {
         let id = (namespace.clone(), sid.clone());
         self.clients.lock(&id).get(&id).map_or(0, |client| client.rooms.len())
     }
 
     /// Returns those that were put into a room, in groups of a bounded size; the client that it is named by is not among them.
-    pub(crate) fn entered(&self, namespace: &Namespace, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
+    pub(crate) fn entered(&self, namespace: &NamespaceName, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
         self.rooms.snapshot(&(namespace.clone(), room.clone()))
     }
 
     /// Takes a snapshot of those meant by `target`, without the clients of `skip` and the members of `except`.
-    pub fn recipients(&self, namespace: &Namespace, target: &Target, skip: &[Sid], except: &[Room]) -> Recipients<C> {
+    pub fn recipients(
+        &self,
+        namespace: &NamespaceName,
+        target: &Target,
+        skip: &[Sid],
+        except: &[Room],
+    ) -> Recipients<C> {
         let mut selecting = Selecting::start(self, namespace, target, skip, except);
         while !selecting.step(usize::MAX) {}
         selecting.finish()
@@ -267,14 +273,14 @@ impl<C: Clone> Registry<C> {
     }
 
     /// Tells whether a member of a snapshot has been removed since it was taken.
-    pub(crate) fn is_gone(&self, namespace: &Namespace, member: &Member<C>) -> bool {
+    pub(crate) fn is_gone(&self, namespace: &NamespaceName, member: &Member<C>) -> bool {
         let id = (namespace.clone(), member.sid.clone());
         let clients = self.clients.lock(&id);
         clients.get(&id).is_none_or(|client| client.key != member.key)
     }
 
     /// Returns the number of clients in a namespace.
-    pub fn num_clients(&self, namespace: &Namespace) -> usize {
+    pub fn num_clients(&self, namespace: &NamespaceName) -> usize {
         self.everyone.snapshot(namespace).iter().map(|chunk| chunk.len()).sum()
     }
 
@@ -283,13 +289,13 @@ impl<C: Clone> Registry<C> {
         (self.clients.len(), self.rooms.len())
     }
 
-    fn key_of(&self, namespace: &Namespace, sid: &Sid) -> Option<ClientKey> {
+    fn key_of(&self, namespace: &NamespaceName, sid: &Sid) -> Option<ClientKey> {
         let id = (namespace.clone(), sid.clone());
         self.clients.lock(&id).get(&id).map(|client| client.key)
     }
 
     /// The members of one room, the client that it is named by included.
-    fn members(&self, namespace: &Namespace, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
+    fn members(&self, namespace: &NamespaceName, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
         let mut chunks = self.rooms.snapshot(&(namespace.clone(), room.clone()));
         let id = (namespace.clone(), Sid::from(room.as_str()));
         let owner = self.clients.lock(&id).get(&id).map(|client| Member {

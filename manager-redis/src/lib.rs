@@ -70,7 +70,7 @@ use tokio::sync::watch;
 pub use config::{RedisOptions, SentinelOptions};
 use connect::Connector;
 pub use manager_api::backend::TlsOptions;
-use publish::{Publisher, RedisLine};
+use publish::{Publisher, RedisLink};
 
 /// A manager whose broker is Redis, alone, behind Sentinel, or a cluster.
 ///
@@ -108,7 +108,7 @@ impl RedisManager {
     pub fn new(url: &str, options: RedisOptions) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(url, &options)?);
         let status = Arc::new(Status::new("Redis"));
-        let line = RedisLine {
+        let line = RedisLink {
             options: options.clone(),
             connector: connector.clone(),
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::Error;
-use manager_api::backend::{Line, PublishQueue};
+use manager_api::backend::{PublishLink, PublishQueue};
 
 use crate::config::RedisOptions;
 use crate::connect::Connector;
@@ -13,17 +13,17 @@ use crate::connection::{Connection, Purpose};
 use crate::error::{Failure, timed_out};
 use crate::pipeline::Pipeline;
 
-pub(crate) type Publisher = manager_api::backend::Publisher<RedisLine>;
-pub(crate) type Queue = PublishQueue<RedisLine>;
+pub(crate) type Publisher = manager_api::backend::Publisher<RedisLink>;
+pub(crate) type Queue = PublishQueue<RedisLink>;
 
 /// One pipelined connection.
 #[derive(Debug)]
-pub(crate) struct RedisLine {
+pub(crate) struct RedisLink {
     pub(crate) options: RedisOptions,
     pub(crate) connector: Arc<Connector>,
 }
 
-impl Line for RedisLine {
+impl PublishLink for RedisLink {
     type Failure = Failure;
     type Connection = Connection;
 

@@ -13,6 +13,6 @@ mod flaky;
 pub mod hub;
 mod recorder;
 
-pub use conformance::{Backend, Fault, Line, OnALine};
+pub use conformance::{Backend, Fault, Link, OnLink};
 pub use flaky::Flaky;
 pub use recorder::{MAX_RECORDED, Recorder};

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, MemoryBus, Subscription};
-use manager_testkit::{Backend, Flaky, OnALine, Recorder};
+use manager_testkit::{Backend, Flaky, OnLink, Recorder};
 
 struct Memory(MemoryBus);
 
@@ -41,7 +41,7 @@ impl Backend for Memory {
         self.0.start();
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
         let flaky = Flaky::new(self.0.manager_with(options));
         Some((Arc::new(flaky.clone()), Box::new(flaky)))
     }
@@ -83,7 +83,7 @@ impl Backend for Decorated {
         self.0.start();
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
         let flaky = Flaky::new(self.0.manager_with(options));
         Some((Arc::new(Recorder::new(flaky.clone())), Box::new(flaky)))
     }
@@ -200,7 +200,7 @@ impl Backend for Restless {
 
     async fn thaw(&self) {}
 
-    async fn manager_on_a_line(&self, _options: ManagerOptions) -> Option<OnALine> {
+    async fn manager_on_a_line(&self, _options: ManagerOptions) -> Option<OnLink> {
         None
     }
 
@@ -279,7 +279,7 @@ mod broken {
             self.0.start();
         }
 
-        async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+        async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
             let inner = Flaky::new(self.0.manager_with(options));
             let manager = BrokenManager {
                 inner: inner.clone(),
@@ -394,8 +394,8 @@ mod broken {
             dropping_a_pending_subscribe_leaves_nothing_behind;
     }
     noticed! { hub:
-        Doubles by an_emit_reaches_every_member_once_and_not_the_excluded own_messages_are_dropped answers_come_back_to_whoever_asked;
-        Loses by clients_and_rooms_are_managed_from_afar a_question_ends_at_its_deadline_and_leaves_nothing;
+        Doubles by an_emit_reaches_every_member_once_and_not_the_excluded own_messages_are_dropped acks_come_back_to_the_process_that_asked;
+        Loses by clients_and_rooms_are_managed_remotely a_question_ends_at_its_deadline_and_leaves_nothing;
         Swaps by events_and_commands_of_one_host_keep_their_order;
         HidesGaps by after_a_restart_the_hosts_hear_each_other_again;
         AcceptsEverything by local_delivery_goes_on_while_the_broker_is_down;

@@ -4,7 +4,7 @@ mod attempts;
 mod auth;
 mod commands;
 mod describe;
-mod desk;
+mod feed;
 mod stats;
 mod task;
 
@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
-use manager_api::{Error, ErrorKind, Namespace};
+use manager_api::{Error, ErrorKind, NamespaceName};
 
 use auth::Auth;
 pub use auth::Credentials;
-pub(crate) use desk::Desk;
-pub(crate) use task::{Inbox, start};
+pub(crate) use feed::AdminFeed;
+pub(crate) use task::{AdminReceiver, start};
 
 /// Lets the official [Socket.IO Admin UI](https://github.com/socketio/socket.io-admin-ui) look at a server, and at all others on its channel
 /// that are instrumented too.
@@ -65,7 +65,7 @@ pub(crate) use task::{Inbox, start};
 #[must_use = "give it to `SocketIoBuilder::instrument`"]
 pub struct Admin {
     auth: Auth,
-    namespace: Namespace,
+    namespace: NamespaceName,
     mode: AdminMode,
     read_only: bool,
     server_id: Option<String>,
@@ -140,7 +140,7 @@ impl Admin {
     fn new(auth: Auth) -> Self {
         Self {
             auth,
-            namespace: Namespace::new("/admin").expect("begins with a slash"),
+            namespace: NamespaceName::new("/admin").expect("begins with a slash"),
             mode: AdminMode::default(),
             read_only: false,
             server_id: None,
@@ -171,7 +171,7 @@ impl Admin {
     ///
     /// If the name does not begin with `/` or holds a comma.
     pub fn namespace(mut self, name: &str) -> Self {
-        self.namespace = Namespace::new(name).unwrap_or_else(|error| panic!("{error}"));
+        self.namespace = NamespaceName::new(name).unwrap_or_else(|error| panic!("{error}"));
         self
     }
 

@@ -17,7 +17,7 @@ use crate::observe::Observe;
 use crate::parser::Parser;
 use crate::session::Sessions;
 pub(crate) use connecting::Connecting;
-pub(crate) use deliver::Local;
+pub(crate) use deliver::HubDelivery;
 
 /// The connect handler has not accepted the client yet: what is sent to it waits.
 const CONNECTING: u8 = 0;

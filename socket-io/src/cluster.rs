@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use manager_api::{Error, EventName, Gathered, HostId, ServerAnswer, ServerEvent};
+use manager_api::{Error, EventName, Gathered, HostId, ServerEvent, ServerResponse};
 use serde::Serialize;
 
 use crate::handler::{EventContext, IntoOutcome};
@@ -26,7 +26,7 @@ impl SocketIo {
     ///
     /// ```no_run
     /// # async fn example(io: socket_io::SocketIo) -> Result<(), socket_io::Error> {
-    /// let servers = io.servers(socket_io::DEFAULT_QUESTION_TIMEOUT).await?;
+    /// let servers = io.servers(socket_io::DEFAULT_REQUEST_TIMEOUT).await?;
     /// println!("{} servers, {} do not answer", servers.found.len(), servers.missing_servers.len());
     /// # Ok(())
     /// # }
@@ -80,7 +80,7 @@ impl SocketIo {
         event: &str,
         data: &T,
         timeout: Duration,
-    ) -> Result<Gathered<Vec<ServerAnswer>>, Error> {
+    ) -> Result<Gathered<Vec<ServerResponse>>, Error> {
         self.server().hub.server_side_call(event, data, timeout).await
     }
 

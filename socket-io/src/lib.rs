@@ -28,7 +28,7 @@
 //!
 //! A request becomes a `connection` (engine-io calls it for each message), whose packets (`packet`, written by a `parser`) are turned
 //! into work for the `handler`s of a `namespace`. A `client` is one connection in one namespace; [`Socket`] is its public face. The `server` joins them
-//! with the hub of `manager-api`, which reaches the clients of this host through `client::Local`.
+//! with the hub of `manager-api`, which reaches the clients of this host through `client::HubDelivery`.
 //!
 //! # Logging
 //!
@@ -93,6 +93,6 @@ pub use engine_io::config::{AllowRequest, AllowedOrigins, Cookie, Forbidden, Sam
 pub use engine_io::http::{PacedStream, PeerAddr, Secure};
 pub use engine_io::{self, CloseReason, Handshake, Transport};
 pub use manager_api::{
-    self, AckReport, Answer, Answers, Broadcast, ClientManager, DEFAULT_QUESTION_TIMEOUT, Error, ErrorKind, EventName,
-    Gathered, Health, HostId, Namespace as NamespaceName, Payload, RemoteSocket, Room, ServerAnswer, ServerEvent, Sid,
+    self, AckReport, AckStream, Broadcast, ClientAck, ClientManager, DEFAULT_REQUEST_TIMEOUT, Error, ErrorKind,
+    EventName, Gathered, Health, HostId, NamespaceName, Payload, RemoteSocket, Room, ServerEvent, ServerResponse, Sid,
 };

@@ -7,7 +7,7 @@
 use std::error::Error as _;
 use std::fmt::Display;
 
-use manager_api::{Escaped, EventName, LimitedLog, Namespace, quietly};
+use manager_api::{Escaped, EventName, LimitedLog, NamespaceName, quietly};
 
 use crate::client::Client;
 use crate::handler::Rejection;
@@ -97,7 +97,7 @@ pub(crate) fn panicked(client: &Client, what: &str) {
 }
 
 /// A packet has more attachments than JavaScript's clients accept.
-pub(crate) fn many_attachments(namespace: &Namespace, event: &str, attachments: usize, accepted: usize) {
+pub(crate) fn many_attachments(namespace: &NamespaceName, event: &str, attachments: usize, accepted: usize) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
         let (namespace, event) = (name(namespace.as_str()), name(event));

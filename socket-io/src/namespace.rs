@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use manager_api::{Broadcast, Error, EventName, Namespace as Name, Room, Sid};
+use manager_api::{Broadcast, Error, EventName, NamespaceName, Room, Sid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -23,7 +23,7 @@ pub(crate) use handlers::Table;
 
 /// What a namespace is made of, shared by the handles and the clients of it.
 pub(crate) struct NamespaceState {
-    pub(crate) name: Name,
+    pub(crate) name: NamespaceName,
     own: Handlers,
     /// Those of the condition that let it come into being.
     group: Option<Handlers>,
@@ -130,7 +130,7 @@ impl Namespace {
     }
 
     /// Returns the name.
-    pub fn name(&self) -> &Name {
+    pub fn name(&self) -> &NamespaceName {
         &self.state.name
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manager_api::{Namespace, Payload, Room};
+use manager_api::{NamespaceName, Payload, Room};
 
 use crate::client::Client;
 use crate::error::DisconnectReason;
@@ -12,7 +12,7 @@ use crate::error::DisconnectReason;
 /// All but the first three methods and the last are only called for namespaces that are [watched](Self::watches).
 pub(crate) trait Observe: Send + Sync {
     /// Tells whether the clients of a namespace are looked at now.
-    fn watches(&self, namespace: &Namespace) -> bool;
+    fn watches(&self, namespace: &NamespaceName) -> bool;
 
     /// A client was accepted. Called for every client.
     fn connected(&self, client: &Arc<Client>);
@@ -55,7 +55,7 @@ impl Observer {
     }
 
     /// Returns whoever is to be told of the clients of a namespace now.
-    pub(crate) fn of(&self, namespace: &Namespace) -> Option<&dyn Observe> {
+    pub(crate) fn of(&self, namespace: &NamespaceName) -> Option<&dyn Observe> {
         self.of_all().filter(|observe| observe.watches(namespace))
     }
 }

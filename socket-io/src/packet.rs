@@ -4,7 +4,7 @@ mod data;
 pub(crate) mod msgpack;
 
 use engine_io::{Outgoing, ProtocolError};
-use manager_api::{Namespace, Payload, Sid};
+use manager_api::{NamespaceName, Payload, Sid};
 
 pub(crate) use data::{ack_payload, auth, event};
 
@@ -77,14 +77,14 @@ fn number(digits: &str) -> Result<u64, ProtocolError> {
 }
 
 /// Encodes an event for every kind of transport; with an id if it is to be acknowledged.
-pub(crate) fn encode_event(namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
+pub(crate) fn encode_event(namespace: &NamespaceName, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
     let capacity = 48 + namespace.as_str().len() + event.len() + payload.json().len();
     let write = |out: &mut Vec<u8>| write_event(out, namespace, event, payload, id);
     Outgoing::build(capacity, write, payload.attachments())
 }
 
 /// Encodes the acknowledgement of event `id`.
-pub(crate) fn encode_ack(namespace: &Namespace, payload: &Payload, id: u64) -> Outgoing {
+pub(crate) fn encode_ack(namespace: &NamespaceName, payload: &Payload, id: u64) -> Outgoing {
     let capacity = 48 + namespace.as_str().len() + payload.json().len();
     Outgoing::build(
         capacity,
@@ -94,7 +94,7 @@ pub(crate) fn encode_ack(namespace: &Namespace, payload: &Payload, id: u64) -> O
 }
 
 /// Encodes the acceptance of a client.
-pub(crate) fn encode_connect(namespace: &Namespace, sid: &Sid) -> Outgoing {
+pub(crate) fn encode_connect(namespace: &NamespaceName, sid: &Sid) -> Outgoing {
     Outgoing::build(
         48 + namespace.as_str().len(),
         |out| write_connect(out, namespace, sid),
@@ -111,7 +111,7 @@ pub(crate) fn encode_connect_error(namespace: &str, json: &[u8]) -> Outgoing {
 }
 
 /// Encodes the end of a client's membership in a namespace.
-pub(crate) fn encode_disconnect(namespace: &Namespace) -> Outgoing {
+pub(crate) fn encode_disconnect(namespace: &NamespaceName) -> Outgoing {
     Outgoing::build(
         8 + namespace.as_str().len(),
         |out| write_head(out, b"1", namespace, None),
@@ -119,7 +119,7 @@ pub(crate) fn encode_disconnect(namespace: &Namespace) -> Outgoing {
     )
 }
 
-fn write_event(out: &mut Vec<u8>, namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) {
+fn write_event(out: &mut Vec<u8>, namespace: &NamespaceName, event: &str, payload: &Payload, id: Option<u64>) {
     write_kind(out, b"2", b"5", payload);
     write_head(out, b"", namespace, id);
     out.push(b'[');
@@ -132,13 +132,13 @@ fn write_event(out: &mut Vec<u8>, namespace: &Namespace, event: &str, payload: &
     out.push(b']');
 }
 
-fn write_ack(out: &mut Vec<u8>, namespace: &Namespace, payload: &Payload, id: u64) {
+fn write_ack(out: &mut Vec<u8>, namespace: &NamespaceName, payload: &Payload, id: u64) {
     write_kind(out, b"3", b"6", payload);
     write_head(out, b"", namespace, Some(id));
     out.extend_from_slice(payload.json().as_bytes());
 }
 
-fn write_connect(out: &mut Vec<u8>, namespace: &Namespace, sid: &Sid) {
+fn write_connect(out: &mut Vec<u8>, namespace: &NamespaceName, sid: &Sid) {
     write_head(out, b"0", namespace, None);
     out.extend_from_slice(b"{\"sid\":\"");
     out.extend_from_slice(sid.as_str().as_bytes());
@@ -163,7 +163,7 @@ fn write_kind(out: &mut Vec<u8>, plain: &[u8], binary: &[u8], payload: &Payload)
     }
 }
 
-fn write_head(out: &mut Vec<u8>, kind: &[u8], namespace: &Namespace, id: Option<u64>) {
+fn write_head(out: &mut Vec<u8>, kind: &[u8], namespace: &NamespaceName, id: Option<u64>) {
     out.extend_from_slice(kind);
     write_namespace(out, namespace.as_str());
     if let Some(id) = id {

@@ -1,7 +1,7 @@
 //! How packets are written.
 
 use engine_io::Outgoing;
-use manager_api::{Error, Namespace, Payload, Sid};
+use manager_api::{Error, NamespaceName, Payload, Sid};
 
 use crate::log;
 use crate::packet::{self, msgpack};
@@ -30,7 +30,7 @@ pub enum Parser {
 /// The attachments of one packet that JavaScript's clients accept (`socket.io-parser` since 4.2.6); they close the connection for more.
 const MAX_ATTACHMENTS_OF_CLIENTS: usize = 10;
 
-fn warn_of_attachments(namespace: &Namespace, event: &str, payload: &Payload) {
+fn warn_of_attachments(namespace: &NamespaceName, event: &str, payload: &Payload) {
     if payload.attachments().len() > MAX_ATTACHMENTS_OF_CLIENTS {
         log::many_attachments(
             namespace,
@@ -51,7 +51,7 @@ impl Parser {
     }
 
     /// Encodes an event; with an id if it is to be acknowledged.
-    pub(crate) fn event(self, namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
+    pub(crate) fn event(self, namespace: &NamespaceName, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
         match self {
             Self::Json => {
                 warn_of_attachments(namespace, event, payload);
@@ -62,7 +62,7 @@ impl Parser {
     }
 
     /// Encodes the acknowledgement of event `id`.
-    pub(crate) fn ack(self, namespace: &Namespace, payload: &Payload, id: u64) -> Outgoing {
+    pub(crate) fn ack(self, namespace: &NamespaceName, payload: &Payload, id: u64) -> Outgoing {
         match self {
             Self::Json => {
                 warn_of_attachments(namespace, "acknowledgement", payload);
@@ -73,7 +73,7 @@ impl Parser {
     }
 
     /// Encodes the acceptance of a client.
-    pub(crate) fn connect(self, namespace: &Namespace, sid: &Sid) -> Outgoing {
+    pub(crate) fn connect(self, namespace: &NamespaceName, sid: &Sid) -> Outgoing {
         match self {
             Self::Json => packet::encode_connect(namespace, sid),
             Self::MsgPack => Outgoing::binary(msgpack::encode_connect(namespace, sid)),
@@ -91,7 +91,7 @@ impl Parser {
     }
 
     /// Encodes the end of a client's membership in a namespace.
-    pub(crate) fn disconnect(self, namespace: &Namespace) -> Outgoing {
+    pub(crate) fn disconnect(self, namespace: &NamespaceName) -> Outgoing {
         match self {
             Self::Json => packet::encode_disconnect(namespace),
             Self::MsgPack => Outgoing::binary(msgpack::encode_disconnect(namespace)),

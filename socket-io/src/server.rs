@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
-use manager_api::{Broadcast, ClientManager, Error, Health, Hub, HubMetrics, Namespace as Name, Room};
+use manager_api::{Broadcast, ClientManager, Error, Health, Hub, HubMetrics, NamespaceName, Room};
 use serde::Serialize;
 use tokio::task::AbortHandle;
 
-use crate::client::{Connecting, Local};
+use crate::client::{Connecting, HubDelivery};
 use crate::config::Config;
 use crate::connection::{Connection, ConnectionSession};
 use crate::counters::Counters;
@@ -18,7 +18,7 @@ use crate::unjoined::Unjoined;
 
 pub(crate) struct Server {
     pub(crate) config: Config,
-    pub(crate) hub: Arc<Hub<Local>>,
+    pub(crate) hub: Arc<Hub<HubDelivery>>,
     pub(crate) states: States,
     pub(crate) namespaces: Arc<Directory>,
     pub(crate) counters: Counters,
@@ -82,7 +82,7 @@ impl SocketIo {
     ///
     /// If the name does not begin with `/` or holds a comma.
     pub fn namespace(&self, name: &str) -> Namespace {
-        let name = Name::new(name).unwrap_or_else(|error| panic!("{error}"));
+        let name = NamespaceName::new(name).unwrap_or_else(|error| panic!("{error}"));
         Namespace::new(self.clone(), self.server.namespaces.named(name))
     }
 
@@ -310,19 +310,19 @@ impl SocketIoBuilder {
     pub fn build(self) -> SocketIo {
         let has_manager = self.manager.is_some();
         #[cfg(feature = "admin")]
-        let (desk, observer) = match self.admin.map(crate::admin::Desk::new) {
-            Some((desk, inbox)) => (Some((desk.clone(), inbox)), Observer::new(desk)),
+        let (feed, observer) = match self.admin.map(crate::admin::AdminFeed::new) {
+            Some((feed, receiver)) => (Some((feed.clone(), receiver)), Observer::new(feed)),
             None => (None, Observer::default()),
         };
         #[cfg(not(feature = "admin"))]
         let observer = Observer::default();
-        let local = Local {
+        let delivery = HubDelivery {
             parser: self.config.parser,
             observer,
             connecting: Connecting::default(),
         };
         let server = Arc::new(Server {
-            hub: Hub::new(local, self.manager, self.config.hub.clone()),
+            hub: Hub::new(delivery, self.manager, self.config.hub.clone()),
             counters: Counters::default(),
             unjoined: Unjoined::new(&self.config),
             namespaces: Directory::new(&self.config),
@@ -332,7 +332,7 @@ impl SocketIoBuilder {
             listening: OnceLock::new(),
             telling: OnceLock::new(),
         });
-        server.namespaces.named(Name::root());
+        server.namespaces.named(NamespaceName::root());
         let opener = Opener(Arc::downgrade(&server));
         let engine = Engine::new(opener, server.config.engine.clone());
         server.engine.get_or_init(|| engine);
@@ -341,8 +341,8 @@ impl SocketIoBuilder {
             server.listening.get_or_init(|| task.abort_handle());
         }
         #[cfg(feature = "admin")]
-        if let Some((desk, inbox)) = desk {
-            crate::admin::start(&SocketIo::from_server(server.clone()), desk, inbox);
+        if let Some((feed, receiver)) = feed {
+            crate::admin::start(&SocketIo::from_server(server.clone()), feed, receiver);
         }
         SocketIo { server }
     }

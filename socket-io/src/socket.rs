@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_io::{Handshake, Sent, Transport};
-use manager_api::{Answers, Broadcast, Error, EventName, Namespace, Payload, Room, Sid};
+use manager_api::{AckStream, Broadcast, Error, EventName, NamespaceName, Payload, Room, Sid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -31,7 +31,7 @@ impl Socket {
     }
 
     /// Returns the namespace.
-    pub fn namespace(&self) -> &Namespace {
+    pub fn namespace(&self) -> &NamespaceName {
         &self.client.namespace.name
     }
 
@@ -112,7 +112,7 @@ impl Socket {
         data: &T,
         timeout: Duration,
     ) -> Result<R, Error> {
-        let answers: Answers = self.itself().timeout(timeout).emit_with_ack(event, data).await?;
+        let answers: AckStream = self.itself().timeout(timeout).emit_with_ack(event, data).await?;
         answers.count(1).one().await
     }
 

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::{Answer, Emitter, Escaped};
+use manager_api::{ClientAck, Emitter, Escaped};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -66,7 +66,7 @@ async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize)
 }
 
 /// An answer as a line of JSON; attachments, where there are any, in base64 in the order of their placeholders.
-fn print(answer: &Answer) -> Result<(), Failure> {
+fn print(answer: &ClientAck) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Line<'a> {
         client: Option<&'a str>,

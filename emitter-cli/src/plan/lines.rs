@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use manager_api::{Broadcast, Emitter, EventName, Namespace, Payload, Room, Sid};
+use manager_api::{Broadcast, Emitter, EventName, NamespaceName, Payload, Room, Sid};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -160,7 +160,7 @@ impl Line<'_> {
     /// What the line leaves out is taken from the default.
     fn address(self, default: &Address) -> Result<Address, String> {
         let namespace = match self.namespace {
-            Some(name) => Namespace::new(&name).map_err(|error| error.to_string())?,
+            Some(name) => NamespaceName::new(&name).map_err(|error| error.to_string())?,
             None => default.namespace.clone(),
         };
         let rooms = match self.room {

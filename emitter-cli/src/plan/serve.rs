@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use manager_api::{ManagerOptions, Namespace};
+use manager_api::{ManagerOptions, NamespaceName};
 
 use super::{channel, namespace, url_source};
 use crate::args::{ListenAddr, ServeArgs};
@@ -16,7 +16,7 @@ pub(crate) struct ServePlan {
     pub(crate) url: Option<BrokerUrl>,
     pub(crate) options: ManagerOptions,
     /// Beside `/`.
-    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) namespaces: Vec<NamespaceName>,
     /// Beside the server's own.
     pub(crate) origins: Vec<String>,
     pub(crate) quiet: bool,

@@ -53,7 +53,7 @@ async fn ask_the_others(socket: Socket, Data(round): Data<u32>) -> Result<Ack<Vo
     let report = others.emit_and_collect("ready?", &round).await?;
     let is_ready = |payload: &socket_io::Payload| payload.parse::<bool>().unwrap_or(false);
     Ok(Ack(Votes {
-        ready: report.answers.iter().filter(|answer| is_ready(&answer.payload)).count(),
-        asked: report.answers.len() + report.missing_clients.len(),
+        ready: report.acks.iter().filter(|answer| is_ready(&answer.payload)).count(),
+        asked: report.acks.len() + report.missing_clients.len(),
     }))
 }

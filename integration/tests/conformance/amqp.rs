@@ -11,7 +11,7 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, HostId, ManagerOptions};
-use manager_testkit::{Backend, Fault, OnALine};
+use manager_testkit::{Backend, Fault, OnLink};
 use tokio::sync::Mutex;
 
 use super::{Broker, why_not};
@@ -76,7 +76,7 @@ impl<F: Flavour> Backend for Amqp<F> {
         self.broker.thaw().await;
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
         self.broker.on_a_line(|url| Arc::new(manager_at(url, options))).await
     }
 

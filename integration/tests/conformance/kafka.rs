@@ -10,7 +10,7 @@ use integration::brokers::kafka::KafkaTls;
 use integration::brokers::kafka::{KafkaBroker, KafkaSasl};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_kafka::{KafkaManager, KafkaOptions};
-use manager_testkit::{Backend, Fault, OnALine};
+use manager_testkit::{Backend, Fault, OnLink};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
@@ -56,7 +56,7 @@ impl<F: Flavour> Backend for Kafka<F> {
         self.0.thaw().await;
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
         self.0.on_a_line(|url| Arc::new(manager_at(url, options))).await
     }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use integration::brokers::{Flavour, shared};
 use integration::proxy::TcpProxy;
 use manager_api::ClientManager;
-use manager_testkit::{Fault, Line, OnALine};
+use manager_testkit::{Fault, Link, OnLink};
 use tokio::sync::Mutex;
 
 /// What the cases that need a fault cannot show, and in which flavour: none but these.
@@ -87,7 +87,7 @@ impl<F: Flavour> Broker<F> {
     }
 
     /// A manager that `make` makes of a URL through a proxy.
-    async fn on_a_line(&self, make: impl FnOnce(&str) -> Arc<dyn ClientManager> + Send) -> Option<OnALine> {
+    async fn on_a_line(&self, make: impl FnOnce(&str) -> Arc<dyn ClientManager> + Send) -> Option<OnLink> {
         let (proxy, url) = self.own().lock().await.line().await?;
         Some((make(&url), Box::new(ProxyLine(proxy))))
     }
@@ -100,7 +100,7 @@ impl<F: Flavour> Broker<F> {
 struct ProxyLine(TcpProxy);
 
 #[async_trait]
-impl Line for ProxyLine {
+impl Link for ProxyLine {
     fn swallow_answers(&self) {
         self.0.mute();
     }

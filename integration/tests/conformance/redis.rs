@@ -7,7 +7,7 @@ use integration::brokers::Flavour;
 use integration::brokers::redis::{RedisBroker, RedisCluster, RedisSentinel, RedisTls, Valkey, ask};
 use manager_api::{ClientManager, ManagerOptions};
 use manager_redis::{RedisManager, RedisOptions};
-use manager_testkit::{Backend, Fault, OnALine};
+use manager_testkit::{Backend, Fault, OnLink};
 
 use super::{Broker, why_not};
 
@@ -47,7 +47,7 @@ impl<F: Flavour> Backend for Redis<F> {
         self.0.thaw().await;
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine> {
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
         self.0.on_a_line(|url| Arc::new(manager_at(url, options))).await
     }
 

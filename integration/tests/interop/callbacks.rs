@@ -9,7 +9,7 @@ use integration::client::{Kind, RealClient};
 use integration::driven::binary;
 use integration::managers;
 use integration::python::PyManager;
-use manager_api::{Answer, Broadcast, Emitter};
+use manager_api::{Broadcast, ClientAck, Emitter};
 use serde_json::{Value, json};
 use socket_io::ErrorKind;
 
@@ -27,7 +27,7 @@ async fn answer(client: &mut RealClient, question: &Value, answer: Value) {
 }
 
 /// Returns who answered what, our clients by id, in the order of the answers.
-fn told(answers: Vec<Answer>) -> Vec<(Value, Option<String>)> {
+fn told(answers: Vec<ClientAck>) -> Vec<(Value, Option<String>)> {
     let mut told: Vec<_> = answers
         .into_iter()
         .map(|answer| {

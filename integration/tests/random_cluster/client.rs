@@ -171,9 +171,9 @@ fn accepted(packet: &str) -> Option<String> {
 
 /// Says what the client answers.
 #[derive(Default)]
-struct Answers(u32);
+struct AckStream(u32);
 
-impl Answers {
+impl AckStream {
     fn to(&mut self, packet: &str) -> Option<String> {
         if packet == "2" {
             return Some("3".to_owned());
@@ -211,7 +211,7 @@ async fn next(stream: &mut WebSocket) -> io::Result<String> {
 }
 
 async fn talk(mut stream: WebSocket, mut told: mpsc::UnboundedReceiver<Command>) -> io::Result<()> {
-    let mut answers = Answers::default();
+    let mut answers = AckStream::default();
     loop {
         tokio::select! {
             packet = next(&mut stream) => if let Some(answer) = answers.to(&packet?) {
@@ -266,7 +266,7 @@ impl Poller {
 }
 
 async fn poll(poller: &Poller, mut told: mpsc::UnboundedReceiver<Command>) -> io::Result<()> {
-    let mut answers = Answers::default();
+    let mut answers = AckStream::default();
     loop {
         let mut polled = std::pin::pin!(poller.get());
         let packets = loop {

@@ -10,7 +10,7 @@ use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
 use super::binding::{bind, route_fence};
-use super::{End, Line, Listener};
+use super::{End, ListenLink, Listener};
 use manager_api::quietly;
 
 use crate::config::QueueKind;
@@ -23,7 +23,7 @@ pub(crate) const LEAVE: Duration = Duration::from_secs(2);
 impl Listener {
     /// Connects, and consumes the queue, which is declared and bound first where it is new. One that was there already is bound again only
     /// after it was asked whether it still is (`binding.rs`), since afterwards that cannot be told.
-    pub(super) async fn try_open(&mut self) -> Result<Line, Trouble> {
+    pub(super) async fn try_open(&mut self) -> Result<ListenLink, Trouble> {
         let link = self.connector.connect("listen").await?;
         self.was_gone |= self.is_declared && self.was_open && !self.queue_exists(&link).await?;
         let channel = link.connection.create_channel().await?;
@@ -35,7 +35,7 @@ impl Listener {
         route_fence(&channel, &self.queue).await?;
         let consumer = self.consume(&channel).await?;
         self.was_open = true;
-        Ok(Line {
+        Ok(ListenLink {
             link,
             channel,
             consumer,
@@ -86,22 +86,22 @@ impl Listener {
     }
 
     /// Has the broker send nothing more until it is told the new window; what it has sent comes still.
-    pub(super) async fn end_consumer(&self, line: &mut Line) -> Result<(), End> {
-        if std::mem::replace(&mut line.is_resizing, true) {
+    pub(super) async fn end_consumer(&self, link: &mut ListenLink) -> Result<(), End> {
+        if std::mem::replace(&mut link.is_resizing, true) {
             return Ok(());
         }
-        let canceled = line
+        let canceled = link
             .channel
-            .basic_cancel(line.consumer.tag(), BasicCancelOptions::default());
+            .basic_cancel(link.consumer.tag(), BasicCancelOptions::default());
         self.connector.within_timeout(canceled).await.map_err(End::Lost)
     }
 
     /// Goes on where the ended consumer stopped.
-    pub(super) async fn consume_again(&self, line: &mut Line) -> Result<(), End> {
-        self.acknowledge(line).await?;
-        let consuming = self.consume(&line.channel);
-        line.consumer = self.connector.within_timeout(consuming).await.map_err(End::Lost)?;
-        line.is_resizing = false;
+    pub(super) async fn consume_again(&self, link: &mut ListenLink) -> Result<(), End> {
+        self.acknowledge(link).await?;
+        let consuming = self.consume(&link.channel);
+        link.consumer = self.connector.within_timeout(consuming).await.map_err(End::Lost)?;
+        link.is_resizing = false;
         Ok(())
     }
 
@@ -122,19 +122,19 @@ impl Listener {
     }
 
     /// Removes the queue, best on the connection that there is.
-    pub(super) async fn leave(&mut self, line: Option<Line>) {
+    pub(super) async fn leave(&mut self, link: Option<ListenLink>) {
         self.binding.halt().await;
         let closed = self.prober.close();
-        tokio::join!(closed, self.remove_queue(line));
+        tokio::join!(closed, self.remove_queue(link));
     }
 
-    async fn remove_queue(&self, line: Option<Line>) {
+    async fn remove_queue(&self, link: Option<ListenLink>) {
         if !self.is_declared {
             return;
         }
         let removed = async {
-            let link = match line {
-                Some(line) if line.link.connection.status().connected() => line.link,
+            let link = match link {
+                Some(link) if link.link.connection.status().connected() => link.link,
                 _ => self.connector.connect("listen").await?,
             };
             let channel = link.connection.create_channel().await?;

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::by_client::ByClient;
-use super::{Answer, Answers, Waiting};
+use super::{AckStream, ClientAck, Waiting};
 use crate::backend::deadline;
-use crate::byte_room::ByteRoom;
+use crate::byte_budget::ByteBudget;
 use crate::turn::Turn;
 use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid, quietly};
 
 /// Answers that a question may have waiting for a slow reader, whatever room there is; more are dropped, counted and logged.
-const MAX_WAITING_ANSWERS: usize = 65_536;
+const MAX_WAITING_ACKS: usize = 65_536;
 
 /// Clients that are added to a question, and questions that are looked through, under one lock: some tens of microseconds.
 const UNDER_ONE_LOCK: usize = 256;
@@ -37,13 +37,13 @@ pub(crate) struct AckTable {
     /// So that a client that leaves costs its own questions and not a look at all of them.
     by_client: Arc<ByClient>,
     /// What answers for this process may hold together before they are taken.
-    waiting_room: ByteRoom,
+    waiting_budget: ByteBudget,
     num_dropped: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Pending {
-    reply: Reply,
+    requester: Requester,
     /// The clients of this host that may still answer, each once.
     expected: HashSet<ClientKey>,
     /// More of them are being added.
@@ -68,9 +68,9 @@ pub(crate) struct Unanswered {
 
 /// Where an answer goes.
 #[derive(Debug)]
-enum Reply {
-    Here(mpsc::Sender<Waiting>),
-    There(HostId, CallbackAddress),
+enum Requester {
+    Local(mpsc::Sender<Waiting>),
+    Remote(HostId, CallbackAddress),
 }
 
 impl Default for AckTable {
@@ -82,12 +82,12 @@ impl Default for AckTable {
 impl AckTable {
     pub(crate) fn new(options: &HubOptions) -> Self {
         Self {
-            max_for_others: options.max_expected_answers,
+            max_for_others: options.max_expected_acks,
             num_for_others: AtomicUsize::new(0),
             next_id: AtomicU64::new(0),
             pending: Mutex::default(),
             by_client: Arc::default(),
-            waiting_room: ByteRoom::new(options.max_waiting_answer_bytes),
+            waiting_budget: ByteBudget::new(options.max_waiting_ack_bytes),
             num_dropped: AtomicU64::new(0),
         }
     }
@@ -97,17 +97,17 @@ impl AckTable {
     /// # Cancel safety
     ///
     /// Dropping the future forgets the question.
-    pub(crate) async fn ask(
+    pub(crate) async fn expect(
         self: &Arc<Self>,
         expected: Vec<ClientKey>,
         is_open: bool,
         timeout: Duration,
         report: Option<u64>,
-    ) -> (u64, Answers) {
-        let (sender, incoming) = mpsc::channel(MAX_WAITING_ANSWERS);
+    ) -> (u64, AckStream) {
+        let (sender, incoming) = mpsc::channel(MAX_WAITING_ACKS);
         let deadline = deadline::after(timeout);
         let id = self.insert(Pending {
-            reply: Reply::Here(sender),
+            requester: Requester::Local(sender),
             expected: HashSet::with_capacity(expected.len()),
             is_growing: true,
             num_for_others: 0,
@@ -116,7 +116,7 @@ impl AckTable {
             report,
         });
         // It forgets the question when it is dropped.
-        let answers = Answers::new(incoming, deadline, self.clone(), id);
+        let answers = AckStream::new(incoming, deadline, self.clone(), id);
         self.expect_all(id, &expected).await;
         (id, answers)
     }
@@ -127,7 +127,7 @@ impl AckTable {
     /// # Cancel safety
     ///
     /// Dropping the future leaves a question that ends with its time.
-    pub(crate) async fn ask_for(
+    pub(crate) async fn expect_for(
         &self,
         host: HostId,
         address: CallbackAddress,
@@ -142,7 +142,7 @@ impl AckTable {
         let (order, counter) = (Ordering::Relaxed, &self.num_for_others);
         counter.fetch_update(order, order, fits).ok()?;
         let id = self.insert(Pending {
-            reply: Reply::There(host, address),
+            requester: Requester::Remote(host, address),
             expected: HashSet::with_capacity(expected.len()),
             is_growing: true,
             num_for_others: expected.len(),
@@ -157,18 +157,24 @@ impl AckTable {
     /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
     ///
     /// An answer to nothing, a second answer, and the answer of somebody who was not asked are ignored.
-    pub(crate) fn answer(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) -> Option<(HostId, Callback)> {
+    pub(crate) fn acknowledge(
+        &self,
+        key: ClientKey,
+        sid: &Sid,
+        id: u64,
+        payload: Payload,
+    ) -> Option<(HostId, Callback)> {
         let mut table = self.pending();
         let pending = table.get_mut(&id)?;
         if !pending.expected.remove(&key) {
             return None;
         }
-        let publish = match &pending.reply {
-            Reply::Here(sender) => {
+        let publish = match &pending.requester {
+            Requester::Local(sender) => {
                 self.hand_over(sender, Some(sid.clone()), payload);
                 None
             }
-            Reply::There(host, address) => {
+            Requester::Remote(host, address) => {
                 let callback = Callback {
                     address: address.clone(),
                     payload,
@@ -184,9 +190,9 @@ impl AckTable {
     }
 
     /// Takes an answer that came over the broker.
-    pub(crate) fn answer_from_afar(&self, callback: Callback) {
+    pub(crate) fn acknowledge_remote(&self, callback: Callback) {
         if let Some(Pending {
-            reply: Reply::Here(sender),
+            requester: Requester::Local(sender),
             is_open: true,
             ..
         }) = self.pending().get(&callback.address.id)
@@ -230,7 +236,7 @@ impl AckTable {
     }
 
     /// Forgets the questions of other processes whose time is over, and lets other tasks run now and then. Those of this process end with
-    /// their [`Answers`], which tell why.
+    /// their [`AckStream`], which tell why.
     pub(crate) async fn sweep(&self) {
         let (now, mut turn, mut next) = (Instant::now(), Turn::default(), Some(0));
         while let Some(first) = next {
@@ -248,7 +254,7 @@ impl AckTable {
     fn take_over(&self, first: u64, now: Instant) -> (Vec<(u64, HashSet<ClientKey>)>, Option<u64>) {
         let mut table = self.pending();
         let looked_at = table.range(first..).take(UNDER_ONE_LOCK);
-        let is_over = |pending: &Pending| matches!(pending.reply, Reply::There(..)) && pending.deadline <= now;
+        let is_over = |pending: &Pending| matches!(pending.requester, Requester::Remote(..)) && pending.deadline <= now;
         let (mut over, mut last) = (Vec::new(), None);
         for (&id, pending) in looked_at {
             last = Some(id);
@@ -324,9 +330,9 @@ impl AckTable {
             return None;
         }
         let unanswered = pending.report.map(|question| Unanswered {
-            asked_by: match &pending.reply {
-                Reply::Here(_) => None,
-                Reply::There(host, _) => Some(host.clone()),
+            asked_by: match &pending.requester {
+                Requester::Local(_) => None,
+                Requester::Remote(host, _) => Some(host.clone()),
             },
             question,
         });
@@ -356,9 +362,9 @@ impl AckTable {
 
     fn hand_over(&self, sender: &mpsc::Sender<Waiting>, client: Option<Sid>, payload: Payload) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let room = self.waiting_room.try_take(payload.size());
+        let room = self.waiting_budget.try_take(payload.size());
         let is_dropped = room.is_none_or(|room| {
-            let answer = Answer { client, payload };
+            let answer = ClientAck { client, payload };
             let sent = sender.try_send(Waiting { answer, _room: room });
             matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
         });

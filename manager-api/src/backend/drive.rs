@@ -13,7 +13,7 @@ use super::{Failure, PublishQueue, Reconnect, Role};
 use crate::Error;
 
 /// How messages get to a broker: what a manager adds to a [`Publisher`](super::Publisher).
-pub trait Line: std::fmt::Debug + Send + Sync + Sized + 'static {
+pub trait PublishLink: std::fmt::Debug + Send + Sync + Sized + 'static {
     /// Why there is no connection.
     type Failure: Failure;
     /// A connection that is ready to send.
@@ -47,7 +47,7 @@ pub trait Line: std::fmt::Debug + Send + Sync + Sized + 'static {
 }
 
 /// Sends what is queued until the manager is closed and everything is answered; connects only while there is something to send.
-pub(super) async fn drive<L: Line>(queue: Arc<PublishQueue<L>>) {
+pub(super) async fn drive<L: PublishLink>(queue: Arc<PublishQueue<L>>) {
     let _answers = AnswersAll(&queue);
     let mut reconnect = Reconnect::from_options(queue.options());
     while is_wanted(&queue).await {
@@ -67,16 +67,16 @@ pub(super) async fn drive<L: Line>(queue: Arc<PublishQueue<L>>) {
 }
 
 /// Answers whoever still waits when the task ends before its time: by `close`, or because its runtime ends.
-struct AnswersAll<'a, L: Line>(&'a PublishQueue<L>);
+struct AnswersAll<'a, L: PublishLink>(&'a PublishQueue<L>);
 
-impl<L: Line> Drop for AnswersAll<'_, L> {
+impl<L: PublishLink> Drop for AnswersAll<'_, L> {
     fn drop(&mut self) {
         self.0.fail_all(|| self.0.overdue());
     }
 }
 
 /// Waits for something to send; false once there never will be.
-async fn is_wanted<L: Line>(queue: &PublishQueue<L>) -> bool {
+async fn is_wanted<L: PublishLink>(queue: &PublishQueue<L>) -> bool {
     poll_fn(|cx| {
         queue.register(cx.waker());
         match queue.has_jobs() {
@@ -89,7 +89,7 @@ async fn is_wanted<L: Line>(queue: &PublishQueue<L>) -> bool {
 }
 
 /// Connects, again and again, as long as anybody waits for it.
-async fn connect<L: Line>(queue: &PublishQueue<L>, reconnect: &mut Reconnect) -> Option<L::Connection> {
+async fn connect<L: PublishLink>(queue: &PublishQueue<L>, reconnect: &mut Reconnect) -> Option<L::Connection> {
     while queue.has_jobs() {
         let failure = match expiring(queue, queue.line.connect()).await {
             Ok(connection) => {
@@ -109,7 +109,7 @@ async fn connect<L: Line>(queue: &PublishQueue<L>, reconnect: &mut Reconnect) ->
 }
 
 /// Completes `pause`, and meanwhile answers every publish with what the broker said: it is not asked again so soon.
-async fn refusing<L: Line>(queue: &PublishQueue<L>, failure: &Arc<L::Failure>, pause: impl Future<Output = ()>) {
+async fn refusing<L: PublishLink>(queue: &PublishQueue<L>, failure: &Arc<L::Failure>, pause: impl Future<Output = ()>) {
     let mut pause = pin!(pause);
     poll_fn(|cx| {
         queue.register(cx.waker());
@@ -123,7 +123,7 @@ async fn refusing<L: Line>(queue: &PublishQueue<L>, failure: &Arc<L::Failure>, p
 }
 
 /// Completes `future`, and meanwhile fails queued jobs when they are due.
-async fn expiring<L: Line, F: Future>(queue: &PublishQueue<L>, future: F) -> F::Output {
+async fn expiring<L: PublishLink, F: Future>(queue: &PublishQueue<L>, future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
         match timeout_at(queue.next_due(), &mut future).await {

@@ -6,18 +6,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout_at;
 
-use super::{Line, PublishQueue, Status, deadline, seconds};
+use super::{PublishLink, PublishQueue, Status, deadline, seconds};
 use crate::{Error, ErrorKind, ManagerOptions};
 
 /// Queues publishes for a task of its own, which the first one starts and which connects as long as there is something to send.
 ///
 /// Dropping it refuses nobody: what was handed over is still sent in the background.
 #[derive(Debug)]
-pub struct Publisher<L: Line> {
+pub struct Publisher<L: PublishLink> {
     queue: Arc<PublishQueue<L>>,
 }
 
-impl<L: Line> Publisher<L> {
+impl<L: PublishLink> Publisher<L> {
     /// Makes a publisher that sends by `line`, and connects on first use.
     pub fn new(line: L, options: &ManagerOptions, status: Arc<Status>) -> Self {
         Self {
@@ -70,7 +70,7 @@ fn not_flushed(num_lost: u64, place: &str, deadline: Duration) -> Error {
     Error::new(ErrorKind::Timeout, text)
 }
 
-impl<L: Line> Drop for Publisher<L> {
+impl<L: PublishLink> Drop for Publisher<L> {
     fn drop(&mut self) {
         self.queue.close();
     }

@@ -12,12 +12,12 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, Line, Role, Status, closed, deadline, drive, may_be_published};
+use super::{Failure, PublishLink, Role, Status, closed, deadline, drive, may_be_published};
 use crate::{Error, MIN_COST, ManagerOptions};
 
 /// What callers and the publishing task share.
 #[derive(Debug)]
-pub struct PublishQueue<L: Line> {
+pub struct PublishQueue<L: PublishLink> {
     /// How messages get to the broker.
     pub line: L,
     /// Counts what becomes of them.
@@ -58,7 +58,7 @@ pub struct Job {
     reply: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
-impl<L: Line> PublishQueue<L> {
+impl<L: PublishLink> PublishQueue<L> {
     pub(super) fn new(line: L, options: &ManagerOptions, status: Arc<Status>) -> Self {
         Self {
             line,
@@ -211,7 +211,7 @@ impl<L: Line> PublishQueue<L> {
         deadline::from(oldest.unwrap_or_else(Instant::now), self.deadline())
     }
 
-    /// Fails the queued jobs that have waited long enough. A [`Line`] calls it when [`next_due`](Self::next_due) is reached.
+    /// Fails the queued jobs that have waited long enough. A [`PublishLink`] calls it when [`next_due`](Self::next_due) is reached.
     pub fn expire(&self) {
         while let Some(job) = self.pop_overdue() {
             self.fail(job, self.overdue());
@@ -328,12 +328,12 @@ impl Job {
 }
 
 /// One caller who waits for room; counted until it has it or gives up.
-struct Waiting<'a, L: Line> {
+struct Waiting<'a, L: PublishLink> {
     queue: &'a Arc<PublishQueue<L>>,
     is_over: bool,
 }
 
-impl<L: Line> Waiting<'_, L> {
+impl<L: PublishLink> Waiting<'_, L> {
     fn try_enqueue(&mut self, job: &mut Option<Job>) -> bool {
         let mut state = self.queue.state();
         let Some(job) = job.take_if(|job| self.queue.fits(&state, job)) else {
@@ -346,7 +346,7 @@ impl<L: Line> Waiting<'_, L> {
     }
 }
 
-impl<L: Line> Drop for Waiting<'_, L> {
+impl<L: PublishLink> Drop for Waiting<'_, L> {
     fn drop(&mut self) {
         if !self.is_over {
             self.queue.state().num_waiting -= 1;

@@ -34,7 +34,7 @@ impl Failure for NoFailure {
     }
 }
 
-impl Line for Willing {
+impl PublishLink for Willing {
     type Failure = NoFailure;
     type Connection = ();
 

@@ -7,8 +7,8 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::{Broadcast, check_count};
-use crate::cluster::{self, AckReport, DEFAULT_QUESTION_TIMEOUT, Gathered, RemoteSocket};
-use crate::{Ask, Change, Error, Payload, Room, Selection};
+use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket};
+use crate::{Change, Error, Payload, RequestKind, Room, Selection};
 
 /// Clients of every server. Servers of python-socketio know none of this: their clients are neither found nor moved.
 impl Broadcast {
@@ -37,13 +37,15 @@ impl Broadcast {
     ///
     /// Dropping the future forgets the question.
     pub fn fetch_sockets(self) -> BoxFuture<'static, Result<Gathered<Vec<RemoteSocket>>, Error>> {
-        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.question_timeout());
+        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.request_timeout());
         async move {
             let (limit, max_bytes) = (sink.max_sockets(), sink.max_sockets_bytes());
             let clients = self.selection(0)?;
             let namespace = clients.namespace.clone();
-            let replies = sink.ask(Ask::Sockets { clients, limit }, scope, timeout).await?;
-            Ok(cluster::sockets(replies, namespace, (limit, max_bytes)).await)
+            let responses = sink
+                .ask(RequestKind::Sockets { clients, limit }, scope, timeout)
+                .await?;
+            Ok(cluster::sockets(responses, namespace, (limit, max_bytes)).await)
         }
         .boxed()
     }
@@ -58,11 +60,11 @@ impl Broadcast {
     ///
     /// Dropping the future forgets the question.
     pub fn count_sockets(self) -> BoxFuture<'static, Result<Gathered<u64>, Error>> {
-        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.question_timeout());
+        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.request_timeout());
         async move {
             let clients = self.selection(0)?;
-            let replies = sink.ask(Ask::Count { clients }, scope, timeout).await?;
-            Ok(cluster::counted(replies).await)
+            let responses = sink.ask(RequestKind::Count { clients }, scope, timeout).await?;
+            Ok(cluster::counted(responses).await)
         }
         .boxed()
     }
@@ -100,8 +102,8 @@ impl Broadcast {
         let emit = Payload::new(data).and_then(|payload| self.into_emit(event, Ok(payload)));
         async move {
             let limit = sink.max_sockets();
-            let (answers, replies) = sink.emit_with_report(emit?, scope, timeout).await?;
-            Ok(cluster::acknowledgements(answers, replies, limit).await)
+            let (answers, responses) = sink.emit_with_report(emit?, scope, timeout).await?;
+            Ok(cluster::acknowledgements(answers, responses, limit).await)
         }
         .boxed()
     }
@@ -175,7 +177,7 @@ impl Broadcast {
         })
     }
 
-    fn question_timeout(&self) -> Duration {
-        self.timeout.unwrap_or(DEFAULT_QUESTION_TIMEOUT)
+    fn request_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT)
     }
 }

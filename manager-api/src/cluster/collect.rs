@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::question::Part;
-use super::replies::Replies;
+use super::request::ResponsePart;
+use super::responses::Responses;
 use crate::turn::Turn;
-use crate::{Answer, Answers, Error, ErrorKind, HostId, Namespace, Payload, Room, Sid};
+use crate::{AckStream, ClientAck, Error, ErrorKind, HostId, NamespaceName, Payload, Room, Sid};
 
 /// What the servers answered together, and who did not.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +29,7 @@ pub struct RemoteSocket {
     /// Its id.
     pub id: Sid,
     /// Its namespace.
-    pub namespace: Namespace,
+    pub namespace: NamespaceName,
     /// Its rooms, the one named by its id first.
     pub rooms: Vec<Room>,
     /// The server it is connected to.
@@ -67,7 +67,7 @@ pub fn read_data<T: DeserializeOwned>(json: Option<&str>) -> Result<Option<T>, E
 /// What one server answers to an event for servers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct ServerAnswer {
+pub struct ServerResponse {
     /// The server.
     pub server: HostId,
     /// What its handler answered; `None` if it has no handler for the event, or that failed.
@@ -79,7 +79,7 @@ pub struct ServerAnswer {
 #[non_exhaustive]
 pub struct AckReport {
     /// The answers, in the order in which they came. Those of clients on a python-socketio server name no client.
-    pub answers: Vec<Answer>,
+    pub acks: Vec<ClientAck>,
     /// Clients that were sent the event and did not answer: they took too long, or left.
     pub missing_clients: Vec<Sid>,
     /// Servers that did not tell in time whom they sent the event to, if they got it.
@@ -99,22 +99,22 @@ impl AckReport {
             && self.failure.is_none()
     }
 
-    fn add(&mut self, roll: &mut Roll, answer: Answer) {
+    fn add(&mut self, roll: &mut Roll, answer: ClientAck) {
         if let Some(sid) = &answer.client {
             roll.answered(sid);
         }
-        self.answers.push(answer);
+        self.acks.push(answer);
     }
 }
 
 /// Reads the parts that `read` knows what to do with into one value.
 async fn gather<T>(
-    mut replies: Replies,
+    mut responses: Responses,
     mut found: T,
-    mut read: impl FnMut(&mut T, HostId, Part) -> bool,
+    mut read: impl FnMut(&mut T, HostId, ResponsePart) -> bool,
 ) -> Gathered<T> {
     let (mut is_truncated, mut turn) = (false, Turn::default());
-    while let Some(heard) = replies.next().await {
+    while let Some(heard) = responses.next().await {
         turn.spend(heard.part.num_names()).await;
         is_truncated |= heard.is_truncated;
         if !read(&mut found, heard.from, heard.part) {
@@ -124,13 +124,13 @@ async fn gather<T>(
     }
     Gathered {
         found,
-        missing_servers: replies.into_missing(),
+        missing_servers: responses.into_missing(),
         is_truncated,
     }
 }
 
-pub(crate) async fn servers(replies: Replies) -> Gathered<Vec<HostId>> {
-    let mut gathered = gather(replies, Vec::new(), |found, from, _| {
+pub(crate) async fn servers(responses: Responses) -> Gathered<Vec<HostId>> {
+    let mut gathered = gather(responses, Vec::new(), |found, from, _| {
         found.push(from);
         true
     })
@@ -139,9 +139,9 @@ pub(crate) async fn servers(replies: Replies) -> Gathered<Vec<HostId>> {
     gathered
 }
 
-pub(crate) async fn counted(replies: Replies) -> Gathered<u64> {
-    gather(replies, 0_u64, |found, _, part| {
-        if let Part::Count(count) = part {
+pub(crate) async fn counted(responses: Responses) -> Gathered<u64> {
+    gather(responses, 0_u64, |found, _, part| {
+        if let ResponsePart::Count(count) = part {
             *found = found.saturating_add(count);
         }
         true
@@ -151,16 +151,16 @@ pub(crate) async fn counted(replies: Replies) -> Gathered<u64> {
 
 /// Stops at `limit` clients, or where these would take more than `max_bytes`.
 pub(crate) async fn sockets(
-    replies: Replies,
-    namespace: Namespace,
+    responses: Responses,
+    namespace: NamespaceName,
     (limit, max_bytes): (usize, usize),
 ) -> Gathered<Vec<RemoteSocket>> {
     let mut bytes = 0;
-    gather(replies, Vec::new(), |found: &mut Vec<RemoteSocket>, server, part| {
-        let Part::Sockets(sockets) = part else {
+    gather(responses, Vec::new(), |found: &mut Vec<RemoteSocket>, server, part| {
+        let ResponsePart::Sockets(sockets) = part else {
             return true;
         };
-        bytes += Part::size_of_sockets(&sockets);
+        bytes += ResponsePart::size_of_sockets(&sockets);
         if bytes > max_bytes {
             return false;
         }
@@ -178,10 +178,10 @@ pub(crate) async fn sockets(
     .await
 }
 
-pub(crate) async fn servers_answers(replies: Replies) -> Gathered<Vec<ServerAnswer>> {
-    gather(replies, Vec::new(), |found, server, part| {
-        if let Part::Event(payload) = part {
-            found.push(ServerAnswer { server, payload });
+pub(crate) async fn server_responses(responses: Responses) -> Gathered<Vec<ServerResponse>> {
+    gather(responses, Vec::new(), |found, server, part| {
+        if let ResponsePart::Event(payload) = part {
+            found.push(ServerResponse { server, payload });
         }
         true
     })
@@ -207,15 +207,15 @@ impl Roll {
     }
 
     /// At most `limit` clients are kept track of.
-    async fn take(&mut self, part: Part, limit: usize, turn: &mut Turn) {
+    async fn take(&mut self, part: ResponsePart, limit: usize, turn: &mut Turn) {
         match part {
-            Part::Asked(clients) => {
+            ResponsePart::Recipients(clients) => {
                 for sid in clients {
                     turn.spend(1).await;
                     self.asked(sid, limit);
                 }
             }
-            Part::Left(clients) => {
+            ResponsePart::Left(clients) => {
                 for sid in clients {
                     turn.spend(1).await;
                     self.has_left(sid, limit);
@@ -244,7 +244,7 @@ impl Roll {
 }
 
 /// Waits until everybody who was sent the event has answered or left, or the deadline passes.
-pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies, limit: usize) -> AckReport {
+pub(crate) async fn acknowledgements(mut answers: AckStream, mut responses: Responses, limit: usize) -> AckReport {
     let (mut roll, mut turn) = (Roll::default(), Turn::default());
     // Before all else: where nobody is waited for, the answers are never asked.
     let mut report = AckReport {
@@ -252,14 +252,14 @@ pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies,
         ..AckReport::default()
     };
     if report.failure.is_some() {
-        replies.not_asked();
+        responses.not_sent();
     }
     let mut is_over = false;
     // Whoever is not named can only be waited for until the deadline.
-    while !(replies.is_complete() && roll.open.is_empty() && !roll.is_truncated) {
+    while !(responses.is_complete() && roll.open.is_empty() && !roll.is_truncated) {
         tokio::select! {
             biased;
-            heard = replies.next_until_deadline() => {
+            heard = responses.next_until_deadline() => {
                 let Some(heard) = heard else { break };
                 roll.is_truncated |= heard.is_truncated;
                 roll.take(heard.part, limit, &mut turn).await;
@@ -280,7 +280,7 @@ pub(crate) async fn acknowledgements(mut answers: Answers, mut replies: Replies,
     }
     report.missing_clients = sorted(roll.open.into_iter().chain(roll.left), &mut turn).await;
     report.is_truncated = roll.is_truncated;
-    report.missing_servers = replies.into_missing();
+    report.missing_servers = responses.into_missing();
     report
 }
 

@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 
 use super::parts::{asked_in_parts, sockets_in_parts};
 use super::{Counters, Deliver, Hub, SKIPPED_COST, select, sids};
-use crate::cluster::{self, Gathered, ServerAnswer, ServerEvent, ServerEventHandler};
+use crate::cluster::{self, Gathered, ServerEvent, ServerEventHandler, ServerResponse};
 use crate::registry::Selecting;
 use crate::turn::Turn;
 use crate::wire;
 use crate::{
-    Ask, Envelope, Error, Escaped, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
-    Scope, Selection, Sid, Sink, SocketInfo, quietly,
+    ClusterRequest, ClusterResponse, Envelope, Error, Escaped, EventName, HostId, LimitedLog, Message, Payload,
+    Recipients, RequestKind, ResponsePart, Scope, Selection, Sid, Sink, SocketInfo, quietly,
 };
 
 /// Handlers of events for servers that run at a time.
@@ -38,8 +38,8 @@ impl<D: Deliver> Hub<D> {
     /// the others yet, otherwise what [`ClientManager::publish`](crate::ClientManager::publish) says. A server that does not answer is no
     /// error.
     pub async fn servers(self: &Arc<Self>, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
-        let replies = Sink::ask(self.clone(), Ask::Servers, Scope::Cluster, timeout).await?;
-        Ok(cluster::servers(replies).await)
+        let responses = Sink::ask(self.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
+        Ok(cluster::servers(responses).await)
     }
 
     /// Sends an event to every other server, for the handlers that [`on_server_event`](Self::on_server_event) has registered there.
@@ -53,7 +53,7 @@ impl<D: Deliver> Hub<D> {
         data: &T,
     ) -> BoxFuture<'static, Result<(), Error>> {
         let timeout = self.options.max_ack_timeout;
-        let message = server_event(event, data).map(|ask| Message::Ask(Question { id: None, ask, timeout }));
+        let message = server_event(event, data).map(|ask| Message::Request(ClusterRequest { id: None, ask, timeout }));
         match message {
             Ok(message) => Sink::command(self.clone(), message, Scope::Cluster),
             Err(error) => std::future::ready(Err(error)).boxed(),
@@ -70,10 +70,10 @@ impl<D: Deliver> Hub<D> {
         event: &str,
         data: &T,
         timeout: Duration,
-    ) -> Result<Gathered<Vec<ServerAnswer>>, Error> {
+    ) -> Result<Gathered<Vec<ServerResponse>>, Error> {
         let ask = server_event(event, data)?;
-        let replies = Sink::ask(self.clone(), ask, Scope::Cluster, timeout).await?;
-        Ok(cluster::servers_answers(replies).await)
+        let responses = Sink::ask(self.clone(), ask, Scope::Cluster, timeout).await?;
+        Ok(cluster::server_responses(responses).await)
     }
 
     /// Registers what answers an event for servers; a later registration replaces an earlier one.
@@ -106,7 +106,7 @@ impl<D: Deliver> Hub<D> {
     /// Tells the others that this server is there, and asks who else is. Questions wait for their answers from now on.
     pub(super) fn say_hello(&self) {
         self.post(Message::Hello);
-        self.asker.peers.said_hello(self.options.presence_wait);
+        self.requester.peers.said_hello(self.options.presence_wait);
     }
 
     /// Asks once more who is there when that may have been missed; never completes. One hello serves all gaps of a moment.
@@ -131,29 +131,29 @@ impl<D: Deliver> Hub<D> {
     pub(super) async fn take_from_server(&self, origin: Option<HostId>, message: Message) {
         match (origin, message) {
             (Some(origin), Message::Hello) => {
-                self.asker.peers.heard(&origin);
+                self.requester.peers.heard(&origin);
                 self.heard_hello.notify_one();
             }
             (_, Message::Seek) => self.heard_hello.notify_one(),
-            (Some(origin), Message::Ask(question)) => self.answer(origin, question).await,
-            (_, command) => self.command_from_afar(&command).await,
+            (Some(origin), Message::Request(question)) => self.answer(origin, question).await,
+            (_, command) => self.command_remote(&command).await,
         }
     }
 
-    async fn answer(&self, origin: HostId, question: Question) {
+    async fn answer(&self, origin: HostId, question: ClusterRequest) {
         let timeout = question.timeout.min(self.options.max_ack_timeout);
-        if let Ask::Event { event, payload } = question.ask {
+        if let RequestKind::Event { event, payload } = question.ask {
             return self.start_event(origin, question.id, event, payload, timeout);
         }
         let Some(id) = question.id else { return };
         match question.ask {
-            Ask::Servers => self.reply(&origin, id, Part::Present),
-            Ask::Count { clients } => {
-                let count = self.count_here(&clients).await;
-                self.reply(&origin, id, Part::Count(count));
+            RequestKind::Servers => self.reply(&origin, id, ResponsePart::Present),
+            RequestKind::Count { clients } => {
+                let count = self.count_local(&clients).await;
+                self.reply(&origin, id, ResponsePart::Count(count));
             }
-            Ask::Sockets { clients, limit } => self.reply_sockets(&origin, id, &clients, limit).await,
-            Ask::Event { .. } => {}
+            RequestKind::Sockets { clients, limit } => self.respond_sockets(&origin, id, &clients, limit).await,
+            RequestKind::Event { .. } => {}
         }
     }
 
@@ -163,12 +163,12 @@ impl<D: Deliver> Hub<D> {
         select(selecting).await
     }
 
-    pub(super) async fn count_here(&self, clients: &Selection) -> u64 {
+    pub(super) async fn count_local(&self, clients: &Selection) -> u64 {
         num_members(&self.selected(clients).await).await
     }
 
     /// Returns the clients of this server, at most `limit`, and whether there are more.
-    pub(super) async fn sockets_here(&self, clients: &Selection, limit: usize) -> (Vec<SocketInfo>, bool) {
+    pub(super) async fn local_sockets(&self, clients: &Selection, limit: usize) -> (Vec<SocketInfo>, bool) {
         let (recipients, mut turn) = (self.selected(clients).await, Turn::default());
         let (mut sockets, mut bytes) = (Vec::new(), 0);
         for member in recipients.iter() {
@@ -191,45 +191,51 @@ impl<D: Deliver> Hub<D> {
         (sockets, false)
     }
 
-    async fn reply_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
-        let (sockets, is_truncated) = self.sockets_here(clients, limit.min(self.options.max_sockets)).await;
-        self.reply_parts(origin, id, sockets_in_parts(sockets), is_truncated)
+    async fn respond_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
+        let (sockets, is_truncated) = self.local_sockets(clients, limit.min(self.options.max_sockets)).await;
+        self.respond_in_parts(origin, id, sockets_in_parts(sockets), is_truncated)
             .await;
     }
 
     /// Names the clients that were sent an event, to whoever asked for acknowledgements.
-    pub(super) async fn reply_asked(&self, origin: &HostId, id: u64, clients: &Recipients<D::Client>) {
+    pub(super) async fn respond_recipients(&self, origin: &HostId, id: u64, clients: &Recipients<D::Client>) {
         let max = self.options.max_sockets;
         let is_truncated = num_members(clients).await > max as u64;
         let parts = asked_in_parts(sids(clients, max).await);
-        self.reply_parts(origin, id, parts, is_truncated).await;
+        self.respond_in_parts(origin, id, parts, is_truncated).await;
     }
 
     /// Tells whoever asked that a client left without an acknowledgement.
     pub(super) fn left(&self, asked_by: Option<HostId>, id: u64, sid: &Sid) {
-        let reply = |to| Reply {
+        let reply = |to| ClusterResponse {
             to,
             id,
-            part: Part::Left(vec![sid.clone()]),
+            part: ResponsePart::Left(vec![sid.clone()]),
             number: 0,
             is_last: false,
             is_truncated: false,
         };
         match asked_by {
-            Some(host) => drop(self.post(Message::Reply(reply(host)))),
+            Some(host) => drop(self.post(Message::Response(reply(host)))),
             None => self
-                .asker
-                .questions
+                .requester
+                .requests
                 .take(self.host_id.clone(), reply(self.host_id.clone())),
         }
     }
 
-    fn reply(&self, to: &HostId, id: u64, part: Part) {
+    fn reply(&self, to: &HostId, id: u64, part: ResponsePart) {
         self.reply_part(to, id, (0, part), true, false);
     }
 
     /// Answers in parts, between which others may run.
-    async fn reply_parts(&self, to: &HostId, id: u64, parts: impl Iterator<Item = Part>, is_truncated: bool) {
+    async fn respond_in_parts(
+        &self,
+        to: &HostId,
+        id: u64,
+        parts: impl Iterator<Item = ResponsePart>,
+        is_truncated: bool,
+    ) {
         let (mut parts, mut turn) = (parts.enumerate().peekable(), Turn::default());
         while let Some((number, part)) = parts.next() {
             let num_names = part.num_names();
@@ -247,11 +253,11 @@ impl<D: Deliver> Hub<D> {
         &self,
         to: &HostId,
         id: u64,
-        (number, part): (usize, Part),
+        (number, part): (usize, ResponsePart),
         is_last: bool,
         is_truncated: bool,
     ) -> bool {
-        self.post(Message::Reply(Reply {
+        self.post(Message::Response(ClusterResponse {
             to: to.clone(),
             id,
             part,
@@ -268,10 +274,10 @@ impl<D: Deliver> Hub<D> {
         let handler = handlers.get(&event).cloned();
         drop(handlers);
         let Some(handler) = handler else {
-            return question.map_or((), |id| self.reply(&from, id, Part::Event(None)));
+            return question.map_or((), |id| self.reply(&from, id, ResponsePart::Event(None)));
         };
         let (outgoing, host_id) = (self.outgoing.clone(), self.host_id.clone());
-        let room = self.event_room.try_take(payload.size());
+        let room = self.event_budget.try_take(payload.size());
         let has_room = room.is_some();
         let run = async move {
             // Held until it was handled: the handler has the arguments.
@@ -288,17 +294,17 @@ impl<D: Deliver> Hub<D> {
                 return;
             };
             let Some(id) = question else { return };
-            let reply = Reply {
+            let reply = ClusterResponse {
                 to: from,
                 id,
-                part: Part::Event(payload),
+                part: ResponsePart::Event(payload),
                 number: 0,
                 is_last: true,
                 is_truncated: false,
             };
             let message = wire::encode(&Envelope {
                 host_id: Some(host_id),
-                message: Message::Reply(reply),
+                message: Message::Response(reply),
             });
             // The queue is as long as the memory for it; the task waits for its turn.
             outgoing.send(message).await;
@@ -313,9 +319,9 @@ impl<D: Deliver> Hub<D> {
     }
 }
 
-pub(crate) fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<Ask, Error> {
+pub(crate) fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<RequestKind, Error> {
     let (event, payload) = (EventName::new(event)?, Payload::new(data)?);
-    Ok(Ask::Event { event, payload })
+    Ok(RequestKind::Event { event, payload })
 }
 
 impl<D: Deliver> Hub<D> {

@@ -146,29 +146,24 @@ impl<D: Deliver> Hub<D> {
     async fn carry_out(&self, envelope: Envelope) {
         let is_own = envelope.host_id.as_ref() == Some(&self.host_id);
         match envelope.message {
-            Message::Callback(callback) if is_own => self.acks.answer_from_afar(callback),
+            Message::Callback(callback) if is_own => self.acks.acknowledge_remote(callback),
             Message::Callback(_) => {}
             _ if is_own => Counters::add(&self.counters.own),
-            Message::Emit(emit) => self.emit_from_afar(emit, envelope.host_id).await,
+            Message::Emit(emit) => self.emit_remote(emit, envelope.host_id).await,
             message => {
-                if let Some((origin, message)) = self.asker.take(envelope.host_id, message) {
+                if let Some((origin, message)) = self.requester.take(envelope.host_id, message) {
                     self.take_from_server(origin, message).await;
                 }
             }
         }
     }
 
-    async fn emit_from_afar(&self, emit: Emit, origin: Option<HostId>) {
+    async fn emit_remote(&self, emit: Emit, origin: Option<HostId>) {
         let recipients = self.recipients(&emit).await;
-        self.deliver_from_afar(&emit, origin, &recipients).await;
+        self.deliver_remote(&emit, origin, &recipients).await;
     }
 
-    pub(super) async fn deliver_from_afar(
-        &self,
-        emit: &Emit,
-        origin: Option<HostId>,
-        recipients: &Recipients<D::Client>,
-    ) {
+    pub(super) async fn deliver_remote(&self, emit: &Emit, origin: Option<HostId>, recipients: &Recipients<D::Client>) {
         if !recipients.is_empty()
             && let Err(error) = self.deliver.check(emit)
         {
@@ -176,7 +171,7 @@ impl<D: Deliver> Hub<D> {
         }
         if let (Some(question), Some(origin)) = (emit.report, &origin) {
             // Queued before any client can answer, so that it is known by then that the client may.
-            self.reply_asked(origin, question, recipients).await;
+            self.respond_recipients(origin, question, recipients).await;
         }
         if recipients.is_empty() {
             return;
@@ -187,7 +182,7 @@ impl<D: Deliver> Hub<D> {
                 let wanted = emit.ack_timeout.unwrap_or(self.options.ack_timeout);
                 let timeout = wanted.min(self.options.max_ack_timeout);
                 let (address, report) = (address.clone(), emit.report);
-                let question = self.acks.ask_for(origin, address, expected, timeout, report).await;
+                let question = self.acks.expect_for(origin, address, expected, timeout, report).await;
                 match question {
                     Some(question) => self.forget_gone(&emit.namespace, recipients, question).await,
                     None => self.not_asking(),
@@ -196,7 +191,7 @@ impl<D: Deliver> Hub<D> {
             }
             _ => None,
         };
-        self.deliver_here(emit, recipients, ack).await;
+        self.deliver_local(emit, recipients, ack).await;
     }
 
     fn not_delivering(&self, emit: &Emit, error: &Error) {
@@ -211,7 +206,7 @@ impl<D: Deliver> Hub<D> {
 
     fn not_asking(&self) {
         static NOT_ASKING: LimitedLog = LimitedLog::new();
-        Counters::add(&self.counters.emits_not_asking);
+        Counters::add(&self.counters.emits_without_acks);
         if let Some(suppressed) = NOT_ASKING.pass() {
             let text = "delivered an event without asking for the acknowledgements that another process wants: too many are expected";
             quietly(|| tracing::warn!(suppressed, "{text}"));

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crate::ack::AckTable;
-use crate::cluster::Asker;
+use crate::cluster::Requester;
 
 /// The counters of a hub since it was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,13 +21,13 @@ pub struct HubMetrics {
     /// Acknowledgements and answers for other processes that could not be published.
     pub callbacks_dropped: u64,
     /// Events of other processes that were delivered without asking for the acknowledgements they want, because too many were expected.
-    pub emits_not_asking: u64,
+    pub emits_without_acks: u64,
     /// Acknowledgements for this process that nobody took in time.
-    pub answers_dropped: u64,
+    pub acks_dropped: u64,
     /// Questions that wait for answers of clients now.
-    pub questions: u64,
+    pub pending_acks: u64,
     /// Questions of this server that wait for answers of others now.
-    pub server_questions: u64,
+    pub open_requests: u64,
     /// Other servers that are known to be there now.
     pub servers: u64,
     /// Events for this server that were dropped because too many waited for their handlers.
@@ -52,7 +52,7 @@ pub(super) struct Counters {
     pub(super) undecodable: AtomicU64,
     pub(super) gaps: AtomicU64,
     pub(super) callbacks_dropped: AtomicU64,
-    pub(super) emits_not_asking: AtomicU64,
+    pub(super) emits_without_acks: AtomicU64,
     pub(super) panics: AtomicU64,
     pub(super) server_events_dropped: AtomicU64,
     pub(super) rooms_refused: AtomicU64,
@@ -70,18 +70,18 @@ impl Counters {
         counter.fetch_add(count as u64, Relaxed);
     }
 
-    pub(super) fn snapshot(&self, acks: &AckTable, asker: &Asker) -> HubMetrics {
+    pub(super) fn snapshot(&self, acks: &AckTable, requester: &Requester) -> HubMetrics {
         HubMetrics {
             received: self.received.load(Relaxed),
             own: self.own.load(Relaxed),
             undecodable: self.undecodable.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             callbacks_dropped: self.callbacks_dropped.load(Relaxed),
-            emits_not_asking: self.emits_not_asking.load(Relaxed),
-            answers_dropped: acks.num_dropped(),
-            questions: acks.len() as u64,
-            server_questions: asker.questions.len() as u64,
-            servers: asker.peers.len() as u64,
+            emits_without_acks: self.emits_without_acks.load(Relaxed),
+            acks_dropped: acks.num_dropped(),
+            pending_acks: acks.len() as u64,
+            open_requests: requester.requests.len() as u64,
+            servers: requester.peers.len() as u64,
             server_events_dropped: self.server_events_dropped.load(Relaxed),
             panics: self.panics.load(Relaxed),
             rooms_refused: self.rooms_refused.load(Relaxed),

@@ -21,11 +21,11 @@ pub struct HubOptions {
     pub max_queued_callback_bytes: usize,
     /// Acknowledgements of this host's clients that may be expected for other processes, one for each recipient of each event; beyond, events
     /// are delivered without asking for any, counted and logged. Default 1,000,000.
-    pub max_expected_answers: usize,
+    pub max_expected_acks: usize,
     /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
     pub max_servers: usize,
     /// Questions to the other servers that may be open; more are refused as [`Busy`](crate::ErrorKind::Busy). Default 1,024.
-    pub max_questions: usize,
+    pub max_requests: usize,
     /// Clients that the answers to one question may name, of one server and of all together. Default 100,000.
     pub max_sockets: usize,
     /// Bytes that the answers to one question about clients may take, with their rooms and [data](crate::RemoteSocket::data), of one server
@@ -51,10 +51,10 @@ pub struct HubOptions {
     pub max_queued_server_event_bytes: usize,
     /// The bytes that acknowledgements for this process may take together while nobody takes them; more are dropped, counted and logged. One
     /// that is larger passes alone. Default 64 MiB.
-    pub max_waiting_answer_bytes: usize,
+    pub max_waiting_ack_bytes: usize,
     /// The bytes that answers of other servers may take together while nobody takes them; more are dropped, and their servers are missing
     /// then. One that is larger passes alone. Default 64 MiB.
-    pub max_waiting_reply_bytes: usize,
+    pub max_waiting_response_bytes: usize,
     /// How long the other servers have to say that they are there when this one begins to listen; questions wait so long. Default 1 s.
     pub presence_wait: Duration,
 }
@@ -66,9 +66,9 @@ impl Default for HubOptions {
             max_ack_timeout: Duration::from_secs(600),
             max_queued_callbacks: 8_192,
             max_queued_callback_bytes: 64 << 20,
-            max_expected_answers: 1_000_000,
+            max_expected_acks: 1_000_000,
             max_servers: 1_024,
-            max_questions: 1_024,
+            max_requests: 1_024,
             max_sockets: 100_000,
             max_sockets_bytes: 64 << 20,
             max_rooms_per_client: 10_000,
@@ -78,8 +78,8 @@ impl Default for HubOptions {
             max_message_attachments: 1_024,
             max_queued_server_events: 1_024,
             max_queued_server_event_bytes: 64 << 20,
-            max_waiting_answer_bytes: 64 << 20,
-            max_waiting_reply_bytes: 64 << 20,
+            max_waiting_ack_bytes: 64 << 20,
+            max_waiting_response_bytes: 64 << 20,
             presence_wait: Duration::from_secs(1),
         }
     }
@@ -106,9 +106,9 @@ impl HubOptions {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             max_servers: self.max_servers,
-            max_questions: self.max_questions,
+            max_requests: self.max_requests,
             max_sockets: self.max_sockets,
-            max_waiting_reply_bytes: self.max_waiting_reply_bytes,
+            max_waiting_response_bytes: self.max_waiting_response_bytes,
             presence_wait: self.presence_wait,
         }
     }

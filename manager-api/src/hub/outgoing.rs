@@ -4,26 +4,26 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::HubOptions;
-use crate::byte_room::{ByteRoom, Taken};
+use crate::byte_budget::{ByteBudget, BytePermit};
 
 /// The end where answers go in. Bounded by number and by size, because a client chooses how long its answer is.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     queue: mpsc::Sender<Queued>,
-    room: ByteRoom,
+    room: ByteBudget,
 }
 
 /// An answer, and the room that it takes until the broker has it.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) message: Bytes,
-    pub(super) room: Taken,
+    pub(super) room: BytePermit,
 }
 
 impl Outgoing {
     pub(super) fn new(options: &HubOptions) -> (Self, mpsc::Receiver<Queued>) {
         let (queue, queued) = mpsc::channel(options.max_queued_callbacks.max(1));
-        let room = ByteRoom::new(options.max_queued_callback_bytes);
+        let room = ByteBudget::new(options.max_queued_callback_bytes);
         (Self { queue, room }, queued)
     }
 

@@ -2,22 +2,22 @@
 
 use std::iter::Peekable;
 
-use crate::{Part, Sid, SocketInfo};
+use crate::{ResponsePart, Sid, SocketInfo};
 
 /// Names of clients and rooms, and bytes of them, that one part of an answer holds unless a single client has more.
 const PART_NAMES: usize = 4_096;
 const PART_BYTES: usize = 128 * 1024;
 
 /// Cuts a list of clients into parts; at least one, which may be empty.
-pub(super) fn sockets_in_parts(sockets: Vec<SocketInfo>) -> impl Iterator<Item = Part> {
+pub(super) fn sockets_in_parts(sockets: Vec<SocketInfo>) -> impl Iterator<Item = ResponsePart> {
     let size = |socket: &SocketInfo| (1 + socket.rooms.len(), socket.size());
-    InParts::new(sockets.into_iter(), size).map(Part::Sockets)
+    InParts::new(sockets.into_iter(), size).map(ResponsePart::Sockets)
 }
 
 /// Cuts a list of clients that were sent an event into parts; at least one, which may be empty.
-pub(super) fn asked_in_parts(sids: Vec<Sid>) -> impl Iterator<Item = Part> {
+pub(super) fn asked_in_parts(sids: Vec<Sid>) -> impl Iterator<Item = ResponsePart> {
     let size = |sid: &Sid| (1, sid.as_str().len() + 3);
-    InParts::new(sids.into_iter(), size).map(Part::Asked)
+    InParts::new(sids.into_iter(), size).map(ResponsePart::Recipients)
 }
 
 /// Cuts a list into parts of a bounded size, of which `size` gives names and bytes.

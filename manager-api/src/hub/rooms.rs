@@ -6,7 +6,7 @@ use super::{Counters, Deliver, Hub};
 use crate::registry::{LeftBehind, REMOVED_AT_ONCE};
 use crate::turn::Turn;
 use crate::{
-    Change, ClientKey, Error, ErrorKind, Escaped, LimitedLog, Message, Namespace, Room, Selection, Sid, quietly,
+    Change, ClientKey, Error, ErrorKind, Escaped, LimitedLog, Message, NamespaceName, Room, Selection, Sid, quietly,
 };
 
 /// The steps that the end of a client counts for, beside its rooms and questions.
@@ -26,7 +26,7 @@ impl<D: Deliver> Hub<D> {
     ///
     /// [`NotFound`](ErrorKind::NotFound) if the client is not here, [`TooLarge`](ErrorKind::TooLarge) if it is in as many rooms as
     /// [allowed](crate::HubOptions::max_rooms_per_client) or the name of the room is too long.
-    pub fn enter(&self, namespace: &Namespace, sid: &Sid, room: &Room) -> Result<bool, Error> {
+    pub fn enter(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let has_entered = self.registry.enter(namespace, sid, room)?;
         if has_entered && let Some(client) = self.watched(namespace, sid) {
             self.deliver.entered(&client, room);
@@ -39,7 +39,7 @@ impl<D: Deliver> Hub<D> {
     /// # Errors
     ///
     /// [`NotFound`](ErrorKind::NotFound) if the client is not here.
-    pub fn leave(&self, namespace: &Namespace, sid: &Sid, room: &Room) -> Result<bool, Error> {
+    pub fn leave(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let has_left = self.registry.leave(namespace, sid, room)?;
         if has_left && let Some(client) = self.watched(namespace, sid) {
             self.deliver.left(&client, room);
@@ -47,7 +47,7 @@ impl<D: Deliver> Hub<D> {
         Ok(has_left)
     }
 
-    fn watched(&self, namespace: &Namespace, sid: &Sid) -> Option<D::Client> {
+    fn watched(&self, namespace: &NamespaceName, sid: &Sid) -> Option<D::Client> {
         let is_watched = self.deliver.is_watched(namespace);
         is_watched.then(|| self.registry.get(namespace, sid))?
     }
@@ -57,7 +57,7 @@ impl<D: Deliver> Hub<D> {
     /// # Errors
     ///
     /// [`TooLarge`](ErrorKind::TooLarge) if the client is here and a limit does not let it enter the room.
-    pub(super) async fn command_here(&self, message: &Message) -> Result<bool, Error> {
+    pub(super) async fn command_local(&self, message: &Message) -> Result<bool, Error> {
         if let Some(done) = self.deliver.command_connecting(message) {
             return done.map(|()| true);
         }
@@ -72,7 +72,7 @@ impl<D: Deliver> Hub<D> {
                 None => return Ok(false),
             },
             Message::CloseRoom { room, namespace } => {
-                self.close_room_here(namespace, room).await;
+                self.close_room_local(namespace, room).await;
                 return Ok(false);
             }
             Message::Members { clients, change } => {
@@ -80,7 +80,7 @@ impl<D: Deliver> Hub<D> {
                 return Ok(false);
             }
             // None of these is about clients.
-            Message::Emit(_) | Message::Callback(_) | Message::Ask(_) | Message::Reply(_) => return Ok(false),
+            Message::Emit(_) | Message::Callback(_) | Message::Request(_) | Message::Response(_) => return Ok(false),
             Message::Hello | Message::Seek | Message::Here | Message::Bye => return Ok(false),
         };
         match done {
@@ -90,8 +90,8 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Carries out a command of another process.
-    pub(super) async fn command_from_afar(&self, message: &Message) {
-        if let Err(error) = self.command_here(message).await {
+    pub(super) async fn command_remote(&self, message: &Message) {
+        if let Err(error) = self.command_local(message).await {
             self.refused_rooms(1, &error);
         }
     }
@@ -134,7 +134,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    async fn enter_all(&self, namespace: &Namespace, sid: &Sid, rooms: &[Room], turn: &mut Turn) {
+    async fn enter_all(&self, namespace: &NamespaceName, sid: &Sid, rooms: &[Room], turn: &mut Turn) {
         for (at, room) in rooms.iter().enumerate() {
             turn.spend(1).await;
             match self.enter(namespace, sid, room) {
@@ -148,7 +148,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    async fn close_room_here(&self, namespace: &Namespace, room: &Room) {
+    async fn close_room_local(&self, namespace: &NamespaceName, room: &Room) {
         let mut turn = Turn::default();
         let chunks = self.registry.entered(namespace, room);
         for member in chunks.iter().flat_map(|chunk| chunk.iter()) {
@@ -161,7 +161,7 @@ impl<D: Deliver> Hub<D> {
     /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers. Returns the rooms it was in.
     ///
     /// Of a client with many rooms or questions most are forgotten later, by a task: the one that calls this has others to serve.
-    pub fn remove(self: &Arc<Self>, namespace: &Namespace, sid: &Sid, key: ClientKey) -> Vec<Room> {
+    pub fn remove(self: &Arc<Self>, namespace: &NamespaceName, sid: &Sid, key: ClientKey) -> Vec<Room> {
         let (removed, left) = self.registry.begin_remove(namespace, sid).unzip();
         let rest = Rest {
             sid: sid.clone(),

@@ -10,7 +10,7 @@ use super::parts::{asked_in_parts, sockets_in_parts};
 use super::{Deliver, Hub, sids};
 use crate::backend::deadline;
 use crate::wire::DecodeLimits;
-use crate::{Answers, Ask, Change, Emit, Error, Message, Part, Replies, Scope, Selection, Sink};
+use crate::{AckStream, Change, Emit, Error, Message, RequestKind, ResponsePart, Responses, Scope, Selection, Sink};
 
 impl<D: Deliver> Sink for Hub<D> {
     fn check(&self, emit: &Emit) -> Result<(), Error> {
@@ -21,7 +21,7 @@ impl<D: Deliver> Sink for Hub<D> {
         async move {
             let recipients = self.recipients(&emit).await;
             if !recipients.is_empty() {
-                self.deliver_here(&emit, &recipients, None).await;
+                self.deliver_local(&emit, &recipients, None).await;
             }
             match scope {
                 Scope::Local => Ok(()),
@@ -31,10 +31,10 @@ impl<D: Deliver> Sink for Hub<D> {
         .boxed()
     }
 
-    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, Answers> {
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream> {
         async move {
             let recipients = self.recipients(&emit).await;
-            self.emit_asking(emit, &recipients, scope, deadline::after(timeout))
+            self.emit_expecting(emit, &recipients, scope, deadline::after(timeout))
                 .await
         }
         .boxed()
@@ -45,43 +45,48 @@ impl<D: Deliver> Sink for Hub<D> {
         mut emit: Emit,
         scope: Scope,
         timeout: Duration,
-    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
+    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
         async move {
             let others = scope == Scope::Cluster && self.manager.is_some();
             let deadline = deadline::after(timeout);
-            let (question, mut replies) = self.asker.open(others, deadline).await?;
+            let (question, mut responses) = self.requester.open(others, deadline).await?;
             let recipients = self.recipients(&emit).await;
             for part in asked_in_parts(sids(&recipients, usize::MAX).await) {
-                replies.add_own(self.host_id.clone(), part, false);
+                responses.add_own(self.host_id.clone(), part, false);
             }
             emit.report = Some(question);
-            let answers = self.emit_asking(emit, &recipients, scope, deadline).await;
-            Ok((answers, replies))
+            let answers = self.emit_expecting(emit, &recipients, scope, deadline).await;
+            Ok((answers, responses))
         }
         .boxed()
     }
 
-    fn ask(self: Arc<Self>, ask: Ask, scope: Scope, timeout: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+    fn ask(
+        self: Arc<Self>,
+        ask: RequestKind,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
         async move {
             let deadline = deadline::after(timeout);
             let (parts, is_truncated) = match &ask {
-                Ask::Servers => (vec![Part::Present], false),
-                Ask::Count { clients } => (vec![Part::Count(self.count_here(clients).await)], false),
-                Ask::Sockets { clients, limit } => {
-                    let (sockets, is_truncated) = self.sockets_here(clients, *limit).await;
+                RequestKind::Servers => (vec![ResponsePart::Present], false),
+                RequestKind::Count { clients } => (vec![ResponsePart::Count(self.count_local(clients).await)], false),
+                RequestKind::Sockets { clients, limit } => {
+                    let (sockets, is_truncated) = self.local_sockets(clients, *limit).await;
                     (sockets_in_parts(sockets).collect(), is_truncated)
                 }
                 // Events for servers are for the others, as in Node.
-                Ask::Event { .. } => (Vec::new(), false),
+                RequestKind::Event { .. } => (Vec::new(), false),
             };
-            let mut replies = match (&self.manager, scope) {
-                (Some(manager), Scope::Cluster) => self.asker.ask(&**manager, ask, deadline).await?,
-                _ => self.asker.open(false, deadline).await?.1,
+            let mut responses = match (&self.manager, scope) {
+                (Some(manager), Scope::Cluster) => self.requester.ask(&**manager, ask, deadline).await?,
+                _ => self.requester.open(false, deadline).await?.1,
             };
             for part in parts {
-                replies.add_own(self.host_id.clone(), part, is_truncated);
+                responses.add_own(self.host_id.clone(), part, is_truncated);
             }
-            Ok(replies)
+            Ok(responses)
         }
         .boxed()
     }
@@ -116,7 +121,7 @@ impl<D: Deliver> Sink for Hub<D> {
 
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         async move {
-            match self.command_here(&message).await? || scope == Scope::Local {
+            match self.command_local(&message).await? || scope == Scope::Local {
                 true => Ok(()),
                 false => self.publish(message).await,
             }

@@ -102,7 +102,7 @@ impl Host {
         };
         self.hub
             .registry()
-            .add(&Namespace::root(), &sid.into(), client)
+            .add(&NamespaceName::root(), &sid.into(), client)
             .unwrap()
     }
 
@@ -117,7 +117,10 @@ impl Host {
     }
 
     fn rooms(&self, sid: &str) -> Vec<Room> {
-        self.hub.registry().rooms_of(&Namespace::root(), &sid.into()).unwrap()
+        self.hub
+            .registry()
+            .rooms_of(&NamespaceName::root(), &sid.into())
+            .unwrap()
     }
 }
 
@@ -248,7 +251,7 @@ async fn an_emitter_collects_answers_of_clients_on_every_host() {
         got[1],
         ("c".into(), Payload::new(&Bytes::from_static(b"\x01")).unwrap())
     );
-    assert_eq!((one.hub.metrics().questions, two.hub.metrics().questions), (0, 0));
+    assert_eq!((one.hub.metrics().pending_acks, two.hub.metrics().pending_acks), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,20 +284,20 @@ async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
     assert!(answers.next().await.is_none());
     assert!(answers.timed_out());
     drop(answers);
-    assert_eq!(one.hub.metrics().questions, 0);
+    assert_eq!(one.hub.metrics().pending_acks, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_question_swept_at_its_deadline_still_says_that_it_timed_out() {
     let table = Arc::<AckTable>::default();
     let second = Duration::from_secs(1);
-    let (_, mut answers) = table.ask(Vec::new(), true, second, None).await;
+    let (_, mut answers) = table.expect(Vec::new(), true, second, None).await;
     let address = CallbackAddress {
         room: None,
-        namespace: Namespace::root(),
+        namespace: NamespaceName::root(),
         id: 1,
     };
-    let asking = table.ask_for(HostId::random(), address, vec![1], second, None);
+    let asking = table.expect_for(HostId::random(), address, vec![1], second, None);
     asking.await.unwrap();
     tokio::time::advance(second).await;
     table.sweep().await;
@@ -318,9 +321,9 @@ async fn a_client_that_leaves_is_not_waited_for() {
     );
     let (sent, _keep) = mpsc::unbounded_channel();
     let client = Recorded { sid: "a".into(), sent };
-    let key = hub.registry().add(&Namespace::root(), &"a".into(), client).unwrap();
+    let key = hub.registry().add(&NamespaceName::root(), &"a".into(), client).unwrap();
     let mut answers = hub.broadcast().emit_with_ack("q", &()).await.unwrap();
-    hub.remove(&Namespace::root(), &"a".into(), key);
+    hub.remove(&NamespaceName::root(), &"a".into(), key);
     let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
     assert!(
         ended

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::members::CHUNK;
 use super::{ClientKey, Registry};
-use crate::{Namespace, Room, Sid, Target};
+use crate::{NamespaceName, Room, Sid, Target};
 
 /// A client in the room, as a snapshot holds it.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl<C> Recipients<C> {
 /// A selection of recipients that is taken step by step: whoever names the rooms decides how many steps it takes.
 pub(crate) struct Selecting<'a, C> {
     registry: &'a Registry<C>,
-    namespace: &'a Namespace,
+    namespace: &'a NamespaceName,
     /// Rooms whose members are to be united; none if the chunks are known already.
     rooms: std::slice::Iter<'a, Room>,
     skip: std::slice::Iter<'a, Sid>,
@@ -68,7 +68,7 @@ pub(crate) struct Selecting<'a, C> {
 impl<'a, C: Clone> Selecting<'a, C> {
     pub(crate) fn start(
         registry: &'a Registry<C>,
-        namespace: &'a Namespace,
+        namespace: &'a NamespaceName,
         target: &'a Target,
         skip: &'a [Sid],
         except: &'a [Room],

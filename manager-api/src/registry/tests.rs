@@ -1,19 +1,19 @@
 use super::*;
 
-fn registry(clients: &[&str]) -> (Registry<String>, Namespace) {
+fn registry(clients: &[&str]) -> (Registry<String>, NamespaceName) {
     let registry = Registry::new();
     for sid in clients {
         registry
-            .add(&Namespace::root(), &Sid::from(*sid), (*sid).to_owned())
+            .add(&NamespaceName::root(), &Sid::from(*sid), (*sid).to_owned())
             .unwrap();
     }
-    (registry, Namespace::root())
+    (registry, NamespaceName::root())
 }
 
 fn members(registry: &Registry<String>, target: Target, skip: &[&str], except: &[&str]) -> Vec<String> {
     let skip: Vec<Sid> = skip.iter().map(|sid| Sid::from(*sid)).collect();
     let except: Vec<Room> = except.iter().map(|room| Room::from(*room)).collect();
-    let recipients = registry.recipients(&Namespace::root(), &target, &skip, &except);
+    let recipients = registry.recipients(&NamespaceName::root(), &target, &skip, &except);
     let mut members: Vec<_> = recipients.iter().map(|member| member.handle.clone()).collect();
     members.sort();
     members
@@ -78,7 +78,7 @@ fn a_client_that_is_gone_leaves_nothing_behind() {
 #[test]
 fn namespaces_do_not_see_each_other() {
     let (registry, ns) = registry(&["a"]);
-    let chat = Namespace::new("/chat").unwrap();
+    let chat = NamespaceName::new("/chat").unwrap();
     registry.add(&chat, &"a".into(), "chat-a".into()).unwrap();
     registry.enter(&chat, &"a".into(), &"r".into()).unwrap();
     assert_eq!(members(&registry, rooms(&["r"]), &[], &[]), [""; 0]);

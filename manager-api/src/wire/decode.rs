@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 
 use super::encode::EXTENSION_VERSION;
 use crate::{
-    Callback, CallbackAddress, Emit, Envelope, Error, EventName, HostId, HubOptions, Message, Namespace, Payload, Room,
-    Sid, Target,
+    Callback, CallbackAddress, Emit, Envelope, Error, EventName, HostId, HubOptions, Message, NamespaceName, Payload,
+    Room, Sid, Target,
 };
 use names::{Budget, room_of, string_of};
 
@@ -315,10 +315,10 @@ impl Reader<'_> {
         Payload::with_attachments(arguments.ok_or(missing(name))?, attachments).map_err(invalid(name))
     }
 
-    fn namespace(&self) -> Result<Namespace, DecodeError> {
+    fn namespace(&self) -> Result<NamespaceName, DecodeError> {
         match self.fields.namespace.as_deref() {
-            None | Some("/") => Ok(Namespace::root()),
-            Some(name) => Namespace::new(name).map_err(invalid("namespace")),
+            None | Some("/") => Ok(NamespaceName::root()),
+            Some(name) => NamespaceName::new(name).map_err(invalid("namespace")),
         }
     }
 
@@ -355,7 +355,7 @@ fn address_of(callback: &RawValue) -> Option<CallbackAddress> {
     let (room, namespace, id): (&RawValue, String, u64) = serde_json::from_str(callback.get()).ok()?;
     Some(CallbackAddress {
         room: room_of(room),
-        namespace: Namespace::new(&namespace).ok()?,
+        namespace: NamespaceName::new(&namespace).ok()?,
         id,
     })
 }

@@ -9,7 +9,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use crate::{Callback, Emit, Envelope, HostId, Message, Namespace, Part, Payload, Reply, Room, Sid, Target};
+use crate::{
+    Callback, ClusterResponse, Emit, Envelope, HostId, Message, NamespaceName, Payload, ResponsePart, Room, Sid, Target,
+};
 
 /// How every callback we write begins; no other message does.
 pub(super) const CALLBACK_PREFIX: &[u8] = b"{\"method\":\"callback\"";
@@ -47,8 +49,8 @@ pub fn encode(envelope: &Envelope) -> Bytes {
             out.room(room);
             out.member("namespace", namespace.as_str());
         }
-        Message::Ask(question) => out.ask(question),
-        Message::Reply(reply) => out.reply(reply),
+        Message::Request(question) => out.ask(question),
+        Message::Response(reply) => out.reply(reply),
         Message::Members { clients, change } => out.members(clients, change),
         presence @ (Message::Hello | Message::Seek | Message::Here | Message::Bye) => out.presence(presence.method()),
     }
@@ -71,8 +73,8 @@ fn payload_size(message: &Message) -> usize {
     match message {
         Message::Emit(emit) => emit.payload.size() * 3 / 2,
         Message::Callback(callback) => callback.payload.size() * 3 / 2,
-        Message::Reply(Reply {
-            part: Part::Sockets(sockets),
+        Message::Response(ClusterResponse {
+            part: ResponsePart::Sockets(sockets),
             ..
         }) => sockets.len() * 128,
         _ => 0,
@@ -111,7 +113,7 @@ impl Writer {
         self.extensions(emit);
     }
 
-    fn whom(&mut self, namespace: &Namespace, target: &Target, skip: &[Sid]) {
+    fn whom(&mut self, namespace: &NamespaceName, target: &Target, skip: &[Sid]) {
         self.member("namespace", namespace.as_str());
         self.key("room");
         self.target(target);
@@ -138,7 +140,7 @@ impl Writer {
         self.raw("}");
     }
 
-    fn membership(&mut self, method: &str, sid: &Sid, room: &Room, namespace: &Namespace) {
+    fn membership(&mut self, method: &str, sid: &Sid, room: &Room, namespace: &NamespaceName) {
         self.method(method);
         self.member("sid", sid.as_str());
         self.key("room");

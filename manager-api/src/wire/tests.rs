@@ -22,7 +22,7 @@ impl Sink for Capture {
         self.command(Message::Emit(emit), Scope::Cluster)
     }
 
-    fn emit_with_ack(self: Arc<Self>, _: Emit, _: Scope, _: Duration) -> BoxFuture<'static, Answers> {
+    fn emit_with_ack(self: Arc<Self>, _: Emit, _: Scope, _: Duration) -> BoxFuture<'static, AckStream> {
         unreachable!("no recorded call asks for acknowledgements")
     }
 
@@ -31,11 +31,11 @@ impl Sink for Capture {
         _: Emit,
         _: Scope,
         _: Duration,
-    ) -> BoxFuture<'static, Result<(Answers, Replies), Error>> {
+    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
         unreachable!("no recorded call asks for acknowledgements")
     }
 
-    fn ask(self: Arc<Self>, _: Ask, _: Scope, _: Duration) -> BoxFuture<'static, Result<Replies, Error>> {
+    fn ask(self: Arc<Self>, _: RequestKind, _: Scope, _: Duration) -> BoxFuture<'static, Result<Responses, Error>> {
         unreachable!("no recorded call asks servers")
     }
 
@@ -167,7 +167,7 @@ fn envelope(message: Message) -> Envelope {
 fn extensions_and_callbacks_survive_the_way_there_and_back() {
     let payload = Payload::new(&(Bytes::from_static(b"\x01"), "x")).unwrap();
     let mut emit = Emit::new(
-        Namespace::new("/a").unwrap(),
+        NamespaceName::new("/a").unwrap(),
         EventName::new("e").unwrap(),
         payload.clone(),
     );
@@ -178,7 +178,7 @@ fn extensions_and_callbacks_survive_the_way_there_and_back() {
     emit.ack_timeout = Some(Duration::from_millis(1500));
     let address = CallbackAddress {
         room: Some("r".into()),
-        namespace: Namespace::root(),
+        namespace: NamespaceName::root(),
         id: 3,
     };
     emit.callback = Some(address.clone());
@@ -197,7 +197,7 @@ fn extensions_and_callbacks_survive_the_way_there_and_back() {
 fn missing_fields_are_read_leniently() {
     let bare = Bytes::from_static(br#"{"method":"emit","event":"e","data":[1]}"#);
     let expected = Emit::new(
-        Namespace::root(),
+        NamespaceName::root(),
         EventName::new("e").unwrap(),
         Payload::new(&1).unwrap(),
     );
@@ -238,7 +238,7 @@ fn what_cannot_be_read_says_why() {
 fn own_messages_are_known_by_their_mark_and_callbacks_never_are() {
     let mine = envelope(Message::CloseRoom {
         room: "r".into(),
-        namespace: Namespace::root(),
+        namespace: NamespaceName::root(),
     });
     let mark = OwnMark::new(mine.host_id.as_ref().unwrap());
     assert!(mark.is_on(&encode(&mine)));
@@ -250,7 +250,7 @@ fn own_messages_are_known_by_their_mark_and_callbacks_never_are() {
     let callback = Callback {
         address: CallbackAddress {
             room: None,
-            namespace: Namespace::root(),
+            namespace: NamespaceName::root(),
             id: 1,
         },
         payload: Payload::empty(),
@@ -262,13 +262,13 @@ fn own_messages_are_known_by_their_mark_and_callbacks_never_are() {
 /// One of each message that only our servers know.
 fn cluster_messages() -> Vec<Message> {
     let clients = Selection {
-        namespace: Namespace::new("/a").unwrap(),
+        namespace: NamespaceName::new("/a").unwrap(),
         target: Target::Rooms(vec!["r".into(), 7.into()]),
         skip: vec!["s".into(), "t".into()],
         except: vec!["not".into(), 8.into()],
     };
     let everybody = Selection {
-        namespace: Namespace::root(),
+        namespace: NamespaceName::root(),
         target: Target::Everyone,
         skip: Vec::new(),
         except: Vec::new(),
@@ -276,19 +276,19 @@ fn cluster_messages() -> Vec<Message> {
     let payload = Payload::new(&(Bytes::from_static(b"\x00\xff"), "ü\"", 1)).unwrap();
     let event = EventName::new("e").unwrap();
     let asks = [
-        Ask::Servers,
-        Ask::Sockets {
+        RequestKind::Servers,
+        RequestKind::Sockets {
             clients: clients.clone(),
             limit: 9,
         },
-        Ask::Count {
+        RequestKind::Count {
             clients: everybody.clone(),
         },
-        Ask::Event {
+        RequestKind::Event {
             event: event.clone(),
             payload: payload.clone(),
         },
-        Ask::Event {
+        RequestKind::Event {
             event,
             payload: Payload::empty(),
         },
@@ -299,15 +299,15 @@ fn cluster_messages() -> Vec<Message> {
         data: (!rooms.is_empty()).then(|| r#"{"name":"A\u00e9"}"#.into()),
     };
     let parts = [
-        Part::Present,
-        Part::Sockets(vec![socket("a", &["a".into(), 7.into()]), socket("b", &[])]),
-        Part::Sockets(Vec::new()),
-        Part::Count(u64::MAX),
-        Part::Event(None),
-        Part::Event(Some(payload)),
-        Part::Event(Some(Payload::empty())),
-        Part::Asked(vec!["a".into(), "\n".into()]),
-        Part::Left(vec!["a".into()]),
+        ResponsePart::Present,
+        ResponsePart::Sockets(vec![socket("a", &["a".into(), 7.into()]), socket("b", &[])]),
+        ResponsePart::Sockets(Vec::new()),
+        ResponsePart::Count(u64::MAX),
+        ResponsePart::Event(None),
+        ResponsePart::Event(Some(payload)),
+        ResponsePart::Event(Some(Payload::empty())),
+        ResponsePart::Recipients(vec!["a".into(), "\n".into()]),
+        ResponsePart::Left(vec!["a".into()]),
     ];
     let changes = [
         Change::Join(vec!["x".into(), 1.into()]),
@@ -316,15 +316,15 @@ fn cluster_messages() -> Vec<Message> {
         Change::Close,
     ];
     let asks = asks.into_iter().enumerate().map(|(at, ask)| {
-        Message::Ask(Question {
+        Message::Request(ClusterRequest {
             id: (at > 0).then_some(at as u64),
             ask,
             timeout: Duration::from_millis(1_500),
         })
     });
     let replies = parts.into_iter().enumerate().map(|(at, part)| {
-        Message::Reply(Reply {
-            to: "asker".into(),
+        Message::Response(ClusterResponse {
+            to: "requester".into(),
             id: 3,
             part,
             number: at as u32,

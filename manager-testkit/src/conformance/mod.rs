@@ -5,7 +5,7 @@ mod close;
 #[cfg(test)]
 mod contract;
 mod delivery;
-mod line;
+mod link;
 mod outage;
 mod publish;
 mod subscribe;
@@ -21,7 +21,7 @@ use manager_api::{ClientManager, ManagerOptions};
 
 pub use close::*;
 pub use delivery::*;
-pub use line::{Line, OnALine};
+pub use link::{Link, OnLink};
 pub use outage::*;
 pub use publish::*;
 pub use subscribe::*;
@@ -60,7 +60,7 @@ pub trait Backend: Send + Sync {
 
     /// As [`manager`](Self::manager), with a line that the case may cut. `None` where that is not to be had, as of a broker that has no
     /// single address, and as [`lacks`](Self::lacks) tells. Called only where the broker is the test's own.
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnALine>;
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink>;
 
     /// Counts what subscribers of `channel` have on the broker: subscriptions, consumers, queues, groups.
     async fn num_consumers(&self, channel: &str) -> usize;
@@ -152,8 +152,8 @@ macro_rules! conformance {
                     events_and_commands_of_one_host_keep_their_order
                     own_messages_are_dropped
                     malformed_messages_are_counted_and_the_stream_lives_on
-                    clients_and_rooms_are_managed_from_afar
-                    answers_come_back_to_whoever_asked
+                    clients_and_rooms_are_managed_remotely
+                    acks_come_back_to_the_process_that_asked
                     only_the_first_answer_of_an_asked_client_counts
                     a_question_ends_at_its_deadline_and_leaves_nothing
                 }
@@ -190,7 +190,7 @@ mod tests {
             include_str!("publish.rs"),
             include_str!("subscribe.rs"),
             include_str!("unanswered.rs"),
-            include_str!("../hub/answers.rs"),
+            include_str!("../hub/acks.rs"),
             include_str!("../hub/messages.rs"),
             include_str!("../hub/outage.rs"),
         ];

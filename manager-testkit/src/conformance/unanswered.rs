@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use manager_api::{ClientManager, Subscription};
 
 use super::support::*;
-use super::{Backend, Fault, Line};
+use super::{Backend, Fault, Link};
 
 /// While the broker stands still nothing is accepted: a publish fails at its deadline, and says that it can be tried again.
 pub async fn nothing_is_accepted_while_the_broker_stands_still(backend: &dyn Backend) {
@@ -69,7 +69,7 @@ pub async fn a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once(ba
 /// A publisher that hears no answer any more, and a subscription that hears it.
 struct Unanswered {
     publisher: Arc<dyn ClientManager>,
-    line: Box<dyn Line>,
+    line: Box<dyn Link>,
     _listener: Arc<dyn ClientManager>,
     subscription: Subscription,
 }

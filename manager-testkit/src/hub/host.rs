@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manager_api::{
-    ClientKey, ClientManager, Deliver, Emit, EventName, Hub, HubOptions, ManagerOptions, Namespace, Payload, Pressure,
-    Room, Sid,
+    ClientKey, ClientManager, Deliver, Emit, EventName, Hub, HubOptions, ManagerOptions, NamespaceName, Payload,
+    Pressure, Room, Sid,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,7 +26,7 @@ pub(super) struct Delivery {
 }
 
 /// The server side of a hub.
-pub(super) struct Desk {
+pub(super) struct HostDelivery {
     disconnected: Mutex<Vec<Sid>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Packet {
     ack: Option<u64>,
 }
 
-impl Deliver for Desk {
+impl Deliver for HostDelivery {
     type Client = Client;
     type Packet = Packet;
 
@@ -80,7 +80,7 @@ impl Deliver for Desk {
 
 /// A hub that listens, and the inbox that its clients share.
 pub(super) struct Host {
-    pub(super) hub: Arc<Hub<Desk>>,
+    pub(super) hub: Arc<Hub<HostDelivery>>,
     inbox: mpsc::UnboundedReceiver<Delivery>,
     sender: mpsc::UnboundedSender<Delivery>,
     listening: JoinHandle<()>,
@@ -92,10 +92,10 @@ impl Host {
     }
 
     pub(super) async fn over(manager: Arc<dyn ClientManager>) -> Self {
-        let desk = Desk {
+        let delivery = HostDelivery {
             disconnected: Mutex::default(),
         };
-        let hub = Hub::new(desk, Some(manager), HubOptions::default());
+        let hub = Hub::new(delivery, Some(manager), HubOptions::default());
         let listening = tokio::spawn(hub.clone().run());
         soon("subscribed", hub.subscribed()).await;
         let (sender, inbox) = mpsc::unbounded_channel();
@@ -115,9 +115,11 @@ impl Host {
             inbox: self.sender.clone(),
         };
         let registry = self.hub.registry();
-        let key = registry.add(&Namespace::root(), &sid, client).expect("the id is free");
+        let key = registry
+            .add(&NamespaceName::root(), &sid, client)
+            .expect("the id is free");
         for &room in rooms {
-            let entered = registry.enter(&Namespace::root(), &sid, &room.into());
+            let entered = registry.enter(&NamespaceName::root(), &sid, &room.into());
             entered.expect("the client is registered");
         }
         key
@@ -147,7 +149,7 @@ impl Host {
     /// The rooms of a client in the order of their names, without its own.
     pub(super) fn rooms(&self, sid: &str) -> Vec<Room> {
         let sid = Sid::from(sid);
-        let rooms = self.hub.registry().rooms_of(&Namespace::root(), &sid);
+        let rooms = self.hub.registry().rooms_of(&NamespaceName::root(), &sid);
         let mut rooms = rooms.expect("the client is registered");
         rooms.retain(|room| room.as_str() != sid.as_str());
         rooms.sort_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::{ClientManager, Emitter, Error, Health, HostId, Incoming, Namespace, Room, Sid, Subscription};
+use manager_api::{ClientManager, Emitter, Error, Health, HostId, Incoming, NamespaceName, Room, Sid, Subscription};
 
 use super::host::{Host, PANIC, two_hosts};
 use crate::Recorder;
@@ -112,7 +112,7 @@ pub async fn malformed_messages_are_counted_and_the_stream_lives_on(backend: &dy
 }
 
 /// Clients enter and leave rooms, rooms are closed and clients disconnected, whichever host they are on and whoever says so.
-pub async fn clients_and_rooms_are_managed_from_afar(backend: &dyn Backend) {
+pub async fn clients_and_rooms_are_managed_remotely(backend: &dyn Backend) {
     let (one, mut two, options) = two_hosts(backend).await;
     two.add("x", &["kept"]);
     two.add("y", &["closed"]);
@@ -148,7 +148,7 @@ pub async fn clients_and_rooms_are_managed_from_afar(backend: &dyn Backend) {
     two.expect("x", "e", "[]").await;
     assert_eq!(two.disconnected(), ["y", "z"].map(Sid::from));
     assert_eq!(
-        two.hub.registry().num_clients(&Namespace::root()),
+        two.hub.registry().num_clients(&NamespaceName::root()),
         3,
         "the server removes it"
     );

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use manager_api::{Broadcast, Error, ErrorKind, LimitedLog, Payload, quietly};
 use serde_json::json;
 
-use super::Desk;
+use super::AdminFeed;
 use super::auth::{Credentials, Login};
 use crate::error::Refusal;
 use crate::handler::{Auth, Data};
@@ -17,15 +17,15 @@ use crate::socket::Socket;
 const REFUSED: &str = "invalid credentials";
 
 /// Registers the handlers of the administrators' namespace.
-pub(super) fn register(namespace: &Namespace, desk: &Arc<Desk>) {
-    let for_connects = desk.clone();
+pub(super) fn register(namespace: &Namespace, feed: &Arc<AdminFeed>) {
+    let for_connects = feed.clone();
     namespace.on_connect(move |socket: Socket, auth: Result<Auth<Credentials>, _>| {
-        let desk = for_connects.clone();
+        let feed = for_connects.clone();
         // What cannot be read is nobody's name and password.
         let credentials = auth.map_or_else(|_| Credentials::default(), |Auth(credentials)| credentials);
-        async move { connect(&desk, &socket, credentials).await }
+        async move { connect(&feed, &socket, credentials).await }
     });
-    if !desk.options.read_only {
+    if !feed.options.read_only {
         obey(namespace);
     }
     namespace.seal();
@@ -62,9 +62,9 @@ fn obey(namespace: &Namespace) {
 }
 
 /// Lets an administrator in. What it is sent here follows its acceptance: the page listens from then on.
-async fn connect(desk: &Desk, socket: &Socket, credentials: Credentials) -> Result<(), Refusal> {
+async fn connect(feed: &AdminFeed, socket: &Socket, credentials: Credentials) -> Result<(), Refusal> {
     let failed = |error: Error| Refusal::new(error.to_string());
-    let options = &desk.options;
+    let options = &feed.options;
     let is_said = !credentials.is_empty();
     let peer = socket.handshake().peer_addr().map(|peer| peer.ip());
     match options.auth.login(credentials, peer).await {

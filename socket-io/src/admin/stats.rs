@@ -6,34 +6,34 @@ use engine_io::{CloseReason, Metrics};
 use manager_api::Payload;
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::AdminFeed;
 use crate::server::Server;
 
 /// Counters as they were told last: the page adds up what came since.
 pub(super) struct Stats {
-    told: Metrics,
+    sent: Metrics,
     hostname: String,
 }
 
 impl Stats {
     pub(super) fn new() -> Self {
         Self {
-            told: Metrics::default(),
+            sent: Metrics::default(),
             hostname: gethostname::gethostname().to_string_lossy().into_owned(),
         }
     }
 
     /// Returns what is to be told now.
-    pub(super) fn next(&mut self, server: &Server, desk: &Desk) -> Payload {
+    pub(super) fn next(&mut self, server: &Server, feed: &AdminFeed) -> Payload {
         let now = server.engine().metrics();
-        let events = since(&self.told, &now);
-        self.told = now;
-        let server_id = desk.options.server_id.as_deref();
+        let events = since(&self.sent, &now);
+        self.sent = now;
+        let server_id = feed.options.server_id.as_deref();
         let stats = json!({
             "serverId": server_id.unwrap_or(server.hub.host_id().as_str()),
             "hostname": self.hostname,
             "pid": std::process::id(),
-            "uptime": desk.began.elapsed().as_secs_f64(),
+            "uptime": feed.began.elapsed().as_secs_f64(),
             "clientsCount": now.open_sessions,
             "pollingClientsCount": now.polling_sessions,
             "aggregatedEvents": events,

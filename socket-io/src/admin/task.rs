@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::commands;
-use super::desk::{Desk, Dropped, Note};
+use super::feed::{AdminEvent, AdminFeed, Dropped};
 use super::stats::Stats;
-use crate::client::{Client, Local};
+use crate::client::{Client, HubDelivery};
 use crate::server::{Server, SocketIo};
 use greeting::Greeting;
 
@@ -32,14 +32,14 @@ const WATCH_EVERY: Duration = Duration::from_secs(10);
 const MAX_TELLING: usize = 1_024;
 
 /// Administrators that are greeted at a time.
-const MAX_GREETINGS: usize = 64;
+const MAX_NEW_ADMINS: usize = 64;
 
 static SLOW_BROKER: Dropped = Dropped::because("the broker takes less than there is to tell those of other servers");
 
 /// The receiving ends of a [`Desk`].
-pub(crate) struct Inbox {
-    pub(super) notes: mpsc::Receiver<Note>,
-    pub(super) greetings: mpsc::Receiver<Arc<Client>>,
+pub(crate) struct AdminReceiver {
+    pub(super) events: mpsc::Receiver<AdminEvent>,
+    pub(super) new_admins: mpsc::Receiver<Arc<Client>>,
 }
 
 /// Registers what administrators and the other servers may say, and begins to tell.
@@ -47,20 +47,20 @@ pub(crate) struct Inbox {
 /// # Panics
 ///
 /// If called outside a tokio runtime.
-pub(crate) fn start(io: &SocketIo, desk: Arc<Desk>, inbox: Inbox) {
-    register(io, &desk);
+pub(crate) fn start(io: &SocketIo, feed: Arc<AdminFeed>, receiver: AdminReceiver) {
+    register(io, &feed);
     let seeking = seek(io.server().hub.clone());
-    let task = tokio::spawn(run(Arc::downgrade(io.server()), desk, inbox, seeking.boxed()));
+    let task = tokio::spawn(run(Arc::downgrade(io.server()), feed, receiver, seeking.boxed()));
     io.set_telling(task.abort_handle());
 }
 
 /// Tells what there is to tell, for as long as the server lives, which this does not keep.
-async fn run(server: Weak<Server>, desk: Arc<Desk>, inbox: Inbox, seeking: BoxFuture<'static, ()>) {
-    let Inbox {
-        mut notes,
-        mut greetings,
-    } = inbox;
-    let mut ticks = every(desk.options.stats_interval);
+async fn run(server: Weak<Server>, feed: Arc<AdminFeed>, receiver: AdminReceiver, seeking: BoxFuture<'static, ()>) {
+    let AdminReceiver {
+        mut events,
+        mut new_admins,
+    } = receiver;
+    let mut ticks = every(feed.options.stats_interval);
     let mut announcements = every(WATCH_EVERY);
     let mut stats = Stats::new();
     let mut publishing = None;
@@ -71,43 +71,43 @@ async fn run(server: Weak<Server>, desk: Arc<Desk>, inbox: Inbox, seeking: BoxFu
         tokio::select! {
             _ = ticks.tick() => {
                 let Some(server) = server.upgrade() else { return };
-                let payload = stats.next(&server, &desk);
-                let everybody = admins(&server, &desk);
+                let payload = stats.next(&server, &feed);
+                let everybody = admins(&server, &feed);
                 // While the broker does not answer, this server's own administrators are told all the same.
                 let whom = if publishing.is_some() { everybody.local() } else { everybody };
-                let told = whom.emit_payload("server_stats", payload);
+                let sent = whom.emit_payload("server_stats", payload);
                 match publishing {
-                    Some(_) => drop(told.await),
-                    None => publishing = Some(told),
+                    Some(_) => drop(sent.await),
+                    None => publishing = Some(sent),
                 }
             }
-            told = async { publishing.as_mut().expect("checked below").await }, if publishing.is_some() => {
+            sent = async { publishing.as_mut().expect("checked below").await }, if publishing.is_some() => {
                 publishing = None;
-                log_failed(told);
+                log_failed(sent);
             }
-            _ = announcements.tick(), if desk.num_admins() > 0 && chores.is_empty() => {
+            _ = announcements.tick(), if feed.num_admins() > 0 && chores.is_empty() => {
                 let Some(server) = server.upgrade() else { return };
                 chores.push(announce(server.hub.clone()).boxed());
             }
             Some(()) = chores.next(), if !chores.is_empty() => {}
-            Some(note) = notes.recv() => {
+            Some(event) = events.recv() => {
                 let Some(server) = server.upgrade() else { return };
-                tell(&server, &desk, note, &mut telling).await;
+                tell(&server, &feed, event, &mut telling).await;
             }
-            Some(told) = telling.next(), if !telling.is_empty() => log_failed(told),
-            Some(client) = greetings.recv(), if asking.len() < MAX_GREETINGS => {
-                asking.push(Greeting::gather(client, desk.clone()));
+            Some(sent) = telling.next(), if !telling.is_empty() => log_failed(sent),
+            Some(client) = new_admins.recv(), if asking.len() < MAX_NEW_ADMINS => {
+                asking.push(Greeting::gather(client, feed.clone()));
             }
             Some(greeting) = asking.next(), if !asking.is_empty() => {
                 let Some(server) = server.upgrade() else { return };
                 // What was noted is in the list of clients already: told after it, it would seem to come anew.
-                for _ in 0..notes.len() {
-                    let Ok(note) = notes.try_recv() else { break };
-                    tell(&server, &desk, note, &mut telling).await;
+                for _ in 0..events.len() {
+                    let Ok(event) = events.try_recv() else { break };
+                    tell(&server, &feed, event, &mut telling).await;
                     // Thousands may wait.
                     tokio::task::consume_budget().await;
                 }
-                greeting.send(&server, &desk).await;
+                greeting.send(&server, &feed).await;
             }
         }
     }
@@ -123,34 +123,34 @@ fn every(period: Duration) -> Interval {
 /// Tells this server's administrators something; those of others, if there are any, when the broker gets to it.
 async fn tell(
     server: &Server,
-    desk: &Desk,
-    note: Note,
+    feed: &AdminFeed,
+    event: AdminEvent,
     telling: &mut FuturesOrdered<BoxFuture<'static, Result<(), Error>>>,
 ) {
-    desk.told(&note);
-    let Note { event, payload } = note;
-    let emit = desk.is_watched_from_afar().then(|| {
+    feed.sent(&event);
+    let AdminEvent { event, payload } = event;
+    let emit = feed.is_watched_remotely().then(|| {
         let event = EventName::new(event).expect("ours are valid");
-        Emit::new(desk.options.namespace.clone(), event, payload.clone())
+        Emit::new(feed.options.namespace.clone(), event, payload.clone())
     });
-    log_failed(admins(server, desk).local().emit_payload(event, payload).await);
+    log_failed(admins(server, feed).local().emit_payload(event, payload).await);
     match emit {
-        Some(_) if telling.len() >= MAX_TELLING => desk.dropped(&SLOW_BROKER),
+        Some(_) if telling.len() >= MAX_TELLING => feed.dropped(&SLOW_BROKER),
         Some(emit) => telling.push_back(server.hub.publish(Message::Emit(emit)).boxed()),
         None => {}
     }
 }
 
-fn register(io: &SocketIo, desk: &Arc<Desk>) {
-    commands::register(&io.namespace(desk.options.namespace.as_str()), desk);
-    greeting::register(io, desk);
-    let for_watch = desk.clone();
+fn register(io: &SocketIo, feed: &Arc<AdminFeed>) {
+    commands::register(&io.namespace(feed.options.namespace.as_str()), feed);
+    greeting::register(io, feed);
+    let for_watch = feed.clone();
     io.on_server_event(WATCH, move |_, event| {
         let time = event.parse::<u64>().map_or(Duration::ZERO, Duration::from_millis);
         for_watch.watch_for(time.min(WATCH_FOR));
         async {}
     });
-    let for_seek = desk.clone();
+    let for_seek = feed.clone();
     io.on_server_event(SEEK, move |io, _| {
         let has_admins = for_seek.num_admins() > 0;
         async move {
@@ -161,23 +161,23 @@ fn register(io: &SocketIo, desk: &Arc<Desk>) {
     });
 }
 
-fn admins(server: &Server, desk: &Desk) -> Broadcast {
-    server.hub.broadcast().of(desk.options.namespace.as_str())
+fn admins(server: &Server, feed: &AdminFeed) -> Broadcast {
+    server.hub.broadcast().of(feed.options.namespace.as_str())
 }
 
-async fn seek(hub: Arc<Hub<Local>>) {
+async fn seek(hub: Arc<Hub<HubDelivery>>) {
     hub.subscribed().await;
     log_failed(hub.server_side_emit(SEEK, &()).await);
 }
 
-async fn announce(hub: Arc<Hub<Local>>) {
+async fn announce(hub: Arc<Hub<HubDelivery>>) {
     let time = u64::try_from(WATCH_FOR.as_millis()).unwrap_or(u64::MAX);
     log_failed(hub.server_side_emit(WATCH, &time).await);
 }
 
-fn log_failed(told: Result<(), Error>) {
+fn log_failed(sent: Result<(), Error>) {
     static FAILED: LimitedLog = LimitedLog::new();
-    let Err(error) = told else { return };
+    let Err(error) = sent else { return };
     if let Some(suppressed) = FAILED.pass() {
         quietly(
             || tracing::warn!(target: "socket_io", error = ?Escaped(error), suppressed, "administrators may not be told of all servers"),

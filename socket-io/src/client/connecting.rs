@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use manager_api::{Error, ErrorKind, Message, Namespace, Sid};
+use manager_api::{Error, ErrorKind, Message, NamespaceName, Sid};
 
 use super::Client;
 
@@ -44,7 +44,7 @@ impl Connecting {
         }
     }
 
-    fn get(&self, namespace: &Namespace, sid: &Sid) -> Option<Arc<Client>> {
+    fn get(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Arc<Client>> {
         let client = self.clients().get(sid).and_then(Weak::upgrade)?;
         (client.namespace.name == *namespace).then_some(client)
     }

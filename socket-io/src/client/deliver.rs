@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine_io::{Outgoing, Sent};
-use manager_api::{Deliver, Emit, Error, Message, Namespace, Pressure, Room};
+use manager_api::{Deliver, Emit, Error, Message, NamespaceName, Pressure, Room};
 
 use super::{Client, Connecting};
 use crate::observe::Observer;
@@ -11,13 +11,13 @@ use crate::parser::Parser;
 
 /// How the hub reaches the clients of this server.
 #[derive(Debug)]
-pub(crate) struct Local {
+pub(crate) struct HubDelivery {
     pub(crate) parser: Parser,
     pub(crate) observer: Observer,
     pub(crate) connecting: Connecting,
 }
 
-impl Deliver for Local {
+impl Deliver for HubDelivery {
     type Client = Arc<Client>;
     type Packet = Outgoing;
 
@@ -51,7 +51,7 @@ impl Deliver for Local {
         client.disconnect_all();
     }
 
-    fn is_watched(&self, namespace: &Namespace) -> bool {
+    fn is_watched(&self, namespace: &NamespaceName) -> bool {
         self.observer.of(namespace).is_some()
     }
 

@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use manager_api::{EventName, Namespace, Payload};
+use manager_api::{EventName, NamespaceName, Payload};
 use serde::de::DeserializeOwned;
 
 use super::{ConnectContext, Context, DisconnectContext, EventContext};
@@ -121,7 +121,7 @@ impl<C: Context> FromContext<C> for SocketIo {
     }
 }
 
-impl<C: Context> FromContext<C> for Namespace {
+impl<C: Context> FromContext<C> for NamespaceName {
     fn from_context(context: &C) -> Result<Self, Rejection> {
         Ok(context.socket().namespace().clone())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use manager_api::Namespace as Name;
+use manager_api::NamespaceName;
 
 use super::{Handlers, NamespaceState};
 use crate::config::Config;
@@ -15,9 +15,9 @@ pub(crate) type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 pub(crate) struct Directory {
     /// Those that the application named. They stay.
-    named: RwLock<HashMap<Name, Arc<NamespaceState>>>,
+    named: RwLock<HashMap<NamespaceName, Arc<NamespaceState>>>,
     /// Those that clients asked for, for as long as they have clients.
-    dynamic: Mutex<HashMap<Name, Weak<NamespaceState>>>,
+    dynamic: Mutex<HashMap<NamespaceName, Weak<NamespaceState>>>,
     groups: RwLock<Arc<[Group]>>,
     any: Handlers,
     accepts_any: AtomicBool,
@@ -54,7 +54,7 @@ impl Directory {
         if group.is_none() && !self.accepts_any.load(Ordering::Acquire) || name.len() > self.max_name_bytes {
             return Err(invalid());
         }
-        let name = Name::new(name).map_err(|_| invalid())?;
+        let name = NamespaceName::new(name).map_err(|_| invalid())?;
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
         let mut dynamic = self.dynamic();
         // The application or another client may have been quicker.
@@ -73,7 +73,7 @@ impl Directory {
     }
 
     /// Returns the namespace that the application names; clients of one that exists already stay in it.
-    pub(crate) fn named(self: &Arc<Self>, name: Name) -> Arc<NamespaceState> {
+    pub(crate) fn named(self: &Arc<Self>, name: NamespaceName) -> Arc<NamespaceState> {
         let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = named.get(&name) {
             return found.clone();
@@ -103,14 +103,14 @@ impl Directory {
 
     /// Returns the names of the namespaces that the application named.
     #[cfg(feature = "admin")]
-    pub(crate) fn names(&self) -> Vec<Name> {
+    pub(crate) fn names(&self) -> Vec<NamespaceName> {
         let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
         named.keys().cloned().collect()
     }
 
     /// Returns the names of those that exist now because clients asked for them.
     #[cfg(feature = "admin")]
-    pub(crate) fn dynamic_names(&self) -> Vec<Name> {
+    pub(crate) fn dynamic_names(&self) -> Vec<NamespaceName> {
         self.dynamic().keys().cloned().collect()
     }
 
@@ -134,7 +134,7 @@ impl Directory {
         named.or_else(|| self.dynamic().get(name).and_then(Weak::upgrade))
     }
 
-    fn make(self: &Arc<Self>, name: Name, group: Option<Handlers>) -> Arc<NamespaceState> {
+    fn make(self: &Arc<Self>, name: NamespaceName, group: Option<Handlers>) -> Arc<NamespaceState> {
         Arc::new(NamespaceState {
             name,
             own: Handlers::default(),
@@ -145,7 +145,7 @@ impl Directory {
     }
 
     /// Forgets a dynamic namespace whose last client is gone, unless another one of its name has come up.
-    pub(super) fn forget(&self, name: &Name) {
+    pub(super) fn forget(&self, name: &NamespaceName) {
         let mut dynamic = self.dynamic();
         if dynamic.get(name).is_some_and(|state| state.strong_count() == 0) {
             dynamic.remove(name);
@@ -159,7 +159,7 @@ impl Directory {
         self.groups.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn dynamic(&self) -> MutexGuard<'_, HashMap<Name, Weak<NamespaceState>>> {
+    fn dynamic(&self) -> MutexGuard<'_, HashMap<NamespaceName, Weak<NamespaceState>>> {
         self.dynamic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -7,7 +7,7 @@ mod write;
 
 use bytes::Bytes;
 use engine_io::ProtocolError;
-use manager_api::{Namespace, Payload, Sid};
+use manager_api::{NamespaceName, Payload, Sid};
 use rmp::encode::{write_map_len, write_str, write_uint};
 
 use super::{Kind, Packet};
@@ -96,7 +96,7 @@ fn kind_of(number: u64) -> Result<Kind, ProtocolError> {
     }
 }
 
-pub(crate) fn encode_event(namespace: &Namespace, event: &str, payload: &Payload, id: Option<u64>) -> Bytes {
+pub(crate) fn encode_event(namespace: &NamespaceName, event: &str, payload: &Payload, id: Option<u64>) -> Bytes {
     let json = payload.json();
     let capacity = 48 + namespace.as_str().len() + event.len() + payload.size();
     packet(capacity, 2, namespace.as_str(), id, |out| {
@@ -104,14 +104,14 @@ pub(crate) fn encode_event(namespace: &Namespace, event: &str, payload: &Payload
     })
 }
 
-pub(crate) fn encode_ack(namespace: &Namespace, payload: &Payload, id: u64) -> Bytes {
+pub(crate) fn encode_ack(namespace: &NamespaceName, payload: &Payload, id: u64) -> Bytes {
     let capacity = 48 + namespace.as_str().len() + payload.size();
     packet(capacity, 3, namespace.as_str(), Some(id), |out| {
         write::json(out, payload.json(), payload.attachments());
     })
 }
 
-pub(crate) fn encode_connect(namespace: &Namespace, sid: &Sid) -> Bytes {
+pub(crate) fn encode_connect(namespace: &NamespaceName, sid: &Sid) -> Bytes {
     packet(64 + namespace.as_str().len(), 0, namespace.as_str(), None, |out| {
         infallible(write_map_len(out, 1).map(drop));
         write_text(out, "sid");
@@ -127,7 +127,7 @@ pub(crate) fn encode_connect_error(namespace: &str, json: &[u8]) -> Bytes {
 }
 
 /// Without a key for data: JavaScript's parser refuses one that is null.
-pub(crate) fn encode_disconnect(namespace: &Namespace) -> Bytes {
+pub(crate) fn encode_disconnect(namespace: &NamespaceName) -> Bytes {
     let namespace = namespace.as_str();
     let mut out = Vec::with_capacity(16 + namespace.len());
     infallible(write_map_len(&mut out, 2).map(drop));

@@ -162,8 +162,8 @@ fn acknowledgements_are_arrays_or_nothing() {
 
 #[test]
 fn packets_of_the_server_are_written_as_node_writes_them() {
-    let root = Namespace::root();
-    let admin = Namespace::new("/admin").unwrap();
+    let root = NamespaceName::root();
+    let admin = NamespaceName::new("/admin").unwrap();
     let sid = Sid::from("abc");
     let two = Payload::new(&("a", 1)).unwrap();
     let binary = Payload::new(&Bytes::from_static(b"\x01")).unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::{Envelope, Message, Namespace, Payload, Room, Target, wire};
+use manager_api::{Envelope, Message, NamespaceName, Payload, Room, Target, wire};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -150,7 +150,13 @@ impl<'a> Line<'a> {
             .collect();
     }
 
-    fn control(&mut self, method: &'static str, sid: Option<&'a str>, room: Option<&Room>, namespace: &'a Namespace) {
+    fn control(
+        &mut self,
+        method: &'static str,
+        sid: Option<&'a str>,
+        room: Option<&Room>,
+        namespace: &'a NamespaceName,
+    ) {
         self.method = method;
         self.sid = sid;
         self.room = room.map(|room| vec![room_value(room)]);
@@ -182,7 +188,7 @@ fn target(target: &Target) -> String {
     }
 }
 
-fn within(namespace: &Namespace) -> String {
+fn within(namespace: &NamespaceName) -> String {
     if namespace.is_root() {
         String::new()
     } else {

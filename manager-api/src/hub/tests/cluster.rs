@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 
 use super::*;
-use crate::{Gathered, Part, RemoteSocket, ServerEvent};
+use crate::{Gathered, RemoteSocket, ResponsePart, ServerEvent};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 /// How long those are waited for that are known not to answer.
@@ -13,7 +13,7 @@ pub(super) const SHORT: Duration = Duration::from_millis(300);
 pub(super) fn assert_nothing_is_open(hosts: &[&Host]) {
     for host in hosts {
         let metrics = host.hub.metrics();
-        assert_eq!((metrics.questions, metrics.server_questions), (0, 0));
+        assert_eq!((metrics.pending_acks, metrics.open_requests), (0, 0));
     }
 }
 
@@ -135,21 +135,21 @@ async fn an_answer_of_which_a_part_is_lost_leaves_its_server_missing() {
         let Some(Incoming::Message(message)) = watching.recv().await else {
             panic!("the question passes")
         };
-        if let Ok(Message::Ask(question)) = wire::decode(&message).map(|envelope| envelope.message) {
+        if let Ok(Message::Request(question)) = wire::decode(&message).map(|envelope| envelope.message) {
             break question.id.unwrap();
         }
     };
     // The parts 0 and 2 of 3; and an answer to nothing.
     for (id, number) in [(id, 0), (id, 2), (id + 7, 0)] {
-        let reply = crate::Reply {
+        let reply = crate::ClusterResponse {
             to: one.hub.host_id().clone(),
             id,
-            part: Part::Sockets(Vec::new()),
+            part: ResponsePart::Sockets(Vec::new()),
             number,
             is_last: number == 2,
             is_truncated: false,
         };
-        stranger.publish(say(Message::Reply(reply))).await.unwrap();
+        stranger.publish(say(Message::Response(reply))).await.unwrap();
     }
     assert_eq!(
         question.await.unwrap().unwrap().missing_servers,
@@ -287,7 +287,7 @@ async fn events_for_servers_reach_the_others_and_their_answers_come_back() {
 async fn a_question_too_many_is_refused_and_one_that_is_dropped_leaves_room() {
     let bus = MemoryBus::new();
     let options = HubOptions {
-        max_questions: 2,
+        max_requests: 2,
         presence_wait: Duration::ZERO,
         ..HubOptions::default()
     };
@@ -301,7 +301,7 @@ async fn a_question_too_many_is_refused_and_one_that_is_dropped_leaves_room() {
     until_known(&one, 1).await;
     let ask = || tokio::spawn(one.hub.broadcast().timeout(DEADLINE).count_sockets());
     let open = [ask(), ask()];
-    while one.hub.metrics().server_questions < 2 {
+    while one.hub.metrics().open_requests < 2 {
         tokio::task::yield_now().await;
     }
     assert_eq!(ask().await.unwrap().unwrap_err().kind(), ErrorKind::Busy);

@@ -23,11 +23,7 @@ async fn collecting_ends_when_all_have_answered_and_names_who_has_not() {
     answer(&mut two, c, "c").await;
     let report = tokio::time::timeout(DEADLINE, all).await.unwrap().unwrap().unwrap();
     assert!(report.is_complete(), "{report:?}");
-    let mut who: Vec<_> = report
-        .answers
-        .into_iter()
-        .map(|answer| answer.client.unwrap())
-        .collect();
+    let mut who: Vec<_> = report.acks.into_iter().map(|answer| answer.client.unwrap()).collect();
     who.sort();
     assert_eq!(who, [Sid::from("a"), "c".into()]);
 
@@ -35,8 +31,8 @@ async fn collecting_ends_when_all_have_answered_and_names_who_has_not() {
     let left = ask(&one, Duration::from_secs(3_600));
     one.next().await;
     two.next().await;
-    one.hub.remove(&Namespace::root(), &"a".into(), a);
-    two.hub.remove(&Namespace::root(), &"c".into(), c);
+    one.hub.remove(&NamespaceName::root(), &"a".into(), a);
+    two.hub.remove(&NamespaceName::root(), &"c".into(), c);
     let report = tokio::time::timeout(DEADLINE, left).await.unwrap().unwrap().unwrap();
     assert_eq!(report.missing_clients, [Sid::from("a"), "c".into()]);
     assert!(report.missing_servers.is_empty());
@@ -50,7 +46,7 @@ async fn collecting_ends_when_all_have_answered_and_names_who_has_not() {
     two.hub.acknowledge(d, &first, id.unwrap(), Payload::empty());
     let report = silent.await.unwrap().unwrap();
     assert_eq!(report.missing_clients, [Sid::from("e")]);
-    assert_eq!(report.answers.len(), 1);
+    assert_eq!(report.acks.len(), 1);
     assert!(!report.is_complete());
     assert_nothing_is_open(&[&one]);
 }
@@ -68,7 +64,7 @@ async fn collecting_names_a_server_that_died_and_an_emitter_collects_too() {
     answer(&mut two, c, "c").await;
     let report = report.await.unwrap().unwrap();
     assert_eq!(report.missing_servers, [dead.hub.host_id().clone()]);
-    assert_eq!((report.answers.len(), report.missing_clients.len()), (1, 0));
+    assert_eq!((report.acks.len(), report.missing_clients.len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +82,7 @@ async fn collecting_tells_that_the_event_was_not_published_and_who_answered_here
     answer(&mut one, key, "a").await;
     let report = report.await.unwrap().unwrap();
     assert!(report.failure.as_ref().is_some_and(Error::is_retryable), "{report:?}");
-    assert_eq!(report.answers.len(), 1);
+    assert_eq!(report.acks.len(), 1);
 }
 
 /// A host whose manager gives up after `deadline`, and which knows that it is alone.
@@ -137,10 +133,6 @@ async fn answers_that_came_while_the_broker_was_waited_for_are_not_lost() {
     let report = tokio::spawn(one.hub.broadcast().timeout(SHORT).emit_and_collect("q", &()));
     answer(&mut one, key, "a").await;
     let report = report.await.unwrap().unwrap();
-    assert_eq!(
-        (report.answers.len(), report.missing_clients.len()),
-        (1, 0),
-        "{report:?}"
-    );
+    assert_eq!((report.acks.len(), report.missing_clients.len()), (1, 0), "{report:?}");
     assert!(report.failure.as_ref().is_some_and(Error::is_retryable), "{report:?}");
 }

@@ -8,7 +8,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) fn callback_address() -> CallbackAddress {
     CallbackAddress {
         room: None,
-        namespace: Namespace::root(),
+        namespace: NamespaceName::root(),
         id: 1,
     }
 }
@@ -26,7 +26,7 @@ async fn ask_and_answer(
     (two, keys): &mut (Host, HashMap<Sid, ClientKey>),
     count: usize,
     with: &str,
-) -> Answers {
+) -> AckStream {
     let io = one.hub.broadcast().timeout(MINUTE);
     let answers = io.emit_with_ack("q", &()).await.unwrap();
     let asked = [two.next().await, two.next().await];
@@ -38,7 +38,7 @@ async fn ask_and_answer(
     answers
 }
 
-async fn first(mut answers: Answers) -> (Sid, Payload) {
+async fn first(mut answers: AckStream) -> (Sid, Payload) {
     let answer = tokio::time::timeout(Duration::from_secs(5), answers.next());
     let answer = answer.await.expect("it comes").unwrap().unwrap();
     (answer.client.unwrap(), answer.payload)
@@ -60,7 +60,7 @@ async fn an_answer_that_finds_the_queue_full_is_dropped_and_counted_and_later_on
     assert_eq!(first(answers).await.1, Payload::new("y").unwrap());
     let metrics = two.0.hub.metrics();
     assert_eq!(
-        (metrics.callbacks_dropped, metrics.questions),
+        (metrics.callbacks_dropped, metrics.pending_acks),
         (1, 1),
         "one has not answered"
     );
@@ -90,7 +90,7 @@ async fn events_that_are_never_acknowledged_fill_no_memory_and_are_delivered_all
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;
     let options = HubOptions {
-        max_expected_answers: 3,
+        max_expected_acks: 3,
         ..HubOptions::default()
     };
     let (mut two, keys) = limited(&bus, options).await;
@@ -105,23 +105,23 @@ async fn events_that_are_never_acknowledged_fill_no_memory_and_are_delivered_all
     };
     for refused in 1..=2 {
         assert_eq!(ask(&mut two).await, [None, None]);
-        assert_eq!(two.hub.metrics().emits_not_asking, refused);
+        assert_eq!(two.hub.metrics().emits_without_acks, refused);
     }
     let (c, d) = (Sid::from("c"), Sid::from("d"));
     two.hub.acknowledge(keys[&c], &c, first, Payload::empty());
-    two.hub.remove(&Namespace::root(), &d, keys[&d]);
+    two.hub.remove(&NamespaceName::root(), &d, keys[&d]);
     two.add("e");
     assert!(ask(&mut two).await.iter().all(Option::is_some), "there is room again");
-    assert_eq!(two.hub.metrics().emits_not_asking, 2);
+    assert_eq!(two.hub.metrics().emits_without_acks, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn questions_whose_time_is_over_leave_room_for_others() {
     let table = AckTable::new(&HubOptions {
-        max_expected_answers: 2,
+        max_expected_acks: 2,
         ..HubOptions::default()
     });
-    let ask_for = || table.ask_for(HostId::from("h"), callback_address(), vec![1, 2], MINUTE, None);
+    let ask_for = || table.expect_for(HostId::from("h"), callback_address(), vec![1, 2], MINUTE, None);
     assert!(ask_for().await.is_some());
     assert!(ask_for().await.is_none());
     tokio::time::advance(MINUTE).await;
@@ -172,11 +172,11 @@ async fn a_hub_that_waits_without_end_for_the_others_listens() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() {
     let (_bus, one, two) = two_hosts().await;
-    let mut emit = Emit::new(Namespace::root(), EventName::new("q").unwrap(), Payload::empty());
+    let mut emit = Emit::new(NamespaceName::root(), EventName::new("q").unwrap(), Payload::empty());
     let leave_after_snapshot = async |host: &Host, sid: &str| {
         let key = host.add(sid);
         let recipients = host.hub.recipients(&emit).await;
-        host.hub.remove(&Namespace::root(), &sid.into(), key);
+        host.hub.remove(&NamespaceName::root(), &sid.into(), key);
         recipients
     };
     let (here, there) = (
@@ -185,14 +185,14 @@ async fn a_client_that_leaves_while_it_is_about_to_be_asked_is_not_waited_for() 
     );
     let mut answers = one
         .hub
-        .emit_asking(emit.clone(), &here, Scope::Local, after(MINUTE))
+        .emit_expecting(emit.clone(), &here, Scope::Local, after(MINUTE))
         .await;
     let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
     assert!(ended.await.expect("ends at once, not at the deadline").is_none());
     emit.callback = Some(callback_address());
-    let asker = one.hub.host_id().clone();
-    two.hub.deliver_from_afar(&emit, Some(asker), &there).await;
-    assert_eq!((one.hub.metrics().questions, two.hub.metrics().questions), (0, 0));
+    let requester = one.hub.host_id().clone();
+    two.hub.deliver_remote(&emit, Some(requester), &there).await;
+    assert_eq!((one.hub.metrics().pending_acks, two.hub.metrics().pending_acks), (0, 0));
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn clients_that_leave_do_not_search_the_questions_of_all_others() {
     let table = Arc::<AckTable>::default();
     for key in 0..MANY {
         let (host, address) = (HostId::from("h"), callback_address());
-        table.ask_for(host, address, vec![key], MINUTE, None).await;
+        table.expect_for(host, address, vec![key], MINUTE, None).await;
     }
     let started = std::time::Instant::now();
     for key in MANY..2 * MANY {
@@ -217,12 +217,16 @@ async fn however_a_question_ends_nobody_is_waited_for_any_more() {
     let table = Arc::<AckTable>::default();
     let (first, second) = (1, 2);
     let keys = || vec![first, second];
-    let ask_for = |report| table.ask_for(HostId::from("h"), callback_address(), keys(), MINUTE, report);
-    let (_, dropped) = table.ask(keys(), true, MINUTE, None).await;
+    let ask_for = |report| table.expect_for(HostId::from("h"), callback_address(), keys(), MINUTE, report);
+    let (_, dropped) = table.expect(keys(), true, MINUTE, None).await;
     let (answered, _swept) = (ask_for(Some(7)).await.unwrap(), ask_for(None).await);
     assert_eq!((table.len(), table.num_expected()), (3, 6));
     drop(dropped);
-    assert!(table.answer(first, &"a".into(), answered, Payload::empty()).is_some());
+    assert!(
+        table
+            .acknowledge(first, &"a".into(), answered, Payload::empty())
+            .is_some()
+    );
     assert_eq!((table.len(), table.num_expected()), (2, 3));
     let who_asks = table.forget_some(second).unwrap();
     assert_eq!(who_asks.len(), 1, "the first question wants to know: {who_asks:?}");

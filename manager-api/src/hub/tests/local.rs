@@ -22,9 +22,9 @@ async fn a_local_emit_stays_on_this_server() {
     let key = one
         .hub
         .registry()
-        .recipients(&Namespace::root(), &Target::Everyone, &[], &[]);
+        .recipients(&NamespaceName::root(), &Target::Everyone, &[], &[]);
     one.hub
-        .remove(&Namespace::root(), &"a".into(), key.iter().next().unwrap().key);
+        .remove(&NamespaceName::root(), &"a".into(), key.iter().next().unwrap().key);
     let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
     assert!(ended.await.expect("ends at once").is_none());
 }

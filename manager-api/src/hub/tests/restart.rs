@@ -174,31 +174,34 @@ async fn a_refusal_to_listen_makes_the_server_unhealthy_and_is_counted_each_time
 async fn a_log_that_cannot_be_written_does_not_stop_what_drops_answers() {
     let _broken = tracing::subscriber::set_default(BrokenLog);
     let options = HubOptions {
-        max_waiting_answer_bytes: 1,
-        max_waiting_reply_bytes: 1,
+        max_waiting_ack_bytes: 1,
+        max_waiting_response_bytes: 1,
         ..HubOptions::default()
     };
     let hub = Hub::new(recorder(), None, options);
-    let (id, _answers) = hub.acks.ask(vec![1, 2, 3], false, Duration::from_secs(60), None).await;
+    let (id, _answers) = hub
+        .acks
+        .expect(vec![1, 2, 3], false, Duration::from_secs(60), None)
+        .await;
     let large = Payload::new(&"x".repeat(100)).unwrap();
     for key in [1, 2, 3] {
         hub.acknowledge(key, &"a".into(), id, large.clone());
     }
     // One that is larger than the limit passes alone.
-    assert_eq!((hub.metrics().answers_dropped, hub.metrics().questions), (2, 0));
+    assert_eq!((hub.metrics().acks_dropped, hub.metrics().pending_acks), (2, 0));
 
     let deadline = crate::backend::deadline::after(Duration::from_secs(60));
-    let (id, mut replies) = hub.asker.open(false, deadline).await.unwrap();
+    let (id, mut responses) = hub.requester.open(false, deadline).await.unwrap();
     for number in 0..3 {
-        let reply = crate::Reply {
+        let reply = crate::ClusterResponse {
             to: hub.host_id().clone(),
             id,
-            part: crate::Part::Event(Some(large.clone())),
+            part: crate::ResponsePart::Event(Some(large.clone())),
             number,
             is_last: false,
             is_truncated: false,
         };
-        hub.asker.questions.take(HostId::from("h"), reply);
+        hub.requester.requests.take(HostId::from("h"), reply);
     }
-    assert!(replies.next_until_deadline().await.is_some());
+    assert!(responses.next_until_deadline().await.is_some());
 }

@@ -50,10 +50,13 @@ async fn a_command_with_many_rooms_lets_other_tasks_run() {
     let key = host
         .hub
         .registry()
-        .recipients(&Namespace::root(), &Target::Everyone, &[], &[]);
+        .recipients(&NamespaceName::root(), &Target::Everyone, &[], &[]);
     let key = key.iter().next().unwrap().key;
     let turns = tokio::spawn(turns_between(host.hub.clone(), MANY, 0));
-    assert_eq!(host.hub.remove(&Namespace::root(), &"a".into(), key).len(), MANY + 1);
+    assert_eq!(
+        host.hub.remove(&NamespaceName::root(), &"a".into(), key).len(),
+        MANY + 1
+    );
     assert!(
         host.hub.registry().size().1 >= MANY - REMOVED_AT_ONCE,
         "it was not all done at once"
@@ -133,7 +136,7 @@ async fn what_names_too_much_is_refused_where_it_is_sent_and_passed_over_where_i
 #[test]
 fn a_selection_of_many_rooms_is_taken_in_steps_and_in_groups_of_a_bounded_size() {
     let registry = Registry::new();
-    let namespace = Namespace::root();
+    let namespace = NamespaceName::root();
     let (all, excluded) = (rooms(1_000), [Room::from("no")]);
     for number in 0..3_000 {
         let sid = Sid::from(format!("c{number}"));

@@ -16,7 +16,7 @@ async fn large_answers_that_nobody_takes_fill_no_memory() {
         panics_at: "",
     };
     let options = HubOptions {
-        max_waiting_answer_bytes: 1_000,
+        max_waiting_ack_bytes: 1_000,
         ..HubOptions::default()
     };
     let hub = Hub::new(recorder, None, options);
@@ -24,7 +24,7 @@ async fn large_answers_that_nobody_takes_fill_no_memory() {
     let keys = ["a", "b"].map(|sid| {
         let (sid, sent) = (Sid::from(sid), sent.clone());
         let client = Recorded { sid: sid.clone(), sent };
-        let key = hub.registry().add(&Namespace::root(), &sid, client).unwrap();
+        let key = hub.registry().add(&NamespaceName::root(), &sid, client).unwrap();
         (sid, key)
     });
     let keys = HashMap::from(keys);
@@ -38,48 +38,48 @@ async fn large_answers_that_nobody_takes_fill_no_memory() {
         answers
     };
     let mut answers = ask_and_answer(MANY).await;
-    assert_eq!(hub.metrics().answers_dropped, 1);
+    assert_eq!(hub.metrics().acks_dropped, 1);
     assert!(answers.next().await.is_some() && answers.next().await.is_none());
     // Larger than all the room, but alone.
     let mut answers = ask_and_answer(10 * MANY).await;
-    assert_eq!(hub.metrics().answers_dropped, 2);
+    assert_eq!(hub.metrics().acks_dropped, 2);
     assert!(answers.next().await.is_some());
     // A question that is given up gives its room back.
     drop(ask_and_answer(MANY).await);
-    assert_eq!(hub.metrics().answers_dropped, 3);
+    assert_eq!(hub.metrics().acks_dropped, 3);
     assert_eq!(ask_and_answer(MANY / 2).await.all().await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
-    use crate::cluster::Asker;
-    use crate::{Part, Reply};
+    use crate::cluster::Requester;
+    use crate::{ClusterResponse, ResponsePart};
     let options = HubOptions {
-        max_waiting_reply_bytes: 1_000,
+        max_waiting_response_bytes: 1_000,
         ..HubOptions::default()
     };
     let me = HostId::from("me");
-    let asker = Asker::new(me.clone(), options.limits());
+    let requester = Requester::new(me.clone(), options.limits());
     for host in ["one", "two"] {
-        asker.peers.heard(&host.into());
+        requester.peers.heard(&host.into());
     }
-    asker.peers.said_hello(Duration::ZERO);
+    requester.peers.said_hello(Duration::ZERO);
     let deadline = crate::backend::deadline::after(Duration::from_millis(100));
-    let (id, mut replies) = asker.open(true, deadline).await.unwrap();
+    let (id, mut responses) = requester.open(true, deadline).await.unwrap();
     for host in ["one", "two"] {
-        let reply = Message::Reply(Reply {
+        let reply = Message::Response(ClusterResponse {
             to: me.clone(),
             id,
-            part: Part::Event(Some(Payload::new(&"x".repeat(MANY)).unwrap())),
+            part: ResponsePart::Event(Some(Payload::new(&"x".repeat(MANY)).unwrap())),
             number: 0,
             is_last: true,
             is_truncated: false,
         });
-        assert!(asker.take(Some(host.into()), reply).is_none());
+        assert!(requester.take(Some(host.into()), reply).is_none());
     }
-    assert_eq!(replies.next().await.unwrap().from, HostId::from("one"));
-    assert!(replies.next().await.is_none());
-    assert_eq!(replies.into_missing(), [HostId::from("two")]);
+    assert_eq!(responses.next().await.unwrap().from, HostId::from("one"));
+    assert!(responses.next().await.is_none());
+    assert_eq!(responses.into_missing(), [HostId::from("two")]);
 }
 
 #[tokio::test(start_paused = true)]

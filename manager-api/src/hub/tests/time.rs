@@ -17,7 +17,7 @@ async fn took<T>(ask: impl Future<Output = T>) -> (Duration, T) {
 async fn asking_takes_no_longer_than_its_timeout_while_the_broker_is_down() {
     let bus = MemoryBus::new();
     let options = HubOptions {
-        // Part of the time is over before the question can be asked.
+        // ResponsePart of the time is over before the question can be asked.
         presence_wait: SECOND * 9 / 10,
         ..HubOptions::default()
     };

@@ -30,7 +30,7 @@ fn crowded() -> (Arc<Hub<Recorder>>, mpsc::UnboundedReceiver<Delivered>, Vec<Cli
                 sid: sid.clone(),
                 sent: sender.clone(),
             },
-            Namespace::root(),
+            NamespaceName::root(),
         );
         hub.registry().add(&root, &sid, client).unwrap()
     };
@@ -39,7 +39,7 @@ fn crowded() -> (Arc<Hub<Recorder>>, mpsc::UnboundedReceiver<Delivered>, Vec<Cli
 }
 
 fn question() -> Emit {
-    Emit::new(Namespace::root(), EventName::new("q").unwrap(), Payload::empty())
+    Emit::new(NamespaceName::root(), EventName::new("q").unwrap(), Payload::empty())
 }
 
 /// Returns what a future completes with, and how often it let other tasks run before.
@@ -59,9 +59,9 @@ async fn an_event_of_another_process_that_many_are_to_acknowledge_lets_other_tas
     let mut emit = question();
     let recipients = hub.recipients(&emit).await;
     // So that all are looked at once more.
-    hub.remove(&Namespace::root(), &"client 0".into(), keys[0]);
+    hub.remove(&NamespaceName::root(), &"client 0".into(), keys[0]);
     (emit.callback, emit.report) = (Some(callback_address()), Some(7));
-    let ((), turns) = count_turns(hub.deliver_from_afar(&emit, Some(HostId::from("h")), &recipients)).await;
+    let ((), turns) = count_turns(hub.deliver_remote(&emit, Some(HostId::from("h")), &recipients)).await;
     // They are counted, named, told, collected, expected, looked for and sent to.
     assert!(turns >= 7 * TURNS, "{turns} turns");
     assert_eq!(hub.acks.num_expected(), MANY - 1, "one is gone");
@@ -74,14 +74,14 @@ async fn an_event_of_another_process_that_many_are_to_acknowledge_lets_other_tas
             Payload::empty(),
         );
     }
-    assert_eq!((hub.metrics().questions, hub.acks.num_expected()), (0, 0));
+    assert_eq!((hub.metrics().pending_acks, hub.acks.num_expected()), (0, 0));
 }
 
 #[tokio::test]
 async fn an_event_of_this_process_that_many_are_to_acknowledge_lets_other_tasks_run() {
     let (hub, _sent, _) = crowded();
     let (recipients, deadline) = (hub.recipients(&question()).await, after(HOUR));
-    let (answers, turns) = count_turns(hub.emit_asking(question(), &recipients, Scope::Local, deadline)).await;
+    let (answers, turns) = count_turns(hub.emit_expecting(question(), &recipients, Scope::Local, deadline)).await;
     // They are collected, expected and sent to.
     assert!(turns >= 3 * TURNS, "{turns} turns");
     assert_eq!(hub.acks.num_expected(), MANY);
@@ -90,7 +90,7 @@ async fn an_event_of_this_process_that_many_are_to_acknowledge_lets_other_tasks_
     while hub.acks.num_expected() > 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(hub.metrics().questions, 0);
+    assert_eq!(hub.metrics().pending_acks, 0);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_report_about_many_clients_lets_other_tasks_run() {
 #[tokio::test(start_paused = true)]
 async fn questions_whose_time_is_over_are_swept_in_turns() {
     let table = AckTable::default();
-    let ask_for = |keys| table.ask_for(HostId::from("h"), callback_address(), keys, HOUR, None);
+    let ask_for = |keys| table.expect_for(HostId::from("h"), callback_address(), keys, HOUR, None);
     let keys = 0..MANY as u64;
     // One to many clients, and many to one client each.
     ask_for(keys.clone().collect()).await;
@@ -137,17 +137,17 @@ async fn a_client_that_leaves_with_many_questions_lets_other_tasks_run() {
     for _ in 0..MANY {
         let asking = hub
             .acks
-            .ask_for(HostId::from("h"), callback_address(), vec![keys[0]], HOUR, Some(7));
+            .expect_for(HostId::from("h"), callback_address(), vec![keys[0]], HOUR, Some(7));
         asking.await.unwrap();
     }
-    hub.remove(&Namespace::root(), &"client 0".into(), keys[0]);
+    hub.remove(&NamespaceName::root(), &"client 0".into(), keys[0]);
     let mut turns = 0;
     while hub.acks.num_expected() > 0 {
         turns += 1;
         tokio::task::yield_now().await;
     }
     assert!(turns >= MANY / FORGOTTEN_AT_ONCE - 1, "{turns} turns");
-    assert_eq!(hub.metrics().questions, 0);
+    assert_eq!(hub.metrics().pending_acks, 0);
 }
 
 #[tokio::test]

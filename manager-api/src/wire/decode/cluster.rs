@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 
 use super::names::Strict;
 use super::{DecodeError, Reader, is_our_version, missing, unknown_method};
-use crate::{Ask, Change, HostId, Message, Part, Question, Reply, Selection, Sid, SocketInfo};
+use crate::{
+    Change, ClusterRequest, ClusterResponse, HostId, Message, RequestKind, ResponsePart, Selection, Sid, SocketInfo,
+};
 
 /// The fields that no message of python-socketio has.
 #[derive(Deserialize)]
@@ -68,8 +70,8 @@ impl Reader<'_> {
             "sio_seek" => Message::Seek,
             "sio_here" => Message::Here,
             "sio_bye" => Message::Bye,
-            "sio_ask" => Message::Ask(self.question(&fields)?),
-            "sio_answer" => Message::Reply(self.reply(&fields)?),
+            "sio_ask" => Message::Request(self.question(&fields)?),
+            "sio_answer" => Message::Response(self.reply(&fields)?),
             "sio_members" => Message::Members {
                 clients: self.selection(&fields)?,
                 change: self.change(&fields)?,
@@ -78,44 +80,44 @@ impl Reader<'_> {
         })
     }
 
-    fn question(&self, fields: &Fields<'_>) -> Result<Question, DecodeError> {
+    fn question(&self, fields: &Fields<'_>) -> Result<ClusterRequest, DecodeError> {
         let ask = match fields.ask.as_deref() {
-            Some("servers") => Ask::Servers,
-            Some("sockets") => Ask::Sockets {
+            Some("servers") => RequestKind::Servers,
+            Some("sockets") => RequestKind::Sockets {
                 clients: self.selection(fields)?,
                 limit: fields.sio.limit.ok_or(missing("sio.limit"))?,
             },
-            Some("count") => Ask::Count {
+            Some("count") => RequestKind::Count {
                 clients: self.selection(fields)?,
             },
-            Some("event") => Ask::Event {
+            Some("event") => RequestKind::Event {
                 event: self.event_name()?,
                 payload: self.payload("data", self.fields.data)?,
             },
             _ => return Err(missing("ask")),
         };
         let timeout = fields.sio.timeout_ms.ok_or(missing("sio.timeout_ms"))?;
-        Ok(Question {
+        Ok(ClusterRequest {
             id: self.fields.id,
             ask,
             timeout: Duration::from_millis(timeout),
         })
     }
 
-    fn reply(&self, fields: &Fields<'_>) -> Result<Reply, DecodeError> {
+    fn reply(&self, fields: &Fields<'_>) -> Result<ClusterResponse, DecodeError> {
         let part = match fields.answer.as_deref() {
-            Some("present") => Part::Present,
-            Some("sockets") => Part::Sockets(self.sockets(fields)?),
-            Some("count") => Part::Count(fields.count.ok_or(missing("count"))?),
-            Some("event") => Part::Event(match self.fields.data {
+            Some("present") => ResponsePart::Present,
+            Some("sockets") => ResponsePart::Sockets(self.sockets(fields)?),
+            Some("count") => ResponsePart::Count(fields.count.ok_or(missing("count"))?),
+            Some("event") => ResponsePart::Event(match self.fields.data {
                 Some(_) => Some(self.payload("data", self.fields.data)?),
                 None => None,
             }),
-            Some("asked") => Part::Asked(self.clients(fields)?),
-            Some("left") => Part::Left(self.clients(fields)?),
+            Some("asked") => ResponsePart::Recipients(self.clients(fields)?),
+            Some("left") => ResponsePart::Left(self.clients(fields)?),
             _ => return Err(missing("answer")),
         };
-        Ok(Reply {
+        Ok(ClusterResponse {
             to: HostId::from(fields.to.as_deref().ok_or(missing("to"))?),
             id: self.fields.id.ok_or(missing("id"))?,
             part,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{Writer, milliseconds};
-use crate::{Ask, Change, Part, Payload, Question, Reply, Room, Selection};
+use crate::{Change, ClusterRequest, ClusterResponse, Payload, RequestKind, ResponsePart, Room, Selection};
 
 impl Writer {
     pub(super) fn presence(&mut self, method: &str) {
@@ -12,25 +12,25 @@ impl Writer {
         self.raw("}");
     }
 
-    pub(super) fn ask(&mut self, question: &Question) {
+    pub(super) fn ask(&mut self, question: &ClusterRequest) {
         self.method("sio_ask");
         if let Some(id) = question.id {
             self.number("id", id);
         }
         let (mut except, mut max) = (&[][..], None);
         match &question.ask {
-            Ask::Servers => self.member("ask", "servers"),
-            Ask::Sockets { clients, limit } => {
+            RequestKind::Servers => self.member("ask", "servers"),
+            RequestKind::Sockets { clients, limit } => {
                 self.member("ask", "sockets");
                 self.selection(clients);
                 (except, max) = (&clients.except, Some(*limit));
             }
-            Ask::Count { clients } => {
+            RequestKind::Count { clients } => {
                 self.member("ask", "count");
                 self.selection(clients);
                 except = &clients.except;
             }
-            Ask::Event { event, payload } => {
+            RequestKind::Event { event, payload } => {
                 self.member("ask", "event");
                 self.member("event", event.as_str());
                 self.payload("data", payload);
@@ -45,13 +45,13 @@ impl Writer {
         self.raw("}");
     }
 
-    pub(super) fn reply(&mut self, reply: &Reply) {
+    pub(super) fn reply(&mut self, reply: &ClusterResponse) {
         self.method("sio_answer");
         self.member("to", reply.to.as_str());
         self.number("id", reply.id);
         match &reply.part {
-            Part::Present => self.member("answer", "present"),
-            Part::Sockets(sockets) => {
+            ResponsePart::Present => self.member("answer", "present"),
+            ResponsePart::Sockets(sockets) => {
                 self.member("answer", "sockets");
                 self.key("sockets");
                 self.list(sockets, |out, socket| {
@@ -66,22 +66,22 @@ impl Writer {
                     out.raw("}");
                 });
             }
-            Part::Count(count) => {
+            ResponsePart::Count(count) => {
                 self.member("answer", "count");
                 self.number("count", *count);
             }
-            Part::Event(payload) => {
+            ResponsePart::Event(payload) => {
                 self.member("answer", "event");
                 if let Some(payload) = payload {
                     self.payload("data", payload);
                 }
             }
-            Part::Asked(clients) => {
+            ResponsePart::Recipients(clients) => {
                 self.member("answer", "asked");
                 self.key("clients");
                 self.list(clients, |out, sid| out.string(sid.as_str()));
             }
-            Part::Left(clients) => {
+            ResponsePart::Left(clients) => {
                 self.member("answer", "left");
                 self.key("clients");
                 self.list(clients, |out, sid| out.string(sid.as_str()));

@@ -24,7 +24,7 @@ fn a_message_that_names_its_attachment_twice_is_passed_over() {
 fn an_object_of_a_user_that_looks_like_a_placeholder_stays_one_between_our_servers() {
     let object = serde_json::json!({"_placeholder": true, "num": 0});
     let payload = Payload::new(&(object.clone(), Bytes::from_static(b"x"))).unwrap();
-    let emit = Emit::new(Namespace::root(), EventName::new("e").unwrap(), payload);
+    let emit = Emit::new(NamespaceName::root(), EventName::new("e").unwrap(), payload);
     let written = encode(&Envelope {
         host_id: None,
         message: Message::Emit(emit),

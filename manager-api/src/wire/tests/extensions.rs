@@ -22,7 +22,7 @@ fn extensions_of_another_version_are_ignored_and_the_message_counts() {
             panic!("an emit");
         };
         let expected = Emit::new(
-            Namespace::root(),
+            NamespaceName::root(),
             EventName::new("e").unwrap(),
             Payload::new(&1).unwrap(),
         );
@@ -38,7 +38,7 @@ fn extensions_of_another_version_are_ignored_and_the_message_counts() {
 #[test]
 fn a_lone_null_is_an_argument_unless_python_emits_it() {
     let null = || Payload::new(&None::<()>).unwrap();
-    let emit = Emit::new(Namespace::root(), EventName::new("e").unwrap(), null());
+    let emit = Emit::new(NamespaceName::root(), EventName::new("e").unwrap(), null());
     let written = encode(&envelope(Message::Emit(emit.clone())));
     assert_eq!(decode(&written).unwrap().message, Message::Emit(emit));
     let Message::Emit(theirs) = read(r#"{"method":"emit","event":"e","data":[ null ]}"#) else {
@@ -53,18 +53,18 @@ fn a_lone_null_is_an_argument_unless_python_emits_it() {
 
 #[test]
 fn a_wait_that_no_number_can_tell_is_written_as_the_longest_that_others_can_read() {
-    let mut emit = Emit::new(Namespace::root(), EventName::new("e").unwrap(), Payload::empty());
+    let mut emit = Emit::new(NamespaceName::root(), EventName::new("e").unwrap(), Payload::empty());
     emit.ack_timeout = Some(Duration::MAX);
-    let question = Question {
+    let question = ClusterRequest {
         id: None,
-        ask: Ask::Servers,
+        ask: RequestKind::Servers,
         timeout: Duration::MAX,
     };
-    for message in [Message::Emit(emit), Message::Ask(question)] {
+    for message in [Message::Emit(emit), Message::Request(question)] {
         let longest = Duration::from_millis(u64::MAX);
         match decode(&encode(&envelope(message))).unwrap().message {
             Message::Emit(emit) => assert_eq!(emit.ack_timeout, Some(longest)),
-            Message::Ask(question) => assert_eq!(question.timeout, longest),
+            Message::Request(question) => assert_eq!(question.timeout, longest),
             other => panic!("{other:?}"),
         }
     }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manager_api::{LimitedLog, Namespace, Payload, Recipients, Target, quietly};
+use manager_api::{LimitedLog, NamespaceName, Payload, Recipients, Target, quietly};
 use tokio::time::timeout;
 
 use super::{announce, log_failed};
 use crate::admin::describe;
-use crate::admin::desk::Desk;
+use crate::admin::feed::AdminFeed;
 use crate::client::Client;
 use crate::server::{Server, SocketIo};
 use crate::socket::Socket;
@@ -35,9 +35,9 @@ impl Greeting {
     ///
     /// The page forgets all clients it knows of when it is told, so there is one list. A client of another server that comes or goes within
     /// the round trip may be missed.
-    pub(super) async fn gather(client: Arc<Client>, desk: Arc<Desk>) -> Self {
+    pub(super) async fn gather(client: Arc<Client>, feed: Arc<AdminFeed>) -> Self {
         let admin = Socket::new(client);
-        let lists = match desk.options.tells_everything() {
+        let lists = match feed.options.tells_everything() {
             true => ask(&admin.io()).await,
             false => Vec::new(),
         };
@@ -45,11 +45,11 @@ impl Greeting {
     }
 
     /// Tells the administrator.
-    pub(super) async fn send(self, server: &Server, desk: &Desk) {
-        if !desk.options.tells_everything() {
+    pub(super) async fn send(self, server: &Server, feed: &AdminFeed) {
+        if !feed.options.tells_everything() {
             return;
         }
-        let own = own_sockets(server, desk).await;
+        let own = own_sockets(server, feed).await;
         let mut all = List::new(usize::MAX, MAX_LISTS);
         for list in std::iter::once(&own).chain(&self.lists) {
             if inner(list.inner_json()).is_some_and(|list| !all.add(list)) {
@@ -62,11 +62,11 @@ impl Greeting {
 }
 
 /// Registers what answers the servers whose administrators want to know.
-pub(super) fn register(io: &SocketIo, desk: &Arc<Desk>) {
-    let desk = desk.clone();
+pub(super) fn register(io: &SocketIo, feed: &Arc<AdminFeed>) {
+    let feed = feed.clone();
     io.on_server_event(SOCKETS, move |io, _| {
-        let desk = desk.clone();
-        async move { own_sockets(io.server(), &desk).await }
+        let feed = feed.clone();
+        async move { own_sockets(io.server(), &feed).await }
     });
 }
 
@@ -101,16 +101,16 @@ fn inner(json: &[u8]) -> Option<&str> {
 
 /// Describes the clients of this server, in all namespaces, as far as there is room: one argument, an array. Lets other tasks run after each
 /// client, which may be in thousands of rooms.
-async fn own_sockets(server: &Server, desk: &Desk) -> Payload {
+async fn own_sockets(server: &Server, feed: &AdminFeed) -> Payload {
     let mut names = server.namespaces.names();
     names.extend(server.namespaces.dynamic_names());
     let registry = server.hub.registry();
     // At one moment: what happens afterwards is told after the list.
-    let recipients = |name: &Namespace| registry.recipients(name, &Target::Everyone, &[], &[]);
+    let recipients = |name: &NamespaceName| registry.recipients(name, &Target::Everyone, &[], &[]);
     let selections: Vec<Recipients<Arc<Client>>> = names.iter().map(recipients).collect();
-    let mut list = List::new(desk.options.max_sockets, MAX_LIST);
+    let mut list = List::new(feed.options.max_sockets, MAX_LIST);
     for member in selections.iter().flat_map(Recipients::iter) {
-        if !list.add(&describe::client(&member.handle, &desk.options.redacted_headers)) {
+        if !list.add(&describe::client(&member.handle, &feed.options.redacted_headers)) {
             break;
         }
         tokio::task::yield_now().await;

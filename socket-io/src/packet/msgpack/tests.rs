@@ -164,7 +164,7 @@ fn attachments_are_limited_in_number_and_size() {
 #[test]
 fn packets_of_the_server_are_those_of_the_javascript_parser() {
     // Each as `new Encoder().encode({type, nsp, id, data})` of socket.io-msgpack-parser 3.0.2 says, without keys that are undefined.
-    let (root, other) = (Namespace::root(), Namespace::new("/n").unwrap());
+    let (root, other) = (NamespaceName::root(), NamespaceName::new("/n").unwrap());
     let one = Payload::new(&1).unwrap();
     let accepted = encode_connect(&root, &Sid::from("abc"));
     assert_eq!(

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::{Answer, Answers, Broadcast, Emitter, Payload, Sid};
+use manager_api::{AckStream, Broadcast, ClientAck, Emitter, Payload, Sid};
 
 use super::host::{Delivery, Host, two_hosts};
 use crate::conformance::Backend;
 use crate::conformance::support::{eventually, soon};
 
 /// Answers of clients on every host, binary included, come back to whoever asked, and to nobody else.
-pub async fn answers_come_back_to_whoever_asked(backend: &dyn Backend) {
+pub async fn acks_come_back_to_the_process_that_asked(backend: &dyn Backend) {
     let (mut one, mut two, options) = two_hosts(backend).await;
     let (a, x) = (one.add("a", &["r"]), two.add("x", &["r"]));
     let emitter = Emitter::from_arc(backend.manager(options.clone()).await);
@@ -29,7 +29,7 @@ pub async fn answers_come_back_to_whoever_asked(backend: &dyn Backend) {
         assert_eq!(got[1].payload, payload(&Bytes::from_static(b"\x00\xff")));
     }
     for metrics in [one.hub.metrics(), two.hub.metrics()] {
-        assert_eq!((metrics.questions, metrics.answers_dropped), (0, 0));
+        assert_eq!((metrics.pending_acks, metrics.acks_dropped), (0, 0));
     }
 }
 
@@ -73,11 +73,11 @@ pub async fn a_question_ends_at_its_deadline_and_leaves_nothing(backend: &dyn Ba
         assert!(answers.timed_out());
     }
     // The hosts look through the questions of others from time to time.
-    let is_forgotten = || async { one.hub.metrics().questions == 0 && two.hub.metrics().questions == 0 };
+    let is_forgotten = || async { one.hub.metrics().pending_acks == 0 && two.hub.metrics().pending_acks == 0 };
     eventually("the questions are forgotten", is_forgotten).await;
 }
 
-async fn ask(to: Broadcast) -> Answers {
+async fn ask(to: Broadcast) -> AckStream {
     soon("ask", to.emit_with_ack("q", &())).await.expect("asked")
 }
 
@@ -90,6 +90,6 @@ fn payload<T: serde::Serialize + ?Sized>(value: &T) -> Payload {
     Payload::new(value).expect("it can be sent")
 }
 
-fn sids(answers: &[Answer]) -> Vec<Option<Sid>> {
+fn sids(answers: &[ClientAck]) -> Vec<Option<Sid>> {
     answers.iter().map(|answer| answer.client.clone()).collect()
 }

@@ -4,64 +4,64 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use manager_api::{LimitedLog, Namespace, Payload, Room, quietly};
+use manager_api::{LimitedLog, NamespaceName, Payload, Room, quietly};
 use tokio::sync::mpsc;
 
-use super::{Admin, Inbox, describe};
+use super::{Admin, AdminReceiver, describe};
 use crate::client::Client;
 use crate::error::DisconnectReason;
 use crate::observe::Observe;
 
 /// Notes that may wait to be told, and their bytes; more are dropped and logged.
-const MAX_NOTES: usize = 8_192;
+const MAX_EVENTS: usize = 8_192;
 const MAX_BYTES: usize = 16 << 20;
 
 /// Administrators that may wait to be told how things stand.
-const MAX_GREETINGS: usize = 64;
+const MAX_NEW_ADMINS: usize = 64;
 
 /// Something that administrators are to be told.
-pub(super) struct Note {
+pub(super) struct AdminEvent {
     pub(super) event: &'static str,
     pub(super) payload: Payload,
 }
 
 /// Where what happens is written down, until it is told; and who is to be told.
-pub(crate) struct Desk {
+pub(crate) struct AdminFeed {
     pub(super) options: Admin,
     pub(super) began: Instant,
     /// Administrators that are connected to this server.
     num_admins: AtomicUsize,
     /// Until when those of other servers look on, in milliseconds since it began.
     watched_until: AtomicU64,
-    notes: mpsc::Sender<Note>,
+    events: mpsc::Sender<AdminEvent>,
     num_bytes: AtomicUsize,
-    greetings: mpsc::Sender<Arc<Client>>,
-    events: Budget,
-    bytes: Budget,
+    new_admins: mpsc::Sender<Arc<Client>>,
+    event_budget: Budget,
+    byte_budget: Budget,
     num_dropped: AtomicU64,
 }
 
-impl Desk {
-    pub(crate) fn new(options: Admin) -> (Arc<Self>, Inbox) {
-        let (notes, noted) = mpsc::channel(MAX_NOTES);
-        let (greetings, to_greet) = mpsc::channel(MAX_GREETINGS);
-        let desk = Arc::new(Self {
-            events: Budget::new(options.max_events_per_second),
-            bytes: Budget::new(options.max_bytes_per_second),
+impl AdminFeed {
+    pub(crate) fn new(options: Admin) -> (Arc<Self>, AdminReceiver) {
+        let (events, event_receiver) = mpsc::channel(MAX_EVENTS);
+        let (new_admins, to_greet) = mpsc::channel(MAX_NEW_ADMINS);
+        let feed = Arc::new(Self {
+            event_budget: Budget::new(options.max_events_per_second),
+            byte_budget: Budget::new(options.max_bytes_per_second),
             num_dropped: AtomicU64::new(0),
             options,
             began: Instant::now(),
             num_admins: AtomicUsize::new(0),
             watched_until: AtomicU64::new(0),
-            notes,
+            events,
             num_bytes: AtomicUsize::new(0),
-            greetings,
+            new_admins,
         });
-        let inbox = Inbox {
-            notes: noted,
-            greetings: to_greet,
+        let receiver = AdminReceiver {
+            events: event_receiver,
+            new_admins: to_greet,
         };
-        (desk, inbox)
+        (feed, receiver)
     }
 
     pub(super) fn num_admins(&self) -> usize {
@@ -75,14 +75,14 @@ impl Desk {
     }
 
     /// Tells whether administrators of other servers look on.
-    pub(super) fn is_watched_from_afar(&self) -> bool {
+    pub(super) fn is_watched_remotely(&self) -> bool {
         let until = self.watched_until.load(Ordering::Relaxed);
         until > 0 && self.now() < until
     }
 
     /// Takes note that a note was told.
-    pub(super) fn told(&self, note: &Note) {
-        self.num_bytes.fetch_sub(note.payload.size(), Ordering::Relaxed);
+    pub(super) fn sent(&self, event: &AdminEvent) {
+        self.num_bytes.fetch_sub(event.payload.size(), Ordering::Relaxed);
     }
 
     fn now(&self) -> u64 {
@@ -99,8 +99,8 @@ impl Desk {
         }
     }
 
-    fn note(&self, event: &'static str, payload: Payload) {
-        match self.bytes.spend(self.now(), payload.size()) {
+    fn record(&self, event: &'static str, payload: Payload) {
+        match self.byte_budget.spend(self.now(), payload.size()) {
             true => self.queue(event, payload),
             false => self.dropped(&TOO_LARGE),
         }
@@ -109,19 +109,19 @@ impl Desk {
     fn queue(&self, event: &'static str, payload: Payload) {
         let size = payload.size();
         let fits = self.num_bytes.fetch_add(size, Ordering::Relaxed) + size <= MAX_BYTES;
-        if !fits || self.notes.try_send(Note { event, payload }).is_err() {
+        if !fits || self.events.try_send(AdminEvent { event, payload }).is_err() {
             self.num_bytes.fetch_sub(size, Ordering::Relaxed);
             self.dropped(&TOO_SLOW);
         }
     }
 
     /// Notes an event that passed, with its arguments as they are; paid for before they are copied.
-    fn note_event(&self, event: &'static str, client: &Client, name: &str, payload: &Payload) {
+    fn record_event(&self, event: &'static str, client: &Client, name: &str, payload: &Payload) {
         let now = self.now();
-        if !self.events.spend(now, 1) {
+        if !self.event_budget.spend(now, 1) {
             return self.dropped(&TOO_MANY);
         }
-        if !self.bytes.spend(now, payload.size().saturating_add(name.len())) {
+        if !self.byte_budget.spend(now, payload.size().saturating_add(name.len())) {
             return self.dropped(&TOO_LARGE);
         }
         let mut text = Text::about(client);
@@ -141,7 +141,7 @@ impl Desk {
         text.raw(b",");
         text.string(client.sid.as_str());
         text.raw(b",");
-        self.note(event, text.end(&Payload::empty()));
+        self.record(event, text.end(&Payload::empty()));
     }
 
     fn is_admin(&self, client: &Client) -> bool {
@@ -149,15 +149,15 @@ impl Desk {
     }
 }
 
-impl Observe for Desk {
-    fn watches(&self, _: &Namespace) -> bool {
-        self.options.tells_everything() && (self.num_admins() > 0 || self.is_watched_from_afar())
+impl Observe for AdminFeed {
+    fn watches(&self, _: &NamespaceName) -> bool {
+        self.options.tells_everything() && (self.num_admins() > 0 || self.is_watched_remotely())
     }
 
     fn connected(&self, client: &Arc<Client>) {
         if self.is_admin(client) {
             self.num_admins.fetch_add(1, Ordering::Relaxed);
-            if self.greetings.try_send(client.clone()).is_err() {
+            if self.new_admins.try_send(client.clone()).is_err() {
                 self.dropped(&TOO_CROWDED);
             }
         }
@@ -175,7 +175,7 @@ impl Observe for Desk {
         let mut text = Text::new();
         text.raw(describe::client(client, &self.options.redacted_headers).as_bytes());
         text.raw(b",");
-        self.note("socket_connected", text.end(&Payload::empty()));
+        self.record("socket_connected", text.end(&Payload::empty()));
     }
 
     fn disconnected(&self, client: &Client, reason: DisconnectReason, rooms: &[Room]) {
@@ -183,7 +183,7 @@ impl Observe for Desk {
             let mut text = Text::about(client);
             text.string(reason.as_str());
             text.raw(b",");
-            self.note("socket_disconnected", text.end(&Payload::empty()));
+            self.record("socket_disconnected", text.end(&Payload::empty()));
             for room in rooms {
                 self.note_room("room_left", client, room.as_str());
             }
@@ -197,7 +197,7 @@ impl Observe for Desk {
         let (id, nsp) = (client.sid.as_str(), client.namespace.name.as_str());
         let update = serde_json::json!({"id": id, "nsp": nsp, "transport": "websocket"});
         let payload = Payload::new(&update).expect("strings are JSON");
-        self.note("socket_updated", payload);
+        self.record("socket_updated", payload);
     }
 
     fn entered(&self, client: &Client, room: &Room) {
@@ -210,14 +210,14 @@ impl Observe for Desk {
 
     fn received(&self, client: &Client, event: &str, payload: &Payload) {
         if !self.is_admin(client) {
-            self.note_event("event_received", client, event, payload);
+            self.record_event("event_received", client, event, payload);
         }
     }
 
     fn sent(&self, client: &Client, event: &str, payload: &Payload) {
         // What administrators are told would be told again, for ever.
         if !self.is_admin(client) {
-            self.note_event("event_sent", client, event, payload);
+            self.record_event("event_sent", client, event, payload);
         }
     }
 

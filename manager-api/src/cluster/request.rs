@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{EventName, HostId, Namespace, Payload, Room, Sid, Target};
+use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid, Target};
 
 /// Clients, wherever they are connected.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// Their namespace.
-    pub namespace: Namespace,
+    pub namespace: NamespaceName,
     /// The rooms they are in.
     pub target: Target,
     /// Clients that are not meant.
@@ -20,18 +20,18 @@ pub struct Selection {
 
 /// A question, or an event, for every other server.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Question {
+pub struct ClusterRequest {
     /// The number that answers carry; `None` if none are wanted.
     pub id: Option<u64>,
     /// What is asked.
-    pub ask: Ask,
+    pub ask: RequestKind,
     /// How long the answers are waited for.
     pub timeout: Duration,
 }
 
 /// What is asked of a server.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ask {
+pub enum RequestKind {
     /// That it is there.
     Servers,
     /// Which of its clients are meant, and their rooms.
@@ -57,13 +57,13 @@ pub enum Ask {
 
 /// A part of one server's answer to a question.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
+pub struct ClusterResponse {
     /// Who asked.
     pub to: HostId,
     /// The number of the question.
     pub id: u64,
     /// What is answered.
-    pub part: Part,
+    pub part: ResponsePart,
     /// The number of this part, from 0.
     pub number: u32,
     /// No more parts follow.
@@ -74,7 +74,7 @@ pub struct Reply {
 
 /// What a part of an answer says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Part {
+pub enum ResponsePart {
     /// The server is there.
     Present,
     /// Some of its clients.
@@ -84,12 +84,12 @@ pub enum Part {
     /// What its code answers; nothing if no handler does.
     Event(Option<Payload>),
     /// Clients that were sent an event and may acknowledge it.
-    Asked(Vec<Sid>),
+    Recipients(Vec<Sid>),
     /// Clients that left before they acknowledged. It may follow the last part, and has no number of its own.
     Left(Vec<Sid>),
 }
 
-impl Part {
+impl ResponsePart {
     pub(crate) fn size_of_sockets(sockets: &[SocketInfo]) -> usize {
         sockets.iter().map(SocketInfo::size).sum()
     }
@@ -99,7 +99,7 @@ impl Part {
         match self {
             Self::Present | Self::Count(_) | Self::Event(_) => 0,
             Self::Sockets(sockets) => sockets.iter().map(|socket| 1 + socket.rooms.len()).sum(),
-            Self::Asked(clients) | Self::Left(clients) => clients.len(),
+            Self::Recipients(clients) | Self::Left(clients) => clients.len(),
         }
     }
 
@@ -109,7 +109,7 @@ impl Part {
             Self::Present | Self::Count(_) | Self::Event(None) => 0,
             Self::Sockets(sockets) => Self::size_of_sockets(sockets),
             Self::Event(Some(payload)) => payload.size(),
-            Self::Asked(clients) | Self::Left(clients) => clients.iter().map(|sid| sid.as_str().len() + 3).sum(),
+            Self::Recipients(clients) | Self::Left(clients) => clients.iter().map(|sid| sid.as_str().len() + 3).sum(),
         }
     }
 }

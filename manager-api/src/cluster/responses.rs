@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
 use super::peers::Peers;
-use super::question::{Part, Reply};
-use crate::byte_room::{ByteRoom, Taken};
+use super::request::{ClusterResponse, ResponsePart};
+use crate::byte_budget::{ByteBudget, BytePermit};
 use crate::{Error, ErrorKind, HostId, LimitedLog, quietly};
 
 /// Parts of answers that a question may have waiting, whatever room there is; more are dropped, and their server is missing then.
@@ -18,31 +18,31 @@ const MAX_WAITING_PARTS: usize = 1_024;
 
 /// The questions that wait for answers of servers.
 #[derive(Debug)]
-pub(crate) struct Questions {
+pub(crate) struct RequestTable {
     next_id: AtomicU64,
-    open: Mutex<HashMap<u64, mpsc::Sender<Heard>>>,
+    open: Mutex<HashMap<u64, mpsc::Sender<ReceivedPart>>>,
     /// What parts of answers may hold together before they are taken.
-    waiting_room: ByteRoom,
+    waiting_budget: ByteBudget,
 }
 
 /// A part of an answer as it is taken.
 #[derive(Debug)]
-pub(crate) struct Heard {
+pub(crate) struct ReceivedPart {
     pub(crate) from: HostId,
-    pub(crate) part: Part,
+    pub(crate) part: ResponsePart,
     pub(crate) is_truncated: bool,
     /// How many parts there are, in the last one.
     total: Option<u32>,
     /// The room that it takes; this server's own parts take none.
-    _room: Option<Taken>,
+    _room: Option<BytePermit>,
 }
 
-impl Questions {
+impl RequestTable {
     pub(crate) fn new(max_waiting_bytes: usize) -> Self {
         Self {
             next_id: AtomicU64::new(0),
             open: Mutex::default(),
-            waiting_room: ByteRoom::new(max_waiting_bytes),
+            waiting_budget: ByteBudget::new(max_waiting_bytes),
         }
     }
 
@@ -57,7 +57,7 @@ impl Questions {
         expected: Vec<HostId>,
         deadline: Instant,
         max: usize,
-    ) -> Result<(u64, Replies), Error> {
+    ) -> Result<(u64, Responses), Error> {
         let mut open = self.lock();
         if open.len() >= max {
             let text = format!("{max} questions to the other servers are open already");
@@ -66,7 +66,7 @@ impl Questions {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, incoming) = mpsc::channel(MAX_WAITING_PARTS);
         open.insert(id, sender);
-        let replies = Replies {
+        let responses = Responses {
             incoming,
             own: VecDeque::new(),
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
@@ -74,23 +74,23 @@ impl Questions {
             finished: HashSet::new(),
             missing: Vec::new(),
             peers,
-            _guard: OpenQuestion {
-                questions: self.clone(),
+            _guard: OpenRequest {
+                requests: self.clone(),
                 id,
             },
         };
-        Ok((id, replies))
+        Ok((id, responses))
     }
 
     /// Takes a part of an answer; one to no question is nothing.
-    pub(crate) fn take(&self, from: HostId, reply: Reply) {
+    pub(crate) fn take(&self, from: HostId, reply: ClusterResponse) {
         static DROPPED: LimitedLog = LimitedLog::new();
         let Some(sender) = self.lock().get(&reply.id).cloned() else {
             return;
         };
-        let room = self.waiting_room.try_take(reply.part.size());
+        let room = self.waiting_budget.try_take(reply.part.size());
         let is_dropped = room.is_none_or(|room| {
-            let sent = sender.try_send(Heard {
+            let sent = sender.try_send(ReceivedPart {
                 from,
                 part: reply.part,
                 is_truncated: reply.is_truncated,
@@ -111,21 +111,21 @@ impl Questions {
         self.lock().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<Heard>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<ReceivedPart>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Closes a question when nobody waits for its answers any more.
 #[derive(Debug)]
-struct OpenQuestion {
-    questions: Arc<Questions>,
+struct OpenRequest {
+    requests: Arc<RequestTable>,
     id: u64,
 }
 
-impl Drop for OpenQuestion {
+impl Drop for OpenRequest {
     fn drop(&mut self) {
-        self.questions.lock().remove(&self.id);
+        self.requests.lock().remove(&self.id);
     }
 }
 
@@ -138,23 +138,23 @@ struct Progress {
 
 /// The answers of servers to a question, until all have answered or the deadline passes. Dropping it forgets the question.
 #[derive(Debug)]
-pub struct Replies {
-    incoming: mpsc::Receiver<Heard>,
+pub struct Responses {
+    incoming: mpsc::Receiver<ReceivedPart>,
     /// What this server itself says.
-    own: VecDeque<Heard>,
+    own: VecDeque<ReceivedPart>,
     deadline: Pin<Box<Sleep>>,
     waiting: HashMap<HostId, Progress>,
     /// Servers whose answer is whole.
     finished: HashSet<HostId>,
     missing: Vec<HostId>,
     peers: Arc<Peers>,
-    _guard: OpenQuestion,
+    _guard: OpenRequest,
 }
 
-impl Replies {
+impl Responses {
     /// Adds what this server itself says.
-    pub(crate) fn add_own(&mut self, from: HostId, part: Part, is_truncated: bool) {
-        self.own.push_back(Heard {
+    pub(crate) fn add_own(&mut self, from: HostId, part: ResponsePart, is_truncated: bool) {
+        self.own.push_back(ReceivedPart {
             from,
             part,
             is_truncated,
@@ -164,7 +164,7 @@ impl Replies {
     }
 
     /// Waits for nobody: the question could not be asked.
-    pub(crate) fn not_asked(&mut self) {
+    pub(crate) fn not_sent(&mut self) {
         self.missing.extend(self.waiting.drain().map(|(host, _)| host));
     }
 
@@ -174,7 +174,7 @@ impl Replies {
     }
 
     /// Returns the next part; `None` when all answers are whole or the deadline has passed.
-    pub(crate) async fn next(&mut self) -> Option<Heard> {
+    pub(crate) async fn next(&mut self) -> Option<ReceivedPart> {
         match self.is_complete() {
             true => None,
             false => self.next_until_deadline().await,
@@ -186,7 +186,7 @@ impl Replies {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(crate) async fn next_until_deadline(&mut self) -> Option<Heard> {
+    pub(crate) async fn next_until_deadline(&mut self) -> Option<ReceivedPart> {
         if let Some(own) = self.own.pop_front() {
             return Some(own);
         }
@@ -212,8 +212,8 @@ impl Replies {
         std::mem::take(&mut self.missing)
     }
 
-    fn note(&mut self, heard: &Heard) {
-        if matches!(heard.part, Part::Left(_)) || self.finished.contains(&heard.from) {
+    fn note(&mut self, heard: &ReceivedPart) {
+        if matches!(heard.part, ResponsePart::Left(_)) || self.finished.contains(&heard.from) {
             return;
         }
         // A server that was not known, or not asked as far as this process knows, is waited for once it has begun to answer.

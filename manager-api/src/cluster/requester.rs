@@ -6,35 +6,35 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::peers::Peers;
-use super::question::{Ask, Question};
-use super::replies::{Questions, Replies};
+use super::request::{ClusterRequest, RequestKind};
+use super::responses::{RequestTable, Responses};
 use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, wire};
 
 /// What is finite about asking.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) max_servers: usize,
-    pub(crate) max_questions: usize,
+    pub(crate) max_requests: usize,
     pub(crate) max_sockets: usize,
-    pub(crate) max_waiting_reply_bytes: usize,
+    pub(crate) max_waiting_response_bytes: usize,
     pub(crate) presence_wait: Duration,
 }
 
 /// The questions of one process, and whom they go to.
 #[derive(Debug)]
-pub(crate) struct Asker {
+pub(crate) struct Requester {
     host_id: HostId,
     pub(crate) peers: Arc<Peers>,
-    pub(crate) questions: Arc<Questions>,
+    pub(crate) requests: Arc<RequestTable>,
     pub(crate) limits: Limits,
 }
 
-impl Asker {
+impl Requester {
     pub(crate) fn new(host_id: HostId, limits: Limits) -> Self {
         Self {
             host_id,
             peers: Arc::new(Peers::new(limits.max_servers)),
-            questions: Arc::new(Questions::new(limits.max_waiting_reply_bytes)),
+            requests: Arc::new(RequestTable::new(limits.max_waiting_response_bytes)),
             limits,
         }
     }
@@ -44,15 +44,15 @@ impl Asker {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if this process does not hear the others in that time.
-    pub(crate) async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Replies), Error> {
+    pub(crate) async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Responses), Error> {
         let mut expected = Vec::new();
         if others {
             let complete = timeout_at(deadline, self.peers.complete()).await;
             complete.map_err(|_| too_late("it is not known yet which servers there are"))?;
             expected = self.peers.ids();
         }
-        let (peers, max) = (self.peers.clone(), self.limits.max_questions);
-        self.questions.open(peers, expected, deadline, max)
+        let (peers, max) = (self.peers.clone(), self.limits.max_requests);
+        self.requests.open(peers, expected, deadline, max)
     }
 
     /// Asks every other server.
@@ -60,27 +60,32 @@ impl Asker {
     /// # Errors
     ///
     /// As [`open`](Self::open), and those of publishing.
-    pub(crate) async fn ask(&self, manager: &dyn ClientManager, ask: Ask, deadline: Instant) -> Result<Replies, Error> {
-        let (id, replies) = self.open(true, deadline).await?;
+    pub(crate) async fn ask(
+        &self,
+        manager: &dyn ClientManager,
+        ask: RequestKind,
+        deadline: Instant,
+    ) -> Result<Responses, Error> {
+        let (id, responses) = self.open(true, deadline).await?;
         let message = wire::encode(&Envelope {
             host_id: Some(self.host_id.clone()),
-            message: Message::Ask(Question {
+            message: Message::Request(ClusterRequest {
                 id: Some(id),
                 ask,
                 timeout: left_until(deadline),
             }),
         });
         in_time(deadline, manager.publish(message)).await?;
-        Ok(replies)
+        Ok(responses)
     }
 
     /// Takes what another process says about itself, or in answer to a question. Returns what is neither.
     pub(crate) fn take(&self, from: Option<HostId>, message: Message) -> Option<(Option<HostId>, Message)> {
         match (from, message) {
-            (Some(from), Message::Reply(reply)) => {
+            (Some(from), Message::Response(reply)) => {
                 self.peers.heard(&from);
                 if reply.to == self.host_id {
-                    self.questions.take(from, reply);
+                    self.requests.take(from, reply);
                 }
             }
             (Some(from), Message::Here) => self.peers.heard(&from),

@@ -9,7 +9,7 @@ use crate::Flaky;
 
 /// What lies between one manager and the broker.
 #[async_trait]
-pub trait Line: Send + Sync {
+pub trait Link: Send + Sync {
     /// From now on nothing arrives that the broker says; what is said to it does. What it said meanwhile comes with [`mend`](Self::mend),
     /// unless the line is cut first.
     fn swallow_answers(&self);
@@ -22,10 +22,10 @@ pub trait Line: Send + Sync {
 }
 
 /// A manager, and its line.
-pub type OnALine = (Arc<dyn ClientManager>, Box<dyn Line>);
+pub type OnLink = (Arc<dyn ClientManager>, Box<dyn Link>);
 
 #[async_trait]
-impl<M: ClientManager> Line for Flaky<M> {
+impl<M: ClientManager> Link for Flaky<M> {
     fn swallow_answers(&self) {
         self.swallow_replies();
     }

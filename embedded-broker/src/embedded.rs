@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use manager_api::Escaped;
+use manager_api::log::Escaped;
 use tokio::net::ToSocketAddrs;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use manager_api::backend::deadline;
+use manager_api::deadline;
 use tokio::sync::Notify;
 
 use crate::codec::Version;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderValue};
 use http::request::Parts;
-use manager_api::{ClientManager, LimitedLog, NamespaceName};
+use manager_api::log::LimitedLog;
+use manager_api::{ClientManager, NamespaceName};
 use socket_io::{AllowedOrigins, Data, Refusal, Socket, SocketIo};
 
 pub(crate) use page::Page;

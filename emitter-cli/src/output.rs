@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use manager_api::Escaped;
+use manager_api::log::Escaped;
 
 use crate::failure::Failure;
 use crate::stderr;

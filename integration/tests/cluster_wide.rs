@@ -7,7 +7,8 @@ use integration::client::ConnectOptions;
 use integration::client::{Kind, RealClient};
 use integration::python::{PyManager, PyServer};
 use integration::{DEADLINE, managers};
-use manager_api::{Emitter, Gathered};
+use manager_api::Emitter;
+use manager_api::cluster::Gathered;
 use serde_json::json;
 use socket_io::{RemoteSocket, Room, ServerEvent, SocketIo};
 

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::Emitter;
+//! use manager_api::{Emitter};
 //! use manager_amqp::{AmqpManager, AmqpOptions};
 //!
 //! let manager = AmqpManager::new("amqp://guest:guest@localhost:5672//", AmqpOptions::default())?;
@@ -79,8 +79,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{Status, check_len, closed, deadline};
-use manager_api::{ClientManager, Error, Health, HostId, LimitedLog, Subscription};
+use manager_api::backend::{Status, check_len, closed};
+use manager_api::log::LimitedLog;
+use manager_api::{ClientManager, Error, Health, HostId, Subscription, deadline};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout_at;

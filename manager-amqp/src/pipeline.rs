@@ -11,8 +11,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt};
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, Event};
-use manager_api::Error;
-use manager_api::backend::{Job, deadline};
+use manager_api::backend::Job;
+use manager_api::{Error, deadline};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connect::Link;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use lapin::Channel;
 use manager_api::backend::{Failure as _, PublishLink, PublishQueue};
-use manager_api::{Error, HostId, LimitedLog, quietly};
+use manager_api::log::{LimitedLog, quietly};
+use manager_api::{Error, HostId};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

@@ -12,12 +12,31 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-pub(crate) use table::AckTable;
-#[cfg(test)]
-pub(crate) use table::FORGOTTEN_AT_ONCE;
+pub use table::{AckTable, FORGOTTEN_AT_ONCE, Unanswered};
 
 use crate::byte_budget::BytePermit;
 use crate::{Error, ErrorKind, Payload, Sid};
+
+/// Tells one client of this process from another, for as long as the process lives.
+pub type ClientKey = u64;
+
+/// Limits of an [`AckTable`].
+#[derive(Clone, Copy, Debug)]
+pub struct AckLimits {
+    /// Acknowledgements that may be expected of this process's clients for other processes. Default 1,000,000.
+    pub max_expected_acks: usize,
+    /// Bytes that acknowledgements for this process may take together until they are read. Default 64 MiB.
+    pub max_waiting_ack_bytes: usize,
+}
+
+impl Default for AckLimits {
+    fn default() -> Self {
+        Self {
+            max_expected_acks: 1_000_000,
+            max_waiting_ack_bytes: 64 << 20,
+        }
+    }
+}
 
 /// One client's answer to an event.
 #[derive(Clone, Debug)]
@@ -114,17 +133,17 @@ impl AckStream {
     }
 
     /// Stores the failure to ask, to be yielded before any answer.
-    pub(crate) fn fail(&mut self, error: Error) {
+    pub fn fail(&mut self, error: Error) {
         self.failed = Some(error);
     }
 
     /// Takes the failure to ask.
-    pub(crate) fn take_failure(&mut self) -> Option<Error> {
+    pub fn take_failure(&mut self) -> Option<Error> {
         self.failed.take()
     }
 
     /// Takes an answer that is there already, even after the deadline.
-    pub(crate) fn next_waiting(&mut self) -> Option<ClientAck> {
+    pub fn next_waiting(&mut self) -> Option<ClientAck> {
         let left = self.left.checked_sub(1)?;
         let waiting = self.incoming.try_recv().ok()?;
         self.left = left;
@@ -132,7 +151,7 @@ impl AckStream {
     }
 
     /// Stops waiting: everybody who could answer has, or nobody can.
-    pub(crate) fn no_more(&mut self) {
+    pub fn no_more(&mut self) {
         self.left = 0;
     }
 }

@@ -10,14 +10,12 @@
 //! | [`TlsOptions`], [`TlsParameters`] | which files TLS needs, by option and by URL |
 //! | `tls` (feature `tls`) | what those files are: a configuration of rustls; what a refusal says |
 //! | `dial` (feature `dial`) | a connection to a name with several addresses |
-//! | [`deadline`] | when a wait is over, that of [`Duration::MAX`](std::time::Duration::MAX) included |
 //! | [`Status`], [`Connected`] | health, log lines at a limited rate |
 //! | [`url`] | the parts of a URL, without repeating secrets |
 //! | [`check_len`], [`closed`], [`bad`], [`seconds`], [`may_be_published`] | errors that read the same everywhere |
 //!
 //! `manager-redis` is the shortest complete example.
 
-pub mod deadline;
 #[cfg(feature = "dial")]
 pub mod dial;
 mod drive;

@@ -9,11 +9,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
+use crate::ack::AckStream;
+use crate::cluster::{Change, RequestKind, RequestLimits, Responses, Selection};
+use crate::message::{Emit, Message, Target};
 use crate::wire::DecodeLimits;
-use crate::{
-    AckStream, Change, Emit, Error, ErrorKind, EventName, Message, NamespaceName, Payload, RequestKind, Responses,
-    Room, Selection, Sid, Target,
-};
+use crate::{Error, ErrorKind, EventName, NamespaceName, Payload, Room, Sid};
 
 /// How long acknowledgements are waited for unless [`Broadcast::timeout`] says otherwise.
 pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -59,12 +59,12 @@ pub trait Sink: Send + Sync + 'static {
     /// Returns how many clients the answers to one question may name.
     fn max_sockets(&self) -> usize;
 
-    /// Returns how many bytes these may take. Default that of [`HubOptions`](crate::HubOptions::max_sockets_bytes).
+    /// Returns how many bytes these may take. Default that of [`RequestLimits`].
     fn max_sockets_bytes(&self) -> usize {
-        crate::HubOptions::default().max_sockets_bytes
+        RequestLimits::default().max_sockets_bytes
     }
 
-    /// Returns what a message may name so that servers take it. Default those of the default [`HubOptions`](crate::HubOptions).
+    /// Returns what a message may name so that servers take it. Default: [`DecodeLimits::default`].
     fn message_limits(&self) -> DecodeLimits {
         DecodeLimits::default()
     }
@@ -178,7 +178,7 @@ impl Broadcast {
     }
 
     /// Sets how long answers are waited for. Default [`DEFAULT_ACK_TIMEOUT`] for acknowledgements of clients,
-    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::DEFAULT_REQUEST_TIMEOUT) for what servers answer.
+    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::cluster::DEFAULT_REQUEST_TIMEOUT) for what servers answer.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -191,7 +191,7 @@ impl Broadcast {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if namespace, event or payload cannot be used, [`ErrorKind::TooLarge`] if there are more rooms, clients or
-    /// attachments than a [limit](crate::HubOptions::max_message_names) allows: nothing was sent. Otherwise what
+    /// attachments than a [limit](DecodeLimits) allows: nothing was sent. Otherwise what
     /// [`ClientManager::publish`](crate::ClientManager::publish) says; clients of this server have got the event all the same.
     ///
     /// # Cancel safety
@@ -259,7 +259,7 @@ impl Broadcast {
     /// # Errors
     ///
     /// As [`emit`](Self::emit); [`ErrorKind::TooLarge`] also if the client is on this server and a
-    /// [limit](crate::HubOptions::max_rooms_per_client) does not let it enter the room. Other servers count and log that. It is no error if
+    /// limit of its server does not let it enter the room. Other servers count and log that. It is no error if
     /// no server has that client.
     pub fn enter_room(self, sid: impl Into<Sid>, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
         let (sid, room) = (sid.into(), room.into());

@@ -1,38 +1,43 @@
-//! Room for so many bytes, for queues whose entries are as long as somebody else likes.
+//! A semaphore counted in bytes, for queues of entries of untrusted size.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A number of bytes that may be held at a time. Whatever is larger than all of it passes alone.
+/// A number of bytes that may be held at a time. An entry that is larger than the whole budget passes alone.
 #[derive(Clone, Debug)]
-pub(crate) struct ByteBudget {
-    room: Arc<Semaphore>,
+pub struct ByteBudget {
+    bytes: Arc<Semaphore>,
     capacity: u32,
 }
 
-/// Some of the room, given back when it is dropped.
-pub(crate) type BytePermit = OwnedSemaphorePermit;
+/// Bytes taken from a budget, returned to it when this is dropped.
+pub type BytePermit = OwnedSemaphorePermit;
 
 impl ByteBudget {
-    pub(crate) fn new(max_bytes: usize) -> Self {
+    /// Makes a budget of `max_bytes`; zero admits one entry at a time.
+    pub fn new(max_bytes: usize) -> Self {
         let max = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let capacity = max_bytes.clamp(1, max);
         Self {
-            room: Arc::new(Semaphore::new(capacity)),
+            bytes: Arc::new(Semaphore::new(capacity)),
             capacity: u32::try_from(capacity).unwrap_or(u32::MAX),
         }
     }
 
-    /// Takes room for `len` bytes; `None` if there is not as much.
-    pub(crate) fn try_take(&self, len: usize) -> Option<BytePermit> {
-        self.room.clone().try_acquire_many_owned(self.cost(len)).ok()
+    /// Takes `len` bytes; `None` if fewer are left.
+    pub fn try_take(&self, len: usize) -> Option<BytePermit> {
+        self.bytes.clone().try_acquire_many_owned(self.cost(len)).ok()
     }
 
-    /// Takes room for `len` bytes once there is as much.
-    pub(crate) async fn take(&self, len: usize) -> Option<BytePermit> {
+    /// Takes `len` bytes as soon as they are left.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future takes nothing, and loses the place in the queue.
+    pub async fn take(&self, len: usize) -> Option<BytePermit> {
         // It is never closed.
-        self.room.clone().acquire_many_owned(self.cost(len)).await.ok()
+        self.bytes.clone().acquire_many_owned(self.cost(len)).await.ok()
     }
 
     fn cost(&self, len: usize) -> u32 {

@@ -12,15 +12,18 @@ mod responses;
 
 pub use collect::{AckReport, Gathered, RemoteSocket, ServerResponse, read_data};
 pub use request::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
-pub use responses::Responses;
+pub use responses::{RequestTable, Responses};
 
-pub(crate) use collect::{acknowledgements, counted, server_responses, servers, sockets};
-pub(crate) use requester::{Limits, Requester, in_time, left_until};
+pub(crate) use collect::{acknowledgements, counted, sockets};
+pub use collect::{server_responses, servers};
+pub use peers::Peers;
+pub use requester::{RequestLimits, Requester, in_time, left_until};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{Error, EventName, HostId, Payload};
@@ -54,3 +57,13 @@ impl ServerEvent {
 
 /// What answers a [`ServerEvent`]; `None` if it has no answer to give.
 pub type ServerEventHandler = Arc<dyn Fn(ServerEvent) -> BoxFuture<'static, Option<Payload>> + Send + Sync>;
+
+/// Makes the request that carries an event for servers.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used.
+pub fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<RequestKind, Error> {
+    let (event, payload) = (EventName::new(event)?, Payload::new(data)?);
+    Ok(RequestKind::Event { event, payload })
+}

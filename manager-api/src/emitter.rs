@@ -11,15 +11,18 @@ use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::ack::AckStream;
 use crate::ack::AckTable;
-use crate::backend::deadline;
-use crate::cluster::{self, Requester, in_time, left_until};
-use crate::hub::cluster::server_event;
-use crate::{
-    AckStream, Broadcast, CallbackAddress, Change, ClientManager, ClusterRequest, Emit, Envelope, Error, Escaped,
-    Gathered, HostId, HubOptions, Incoming, LimitedLog, Message, RequestKind, Responses, Room, Scope, Selection,
-    ServerResponse, Sid, Sink, Subscription, quietly, wire,
-};
+use crate::broadcast::{Scope, Sink};
+use crate::cluster::{self, RequestLimits, Requester, in_time, left_until, server_event};
+use crate::cluster::{Change, ClusterRequest, Gathered, RequestKind, Responses, Selection, ServerResponse};
+use crate::deadline;
+use crate::log::{Escaped, LimitedLog, quietly};
+use crate::message::{CallbackAddress, Emit, Envelope, Message};
+use crate::{Broadcast, ClientManager, Error, HostId, Incoming, Room, Sid, Subscription, wire};
+
+/// How long handlers of events for servers have when their sender waits for no response.
+const MAX_HANDLER_TIME: Duration = Duration::from_secs(600);
 
 /// Emits events to the clients of every server on a channel.
 ///
@@ -27,7 +30,8 @@ use crate::{
 /// broker. Cloning is cheap; clones share the connection.
 ///
 /// ```
-/// # use manager_api::{Emitter, MemoryBus};
+/// # use manager_api::{Emitter};
+/// # use manager_api::memory::{MemoryBus};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), manager_api::Error> {
 /// let emitter = Emitter::new(MemoryBus::new().manager("socketio"));
@@ -48,11 +52,11 @@ impl Emitter {
 
     /// Makes an emitter over a manager that others use too.
     pub fn from_arc(manager: Arc<dyn ClientManager>) -> Self {
-        let (host_id, options) = (HostId::random(), HubOptions::default());
+        let host_id = HostId::random();
         let shared = Shared {
             manager,
-            requester: Arc::new(Requester::new(host_id.clone(), options.limits())),
-            max_timeout: options.max_ack_timeout,
+            requester: Arc::new(Requester::new(host_id.clone(), RequestLimits::default())),
+            max_timeout: MAX_HANDLER_TIME,
             host_id,
             acks: Arc::default(),
             listening: Mutex::default(),

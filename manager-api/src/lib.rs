@@ -1,47 +1,127 @@
-//! ClientManager, messages, wire format, registry, hub, emitter and the in-memory manager.
+//! The heart of sio: [`ClientManager`], the messages that processes exchange through it, and what emits with it.
+//!
+//! Many processes share the work of one Socket.IO service: servers, each with some of the clients, and workers with none. A
+//! [`ClientManager`] carries their messages over one channel of a broker. `manager-redis`, `manager-amqp` and `manager-kafka` implement it;
+//! [`memory`] does within one process.
+//!
+//! # A worker
+//!
+//! An [`Emitter`] needs a manager and no server. It knows whether the broker has accepted an event.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), manager_api::Error> {
+//! use manager_api::Emitter;
+//! use manager_api::memory::MemoryBus;
+//!
+//! let emitter = Emitter::new(MemoryBus::new().manager("socketio"));
+//! emitter.to("lobby").emit("job done", &serde_json::json!({"id": 7})).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A manager of one's own
+//!
+//! Three methods carry bytes; all that is Socket.IO is written once above them. This one serves the subscribers of one process. The
+//! conformance suite of `manager-testkit` says whether a manager keeps the contract.
+//!
+//! ```
+//! use std::sync::Mutex;
+//!
+//! use manager_api::backend::{check_len, closed};
+//! use manager_api::subscription::SubscriptionSender;
+//! use manager_api::{ClientManager, Error, ManagerOptions, Subscription, async_trait};
+//! use bytes::Bytes;
+//!
+//! struct Local {
+//!     options: ManagerOptions,
+//!     /// `None` once it is closed.
+//!     subscribers: Mutex<Option<Vec<SubscriptionSender>>>,
+//! }
+//!
+//! #[async_trait]
+//! impl ClientManager for Local {
+//!     async fn publish(&self, message: Bytes) -> Result<(), Error> {
+//!         check_len(message.len(), self.options.max_message_bytes)?;
+//!         let subscribers = self.subscribers.lock().unwrap().clone().ok_or_else(closed)?;
+//!         for subscriber in subscribers {
+//!             // One that is behind by more than it may misses the message, and is told.
+//!             if let Ok(false) = subscriber.try_message(message.clone()) {
+//!                 let _ = subscriber.gap("the subscriber fell behind");
+//!             }
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     async fn subscribe(&self) -> Result<Subscription, Error> {
+//!         let (sender, subscription) = Subscription::channel(self.options.max_buffered_bytes);
+//!         let mut subscribers = self.subscribers.lock().unwrap();
+//!         let subscribers = subscribers.as_mut().ok_or_else(closed)?;
+//!         subscribers.retain(|subscriber| !subscriber.is_closed());
+//!         subscribers.push(sender);
+//!         Ok(subscription)
+//!     }
+//!
+//!     async fn close(&self) -> Result<(), Error> {
+//!         self.subscribers.lock().unwrap().take();
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Error> {
+//! let manager = Local { options: ManagerOptions::default(), subscribers: Mutex::new(Some(Vec::new())) };
+//! let mut subscription = manager.subscribe().await?;
+//! let emitter = manager_api::Emitter::new(manager);
+//! emitter.to("lobby").emit("news", "hello").await?;
+//! assert!(subscription.recv().await.is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Modules
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`broadcast`] | the builder behind every emit: namespace, rooms, exceptions, then a verb |
+//! | [`ack`] | acknowledgements of clients, as a stream |
+//! | [`cluster`] | requests between servers and their responses: who is there, which clients, counts, events for servers |
+//! | [`message`], [`wire`] | what processes tell each other, and its bytes: those of python-socketio |
+//! | [`payload`] | the arguments of an event: typed values to JSON and attachments, and back |
+//! | [`id`] | names parsed once: namespaces, rooms, events, clients, hosts |
+//! | [`memory`] | the manager of one process, the reference |
+//! | [`backend`], [`subscription`] | what managers over a broker have in common, for those who write one |
+//! | [`byte_budget`], [`tables`], [`deadline`], [`log`], [`json`] | small tools: bounded bytes, tables that shrink, waits without overflow, log lines, JSON text |
 #![deny(missing_docs)]
 
-mod ack;
+pub mod ack;
 pub mod backend;
-mod broadcast;
-mod byte_budget;
-mod cluster;
+pub mod broadcast;
+pub mod byte_budget;
+pub mod cluster;
+pub mod deadline;
 mod emitter;
 mod error;
-mod escaped;
-mod hub;
-mod id;
+pub mod id;
 pub mod json;
-mod limited_log;
+pub mod log;
 mod manager;
-mod memory;
-mod message;
-mod payload;
-mod quiet;
-mod registry;
+pub mod memory;
+pub mod message;
+pub mod payload;
 mod retry;
-mod subscription;
-mod tables;
-mod turn;
+pub mod subscription;
+pub mod tables;
+pub mod turn;
 pub mod wire;
 
-pub use ack::{AckStream, ClientAck};
-pub use broadcast::{Broadcast, DEFAULT_ACK_TIMEOUT, Scope, Sink};
-pub use cluster::{
-    AckReport, Change, ClusterRequest, ClusterResponse, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket, RequestKind,
-    ResponsePart, Responses, Selection, ServerEvent, ServerEventHandler, ServerResponse, SocketInfo, read_data,
-};
+pub use async_trait::async_trait;
+
+pub use broadcast::Broadcast;
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
-pub use escaped::Escaped;
-pub use hub::{Deliver, Hub, HubMetrics, HubOptions, Pressure};
-pub use id::{EventName, HostId, NamespaceName, RESERVED_EVENTS, Room, Sid};
-pub use limited_log::{LimitedLog, Suppressed};
+pub use id::{EventName, HostId, NamespaceName, Room, Sid};
 pub use manager::{ClientManager, Health, ManagerOptions};
-pub use memory::{MemoryBus, MemoryManager};
-pub use message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
-pub use payload::{Payload, PayloadBuilder};
-pub use quiet::quietly;
-pub use registry::{ClientKey, Member, Recipients, Registry, Removed, RoomLimits};
+pub use payload::Payload;
 pub use retry::Backoff;
-pub use subscription::{Incoming, MIN_COST, Subscription, SubscriptionSender, Unsubscribed};
+pub use subscription::{Incoming, Subscription};

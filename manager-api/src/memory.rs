@@ -10,7 +10,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::{ClientManager, Error, ErrorKind, Health, ManagerOptions, Subscription, SubscriptionSender};
+use crate::subscription::SubscriptionSender;
+use crate::{ClientManager, Error, ErrorKind, Health, ManagerOptions, Subscription};
 
 /// A broker in memory. Clones share it, as processes share a broker.
 ///

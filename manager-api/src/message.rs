@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Change, ClusterRequest, ClusterResponse, EventName, HostId, NamespaceName, Payload, Room, Selection, Sid};
+use crate::cluster::{Change, ClusterRequest, ClusterResponse, Selection};
+use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 
 /// A message together with the process it comes from.
 #[derive(Clone, Debug, PartialEq)]

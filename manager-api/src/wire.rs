@@ -27,7 +27,7 @@ mod sketch;
 
 pub use decode::{DecodeError, DecodeLimits, decode, decode_within};
 pub use encode::encode;
-pub(crate) use sketch::Sketch;
+pub use sketch::Sketch;
 
 use bytes::Bytes;
 
@@ -56,7 +56,7 @@ impl OwnMark {
 }
 
 /// Tells, without parsing, whether [`encode`] made this message to say which servers there are.
-pub(crate) fn is_presence(message: &Bytes) -> bool {
+pub fn is_presence(message: &Bytes) -> bool {
     encode::PRESENCE_PREFIXES
         .iter()
         .any(|prefix| message.starts_with(prefix))

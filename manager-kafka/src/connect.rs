@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use manager_api::{Error, HostId, MIN_COST};
+use manager_api::subscription::MIN_COST;
+use manager_api::{Error, HostId};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use tokio::sync::Semaphore;
 

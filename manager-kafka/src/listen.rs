@@ -6,8 +6,8 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::deadline;
-use manager_api::{Backoff, Error, Subscription, SubscriptionSender, Unsubscribed};
+use manager_api::subscription::{SubscriptionSender, Unsubscribed};
+use manager_api::{Backoff, Error, Subscription, deadline};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use tokio::runtime::Runtime;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use manager_api::Escaped;
+use manager_api::log::Escaped;
 
 /// The longest that anything waits for the outcome.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{closed, deadline, may_be_published, seconds};
-use manager_api::{Error, ErrorKind, MIN_COST};
+use manager_api::backend::{closed, may_be_published, seconds};
+use manager_api::subscription::MIN_COST;
+use manager_api::{Error, ErrorKind, deadline};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};

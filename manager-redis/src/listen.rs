@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use manager_api::backend::{Attempts, Connected, Reconnect, Role, Status, deadline, seconds};
-use manager_api::{Error, Subscription, SubscriptionSender, Unsubscribed};
+use manager_api::backend::{Attempts, Connected, Reconnect, Role, Status, seconds};
+use manager_api::subscription::{SubscriptionSender, Unsubscribed};
+use manager_api::{Error, Subscription, deadline};
 use redis::cmd;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
-use manager_api::backend::{Job, deadline, may_be_published, seconds};
+use manager_api::backend::{Job, may_be_published, seconds};
+use manager_api::deadline;
 use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};

@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::{
-    ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription, SubscriptionSender, Unsubscribed,
-};
+use manager_api::subscription::{SubscriptionSender, Unsubscribed};
+use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
 use tokio::time::sleep;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::{ClientManager, Error, Health, HostId, Incoming, Subscription, SubscriptionSender};
+use manager_api::subscription::SubscriptionSender;
+use manager_api::{ClientManager, Error, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
 
 /// How many entries a [`Recorder`] keeps of each kind; whatever comes after is not recorded.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, MemoryBus, Subscription};
+use manager_api::memory::MemoryBus;
+use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, Subscription};
 use manager_testkit::{Backend, Flaky, OnLink, Recorder};
 
 struct Memory(MemoryBus);
@@ -226,7 +227,9 @@ async fn a_backend_that_lacks_a_fault_and_does_not_tell_why_fails_the_cases_that
 
 /// Managers that break one promise each: the suite must notice.
 mod broken {
-    use manager_api::{Error, MemoryManager, SubscriptionSender};
+    use manager_api::Error;
+    use manager_api::memory::MemoryManager;
+    use manager_api::subscription::SubscriptionSender;
     use manager_testkit::conformance;
 
     use super::*;

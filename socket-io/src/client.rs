@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
-use manager_api::{ClientKey, Error, ErrorKind, Escaped, Room, Sid, quietly};
+use manager_api::ack::ClientKey;
+use manager_api::log::{Escaped, quietly};
+use manager_api::{Error, ErrorKind, Room, Sid};
 
 use crate::connection::Connection;
 use crate::error::{DisconnectReason, Refusal};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use manager_api::{Error, EventName, Gathered, HostId, ServerEvent, ServerResponse};
+use manager_api::cluster::{Gathered, ServerEvent, ServerResponse};
+use manager_api::{Error, EventName, HostId};
 use serde::Serialize;
 
 use crate::handler::{EventContext, IntoOutcome};

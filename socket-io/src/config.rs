@@ -48,7 +48,7 @@ pub struct Config {
     /// Bytes of such events. Default 4 MiB.
     pub max_queued_bytes: usize,
     /// How this server works with the others.
-    pub hub: manager_api::HubOptions,
+    pub hub: hub::HubOptions,
 }
 
 impl Default for Config {
@@ -69,7 +69,7 @@ impl Default for Config {
             attachment_timeout: Duration::from_secs(60),
             max_queued_events: 1_024,
             max_queued_bytes: 4 << 20,
-            hub: manager_api::HubOptions::default(),
+            hub: hub::HubOptions::default(),
         }
     }
 }

@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use engine_io::{CloseReason, Handshake, Message, ProtocolError, Session, Socket as EngineSocket};
-use manager_api::{Escaped, EventName, quietly};
+use manager_api::EventName;
+use manager_api::log::{Escaped, quietly};
 
 use crate::client::Client;
 use crate::error::DisconnectReason;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use engine_io::CloseReason;
-use manager_api::{Escaped, quietly};
+use manager_api::log::{Escaped, quietly};
 use serde::Serialize;
 
 /// Refuses a client that wants to connect to a namespace; the client sees it as its `connect_error`.

@@ -92,7 +92,10 @@ pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 pub use engine_io::config::{AllowRequest, AllowedOrigins, Cookie, Forbidden, SameSite, Transports};
 pub use engine_io::http::{PacedStream, PeerAddr, Secure};
 pub use engine_io::{self, CloseReason, Handshake, Transport};
+pub use manager_api::ack::{AckStream, ClientAck};
+pub use manager_api::cluster::{
+    AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket, ServerEvent, ServerResponse,
+};
 pub use manager_api::{
-    self, AckReport, AckStream, Broadcast, ClientAck, ClientManager, DEFAULT_REQUEST_TIMEOUT, Error, ErrorKind,
-    EventName, Gathered, Health, HostId, NamespaceName, Payload, RemoteSocket, Room, ServerEvent, ServerResponse, Sid,
+    self, Broadcast, ClientManager, Error, ErrorKind, EventName, Health, HostId, NamespaceName, Payload, Room, Sid,
 };

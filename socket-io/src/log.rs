@@ -7,7 +7,8 @@
 use std::error::Error as _;
 use std::fmt::Display;
 
-use manager_api::{Escaped, EventName, LimitedLog, NamespaceName, quietly};
+use manager_api::log::{Escaped, LimitedLog, quietly};
+use manager_api::{EventName, NamespaceName};
 
 use crate::client::Client;
 use crate::handler::Rejection;

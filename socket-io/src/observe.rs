@@ -49,6 +49,11 @@ impl Observer {
         Self(Some(observe))
     }
 
+    /// Tells whether there is an observer.
+    pub(crate) fn is_present(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Returns whoever is to be told of every client.
     pub(crate) fn of_all(&self) -> Option<&dyn Observe> {
         self.0.as_deref()

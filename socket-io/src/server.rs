@@ -3,7 +3,8 @@
 use std::sync::{Arc, OnceLock, Weak};
 
 use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
-use manager_api::{Broadcast, ClientManager, Error, Health, Hub, HubMetrics, NamespaceName, Room};
+use hub::{Hub, HubMetrics};
+use manager_api::{Broadcast, ClientManager, Error, Health, NamespaceName, Room};
 use serde::Serialize;
 use tokio::task::AbortHandle;
 

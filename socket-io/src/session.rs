@@ -121,7 +121,7 @@ impl Socket {
     /// # Errors
     ///
     /// [`Config`](ErrorKind::Config) if it cannot be written as JSON, [`TooLarge`](ErrorKind::TooLarge) if that has more bytes than
-    /// [allowed](manager_api::HubOptions::max_socket_data_bytes), [`NotFound`](ErrorKind::NotFound) if the client is gone and its disconnect
+    /// [allowed](hub::HubOptions::max_socket_data_bytes), [`NotFound`](ErrorKind::NotFound) if the client is gone and its disconnect
     /// handler has ended. What was kept before stays.
     pub fn set_data<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), Error> {
         let json = serde_json::to_string(data).map_err(|error| {
@@ -141,7 +141,7 @@ impl Socket {
     ///
     /// [`Malformed`](ErrorKind::Malformed) if it does not fit `T`.
     pub fn data<T: DeserializeOwned>(&self) -> Result<Option<T>, Error> {
-        manager_api::read_data(self.sessions().data().as_deref())
+        manager_api::cluster::read_data(self.sessions().data().as_deref())
     }
 
     /// Returns what was [saved](Self::save_session) about this client, without copying it; `None` if nothing of this type was, or the

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine_io::{Handshake, Sent, Transport};
-use manager_api::{AckStream, Broadcast, Error, EventName, NamespaceName, Payload, Room, Sid};
+use manager_api::ack::AckStream;
+use manager_api::{Broadcast, Error, EventName, NamespaceName, Payload, Room, Sid};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -131,7 +132,7 @@ impl Socket {
     /// # Errors
     ///
     /// [`NotFound`](manager_api::ErrorKind::NotFound) if the client is gone, [`TooLarge`](manager_api::ErrorKind::TooLarge) if it is in as many
-    /// rooms as [allowed](manager_api::HubOptions::max_rooms_per_client) or the name of the room is too long.
+    /// rooms as [allowed](hub::HubOptions::max_rooms_per_client) or the name of the room is too long.
     pub fn join(&self, room: impl Into<Room>) -> Result<(), Error> {
         self.client.enter(room.into())
     }

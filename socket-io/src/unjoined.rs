@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use manager_api::{LimitedLog, quietly};
+use manager_api::log::{LimitedLog, quietly};
 use tokio::time::Instant;
 
 use crate::config::Config;

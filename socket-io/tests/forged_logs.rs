@@ -48,7 +48,7 @@ async fn nothing_that_a_client_sends_ends_a_log_line_or_begins_another() {
     assert!(accepted.starts_with(&format!("40{namespace},")), "{accepted:?}");
     client.expect(&format!("43{namespace},1[\"ok\"]")).await;
     let text = lines.text();
-    let acts = |letter: char| letter != '\n' && manager_api::Escaped::acts(letter);
+    let acts = |letter: char| letter != '\n' && manager_api::log::Escaped::acts(letter);
     assert!(!text.contains(acts), "{text:?}");
     assert!(
         text.contains("a handler failed") && text.contains("no such order"),

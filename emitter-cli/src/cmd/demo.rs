@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use manager_api::{Emitter, Escaped, ManagerOptions};
+use manager_api::log::Escaped;
+use manager_api::{Emitter, ManagerOptions};
 use serde_json::json;
 use socket_io::SocketIo;
 use tokio::net::TcpListener;

@@ -2,7 +2,9 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::{ClientAck, Emitter, Escaped};
+use manager_api::Emitter;
+use manager_api::ack::ClientAck;
+use manager_api::log::Escaped;
 use serde::Serialize;
 use serde_json::value::RawValue;
 

@@ -4,7 +4,8 @@ mod show;
 
 use std::time::Duration;
 
-use manager_api::{Escaped, Incoming, wire};
+use manager_api::log::Escaped;
+use manager_api::{Incoming, wire};
 use tokio::time::timeout;
 
 use crate::failure::Failure;

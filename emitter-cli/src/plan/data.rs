@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use manager_api::{Payload, PayloadBuilder};
+use manager_api::Payload;
+use manager_api::payload::PayloadBuilder;
 
 use super::encoding;
 use crate::failure::Failure;

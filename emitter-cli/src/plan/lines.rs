@@ -232,7 +232,7 @@ impl RoomName<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use manager_api::MemoryBus;
+    use manager_api::memory::MemoryBus;
 
     fn object_parser() -> impl FnMut(&[u8]) -> Result<Option<ParsedLine>, String> {
         let emitter = Emitter::new(MemoryBus::new().manager("socketio"));

@@ -9,7 +9,8 @@ use integration::client::{Kind, RealClient};
 use integration::driven::binary;
 use integration::managers;
 use integration::python::PyManager;
-use manager_api::{Broadcast, ClientAck, Emitter};
+use manager_api::ack::ClientAck;
+use manager_api::{Broadcast, Emitter};
 use serde_json::{Value, json};
 use socket_io::ErrorKind;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use integration::brokers::KafkaBroker;
-use manager_api::{ClientManager, Error, ErrorKind, MIN_COST, Subscription};
+use manager_api::subscription::MIN_COST;
+use manager_api::{ClientManager, Error, ErrorKind, Subscription};
 use manager_kafka::{KafkaManager, KafkaOptions};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::binding::{bind, route_fence};
 use super::{End, ListenLink, Listener};
-use manager_api::quietly;
+use manager_api::log::quietly;
 
 use crate::config::QueueKind;
 use crate::connect::Link;

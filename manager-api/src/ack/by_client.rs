@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::ClientKey;
+use crate::ack::ClientKey;
 use crate::turn::Turn;
 
 /// Enough that asking everybody holds up nobody who answers meanwhile.
@@ -59,7 +59,6 @@ impl ByClient {
         self.lock(key).range(all_of(key)).take(max).count()
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         (0..SHARDS as u64).map(|key| self.lock(key).len()).sum()
     }

@@ -9,11 +9,14 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::by_client::ByClient;
-use super::{AckStream, ClientAck, Waiting};
-use crate::backend::deadline;
+use super::{AckLimits, AckStream, ClientAck, Waiting};
+use crate::ack::ClientKey;
 use crate::byte_budget::ByteBudget;
+use crate::deadline;
+use crate::log::{LimitedLog, quietly};
+use crate::message::{Callback, CallbackAddress};
 use crate::turn::Turn;
-use crate::{Callback, CallbackAddress, ClientKey, HostId, HubOptions, LimitedLog, Payload, Sid, quietly};
+use crate::{HostId, Payload, Sid};
 
 /// Answers that a question may have waiting for a slow reader, whatever room there is; more are dropped, counted and logged.
 const MAX_WAITING_ACKS: usize = 65_536;
@@ -22,11 +25,11 @@ const MAX_WAITING_ACKS: usize = 65_536;
 const UNDER_ONE_LOCK: usize = 256;
 
 /// Questions of one client, and clients of one question, that are forgotten without letting other tasks run: some tenths of a millisecond.
-pub(crate) const FORGOTTEN_AT_ONCE: usize = 1_024;
+pub const FORGOTTEN_AT_ONCE: usize = 1_024;
 
 /// The questions of this process, and those that it asks its clients for others.
 #[derive(Debug)]
-pub(crate) struct AckTable {
+pub struct AckTable {
     /// Answers that may be expected for other processes.
     max_for_others: usize,
     /// How many of them are.
@@ -59,11 +62,11 @@ struct Pending {
 
 /// Who is to be told that a client left before it answered.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Unanswered {
+pub struct Unanswered {
     /// The process that asked; `None` if it is this one.
-    pub(crate) asked_by: Option<HostId>,
+    pub asked_by: Option<HostId>,
     /// Its question.
-    pub(crate) question: u64,
+    pub question: u64,
 }
 
 /// Where an answer goes.
@@ -75,19 +78,20 @@ enum Requester {
 
 impl Default for AckTable {
     fn default() -> Self {
-        Self::new(&HubOptions::default())
+        Self::new(AckLimits::default())
     }
 }
 
 impl AckTable {
-    pub(crate) fn new(options: &HubOptions) -> Self {
+    /// Makes an empty table.
+    pub fn new(limits: AckLimits) -> Self {
         Self {
-            max_for_others: options.max_expected_acks,
+            max_for_others: limits.max_expected_acks,
             num_for_others: AtomicUsize::new(0),
             next_id: AtomicU64::new(0),
             pending: Mutex::default(),
             by_client: Arc::default(),
-            waiting_budget: ByteBudget::new(options.max_waiting_ack_bytes),
+            waiting_budget: ByteBudget::new(limits.max_waiting_ack_bytes),
             num_dropped: AtomicU64::new(0),
         }
     }
@@ -97,7 +101,7 @@ impl AckTable {
     /// # Cancel safety
     ///
     /// Dropping the future forgets the question.
-    pub(crate) async fn expect(
+    pub async fn expect(
         self: &Arc<Self>,
         expected: Vec<ClientKey>,
         is_open: bool,
@@ -127,7 +131,7 @@ impl AckTable {
     /// # Cancel safety
     ///
     /// Dropping the future leaves a question that ends with its time.
-    pub(crate) async fn expect_for(
+    pub async fn expect_for(
         &self,
         host: HostId,
         address: CallbackAddress,
@@ -157,13 +161,7 @@ impl AckTable {
     /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
     ///
     /// An answer to nothing, a second answer, and the answer of somebody who was not asked are ignored.
-    pub(crate) fn acknowledge(
-        &self,
-        key: ClientKey,
-        sid: &Sid,
-        id: u64,
-        payload: Payload,
-    ) -> Option<(HostId, Callback)> {
+    pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) -> Option<(HostId, Callback)> {
         let mut table = self.pending();
         let pending = table.get_mut(&id)?;
         if !pending.expected.remove(&key) {
@@ -190,7 +188,7 @@ impl AckTable {
     }
 
     /// Takes an answer that came over the broker.
-    pub(crate) fn acknowledge_remote(&self, callback: Callback) {
+    pub fn acknowledge_remote(&self, callback: Callback) {
         if let Some(Pending {
             requester: Requester::Local(sender),
             is_open: true,
@@ -203,19 +201,19 @@ impl AckTable {
 
     /// Waits no longer for a client that is gone, in [`FORGOTTEN_AT_ONCE`] of its questions. Returns who wants to know; `None` if it has no
     /// more questions.
-    pub(crate) fn forget_some(&self, key: ClientKey) -> Option<Vec<Unanswered>> {
+    pub fn forget_some(&self, key: ClientKey) -> Option<Vec<Unanswered>> {
         let asked = self.by_client.take_some(key, FORGOTTEN_AT_ONCE);
         let unexpect = |id| self.unexpect(key, id);
         (!asked.is_empty()).then(|| asked.into_iter().filter_map(unexpect).collect())
     }
 
     /// Returns how many questions a client may answer, but not more than [`FORGOTTEN_AT_ONCE`].
-    pub(crate) fn num_of(&self, key: ClientKey) -> usize {
+    pub fn num_of(&self, key: ClientKey) -> usize {
         self.by_client.num_of(key, FORGOTTEN_AT_ONCE)
     }
 
     /// Waits no longer for the answer of one client to one question. Returns who wants to know.
-    pub(crate) fn forget(&self, key: ClientKey, id: u64) -> Option<Unanswered> {
+    pub fn forget(&self, key: ClientKey, id: u64) -> Option<Unanswered> {
         self.by_client.remove(key, id);
         self.unexpect(key, id)
     }
@@ -237,7 +235,7 @@ impl AckTable {
 
     /// Forgets the questions of other processes whose time is over, and lets other tasks run now and then. Those of this process end with
     /// their [`AckStream`], which tell why.
-    pub(crate) async fn sweep(&self) {
+    pub async fn sweep(&self) {
         let (now, mut turn, mut next) = (Instant::now(), Turn::default(), Some(0));
         while let Some(first) = next {
             let (over, rest) = self.take_over(first, now);
@@ -270,18 +268,17 @@ impl AckTable {
     }
 
     /// Answers dropped because nobody took them in time.
-    pub(crate) fn num_dropped(&self) -> u64 {
+    pub fn num_dropped(&self) -> u64 {
         self.num_dropped.load(Ordering::Relaxed)
     }
 
     /// Questions that wait.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.pending().len()
     }
 
     /// Counts the clients that are waited for, once per question.
-    #[cfg(test)]
-    pub(crate) fn num_expected(&self) -> usize {
+    pub fn num_expected(&self) -> usize {
         self.by_client.len()
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Status, deadline};
+use super::Status;
+use crate::deadline;
 use crate::{Backoff, Error, ErrorKind, ManagerOptions};
 
 /// One failed attempt to use a connection, shared by all whom it concerns. `Display` names the place and the cause, no secret.

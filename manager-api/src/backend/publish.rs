@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout_at;
 
-use super::{PublishLink, PublishQueue, Status, deadline, seconds};
+use super::{PublishLink, PublishQueue, Status, seconds};
+use crate::deadline;
 use crate::{Error, ErrorKind, ManagerOptions};
 
 /// Queues publishes for a task of its own, which the first one starts and which connects as long as there is something to send.

@@ -12,8 +12,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, PublishLink, Role, Status, closed, deadline, drive, may_be_published};
-use crate::{Error, MIN_COST, ManagerOptions};
+use super::{Failure, PublishLink, Role, Status, closed, drive, may_be_published};
+use crate::deadline;
+use crate::subscription::MIN_COST;
+use crate::{Error, ManagerOptions};
 
 /// What callers and the publishing task share.
 #[derive(Debug)]

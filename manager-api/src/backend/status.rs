@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::Failure;
-use crate::{Escaped, Health, LimitedLog, quietly};
+use crate::Health;
+use crate::log::{Escaped, LimitedLog, quietly};
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

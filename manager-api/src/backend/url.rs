@@ -7,7 +7,8 @@
 use std::fmt::{self, Write as _};
 
 use super::bad;
-use crate::{Error, Escaped};
+use crate::Error;
+use crate::log::Escaped;
 
 /// The longest scheme that is repeated, in bytes.
 const MAX_SCHEME: usize = 32;

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{Broadcast, check_count};
 use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket};
-use crate::{Change, Error, Payload, RequestKind, Room, Selection};
+use crate::cluster::{Change, RequestKind, Selection};
+use crate::{Error, Payload, Room};
 
 /// Clients of every server. Servers of python-socketio know none of this: their clients are neither found nor moved.
 impl Broadcast {
@@ -110,8 +111,8 @@ impl Broadcast {
 
     /// Puts the clients that an event would go to into rooms, on every server.
     ///
-    /// Rooms that a [limit](crate::HubOptions::max_rooms_per_client) does not let a client enter are
-    /// [counted](crate::HubMetrics::rooms_refused) and logged by its server; the other clients and rooms are not affected.
+    /// Rooms that a limit does not let a client enter are
+    /// counted and logged by its server; the other clients and rooms are not affected.
     ///
     /// # Errors
     ///

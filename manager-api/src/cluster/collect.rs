@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::request::ResponsePart;
 use super::responses::Responses;
+use crate::ack::{AckStream, ClientAck};
 use crate::turn::Turn;
-use crate::{AckStream, ClientAck, Error, ErrorKind, HostId, NamespaceName, Payload, Room, Sid};
+use crate::{Error, ErrorKind, HostId, NamespaceName, Payload, Room, Sid};
 
 /// What the servers answered together, and who did not.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +130,12 @@ async fn gather<T>(
     }
 }
 
-pub(crate) async fn servers(responses: Responses) -> Gathered<Vec<HostId>> {
+/// Collects the servers that respond, sorted by their ids.
+///
+/// # Cancel safety
+///
+/// Dropping the future forgets the request.
+pub async fn servers(responses: Responses) -> Gathered<Vec<HostId>> {
     let mut gathered = gather(responses, Vec::new(), |found, from, _| {
         found.push(from);
         true
@@ -178,7 +184,12 @@ pub(crate) async fn sockets(
     .await
 }
 
-pub(crate) async fn server_responses(responses: Responses) -> Gathered<Vec<ServerResponse>> {
+/// Collects the responses to an event for servers.
+///
+/// # Cancel safety
+///
+/// Dropping the future forgets the request.
+pub async fn server_responses(responses: Responses) -> Gathered<Vec<ServerResponse>> {
     gather(responses, Vec::new(), |found, server, part| {
         if let ResponsePart::Event(payload) = part {
             found.push(ServerResponse { server, payload });

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::HostId;
-use crate::backend::deadline;
+use crate::deadline;
 
 /// Whose answers a question waits for.
 #[derive(Debug)]
-pub(crate) struct Peers {
+pub struct Peers {
     heard: Mutex<HashMap<HostId, Instant>>,
     max: usize,
     /// When everybody who answers the first hello has had the time to. `None` before that hello.
@@ -20,7 +20,8 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(max: usize) -> Self {
+    /// Makes an empty table of at most `max` servers, at least one.
+    pub fn new(max: usize) -> Self {
         Self {
             heard: Mutex::default(),
             max: max.max(1),
@@ -29,7 +30,7 @@ impl Peers {
     }
 
     /// Notes that a server lives. A table that is full forgets the one that was silent for the longest time.
-    pub(crate) fn heard(&self, host: &HostId) {
+    pub fn heard(&self, host: &HostId) {
         let mut heard = self.lock();
         if heard.len() >= self.max && !heard.contains_key(host) {
             let oldest = heard.iter().min_by_key(|(_, at)| **at).map(|(host, _)| host.clone());
@@ -39,20 +40,22 @@ impl Peers {
     }
 
     /// Forgets a server: it said bye, or did not answer in time.
-    pub(crate) fn forget(&self, host: &HostId) {
+    pub fn forget(&self, host: &HostId) {
         self.lock().remove(host);
     }
 
-    pub(crate) fn ids(&self) -> Vec<HostId> {
+    /// Returns the ids of the servers that are known to be there.
+    pub fn ids(&self) -> Vec<HostId> {
         self.lock().keys().cloned().collect()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Counts the servers that are known to be there.
+    pub fn len(&self) -> usize {
         self.lock().len()
     }
 
     /// Starts the time in which the others answer the first hello.
-    pub(crate) fn said_hello(&self, wait: Duration) {
+    pub fn said_hello(&self, wait: Duration) {
         self.complete_at.send_if_modified(|at| {
             let is_first = at.is_none();
             at.get_or_insert_with(|| deadline::after(wait));
@@ -61,12 +64,12 @@ impl Peers {
     }
 
     /// Starts the time, anew if need be, in which the others say that they are there.
-    pub(crate) fn sought(&self, wait: Duration) {
+    pub fn sought(&self, wait: Duration) {
         self.complete_at.send_replace(Some(deadline::after(wait)));
     }
 
     /// Waits until those who are there have had the time to say so.
-    pub(crate) async fn complete(&self) {
+    pub async fn complete(&self) {
         let mut at = self.complete_at.subscribe();
         // The sender lives in `self`, so this cannot fail while it is borrowed.
         let at = at.wait_for(Option::is_some).await.ok().and_then(|at| *at);

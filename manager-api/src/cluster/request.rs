@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid, Target};
+use crate::message::Target;
+use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 
 /// Clients, wherever they are connected.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +96,7 @@ impl ResponsePart {
     }
 
     /// Returns how many clients and rooms it names.
-    pub(crate) fn num_names(&self) -> usize {
+    pub fn num_names(&self) -> usize {
         match self {
             Self::Present | Self::Count(_) | Self::Event(_) => 0,
             Self::Sockets(sockets) => sockets.iter().map(|socket| 1 + socket.rooms.len()).sum(),
@@ -127,7 +128,7 @@ pub struct SocketInfo {
 
 impl SocketInfo {
     /// Returns about how many bytes it takes.
-    pub(crate) fn size(&self) -> usize {
+    pub fn size(&self) -> usize {
         let rooms = self.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>();
         rooms + self.data.as_ref().map_or(0, |data| data.len()) + 48
     }

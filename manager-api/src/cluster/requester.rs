@@ -8,29 +8,54 @@ use tokio::time::{Instant, timeout_at};
 use super::peers::Peers;
 use super::request::{ClusterRequest, RequestKind};
 use super::responses::{RequestTable, Responses};
-use crate::{ClientManager, Envelope, Error, ErrorKind, HostId, Message, wire};
+use crate::message::{Envelope, Message};
+use crate::{ClientManager, Error, ErrorKind, HostId, wire};
 
-/// What is finite about asking.
+/// Limits of the requests of one process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) max_servers: usize,
-    pub(crate) max_requests: usize,
-    pub(crate) max_sockets: usize,
-    pub(crate) max_waiting_response_bytes: usize,
-    pub(crate) presence_wait: Duration,
+pub struct RequestLimits {
+    /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
+    pub max_servers: usize,
+    /// Requests that may be open; more are refused as [`Busy`](ErrorKind::Busy). Default 1,024.
+    pub max_requests: usize,
+    /// Clients that the responses to one request may name together. Default 100,000.
+    pub max_sockets: usize,
+    /// Bytes that these clients may take together, with their rooms and data. Default 64 MiB.
+    pub max_sockets_bytes: usize,
+    /// Bytes that responses may take together until they are read; one that is larger passes alone. Default 64 MiB.
+    pub max_waiting_response_bytes: usize,
+    /// How long the other servers have to announce themselves before the first request. Default 1 s.
+    pub presence_wait: Duration,
 }
 
-/// The questions of one process, and whom they go to.
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            max_servers: 1_024,
+            max_requests: 1_024,
+            max_sockets: 100_000,
+            max_sockets_bytes: 64 << 20,
+            max_waiting_response_bytes: 64 << 20,
+            presence_wait: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The requests of one process, and the servers that they go to.
 #[derive(Debug)]
-pub(crate) struct Requester {
+pub struct Requester {
     host_id: HostId,
-    pub(crate) peers: Arc<Peers>,
-    pub(crate) requests: Arc<RequestTable>,
-    pub(crate) limits: Limits,
+    /// The servers that requests go to.
+    pub peers: Arc<Peers>,
+    /// The requests that wait for responses.
+    pub requests: Arc<RequestTable>,
+    /// Their limits.
+    pub limits: RequestLimits,
 }
 
 impl Requester {
-    pub(crate) fn new(host_id: HostId, limits: Limits) -> Self {
+    /// Makes what sends the requests of the process `host_id`.
+    pub fn new(host_id: HostId, limits: RequestLimits) -> Self {
         Self {
             host_id,
             peers: Arc::new(Peers::new(limits.max_servers)),
@@ -44,7 +69,7 @@ impl Requester {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if this process does not hear the others in that time.
-    pub(crate) async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Responses), Error> {
+    pub async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Responses), Error> {
         let mut expected = Vec::new();
         if others {
             let complete = timeout_at(deadline, self.peers.complete()).await;
@@ -60,7 +85,7 @@ impl Requester {
     /// # Errors
     ///
     /// As [`open`](Self::open), and those of publishing.
-    pub(crate) async fn ask(
+    pub async fn ask(
         &self,
         manager: &dyn ClientManager,
         ask: RequestKind,
@@ -80,7 +105,7 @@ impl Requester {
     }
 
     /// Takes what another process says about itself, or in answer to a question. Returns what is neither.
-    pub(crate) fn take(&self, from: Option<HostId>, message: Message) -> Option<(Option<HostId>, Message)> {
+    pub fn take(&self, from: Option<HostId>, message: Message) -> Option<(Option<HostId>, Message)> {
         match (from, message) {
             (Some(from), Message::Response(reply)) => {
                 self.peers.heard(&from);
@@ -97,13 +122,13 @@ impl Requester {
 }
 
 /// Gives a step of asking what is left of the time for the whole.
-pub(crate) async fn in_time<T>(deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub async fn in_time<T>(deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let done = timeout_at(deadline, step).await;
     done.unwrap_or_else(|_| Err(too_late("the broker did not take the question in time")))
 }
 
 /// Returns what is left of the time to answer.
-pub(crate) fn left_until(deadline: Instant) -> Duration {
+pub fn left_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 

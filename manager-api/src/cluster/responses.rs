@@ -11,14 +11,15 @@ use tokio::time::{Instant, Sleep};
 use super::peers::Peers;
 use super::request::{ClusterResponse, ResponsePart};
 use crate::byte_budget::{ByteBudget, BytePermit};
-use crate::{Error, ErrorKind, HostId, LimitedLog, quietly};
+use crate::log::{LimitedLog, quietly};
+use crate::{Error, ErrorKind, HostId};
 
 /// Parts of answers that a question may have waiting, whatever room there is; more are dropped, and their server is missing then.
 const MAX_WAITING_PARTS: usize = 1_024;
 
 /// The questions that wait for answers of servers.
 #[derive(Debug)]
-pub(crate) struct RequestTable {
+pub struct RequestTable {
     next_id: AtomicU64,
     open: Mutex<HashMap<u64, mpsc::Sender<ReceivedPart>>>,
     /// What parts of answers may hold together before they are taken.
@@ -27,10 +28,10 @@ pub(crate) struct RequestTable {
 
 /// A part of an answer as it is taken.
 #[derive(Debug)]
-pub(crate) struct ReceivedPart {
-    pub(crate) from: HostId,
-    pub(crate) part: ResponsePart,
-    pub(crate) is_truncated: bool,
+pub struct ReceivedPart {
+    pub from: HostId,
+    pub part: ResponsePart,
+    pub is_truncated: bool,
     /// How many parts there are, in the last one.
     total: Option<u32>,
     /// The room that it takes; this server's own parts take none.
@@ -38,7 +39,8 @@ pub(crate) struct ReceivedPart {
 }
 
 impl RequestTable {
-    pub(crate) fn new(max_waiting_bytes: usize) -> Self {
+    /// Makes an empty table; responses that are not read yet may take `max_waiting_bytes`.
+    pub fn new(max_waiting_bytes: usize) -> Self {
         Self {
             next_id: AtomicU64::new(0),
             open: Mutex::default(),
@@ -51,7 +53,7 @@ impl RequestTable {
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if `max` questions are open.
-    pub(crate) fn open(
+    pub fn open(
         self: &Arc<Self>,
         peers: Arc<Peers>,
         expected: Vec<HostId>,
@@ -83,7 +85,7 @@ impl RequestTable {
     }
 
     /// Takes a part of an answer; one to no question is nothing.
-    pub(crate) fn take(&self, from: HostId, reply: ClusterResponse) {
+    pub fn take(&self, from: HostId, reply: ClusterResponse) {
         static DROPPED: LimitedLog = LimitedLog::new();
         let Some(sender) = self.lock().get(&reply.id).cloned() else {
             return;
@@ -107,7 +109,8 @@ impl RequestTable {
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Counts the open requests.
+    pub fn len(&self) -> usize {
         self.lock().len()
     }
 
@@ -153,7 +156,7 @@ pub struct Responses {
 
 impl Responses {
     /// Adds what this server itself says.
-    pub(crate) fn add_own(&mut self, from: HostId, part: ResponsePart, is_truncated: bool) {
+    pub fn add_own(&mut self, from: HostId, part: ResponsePart, is_truncated: bool) {
         self.own.push_back(ReceivedPart {
             from,
             part,
@@ -164,17 +167,17 @@ impl Responses {
     }
 
     /// Waits for nobody: the question could not be asked.
-    pub(crate) fn not_sent(&mut self) {
+    pub fn not_sent(&mut self) {
         self.missing.extend(self.waiting.drain().map(|(host, _)| host));
     }
 
     /// Tells whether everybody who is waited for has answered, and all of that was taken.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.own.is_empty() && self.waiting.is_empty()
     }
 
     /// Returns the next part; `None` when all answers are whole or the deadline has passed.
-    pub(crate) async fn next(&mut self) -> Option<ReceivedPart> {
+    pub async fn next(&mut self) -> Option<ReceivedPart> {
         match self.is_complete() {
             true => None,
             false => self.next_until_deadline().await,
@@ -186,7 +189,7 @@ impl Responses {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(crate) async fn next_until_deadline(&mut self) -> Option<ReceivedPart> {
+    pub async fn next_until_deadline(&mut self) -> Option<ReceivedPart> {
         if let Some(own) = self.own.pop_front() {
             return Some(own);
         }
@@ -207,7 +210,7 @@ impl Responses {
     }
 
     /// Returns the servers that did not answer in time, or not wholly.
-    pub(crate) fn into_missing(mut self) -> Vec<HostId> {
+    pub fn into_missing(mut self) -> Vec<HostId> {
         self.missing.sort();
         std::mem::take(&mut self.missing)
     }

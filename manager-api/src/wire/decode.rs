@@ -14,10 +14,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::encode::EXTENSION_VERSION;
-use crate::{
-    Callback, CallbackAddress, Emit, Envelope, Error, EventName, HostId, HubOptions, Message, NamespaceName, Payload,
-    Room, Sid, Target,
-};
+use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
+use crate::{Error, EventName, HostId, NamespaceName, Payload, Room, Sid};
 use names::{Budget, room_of, string_of};
 
 /// What one message may name, so that reading it takes no more than a small multiple of its own size.
@@ -30,9 +28,12 @@ pub struct DecodeLimits {
 }
 
 impl Default for DecodeLimits {
-    /// Those of the default [`HubOptions`].
+    /// 65,536 names, which take about 4 MiB, and 1,024 attachments.
     fn default() -> Self {
-        HubOptions::default().decode_limits()
+        Self {
+            max_names: 65_536,
+            max_attachments: 1_024,
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 
-use crate::{
-    Callback, ClusterResponse, Emit, Envelope, HostId, Message, NamespaceName, Payload, ResponsePart, Room, Sid, Target,
-};
+use crate::cluster::{ClusterResponse, ResponsePart};
+use crate::message::{Callback, Emit, Envelope, Message, Target};
+use crate::{HostId, NamespaceName, Payload, Room, Sid};
 
 /// How every callback we write begins; no other message does.
 pub(super) const CALLBACK_PREFIX: &[u8] = b"{\"method\":\"callback\"";

@@ -6,18 +6,18 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::Escaped;
+use crate::log::Escaped;
 
 /// The fields of a message by which its sender is found. For the log: it displays as they are written there, escaped and cut.
 #[derive(Debug)]
-pub(crate) struct Sketch {
+pub struct Sketch {
     fields: Vec<(&'static str, String)>,
     has_nan: bool,
 }
 
 impl Sketch {
     /// Reads what can be read. `NaN` and `Infinity`, which Python's `json.dumps` writes and JSON does not have, are passed over.
-    pub(crate) fn of(message: &[u8]) -> Self {
+    pub fn of(message: &[u8]) -> Self {
         let (repaired, has_nan) = without_nan(message);
         let fields = serde_json::from_slice::<Fields<'_>>(&repaired).map_or_else(|_| Vec::new(), Fields::known);
         Self { fields, has_nan }

@@ -11,6 +11,12 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ack::AckStream;
+use crate::broadcast::{Scope, Sink};
+use crate::cluster::{
+    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Responses, Selection, SocketInfo,
+};
+use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 use crate::*;
 
 /// Keeps what the builder makes instead of sending it.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::{AckStream, Broadcast, ClientAck, Emitter, Payload, Sid};
+use manager_api::ack::{AckStream, ClientAck};
+use manager_api::{Broadcast, Emitter, Payload, Sid};
 
 use super::host::{Delivery, Host, two_hosts};
 use crate::conformance::Backend;

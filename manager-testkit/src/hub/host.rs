@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manager_api::{
-    ClientKey, ClientManager, Deliver, Emit, EventName, Hub, HubOptions, ManagerOptions, NamespaceName, Payload,
-    Pressure, Room, Sid,
-};
+use hub::{Deliver, Hub, HubOptions, Pressure};
+use manager_api::ack::ClientKey;
+use manager_api::message::Emit;
+use manager_api::{ClientManager, EventName, ManagerOptions, NamespaceName, Payload, Room, Sid};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 

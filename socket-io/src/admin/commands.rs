@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use manager_api::{Broadcast, Error, ErrorKind, LimitedLog, Payload, quietly};
+use manager_api::log::{LimitedLog, quietly};
+use manager_api::{Broadcast, Error, ErrorKind, Payload};
 use serde_json::json;
 
 use super::AdminFeed;

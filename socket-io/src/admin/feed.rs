@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use manager_api::{LimitedLog, NamespaceName, Payload, Room, quietly};
+use manager_api::log::{LimitedLog, quietly};
+use manager_api::{NamespaceName, Payload, Room};
 use tokio::sync::mpsc;
 
 use super::{Admin, AdminReceiver, describe};

@@ -8,7 +8,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
-use manager_api::{Broadcast, Emit, Error, Escaped, EventName, Hub, LimitedLog, Message, quietly};
+use hub::Hub;
+use manager_api::log::{Escaped, LimitedLog, quietly};
+use manager_api::message::{Emit, Message};
+use manager_api::{Broadcast, Error, EventName};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use manager_api::{Error, ErrorKind, Message, NamespaceName, Sid};
+use manager_api::message::Message;
+use manager_api::{Error, ErrorKind, NamespaceName, Sid};
 
 use super::Client;
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use engine_io::{Outgoing, Sent};
-use manager_api::{Deliver, Emit, Error, Message, NamespaceName, Pressure, Room};
+use hub::{Deliver, Pressure};
+use manager_api::message::{Emit, Message};
+use manager_api::{Error, NamespaceName, Room};
 
 use super::{Client, Connecting};
 use crate::observe::Observer;
@@ -51,26 +53,8 @@ impl Deliver for HubDelivery {
         client.disconnect_all();
     }
 
-    fn is_watched(&self, namespace: &NamespaceName) -> bool {
-        self.observer.of(namespace).is_some()
-    }
-
-    fn delivered(&self, client: &Arc<Client>, emit: &Emit) {
-        if let Some(observer) = self.observer.of_all() {
-            observer.sent(client, emit.event.as_str(), &emit.payload);
-        }
-    }
-
-    fn entered(&self, client: &Arc<Client>, room: &Room) {
-        if let Some(observer) = self.observer.of_all() {
-            observer.entered(client, room);
-        }
-    }
-
-    fn left(&self, client: &Arc<Client>, room: &Room) {
-        if let Some(observer) = self.observer.of_all() {
-            observer.left(client, room);
-        }
+    fn observer(&self) -> Option<&dyn hub::deliver::Observer<Arc<Client>>> {
+        self.observer.is_present().then_some(&self.observer as _)
     }
 
     fn data(&self, client: &Arc<Client>) -> Option<Arc<str>> {
@@ -79,5 +63,29 @@ impl Deliver for HubDelivery {
 
     fn command_connecting(&self, command: &Message) -> Option<Result<(), Error>> {
         self.connecting.command(command)
+    }
+}
+
+impl hub::deliver::Observer<Arc<Client>> for Observer {
+    fn watches(&self, namespace: &NamespaceName) -> bool {
+        self.of(namespace).is_some()
+    }
+
+    fn delivered(&self, client: &Arc<Client>, emit: &Emit) {
+        if let Some(observer) = self.of_all() {
+            observer.sent(client, emit.event.as_str(), &emit.payload);
+        }
+    }
+
+    fn entered(&self, client: &Arc<Client>, room: &Room) {
+        if let Some(observer) = self.of_all() {
+            observer.entered(client, room);
+        }
+    }
+
+    fn left(&self, client: &Arc<Client>, room: &Room) {
+        if let Some(observer) = self.of_all() {
+            observer.left(client, room);
+        }
     }
 }

@@ -9,7 +9,7 @@ use engine_io::ProtocolError;
 use tokio::time::{Sleep, sleep};
 
 use super::ConnectionSession;
-use manager_api::quietly;
+use manager_api::log::quietly;
 
 use crate::config::Config;
 

@@ -5,8 +5,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use engine_io::ProtocolError;
+use manager_api::Payload;
+use manager_api::id::RESERVED_EVENTS;
 use manager_api::json::unescape;
-use manager_api::{Payload, RESERVED_EVENTS};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;

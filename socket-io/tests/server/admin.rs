@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use manager_api::MemoryBus;
+use manager_api::memory::MemoryBus;
 use serde_json::{Value, json};
 use socket_io::{Admin, AdminMode, Data, Refusal, Socket, SocketIo, SocketIoBuilder};
 

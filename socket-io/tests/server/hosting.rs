@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::map_request;
 use axum::routing::get;
 use http_body_util::BodyExt;
-use manager_api::MemoryBus;
+use manager_api::memory::MemoryBus;
 use socket_io::{PeerAddr, Socket, SocketIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};

@@ -1,7 +1,8 @@
 //! Objects of a user that clients would take for binary, `{"_placeholder":true,"num":0}`, beside binary.
 
 use bytes::Bytes;
-use manager_api::{ClientManager, Emitter, Incoming, MemoryBus};
+use manager_api::memory::MemoryBus;
+use manager_api::{ClientManager, Emitter, Incoming};
 use serde_json::{Value, json};
 use socket_io::{Data, Error, ErrorKind, Parser, Socket, SocketIo};
 use tokio::sync::mpsc;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use manager_api::{Emitter, ErrorKind, MemoryBus};
+use manager_api::memory::MemoryBus;
+use manager_api::{Emitter, ErrorKind};
 use serde_json::json;
 use socket_io::{Data, DisconnectReason, Room, Socket, SocketIo};
 use tokio::sync::mpsc;

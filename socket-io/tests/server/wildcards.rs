@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use manager_api::{ManagerOptions, MemoryBus};
+use manager_api::ManagerOptions;
+use manager_api::memory::MemoryBus;
 use socket_io::{DisconnectReason, EventName, NamespaceName, Payload, SocketIo};
 use tokio::sync::mpsc;
 

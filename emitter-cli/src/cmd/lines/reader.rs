@@ -247,7 +247,8 @@ fn memchr(bytes: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use manager_api::{Emitter, MemoryBus};
+    use manager_api::Emitter;
+    use manager_api::memory::MemoryBus;
 
     /// What each line became: its number, and why it is bad if it is.
     fn read(input: &[u8], buffer_bytes: usize) -> Vec<(u64, Option<String>)> {

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::{Envelope, Message, NamespaceName, Payload, Room, Target, wire};
+use manager_api::message::{Envelope, Message, Target};
+use manager_api::{NamespaceName, Payload, Room, wire};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};

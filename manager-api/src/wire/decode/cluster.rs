@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 use super::names::Strict;
 use super::{DecodeError, Reader, is_our_version, missing, unknown_method};
-use crate::{
-    Change, ClusterRequest, ClusterResponse, HostId, Message, RequestKind, ResponsePart, Selection, Sid, SocketInfo,
-};
+use crate::cluster::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
+use crate::message::Message;
+use crate::{HostId, Sid};
 
 /// The fields that no message of python-socketio has.
 #[derive(Deserialize)]

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use super::{Writer, milliseconds};
-use crate::{Change, ClusterRequest, ClusterResponse, Payload, RequestKind, ResponsePart, Room, Selection};
+use crate::cluster::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection};
+use crate::{Payload, Room};
 
 impl Writer {
     pub(super) fn presence(&mut self, method: &str) {

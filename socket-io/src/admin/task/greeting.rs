@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use manager_api::{LimitedLog, NamespaceName, Payload, Recipients, Target, quietly};
+use hub::Recipients;
+use manager_api::log::{LimitedLog, quietly};
+use manager_api::message::Target;
+use manager_api::{NamespaceName, Payload};
 use tokio::time::timeout;
 
 use super::{announce, log_failed};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use manager_api::{ManagerOptions, MemoryBus};
+use manager_api::ManagerOptions;
+use manager_api::memory::MemoryBus;
 use serde_json::{Value, json};
 use socket_io::{Admin, SocketIo};
 

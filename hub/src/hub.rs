@@ -1,0 +1,335 @@
+//! [`Hub`]: the clients of this server joined to those of the others.
+
+mod cluster;
+mod listen;
+mod metrics;
+mod outgoing;
+mod pace;
+mod parts;
+mod rooms;
+mod sink;
+mod supervise;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use manager_api::ack::{AckStream, AckTable, ClientKey};
+use manager_api::broadcast::Scope;
+use manager_api::byte_budget::ByteBudget;
+use manager_api::cluster::{Requester, ServerEventHandler, in_time, left_until};
+use manager_api::log::{LimitedLog, quietly};
+use manager_api::message::{CallbackAddress, Emit, Envelope, Message};
+use manager_api::turn::{Turn, YIELD_EVERY};
+use manager_api::wire::{self, OwnMark};
+use manager_api::{Broadcast, ClientManager, Error, EventName, HostId, NamespaceName, Payload, Sid};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
+
+pub use metrics::HubMetrics;
+
+use crate::deliver::{Deliver, Observer, Pressure};
+use crate::options::HubOptions;
+use crate::registry::{Recipients, Registry, Selecting};
+use metrics::Counters;
+use outgoing::{Outgoing, Queued};
+use pace::Pace;
+
+/// The steps that a chunk of recipients counts for if all of them are skipped.
+const SKIPPED_COST: usize = 16;
+
+/// Joins the clients of this host to those of every other host on the channel.
+///
+/// - **Local first, then publish**: a dead broker never stops delivery to this host's clients; the caller still learns that the publish
+///   failed.
+/// - Its own messages are recognised and dropped before they are decoded.
+/// - One undecodable message, slow client or panicking delivery never stops [`run`](Self::run).
+pub struct Hub<D: Deliver> {
+    deliver: D,
+    manager: Option<Arc<dyn ClientManager>>,
+    registry: Registry<D::Client>,
+    host_id: HostId,
+    own_mark: OwnMark,
+    acks: Arc<AckTable>,
+    outgoing: Outgoing,
+    queued_callbacks: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
+    subscribed: watch::Sender<bool>,
+    /// The last failure of subscribing, and when it was.
+    subscribe_failure: Mutex<Option<(SystemTime, String)>>,
+    requester: Requester,
+    /// Wakes what answers a hello.
+    heard_hello: Notify,
+    /// Wakes what asks again who is there.
+    had_gap: Notify,
+    server_events: RwLock<HashMap<EventName, ServerEventHandler>>,
+    /// Handlers of such events that are to run.
+    events: mpsc::Sender<BoxFuture<'static, ()>>,
+    /// What they may hold together.
+    event_budget: ByteBudget,
+    waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
+    counters: Counters,
+    pace: Pace,
+    options: HubOptions,
+}
+
+impl<D: Deliver> Hub<D> {
+    /// Makes a hub; without a manager this host is alone.
+    pub fn new(deliver: D, manager: Option<Arc<dyn ClientManager>>, options: HubOptions) -> Arc<Self> {
+        let known_as = manager.as_ref().and_then(|manager| manager.host_id());
+        let host_id = known_as.unwrap_or_else(HostId::random);
+        let (outgoing, queued_callbacks) = Outgoing::new(&options);
+        let (events, waiting_events) = mpsc::channel(options.max_queued_server_events.max(1));
+        Arc::new(Self {
+            deliver,
+            manager,
+            registry: Registry::with_limits(options.room_limits()),
+            own_mark: OwnMark::new(&host_id),
+            requester: Requester::new(host_id.clone(), options.request_limits()),
+            host_id,
+            acks: Arc::new(AckTable::new(options.ack_limits())),
+            outgoing,
+            queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
+            subscribed: watch::Sender::new(false),
+            subscribe_failure: Mutex::default(),
+            heard_hello: Notify::new(),
+            had_gap: Notify::new(),
+            server_events: RwLock::default(),
+            events,
+            event_budget: ByteBudget::new(options.max_queued_server_event_bytes),
+            waiting_events: tokio::sync::Mutex::new(waiting_events),
+            counters: Counters::default(),
+            pace: Pace::default(),
+            options,
+        })
+    }
+
+    /// Starts an event for everybody in `/`.
+    pub fn broadcast(self: &Arc<Self>) -> Broadcast {
+        Broadcast::new(self.clone())
+    }
+
+    /// Returns who is where on this host.
+    pub fn registry(&self) -> &Registry<D::Client> {
+        &self.registry
+    }
+
+    /// Returns the server side.
+    pub fn deliver(&self) -> &D {
+        &self.deliver
+    }
+
+    /// Returns the id under which this host publishes.
+    pub fn host_id(&self) -> &HostId {
+        &self.host_id
+    }
+
+    /// Returns the manager, if there is one.
+    pub fn manager(&self) -> Option<&Arc<dyn ClientManager>> {
+        self.manager.as_ref()
+    }
+
+    /// Returns the counters as they stand.
+    pub fn metrics(&self) -> HubMetrics {
+        self.counters.snapshot(&self.acks, &self.requester)
+    }
+
+    /// Completes once the channel was first subscribed to; at once if there is no manager.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn subscribed(&self) {
+        if self.manager.is_some() {
+            // The sender lives in `self`, so this cannot fail while it is borrowed.
+            let _ = self.subscribed.subscribe().wait_for(|subscribed| *subscribed).await;
+        }
+    }
+
+    /// Waits no longer for those who left while they were about to be asked: the question was not known yet when they were forgotten.
+    async fn forget_gone(&self, namespace: &NamespaceName, recipients: &Recipients<D::Client>, question: u64) {
+        if self.registry.is_true_still(recipients) {
+            return;
+        }
+        let mut turn = Turn::default();
+        for member in recipients.iter() {
+            turn.spend(1).await;
+            if !self.registry.is_gone(namespace, member) {
+                continue;
+            }
+            if let Some(unanswered) = self.acks.forget(member.key, question) {
+                self.left(unanswered.asked_by, unanswered.question, &member.sid);
+            }
+        }
+    }
+
+    /// Takes the acknowledgement `id` of a client of this host.
+    ///
+    /// An answer to nothing, a second answer, and an answer of a client that was not asked are ignored.
+    pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) {
+        let Some((host_id, callback)) = self.acks.acknowledge(key, sid, id, payload) else {
+            return;
+        };
+        let message = wire::encode(&Envelope {
+            host_id: Some(host_id),
+            message: Message::Callback(callback),
+        });
+        self.post_encoded(message);
+    }
+
+    /// Queues something for other processes; `false` if it was dropped.
+    fn post(&self, message: Message) -> bool {
+        self.post_encoded(self.envelope(message))
+    }
+
+    fn post_encoded(&self, message: Bytes) -> bool {
+        static DROPPED: LimitedLog = LimitedLog::new();
+        let is_queued = self.outgoing.offer(message);
+        if !is_queued {
+            Counters::add(&self.counters.callbacks_dropped);
+            if let Some(suppressed) = DROPPED.pass() {
+                let text = "dropped an answer for another process: too many wait for the broker";
+                quietly(|| tracing::warn!(suppressed, "{text}"));
+            }
+        }
+        is_queued
+    }
+
+    fn envelope(&self, message: Message) -> Bytes {
+        wire::encode(&Envelope {
+            host_id: Some(self.host_id.clone()),
+            message,
+        })
+    }
+
+    /// Delivers to the clients of this host; asks them all for an answer if `ack` says so.
+    async fn deliver_local(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
+        let packet = self.deliver.encode(emit, ack);
+        let observer = self.observer(&emit.namespace);
+        let mut turn = Turn::default();
+        let mut pressed = false;
+        for chunk in recipients.chunks() {
+            let mut delivered = 0;
+            for member in chunk {
+                let pressure = self.deliver.deliver(&member.handle, &packet, emit.volatile);
+                pressed |= pressure == Pressure::High;
+                if let Some(observer) = observer
+                    && pressure != Pressure::Refused
+                {
+                    observer.delivered(&member.handle, emit);
+                }
+                delivered += 1;
+            }
+            turn.spend(delivered.max(SKIPPED_COST)).await;
+        }
+        if pressed {
+            self.pace.pause().await;
+        }
+    }
+
+    /// Returns the observer of the clients, if it watches the namespace.
+    fn observer(&self, namespace: &NamespaceName) -> Option<&dyn Observer<D::Client>> {
+        self.deliver.observer().filter(|observer| observer.watches(namespace))
+    }
+
+    async fn recipients(&self, emit: &Emit) -> Recipients<D::Client> {
+        let selecting = Selecting::start(&self.registry, &emit.namespace, &emit.target, &emit.skip, &emit.except);
+        select(selecting).await
+    }
+
+    /// Publishes a message to the other hosts as it is; nothing is delivered here. Without a manager there are no others.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientManager::publish`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`ClientManager::publish`].
+    pub fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
+        let manager = self.manager.clone();
+        let message = manager.is_some().then(|| self.envelope(message));
+        async move {
+            match (manager, message) {
+                (Some(manager), Some(message)) => manager.publish(message).await,
+                _ => Ok(()),
+            }
+        }
+    }
+
+    /// Delivers here, then publishes, and collects what clients answer.
+    async fn emit_expecting(
+        &self,
+        mut emit: Emit,
+        recipients: &Recipients<D::Client>,
+        scope: Scope,
+        deadline: Instant,
+    ) -> AckStream {
+        let others = scope == Scope::Cluster && self.manager.is_some();
+        let expected = keys(recipients).await;
+        let nobody = expected.is_empty() && !others;
+        let asking = self.acks.expect(expected, others, left_until(deadline), emit.report);
+        let (id, mut answers) = asking.await;
+        if nobody {
+            answers.no_more();
+            return answers;
+        }
+        self.forget_gone(&emit.namespace, recipients, id).await;
+        self.deliver_local(&emit, recipients, Some(id)).await;
+        if others {
+            emit.callback = Some(CallbackAddress {
+                room: emit.target.single().cloned(),
+                namespace: emit.namespace.clone(),
+                id,
+            });
+            emit.ack_timeout = Some(left_until(deadline));
+            if let Err(error) = in_time(deadline, self.publish(Message::Emit(emit))).await {
+                answers.fail(error);
+            }
+        }
+        answers
+    }
+}
+
+/// Takes a selection, and lets others run if it is a long one.
+async fn select<C: Clone>(mut selecting: Selecting<'_, C>) -> Recipients<C> {
+    while !selecting.step(YIELD_EVERY) {
+        tokio::task::yield_now().await;
+    }
+    selecting.finish()
+}
+
+/// Returns the keys of recipients, and lets others run if they are many.
+async fn keys<C>(recipients: &Recipients<C>) -> Vec<ClientKey> {
+    let (mut keys, mut turn) = (Vec::new(), Turn::default());
+    for chunk in recipients.chunks() {
+        let before = keys.len();
+        keys.extend(chunk.map(|member| member.key));
+        turn.spend((keys.len() - before).max(SKIPPED_COST)).await;
+    }
+    keys
+}
+
+/// Returns the ids of the first `max` recipients, and lets others run if they are many.
+async fn sids<C>(recipients: &Recipients<C>, max: usize) -> Vec<Sid> {
+    let (mut sids, mut turn) = (Vec::new(), Turn::default());
+    for chunk in recipients.chunks() {
+        let before = sids.len();
+        sids.extend(chunk.take(max - before).map(|member| member.sid.clone()));
+        turn.spend((sids.len() - before).max(SKIPPED_COST)).await;
+    }
+    sids
+}
+
+impl<D: Deliver> std::fmt::Debug for Hub<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hub")
+            .field("host_id", &self.host_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

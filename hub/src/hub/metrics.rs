@@ -1,0 +1,93 @@
+//! What a hub counts.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use manager_api::ack::AckTable;
+use manager_api::cluster::Requester;
+
+/// The counters of a hub since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HubMetrics {
+    /// Messages taken from the channel, own ones included, but not those by which servers say that they are there.
+    pub received: u64,
+    /// Own messages that came back.
+    pub own: u64,
+    /// Messages passed over because they could not be decoded, named more than [a limit](crate::HubOptions::max_message_names) allows, or
+    /// because their event must not go to clients.
+    pub undecodable: u64,
+    /// Times when messages may have been missed.
+    pub gaps: u64,
+    /// Acknowledgements and answers for other processes that could not be published.
+    pub callbacks_dropped: u64,
+    /// Events of other processes that were delivered without asking for the acknowledgements they want, because too many were expected.
+    pub emits_without_acks: u64,
+    /// Acknowledgements for this process that nobody took in time.
+    pub acks_dropped: u64,
+    /// Questions that wait for answers of clients now.
+    pub pending_acks: u64,
+    /// Questions of this server that wait for answers of others now.
+    pub open_requests: u64,
+    /// Other servers that are known to be there now.
+    pub servers: u64,
+    /// Events for this server that were dropped because too many waited for their handlers.
+    pub server_events_dropped: u64,
+    /// Messages whose delivery panicked.
+    pub panics: u64,
+    /// Rooms that commands did not put clients of this server into because of [a limit](crate::HubOptions::max_rooms_per_client). What a
+    /// caller on this server was told is not counted.
+    pub rooms_refused: u64,
+    /// Times when a part of the hub that listens or publishes died of a panic, and was started again.
+    pub restarts: u64,
+    /// Times when subscribing to the channel failed.
+    pub subscribe_failures: u64,
+    /// Whether the channel is subscribed to now.
+    pub is_listening: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) received: AtomicU64,
+    pub(super) own: AtomicU64,
+    pub(super) undecodable: AtomicU64,
+    pub(super) gaps: AtomicU64,
+    pub(super) callbacks_dropped: AtomicU64,
+    pub(super) emits_without_acks: AtomicU64,
+    pub(super) panics: AtomicU64,
+    pub(super) server_events_dropped: AtomicU64,
+    pub(super) rooms_refused: AtomicU64,
+    pub(super) restarts: AtomicU64,
+    pub(super) subscribe_failures: AtomicU64,
+    pub(super) is_listening: AtomicBool,
+}
+
+impl Counters {
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn add_many(counter: &AtomicU64, count: usize) {
+        counter.fetch_add(count as u64, Relaxed);
+    }
+
+    pub(super) fn snapshot(&self, acks: &AckTable, requester: &Requester) -> HubMetrics {
+        HubMetrics {
+            received: self.received.load(Relaxed),
+            own: self.own.load(Relaxed),
+            undecodable: self.undecodable.load(Relaxed),
+            gaps: self.gaps.load(Relaxed),
+            callbacks_dropped: self.callbacks_dropped.load(Relaxed),
+            emits_without_acks: self.emits_without_acks.load(Relaxed),
+            acks_dropped: acks.num_dropped(),
+            pending_acks: acks.len() as u64,
+            open_requests: requester.requests.len() as u64,
+            servers: requester.peers.len() as u64,
+            server_events_dropped: self.server_events_dropped.load(Relaxed),
+            panics: self.panics.load(Relaxed),
+            rooms_refused: self.rooms_refused.load(Relaxed),
+            restarts: self.restarts.load(Relaxed),
+            subscribe_failures: self.subscribe_failures.load(Relaxed),
+            is_listening: self.is_listening.load(Relaxed),
+        }
+    }
+}

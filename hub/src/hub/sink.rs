@@ -1,0 +1,135 @@
+//! How events and commands of this host come in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use manager_api::ack::AckStream;
+use manager_api::broadcast::{Scope, Sink};
+use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection};
+use manager_api::message::{Emit, Message};
+use manager_api::wire::DecodeLimits;
+use manager_api::{Error, deadline};
+
+use super::parts::{asked_in_parts, sockets_in_parts};
+use super::{Hub, sids};
+use crate::deliver::Deliver;
+
+impl<D: Deliver> Sink for Hub<D> {
+    fn check(&self, emit: &Emit) -> Result<(), Error> {
+        self.deliver.check(emit)
+    }
+
+    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        async move {
+            let recipients = self.recipients(&emit).await;
+            if !recipients.is_empty() {
+                self.deliver_local(&emit, &recipients, None).await;
+            }
+            match scope {
+                Scope::Local => Ok(()),
+                Scope::Cluster => self.publish(Message::Emit(emit)).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream> {
+        async move {
+            let recipients = self.recipients(&emit).await;
+            self.emit_expecting(emit, &recipients, scope, deadline::after(timeout))
+                .await
+        }
+        .boxed()
+    }
+
+    fn emit_with_report(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
+        async move {
+            let others = scope == Scope::Cluster && self.manager.is_some();
+            let deadline = deadline::after(timeout);
+            let (question, mut responses) = self.requester.open(others, deadline).await?;
+            let recipients = self.recipients(&emit).await;
+            for part in asked_in_parts(sids(&recipients, usize::MAX).await) {
+                responses.add_own(self.host_id.clone(), part, false);
+            }
+            emit.report = Some(question);
+            let answers = self.emit_expecting(emit, &recipients, scope, deadline).await;
+            Ok((answers, responses))
+        }
+        .boxed()
+    }
+
+    fn ask(
+        self: Arc<Self>,
+        ask: RequestKind,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
+        async move {
+            let deadline = deadline::after(timeout);
+            let (parts, is_truncated) = match &ask {
+                RequestKind::Servers => (vec![ResponsePart::Present], false),
+                RequestKind::Count { clients } => (vec![ResponsePart::Count(self.count_local(clients).await)], false),
+                RequestKind::Sockets { clients, limit } => {
+                    let (sockets, is_truncated) = self.local_sockets(clients, *limit).await;
+                    (sockets_in_parts(sockets).collect(), is_truncated)
+                }
+                // Events for servers are for the others, as in Node.
+                RequestKind::Event { .. } => (Vec::new(), false),
+            };
+            let mut responses = match (&self.manager, scope) {
+                (Some(manager), Scope::Cluster) => self.requester.ask(&**manager, ask, deadline).await?,
+                _ => self.requester.open(false, deadline).await?.1,
+            };
+            for part in parts {
+                responses.add_own(self.host_id.clone(), part, is_truncated);
+            }
+            Ok(responses)
+        }
+        .boxed()
+    }
+
+    fn change(
+        self: Arc<Self>,
+        clients: Selection,
+        change: Change,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        async move {
+            self.change_members(&clients, &change).await;
+            match scope {
+                Scope::Local => Ok(()),
+                Scope::Cluster => self.publish(Message::Members { clients, change }).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.options.max_sockets
+    }
+
+    fn max_sockets_bytes(&self) -> usize {
+        self.options.max_sockets_bytes
+    }
+
+    fn message_limits(&self) -> DecodeLimits {
+        self.options.decode_limits()
+    }
+
+    fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        async move {
+            match self.command_local(&message).await? || scope == Scope::Local {
+                true => Ok(()),
+                false => self.publish(message).await,
+            }
+        }
+        .boxed()
+    }
+}

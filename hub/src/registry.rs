@@ -1,0 +1,336 @@
+//! Who is in which room on this host. A data structure: no I/O, no async.
+//!
+//! Built for reading: a broadcast takes a snapshot of a room in time proportional to its number of chunks, not of its members, and
+//! holds no lock while it writes to them. Joins and leaves touch two of many shards and, if a snapshot is out, copy one chunk.
+
+mod members;
+mod recipients;
+mod shards;
+mod small_set;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use manager_api::ack::ClientKey;
+use manager_api::message::Target;
+use manager_api::{Error, ErrorKind, NamespaceName, Room, Sid};
+
+pub use recipients::{Member, Recipients};
+
+pub(crate) use recipients::Selecting;
+pub(crate) use small_set::SmallSet;
+
+use members::Members;
+use shards::Shards;
+
+use crate::options::HubOptions;
+
+/// The clients of this host, and their rooms. `C` is a cheap handle of a client, cloned per lookup.
+///
+/// Every client is in a room named by its own id. Methods may be called from any thread; none waits for longer than a chunk is
+/// copied.
+pub struct Registry<C> {
+    clients: Shards<(NamespaceName, Sid), Client<C>>,
+    rooms: Shards<(NamespaceName, Room), Members<C>>,
+    /// Everybody in a namespace, apart from the rooms so that no name of a room can collide with it.
+    everyone: Shards<NamespaceName, Members<C>>,
+    next_key: AtomicU64,
+    /// Grows after a client was removed, so that a snapshot can tell whether it is still true.
+    num_removed: AtomicU64,
+    limits: RoomLimits,
+}
+
+struct Client<C> {
+    key: ClientKey,
+    handle: C,
+    rooms: SmallSet<Room>,
+}
+
+/// What a client may take of rooms. The one named by its own id does not count.
+#[derive(Clone, Copy, Debug)]
+pub struct RoomLimits {
+    /// Rooms of one client.
+    pub max_rooms: usize,
+    /// Bytes of the name of one room.
+    pub max_name_bytes: usize,
+}
+
+impl RoomLimits {
+    /// Checks whether a client that is in `num_rooms` may enter another one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::TooLarge`] if not.
+    pub fn check(&self, sid: &Sid, num_rooms: usize, room: &Room) -> Result<(), Error> {
+        if room.as_str().len() > self.max_name_bytes {
+            let (len, max) = (room.as_str().len(), self.max_name_bytes);
+            let text = format!(
+                "client {sid} cannot enter a room whose name has {len} bytes: the limit max_room_name_bytes is {max}"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        if num_rooms >= self.max_rooms {
+            let text = format!("client {sid} is in {num_rooms} rooms, which is the limit max_rooms_per_client");
+            return Err(Error::new(ErrorKind::TooLarge, text));
+        }
+        Ok(())
+    }
+}
+
+/// What a client was that has been removed.
+#[derive(Debug)]
+pub struct Removed<C> {
+    /// Its handle.
+    pub handle: C,
+    /// The rooms it was in, its own first.
+    pub rooms: Vec<Room>,
+}
+
+/// Entries of rooms of a removed client that are still to be removed. Nothing is delivered because of them: the client is closed.
+#[derive(Debug)]
+pub(crate) struct LeftBehind {
+    namespace: NamespaceName,
+    key: ClientKey,
+    rooms: Vec<Room>,
+}
+
+impl LeftBehind {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+}
+
+impl<C: Clone> Registry<C> {
+    /// Makes an empty registry with the limits of the default [`HubOptions`](crate::HubOptions).
+    pub fn new() -> Self {
+        Self::with_limits(HubOptions::default().room_limits())
+    }
+
+    /// Makes an empty registry with limits.
+    pub fn with_limits(limits: RoomLimits) -> Self {
+        Self {
+            clients: Shards::new(),
+            rooms: Shards::new(),
+            everyone: Shards::new(),
+            next_key: AtomicU64::new(1),
+            num_removed: AtomicU64::new(0),
+            limits,
+        }
+    }
+
+    /// Adds a client to a namespace and returns its key.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the id is taken.
+    pub fn add(&self, namespace: &NamespaceName, sid: &Sid, handle: C) -> Result<ClientKey, Error> {
+        let key = self.next_key.fetch_add(1, Ordering::Relaxed);
+        let mut clients = self.clients.lock(&(namespace.clone(), sid.clone()));
+        if clients.contains_key(&(namespace.clone(), sid.clone())) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!("client {sid} is registered already"),
+            ));
+        }
+        let client = Client {
+            key,
+            handle: handle.clone(),
+            rooms: SmallSet::default(),
+        };
+        clients.insert((namespace.clone(), sid.clone()), client);
+        // The client's shard stays locked: whoever removes the client finds it here first.
+        let mut everyone = self.everyone.lock(namespace);
+        everyone.entry(namespace.clone()).or_default().insert(Member {
+            key,
+            sid: sid.clone(),
+            handle,
+        });
+        Ok(key)
+    }
+
+    /// Removes a client from its namespace and all its rooms; `None` if it is not here.
+    pub fn remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Removed<C>> {
+        let (removed, mut left) = self.begin_remove(namespace, sid)?;
+        while !left.is_empty() {
+            self.remove_some(&mut left);
+        }
+        Some(removed)
+    }
+
+    /// Removes a client from its namespace, and from the first of its rooms. Removing it from the others is left to the caller, who
+    /// may let other tasks run in between.
+    pub(crate) fn begin_remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<(Removed<C>, LeftBehind)> {
+        let id = (namespace.clone(), sid.clone());
+        let client = self.clients.remove(&id)?;
+        self.everyone.remove_member(namespace.clone(), client.key);
+        self.num_removed.fetch_add(1, Ordering::Release);
+        let entered = client.rooms.into_vec();
+        let rooms = std::iter::once(sid.into()).chain(entered.iter().cloned()).collect();
+        let mut left = LeftBehind {
+            namespace: namespace.clone(),
+            key: client.key,
+            rooms: entered,
+        };
+        self.remove_some(&mut left);
+        let handle = client.handle;
+        Some((Removed { handle, rooms }, left))
+    }
+
+    /// Removes [`REMOVED_AT_ONCE`] entries.
+    pub(crate) fn remove_some(&self, left: &mut LeftBehind) {
+        let rest = left.rooms.len().saturating_sub(REMOVED_AT_ONCE);
+        for room in left.rooms.drain(rest..) {
+            self.rooms.remove_member((left.namespace.clone(), room), left.key);
+        }
+    }
+
+    /// Returns a client's handle.
+    pub fn get(&self, namespace: &NamespaceName, sid: &Sid) -> Option<C> {
+        let id = (namespace.clone(), sid.clone());
+        self.clients.lock(&id).get(&id).map(|client| client.handle.clone())
+    }
+
+    /// Puts a client into a room; `false` if it is in there already.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the client is not here, [`ErrorKind::TooLarge`] if a [limit](RoomLimits) does not allow it.
+    pub fn enter(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
+        let id = (namespace.clone(), sid.clone());
+        let mut clients = self.clients.lock(&id);
+        let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
+        if is_own(room, sid) || client.rooms.contains(room) {
+            return Ok(false);
+        }
+        self.limits.check(sid, client.rooms.len(), room)?;
+        client.rooms.add(room.clone());
+        let place = (namespace.clone(), room.clone());
+        let member = Member {
+            key: client.key,
+            sid: sid.clone(),
+            handle: client.handle.clone(),
+        };
+        // Lock order: the client's shard, then the room's. Nobody takes them the other way round.
+        self.rooms.lock(&place).entry(place).or_default().insert(member);
+        Ok(true)
+    }
+
+    /// Takes a client out of a room; `false` if it was not in there. It cannot leave its own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the client is not here.
+    pub fn leave(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
+        let id = (namespace.clone(), sid.clone());
+        let mut clients = self.clients.lock(&id);
+        let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
+        if !client.rooms.remove(room) {
+            return Ok(false);
+        }
+        self.rooms.remove_member((namespace.clone(), room.clone()), client.key);
+        Ok(true)
+    }
+
+    /// Returns the rooms of a client, its own first; `None` if it is not here.
+    pub fn rooms_of(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Vec<Room>> {
+        let id = (namespace.clone(), sid.clone());
+        let clients = self.clients.lock(&id);
+        let client = clients.get(&id)?;
+        Some(
+            std::iter::once(sid.into())
+                .chain(client.rooms.iter().cloned())
+                .collect(),
+        )
+    }
+
+    /// Returns the number of rooms of a client, its own not counted; 0 if it is not here.
+    pub(crate) fn num_rooms_of(&self, namespace: &NamespaceName, sid: &Sid) -> usize {
+        let id = (namespace.clone(), sid.clone());
+        self.clients.lock(&id).get(&id).map_or(0, |client| client.rooms.len())
+    }
+
+    /// Returns those that were put into a room, in groups of a bounded size; the client that it is named by is not among them.
+    pub(crate) fn entered(&self, namespace: &NamespaceName, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
+        self.rooms.snapshot(&(namespace.clone(), room.clone()))
+    }
+
+    /// Takes a snapshot of those meant by `target`, without the clients of `skip` and the members of `except`.
+    pub fn recipients(
+        &self,
+        namespace: &NamespaceName,
+        target: &Target,
+        skip: &[Sid],
+        except: &[Room],
+    ) -> Recipients<C> {
+        let mut selecting = Selecting::start(self, namespace, target, skip, except);
+        while !selecting.step(usize::MAX) {}
+        selecting.finish()
+    }
+
+    /// Tells whether all members of a snapshot are still here. It may say no although they are, if others have left.
+    pub(crate) fn is_true_still(&self, recipients: &Recipients<C>) -> bool {
+        self.num_removed.load(Ordering::Acquire) == recipients.num_removed
+    }
+
+    /// Tells whether a member of a snapshot has been removed since it was taken.
+    pub(crate) fn is_gone(&self, namespace: &NamespaceName, member: &Member<C>) -> bool {
+        let id = (namespace.clone(), member.sid.clone());
+        let clients = self.clients.lock(&id);
+        clients.get(&id).is_none_or(|client| client.key != member.key)
+    }
+
+    /// Returns the number of clients in a namespace.
+    pub fn num_clients(&self, namespace: &NamespaceName) -> usize {
+        self.everyone.snapshot(namespace).iter().map(|chunk| chunk.len()).sum()
+    }
+
+    /// Returns how many clients and how many rooms there are in all; own rooms do not count.
+    pub fn size(&self) -> (usize, usize) {
+        (self.clients.len(), self.rooms.len())
+    }
+
+    fn key_of(&self, namespace: &NamespaceName, sid: &Sid) -> Option<ClientKey> {
+        let id = (namespace.clone(), sid.clone());
+        self.clients.lock(&id).get(&id).map(|client| client.key)
+    }
+
+    /// The members of one room, the client that it is named by included.
+    fn members(&self, namespace: &NamespaceName, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
+        let mut chunks = self.rooms.snapshot(&(namespace.clone(), room.clone()));
+        let id = (namespace.clone(), Sid::from(room.as_str()));
+        let owner = self.clients.lock(&id).get(&id).map(|client| Member {
+            key: client.key,
+            sid: id.1.clone(),
+            handle: client.handle.clone(),
+        });
+        chunks.extend(owner.filter(|_| !room.is_number()).map(|owner| Arc::new(vec![owner])));
+        chunks
+    }
+}
+
+impl<C: Clone> Default for Registry<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C> fmt::Debug for Registry<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
+/// Rooms of one client that are removed without letting other tasks run: some tenths of a millisecond.
+pub(crate) const REMOVED_AT_ONCE: usize = 1_024;
+
+fn is_own(room: &Room, sid: &Sid) -> bool {
+    !room.is_number() && room.as_str() == sid.as_str()
+}
+
+fn not_here(sid: &Sid) -> Error {
+    Error::new(ErrorKind::NotFound, format!("client {sid} is not connected here"))
+}
+
+#[cfg(test)]
+mod tests;

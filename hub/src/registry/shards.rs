@@ -1,0 +1,71 @@
+//! A map in many parts, each behind a lock of its own.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::members::Members;
+use manager_api::ack::ClientKey;
+
+use super::Member;
+use manager_api::tables::give_back;
+
+/// Enough that two cores rarely meet, few enough that an empty registry is small.
+const SHARDS: usize = 64;
+
+pub(super) struct Shards<K, V> {
+    hasher: RandomState,
+    shards: Vec<Mutex<HashMap<K, V>>>,
+}
+
+impl<K: Hash + Eq, V> Shards<K, V> {
+    pub(super) fn new() -> Self {
+        Self {
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Locks the shard that holds `key`. Nothing that can panic or wait happens under the lock, so poison means nothing.
+    pub(super) fn lock(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
+        let shard = self.hasher.hash_one(key) as usize % SHARDS;
+        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Removes an entry.
+    pub(super) fn remove(&self, key: &K) -> Option<V> {
+        let mut shard = self.lock(key);
+        let removed = shard.remove(key)?;
+        give_back(&mut shard);
+        Some(removed)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        let len = |shard: &Mutex<HashMap<K, V>>| shard.lock().unwrap_or_else(PoisonError::into_inner).len();
+        self.shards.iter().map(len).sum()
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        let capacity = |shard: &Mutex<HashMap<K, V>>| shard.lock().expect("no test panics under the lock").capacity();
+        self.shards.iter().map(capacity).sum()
+    }
+}
+
+impl<K: Hash + Eq, C: Clone> Shards<K, Members<C>> {
+    pub(super) fn snapshot(&self, key: &K) -> Vec<Arc<Vec<Member<C>>>> {
+        self.lock(key).get(key).map(Members::snapshot).unwrap_or_default()
+    }
+
+    /// Removes a member, and the set with its last one.
+    pub(super) fn remove_member(&self, key: K, member: ClientKey) {
+        let mut shard = self.lock(&key);
+        if let Some(members) = shard.get_mut(&key) {
+            members.remove(member);
+            if members.is_empty() {
+                shard.remove(&key);
+                give_back(&mut shard);
+            }
+        }
+    }
+}

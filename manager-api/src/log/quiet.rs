@@ -1,0 +1,13 @@
+//! Log lines that change nothing, however they fail.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Writes a log line; a subscriber that panics, for instance because its pipe is closed, does not stop the caller.
+///
+/// ```
+/// manager_api::log::quietly(|| tracing::warn!("the subscriber of the application may do with this what it wants"));
+/// ```
+pub fn quietly(log: impl FnOnce()) {
+    // There is no other place left to tell of it.
+    let _ = catch_unwind(AssertUnwindSafe(log));
+}

@@ -53,7 +53,7 @@ struct Flight {
 
 impl<'a> Pipeline<'a> {
     pub(crate) fn new(queue: &'a Queue, link: &'a Link, channel: Channel) -> Self {
-        let delivery_mode = match queue.line.connector.is_durable {
+        let delivery_mode = match queue.link.connector.is_durable {
             true => PERSISTENT,
             // No queue is bound any more after the restart for which it would be written down.
             false => TRANSIENT,
@@ -141,7 +141,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn set_blocked(&mut self, reason: &str) {
-        let failure = Failure::blocked(self.queue.line.connector.label(), reason);
+        let failure = Failure::blocked(self.queue.link.connector.label(), reason);
         self.queue.status.failed(&failure);
         self.queue.set_trouble(Some(Arc::new(failure)));
         self.is_blocked = true;
@@ -149,7 +149,7 @@ impl<'a> Pipeline<'a> {
 
     /// Hands queued messages to the client library; what it cannot send now stays queued here, where it can still expire unsent.
     fn send(&mut self) -> Result<usize, Arc<Failure>> {
-        let limit = self.queue.line.max_unconfirmed.max(1);
+        let limit = self.queue.link.max_unconfirmed.max(1);
         let mut count = 0;
         while count < BATCH && self.flights.len() < limit && !self.is_blocked {
             if !self.is_alive() {
@@ -177,9 +177,9 @@ impl<'a> Pipeline<'a> {
 
     fn publish(&mut self, message: Bytes) -> BoxFuture<'static, lapin::Result<Confirmation>> {
         self.num_sent += 1;
-        let id = format!("{}-{:x}-{}", self.queue.line.host_id, self.began, self.num_sent);
+        let id = format!("{}-{:x}-{}", self.queue.link.host_id, self.began, self.num_sent);
         let properties = self.properties.clone().with_message_id(id.into());
-        let exchange = self.queue.line.connector.exchange().into();
+        let exchange = self.queue.link.connector.exchange().into();
         let channel = self.channel.clone();
         async move {
             let options = BasicPublishOptions {
@@ -206,12 +206,12 @@ impl<'a> Pipeline<'a> {
                 Poll::Ready(Ok(Confirmation::Ack(returned))) => {
                     if returned.is_some() {
                         self.queue.status.unheard();
-                        self.queue.line.unheard();
+                        self.queue.link.unheard();
                     }
                     self.queue.accept(&mut first.job);
                 }
                 Poll::Ready(Ok(_)) => {
-                    let refused = refused(self.queue.line.connector.label());
+                    let refused = refused(self.queue.link.connector.label());
                     self.queue.give_up(&mut first.job, refused);
                 }
             }
@@ -234,7 +234,7 @@ impl<'a> Pipeline<'a> {
             if flight.job.since.elapsed() < deadline {
                 break;
             }
-            let place = self.queue.line.connector.label();
+            let place = self.queue.link.connector.label();
             self.queue.give_up(&mut flight.job, unconfirmed(place, deadline));
             self.num_expired += 1;
         }
@@ -252,12 +252,12 @@ impl<'a> Pipeline<'a> {
     }
 
     fn gone(&self) -> Arc<Failure> {
-        let label = self.queue.line.connector.label();
+        let label = self.queue.link.connector.label();
         Arc::new(Failure::other(label, "the connection was closed"))
     }
 
     fn failure(&self, error: lapin::Error) -> Arc<Failure> {
-        let connector = &self.queue.line.connector;
+        let connector = &self.queue.link.connector;
         let step = Box::new(Step::Publish(connector.exchange().to_owned()));
         Arc::new(connector.failure(Trouble { step, error }))
     }
@@ -267,6 +267,6 @@ impl<'a> Pipeline<'a> {
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         let queue = self.queue;
-        self.fail_flights(|| unconfirmed(queue.line.connector.label(), queue.deadline()));
+        self.fail_flights(|| unconfirmed(queue.link.connector.label(), queue.deadline()));
     }
 }

@@ -76,7 +76,7 @@ impl PublishLink for AmqpLink {
             if let Err(failure) = &outcome {
                 queue.lost(failure);
                 pipeline.abandon(failure);
-                queue.line.tell_of(failure, queue);
+                queue.link.tell_of(failure, queue);
             }
             outcome
         };

@@ -1,18 +1,18 @@
-//! What managers over a broker have in common, for those who write one.
+//! The common parts of managers over a broker, for implementors.
 //!
-//! A manager knows one client library: how to connect with it, send, and listen. The rest is the same for all of them and is here:
+//! A manager adapts one client library: how to connect with it, publish, and subscribe. This module holds the rest:
 //!
-//! | item | what it knows |
+//! | item | purpose |
 //! |---|---|
-//! | [`Publisher`], [`PublishQueue`], [`PublishLink`] | who waits for a message's acceptance, in which order, for how long; the task that sends |
-//! | [`Attempts`], [`Failure`] | how long to try; when trying is pointless |
-//! | [`Reconnect`] | how soon to connect again, after a failure or a connection that worked |
-//! | [`TlsOptions`], [`TlsParameters`] | which files TLS needs, by option and by URL |
-//! | `tls` (feature `tls`) | what those files are: a configuration of rustls; what a refusal says |
+//! | [`Publisher`], [`PublishQueue`], [`PublishLink`] | publishes that wait to be accepted: their order and deadlines; the task that sends |
+//! | [`Attempts`], [`Failure`] | attempts until a deadline; refusals, for which retrying is pointless |
+//! | [`Reconnect`] | delays before a reconnect, after a failure or after a connection that worked |
+//! | [`TlsOptions`], [`TlsParameters`] | the files of TLS, by option and by URL |
+//! | `tls` (feature `tls`) | those files as a configuration of rustls; explanations of refusals |
 //! | `dial` (feature `dial`) | a connection to a name with several addresses |
 //! | [`Status`], [`Connected`] | health, log lines at a limited rate |
 //! | [`url`] | the parts of a URL, without repeating secrets |
-//! | [`check_len`], [`closed`], [`bad`], [`seconds`], [`may_be_published`] | errors that read the same everywhere |
+//! | [`check_len`], [`closed`], [`bad`], [`seconds`], [`may_be_published`] | errors with the same text in every manager |
 //!
 //! `manager-redis` is the shortest complete example.
 

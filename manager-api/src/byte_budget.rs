@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A number of bytes that may be held at a time. An entry that is larger than the whole budget passes alone.
+/// A limit of the bytes held at a time. An entry larger than the whole budget is admitted alone.
 #[derive(Clone, Debug)]
 pub struct ByteBudget {
     bytes: Arc<Semaphore>,
@@ -15,7 +15,7 @@ pub struct ByteBudget {
 pub type BytePermit = OwnedSemaphorePermit;
 
 impl ByteBudget {
-    /// Makes a budget of `max_bytes`; zero admits one entry at a time.
+    /// Creates a budget of `max_bytes`; zero admits one entry at a time.
     pub fn new(max_bytes: usize) -> Self {
         let max = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         let capacity = max_bytes.clamp(1, max);

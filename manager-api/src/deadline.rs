@@ -1,18 +1,18 @@
-//! When a wait is over, for any wait that somebody may have configured.
+//! Deadlines that do not overflow, for timeouts of any configured length.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Longer than any process lives: an instant further away may not exist, and adding to one panics then.
+/// Longer than any process runs: a later instant may not be representable, and the addition would panic.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
-/// Returns the instant at which `wait` is over if it begins now; that of [`Duration::MAX`] never comes.
+/// Returns the instant at which a `wait` that starts now ends; that of [`Duration::MAX`] is never reached.
 pub fn after(wait: Duration) -> Instant {
     from(Instant::now(), wait)
 }
 
-/// Returns the instant at which `wait` is over if it began at `start`; that of [`Duration::MAX`] never comes.
+/// Returns the instant at which a `wait` that started at `start` ends; that of [`Duration::MAX`] is never reached.
 pub fn from(start: Instant, wait: Duration) -> Instant {
     start + wait.min(NEVER)
 }

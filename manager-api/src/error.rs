@@ -1,11 +1,11 @@
-//! The one error of this crate and of every manager.
+//! The error type of this crate and of every manager.
 
 use std::error::Error as StdError;
 use std::fmt;
 
 type Source = Box<dyn StdError + Send + Sync>;
 
-/// What went wrong, as far as a caller would act on it.
+/// The category of an [`Error`], as far as a caller would act on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -13,27 +13,27 @@ pub enum ErrorKind {
     Config,
     /// The broker could not be reached, or refused the connection.
     Connect,
-    /// The connection broke while a message was on its way: the broker may or may not have taken it. Or the broker refused the message:
-    /// where that is for ever, [`Error::is_refusal`] tells.
+    /// The connection broke while a message was in flight: the broker may or may not have accepted it. Or the broker
+    /// refused the message: [`Error::is_refusal`] is true if a retry cannot succeed.
     Publish,
-    /// The deadline passed before the broker answered.
+    /// The deadline passed before the broker responded.
     Timeout,
     /// The manager was closed.
     Closed,
-    /// Bytes that are not what they should be.
+    /// The bytes do not have the expected form.
     Malformed,
     /// The message is larger than a limit allows.
     TooLarge,
-    /// Nobody with that id is connected here.
+    /// No client with that id is connected to this server.
     NotFound,
-    /// As much is under way as a limit allows.
+    /// As many operations are in progress as a limit allows.
     Busy,
 }
 
-/// Why an operation of a manager, an emitter or a hub failed.
+/// The failure of an operation of a manager, an emitter or a hub.
 ///
-/// `Display` names what was attempted and the likely cause; [`source`](StdError::source) holds the error of the client
-/// library, never flattened to text. No password is ever part of either.
+/// `Display` names the attempted operation and the likely cause; [`source`](StdError::source) holds the error of the
+/// client library, never flattened to text. Neither ever contains a password.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -43,7 +43,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Makes an error of `kind` that says `message`.
+    /// Creates an error of `kind` with the text `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -74,27 +74,27 @@ impl Error {
         self
     }
 
-    /// Returns what kind of failure this is.
+    /// Returns the category of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// Tells whether the broker, or what answers in its place, said no: the login, a right, a certificate or the protocol is wrong. The same
-    /// call fails again until one of them is changed.
+    /// Returns whether the broker, or whichever server is at its address, refused: the login, a right, a certificate or
+    /// the protocol is wrong. The same call fails again until one of them is changed.
     pub fn is_refusal(&self) -> bool {
         self.is_refusal
     }
 
-    /// Tells whether the same call may succeed later by itself, which no [refusal](Self::is_refusal) does.
+    /// Returns whether the same call may succeed later without a change. False for every [refusal](Self::is_refusal).
     ///
-    /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may have taken it
-    /// although its answer never came.
+    /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may
+    /// have accepted it although its confirmation was not received.
     pub fn is_retryable(&self) -> bool {
-        let may_pass = matches!(
+        let is_transient = matches!(
             self.kind,
             ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout | ErrorKind::Busy
         );
-        may_pass && !self.is_refusal
+        is_transient && !self.is_refusal
     }
 }
 
@@ -115,16 +115,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_not_worth_a_retry_whatever_its_kind() {
+    fn a_refusal_of_any_kind_is_not_retryable() {
         for kind in [
             ErrorKind::Connect,
             ErrorKind::Publish,
             ErrorKind::Timeout,
             ErrorKind::Busy,
         ] {
-            let error = Error::new(kind, "no");
+            let error = Error::new(kind, "refused");
             assert_eq!((error.is_refusal(), error.is_retryable()), (false, true));
-            let error = error.refused().with_note("it said so").with_source("why");
+            let error = error.refused().with_note("a remark").with_source("cause");
             assert_eq!(
                 (error.kind(), error.is_refusal(), error.is_retryable()),
                 (kind, true, false)

@@ -1,4 +1,4 @@
-//! Names and ids, checked once where they enter.
+//! Names and ids, validated on construction.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -53,20 +53,20 @@ macro_rules! string_newtype {
     };
 }
 
-/// The process a message comes from: a UUID without hyphens, as in python-socketio.
+/// The id of the process that sent a message: a UUID without hyphens, as in python-socketio.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HostId(Arc<str>);
 string_newtype!(HostId);
 
 impl HostId {
-    /// Draws a new random id.
+    /// Generates a random id.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().simple().to_string().into())
     }
 }
 
 impl From<&str> for HostId {
-    /// Takes any text: the ids of other implementations are opaque.
+    /// Accepts any text: the ids of other implementations are opaque.
     fn from(id: &str) -> Self {
         Self(id.into())
     }
@@ -78,15 +78,15 @@ pub struct Sid(Arc<str>);
 string_newtype!(Sid);
 
 impl Sid {
-    /// Draws a new random id: 20 characters of URL-safe base64, as Node's are.
+    /// Generates a random id: 20 characters of URL-safe base64, as Node's are.
     ///
     /// # Panics
     ///
-    /// If the operating system has no randomness to give.
+    /// If the operating system has no source of randomness.
     pub fn random() -> Self {
         use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
         let mut random = [0; 15];
-        getrandom::fill(&mut random).expect("the operating system gives randomness");
+        getrandom::fill(&mut random).expect("the operating system provides randomness");
         let mut text = [0; 20];
         BASE64_URL_SAFE_NO_PAD
             .encode_slice(random, &mut text)
@@ -96,7 +96,7 @@ impl Sid {
 }
 
 impl From<&str> for Sid {
-    /// Takes any text: the ids of other implementations are opaque.
+    /// Accepts any text: the ids of other implementations are opaque.
     fn from(sid: &str) -> Self {
         Self(sid.into())
     }
@@ -122,7 +122,7 @@ pub struct NamespaceName(Arc<str>);
 string_newtype!(NamespaceName);
 
 impl NamespaceName {
-    /// Checks and takes `name`.
+    /// Validates `name`.
     ///
     /// # Errors
     ///
@@ -145,7 +145,7 @@ impl NamespaceName {
         ROOT.get_or_init(|| Self("/".into())).clone()
     }
 
-    /// Tells whether this is the default namespace.
+    /// Returns whether this is the default namespace.
     pub fn is_root(&self) -> bool {
         &*self.0 == "/"
     }
@@ -157,7 +157,7 @@ impl Default for NamespaceName {
     }
 }
 
-/// A room's name: text, or a number, which python-socketio keeps apart from the text of the same digits.
+/// A room's name: text, or a number, which python-socketio distinguishes from the text of the same digits.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Room {
     name: Arc<str>,
@@ -170,7 +170,7 @@ impl Room {
         &self.name
     }
 
-    /// Tells whether the name is a number.
+    /// Returns whether the name is a number.
     pub fn is_number(&self) -> bool {
         self.is_number
     }
@@ -191,9 +191,10 @@ impl fmt::Display for Room {
 
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_number {
-            true => f.write_str(&self.name),
-            false => write!(f, "{:?}", &*self.name),
+        if self.is_number {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{:?}", &*self.name)
         }
     }
 }
@@ -252,7 +253,7 @@ impl From<&Room> for Room {
 pub struct EventName(Arc<str>);
 string_newtype!(EventName);
 
-/// Names the protocol keeps for itself, in both directions (socket.io-parser, `RESERVED_EVENTS`).
+/// Names reserved by the protocol, in both directions (socket.io-parser, `RESERVED_EVENTS`).
 pub const RESERVED_EVENTS: [&str; 6] = [
     "connect",
     "connect_error",
@@ -263,7 +264,7 @@ pub const RESERVED_EVENTS: [&str; 6] = [
 ];
 
 impl EventName {
-    /// Checks and takes `name`.
+    /// Validates `name`.
     ///
     /// # Errors
     ///

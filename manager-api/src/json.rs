@@ -1,10 +1,10 @@
-//! The tokens of JSON text that is known to be valid. No recursion: JSON that only passes through may nest without bound.
+//! A tokenizer of JSON text that is known to be valid. It does not recurse: forwarded JSON may be nested to any depth.
 
 use std::borrow::Cow;
 
 /// The key that makes an object in the JSON text of a [`Payload`](crate::Payload) the placeholder of an attachment.
 pub const PLACEHOLDER_KEY: &str = "_placeholder";
-/// The same key with an escape: how it is written in an object of a user, which is never a placeholder.
+/// The same key with an escape: its spelling in an object of a user, which is never a placeholder.
 pub const ESCAPED_PLACEHOLDER_KEY: &str = "\\u005fplaceholder";
 
 /// A token; commas and colons are left out.
@@ -30,7 +30,7 @@ pub enum Token<'a> {
     Null,
 }
 
-/// Goes through the tokens of valid JSON.
+/// An iterator over the tokens of valid JSON.
 ///
 /// # Panics
 ///
@@ -42,12 +42,12 @@ pub struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    /// Begins with the first token.
+    /// Starts at the first token.
     pub fn of(json: &'a str) -> Self {
         Self { json, rest: json }
     }
 
-    /// Returns the position behind the token that came last, in bytes.
+    /// Returns the position after the latest token, in bytes.
     pub fn position(&self) -> usize {
         self.json.len() - self.rest.len()
     }
@@ -67,9 +67,10 @@ impl<'a> Tokens<'a> {
         }
         let text = self.take(end);
         self.take(1);
-        match self.rest.trim_start_matches(SPACE).starts_with(':') {
-            true => Token::Key(text),
-            false => Token::Text(text),
+        if self.rest.trim_start_matches(SPACE).starts_with(':') {
+            Token::Key(text)
+        } else {
+            Token::Text(text)
         }
     }
 
@@ -82,7 +83,7 @@ impl<'a> Tokens<'a> {
 
 /// White space of JSON.
 const SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
-/// What may stand between two tokens.
+/// Characters between two tokens.
 const BETWEEN: [char; 6] = [' ', '\t', '\n', '\r', ',', ':'];
 
 impl<'a> Iterator for Tokens<'a> {
@@ -105,7 +106,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// Takes the escapes out of a text; half a surrogate pair, which no UTF-8 text can hold, becomes U+FFFD.
+/// Decodes the escapes of a text; an unpaired surrogate, which UTF-8 cannot represent, becomes U+FFFD.
 ///
 /// # Panics
 ///
@@ -137,12 +138,12 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
     plain.into()
 }
 
-/// Takes `uXXXX`, and all `\uXXXX` right behind it, because two of them may be one character; returns the rest.
+/// Decodes `uXXXX` and all `\uXXXX` directly after it, because two of them may be one character; returns the rest.
 fn unescape_units<'a>(escape: &'a str, plain: &mut String) -> &'a str {
     let mut units = Vec::new();
     let mut rest = escape;
     loop {
-        units.push(u16::from_str_radix(&rest[1..5], 16).expect("checked JSON has four hex digits here"));
+        units.push(u16::from_str_radix(&rest[1..5], 16).expect("valid JSON has four hex digits after \\u"));
         rest = &rest[5..];
         match rest.strip_prefix('\\') {
             Some(next) if next.starts_with('u') => rest = next,

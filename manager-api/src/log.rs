@@ -1,4 +1,4 @@
-//! Log lines that are safe to write: at a limited rate, with text from outside escaped, and never in the way of the caller.
+//! Safe log lines: limited in rate, with untrusted text escaped, and without effect on the caller if writing fails.
 
 mod escaped;
 mod limited;

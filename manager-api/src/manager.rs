@@ -1,4 +1,4 @@
-//! The contract between a broker and everything above it.
+//! The [`ClientManager`] trait: the contract between a broker and the layers above it.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,72 +9,79 @@ use crate::{Error, HostId, Subscription};
 
 /// Carries opaque messages between processes over one channel of a broker.
 ///
-/// Three methods are required; everything Socket.IO-shaped is written once above them, in
+/// Three methods are required; everything specific to Socket.IO is implemented once above them, in
 /// `Hub` and `Emitter`. Every bullet below is a case of the conformance suite in `manager-testkit`.
 ///
 /// # Delivery
 ///
 /// - At most once: a message reaches every subscriber at most once, and is never replayed by the manager.
 /// - Messages of one publisher reach a subscriber in the order in which they were published.
-/// - A manager's own subscription sees its own messages too; the hub drops them by their origin.
-/// - A late subscriber sees nothing earlier.
+/// - A manager's own subscription receives its own messages too; the hub drops them by their origin.
+/// - A late subscriber receives nothing earlier.
 /// - Channels are isolated from each other.
 ///
 /// # Write-only
 ///
-/// A manager that nobody subscribed to leaves no consumer, queue or group on the broker, and connects on first use.
+/// A manager without a subscription leaves no consumer, queue or group on the broker, and connects on first use.
 #[async_trait]
 pub trait ClientManager: Send + Sync + 'static {
     /// Publishes one message and returns once the broker has accepted it.
     ///
-    /// A manager may send from a task on the runtime of its first publish. That runtime must keep running while others use the manager: as
-    /// long as it stands still nobody is answered, whatever the deadline. One that has ended is replaced by that of the next publish.
+    /// A manager may send from a task on the runtime of its first publish. That runtime must keep running while other
+    /// runtimes use the manager: while it is blocked, no publish completes, not even at its deadline. A runtime that
+    /// has ended is replaced by that of the next publish.
     ///
     /// # Behaviour
     ///
     /// - `Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.
     /// - Many publishes may be in flight; they keep the order in which their futures were first polled.
-    /// - Never blocks for ever: bytes in flight are bounded, beyond that it waits; after the configured deadline it fails.
-    /// - While the broker is down it waits for the connection to come back, up to the deadline.
-    /// - Bytes arrive exactly, whatever they hold.
+    /// - Never blocks for ever: bytes in flight are bounded, beyond that it waits; after the configured deadline it
+    ///   fails.
+    /// - While the broker is down it waits for the connection to be re-established, up to the deadline.
+    /// - Bytes of any content arrive unchanged.
     ///
     /// # Errors
     ///
-    /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) when the broker is out of reach,
-    /// [`Publish`](crate::ErrorKind::Publish) when it refused or the connection broke before its answer (the message may have been
-    /// taken), [`Config`](crate::ErrorKind::Config) when what is configured cannot be used there, which only using it tells: what exists
-    /// on the broker is of another kind, or the client library knows no such property. [`TooLarge`](crate::ErrorKind::TooLarge), and
-    /// [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close). What the broker refuses for ever, such as a login or for want of a
-    /// right, is a [refusal](crate::Error::is_refusal), and not retryable.
+    /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) when the broker is unreachable,
+    /// [`Publish`](crate::ErrorKind::Publish) when it refused or the connection broke before its confirmation (the
+    /// message may have been accepted), [`Config`](crate::ErrorKind::Config) when the configuration turns out to be
+    /// unusable: an object on the broker is of another kind, or the client library does not know a property.
+    /// [`TooLarge`](crate::ErrorKind::TooLarge), and [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    /// What the broker refuses permanently, such as a login or for a missing right, is a
+    /// [refusal](crate::Error::is_refusal), and not retryable.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up waiting for the answer; the message may still be published.
+    /// Dropping the future stops waiting for the confirmation; the message may still be published.
     async fn publish(&self, message: Bytes) -> Result<(), Error>;
 
-    /// Subscribes to the channel and returns once every later publish will be seen.
+    /// Subscribes to the channel and returns once every later publish will be received.
     ///
     /// # Behaviour
     ///
-    /// - Yields messages in broker order, and [`Incoming::Gap`](crate::Incoming::Gap) whenever messages may have been missed.
-    /// - Reconnects by itself, for ever, with [`Backoff`](crate::Backoff), resubscribes, and never goes deaf silently.
+    /// - Yields messages in broker order, and [`Incoming::Gap`](crate::Incoming::Gap) whenever messages may have been
+    ///   missed.
+    /// - Reconnects by itself, for ever, with [`Backoff`](crate::Backoff), resubscribes, and never stops receiving
+    ///   without a gap.
     /// - Dropping a pending receive loses nothing.
     ///
     /// # Errors
     ///
-    /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) if the first subscription does not succeed within the
-    /// configured deadline; [`Config`](crate::ErrorKind::Config) as [`publish`](Self::publish); [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
+    /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) if the first subscription does
+    /// not succeed within the configured deadline; [`Config`](crate::ErrorKind::Config) as [`publish`](Self::publish);
+    /// [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
     ///
     /// # Cancel safety
     ///
     /// Dropping the future leaves no subscription behind.
     async fn subscribe(&self) -> Result<Subscription, Error>;
 
-    /// Ends every subscription, flushes what was handed to [`publish`](Self::publish), then releases every connection.
+    /// Ends every subscription, flushes the messages passed to [`publish`](Self::publish), then releases every
+    /// connection.
     ///
     /// # Behaviour
     ///
-    /// - Publishes handed over before are accepted or fail; none is forgotten.
+    /// - Earlier publishes are accepted or fail; none is left without a result.
     /// - Subscriptions end; a publish afterwards is [`Closed`](crate::ErrorKind::Closed). Closing twice is harmless.
     ///
     /// # Errors
@@ -83,18 +90,19 @@ pub trait ClientManager: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up waiting for the flush. The manager is closed and its subscriptions end all the same; what was handed
-    /// over is still sent in the background, up to its deadline, and connections are released after that. Closing again waits again.
+    /// Dropping the future stops waiting for the flush. The manager is closed and its subscriptions end all the same;
+    /// earlier publishes are still sent in the background, up to their deadline, and connections are released after
+    /// that. Closing again waits again.
     async fn close(&self) -> Result<(), Error>;
 
     /// Returns the id under which the broker knows this manager (an AMQP queue name, a Kafka key), if it has one.
     ///
-    /// A hub over this manager takes the same id. Default: none.
+    /// A hub over this manager uses the same id. Default: none.
     fn host_id(&self) -> Option<HostId> {
         None
     }
 
-    /// Reports how the connection to the broker is. Default: nothing known.
+    /// Returns the state of the connections to the broker. Default: unknown.
     fn health(&self) -> Health {
         Health::default()
     }
@@ -114,35 +122,39 @@ pub struct Health {
     pub num_published: u64,
     /// Publishes that failed.
     pub num_publish_failures: u64,
-    /// Messages the broker has accepted although nothing was there to receive them, where it tells so: RabbitMQ.
+    /// Messages the broker has accepted but could not route to any queue, where it reports that: RabbitMQ.
     pub num_unheard: u64,
     /// Messages received.
     pub num_received: u64,
-    /// Attempts to connect that the broker refused: a wrong login, a missing right, a certificate. They go on, with back-off.
+    /// Attempts to connect that the broker refused: a wrong login, a missing right, a certificate. They are repeated,
+    /// with back-off.
     pub num_refusals: u64,
-    /// Times a subscription had to admit that messages may have been missed.
+    /// Gaps of subscriptions: times when messages may have been missed.
     pub num_gaps: u64,
 }
 
-/// Limits and times that every manager has, with the same names and defaults.
+/// Limits and timeouts of every manager, with the same names and defaults.
 #[derive(Clone, Debug)]
 pub struct ManagerOptions {
     /// The channel (Redis), exchange (AMQP) or topic (Kafka). Default `socketio`, as in python-socketio.
     pub channel: String,
-    /// The longest that a publish, a subscribe or a close may take. Default 10 s; with zero nothing succeeds that takes any time.
+    /// The longest that a publish, a subscribe or a close may take. Default 10 s; with zero, only operations that
+    /// complete at once succeed.
     pub deadline: Duration,
-    /// Message bytes that may be handed over and not yet accepted; beyond that `publish` waits. A message that is larger passes alone, so
-    /// that zero means one after the other. Default 64 MiB.
+    /// Message bytes passed to `publish` and not yet accepted; beyond that `publish` waits. A larger message is
+    /// admitted alone, so that zero means one at a time. Default 64 MiB.
     pub max_in_flight_bytes: usize,
-    /// The largest message, in bytes; a larger one is refused before it is sent. Default 16 MiB; zero refuses all that say anything.
+    /// The largest message, in bytes; a larger one is refused before it is sent. Default 16 MiB; zero refuses all but
+    /// empty messages.
     pub max_message_bytes: usize,
-    /// Message bytes received and not yet taken by the subscriber; beyond that reading from the broker pauses. A message that is larger
-    /// passes alone, so that zero means one after the other. Default 16 MiB.
+    /// Message bytes received and not yet read by the subscriber; beyond that reading from the broker pauses. A larger
+    /// message is admitted alone, so that zero means one at a time. Default 16 MiB.
     pub max_buffered_bytes: usize,
-    /// The first wait before a reconnect; it doubles with each failure. Default 1 s. Zero, doubled, stays zero: it never waits, which is for
-    /// tests.
+    /// The first wait before a reconnect; it doubles with each failure. Default 1 s. Zero never waits, because doubling
+    /// keeps it zero; meant for tests.
     pub backoff_base: Duration,
-    /// The longest wait before a reconnect. Default 60 s. One that is shorter than the first wait, zero included, counts as that.
+    /// The longest wait before a reconnect. Default 60 s. A value below `backoff_base`, zero included, counts as
+    /// `backoff_base`.
     pub backoff_cap: Duration,
 }
 

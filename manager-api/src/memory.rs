@@ -15,8 +15,8 @@ use crate::{ClientManager, Error, ErrorKind, Health, ManagerOptions, Subscriptio
 
 /// A broker in memory. Clones share it, as processes share a broker.
 ///
-/// A subscriber that falls behind by more than its [`max_buffered_bytes`](ManagerOptions::max_buffered_bytes) misses messages and is
-/// told so by a [`Gap`](crate::Incoming::Gap); it never holds up a publisher.
+/// A subscriber with more unread bytes than [`max_buffered_bytes`](ManagerOptions::max_buffered_bytes) misses messages
+/// and receives a [`Gap`](crate::Incoming::Gap); it never blocks a publisher.
 #[derive(Clone, Debug)]
 pub struct MemoryBus {
     shared: Arc<Shared>,
@@ -33,7 +33,7 @@ struct Shared {
 struct Subscriber {
     manager: u64,
     sender: SubscriptionSender,
-    /// A run of missed messages is admitted once, so that admitting it takes no room either.
+    /// Whether the latest message was missed: consecutive missed messages are reported as one gap.
     is_behind: bool,
     counters: Arc<Counters>,
 }
@@ -45,7 +45,7 @@ impl Default for MemoryBus {
 }
 
 impl MemoryBus {
-    /// Makes a bus of its own, up and running.
+    /// Creates a separate bus, which is running.
     pub fn new() -> Self {
         let shared = Shared {
             is_up: watch::Sender::new(true),
@@ -57,7 +57,7 @@ impl MemoryBus {
         }
     }
 
-    /// Makes a manager on `channel` with the default options otherwise.
+    /// Creates a manager on `channel`, with default options otherwise.
     pub fn manager(&self, channel: impl Into<String>) -> MemoryManager {
         self.manager_with(ManagerOptions {
             channel: channel.into(),
@@ -65,7 +65,7 @@ impl MemoryBus {
         })
     }
 
-    /// Makes a manager with `options`.
+    /// Creates a manager with `options`.
     pub fn manager_with(&self, options: ManagerOptions) -> MemoryManager {
         MemoryManager {
             bus: self.clone(),
@@ -77,20 +77,20 @@ impl MemoryBus {
         }
     }
 
-    /// Stops the bus, as a broker goes down: publishes and subscribes wait from now on.
+    /// Stops the bus, as if a broker went down: publishes and subscribes wait from now on.
     pub fn stop(&self) {
         let _channels = self.channels();
         self.shared.is_up.send_replace(false);
     }
 
-    /// Starts the bus again: every subscriber is told of the gap, then waiting publishes go through.
+    /// Starts the bus again: every subscriber receives a gap, then waiting publishes are accepted.
     pub fn start(&self) {
         let mut channels = self.channels();
         if *self.shared.is_up.borrow() {
             return;
         }
         for subscriber in channels.values_mut().flatten() {
-            subscriber.admit("the bus was stopped and started again");
+            subscriber.report_gap("the bus was stopped and started again");
         }
         self.shared.is_up.send_replace(true);
     }
@@ -102,7 +102,7 @@ impl MemoryBus {
         subscribers.filter(|s| !s.sender.is_closed()).count()
     }
 
-    /// Hands `message` to every subscriber; false while the bus is down.
+    /// Delivers `message` to every subscriber; false while the bus is stopped.
     fn deliver(&self, channel: &str, message: &Bytes) -> bool {
         let mut channels = self.channels();
         if !*self.shared.is_up.borrow() {
@@ -130,7 +130,7 @@ impl MemoryBus {
 }
 
 impl Subscriber {
-    /// Hands over `message` or admits that it was missed; false once nobody listens.
+    /// Queues `message`, or a gap if it exceeds the limit; false once the subscription was dropped.
     fn offer(&mut self, message: Bytes) -> bool {
         match self.sender.try_message(message) {
             Ok(true) => {
@@ -141,16 +141,16 @@ impl Subscriber {
             Ok(false) if self.is_behind => true,
             Ok(false) => {
                 self.is_behind = true;
-                self.admit("the subscriber fell behind");
+                self.report_gap("the subscriber fell behind");
                 true
             }
             Err(_) => false,
         }
     }
 
-    fn admit(&mut self, reason: &str) {
+    fn report_gap(&mut self, reason: &str) {
         self.counters.num_gaps.fetch_add(1, Ordering::Relaxed);
-        // Whoever unsubscribed meanwhile is removed with the next message.
+        // A subscriber that was dropped meanwhile is removed with the next message.
         let _ = self.sender.gap(reason);
     }
 }
@@ -161,7 +161,7 @@ pub struct MemoryManager {
     bus: MemoryBus,
     id: u64,
     options: ManagerOptions,
-    /// Handed from publish to publish in the order of their first poll.
+    /// Acquired by publishes in the order of their first poll.
     turn: tokio::sync::Mutex<()>,
     is_closed: AtomicBool,
     counters: Arc<Counters>,
@@ -216,7 +216,8 @@ impl ClientManager for MemoryManager {
             counters: self.counters.clone(),
         };
         let mut channels = self.bus.channels();
-        // Under the lock that `close` takes, so that neither misses the other.
+        // Under the lock that `close` acquires, so that `close` removes this subscriber or is seen
+        // here.
         self.check(&Bytes::new())?;
         let subscribers = channels.entry(self.options.channel.clone()).or_default();
         subscribers.retain(|subscriber| !subscriber.sender.is_closed());
@@ -227,9 +228,9 @@ impl ClientManager for MemoryManager {
 
     async fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::SeqCst);
-        // Before the flush, which may be given up.
+        // Before the flush, which may be cancelled.
         self.release();
-        // Whatever was handed over before stands in front of this in the queue for the turn.
+        // Earlier publishes precede this in the queue of the mutex.
         let flushed = timeout(self.options.deadline, self.turn.lock()).await.is_ok();
         if flushed { Ok(()) } else { Err(self.down("flush")) }
     }

@@ -1,4 +1,4 @@
-//! Arguments of an event: JSON text plus binary attachments.
+//! The arguments of an event: JSON text plus binary attachments.
 
 mod attached;
 mod de;
@@ -15,13 +15,13 @@ use serde_json::value::RawValue;
 use crate::{Error, ErrorKind};
 use placeholders::Spelling;
 
-const LOOKALIKE: &str = "beside binary, clients would take an object with the key \"_placeholder\" for binary, or close their connection: \
+const LOOKALIKE: &str = "beside binary, clients would read an object with the key \"_placeholder\" as binary, or close their connection: \
     send it as text, or in an event without binary";
 
 /// The arguments of an event or of an acknowledgement.
 ///
-/// They are kept as the JSON text of an array plus the attachments that `{"_placeholder":true,"num":k}` objects in it stand for,
-/// which is how both the queue and the browser want them: passing them on needs no parsing.
+/// They are kept as the JSON text of an array plus the attachments that `{"_placeholder":true,"num":k}` objects in it
+/// stand for. Both the queue and the packets of clients use this form, so that forwarding needs no parsing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload {
     /// JSON array, trimmed: begins with `[`, ends with `]`. Always valid UTF-8.
@@ -30,7 +30,7 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Turns a value into arguments: a tuple becomes several, `()` none, everything else one.
+    /// Converts a value into arguments: a tuple becomes several, `()` none, everything else one.
     ///
     /// `Bytes` and `serde_bytes` values anywhere inside become attachments. Fixed-size arrays are tuples to serde.
     ///
@@ -42,7 +42,7 @@ impl Payload {
             .map_err(|error| Error::new(ErrorKind::Config, "the payload cannot be written as JSON").with_source(error))
     }
 
-    /// Returns no arguments at all.
+    /// Creates a payload without arguments.
     pub fn empty() -> Self {
         Self {
             json: Bytes::from_static(b"[]"),
@@ -50,11 +50,11 @@ impl Payload {
         }
     }
 
-    /// Takes the JSON text of an array of arguments.
+    /// Creates a payload from the JSON text of an array of arguments.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Malformed`] if it is not a JSON array; the source says where.
+    /// [`ErrorKind::Malformed`] if it is not a JSON array; the source names the position.
     pub fn from_json_array(text: impl Into<Bytes>) -> Result<Self, Error> {
         let text: Bytes = text.into();
         let raw: &RawValue = serde_json::from_slice(&text).map_err(not_json)?;
@@ -65,36 +65,39 @@ impl Payload {
         Ok(Self::from_trusted(json, Vec::new()))
     }
 
-    /// Starts arguments that are added one by one.
+    /// Returns a builder to which arguments are added one by one.
     pub fn builder() -> PayloadBuilder {
         PayloadBuilder::default()
     }
 
-    /// Joins JSON text known to be an array with its attachments, without looking at it again.
+    /// Combines JSON text known to be an array with its attachments, without checks.
     ///
-    /// For decoders: `json` must be the UTF-8 text of a JSON array without white space around it. Where there are attachments its
-    /// placeholders must be those of [`with_attachments`](Self::with_attachments); what comes from elsewhere goes through that.
+    /// For decoders: `json` must be the UTF-8 text of a JSON array without white space around it. Where there are
+    /// attachments its placeholders must have the form that [`with_attachments`](Self::with_attachments) checks;
+    /// untrusted text goes through that.
     pub fn from_trusted(json: Bytes, attachments: Vec<Bytes>) -> Self {
         debug_assert!(json.starts_with(b"[") && json.ends_with(b"]"));
         Self { json, attachments }
     }
 
-    /// Joins JSON text known to be an array with its attachments, and checks its placeholders.
+    /// Combines JSON text known to be an array with its attachments, and checks its placeholders.
     ///
-    /// Where there are attachments, an object `{"_placeholder":true,"num":k}` stands for attachment `k`: one that is there, and no two for
-    /// the same one, so that what is read can never be larger than what came. One whose key is written with an escape
-    /// ([`ESCAPED_PLACEHOLDER_KEY`](crate::json::ESCAPED_PLACEHOLDER_KEY)) is an object of a user. Otherwise `json` is as in
-    /// [`from_trusted`](Self::from_trusted). It may nest to any depth.
+    /// Where there are attachments, an object `{"_placeholder":true,"num":k}` stands for attachment `k`. The attachment
+    /// must exist, and no two placeholders may stand for the same one, so that the parsed value is never larger than
+    /// the message. An object whose key is written with an escape
+    /// ([`ESCAPED_PLACEHOLDER_KEY`](crate::json::ESCAPED_PLACEHOLDER_KEY)) is an object of a user. Otherwise `json` is
+    /// as in [`from_trusted`](Self::from_trusted). It may nest to any depth.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Malformed`] if a placeholder stands for an attachment that is not there or for the same as another, or has other
-    /// members.
+    /// [`ErrorKind::Malformed`] if a placeholder stands for an attachment that does not exist or for the same as
+    /// another, or has other members.
     pub fn with_attachments(json: Bytes, attachments: Vec<Bytes>) -> Result<Self, Error> {
         Self::checked(json, attachments, Spelling::Plain)
     }
 
-    /// The same for the packet of a client, where a key with an escape makes a placeholder, too: other clients would take it for one.
+    /// As [`with_attachments`](Self::with_attachments), for the packet of a client. A key with an escape makes a
+    /// placeholder there, too, because other clients would read it as one.
     ///
     /// # Errors
     ///
@@ -111,9 +114,10 @@ impl Payload {
         Ok(Self::from_trusted(json, attachments))
     }
 
-    /// Reads the arguments into a type: a tuple takes several, everything else the first one.
+    /// Reads the arguments into a type: a tuple reads several, any other type the first one.
     ///
-    /// A missing argument reads as `null`, surplus ones are ignored. Attachments read into `Bytes` and `serde_bytes` types.
+    /// A missing argument reads as `null`, surplus ones are ignored. Attachments read into `Bytes` and `serde_bytes`
+    /// types.
     ///
     /// # Errors
     ///
@@ -129,7 +133,7 @@ impl Payload {
         std::str::from_utf8(&self.json).expect("JSON text is UTF-8")
     }
 
-    /// Returns the arguments' JSON text without the brackets around it: what stands behind the event name in a packet.
+    /// Returns the arguments' JSON text without the brackets around it, as it follows the event name in a packet.
     pub fn inner_json(&self) -> &[u8] {
         self.json[1..self.json.len() - 1].trim_ascii()
     }
@@ -139,12 +143,12 @@ impl Payload {
         &self.attachments
     }
 
-    /// Tells whether there is no argument.
+    /// Returns whether there are no arguments.
     pub fn is_empty(&self) -> bool {
         self.inner_json().is_empty()
     }
 
-    /// Tells whether the only argument is a null, which is how python-socketio writes an event without arguments.
+    /// Returns whether the only argument is a null, which is how python-socketio writes an event without arguments.
     pub(crate) fn is_null(&self) -> bool {
         self.attachments.is_empty() && self.inner_json() == b"null"
     }
@@ -154,18 +158,21 @@ impl Payload {
         serde_json::from_slice(&self.json).expect("a payload holds a JSON array")
     }
 
-    /// Checks that clients can tell binary from objects, which with packets in JSON they do by a key: `"_placeholder"`.
+    /// Checks that clients can distinguish binary from objects, which in JSON packets they do by a key:
+    /// `"_placeholder"`.
     ///
-    /// There is no other way to write an object with that key beside binary; clients would take it for binary, or close their connection.
-    /// Costs nothing where there is no binary.
+    /// An object with that key cannot be written in another way beside binary; clients would read it as binary, or
+    /// close their connection. Costs nothing without binary.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if there are attachments and an object has that key, with another value than `false` or `null`.
+    /// [`ErrorKind::Config`] if there are attachments and an object has that key, with another value than `false` or
+    /// `null`.
     pub fn check_for_json(&self) -> Result<(), Error> {
-        match !self.attachments.is_empty() && placeholders::has_lookalike(self.json()) {
-            true => Err(Error::new(ErrorKind::Config, LOOKALIKE)),
-            false => Ok(()),
+        if !self.attachments.is_empty() && placeholders::has_lookalike(self.json()) {
+            Err(Error::new(ErrorKind::Config, LOOKALIKE))
+        } else {
+            Ok(())
         }
     }
 
@@ -185,7 +192,7 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Collects arguments one by one.
+/// Builder of a [`Payload`], to which arguments are added one by one.
 #[derive(Debug, Default)]
 pub struct PayloadBuilder {
     inner: Vec<u8>,
@@ -193,11 +200,12 @@ pub struct PayloadBuilder {
 }
 
 impl PayloadBuilder {
-    /// Adds one argument given as JSON text, kept as it is; an object in it that looks like a placeholder of an attachment is not one.
+    /// Adds one argument given as JSON text, kept unchanged; an object in it that looks like a placeholder of an
+    /// attachment is not one.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Malformed`] if the text is not one JSON value; the source says where.
+    /// [`ErrorKind::Malformed`] if the text is not one JSON value; the source names the position.
     pub fn json(mut self, text: &str) -> Result<Self, Error> {
         let raw: &RawValue = serde_json::from_str(text).map_err(not_json)?;
         self.separate();
@@ -223,7 +231,7 @@ impl PayloadBuilder {
         self
     }
 
-    /// Returns what was collected.
+    /// Returns the payload.
     pub fn build(mut self) -> Payload {
         self.inner.insert(0, b'[');
         self.inner.push(b']');

@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! Exponential back-off between attempts.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use crate::ManagerOptions;
 
 /// Exponential back-off with jitter: each wait is drawn from the upper half of a range that doubles up to a cap.
 ///
-/// With the default options the waits lie in 0.5–1 s, 1–2 s, 2–4 s … 30–60 s, so that the processes that lost the same broker do not
-/// all return to it at the same moment.
+/// With the default options the waits lie in 0.5–1 s, 1–2 s, 2–4 s … 30–60 s, so that the processes that lost the same
+/// broker do not all reconnect at the same moment.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     base: Duration,
@@ -22,7 +22,7 @@ impl Backoff {
         Self { base, cap, next: base }
     }
 
-    /// Takes base and cap from the options of a manager.
+    /// Reads base and cap from the options of a manager.
     pub fn from_options(options: &ManagerOptions) -> Self {
         Self::new(options.backoff_base, options.backoff_cap)
     }

@@ -1,4 +1,4 @@
-//! The receiving end of a channel, and the sending end a manager holds.
+//! A subscription to a channel: the receiving end, and the sending end that a manager holds.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,15 +8,15 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// What a subscription yields.
+/// An item of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
     /// One message, exactly as it was published.
     Message(Bytes),
-    /// Messages may have been missed since the last one.
+    /// Messages may have been missed since the previous item.
     Gap {
-        /// What happened, for people: "reconnected to the broker", "the subscriber fell behind".
+        /// The cause, human-readable: "reconnected to the broker", "the subscriber fell behind".
         reason: String,
     },
 }
@@ -27,15 +27,16 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct Subscription {
     queue: mpsc::UnboundedReceiver<Queued>,
-    /// Present so that dropping the subscription wakes a sender that waits for room.
-    room: Arc<Semaphore>,
+    /// Closed when the subscription is dropped, which wakes a sender that waits for capacity.
+    budget: Arc<Semaphore>,
     tail: Arc<Mutex<Tail>>,
 }
 
-/// What is last in the queue. Gaps take no room, so that only one may stand there however often a connection comes and goes.
+/// The last item of the queue. Gaps do not count against the budget, so only one may be at the end, however often the
+/// connection is lost.
 #[derive(Debug, Default)]
 struct Tail {
-    /// The number of the gap that is last and was not received yet.
+    /// The number of the gap that is the last item and was not received yet.
     gap: Option<u64>,
     next: u64,
 }
@@ -43,43 +44,43 @@ struct Tail {
 #[derive(Debug)]
 struct Queued {
     incoming: Incoming,
-    /// That of a gap.
+    /// The number of a gap.
     number: Option<u64>,
-    _room: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Subscription {
-    /// Makes both ends of a subscription that holds at most `max_bytes` of messages not yet received.
+    /// Creates both ends of a subscription that holds at most `max_bytes` of messages not yet received.
     ///
-    /// A message counts for at least [`MIN_COST`] bytes, so that empty ones are bounded too.
+    /// A message counts as at least [`MIN_COST`] bytes, so that empty ones are bounded too.
     pub fn channel(max_bytes: usize) -> (SubscriptionSender, Subscription) {
         let (sender, queue) = mpsc::unbounded_channel();
         let capacity = max_bytes.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
-        let (room, tail) = (Arc::new(Semaphore::new(capacity)), Arc::<Mutex<Tail>>::default());
+        let (budget, tail) = (Arc::new(Semaphore::new(capacity)), Arc::<Mutex<Tail>>::default());
         let sender = SubscriptionSender {
             queue: sender,
-            room: room.clone(),
+            budget: budget.clone(),
             tail: tail.clone(),
             capacity,
         };
-        (sender, Subscription { queue, room, tail })
+        (sender, Subscription { queue, budget, tail })
     }
 
-    /// Receives what comes next; `None` once the manager is closed.
+    /// Receives the next item; `None` once the manager is closed.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
     pub async fn recv(&mut self) -> Option<Incoming> {
-        self.queue.recv().await.map(|queued| self.take(queued))
+        self.queue.recv().await.map(|queued| self.received(queued))
     }
 
-    /// Receives what is there already, without waiting.
+    /// Receives an item that is queued already, without waiting.
     pub fn try_recv(&mut self) -> Option<Incoming> {
-        self.queue.try_recv().ok().map(|queued| self.take(queued))
+        self.queue.try_recv().ok().map(|queued| self.received(queued))
     }
 
-    fn take(&self, queued: Queued) -> Incoming {
+    fn received(&self, queued: Queued) -> Incoming {
         if let Some(number) = queued.number {
             let mut tail = lock(&self.tail);
             tail.gap = tail.gap.filter(|&gap| gap != number);
@@ -93,13 +94,13 @@ impl Stream for Subscription {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
         let next = self.queue.poll_recv(cx);
-        next.map(|next| next.map(|queued| self.take(queued)))
+        next.map(|next| next.map(|queued| self.received(queued)))
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.room.close();
+        self.budget.close();
     }
 }
 
@@ -107,19 +108,20 @@ impl Drop for Subscription {
 #[derive(Clone, Debug)]
 pub struct SubscriptionSender {
     queue: mpsc::UnboundedSender<Queued>,
-    room: Arc<Semaphore>,
+    budget: Arc<Semaphore>,
     tail: Arc<Mutex<Tail>>,
     capacity: usize,
 }
 
-/// The subscription was dropped: there is nobody left to listen for.
+/// The error of a sender whose subscription was dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unsubscribed;
 
 impl SubscriptionSender {
-    /// Hands over one message; waits while the subscriber is behind by more than the limit.
+    /// Queues one message; waits while the unread messages exceed the limit.
     ///
-    /// A manager that calls this from its reading loop thereby stops reading, and the broker's own flow control takes over.
+    /// A manager that calls this from its reading loop thereby stops reading, so that the broker's own flow control
+    /// applies.
     ///
     /// # Errors
     ///
@@ -127,14 +129,14 @@ impl SubscriptionSender {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the message was not handed over.
+    /// If the future is dropped before it completes, the message was not queued.
     pub async fn message(&self, message: Bytes) -> Result<(), Unsubscribed> {
-        let permit = self.room.clone().acquire_many_owned(self.cost(&message));
-        let room = permit.await.map_err(|_| Unsubscribed)?;
-        self.enqueue(message, room)
+        let permit = self.budget.clone().acquire_many_owned(self.cost(&message));
+        let permit = permit.await.map_err(|_| Unsubscribed)?;
+        self.enqueue(message, permit)
     }
 
-    /// Hands over one message if there is room for it; `Ok(false)` if not.
+    /// Queues one message if the limit allows it; `Ok(false)` if not.
     ///
     /// # Errors
     ///
@@ -143,15 +145,15 @@ impl SubscriptionSender {
         if self.is_closed() {
             return Err(Unsubscribed);
         }
-        match self.room.clone().try_acquire_many_owned(self.cost(&message)) {
-            Ok(room) => self.enqueue(message, room).map(|()| true),
+        match self.budget.clone().try_acquire_many_owned(self.cost(&message)) {
+            Ok(permit) => self.enqueue(message, permit).map(|()| true),
             Err(_) => Ok(false),
         }
     }
 
-    /// Admits that messages may have been missed at this point of the stream. Never waits.
+    /// Queues a gap: messages may have been missed at this point of the stream. Never waits.
     ///
-    /// One that follows another gap directly, which the subscriber has not received yet, is the same gap.
+    /// A gap directly after another one that the subscriber has not received yet is merged with it.
     ///
     /// # Errors
     ///
@@ -173,7 +175,7 @@ impl SubscriptionSender {
         self.send(Incoming::Gap { reason }, Some(number), None)
     }
 
-    /// Tells whether the subscription was dropped.
+    /// Returns whether the subscription was dropped.
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
     }
@@ -183,29 +185,29 @@ impl SubscriptionSender {
         self.queue.closed().await;
     }
 
-    fn enqueue(&self, message: Bytes, room: OwnedSemaphorePermit) -> Result<(), Unsubscribed> {
-        // Held until the message is in the queue: a gap that comes then must stand behind it.
+    fn enqueue(&self, message: Bytes, permit: OwnedSemaphorePermit) -> Result<(), Unsubscribed> {
+        // Held until the message is in the queue, so that a later gap is queued after it.
         let mut tail = lock(&self.tail);
         tail.gap = None;
-        self.send(Incoming::Message(message), None, Some(room))
+        self.send(Incoming::Message(message), None, Some(permit))
     }
 
     fn send(
         &self,
         incoming: Incoming,
         number: Option<u64>,
-        room: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Unsubscribed> {
         let queued = Queued {
             incoming,
             number,
-            _room: room,
+            _permit: permit,
         };
         self.queue.send(queued).map_err(|_| Unsubscribed)
     }
 
     fn cost(&self, message: &Bytes) -> u32 {
-        // A message larger than the whole limit passes alone.
+        // A message larger than the whole limit is admitted alone.
         let cost = message.len().clamp(MIN_COST, self.capacity);
         u32::try_from(cost).expect("capacity fits u32")
     }
@@ -215,7 +217,7 @@ fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
     tail.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a queued message counts for at least, in bytes: about what its bookkeeping takes.
+/// The minimum cost of a queued message, in bytes: about the size of its bookkeeping.
 pub const MIN_COST: usize = 128;
 
 #[cfg(test)]
@@ -224,7 +226,7 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test]
-    async fn a_sender_waits_for_room_and_a_receive_makes_some() {
+    async fn a_sender_waits_for_capacity_and_a_receive_releases_some() {
         let (sender, mut subscription) = Subscription::channel(1000);
         let big = Bytes::from(vec![0; 800]);
         sender.message(big.clone()).await.unwrap();
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_comes_and_goes_while_nobody_receives_fills_no_memory() {
+    async fn a_connection_lost_many_times_without_a_receive_fills_no_memory() {
         let gap = |reason: &str| Incoming::Gap {
             reason: reason.to_owned(),
         };
@@ -244,19 +246,19 @@ mod tests {
             sender.gap(format!("{number}")).unwrap();
         }
         sender.message(Bytes::from_static(b"x")).await.unwrap();
-        sender.gap("behind a message").unwrap();
+        sender.gap("after a message").unwrap();
         assert_eq!(subscription.try_recv(), Some(gap("0")));
         sender.gap("still there").unwrap();
         assert_eq!(
             subscription.try_recv(),
             Some(Incoming::Message(Bytes::from_static(b"x")))
         );
-        assert_eq!(subscription.try_recv(), Some(gap("behind a message")));
+        assert_eq!(subscription.try_recv(), Some(gap("after a message")));
         assert_eq!(subscription.try_recv(), None);
         sender.gap("another one").unwrap();
         assert_eq!(subscription.recv().await, Some(gap("another one")));
         drop(subscription);
-        assert_eq!(sender.gap("for nobody"), Err(Unsubscribed));
+        assert_eq!(sender.gap("unsubscribed"), Err(Unsubscribed));
     }
 
     #[tokio::test]
@@ -270,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_larger_than_the_limit_passes_alone() {
+    async fn a_message_larger_than_the_limit_is_admitted_alone() {
         let (sender, mut subscription) = Subscription::channel(200);
         let huge = Bytes::from(vec![7; 5000]);
         sender.message(huge.clone()).await.unwrap();

@@ -63,7 +63,7 @@ struct Accepted {
 
 impl<'a> Pipeline<'a> {
     pub(crate) fn new(queue: &'a Queue, connection: Connection) -> Self {
-        let channel = &queue.line.options.common.channel;
+        let channel = &queue.link.options.common.channel;
         let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n$", channel.len());
         Self {
             queue,
@@ -120,7 +120,7 @@ impl<'a> Pipeline<'a> {
             self.ask();
         }
         let before = self.flights.len();
-        let max_unanswered = self.queue.line.options.max_unanswered.max(1);
+        let max_unanswered = self.queue.link.options.max_unanswered.max(1);
         while self.output.len() < MAX_ENCODED && self.flights.len() < max_unanswered {
             let Some(job) = self.queue.next_job() else { break };
             let begins_at = self.num_encoded;
@@ -150,7 +150,7 @@ impl<'a> Pipeline<'a> {
 
     /// Tells whether it was long ago that the server said that it is a master.
     fn is_doubtful(&self) -> bool {
-        let interval = self.queue.line.options.keepalive_interval;
+        let interval = self.queue.link.options.keepalive_interval;
         let since = self.connection.last_asked.elapsed();
         self.connection.knows_role() && !interval.is_zero() && since >= interval.min(ASK_INTERVAL)
     }
@@ -242,7 +242,7 @@ impl<'a> Pipeline<'a> {
                 self.queue.accept(&mut job);
             }
             b'-' => {
-                let channel = &self.queue.line.options.common.channel;
+                let channel = &self.queue.link.options.common.channel;
                 let error = refused(&self.connection.address, channel, resp::error(reply));
                 self.queue.status.failed(&error);
                 self.queue.status.refused();
@@ -275,7 +275,7 @@ impl<'a> Pipeline<'a> {
     fn check_time(&mut self) -> Result<(), Arc<Failure>> {
         self.queue.expire();
         self.expire_flights();
-        let options = &self.queue.line.options;
+        let options = &self.queue.link.options;
         if !self.flights.is_empty() && self.last_sign.elapsed() >= options.keepalive_timeout {
             let text = format!("no answer within {}", seconds(options.keepalive_timeout));
             return Err(Arc::new(Failure::other(&self.connection.address, text)));
@@ -303,7 +303,7 @@ impl<'a> Pipeline<'a> {
     }
 
     fn next_check(&self) -> Instant {
-        let options = &self.queue.line.options;
+        let options = &self.queue.link.options;
         let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
         let due = oldest.map(|job| deadline::from(job.since, self.queue.deadline()));
         let sign = match self.flights.is_empty() {

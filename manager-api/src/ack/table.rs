@@ -83,7 +83,7 @@ impl Default for AckTable {
 }
 
 impl AckTable {
-    /// Makes an empty table.
+    /// Creates an empty table.
     pub fn new(limits: AckLimits) -> Self {
         Self {
             max_for_others: limits.max_expected_acks,

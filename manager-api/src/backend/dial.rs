@@ -1,4 +1,4 @@
-//! A connection to a name with several addresses, some of which may be dead (RFC 8305, "happy eyeballs").
+//! A connection to a name with several addresses, some of which may be unreachable (RFC 8305, "happy eyeballs").
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,17 +9,18 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::sleep;
 
-/// How long an address has the field to itself before the next is tried as well; that which RFC 8305 recommends.
+/// Delay before the next address is tried as well, as recommended by RFC 8305.
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to whichever address of `host` answers first, with Nagle's algorithm off.
+/// Connects to the first address of `host` that accepts, with Nagle's algorithm off.
 ///
-/// The addresses are tried in the order in which the system gives them, IPv6 and IPv4 in turn: the next 250 ms after the one before, or at
-/// once when that failed. Limit the time from outside: a name is looked up for as long as the system likes.
+/// The addresses are tried in the order of the system's resolver, IPv6 and IPv4 alternating: each 250 ms after the
+/// previous one, or at once when that failed. The caller should set a timeout: the duration of the name lookup is not
+/// limited.
 ///
 /// # Errors
 ///
-/// If the name is unknown, and the latest failure if no address answers.
+/// If the name is unknown, and the latest failure if no address accepts.
 ///
 /// # Cancel safety
 ///
@@ -36,9 +37,9 @@ async fn first(mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStream> {
         if let Some(address) = addresses.pop_front() {
             attempts.push(attempt(address));
         }
-        // A failure, or time, brings the next one up.
+        // The next address is tried after a failure or the delay.
         tokio::select! {
-            answer = attempts.next() => match answer {
+            outcome = attempts.next() => match outcome {
                 Some(Ok(stream)) => return Ok(stream),
                 Some(Err(error)) => latest = error,
                 None => return Err(latest),
@@ -54,7 +55,7 @@ async fn attempt(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Has the families take turns, beginning with that of the first address.
+/// Alternates between the address families, starting with that of the first address.
 fn in_turn(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
     let mut addresses = addresses.peekable();
     let is_ipv6 = addresses.peek().is_some_and(SocketAddr::is_ipv6);
@@ -75,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// An address at which connections neither succeed nor fail: a listener whose queue is full.
+    /// Returns an address at which connections neither succeed nor fail: a listener whose queue is full.
     async fn black_hole() -> (SocketAddr, Vec<TcpStream>, TcpListener) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The publishing task: connects when there is something to send, and again when the connection is lost.
+//! The publishing task: connects when a message is queued, and again when the connection is lost.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,9 +12,9 @@ use super::failure::shortened;
 use super::{Failure, PublishQueue, Reconnect, Role};
 use crate::Error;
 
-/// How messages get to a broker: what a manager adds to a [`Publisher`](super::Publisher).
+/// A publishing connection to a broker: the part of a [`Publisher`](super::Publisher) that a manager implements.
 pub trait PublishLink: std::fmt::Debug + Send + Sync + Sized + 'static {
-    /// Why there is no connection.
+    /// The failure of a connection or of an attempt to connect.
     type Failure: Failure;
     /// A connection that is ready to send.
     type Connection: Send + 'static;
@@ -23,39 +23,42 @@ pub trait PublishLink: std::fmt::Debug + Send + Sync + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// Why there is none. If it [is a refusal](Failure::is_refused), everybody who waits is told at once.
+    /// The failure of the attempt. If it [is a refusal](Failure::is_refused), all waiting publishes fail at once.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, Self::Failure>> + Send;
 
-    /// Sends what is queued and answers every job it takes, until the connection is lost or the queue [is over](PublishQueue::is_over).
+    /// Sends queued messages and completes every job it takes, until the connection is lost or the queue
+    /// [is over](PublishQueue::is_over).
     ///
-    /// What was on its way when the connection was lost is failed and never sent again, after [`lost`](PublishQueue::lost) was told; what
-    /// was not sent at all is put back. If the future is dropped, whoever still waits is answered as well.
+    /// When the connection is lost, it calls [`lost`](PublishQueue::lost), then fails the jobs in flight, which are
+    /// never sent again, and puts back the jobs that were not sent. If the future is dropped, the jobs that it holds
+    /// must be completed as well.
     ///
     /// # Errors
     ///
-    /// Why the connection is of no use any more.
+    /// The failure that made the connection unusable.
     fn run(
         queue: &PublishQueue<Self>,
         connection: Self::Connection,
     ) -> impl Future<Output = Result<(), Arc<Self::Failure>>> + Send;
 
-    /// Names the broker and its place for people: `Redis at localhost:6379`.
+    /// Returns the broker and its address, human-readable: `Redis at localhost:6379`.
     fn place(&self) -> String;
 
-    /// What a caller is told whose deadline passed although there is a connection.
+    /// Returns the error of a publish whose deadline passed while there was a connection.
     fn timed_out(&self, deadline: Duration) -> Error;
 }
 
-/// Sends what is queued until the manager is closed and everything is answered; connects only while there is something to send.
+/// Sends queued messages until the manager is closed and every job is complete; connects only while a message is
+/// queued.
 pub(super) async fn drive<L: PublishLink>(queue: Arc<PublishQueue<L>>) {
-    let _answers = AnswersAll(&queue);
+    let _guard = FailOnDrop(&queue);
     let mut reconnect = Reconnect::from_options(queue.options());
     while is_wanted(&queue).await {
         let Some(connection) = connect(&queue, &mut reconnect).await else {
             continue;
         };
         let since = Instant::now();
-        let up = queue.status.connected(Role::Publishing, &queue.line.place());
+        let up = queue.status.connected(Role::Publishing, &queue.link.place());
         let outcome = L::run(&queue, connection).await;
         drop(up);
         if outcome.is_ok() {
@@ -66,32 +69,34 @@ pub(super) async fn drive<L: PublishLink>(queue: Arc<PublishQueue<L>>) {
     }
 }
 
-/// Answers whoever still waits when the task ends before its time: by `close`, or because its runtime ends.
-struct AnswersAll<'a, L: PublishLink>(&'a PublishQueue<L>);
+/// Guard that fails the remaining jobs when the task ends early: aborted by `close`, or because its runtime ends.
+struct FailOnDrop<'a, L: PublishLink>(&'a PublishQueue<L>);
 
-impl<L: PublishLink> Drop for AnswersAll<'_, L> {
+impl<L: PublishLink> Drop for FailOnDrop<'_, L> {
     fn drop(&mut self) {
         self.0.fail_all(|| self.0.overdue());
     }
 }
 
-/// Waits for something to send; false once there never will be.
+/// Waits for a queued message; false once the queue is over.
 async fn is_wanted<L: PublishLink>(queue: &PublishQueue<L>) -> bool {
     poll_fn(|cx| {
         queue.register(cx.waker());
-        match queue.has_jobs() {
-            true => Poll::Ready(true),
-            false if queue.is_over() => Poll::Ready(false),
-            false => Poll::Pending,
+        if queue.has_jobs() {
+            Poll::Ready(true)
+        } else if queue.is_over() {
+            Poll::Ready(false)
+        } else {
+            Poll::Pending
         }
     })
     .await
 }
 
-/// Connects, again and again, as long as anybody waits for it.
+/// Connects, repeatedly after failures, while a publish is queued.
 async fn connect<L: PublishLink>(queue: &PublishQueue<L>, reconnect: &mut Reconnect) -> Option<L::Connection> {
     while queue.has_jobs() {
-        let failure = match expiring(queue, queue.line.connect()).await {
+        let failure = match expiring(queue, queue.link.connect()).await {
             Ok(connection) => {
                 queue.set_trouble(None);
                 return Some(connection);
@@ -100,29 +105,31 @@ async fn connect<L: PublishLink>(queue: &PublishQueue<L>, reconnect: &mut Reconn
         };
         queue.lost(&failure);
         let pause = sleep(shortened(reconnect.after_failure(), queue.deadline()));
-        match failure.is_refused() {
-            true => refusing(queue, &failure, pause).await,
-            false => expiring(queue, pause).await,
+        if failure.is_refused() {
+            refusing(queue, &failure, pause).await;
+        } else {
+            expiring(queue, pause).await;
         }
     }
     None
 }
 
-/// Completes `pause`, and meanwhile answers every publish with what the broker said: it is not asked again so soon.
+/// Completes `pause`, and meanwhile fails every publish with the broker's refusal, without another attempt.
 async fn refusing<L: PublishLink>(queue: &PublishQueue<L>, failure: &Arc<L::Failure>, pause: impl Future<Output = ()>) {
     let mut pause = pin!(pause);
     poll_fn(|cx| {
         queue.register(cx.waker());
         queue.fail_all(|| failure.unreachable(queue.deadline()));
-        match queue.is_over() {
-            true => Poll::Ready(()),
-            false => pause.as_mut().poll(cx),
+        if queue.is_over() {
+            Poll::Ready(())
+        } else {
+            pause.as_mut().poll(cx)
         }
     })
     .await;
 }
 
-/// Completes `future`, and meanwhile fails queued jobs when they are due.
+/// Completes `future`, and meanwhile fails queued jobs at their deadlines.
 async fn expiring<L: PublishLink, F: Future>(queue: &PublishQueue<L>, future: F) -> F::Output {
     let mut future = pin!(future);
     loop {

@@ -1,4 +1,4 @@
-//! Why there is no connection, and what callers are told.
+//! Failures of connections, attempts to connect, and the errors that callers receive.
 
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
@@ -10,16 +10,17 @@ use super::Status;
 use crate::deadline;
 use crate::{Backoff, Error, ErrorKind, ManagerOptions};
 
-/// One failed attempt to use a connection, shared by all whom it concerns. `Display` names the place and the cause, no secret.
+/// A failed attempt to use a connection, shared by all callers that it affects. `Display` names the place and the
+/// cause, never a secret.
 pub trait Failure: Debug + Display + Send + Sync + 'static {
-    /// Tells whether trying again soon is pointless, because the login, a right, a certificate or a declaration is wrong.
+    /// Returns whether retrying soon is pointless, because the login, a right, a certificate or a declaration is wrong.
     fn is_refused(&self) -> bool;
 
-    /// What a caller is told whose `deadline` passed while there was no connection, or who was refused.
+    /// Returns the error of a call that was refused, or whose `deadline` passed while there was no connection.
     fn unreachable(self: &Arc<Self>, deadline: Duration) -> Error;
 }
 
-/// Attempts to open something, with back-off, until one succeeds, is refused, or the deadline passes.
+/// Attempts to open a connection, with back-off, until one succeeds, is refused, or the deadline passes.
 ///
 /// ```
 /// # use manager_api::{Error, backend::{Attempts, Failure, Status}};
@@ -44,7 +45,7 @@ pub struct Attempts<'a, F> {
 }
 
 impl<'a, F: Failure> Attempts<'a, F> {
-    /// Begins now. Failures will be noted in `status`.
+    /// Starts the deadline now. Failures are recorded in `status`.
     pub fn new(options: &ManagerOptions, status: &'a Status) -> Self {
         Self {
             status,
@@ -55,8 +56,8 @@ impl<'a, F: Failure> Attempts<'a, F> {
         }
     }
 
-    /// Makes one attempt, and waits before the next if it fails: `None`. Otherwise it is over, with what was opened or what the caller is to
-    /// be told; by `timed_out`, where the deadline passes in the very first attempt.
+    /// Makes one attempt. Returns `None` after a failure and the wait that follows it; otherwise the final outcome for
+    /// the caller. The error is that of `timed_out` if the deadline passes during the first attempt.
     ///
     /// # Cancel safety
     ///
@@ -75,57 +76,55 @@ impl<'a, F: Failure> Attempts<'a, F> {
             }
         };
         self.status.lost(&*failure);
-        let told = failure.unreachable(self.deadline);
+        let error = failure.unreachable(self.deadline);
         if failure.is_refused() {
-            return Some(Err(told));
+            return Some(Err(error));
         }
         self.last = Some(failure);
         let delay = shortened(self.backoff.next_delay(), self.deadline);
         match timeout_at(self.until, sleep(delay)).await {
             Ok(()) => None,
-            Err(_) => Some(Err(told)),
+            Err(_) => Some(Err(error)),
         }
     }
 }
 
-/// Several attempts fit into the deadline of whoever waits, however long the outage has been.
+/// Limits a pause so that several attempts fit into the deadline of a caller, however long the outage has been.
 pub(super) fn shortened(pause: Duration, deadline: Duration) -> Duration {
     pause.min(deadline / 4)
 }
 
-/// Adds that the message may have been published to what is told to a caller whose message was sent and whose answer never came.
+/// Adds to the error of a sent but unconfirmed message that it may have been published.
 #[must_use]
 pub fn may_be_published(error: Error) -> Error {
     error.with_note("the message may have been published")
 }
 
-/// Says that the manager is closed.
+/// Returns the error of a closed manager.
 pub fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the manager is closed")
 }
 
-/// Says that an option or URL cannot be used.
+/// Returns the error of an unusable option or URL.
 pub fn bad(text: impl Into<String>) -> Error {
     Error::new(ErrorKind::Config, text)
 }
 
-/// Refuses a message that is larger than the options allow.
+/// Checks that a message is not larger than the options allow.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::TooLarge`] with both numbers.
 pub fn check_len(message: &[u8], options: &ManagerOptions) -> Result<(), Error> {
     let (len, limit) = (message.len(), options.max_message_bytes);
-    match len > limit {
-        true => {
-            let text = format!("a message of {len} bytes is over the limit of {limit}");
-            Err(Error::new(ErrorKind::TooLarge, text))
-        }
-        false => Ok(()),
+    if len > limit {
+        let text = format!("a message of {len} bytes is over the limit of {limit}");
+        return Err(Error::new(ErrorKind::TooLarge, text));
     }
+    Ok(())
 }
 
-/// A duration for people: `2.5 s`.
+/// Formats a duration, human-readable: `2.5 s`.
 pub fn seconds(duration: Duration) -> String {
     format!("{} s", duration.as_secs_f64())
 }

@@ -1,4 +1,4 @@
-//! Publishing: what a caller waits for.
+//! The [`Publisher`]: the callers' side of publishing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,36 +10,38 @@ use super::{PublishLink, PublishQueue, Status, seconds};
 use crate::deadline;
 use crate::{Error, ErrorKind, ManagerOptions};
 
-/// Queues publishes for a task of its own, which the first one starts and which connects as long as there is something to send.
+/// Queues publishes for a task of its own, which the first publish starts and which connects while a message is queued.
 ///
-/// Dropping it refuses nobody: what was handed over is still sent in the background.
+/// Dropping it loses nothing: queued messages are still sent in the background.
 #[derive(Debug)]
 pub struct Publisher<L: PublishLink> {
     queue: Arc<PublishQueue<L>>,
 }
 
 impl<L: PublishLink> Publisher<L> {
-    /// Makes a publisher that sends by `line`, and connects on first use.
-    pub fn new(line: L, options: &ManagerOptions, status: Arc<Status>) -> Self {
+    /// Creates a publisher that sends over `link`, and connects on first use.
+    pub fn new(link: L, options: &ManagerOptions, status: Arc<Status>) -> Self {
         Self {
-            queue: Arc::new(PublishQueue::new(line, options, status)),
+            queue: Arc::new(PublishQueue::new(link, options, status)),
         }
     }
 
-    /// Publishes one message, as [`ClientManager::publish`](crate::ClientManager::publish) promises, but for the limit of its size.
+    /// Publishes one message, as [`ClientManager::publish`](crate::ClientManager::publish) specifies, without the limit
+    /// of its size.
     ///
     /// # Errors
     ///
-    /// [`Closed`](ErrorKind::Closed) after [`close`](Self::close), and what the line says.
+    /// [`Closed`](ErrorKind::Closed) after [`close`](Self::close), and those of the link.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up waiting; a message that is queued already may still be published.
+    /// Dropping the future stops waiting; a message that is queued already may still be published.
     pub async fn publish(&self, message: Bytes) -> Result<(), Error> {
         self.queue.publish(message).await
     }
 
-    /// Refuses new publishes, waits until all others are answered, and ends the connection; up to the deadline, after which it is cut.
+    /// Refuses new publishes, waits until all others are complete, and closes the connection; at the deadline it is
+    /// aborted.
     ///
     /// # Errors
     ///
@@ -53,7 +55,7 @@ impl<L: PublishLink> Publisher<L> {
         if let Some(mut task) = queue.take_task()
             && timeout_at(until, &mut task).await.is_err()
         {
-            // Whoever still waits is answered, and the connection cut.
+            // Fails the remaining publishes, and drops the connection.
             task.abort();
             let _ = task.await;
         }
@@ -61,7 +63,7 @@ impl<L: PublishLink> Publisher<L> {
         if settled.is_ok() && num_lost == 0 {
             return Ok(());
         }
-        Err(not_flushed(num_lost, &queue.line.place(), queue.deadline()))
+        Err(not_flushed(num_lost, &queue.link.place(), queue.deadline()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The queue of publishes: who waits in which order, for how long, and what they are told.
+//! The queue of publishes: their order, deadlines, byte limit and outcomes.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -17,79 +17,80 @@ use crate::deadline;
 use crate::subscription::MIN_COST;
 use crate::{Error, ManagerOptions};
 
-/// What callers and the publishing task share.
+/// The queue shared by callers and the publishing task.
 #[derive(Debug)]
 pub struct PublishQueue<L: PublishLink> {
-    /// How messages get to the broker.
-    pub line: L,
-    /// Counts what becomes of them.
+    /// The connection to the broker.
+    pub link: L,
+    /// Counts the outcomes.
     pub status: Arc<Status>,
     options: ManagerOptions,
-    /// The publishing task; woken by whoever changes `state`.
+    /// Wakes the publishing task after every change of `state`.
     task: AtomicWaker,
     state: Mutex<State<L::Failure>>,
-    /// Passed on in the order of first polls among those who wait for room.
+    /// Acquired, in the order of first polls, by publishes that wait for capacity.
     turn: tokio::sync::Mutex<()>,
-    has_room: Notify,
+    has_capacity: Notify,
     is_settled: Notify,
 }
 
 #[derive(Debug)]
 struct State<F> {
     jobs: VecDeque<Job>,
-    /// Bytes of messages handed over and not yet released, those on their way included.
+    /// Bytes of messages accepted into the queue and not yet released, those in flight included.
     held_bytes: usize,
     num_held: usize,
     num_waiting: usize,
     is_closed: bool,
-    /// Why nothing gets through.
+    /// The failure that prevents sending.
     trouble: Option<Arc<F>>,
     task: Option<JoinHandle<()>>,
 }
 
-/// One message and who waits for its acceptance. It holds its room in the queue until it is released.
+/// One message and the caller that waits for its acceptance. It counts against the limit of the queue until it is
+/// released.
 #[derive(Debug)]
 #[must_use]
 pub struct Job {
-    /// What to send.
+    /// The message to send.
     pub message: Bytes,
     /// When the caller began to wait.
     pub since: Instant,
     cost: usize,
-    /// `None` once the caller was told.
-    reply: Option<oneshot::Sender<Result<(), Error>>>,
+    /// `None` once the caller was notified.
+    outcome: Option<oneshot::Sender<Result<(), Error>>>,
 }
 
 impl<L: PublishLink> PublishQueue<L> {
-    pub(super) fn new(line: L, options: &ManagerOptions, status: Arc<Status>) -> Self {
+    pub(super) fn new(link: L, options: &ManagerOptions, status: Arc<Status>) -> Self {
         Self {
-            line,
+            link,
             status,
             options: options.clone(),
             task: AtomicWaker::new(),
             state: Mutex::new(State::new()),
             turn: tokio::sync::Mutex::new(()),
-            has_room: Notify::new(),
+            has_capacity: Notify::new(),
             is_settled: Notify::new(),
         }
     }
 
     pub(super) async fn publish(self: &Arc<Self>, message: Bytes) -> Result<(), Error> {
-        let (reply, answer) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
         let job = Job {
             cost: message.len().max(MIN_COST),
             message,
             since: Instant::now(),
-            reply: Some(reply),
+            outcome: Some(sender),
         };
-        if let Some(job) = self.hand_over(job)? {
-            self.wait_for_room(job).await?;
+        if let Some(job) = self.try_enqueue(job)? {
+            self.wait_for_capacity(job).await?;
         }
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        outcome.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// Queues `job`, or gives it back if it must wait for room.
-    fn hand_over(self: &Arc<Self>, job: Job) -> Result<Option<Job>, Error> {
+    /// Queues `job`, or returns it if it must wait for capacity.
+    fn try_enqueue(self: &Arc<Self>, job: Job) -> Result<Option<Job>, Error> {
         {
             let mut state = self.state();
             if state.is_closed {
@@ -105,8 +106,8 @@ impl<L: PublishLink> PublishQueue<L> {
         Ok(None)
     }
 
-    /// Waits for room behind all who were here before.
-    async fn wait_for_room(self: &Arc<Self>, job: Job) -> Result<(), Error> {
+    /// Queues `job` once there is capacity, after all publishes that waited before.
+    async fn wait_for_capacity(self: &Arc<Self>, job: Job) -> Result<(), Error> {
         let until = deadline::from(job.since, self.deadline());
         let mut waiting = Waiting {
             queue: self,
@@ -117,12 +118,12 @@ impl<L: PublishLink> PublishQueue<L> {
             let _turn = tokio::task::unconstrained(self.turn.lock()).await;
             let mut job = Some(job);
             loop {
-                let mut has_room = pin!(self.has_room.notified());
-                has_room.as_mut().enable();
+                let mut has_capacity = pin!(self.has_capacity.notified());
+                has_capacity.as_mut().enable();
                 if waiting.try_enqueue(&mut job) {
                     return;
                 }
-                has_room.await;
+                has_capacity.await;
             }
         };
         if timeout_at(until, enqueued).await.is_err() {
@@ -144,7 +145,7 @@ impl<L: PublishLink> PublishQueue<L> {
     }
 
     fn fits(&self, state: &State<L::Failure>, job: &Job) -> bool {
-        // A message larger than the whole limit passes alone.
+        // A message larger than the whole limit is admitted alone.
         state.held_bytes == 0 || state.held_bytes + job.cost <= self.options.max_in_flight_bytes
     }
 
@@ -168,7 +169,7 @@ impl<L: PublishLink> PublishQueue<L> {
         }
     }
 
-    /// Has `waker` woken by whatever changes the queue.
+    /// Registers `waker` to be woken by every change of the queue.
     pub fn register(&self, waker: &Waker) {
         self.task.register(waker);
     }
@@ -178,42 +179,44 @@ impl<L: PublishLink> PublishQueue<L> {
         self.state().jobs.pop_front()
     }
 
-    /// Tells whether there is anything to send.
+    /// Returns whether a job is queued.
     pub fn has_jobs(&self) -> bool {
         !self.state().jobs.is_empty()
     }
 
-    /// Puts jobs that were never sent back to the front.
+    /// Returns jobs that were never sent to the front of the queue.
     pub fn put_back(&self, jobs: impl DoubleEndedIterator<Item = Job>) {
         let mut state = self.state();
         jobs.rev().for_each(|job| state.jobs.push_front(job));
     }
 
-    /// Tells whether the task has nothing left to do, ever: the manager is closed and every job was released.
+    /// Returns whether the task has no work left: the manager is closed and every job was released.
     pub fn is_over(&self) -> bool {
         let state = self.state();
         state.is_closed && state.is_settled()
     }
 
-    /// Takes note of what keeps messages from getting through, for callers whose deadline passes; of nothing, that they do again.
+    /// Records the failure that prevents sending, for callers whose deadline passes; `None` once messages can be sent
+    /// again.
     pub fn set_trouble(&self, trouble: Option<Arc<L::Failure>>) {
         self.state().trouble = trouble;
     }
 
-    /// Takes note of a connection that failed or was lost, before anybody is told.
+    /// Records a connection that failed or was lost; to be called before jobs are failed because of it.
     pub fn lost(&self, failure: &Arc<L::Failure>) {
         self.status.down(Role::Publishing);
         self.status.lost(&**failure);
         self.set_trouble(Some(failure.clone()));
     }
 
-    /// When the oldest queued job has waited long enough; never later than whatever is queued from now on.
+    /// Returns the deadline of the oldest queued job; never later than that of any job queued from now on.
     pub fn next_due(&self) -> Instant {
         let oldest = self.state().jobs.front().map(|job| job.since);
         deadline::from(oldest.unwrap_or_else(Instant::now), self.deadline())
     }
 
-    /// Fails the queued jobs that have waited long enough. A [`PublishLink`] calls it when [`next_due`](Self::next_due) is reached.
+    /// Fails the queued jobs whose deadline has passed. A [`PublishLink`] calls it when [`next_due`](Self::next_due) is
+    /// reached.
     pub fn expire(&self) {
         while let Some(job) = self.pop_overdue() {
             self.fail(job, self.overdue());
@@ -223,10 +226,10 @@ impl<L: PublishLink> PublishQueue<L> {
     fn pop_overdue(&self) -> Option<Job> {
         let mut state = self.state();
         let oldest = state.jobs.front()?;
-        match oldest.since.elapsed() >= self.deadline() {
-            true => state.jobs.pop_front(),
-            false => None,
+        if oldest.since.elapsed() < self.deadline() {
+            return None;
         }
+        state.jobs.pop_front()
     }
 
     pub(super) fn fail_all(&self, error: impl Fn() -> Error) {
@@ -235,57 +238,59 @@ impl<L: PublishLink> PublishQueue<L> {
         }
     }
 
-    /// Tells the caller that the broker has accepted; the room is still held, so that many jobs can be released at once.
+    /// Notifies the caller that the broker has accepted the message; does not release the job, so that many can be
+    /// released at once.
     pub fn accept(&self, job: &mut Job) {
-        if let Some(reply) = job.reply.take() {
+        if let Some(outcome) = job.outcome.take() {
             self.status.published();
-            // The caller may have given up.
-            let _ = reply.send(Ok(()));
+            // The caller may have stopped waiting.
+            let _ = outcome.send(Ok(()));
         }
     }
 
-    /// Tells the caller that the publish failed; the room is still held, for a message that the client library still holds.
+    /// Notifies the caller that the publish failed; does not release the job, whose message the client library still
+    /// holds.
     pub fn give_up(&self, job: &mut Job, error: Error) {
-        if let Some(reply) = job.reply.take() {
+        if let Some(outcome) = job.outcome.take() {
             self.status.publish_failed();
-            let _ = reply.send(Err(error));
+            let _ = outcome.send(Err(error));
         }
     }
 
-    /// Tells the caller that the publish failed, and makes room.
+    /// Notifies the caller that the publish failed, and releases the job.
     pub fn fail(&self, mut job: Job, error: Error) {
         self.give_up(&mut job, error);
         self.release(1, job.cost);
     }
 
-    /// Makes room after `count` jobs of `cost` bytes together were answered.
+    /// Releases `count` completed jobs of `cost` bytes together.
     pub fn release(&self, count: usize, cost: usize) {
         let mut state = self.state();
         state.held_bytes -= cost;
         state.num_held -= count;
         if state.num_waiting > 0 {
-            self.has_room.notify_waiters();
+            self.has_capacity.notify_waiters();
         }
         if state.is_settled() {
             self.is_settled.notify_waiters();
         }
     }
 
-    /// What a caller is told whose deadline passed after the message was sent, or who is left behind then.
-    pub fn unanswered(&self) -> Error {
+    /// Returns the error of a publish whose deadline passed after the message was sent, or that was abandoned then.
+    pub fn unconfirmed(&self) -> Error {
         may_be_published(self.overdue())
     }
 
-    /// What a caller is told whose deadline passed before the message was sent.
+    /// Returns the error of a publish whose deadline passed before the message was sent.
     pub fn overdue(&self) -> Error {
         let trouble = self.state().trouble.clone();
         match trouble {
             Some(failure) => failure.unreachable(self.deadline()),
-            None => self.line.timed_out(self.deadline()),
+            None => self.link.timed_out(self.deadline()),
         }
     }
 
-    /// The longest that a publish may take.
+    /// Returns the longest that a publish may take.
     pub fn deadline(&self) -> Duration {
         self.options.deadline
     }
@@ -318,18 +323,18 @@ impl<F> State<F> {
 }
 
 impl Job {
-    /// The bytes that the job takes up: those of its message, but not less than [`MIN_COST`].
+    /// Returns the bytes that count against the limit: those of the message, at least [`MIN_COST`].
     pub fn cost(&self) -> usize {
         self.cost
     }
 
-    /// Tells whether the caller was told what became of the message.
-    pub fn is_answered(&self) -> bool {
-        self.reply.is_none()
+    /// Returns whether the caller was notified of the outcome.
+    pub fn is_complete(&self) -> bool {
+        self.outcome.is_none()
     }
 }
 
-/// One caller who waits for room; counted until it has it or gives up.
+/// One publish that waits for capacity; counted until it is queued or cancelled.
 struct Waiting<'a, L: PublishLink> {
     queue: &'a Arc<PublishQueue<L>>,
     is_over: bool,

@@ -1,4 +1,4 @@
-//! How soon to connect again.
+//! The delays between connections of a task that reconnects for ever.
 
 use std::time::Duration;
 
@@ -6,28 +6,29 @@ use tokio::time::Instant;
 
 use crate::{Backoff, ManagerOptions};
 
-/// How many connections that ended early are forgiven at first.
+/// The initial and maximum number of early losses that reset the back-off.
 const MAX_FORGIVEN: u32 = 60;
-/// One more is forgiven after so many times the first wait.
+/// One more is allowed after this many times the first wait.
 const FORGIVEN_AGAIN: u32 = 60;
 
-/// Waits between the connections of a task that wants one for ever.
+/// The delays between the connections of a task that reconnects for ever.
 ///
-/// Attempts that fail are [ever rarer](Backoff). A connection that worked starts that over, so that a broker that restarts often is found again
-/// as soon after the twentieth time as after the first: logged in, and subscribed or ready to publish, is what counts. A broker that ends every
-/// connection it accepted is still not asked all the time: connections that did not outlive the first wait, `backoff_base`, are followed by
-/// such a wait, and only 60 of them, and one more every sixty such times, start the waits over.
+/// Failed attempts are followed by [increasing delays](Backoff). A connection that worked (logged in, and subscribed or
+/// ready to publish) resets them, so that a broker that restarts often is reached again as soon after the twentieth
+/// restart as after the first. A broker that closes every connection it accepted is still not contacted constantly: a
+/// connection that did not outlive the first wait, `backoff_base`, is followed by such a wait, and only 60 of these,
+/// plus one for every sixty such waits, reset the back-off.
 #[derive(Debug)]
 pub struct Reconnect {
     backoff: Backoff,
     base: Duration,
     num_forgiven: u32,
-    /// Up to when `num_forgiven` was filled up.
+    /// When `num_forgiven` was last replenished.
     since: Instant,
 }
 
 impl Reconnect {
-    /// Takes the waits from the options of a manager.
+    /// Reads the waits from the options of a manager.
     pub fn from_options(options: &ManagerOptions) -> Self {
         Self {
             backoff: Backoff::from_options(options),
@@ -37,12 +38,13 @@ impl Reconnect {
         }
     }
 
-    /// Returns how long to wait after an attempt that failed.
+    /// Returns the delay after an attempt that failed.
     pub fn after_failure(&mut self) -> Duration {
         self.backoff.next_delay()
     }
 
-    /// Returns how long to wait after a connection that worked and was lost after `lifetime`; nothing, if it lived long enough.
+    /// Returns the delay after a connection that worked and was lost after `lifetime`; zero if that was longer than the
+    /// first wait.
     pub fn after_connection(&mut self, lifetime: Duration) -> Duration {
         if lifetime > self.base {
             self.backoff.reset();
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_broker_that_ends_what_it_accepted_is_asked_ever_less() {
+    async fn a_broker_that_closes_accepted_connections_is_contacted_ever_less() {
         let mut reconnect = reconnect();
         let begun = Instant::now();
         let mut num_connections = 0;
@@ -114,7 +116,7 @@ mod tests {
             tokio::time::sleep(reconnect.after_connection(Duration::ZERO)).await;
             num_connections += 1;
         }
-        // Two a second for half a minute at most, and one every ten seconds from then on.
+        // At most two a second for half a minute, then one every ten seconds.
         assert!(num_connections < 500, "{num_connections} connections in an hour");
     }
 

@@ -1,4 +1,4 @@
-//! Health, and log lines at a limited rate.
+//! The [`Status`] of a manager: its health, and log lines at a limited rate.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,16 +9,16 @@ use super::Failure;
 use crate::Health;
 use crate::log::{Escaped, LimitedLog, quietly};
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// It sends what is published.
+    /// It sends published messages.
     Publishing,
-    /// It receives what a subscription yields.
+    /// It receives the messages of a subscription.
     Listening,
 }
 
-/// Keeps the [`Health`] of a manager, and logs what changes it: at most one line per second and kind.
+/// The current [`Health`] of a manager. Changes are logged, at most one line per second and kind.
 #[derive(Debug)]
 pub struct Status {
     broker: &'static str,
@@ -38,7 +38,7 @@ pub struct Status {
 
 #[derive(Debug, Default)]
 struct Direction {
-    /// Whether there is a time in `state`; looked at for every message.
+    /// Whether `state` holds a time; read for every message.
     is_up: AtomicBool,
     state: Mutex<DirectionState>,
 }
@@ -50,7 +50,7 @@ struct DirectionState {
 }
 
 impl Status {
-    /// Begins with no connection; `broker` is its name in log lines.
+    /// Creates a status without connections; `broker` is the broker's name in log lines.
     pub fn new(broker: &'static str) -> Self {
         Self {
             broker,
@@ -84,7 +84,7 @@ impl Status {
         self.num_publish_failures.load(Ordering::Relaxed)
     }
 
-    /// Counts a message that the broker has accepted, and tells that nothing receives.
+    /// Counts a message that the broker has accepted but could not route to any queue.
     pub fn unheard(&self) {
         self.num_unheard.fetch_add(1, Ordering::Relaxed);
     }
@@ -94,12 +94,12 @@ impl Status {
         self.num_received.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes note of a new connection to `address`: health has it until the answer is dropped.
+    /// Records a new connection to `address`, until the returned guard is dropped.
     pub fn connected(self: &Arc<Self>, role: Role, address: &str) -> Connected {
         {
             let mut state = self.direction(role).state();
             state.num_connected += 1;
-            // So that whoever looks sees the time of the latest connection.
+            // So that health reports the time of the latest connection.
             state.since = None;
         }
         self.direction(role).is_up.store(false, Ordering::Relaxed);
@@ -110,7 +110,8 @@ impl Status {
         }
     }
 
-    /// Takes note that the broker at `address` answers, where the client library connects by itself. Cheap if that is known.
+    /// Records that the broker at `address` is reachable, where the client library connects by itself. Cheap if that is
+    /// recorded already.
     pub fn up(&self, role: Role, address: &str) {
         let direction = self.direction(role);
         if direction.is_up.load(Ordering::Relaxed) {
@@ -132,7 +133,7 @@ impl Status {
         }
     }
 
-    /// Takes note that the broker does not answer, or that there is nothing to connect for.
+    /// Records that there is no connection.
     pub fn down(&self, role: Role) {
         let direction = self.direction(role);
         let mut state = direction.state();
@@ -140,14 +141,14 @@ impl Status {
         direction.is_up.store(false, Ordering::Relaxed);
     }
 
-    /// Tells whether there is a connection, as far as is known.
+    /// Returns whether there is a connection, as far as recorded.
     pub fn is_up(&self, role: Role) -> bool {
         self.direction(role).is_up.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a connection that failed, was lost or is of no use. `failure` names the broker, its place and the cause.
+    /// Records a connection that failed, was lost or is unusable. `failure` names the broker, its place and the cause.
     pub fn failed(&self, failure: &(impl Display + ?Sized)) {
-        // Brokers say what they like.
+        // It may contain text of the broker, which is untrusted.
         let text = Escaped(failure).to_string();
         if let Some(suppressed) = self.down_log.pass() {
             quietly(|| tracing::warn!(target: "manager_api", suppressed, "{text}"));
@@ -168,7 +169,7 @@ impl Status {
         self.num_refusals.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a gap that a subscription admits.
+    /// Counts and logs a gap of a subscription.
     pub fn gap(&self, reason: &str) {
         self.num_gaps.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = self.gap_log.pass() {
@@ -179,7 +180,7 @@ impl Status {
         }
     }
 
-    /// Returns what all of this amounts to.
+    /// Returns the health as recorded.
     pub fn health(&self) -> Health {
         Health {
             publishing_since: self.publishing.state().since,
@@ -212,7 +213,7 @@ impl Direction {
     }
 }
 
-/// Tells health, by being dropped, that a connection is gone.
+/// Guard of a recorded connection; dropping it records that the connection has ended.
 #[derive(Debug)]
 #[must_use]
 pub struct Connected {
@@ -232,7 +233,7 @@ impl Drop for Connected {
     }
 }
 
-/// The address alone, where it is named together with the broker.
+/// Strips the broker's name from an address.
 fn without_broker<'a>(broker: &str, address: &'a str) -> &'a str {
     let rest = address.strip_prefix(broker).and_then(|rest| rest.strip_prefix(" at "));
     rest.unwrap_or(address)
@@ -251,7 +252,7 @@ mod tests {
 
     #[test]
     fn there_is_a_connection_until_the_last_one_is_gone() {
-        let status = Arc::new(Status::new("Nobody"));
+        let status = Arc::new(Status::new("Example"));
         let first = status.connected(Role::Listening, "a");
         let second = status.connected(Role::Listening, "b");
         assert!(status.health().publishing_since.is_none());
@@ -263,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_client_that_connects_by_itself_is_up_since_it_was_down() {
-        let status = Status::new("Nobody");
+        let status = Status::new("Example");
         status.up(Role::Publishing, "a");
         let since = status.health().publishing_since;
         status.up(Role::Publishing, "a");
@@ -274,11 +275,11 @@ mod tests {
 
     #[test]
     fn failures_and_gaps_are_counted_and_the_latest_failure_is_kept() {
-        let status = Status::new("Nobody");
+        let status = Status::new("Example");
         status.failed("first");
         status.failed("second");
         status.publish_failed();
-        status.gap("asleep");
+        status.gap("reconnected");
         let health = status.health();
         assert_eq!(health.last_error.map(|(_, text)| text).as_deref(), Some("second"));
         assert_eq!((health.num_publish_failures, health.num_gaps), (1, 1));
@@ -286,7 +287,7 @@ mod tests {
 
     #[test]
     fn what_a_broker_says_is_escaped_and_cut() {
-        let status = Status::new("Nobody");
+        let status = Status::new("Example");
         status.failed(&format!("refused: \u{1b}[2J\n{}", "x".repeat(1 << 20)));
         let (_, text) = status.health().last_error.unwrap();
         assert!(text.starts_with(r"refused: \u{1b}[2J\nx") && text.len() < 600, "{text}");

@@ -1,4 +1,4 @@
-//! A line to a broker that takes whatever it is sent.
+//! A link to a broker that accepts every message.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -12,9 +12,9 @@ use super::*;
 use crate::{Error, ManagerOptions};
 
 #[derive(Debug)]
-struct Willing;
+struct AcceptingLink;
 
-/// There is none.
+/// Connecting never fails.
 #[derive(Debug)]
 struct NoFailure;
 
@@ -34,7 +34,7 @@ impl Failure for NoFailure {
     }
 }
 
-impl PublishLink for Willing {
+impl PublishLink for AcceptingLink {
     type Failure = NoFailure;
     type Connection = ();
 
@@ -51,16 +51,17 @@ impl PublishLink for Willing {
                 queue.accept(&mut job);
                 queue.release(1, job.cost());
             }
-            match queue.is_over() {
-                true => Poll::Ready(Ok(())),
-                false => Poll::Pending,
+            if queue.is_over() {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Pending
             }
         })
         .await
     }
 
     fn place(&self) -> String {
-        "here".to_owned()
+        "localhost".to_owned()
     }
 
     fn timed_out(&self, _: Duration) -> Error {
@@ -72,11 +73,11 @@ impl PublishLink for Willing {
 async fn publishes_that_may_wait_for_ever_do_not_panic() {
     let options = ManagerOptions {
         deadline: Duration::MAX,
-        // The second one waits for room.
+        // The second one waits for capacity.
         max_in_flight_bytes: 1,
         ..ManagerOptions::default()
     };
-    let publisher = Publisher::new(Willing, &options, Arc::new(Status::new("a broker")));
+    let publisher = Publisher::new(AcceptingLink, &options, Arc::new(Status::new("a broker")));
     let publish = || publisher.publish(Bytes::from_static(b"x"));
     let (first, second) = tokio::join!(publish(), publish());
     first.unwrap();

@@ -1,4 +1,4 @@
-//! TLS towards a broker, by rustls: what the files of [`TlsOptions`] amount to.
+//! The TLS configuration of connections to a broker, built by rustls from the files of [`TlsOptions`].
 
 mod pinned;
 mod refusal;
@@ -19,14 +19,14 @@ use super::{TlsOptions, bad};
 use crate::Error;
 use verifier::Verifier;
 
-/// Everything that a handshake needs.
+/// The parameters of a handshake.
 ///
-/// # What is trusted
+/// # Trust
 ///
-/// A certificate that an authority of `ca_file`, or else of the system, has signed; checked by webpki: validity, purpose and name, versions
-/// other than 3 are refused. Or a certificate that is in `ca_file` itself, byte for byte, as a self-signed one usually is: for it, that it is an
-/// authority's or of version 1 does not matter. Its validity, purpose and name are checked all the same; one without alternative names is
-/// checked by its common name.
+/// A certificate is trusted if an authority of `ca_file`, or else of the system, has signed it; webpki checks validity,
+/// purpose and name, and refuses versions other than 3. A certificate in `ca_file` itself is trusted as well, compared
+/// byte for byte, as is usual for self-signed ones, even if it is an authority's or of version 1. Its validity, purpose
+/// and name are checked all the same; without alternative names the common name is checked.
 #[derive(Clone, Debug)]
 pub struct Tls {
     config: Arc<ClientConfig>,
@@ -38,8 +38,8 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) for a file that cannot be read or used, named in the text, or if the system has no certificates
-    /// although they are needed.
+    /// [`Config`](crate::ErrorKind::Config) for a file that cannot be read or used, named in the text, or if the system
+    /// has no certificates although they are needed.
     pub fn new(options: &TlsOptions) -> Result<Self, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = verifier(options.ca_file.as_deref(), &provider)?;
@@ -64,12 +64,12 @@ impl Tls {
         })
     }
 
-    /// The configuration of rustls.
+    /// Returns the configuration of rustls.
     pub fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
 
-    /// The name that the certificate of the broker at `host` must have.
+    /// Returns the name that the certificate of the broker at `host` must have.
     pub fn name_of<'a>(&'a self, host: &'a str) -> &'a str {
         self.server_name.as_deref().unwrap_or(host)
     }
@@ -89,11 +89,11 @@ fn verifier(ca_file: Option<&Path>, provider: &Arc<CryptoProvider>) -> Result<Ve
     ))
 }
 
-/// The authorities, and the certificates that are trusted as they are.
+/// Returns the authorities, and the certificates that are trusted themselves.
 fn trusted(ca_file: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), Error> {
     let mut roots = RootCertStore::empty();
     let Some(path) = ca_file else {
-        // Some of a system's certificates are often unusable; the others do.
+        // Some of a system's certificates are often unusable; those are ignored.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok((roots, Vec::new()));
     };
@@ -109,9 +109,10 @@ fn trusted(ca_file: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     let certificates = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let certificates = certificates.map_err(|error| unreadable(path, error))?;
-    match certificates.is_empty() {
-        true => Err(bad(format!("no certificate in {}", path.display()))),
-        false => Ok(certificates),
+    if certificates.is_empty() {
+        Err(bad(format!("no certificate in {}", path.display())))
+    } else {
+        Ok(certificates)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Which files TLS needs: options, and the parameters of a URL, with the same names for every manager.
+//! The options of TLS, and the corresponding parameters of a URL, with the same names for every manager.
 
 use std::path::PathBuf;
 
@@ -6,21 +6,21 @@ use super::bad;
 use super::url::decoded;
 use crate::Error;
 
-/// Which certificates are trusted and shown.
+/// The certificates that are trusted and presented.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// A PEM file with the certificates to trust: authorities, or the broker's own certificate. Default none: those of the system. `?ca=` in
-    /// the URL takes precedence.
+    /// A PEM file with the certificates to trust: authorities, or the broker's own certificate. Default none: those of
+    /// the system. `?ca=` in the URL takes precedence.
     pub ca_file: Option<PathBuf>,
-    /// PEM files with our own certificate chain and its private key, for brokers that ask. Default none. `?client_cert=` and `?client_key=` in
-    /// the URL take precedence.
+    /// PEM files with our own certificate chain and its private key, for brokers that request them. Default none.
+    /// `?client_cert=` and `?client_key=` in the URL take precedence.
     pub client_identity: Option<(PathBuf, PathBuf)>,
-    /// The name that the broker's certificate must have, and that is sent to it. Default none: the host of the URL. `?tls_server_name=` in
-    /// the URL takes precedence.
+    /// The name that the broker's certificate must have, and that is sent to it. Default none: the host of the URL.
+    /// `?tls_server_name=` in the URL takes precedence.
     pub server_name: Option<String>,
 }
 
-/// What a URL says about TLS.
+/// The TLS parameters of a URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsParameters {
     /// `ca`: a file with certificates to trust.
@@ -34,14 +34,15 @@ pub struct TlsParameters {
 }
 
 impl TlsParameters {
-    /// The names of the parameters, for texts that list what is known.
+    /// The names of the parameters, for error texts.
     pub const NAMES: &'static str = "ca, client_cert, client_key, tls_server_name";
 
-    /// Takes one parameter, still percent-encoded; false if it is not one of these. `tls_scheme` is named where the URL is one without TLS.
+    /// Applies one parameter, still percent-encoded; false if it is not one of these. `tls_scheme` is named in the
+    /// error for a URL without TLS.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if the URL is one without TLS, or as [`decoded`].
+    /// [`Config`](crate::ErrorKind::Config) if the URL is without TLS, or as [`decoded`].
     pub fn apply(&mut self, name: &str, value: &str, has_tls: bool, tls_scheme: &str) -> Result<bool, Error> {
         if !matches!(name, "ca" | "client_cert" | "client_key" | "tls_server_name") {
             return Ok(false);
@@ -60,7 +61,7 @@ impl TlsParameters {
         Ok(true)
     }
 
-    /// Returns `options` as the URL changes them.
+    /// Returns `options` overridden by the parameters of the URL.
     ///
     /// # Errors
     ///

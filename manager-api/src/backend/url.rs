@@ -1,8 +1,9 @@
-//! The parts of a broker's URL. Errors repeat its scheme and the names of known parameters, nothing else of it: the rest may be a secret, or
-//! part of one.
+//! The parts of a broker's URL. Errors repeat its scheme and the names of known parameters, nothing else of it: the
+//! rest may be a secret, or part of one.
 //!
-//! One rule holds for every scheme: the user info ends at the last `@`. A URL with a `/` or `?` before its last `@`, or with a `#` anywhere, has
-//! a secret that is not percent-encoded. It is refused, and [`shown`] shows nothing but its scheme.
+//! One rule applies to every scheme: the user info ends at the last `@`. A URL with a `/` or `?` before its last `@`,
+//! or with a `#` anywhere, has a secret that is not percent-encoded. It is refused, and [`shown`] shows nothing but its
+//! scheme.
 
 use std::fmt::{self, Write as _};
 
@@ -13,12 +14,12 @@ use crate::log::Escaped;
 /// The longest scheme that is repeated, in bytes.
 const MAX_SCHEME: usize = 32;
 
-/// A URL in its parts, of which only the scheme is looked into.
+/// A URL split into its parts, of which only the scheme is interpreted.
 #[derive(Clone, Copy)]
 pub struct Parts<'a> {
-    /// One of those that were asked for.
+    /// One of the accepted schemes.
     pub scheme: &'static str,
-    /// What stands before the last `@`, percent-encoded; empty if there is none.
+    /// The text before the last `@`, percent-encoded; empty if there is none.
     pub userinfo: &'a str,
     /// Host and port, or several, up to the first `/`.
     pub hosts: &'a str,
@@ -27,11 +28,12 @@ pub struct Parts<'a> {
     query: &'a str,
 }
 
-/// Takes a URL apart whose scheme is one of `schemes`, in any case.
+/// Splits a URL whose scheme is one of `schemes`, in any case.
 ///
 /// # Errors
 ///
-/// [`Config`](crate::ErrorKind::Config) if it has no scheme, or another one; if a `/` or `?` stands before its last `@`; if it has a `#`.
+/// [`Config`](crate::ErrorKind::Config) if it has no scheme, or another one; if a `/` or `?` precedes its last `@`; if
+/// it has a `#`.
 pub fn parts<'a>(url: &'a str, schemes: &[&'static str]) -> Result<Parts<'a>, Error> {
     let known = schemes.join(", ");
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -56,7 +58,7 @@ pub fn parts<'a>(url: &'a str, schemes: &[&'static str]) -> Result<Parts<'a>, Er
     })
 }
 
-/// User info, hosts, path and query of what follows `://`; `None` if it cannot be said where the user info ends.
+/// Returns user info, hosts, path and query of the text after `://`; `None` if the end of the user info is ambiguous.
 fn split(rest: &str) -> Option<(&str, &str, &str, &str)> {
     let (userinfo, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
     if userinfo.contains(['/', '?']) || userinfo.contains('#') || rest.contains('#') {
@@ -67,10 +69,10 @@ fn split(rest: &str) -> Option<(&str, &str, &str, &str)> {
     Some((userinfo, hosts, path, query))
 }
 
-/// Shows a URL without what is a secret, or may be one: its scheme, hosts and path.
+/// Formats a URL without its secrets, or what may be one: scheme, hosts and path.
 ///
-/// Neither user info nor query is shown. Of a URL that [`parts`] refuses, and of one whose hosts do not look like hosts (a password without an
-/// `@` behind it does not), nothing but the scheme is.
+/// Neither user info nor query is shown. Of a URL that [`parts`] refuses, and of one whose hosts do not have the form
+/// of hosts (as for a password without an `@` after it), only the scheme is shown.
 pub fn shown(url: &str) -> Shown<'_> {
     Shown(url)
 }
@@ -100,7 +102,7 @@ impl fmt::Debug for Shown<'_> {
     }
 }
 
-/// Tells whether a text has the form of a scheme.
+/// Returns whether a text has the form of a scheme.
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.len() <= MAX_SCHEME
@@ -120,7 +122,7 @@ impl<'a> Parts<'a> {
         parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
     }
 
-    /// Returns user and password, decoded; what is missing is empty.
+    /// Returns user and password, decoded; empty if missing.
     ///
     /// # Errors
     ///
@@ -131,7 +133,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Refuses the parameter of a URL with this number, the first being 1. It is not repeated: the rest of a value with a raw `&` looks like a name.
+/// Returns the error of an unknown parameter of a URL, by its number from 1. Its name is not repeated: it may be part
+/// of a value with a raw `&`.
 pub fn unknown_parameter(number: usize, known: &[&str]) -> Error {
     let known = known.join(", ");
     bad(format!(
@@ -139,11 +142,13 @@ pub fn unknown_parameter(number: usize, known: &[&str]) -> Error {
     ))
 }
 
-/// Reads `host`, `host:port` or `[address]:port`; the host is `localhost` if there is none, and comes without brackets.
+/// Reads `host`, `host:port` or `[address]:port`. The host is `localhost` if it is missing, and is returned without
+/// brackets.
 ///
 /// # Errors
 ///
-/// [`Config`](crate::ErrorKind::Config) for a port that is not a number, an IPv6 address without brackets, or a host with characters that hosts do not have.
+/// [`Config`](crate::ErrorKind::Config) for a port that is not a number, an IPv6 address without brackets, or a host
+/// with characters that hosts do not have.
 pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> {
     let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((host, "")) => (host, None),
@@ -161,11 +166,12 @@ pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Err
     // The text may be part of a password with an unescaped '/'.
     let Some(port) = port else {
         return Err(bad(
-            "the URL has a port that is no number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded, \
+            "the URL has a port that is not a number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded, \
              an IPv6 address stands in brackets)",
         ));
     };
-    // It is repeated wherever the place is named, so nothing that may be part of a password passes for a host.
+    // The host is repeated in log lines and errors, so text that may be part of a password must not
+    // be accepted as one.
     match host
         .chars()
         .all(|letter| letter.is_alphanumeric() || "-._:%".contains(letter))
@@ -177,19 +183,21 @@ pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Err
     }
 }
 
-/// Writes what [`host_and_port`] reads.
+/// Formats a host and port as [`host_and_port`] reads them.
 pub fn address(host: &str, port: u16) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 
-/// Undoes percent-encoding.
+/// Decodes percent-encoding.
 ///
 /// # Errors
 ///
-/// [`Config`](crate::ErrorKind::Config) for a `%` without two digits after it, and what is not UTF-8 or has a zero byte once decoded.
+/// [`Config`](crate::ErrorKind::Config) for a `%` without two digits after it, and for text that is not UTF-8 or has a
+/// zero byte once decoded.
 pub fn decoded(text: &str) -> Result<String, Error> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -205,9 +213,10 @@ pub fn decoded(text: &str) -> Result<String, Error> {
         bytes.push((high << 4 | low) as u8);
     }
     let text = String::from_utf8(bytes).map_err(|_| bad("the URL is not UTF-8 once percent-decoded"))?;
-    match text.contains('\0') {
-        true => Err(bad("the URL has a zero byte")),
-        false => Ok(text),
+    if text.contains('\0') {
+        Err(bad("the URL has a zero byte"))
+    } else {
+        Ok(text)
     }
 }
 
@@ -248,8 +257,8 @@ mod tests {
             "redis://host?password=hun#ter2",
             "redis://host/0#ter2",
         ] {
-            let said = parts(url, &["redis"]).err().expect("a refusal").to_string();
-            assert!(said.contains("%23") && said.contains("%40"), "{said}");
+            let text = parts(url, &["redis"]).err().expect("a refusal").to_string();
+            assert!(text.contains("%23") && text.contains("%40"), "{text}");
             assert_eq!(shown(url).to_string(), "redis://…", "{url}");
         }
     }
@@ -262,7 +271,7 @@ mod tests {
             ("amqp://me:secret@[::1]:1//", "amqp://[::1]:1//"),
             ("kafka://h1:1, h2?sasl.password=secret", "kafka://h1:1, h2"),
             ("unix:///run/redis.sock?password=secret", "unix:///run/redis.sock"),
-            // What was meant to be a password, without a host behind it.
+            // Meant to be a password, without a host after it.
             ("redis://:secret", "redis://…"),
             ("redis://me:secret/0", "redis://…"),
             ("redis://secret%40host", "redis://…"),
@@ -294,8 +303,8 @@ mod tests {
             decoded("secret%ff").err(),
             decoded("secret%00").err(),
         ] {
-            let said = format!("{:?}", error.expect("a refusal"));
-            assert!(!said.contains("secret"), "{said}");
+            let text = format!("{:?}", error.expect("a refusal"));
+            assert!(!text.contains("secret"), "{text}");
         }
     }
 }

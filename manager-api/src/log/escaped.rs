@@ -1,15 +1,15 @@
-//! Text from outside, made fit for a log line or a terminal.
+//! Untrusted text, escaped for a log line or a terminal.
 
 use std::fmt::{self, Display, Write};
 
-/// Shows text that comes from outside: from clients, brokers, other processes, files.
+/// Formats untrusted text: from clients, brokers, other processes, files.
 ///
-/// No such text can end a line, begin one that looks like another, move the cursor of a terminal or turn the direction of writing around:
-/// control characters, and those that are invisible and change how the rest is shown, are written as escapes (`\n`, `\u{1b}`). At most
-/// [`MAX`](Self::MAX) bytes are written; `…` stands for the rest.
+/// Such text cannot end a line, forge another line, move the cursor of a terminal or reverse the direction of writing:
+/// control characters, and invisible characters that change how the rest is shown, are written as escapes (`\n`,
+/// `\u{1b}`). At most [`MAX`](Self::MAX) bytes are written; `…` stands for the rest.
 ///
-/// `Display` leaves all other characters as they are; `Debug` puts double quotes around the text and a backslash before each within, so that
-/// the text cannot pass for further fields of a log line.
+/// `Display` leaves all other characters unchanged; `Debug` puts double quotes around the text and escapes those
+/// within, so that the text cannot be mistaken for further fields of a log line.
 ///
 /// ```
 /// # use manager_api::log::{Escaped};
@@ -21,7 +21,7 @@ use std::fmt::{self, Display, Write};
 pub struct Escaped<T>(pub T);
 
 impl<T> Escaped<T> {
-    /// The most that is written of a text, in bytes of UTF-8, escapes included.
+    /// The maximum length of the output, in bytes of UTF-8, escapes included.
     pub const MAX: usize = 512;
 }
 
@@ -40,9 +40,10 @@ impl<T: Display> fmt::Debug for Escaped<T> {
 }
 
 impl Escaped<()> {
-    /// Tells whether a character acts on a terminal or on how other characters are shown, instead of being shown.
+    /// Returns whether a character controls a terminal or how other characters are shown, instead of being shown.
     pub fn acts(letter: char) -> bool {
-        // Line and paragraph separators, and the marks that embed, override, isolate or end a direction of writing.
+        // Line and paragraph separators, and the marks that embed, override, isolate or end a
+        // direction of writing.
         letter.is_control()
             || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     }
@@ -70,7 +71,7 @@ struct Escaping<'a, 'f> {
 }
 
 impl Escaping<'_, '_> {
-    /// Writes what stands for one character, unless there is not enough room left.
+    /// Writes the text of one character, unless it exceeds the remaining length.
     fn put(&mut self, text: &str) -> fmt::Result {
         let Some(left) = self.left.checked_sub(text.len()) else {
             self.is_full = true;
@@ -108,8 +109,8 @@ mod tests {
         let text: String = (0..=0x2100).filter_map(char::from_u32).collect();
         for part in text.chars().collect::<Vec<_>>().chunks(40) {
             let part: String = part.iter().collect();
-            let said = format!("{} {:?}", Escaped(&part), Escaped(&part));
-            assert!(!said.contains(Escaped::acts), "{said:?}");
+            let formatted = format!("{} {:?}", Escaped(&part), Escaped(&part));
+            assert!(!formatted.contains(Escaped::acts), "{formatted:?}");
         }
         assert_eq!(
             Escaped("a\r\n\u{9b}1m\u{202e}ü").to_string(),
@@ -120,9 +121,9 @@ mod tests {
     #[test]
     fn a_text_of_any_length_is_cut_between_characters() {
         for letter in ["a", "é", "\n", "\u{9b}", "\""] {
-            let said = format!("{:?}", Escaped(letter.repeat(10_000)));
-            assert!(said.len() <= Escaped::<()>::MAX + 5, "{}", said.len());
-            assert!(said.ends_with("…\""), "{said}");
+            let formatted = format!("{:?}", Escaped(letter.repeat(10_000)));
+            assert!(formatted.len() <= Escaped::<()>::MAX + 5, "{}", formatted.len());
+            assert!(formatted.ends_with("…\""), "{formatted}");
         }
         let short = "a".repeat(Escaped::<()>::MAX);
         assert_eq!(Escaped(&short).to_string(), short);

@@ -1,20 +1,21 @@
-//! Log lines that cannot flood.
+//! A rate limiter for log lines.
 
 use std::num::NonZeroU64;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// How many lines like the one at hand were left out before it. As a field of a line of `tracing` it is absent when there were none.
+/// The number of suppressed lines of the same kind before a line. As a field of a `tracing` event it is absent when
+/// there were none.
 pub type Suppressed = Option<NonZeroU64>;
 
-/// Lets one event of a kind through per second and counts the others.
+/// Passes one event of a kind per second and counts the others.
 ///
 /// ```
 /// # use manager_api::log::{LimitedLog};
 /// static MALFORMED: LimitedLog = LimitedLog::new();
 /// if let Some(suppressed) = MALFORMED.pass() {
-///     tracing::warn!(suppressed, "passed over a malformed message");
+///     tracing::warn!(suppressed, "skipped a malformed message");
 /// }
 /// ```
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ impl LimitedLog {
     /// The time between two lines.
     pub const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Makes a limiter that lets the first event through.
+    /// Creates a limiter that passes the first event.
     pub const fn new() -> Self {
         let state = State {
             last: None,
@@ -43,7 +44,8 @@ impl LimitedLog {
         }
     }
 
-    /// Returns how many events were suppressed since the last line if a line may be written now, `None` if this one is suppressed too.
+    /// Returns how many events were suppressed since the last line if a line may be written now, `None` if this one is
+    /// suppressed too.
     pub fn pass(&self) -> Option<Suppressed> {
         self.pass_at(Instant::now())
     }
@@ -69,7 +71,11 @@ mod tests {
     #[test]
     fn a_line_that_left_nothing_out_does_not_say_so() {
         let (log, start) = (LimitedLog::new(), Instant::now());
-        assert_eq!(log.pass_at(start), Some(None), "nothing was left out before the first");
+        assert_eq!(
+            log.pass_at(start),
+            Some(None),
+            "nothing was suppressed before the first"
+        );
         assert_eq!(log.pass_at(start), None);
         assert_eq!(log.pass_at(start + LimitedLog::INTERVAL / 2), None);
         assert_eq!(log.pass_at(start + LimitedLog::INTERVAL), Some(NonZeroU64::new(2)));

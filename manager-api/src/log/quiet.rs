@@ -1,4 +1,4 @@
-//! Log lines that change nothing, however they fail.
+//! Log lines whose failure does not affect the caller.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,6 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// manager_api::log::quietly(|| tracing::warn!("the subscriber of the application may do with this what it wants"));
 /// ```
 pub fn quietly(log: impl FnOnce()) {
-    // There is no other place left to tell of it.
+    // The panic cannot be reported: the log is what failed.
     let _ = catch_unwind(AssertUnwindSafe(log));
 }

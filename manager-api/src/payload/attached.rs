@@ -1,4 +1,4 @@
-//! Arguments with attachments: JSON in which a placeholder reads as the bytes that it stands for.
+//! A deserializer of arguments with attachments: a placeholder reads as the bytes that it stands for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use serde_json::{Error, Value};
 use super::placeholders::NUM;
 use crate::json::PLACEHOLDER_KEY;
 
-/// JSON that tells placeholders from objects of users: these have an escape in their key.
+/// JSON in which placeholders are distinguished from objects of users, whose key has an escape.
 pub(super) enum Node<'a> {
     Attachment(u64),
     Array(Vec<Node<'a>>),
@@ -21,7 +21,7 @@ pub(super) enum Node<'a> {
     Scalar(Value),
 }
 
-/// What is borrowed from the text had no escape.
+/// A key of an object; borrowed if it has no escape.
 struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
@@ -190,5 +190,5 @@ impl<'de> Deserializer<'de> for Attached<'de> {
 }
 
 fn missing() -> Error {
-    de::Error::custom("a placeholder stands for an attachment that is not there")
+    de::Error::custom("a placeholder stands for an attachment that does not exist")
 }

@@ -1,4 +1,4 @@
-//! Arguments to a value.
+//! Deserialization of arguments into a value.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -14,7 +14,7 @@ use super::Payload;
 use super::attached::{Attached, Node};
 
 pub(super) fn from_payload<T: DeserializeOwned>(payload: &Payload) -> Result<T, Error> {
-    if let Wants::Nothing = wants::<T>() {
+    if let Shape::Unit = shape_of::<T>() {
         return T::deserialize(UnitDeserializer::new());
     }
     if !payload.attachments.is_empty() {
@@ -22,7 +22,7 @@ pub(super) fn from_payload<T: DeserializeOwned>(payload: &Payload) -> Result<T, 
         let attachments = &payload.attachments;
         return from_arguments(nodes.into_iter().map(|node| Attached { node, attachments }));
     }
-    if let Wants::One = wants::<T>() {
+    if let Shape::One = shape_of::<T>() {
         return (&mut serde_json::Deserializer::from_slice(&payload.json)).deserialize_seq(First(PhantomData));
     }
     let arguments: Vec<&RawValue> = serde_json::from_slice(&payload.json)?;
@@ -34,16 +34,16 @@ where
     T: DeserializeOwned,
     I: Iterator<Item: Deserializer<'de, Error = Error>>,
 {
-    match wants::<T>() {
-        Wants::Tuple(left) => T::deserialize(SeqAccessDeserializer::new(Padded { arguments, left })),
-        Wants::One | Wants::Nothing => match arguments.next() {
+    match shape_of::<T>() {
+        Shape::Tuple(left) => T::deserialize(SeqAccessDeserializer::new(Padded { arguments, left })),
+        Shape::One | Shape::Unit => match arguments.next() {
             Some(first) => T::deserialize(first),
             None => T::deserialize(UnitDeserializer::new()),
         },
     }
 }
 
-/// Takes the first element without parsing the others; a missing one is `null`.
+/// Reads the first element without parsing the others; a missing one is `null`.
 struct First<T>(PhantomData<T>);
 
 impl<'de, T: DeserializeOwned> Visitor<'de> for First<T> {
@@ -63,7 +63,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for First<T> {
     }
 }
 
-/// As many arguments as a tuple wants: missing ones are `null`, surplus ones are left.
+/// As many arguments as a tuple has elements: missing ones are `null`, surplus ones are ignored.
 struct Padded<I> {
     arguments: I,
     left: usize,
@@ -88,57 +88,58 @@ where
     }
 }
 
-enum Wants {
-    Nothing,
+enum Shape {
+    Unit,
     Tuple(usize),
     One,
 }
 
-/// Asks a type, by the first call it makes to a deserializer, what it is; nothing is read.
-fn wants<T: DeserializeOwned>() -> Wants {
+/// Determines the shape of a type by the first call it makes to a deserializer; nothing is read.
+fn shape_of<T: DeserializeOwned>() -> Shape {
     match T::deserialize(Probe) {
-        Err(Answer(wants)) => wants,
-        Ok(_) => Wants::One,
+        Err(Probed(shape)) => shape,
+        Ok(_) => Shape::One,
     }
 }
 
 struct Probe;
 
-struct Answer(Wants);
+/// The result of the probe, as an error.
+struct Probed(Shape);
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for Probed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answer")
+        f.write_str("Probed")
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for Probed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the shape of a type")
     }
 }
 
-impl std::error::Error for Answer {}
+impl std::error::Error for Probed {}
 
-impl de::Error for Answer {
+impl de::Error for Probed {
     fn custom<M: fmt::Display>(_: M) -> Self {
-        Answer(Wants::One)
+        Probed(Shape::One)
     }
 }
 
 impl<'de> Deserializer<'de> for Probe {
-    type Error = Answer;
+    type Error = Probed;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        Err(Answer(Wants::One))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Probed> {
+        Err(Probed(Shape::One))
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        Err(Answer(Wants::Nothing))
+    fn deserialize_unit<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Probed> {
+        Err(Probed(Shape::Unit))
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, _: V) -> Result<V::Value, Answer> {
-        Err(Answer(Wants::Tuple(len)))
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, _: V) -> Result<V::Value, Probed> {
+        Err(Probed(Shape::Tuple(len)))
     }
 
     forward_to_deserialize_any! {
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tuple_takes_several_arguments_and_anything_else_the_first() {
+    fn a_tuple_reads_several_arguments_and_any_other_type_the_first() {
         let three = payload(r#"["a",{"b":1},[2,3]]"#, &[]);
         let (a, b, c): (String, Value, Vec<u8>) = three.parse().unwrap();
         assert_eq!((a.as_str(), b["b"].as_u64(), c), ("a", Some(1), vec![2, 3]));

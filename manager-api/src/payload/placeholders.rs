@@ -1,7 +1,8 @@
-//! Placeholders of attachments in the JSON text of arguments.
+//! The placeholders of attachments in the JSON text of arguments.
 //!
-//! In a payload, an object is a placeholder if its text is exactly `{"_placeholder":true,"num":k}` and there are attachments. An object
-//! of a user that looks like one has an escape in its key, which is the same JSON: values of users are never placeholders.
+//! In a payload, an object is a placeholder if its text is exactly `{"_placeholder":true,"num":k}` and there are
+//! attachments. An object of a user that looks like one has an escape in its key, which is equivalent JSON: values of
+//! users are never placeholders.
 
 use std::borrow::Cow;
 use std::mem;
@@ -14,18 +15,18 @@ use crate::{Error, ErrorKind};
 
 /// The key of the attachment's number.
 pub(super) const NUM: &str = "num";
-/// Which spellings of its key make an object a placeholder.
+/// The spellings of the key that make an object a placeholder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spelling {
-    /// That without an escape.
+    /// Without an escape only.
     Plain,
-    /// All.
+    /// With or without escapes.
     Any,
 }
 
-/// Checks that every placeholder stands for an attachment that is there, and no two for the same one; `json` must be valid.
+/// Checks that every placeholder stands for an existing attachment, and no two for the same one; `json` must be valid.
 ///
-/// Returns the text with its placeholders as they are written here; without a copy if they are already.
+/// Returns the text with its placeholders in canonical form; without a copy if they already are.
 pub(super) fn checked(json: Bytes, num_attachments: usize, keys: Spelling) -> Result<Bytes, Error> {
     let text = std::str::from_utf8(&json).expect("JSON text is UTF-8");
     let mut is_taken = vec![false; num_attachments];
@@ -35,7 +36,7 @@ pub(super) fn checked(json: Bytes, num_attachments: usize, keys: Spelling) -> Re
         let Placeholder { range, num } = found?;
         let is_taken = is_taken
             .get_mut(num)
-            .ok_or_else(|| malformed("a placeholder for an attachment that did not come"))?;
+            .ok_or_else(|| malformed("a placeholder for an attachment that does not exist"))?;
         if mem::replace(is_taken, true) {
             return Err(malformed("two placeholders for the same attachment"));
         }
@@ -53,7 +54,7 @@ pub(super) fn checked(json: Bytes, num_attachments: usize, keys: Spelling) -> Re
     Ok(out.into())
 }
 
-/// Escapes the key of all objects that might be taken for placeholders; `json` must be valid.
+/// Escapes the key of all objects that could be read as placeholders; `json` must be valid.
 pub(super) fn as_literal(json: &str) -> Cow<'_, str> {
     if !json.contains(PLACEHOLDER_KEY) {
         return json.into();
@@ -73,12 +74,13 @@ pub(super) fn as_literal(json: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Tells whether an object that is not a placeholder of ours has the key of one, so that a client might take it for one; `json` must be
-/// valid. Clients differ in what they take: some every value of the key that is not `false` or `null`.
+/// Returns whether an object that is not one of our placeholders has their key, so that a client could read it as one;
+/// `json` must be valid. Clients differ in what they accept: some accept every value of the key except `false` and
+/// `null`.
 pub(super) fn has_lookalike(json: &str) -> bool {
     let written = format!("{{\"{PLACEHOLDER_KEY}\":true,\"{NUM}\":");
     let is_plain = json.matches(PLACEHOLDER_KEY).count() == json.matches(&written).count();
-    // An escape is needed to write the key in another way, and none of its letters has a short one.
+    // Another spelling of the key needs an escape, and none of its letters has a short one.
     if is_plain && !json.contains("\\u") {
         return false;
     }
@@ -97,19 +99,20 @@ pub(super) fn has_lookalike(json: &str) -> bool {
     false
 }
 
-/// A placeholder as it stands in a text.
+/// A placeholder in a text.
 struct Placeholder {
     range: Range<usize>,
     num: usize,
 }
 
-/// Goes through the placeholders of a text. What other parsers may take for one, though it has more or less in it, is an error.
+/// An iterator over the placeholders of a text. An object with missing or further members, which other parsers may read
+/// as a placeholder, is an error.
 struct Placeholders<'a> {
     tokens: Tokens<'a>,
     keys: Spelling,
     /// The key whose value comes next.
     key: Cow<'a, str>,
-    /// The object that is open, as long as it has held no other and no array: what holds one is not a placeholder.
+    /// The open object, as long as it has contained neither an object nor an array; otherwise it is not a placeholder.
     object: Option<Object>,
 }
 
@@ -130,8 +133,8 @@ impl<'a> Placeholders<'a> {
         }
     }
 
-    /// Takes a token; returns the placeholder that ends with it.
-    fn take(&mut self, token: Token<'a>) -> Result<Option<Placeholder>, Error> {
+    /// Processes a token; returns the placeholder that ends with it.
+    fn advance(&mut self, token: Token<'a>) -> Result<Option<Placeholder>, Error> {
         let key = mem::take(&mut self.key);
         match (token, &mut self.object) {
             (Token::Key(key), object) => {
@@ -178,7 +181,7 @@ impl Iterator for Placeholders<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         while let Some(token) = self.tokens.next() {
-            if let Some(found) = self.take(token).transpose() {
+            if let Some(found) = self.advance(token).transpose() {
                 return Some(found);
             }
         }
@@ -187,7 +190,7 @@ impl Iterator for Placeholders<'_> {
 }
 
 fn odd() -> Error {
-    malformed("a placeholder that has more or less in it than the number of an attachment")
+    malformed("a placeholder with members other than the number of an attachment")
 }
 
 fn malformed(text: &'static str) -> Error {

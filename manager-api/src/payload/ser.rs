@@ -1,4 +1,4 @@
-//! A value to arguments.
+//! Serialization of a value into arguments.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -36,7 +36,8 @@ pub(super) fn write_placeholder<W: Write + ?Sized>(writer: &mut W, num: usize) -
     write!(writer, "{{\"{PLACEHOLDER_KEY}\":true,\"{NUM}\":{num}}}")
 }
 
-/// Writes JSON as ever, but puts byte arrays aside and a placeholder in their place. A user's own key of that name is escaped.
+/// A JSON formatter that extracts byte arrays as attachments and writes placeholders for them. A user's own key of that
+/// name is escaped.
 struct Extracting<'a> {
     attachments: &'a mut Vec<Bytes>,
     is_key: bool,
@@ -60,9 +61,10 @@ impl Formatter for Extracting<'_> {
     }
 
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        match self.is_key && fragment == PLACEHOLDER_KEY {
-            true => writer.write_all(ESCAPED_PLACEHOLDER_KEY.as_bytes()),
-            false => writer.write_all(fragment.as_bytes()),
+        if self.is_key && fragment == PLACEHOLDER_KEY {
+            writer.write_all(ESCAPED_PLACEHOLDER_KEY.as_bytes())
+        } else {
+            writer.write_all(fragment.as_bytes())
         }
     }
 
@@ -78,30 +80,31 @@ enum Shape {
     One,
 }
 
-/// Asks a value, by the first call it makes to a serializer, what it is; nothing is written.
+/// Determines the shape of a value by the first call it makes to a serializer; nothing is written.
 fn shape_of<T: Serialize + ?Sized>(value: &T) -> Shape {
     match value.serialize(Probe) {
-        Err(Answer(shape)) => shape,
+        Err(Probed(shape)) => shape,
         Ok(never) => match never {},
     }
 }
 
 struct Probe;
 
+/// The result of the probe, as an error.
 #[derive(Debug)]
-struct Answer(Shape);
+struct Probed(Shape);
 
-impl fmt::Display for Answer {
+impl fmt::Display for Probed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.0)
     }
 }
 
-impl std::error::Error for Answer {}
+impl std::error::Error for Probed {}
 
-impl ser::Error for Answer {
+impl ser::Error for Probed {
     fn custom<M: fmt::Display>(_: M) -> Self {
-        Answer(Shape::One)
+        Probed(Shape::One)
     }
 }
 
@@ -109,20 +112,20 @@ type Never = std::convert::Infallible;
 
 macro_rules! one {
     ($($method:ident($($argument:ty),*) -> $output:ty;)*) => {
-        $(fn $method(self, $(_: $argument),*) -> Result<$output, Answer> { Err(Answer(Shape::One)) })*
+        $(fn $method(self, $(_: $argument),*) -> Result<$output, Probed> { Err(Probed(Shape::One)) })*
     };
 }
 
 impl ser::Serializer for Probe {
     type Ok = Never;
-    type Error = Answer;
-    type SerializeSeq = Impossible<Never, Answer>;
-    type SerializeTuple = Impossible<Never, Answer>;
-    type SerializeTupleStruct = Impossible<Never, Answer>;
-    type SerializeTupleVariant = Impossible<Never, Answer>;
-    type SerializeMap = Impossible<Never, Answer>;
-    type SerializeStruct = Impossible<Never, Answer>;
-    type SerializeStructVariant = Impossible<Never, Answer>;
+    type Error = Probed;
+    type SerializeSeq = Impossible<Never, Probed>;
+    type SerializeTuple = Impossible<Never, Probed>;
+    type SerializeTupleStruct = Impossible<Never, Probed>;
+    type SerializeTupleVariant = Impossible<Never, Probed>;
+    type SerializeMap = Impossible<Never, Probed>;
+    type SerializeStruct = Impossible<Never, Probed>;
+    type SerializeStructVariant = Impossible<Never, Probed>;
 
     one! {
         serialize_bool(bool) -> Never;
@@ -152,20 +155,20 @@ impl ser::Serializer for Probe {
         serialize_struct_variant(&'static str, u32, &'static str, usize) -> Self::SerializeStructVariant;
     }
 
-    fn serialize_unit(self) -> Result<Never, Answer> {
-        Err(Answer(Shape::Unit))
+    fn serialize_unit(self) -> Result<Never, Probed> {
+        Err(Probed(Shape::Unit))
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Answer> {
-        Err(Answer(Shape::Tuple))
+    fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, Probed> {
+        Err(Probed(Shape::Tuple))
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Never, Answer> {
-        Err(Answer(Shape::One))
+    fn serialize_some<T: Serialize + ?Sized>(self, _: &T) -> Result<Never, Probed> {
+        Err(Probed(Shape::One))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Never, Answer> {
-        Err(Answer(Shape::One))
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, _: &T) -> Result<Never, Probed> {
+        Err(Probed(Shape::One))
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -174,8 +177,8 @@ impl ser::Serializer for Probe {
         _: u32,
         _: &'static str,
         _: &T,
-    ) -> Result<Never, Answer> {
-        Err(Answer(Shape::One))
+    ) -> Result<Never, Probed> {
+        Err(Probed(Shape::One))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is checked of a certificate that is trusted as it is: that it is valid now, for servers, and for this name.
+//! The checks of a certificate that is trusted itself: validity, purpose and name.
 
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
@@ -9,7 +9,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Version;
 
-/// Checks all of that.
+/// Checks that a certificate is valid now, for servers, and for this name.
 pub(super) fn check(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixTime) -> Result<(), Error> {
     let certificate = read(leaf).ok_or(Error::InvalidCertificate(CertificateError::BadEncoding))?;
     check_time(&certificate, now)?;
@@ -20,7 +20,7 @@ pub(super) fn check(leaf: &CertificateDer<'_>, name: &ServerName<'_>, now: UnixT
     check_common_name(&certificate, name)
 }
 
-/// The public key of a certificate of version 1, which webpki does not read.
+/// Returns the public key of a certificate of version 1, which webpki does not support; `None` for other versions.
 pub(super) fn key_of_version_1<'a>(certificate: &'a CertificateDer<'_>) -> Option<SubjectPublicKeyInfoDer<'a>> {
     let certificate = read(certificate).filter(|certificate| certificate.version() == X509Version::V1)?;
     Some(certificate.tbs_certificate.subject_pki.raw.into())
@@ -44,7 +44,7 @@ fn check_time(certificate: &X509Certificate<'_>, now: UnixTime) -> Result<(), Er
     Err(Error::InvalidCertificate(fault))
 }
 
-/// One that names purposes names that of a server among them.
+/// Checks that a certificate that lists purposes includes that of a server.
 fn check_purpose(certificate: &X509Certificate<'_>) -> Result<(), Error> {
     match certificate.extended_key_usage() {
         Ok(Some(usage)) if !(usage.value.server_auth || usage.value.any) => {

@@ -1,4 +1,4 @@
-//! What a handshake that failed says, and what to do about it.
+//! Explanations of failed handshakes, with advice.
 
 use std::error::Error as StdError;
 use std::io;
@@ -6,21 +6,22 @@ use std::io;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError, Error};
 
-/// What a record of TLS with an alert begins with: its kind, and the major version of the protocol.
+/// The first bytes of a TLS record with an alert: its type, and the major version of the protocol.
 const ALERT: [u8; 2] = [21, 3];
 
-/// Tells what a server means that sent `input` in answer to something that was not TLS: that it wants TLS.
+/// Returns whether `input`, received in response to bytes that were not TLS, is an alert: the server expects TLS.
 pub fn is_tls_alert(input: &[u8]) -> bool {
     input.starts_with(&ALERT)
 }
 
-/// Finds the failure of TLS in `error` or its causes, and says in words what is wrong and what to do; `None` if there is none, or if it
-/// may pass by itself. What is found here will not: it is a refusal, and trying again is pointless until a certificate or an option changes.
+/// Finds a TLS failure in `error` or its causes, and explains what is wrong and what to do; `None` if there is none, or
+/// if it may be transient. A failure that is found is a refusal: retrying is pointless until a certificate or an option
+/// changes.
 pub fn refusal(error: &(dyn StdError + 'static)) -> Option<String> {
     match rustls_error(error)? {
         Error::InvalidCertificate(fault) => Some(of_certificate(fault)),
         Error::AlertReceived(alert) => of_alert(*alert),
-        Error::InvalidMessage(_) => Some("the answer is not TLS: does this port speak it?".to_owned()),
+        Error::InvalidMessage(_) => Some("the response is not TLS: does this port speak it?".to_owned()),
         error @ (Error::PeerIncompatible(_) | Error::NoCertificatesPresented) => Some(format!("TLS failed: {error}")),
         _ => None,
     }
@@ -57,7 +58,7 @@ fn of_certificate(fault: &CertificateError) -> String {
             format!(
                 "the broker's certificate is for {}, not for {}: connect by a name that is in it, or give that as tls_server_name",
                 if presented.is_empty() {
-                    "no name at all".to_owned()
+                    "no name".to_owned()
                 } else {
                     presented.join(", ")
                 },
@@ -78,7 +79,7 @@ fn of_certificate(fault: &CertificateError) -> String {
     }
 }
 
-/// What webpki has a name for and rustls has not.
+/// Explains a fault that webpki distinguishes and rustls does not.
 fn of_webpki(fault: &(dyn StdError + Send + Sync + 'static)) -> String {
     match fault.downcast_ref() {
         Some(webpki::Error::UnsupportedCertVersion) => {
@@ -95,7 +96,7 @@ fn of_webpki(fault: &(dyn StdError + Send + Sync + 'static)) -> String {
 fn of_alert(alert: AlertDescription) -> Option<String> {
     use AlertDescription::*;
     let text = match alert {
-        CertificateRequired => "the broker asks for a certificate of ours: give client_cert and client_key",
+        CertificateRequired => "the broker requires a client certificate: give client_cert and client_key",
         BadCertificate
         | UnknownCA
         | CertificateUnknown
@@ -104,15 +105,17 @@ fn of_alert(alert: AlertDescription) -> Option<String> {
         | UnsupportedCertificate
         | AccessDenied => {
             return Some(format!(
-                "the broker refused our certificate ({alert:?}): give one that it trusts as client_cert and client_key"
+                "the broker refused our client certificate ({alert:?}): give one that it trusts as client_cert and client_key"
             ));
         }
         HandshakeFailure => {
-            "the broker refused the handshake (HandshakeFailure): it may ask for a certificate of ours (client_cert and client_key), or know no \
-             cipher that we do"
+            "the broker refused the handshake (HandshakeFailure): it may require a client certificate (client_cert and client_key), or share no \
+             cipher with us"
         }
-        UnrecognisedName => "the broker does not know itself by this name: give the one it has as tls_server_name",
-        ProtocolVersion | InsufficientSecurity => "the broker speaks no version of TLS that we do (1.2 or 1.3)",
+        UnrecognisedName => "the broker does not have this name: give the one it has as tls_server_name",
+        ProtocolVersion | InsufficientSecurity => {
+            "the broker does not support a version of TLS that we do (1.2 or 1.3)"
+        }
         _ => return None,
     };
     Some(text.to_owned())
@@ -122,7 +125,7 @@ fn name_of(name: &ServerName<'_>) -> String {
     name.to_str().into_owned()
 }
 
-/// `DnsName("a.b")` and `IpAddress(1.2.3.4)`, without what surrounds them.
+/// Strips the type from `DnsName("a.b")` and `IpAddress(1.2.3.4)`.
 fn plain(presented: &str) -> &str {
     let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     inner.unwrap_or(presented).trim_matches('"')

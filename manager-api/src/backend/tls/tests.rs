@@ -1,4 +1,4 @@
-//! Certificates of openssl's making, and handshakes with a server that shows them.
+//! Certificates made by openssl, and handshakes with a server that presents them.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -17,7 +17,7 @@ const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -
 struct Files(TempDir);
 
 impl Files {
-    /// Has openssl run each of `commands`.
+    /// Runs openssl with each of `commands`.
     fn made_by(commands: &[&str]) -> Self {
         let files = Self(tempfile::tempdir().unwrap());
         for command in commands {
@@ -40,8 +40,8 @@ impl Files {
 
     fn of_version_1(days: &str) -> Self {
         Self::made_by(&[
-            "req -new NEWKEY -out asked.pem -subj /CN=broker.test",
-            &format!("x509 -req -in asked.pem -signkey key.pem -out cert.pem {days}"),
+            "req -new NEWKEY -out request.pem -subj /CN=broker.test",
+            &format!("x509 -req -in request.pem -signkey key.pem -out cert.pem {days}"),
         ])
     }
 
@@ -50,7 +50,7 @@ impl Files {
     }
 }
 
-/// Shows its certificate unchecked.
+/// Presents its certificate unchecked.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);
 
@@ -72,7 +72,8 @@ fn server(files: &Files, version: &'static SupportedProtocolVersion) -> ServerCo
     ServerConnection::new(Arc::new(config)).unwrap()
 }
 
-/// Shakes hands with a server that has `files`, by a client that trusts `ca` and takes it for `name`; what it says if it does not.
+/// Performs a handshake between a server that has `files` and a client that trusts `ca` and expects `name`. Returns the
+/// explanation of a refusal.
 fn shake_hands(files: &Files, ca: &str, name: &str, version: &'static SupportedProtocolVersion) -> Result<(), String> {
     let options = TlsOptions {
         ca_file: Some(files.path(ca)),
@@ -82,7 +83,7 @@ fn shake_hands(files: &Files, ca: &str, name: &str, version: &'static SupportedP
     let name = ServerName::try_from(tls.name_of(name).to_owned()).unwrap();
     let mut client = ClientConnection::new(tls.config(), name).unwrap();
     let mut server = server(files, version);
-    let said = |error: rustls::Error| refusal(&error).unwrap_or_else(|| panic!("not taken for a refusal: {error}"));
+    let explanation = |error: rustls::Error| refusal(&error).unwrap_or_else(|| panic!("not a refusal: {error}"));
     while client.is_handshaking() || server.is_handshaking() {
         let mut flight = Vec::new();
         while client.wants_write() {
@@ -95,7 +96,7 @@ fn shake_hands(files: &Files, ca: &str, name: &str, version: &'static SupportedP
             server.write_tls(&mut flight).unwrap();
         }
         client.read_tls(&mut flight.as_slice()).unwrap();
-        client.process_new_packets().map_err(said)?;
+        client.process_new_packets().map_err(explanation)?;
     }
     Ok(())
 }
@@ -107,7 +108,8 @@ fn both_versions(files: &Files, ca: &str, name: &str) -> Result<(), String> {
 
 #[test]
 fn a_self_signed_certificate_given_as_ca_is_trusted() {
-    // As `openssl req -x509` makes them: an authority's, without a purpose, with or without a name that counts.
+    // As `openssl req -x509` makes them: an authority's, without a purpose, with or without
+    // alternative names.
     let named = Files::self_signed("-addext subjectAltName=DNS:localhost,IP:127.0.0.1");
     for name in ["localhost", "127.0.0.1"] {
         both_versions(&named, "cert.pem", name).unwrap();
@@ -125,18 +127,24 @@ fn a_self_signed_certificate_of_version_1_given_as_ca_is_trusted() {
 #[test]
 fn what_is_trusted_as_it_is_must_be_valid_for_this_name_and_time_and_for_servers() {
     let named = Files::self_signed("-addext subjectAltName=DNS:localhost");
-    let said = both_versions(&named, "cert.pem", "127.0.0.1").unwrap_err();
-    assert!(said.contains("is for localhost, not for 127.0.0.1"), "{said}");
-    // A common name is none where there are others.
-    let said = both_versions(&named, "cert.pem", "broker.test").unwrap_err();
-    assert!(said.contains("tls_server_name"), "{said}");
-    let said = both_versions(&Files::of_version_1("-days 2"), "cert.pem", "other.test").unwrap_err();
-    assert!(said.contains("is for broker.test, not for other.test"), "{said}");
-    let said = both_versions(&Files::of_version_1("-days -1"), "cert.pem", "broker.test").unwrap_err();
-    assert!(said.contains("has expired"), "{said}");
+    let explanation = both_versions(&named, "cert.pem", "127.0.0.1").unwrap_err();
+    assert!(
+        explanation.contains("is for localhost, not for 127.0.0.1"),
+        "{explanation}"
+    );
+    // A common name is ignored where there are alternative names.
+    let explanation = both_versions(&named, "cert.pem", "broker.test").unwrap_err();
+    assert!(explanation.contains("tls_server_name"), "{explanation}");
+    let explanation = both_versions(&Files::of_version_1("-days 2"), "cert.pem", "other.test").unwrap_err();
+    assert!(
+        explanation.contains("is for broker.test, not for other.test"),
+        "{explanation}"
+    );
+    let explanation = both_versions(&Files::of_version_1("-days -1"), "cert.pem", "broker.test").unwrap_err();
+    assert!(explanation.contains("has expired"), "{explanation}");
     let client = Files::self_signed("-addext extendedKeyUsage=clientAuth");
-    let said = both_versions(&client, "cert.pem", "broker.test").unwrap_err();
-    assert!(said.contains("not for servers"), "{said}");
+    let explanation = both_versions(&client, "cert.pem", "broker.test").unwrap_err();
+    assert!(explanation.contains("not for servers"), "{explanation}");
 }
 
 #[test]
@@ -144,12 +152,12 @@ fn a_certificate_that_is_not_named_is_not_trusted() {
     let strangers = Files::self_signed("");
     let files = Files::self_signed("");
     std::fs::copy(strangers.path("cert.pem"), files.path("ca.pem")).unwrap();
-    let said = both_versions(&files, "ca.pem", "broker.test").unwrap_err();
-    assert!(said.contains("as ca"), "{said}");
+    let explanation = both_versions(&files, "ca.pem", "broker.test").unwrap_err();
+    assert!(explanation.contains("as ca"), "{explanation}");
     let old = Files::of_version_1("-days 2");
     std::fs::copy(strangers.path("cert.pem"), old.path("ca.pem")).unwrap();
-    let said = both_versions(&old, "ca.pem", "broker.test").unwrap_err();
-    assert!(said.contains("version 1"), "{said}");
+    let explanation = both_versions(&old, "ca.pem", "broker.test").unwrap_err();
+    assert!(explanation.contains("version 1"), "{explanation}");
 }
 
 #[test]
@@ -157,16 +165,16 @@ fn files_that_cannot_be_used_are_named() {
     let files = Files::self_signed("");
     let refused = |options| Tls::new(&options).unwrap_err().to_string();
     for (ca, text) in [("none.pem", "cannot read"), ("key.pem", "no certificate")] {
-        let said = refused(TlsOptions {
+        let explanation = refused(TlsOptions {
             ca_file: Some(files.path(ca)),
             ..TlsOptions::default()
         });
-        assert!(said.contains(text) && said.contains(ca), "{said}");
+        assert!(explanation.contains(text) && explanation.contains(ca), "{explanation}");
     }
-    let said = refused(TlsOptions {
+    let explanation = refused(TlsOptions {
         ca_file: Some(files.path("cert.pem")),
         client_identity: Some((files.path("cert.pem"), files.path("none.pem"))),
         ..TlsOptions::default()
     });
-    assert!(said.contains("none.pem"), "{said}");
+    assert!(explanation.contains("none.pem"), "{explanation}");
 }

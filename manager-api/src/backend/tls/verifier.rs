@@ -1,4 +1,4 @@
-//! Who is taken for the broker.
+//! The verifier of the broker's certificate.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use webpki::RawPublicKeyEntity;
 
 use super::pinned;
 
-/// Trusts authorities, and certificates that are known byte for byte.
+/// A verifier that trusts authorities, and certificates that are known byte for byte.
 #[derive(Debug)]
 pub(super) struct Verifier {
     by_authority: Arc<WebPkiServerVerifier>,
@@ -44,9 +44,10 @@ impl Verifier {
         let mapped = self.algorithms.mapping.iter();
         let mapped = mapped.filter(|(scheme, _)| *scheme == signed.scheme);
         let mut algorithms = mapped.flat_map(|(_, algorithms)| algorithms.iter().copied());
-        match algorithms.any(|algorithm| key.verify_signature(algorithm, message, signed.signature()).is_ok()) {
-            true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(Error::InvalidCertificate(CertificateError::BadSignature)),
+        if algorithms.any(|algorithm| key.verify_signature(algorithm, message, signed.signature()).is_ok()) {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(Error::InvalidCertificate(CertificateError::BadSignature))
         }
     }
 }

@@ -1,33 +1,33 @@
-//! The server side of a hub: what delivers to clients, and what observes them.
+//! The traits by which a server connects its clients to a hub: delivery and observation.
 
 use std::sync::Arc;
 
 use manager_api::message::{Emit, Message};
 use manager_api::{Error, NamespaceName, Room};
 
-/// What a hub needs of the server whose clients it serves.
+/// Delivery to the clients of a server.
 ///
-/// Nothing here may block or panic; a packet is made once per event and shared by all recipients.
+/// No method may block or panic; a packet is encoded once per event and shared by all recipients.
 pub trait Deliver: Send + Sync + 'static {
     /// A cheap handle of a client.
     type Client: Clone + Send + Sync + 'static;
     /// An event, encoded for every kind of transport.
     type Packet: Send + Sync;
 
-    /// Tells why an event must not go to clients. Asked before an event is emitted here, and before one from elsewhere is delivered. Default:
-    /// every one may.
+    /// Checks whether an event may be sent to clients. Called before a local event is emitted, and before a remote one
+    /// is delivered. Default: every event may.
     ///
     /// # Errors
     ///
-    /// What the caller of `emit` is told.
+    /// The error for the caller of `emit`.
     fn check(&self, _emit: &Emit) -> Result<(), Error> {
         Ok(())
     }
 
-    /// Encodes an event; with an id if acknowledgements are wanted.
+    /// Encodes an event; with an id if acknowledgements are requested.
     fn encode(&self, emit: &Emit, ack: Option<u64>) -> Self::Packet;
 
-    /// Hands a packet to a client's outbox.
+    /// Puts a packet into a client's outbox.
     fn deliver(&self, client: &Self::Client, packet: &Self::Packet, volatile: bool) -> Pressure;
 
     /// Disconnects a client from its namespace.
@@ -36,13 +36,14 @@ pub trait Deliver: Send + Sync + 'static {
     /// Disconnects a client from every namespace, and closes its connection.
     fn close(&self, client: &Self::Client);
 
-    /// Carries out a command about a client that is not registered yet, for its connect handler runs; `None` if there is none. Asked
-    /// before the registry is, which whoever was just accepted is in already. Default: there is none.
+    /// Carries out a command about a client that is not registered yet because its connect handler is running; `None`
+    /// if there is no such client. Called before the lookup in the registry, which contains a client as soon as it is
+    /// accepted. Default: `None`.
     fn command_connecting(&self, _command: &Message) -> Option<Result<(), Error>> {
         None
     }
 
-    /// Returns what the application keeps with a client for others to see: JSON text. Default: nothing.
+    /// Returns the application's data of a client, visible to other servers: JSON text. Default: none.
     fn data(&self, _client: &Self::Client) -> Option<Arc<str>> {
         None
     }
@@ -53,30 +54,31 @@ pub trait Deliver: Send + Sync + 'static {
     }
 }
 
-/// Observer of what happens to clients, used by the Admin UI.
+/// Observer of client activity, used by the Admin UI.
 ///
-/// Nothing here may block or panic. The other methods are only called for namespaces that are [watched](Self::watches).
+/// No method may block or panic. The other methods are only called for namespaces that are [watched](Self::watches).
 pub trait Observer<C>: Send + Sync {
-    /// Tells whether a namespace is watched now. Asked once per event, command or change of a room.
+    /// Returns whether a namespace is watched now. Called once per event, command or change of a room.
     fn watches(&self, namespace: &NamespaceName) -> bool;
 
-    /// Learns that a client [took](Deliver::deliver) an event.
+    /// Called after an event was [put into a client's outbox](Deliver::deliver).
     fn delivered(&self, client: &C, emit: &Emit);
 
-    /// Learns that a client entered a room.
+    /// Called after a client entered a room.
     fn entered(&self, client: &C, room: &Room);
 
-    /// Learns that a client left a room, but not because it disconnected.
+    /// Called after a client left a room, but not because it disconnected.
     fn left(&self, client: &C, room: &Room);
 }
 
-/// How full the outbox is that a packet went into.
+/// The fill level of an outbox after a packet was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pressure {
-    /// There is room.
+    /// The outbox has capacity.
     Low,
-    /// The client takes less than it is sent: a sender that can wait had better do so for a moment.
+    /// The client reads more slowly than it is sent to: the sender should pause for a moment if it can.
     High,
-    /// The packet did not go in: the client is gone, or goes because it reads too slowly, or the packet could be dropped and was.
+    /// The packet was not accepted: the client is disconnected, or is being disconnected because it reads too slowly,
+    /// or the packet is volatile and was dropped.
     Refused,
 }

@@ -1,4 +1,4 @@
-//! [`Hub`]: the clients of this server joined to those of the others.
+//! The [`Hub`]: connects the clients of this server with those of the others.
 
 mod cluster;
 mod listen;
@@ -38,15 +38,15 @@ use metrics::Counters;
 use outgoing::{Outgoing, Queued};
 use pace::Pace;
 
-/// The steps that a chunk of recipients counts for if all of them are skipped.
+/// Steps counted for a chunk of recipients of which all are skipped.
 const SKIPPED_COST: usize = 16;
 
-/// Joins the clients of this host to those of every other host on the channel.
+/// A hub that connects the clients of this host with those of every other host on the channel.
 ///
-/// - **Local first, then publish**: a dead broker never stops delivery to this host's clients; the caller still learns that the publish
-///   failed.
+/// - **Local first, then publish**: an unreachable broker never stops delivery to this host's clients; the caller still
+///   receives the error.
 /// - Its own messages are recognised and dropped before they are decoded.
-/// - One undecodable message, slow client or panicking delivery never stops [`run`](Self::run).
+/// - An undecodable message, a slow client or a panic during delivery never stops [`run`](Self::run).
 pub struct Hub<D: Deliver> {
     deliver: D,
     manager: Option<Arc<dyn ClientManager>>,
@@ -60,14 +60,14 @@ pub struct Hub<D: Deliver> {
     /// The last failure of subscribing, and when it was.
     subscribe_failure: Mutex<Option<(SystemTime, String)>>,
     requester: Requester,
-    /// Wakes what answers a hello.
-    heard_hello: Notify,
-    /// Wakes what asks again who is there.
+    /// Wakes the task that confirms this server's presence.
+    presence_requested: Notify,
+    /// Wakes the task that announces this server again after a gap.
     had_gap: Notify,
     server_events: RwLock<HashMap<EventName, ServerEventHandler>>,
-    /// Handlers of such events that are to run.
+    /// Queued calls of handlers of server events.
     events: mpsc::Sender<BoxFuture<'static, ()>>,
-    /// What they may hold together.
+    /// Byte budget of these.
     event_budget: ByteBudget,
     waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
     counters: Counters,
@@ -76,7 +76,7 @@ pub struct Hub<D: Deliver> {
 }
 
 impl<D: Deliver> Hub<D> {
-    /// Makes a hub; without a manager this host is alone.
+    /// Creates a hub; without a manager it serves this host alone.
     pub fn new(deliver: D, manager: Option<Arc<dyn ClientManager>>, options: HubOptions) -> Arc<Self> {
         let known_as = manager.as_ref().and_then(|manager| manager.host_id());
         let host_id = known_as.unwrap_or_else(HostId::random);
@@ -94,7 +94,7 @@ impl<D: Deliver> Hub<D> {
             queued_callbacks: tokio::sync::Mutex::new(queued_callbacks),
             subscribed: watch::Sender::new(false),
             subscribe_failure: Mutex::default(),
-            heard_hello: Notify::new(),
+            presence_requested: Notify::new(),
             had_gap: Notify::new(),
             server_events: RwLock::default(),
             events,
@@ -106,17 +106,17 @@ impl<D: Deliver> Hub<D> {
         })
     }
 
-    /// Starts an event for everybody in `/`.
+    /// Starts an event for all clients in `/`.
     pub fn broadcast(self: &Arc<Self>) -> Broadcast {
         Broadcast::new(self.clone())
     }
 
-    /// Returns who is where on this host.
+    /// Returns the registry of this host's clients and their rooms.
     pub fn registry(&self) -> &Registry<D::Client> {
         &self.registry
     }
 
-    /// Returns the server side.
+    /// Returns the server's implementation of delivery.
     pub fn deliver(&self) -> &D {
         &self.deliver
     }
@@ -131,12 +131,12 @@ impl<D: Deliver> Hub<D> {
         self.manager.as_ref()
     }
 
-    /// Returns the counters as they stand.
+    /// Returns the current counters.
     pub fn metrics(&self) -> HubMetrics {
         self.counters.snapshot(&self.acks, &self.requester)
     }
 
-    /// Completes once the channel was first subscribed to; at once if there is no manager.
+    /// Completes once the channel was first subscribed to; at once without a manager.
     ///
     /// # Cancel safety
     ///
@@ -148,26 +148,28 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    /// Waits no longer for those who left while they were about to be asked: the question was not known yet when they were forgotten.
-    async fn forget_gone(&self, namespace: &NamespaceName, recipients: &Recipients<D::Client>, question: u64) {
-        if self.registry.is_true_still(recipients) {
+    /// Stops waiting for recipients that left after the snapshot: their removal may have preceded the registration of
+    /// `ack`.
+    async fn forget_removed(&self, namespace: &NamespaceName, recipients: &Recipients<D::Client>, ack: u64) {
+        if self.registry.is_current(recipients) {
             return;
         }
         let mut turn = Turn::default();
         for member in recipients.iter() {
             turn.spend(1).await;
-            if !self.registry.is_gone(namespace, member) {
+            if !self.registry.is_removed(namespace, member) {
                 continue;
             }
-            if let Some(unanswered) = self.acks.forget(member.key, question) {
-                self.left(unanswered.asked_by, unanswered.question, &member.sid);
+            if let Some(missing) = self.acks.forget(member.key, ack) {
+                self.report_missing_ack(missing, &member.sid);
             }
         }
     }
 
-    /// Takes the acknowledgement `id` of a client of this host.
+    /// Handles the acknowledgement `id` of a client of this host.
     ///
-    /// An answer to nothing, a second answer, and an answer of a client that was not asked are ignored.
+    /// Acknowledgements of unknown events, repeated ones, and those of clients that were not sent the event are
+    /// ignored.
     pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) {
         let Some((host_id, callback)) = self.acks.acknowledge(key, sid, id, payload) else {
             return;
@@ -179,7 +181,7 @@ impl<D: Deliver> Hub<D> {
         self.post_encoded(message);
     }
 
-    /// Queues something for other processes; `false` if it was dropped.
+    /// Queues a message for other processes; `false` if it was dropped.
     fn post(&self, message: Message) -> bool {
         self.post_encoded(self.envelope(message))
     }
@@ -190,7 +192,7 @@ impl<D: Deliver> Hub<D> {
         if !is_queued {
             Counters::add(&self.counters.callbacks_dropped);
             if let Some(suppressed) = DROPPED.pass() {
-                let text = "dropped an answer for another process: too many wait for the broker";
+                let text = "dropped an acknowledgement or response for another process: too many wait to be published";
                 quietly(|| tracing::warn!(suppressed, "{text}"));
             }
         }
@@ -204,17 +206,17 @@ impl<D: Deliver> Hub<D> {
         })
     }
 
-    /// Delivers to the clients of this host; asks them all for an answer if `ack` says so.
+    /// Delivers to the clients of this host; requests acknowledgements if there is an `ack` id.
     async fn deliver_local(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
         let packet = self.deliver.encode(emit, ack);
         let observer = self.observer(&emit.namespace);
         let mut turn = Turn::default();
-        let mut pressed = false;
+        let mut is_under_pressure = false;
         for chunk in recipients.chunks() {
             let mut delivered = 0;
             for member in chunk {
                 let pressure = self.deliver.deliver(&member.handle, &packet, emit.volatile);
-                pressed |= pressure == Pressure::High;
+                is_under_pressure |= pressure == Pressure::High;
                 if let Some(observer) = observer
                     && pressure != Pressure::Refused
                 {
@@ -224,7 +226,7 @@ impl<D: Deliver> Hub<D> {
             }
             turn.spend(delivered.max(SKIPPED_COST)).await;
         }
-        if pressed {
+        if is_under_pressure {
             self.pace.pause().await;
         }
     }
@@ -239,7 +241,7 @@ impl<D: Deliver> Hub<D> {
         select(selecting).await
     }
 
-    /// Publishes a message to the other hosts as it is; nothing is delivered here. Without a manager there are no others.
+    /// Publishes a message to the other hosts, without local delivery. Does nothing without a manager.
     ///
     /// # Errors
     ///
@@ -247,7 +249,7 @@ impl<D: Deliver> Hub<D> {
     ///
     /// # Cancel safety
     ///
-    /// That of [`ClientManager::publish`].
+    /// As [`ClientManager::publish`].
     pub fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
         let manager = self.manager.clone();
         let message = manager.is_some().then(|| self.envelope(message));
@@ -259,7 +261,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    /// Delivers here, then publishes, and collects what clients answer.
+    /// Delivers locally, then publishes, and collects acknowledgements.
     async fn emit_expecting(
         &self,
         mut emit: Emit,
@@ -269,14 +271,14 @@ impl<D: Deliver> Hub<D> {
     ) -> AckStream {
         let others = scope == Scope::Cluster && self.manager.is_some();
         let expected = keys(recipients).await;
-        let nobody = expected.is_empty() && !others;
-        let asking = self.acks.expect(expected, others, left_until(deadline), emit.report);
-        let (id, mut answers) = asking.await;
-        if nobody {
-            answers.no_more();
-            return answers;
+        let expects_none = expected.is_empty() && !others;
+        let registered = self.acks.expect(expected, others, left_until(deadline), emit.report);
+        let (id, mut acks) = registered.await;
+        if expects_none {
+            acks.no_more();
+            return acks;
         }
-        self.forget_gone(&emit.namespace, recipients, id).await;
+        self.forget_removed(&emit.namespace, recipients, id).await;
         self.deliver_local(&emit, recipients, Some(id)).await;
         if others {
             emit.callback = Some(CallbackAddress {
@@ -286,14 +288,14 @@ impl<D: Deliver> Hub<D> {
             });
             emit.ack_timeout = Some(left_until(deadline));
             if let Err(error) = in_time(deadline, self.publish(Message::Emit(emit))).await {
-                answers.fail(error);
+                acks.fail(error);
             }
         }
-        answers
+        acks
     }
 }
 
-/// Takes a selection, and lets others run if it is a long one.
+/// Completes a selection, and yields to other tasks if it is a long one.
 async fn select<C: Clone>(mut selecting: Selecting<'_, C>) -> Recipients<C> {
     while !selecting.step(YIELD_EVERY) {
         tokio::task::yield_now().await;
@@ -301,7 +303,7 @@ async fn select<C: Clone>(mut selecting: Selecting<'_, C>) -> Recipients<C> {
     selecting.finish()
 }
 
-/// Returns the keys of recipients, and lets others run if they are many.
+/// Returns the keys of recipients; yields if they are many.
 async fn keys<C>(recipients: &Recipients<C>) -> Vec<ClientKey> {
     let (mut keys, mut turn) = (Vec::new(), Turn::default());
     for chunk in recipients.chunks() {
@@ -312,7 +314,7 @@ async fn keys<C>(recipients: &Recipients<C>) -> Vec<ClientKey> {
     keys
 }
 
-/// Returns the ids of the first `max` recipients, and lets others run if they are many.
+/// Returns the ids of the first `max` recipients; yields if they are many.
 async fn sids<C>(recipients: &Recipients<C>, max: usize) -> Vec<Sid> {
     let (mut sids, mut turn) = (Vec::new(), Turn::default());
     for chunk in recipients.chunks() {

@@ -1,14 +1,14 @@
-//! What a Socket.IO server does with a [`ClientManager`]: its clients and their rooms, delivery to them, and the part it takes in the
-//! cluster.
+//! The server side of a [`ClientManager`]: clients and their rooms, delivery to them, and participation in the cluster.
 //!
-//! A [`Hub`] joins the clients of one process to those of every other process on the channel. It delivers to its own clients first and
-//! publishes then, carries out what the other processes publish, and answers their requests. What a client is and how a packet reaches
-//! it is the server's business, told by [`Deliver`]. A worker that only emits needs none of this: it uses [`Emitter`] of `manager-api`.
+//! A [`Hub`] connects the clients of one process with those of every other process on the channel. It delivers events
+//! to its own clients first and then publishes them, carries out the messages of other processes, and responds to their
+//! requests. The server defines its client handles and the delivery of packets by [`Deliver`]. A worker that only emits
+//! does not need a hub: it uses [`Emitter`] of `manager-api`.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | [`deliver`] | the server side of a hub: what delivers to clients, and what observes them |
-//! | [`registry`] | which client is in which room; a data structure without I/O |
+//! | [`deliver`] | the traits that a server implements: delivery to clients, and their observer |
+//! | [`registry`] | the clients and their rooms; a data structure without I/O |
 //! | [`Hub`], [`HubOptions`], [`HubMetrics`] | the hub, its limits, its counters |
 //!
 //! [`ClientManager`]: manager_api::ClientManager

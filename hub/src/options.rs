@@ -1,4 +1,4 @@
-//! What is finite about a hub.
+//! Limits of a [`Hub`](crate::Hub).
 
 use std::time::Duration;
 
@@ -12,52 +12,57 @@ use crate::registry::RoomLimits;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HubOptions {
-    /// How long questions of other processes wait for this host's clients, when they do not say. Default 60 s.
+    /// Timeout of acknowledgements by this host's clients for other processes that do not specify one. Default 60 s.
     pub ack_timeout: Duration,
-    /// The longest `ack_timeout` that another process may ask for. Default 10 min.
+    /// The longest timeout that another process may specify. Default 10 min.
     pub max_ack_timeout: Duration,
-    /// Acknowledgements and answers for other processes that may wait for the broker; more are dropped, counted and logged. Default 8,192.
+    /// Acknowledgements and responses for other processes that wait to be published; more are dropped, counted and
+    /// logged. Default 8,192.
     pub max_queued_callbacks: usize,
-    /// The bytes that these may take together, those that the broker has not yet taken included; one that is larger passes alone. Default
-    /// 64 MiB.
+    /// Total bytes of these, those in flight to the broker included; a larger one is admitted alone. Default 64 MiB.
     pub max_queued_callback_bytes: usize,
-    /// Acknowledgements of this host's clients that may be expected for other processes, one for each recipient of each event; beyond, events
-    /// are delivered without asking for any, counted and logged. Default 1,000,000.
+    /// Acknowledgements of this host's clients that other processes wait for, one per recipient of each event; beyond
+    /// that, events are delivered without a request for acknowledgement, counted and logged. Default 1,000,000.
     pub max_expected_acks: usize,
-    /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
+    /// Other servers kept in the table; a further one replaces the server that was silent for the longest time. Default
+    /// 1,024.
     pub max_servers: usize,
-    /// Questions to the other servers that may be open; more are refused as [`Busy`](crate::ErrorKind::Busy). Default 1,024.
+    /// Open requests to the other servers; more are refused as [`Busy`](manager_api::ErrorKind::Busy). Default 1,024.
     pub max_requests: usize,
-    /// Clients that the answers to one question may name, of one server and of all together. Default 100,000.
+    /// Clients in the responses to one request, per server and in total. Default 100,000.
     pub max_sockets: usize,
-    /// Bytes that the answers to one question about clients may take, with their rooms and [data](crate::RemoteSocket::data), of one server
-    /// and of all together; what is more is left out, and the answer says so. Default 64 MiB.
+    /// Bytes of the responses to one request about clients, with their rooms and
+    /// [data](manager_api::cluster::RemoteSocket::data), per server and in total; the rest is left out, and the result
+    /// is marked as truncated. Default 64 MiB.
     pub max_sockets_bytes: usize,
-    /// Rooms that a client may be in, the one named by its own id not counted; it enters no more then. Default 10,000: what a server keeps
-    /// for that many rooms of one client, about 3 MiB, is less than what its outbox may hold, so that rooms are not the cheapest way to use
-    /// up the memory.
+    /// Rooms of one client, not counting the one named by its own id; further rooms are refused. Default 10,000: a
+    /// server's memory for that many rooms of one client, about 3 MiB, is less than its outbox may hold, so that rooms
+    /// are not the cheapest way to exhaust memory.
     pub max_rooms_per_client: usize,
     /// Bytes of the name of a room that a client enters. Default 1,024.
     pub max_room_name_bytes: usize,
-    /// Bytes of JSON that a handler may keep with a client for [`fetch_sockets`](crate::Broadcast::fetch_sockets). Default 4,096.
+    /// Bytes of JSON that a handler may keep with a client for
+    /// [`fetch_sockets`](manager_api::Broadcast::fetch_sockets). Default 4,096.
     pub max_socket_data_bytes: usize,
-    /// Rooms, and clients to skip, that one event, command or answer may name, all of them together; one with more is refused where it is
-    /// sent, and passed over and counted as [undecodable](crate::HubMetrics::undecodable) where it is received. At least as many as a client
-    /// may have rooms; servers on one channel should have the same. Default 65,536, which take about 4 MiB.
+    /// Names in one event, command or response: rooms and skipped clients together. A message with more is refused by
+    /// the sender, and skipped and counted as [undecodable](crate::HubMetrics::undecodable) by the receiver.
+    /// Effectively at least the number of rooms that a client may be in; servers on one channel should use the same
+    /// value. Default 65,536, which need about 4 MiB.
     pub max_message_names: usize,
-    /// Binary attachments of one event or answer; as for names. Default 1,024.
+    /// Binary attachments of one event or response; enforced as for names. Default 1,024.
     pub max_message_attachments: usize,
-    /// Events for this server that may wait for their handlers; more are dropped, counted and logged. Default 1,024.
+    /// Events for this server that wait for their handlers; more are dropped, counted and logged. Default 1,024.
     pub max_queued_server_events: usize,
-    /// The bytes that these may take together, those that are being handled included; one that is larger passes alone. Default 64 MiB.
+    /// Total bytes of these, those of running handlers included; a larger one is admitted alone. Default 64 MiB.
     pub max_queued_server_event_bytes: usize,
-    /// The bytes that acknowledgements for this process may take together while nobody takes them; more are dropped, counted and logged. One
-    /// that is larger passes alone. Default 64 MiB.
+    /// Total bytes of unread acknowledgements for this process; more are dropped, counted and logged. A larger one is
+    /// admitted alone. Default 64 MiB.
     pub max_waiting_ack_bytes: usize,
-    /// The bytes that answers of other servers may take together while nobody takes them; more are dropped, and their servers are missing
-    /// then. One that is larger passes alone. Default 64 MiB.
+    /// Total bytes of unread responses of other servers; more are dropped, and their servers are reported as missing. A
+    /// larger one is admitted alone. Default 64 MiB.
     pub max_waiting_response_bytes: usize,
-    /// How long the other servers have to say that they are there when this one begins to listen; questions wait so long. Default 1 s.
+    /// Time for the other servers to announce themselves when this one begins to listen; requests wait for it. Default
+    /// 1 s.
     pub presence_wait: Duration,
 }
 
@@ -89,7 +94,7 @@ impl Default for HubOptions {
 }
 
 impl HubOptions {
-    /// Returns what a client may take of rooms.
+    /// Returns the limits of a client's rooms.
     pub fn room_limits(&self) -> RoomLimits {
         RoomLimits {
             max_rooms: self.max_rooms_per_client,
@@ -97,10 +102,10 @@ impl HubOptions {
         }
     }
 
-    /// Returns what a message of another process may name.
+    /// Returns the limits of a message of another process.
     pub fn decode_limits(&self) -> DecodeLimits {
         DecodeLimits {
-            // A server must understand what it says itself about one client.
+            // A server must be able to decode its own response about one client.
             max_names: self.max_message_names.max(self.max_rooms_per_client.saturating_add(1)),
             max_attachments: self.max_message_attachments,
         }

@@ -1,7 +1,8 @@
-//! Who is in which room on this host. A data structure: no I/O, no async.
+//! The registry of this host's clients and their rooms. A data structure: no I/O, no async.
 //!
-//! Built for reading: a broadcast takes a snapshot of a room in time proportional to its number of chunks, not of its members, and
-//! holds no lock while it writes to them. Joins and leaves touch two of many shards and, if a snapshot is out, copy one chunk.
+//! Optimised for reading: a broadcast takes a snapshot of a room in time proportional to its number of chunks, not of
+//! its members, and holds no lock while it writes to them. Joins and leaves lock two of many shards and, while a
+//! snapshot exists, copy one chunk.
 
 mod members;
 mod recipients;
@@ -28,15 +29,15 @@ use crate::options::HubOptions;
 
 /// The clients of this host, and their rooms. `C` is a cheap handle of a client, cloned per lookup.
 ///
-/// Every client is in a room named by its own id. Methods may be called from any thread; none waits for longer than a chunk is
-/// copied.
+/// Every client is in a room named by its own id. Methods may be called from any thread; none blocks for longer than
+/// the copy of a chunk.
 pub struct Registry<C> {
     clients: Shards<(NamespaceName, Sid), Client<C>>,
     rooms: Shards<(NamespaceName, Room), Members<C>>,
-    /// Everybody in a namespace, apart from the rooms so that no name of a room can collide with it.
+    /// All clients of a namespace, separate from the rooms so that the name of a room cannot collide with it.
     everyone: Shards<NamespaceName, Members<C>>,
     next_key: AtomicU64,
-    /// Grows after a client was removed, so that a snapshot can tell whether it is still true.
+    /// Incremented after a client was removed, so that a snapshot can detect that it is outdated.
     num_removed: AtomicU64,
     limits: RoomLimits,
 }
@@ -47,7 +48,7 @@ struct Client<C> {
     rooms: SmallSet<Room>,
 }
 
-/// What a client may take of rooms. The one named by its own id does not count.
+/// Limits of a client's rooms. The one named by its own id does not count.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomLimits {
     /// Rooms of one client.
@@ -57,7 +58,7 @@ pub struct RoomLimits {
 }
 
 impl RoomLimits {
-    /// Checks whether a client that is in `num_rooms` may enter another one.
+    /// Checks whether a client that is in `num_rooms` rooms may enter another one.
     ///
     /// # Errors
     ///
@@ -78,7 +79,7 @@ impl RoomLimits {
     }
 }
 
-/// What a client was that has been removed.
+/// A client that has been removed.
 #[derive(Debug)]
 pub struct Removed<C> {
     /// Its handle.
@@ -87,7 +88,8 @@ pub struct Removed<C> {
     pub rooms: Vec<Room>,
 }
 
-/// Entries of rooms of a removed client that are still to be removed. Nothing is delivered because of them: the client is closed.
+/// Room entries of a removed client that remain to be removed. Nothing is delivered because of them: the client is
+/// closed.
 #[derive(Debug)]
 pub(crate) struct LeftBehind {
     namespace: NamespaceName,
@@ -102,12 +104,12 @@ impl LeftBehind {
 }
 
 impl<C: Clone> Registry<C> {
-    /// Makes an empty registry with the limits of the default [`HubOptions`](crate::HubOptions).
+    /// Creates an empty registry with the limits of the default [`HubOptions`].
     pub fn new() -> Self {
         Self::with_limits(HubOptions::default().room_limits())
     }
 
-    /// Makes an empty registry with limits.
+    /// Creates an empty registry with limits.
     pub fn with_limits(limits: RoomLimits) -> Self {
         Self {
             clients: Shards::new(),
@@ -139,7 +141,8 @@ impl<C: Clone> Registry<C> {
             rooms: SmallSet::default(),
         };
         clients.insert((namespace.clone(), sid.clone()), client);
-        // The client's shard stays locked: whoever removes the client finds it here first.
+        // The client's shard stays locked, so that a concurrent removal sees both entries or
+        // neither.
         let mut everyone = self.everyone.lock(namespace);
         everyone.entry(namespace.clone()).or_default().insert(Member {
             key,
@@ -149,7 +152,7 @@ impl<C: Clone> Registry<C> {
         Ok(key)
     }
 
-    /// Removes a client from its namespace and all its rooms; `None` if it is not here.
+    /// Removes a client from its namespace and all its rooms; `None` if it is not registered.
     pub fn remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Removed<C>> {
         let (removed, mut left) = self.begin_remove(namespace, sid)?;
         while !left.is_empty() {
@@ -158,8 +161,8 @@ impl<C: Clone> Registry<C> {
         Some(removed)
     }
 
-    /// Removes a client from its namespace, and from the first of its rooms. Removing it from the others is left to the caller, who
-    /// may let other tasks run in between.
+    /// Removes a client from its namespace, and from some of its rooms. The caller must remove the remaining entries,
+    /// and may yield to other tasks in between.
     pub(crate) fn begin_remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<(Removed<C>, LeftBehind)> {
         let id = (namespace.clone(), sid.clone());
         let client = self.clients.remove(&id)?;
@@ -195,11 +198,12 @@ impl<C: Clone> Registry<C> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if the client is not here, [`ErrorKind::TooLarge`] if a [limit](RoomLimits) does not allow it.
+    /// [`ErrorKind::NotFound`] if the client is not registered, [`ErrorKind::TooLarge`] if a [limit](RoomLimits) does
+    /// not allow it.
     pub fn enter(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let id = (namespace.clone(), sid.clone());
         let mut clients = self.clients.lock(&id);
-        let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
+        let client = clients.get_mut(&id).ok_or_else(|| not_connected(sid))?;
         if is_own(room, sid) || client.rooms.contains(room) {
             return Ok(false);
         }
@@ -211,20 +215,20 @@ impl<C: Clone> Registry<C> {
             sid: sid.clone(),
             handle: client.handle.clone(),
         };
-        // Lock order: the client's shard, then the room's. Nobody takes them the other way round.
+        // Lock order: the client's shard, then the room's. No code locks them in the other order.
         self.rooms.lock(&place).entry(place).or_default().insert(member);
         Ok(true)
     }
 
-    /// Takes a client out of a room; `false` if it was not in there. It cannot leave its own.
+    /// Removes a client from a room; `false` if it was not in there. It cannot leave its own.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if the client is not here.
+    /// [`ErrorKind::NotFound`] if the client is not registered.
     pub fn leave(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let id = (namespace.clone(), sid.clone());
         let mut clients = self.clients.lock(&id);
-        let client = clients.get_mut(&id).ok_or_else(|| not_here(sid))?;
+        let client = clients.get_mut(&id).ok_or_else(|| not_connected(sid))?;
         if !client.rooms.remove(room) {
             return Ok(false);
         }
@@ -232,7 +236,7 @@ impl<C: Clone> Registry<C> {
         Ok(true)
     }
 
-    /// Returns the rooms of a client, its own first; `None` if it is not here.
+    /// Returns the rooms of a client, its own first; `None` if it is not registered.
     pub fn rooms_of(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Vec<Room>> {
         let id = (namespace.clone(), sid.clone());
         let clients = self.clients.lock(&id);
@@ -244,18 +248,18 @@ impl<C: Clone> Registry<C> {
         )
     }
 
-    /// Returns the number of rooms of a client, its own not counted; 0 if it is not here.
+    /// Returns the number of rooms of a client, its own not counted; 0 if it is not registered.
     pub(crate) fn num_rooms_of(&self, namespace: &NamespaceName, sid: &Sid) -> usize {
         let id = (namespace.clone(), sid.clone());
         self.clients.lock(&id).get(&id).map_or(0, |client| client.rooms.len())
     }
 
-    /// Returns those that were put into a room, in groups of a bounded size; the client that it is named by is not among them.
+    /// Returns the members of a room in groups of a bounded size, without the client that the room is named by.
     pub(crate) fn entered(&self, namespace: &NamespaceName, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
         self.rooms.snapshot(&(namespace.clone(), room.clone()))
     }
 
-    /// Takes a snapshot of those meant by `target`, without the clients of `skip` and the members of `except`.
+    /// Takes a snapshot of the clients of `target`, without the clients of `skip` and the members of `except`.
     pub fn recipients(
         &self,
         namespace: &NamespaceName,
@@ -268,13 +272,14 @@ impl<C: Clone> Registry<C> {
         selecting.finish()
     }
 
-    /// Tells whether all members of a snapshot are still here. It may say no although they are, if others have left.
-    pub(crate) fn is_true_still(&self, recipients: &Recipients<C>) -> bool {
+    /// Returns whether all members of a snapshot are still registered. May return `false` although they are, after other
+    /// clients were removed. One atomic load.
+    pub(crate) fn is_current(&self, recipients: &Recipients<C>) -> bool {
         self.num_removed.load(Ordering::Acquire) == recipients.num_removed
     }
 
-    /// Tells whether a member of a snapshot has been removed since it was taken.
-    pub(crate) fn is_gone(&self, namespace: &NamespaceName, member: &Member<C>) -> bool {
+    /// Returns whether a member of a snapshot has been removed since it was taken.
+    pub(crate) fn is_removed(&self, namespace: &NamespaceName, member: &Member<C>) -> bool {
         let id = (namespace.clone(), member.sid.clone());
         let clients = self.clients.lock(&id);
         clients.get(&id).is_none_or(|client| client.key != member.key)
@@ -285,7 +290,7 @@ impl<C: Clone> Registry<C> {
         self.everyone.snapshot(namespace).iter().map(|chunk| chunk.len()).sum()
     }
 
-    /// Returns how many clients and how many rooms there are in all; own rooms do not count.
+    /// Returns the total numbers of clients and rooms; own rooms do not count.
     pub fn size(&self) -> (usize, usize) {
         (self.clients.len(), self.rooms.len())
     }
@@ -295,7 +300,7 @@ impl<C: Clone> Registry<C> {
         self.clients.lock(&id).get(&id).map(|client| client.key)
     }
 
-    /// The members of one room, the client that it is named by included.
+    /// Returns the members of one room, including the client that it is named by.
     fn members(&self, namespace: &NamespaceName, room: &Room) -> Vec<Arc<Vec<Member<C>>>> {
         let mut chunks = self.rooms.snapshot(&(namespace.clone(), room.clone()));
         let id = (namespace.clone(), Sid::from(room.as_str()));
@@ -321,15 +326,18 @@ impl<C> fmt::Debug for Registry<C> {
     }
 }
 
-/// Rooms of one client that are removed without letting other tasks run: some tenths of a millisecond.
+/// Rooms of one client that are removed without yielding to other tasks: some tenths of a millisecond.
 pub(crate) const REMOVED_AT_ONCE: usize = 1_024;
 
 fn is_own(room: &Room, sid: &Sid) -> bool {
     !room.is_number() && room.as_str() == sid.as_str()
 }
 
-fn not_here(sid: &Sid) -> Error {
-    Error::new(ErrorKind::NotFound, format!("client {sid} is not connected here"))
+fn not_connected(sid: &Sid) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("client {sid} is not connected to this server"),
+    )
 }
 
 #[cfg(test)]

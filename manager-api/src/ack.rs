@@ -1,4 +1,4 @@
-//! Acknowledgements: who asked, who may answer, and until when.
+//! Acknowledgements of clients: the table of those expected, and the stream of those received.
 
 mod by_client;
 mod table;
@@ -12,20 +12,20 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
 
-pub use table::{AckTable, FORGOTTEN_AT_ONCE, Unanswered};
+pub use table::{AckTable, FORGOTTEN_AT_ONCE, MissingAck};
 
 use crate::byte_budget::BytePermit;
 use crate::{Error, ErrorKind, Payload, Sid};
 
-/// Tells one client of this process from another, for as long as the process lives.
+/// Key of a client within this process; unique for the lifetime of the process.
 pub type ClientKey = u64;
 
 /// Limits of an [`AckTable`].
 #[derive(Clone, Copy, Debug)]
 pub struct AckLimits {
-    /// Acknowledgements that may be expected of this process's clients for other processes. Default 1,000,000.
+    /// Acknowledgements that this process's clients may owe to other processes. Default 1,000,000.
     pub max_expected_acks: usize,
-    /// Bytes that acknowledgements for this process may take together until they are read. Default 64 MiB.
+    /// Total bytes of acknowledgements for this process that are not read yet. Default 64 MiB.
     pub max_waiting_ack_bytes: usize,
 }
 
@@ -38,56 +38,56 @@ impl Default for AckLimits {
     }
 }
 
-/// One client's answer to an event.
+/// One client's acknowledgement of an event.
 #[derive(Clone, Debug)]
 pub struct ClientAck {
-    /// Who answered; unknown when a python-socketio server passed it on.
+    /// The client that acknowledged; `None` if a python-socketio server forwarded the acknowledgement.
     pub client: Option<Sid>,
-    /// What it answered.
+    /// The arguments of the acknowledgement.
     pub payload: Payload,
 }
 
-/// An answer that was not taken yet, and the room that it takes.
+/// An acknowledgement that was not read yet, with its share of the byte budget.
 #[derive(Debug)]
-struct Waiting {
-    answer: ClientAck,
-    _room: BytePermit,
+struct UnreadAck {
+    ack: ClientAck,
+    _permit: BytePermit,
 }
 
-/// The answers to an event, as they come in.
+/// The acknowledgements of an event, in order of arrival.
 ///
-/// A stream that ends when the wanted number has come, when everybody who could answer has, or when the deadline passes; the latter is
-/// told by [`timed_out`](Self::timed_out). Dropping it forgets the question.
+/// The stream ends when the requested number has arrived, when every client that could acknowledge has done so, or when
+/// the deadline passes; [`timed_out`](Self::timed_out) reports the latter. Dropping the stream stops waiting.
 #[derive(Debug)]
 pub struct AckStream {
-    incoming: mpsc::Receiver<Waiting>,
+    incoming: mpsc::Receiver<UnreadAck>,
     deadline: Pin<Box<Sleep>>,
-    left: usize,
+    remaining: usize,
     timed_out: bool,
-    /// An error to yield first: the question could not be asked everywhere.
-    failed: Option<Error>,
+    /// An error to yield first: the event could not be published.
+    failure: Option<Error>,
     _registration: Registration,
 }
 
 impl AckStream {
-    /// Ends the stream after `count` answers.
+    /// Ends the stream after `count` acknowledgements.
     #[must_use]
     pub fn count(mut self, count: usize) -> Self {
-        // Of nobody who can answer there is none to wait for, however many are wanted.
-        self.left = self.left.min(count);
+        // A stream that has ended because no client can acknowledge stays ended.
+        self.remaining = self.remaining.min(count);
         self
     }
 
-    /// Tells whether the stream ended because the deadline passed.
+    /// Returns whether the stream ended because the deadline passed.
     pub fn timed_out(&self) -> bool {
         self.timed_out
     }
 
-    /// Waits for the next answer; `None` when there will be no more.
+    /// Waits for the next acknowledgement; `None` once the stream has ended.
     ///
     /// # Errors
     ///
-    /// Once, and first, if the event could not be published: clients of other servers were not asked then.
+    /// Once, and first, if the event could not be published: clients of other servers did not receive it then.
     ///
     /// # Cancel safety
     ///
@@ -96,63 +96,67 @@ impl AckStream {
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Waits for one answer and reads it into a type, as [`Payload::parse`] does.
+    /// Waits for one acknowledgement and reads it into a type, as [`Payload::parse`] does.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] if nobody answered, [`ErrorKind::Malformed`] if the answer does not fit `T`, and any error of publishing.
+    /// [`ErrorKind::Timeout`] if no client acknowledged, [`ErrorKind::Malformed`] if the acknowledgement does not fit
+    /// `T`, and any error of publishing.
     pub async fn one<T: DeserializeOwned>(mut self) -> Result<T, Error> {
         match self.next().await {
-            Some(answer) => answer?.payload.parse(),
-            None => Err(Error::new(ErrorKind::Timeout, "nobody answered the event in time")),
+            Some(ack) => ack?.payload.parse(),
+            None => Err(Error::new(
+                ErrorKind::Timeout,
+                "no client acknowledged the event in time",
+            )),
         }
     }
 
-    /// Collects all answers until the stream ends.
+    /// Collects all acknowledgements until the stream ends.
     ///
     /// # Errors
     ///
     /// If the event could not be published.
     pub async fn all(mut self) -> Result<Vec<ClientAck>, Error> {
-        let mut answers = Vec::new();
-        while let Some(answer) = self.next().await {
-            answers.push(answer?);
+        let mut acks = Vec::new();
+        while let Some(ack) = self.next().await {
+            acks.push(ack?);
         }
-        Ok(answers)
+        Ok(acks)
     }
 
-    fn new(incoming: mpsc::Receiver<Waiting>, deadline: Instant, table: Arc<AckTable>, id: u64) -> Self {
+    fn new(incoming: mpsc::Receiver<UnreadAck>, deadline: Instant, table: Arc<AckTable>, id: u64) -> Self {
         Self {
             incoming,
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
-            left: usize::MAX,
+            remaining: usize::MAX,
             timed_out: false,
-            failed: None,
+            failure: None,
             _registration: Registration { table, id },
         }
     }
 
-    /// Stores the failure to ask, to be yielded before any answer.
+    /// Stores the failure to publish, which is yielded before any acknowledgement.
     pub fn fail(&mut self, error: Error) {
-        self.failed = Some(error);
+        self.failure = Some(error);
     }
 
-    /// Takes the failure to ask.
+    /// Takes the failure to publish.
     pub fn take_failure(&mut self) -> Option<Error> {
-        self.failed.take()
+        self.failure.take()
     }
 
-    /// Takes an answer that is there already, even after the deadline.
+    /// Takes an acknowledgement that has arrived already, even after the deadline.
     pub fn next_waiting(&mut self) -> Option<ClientAck> {
-        let left = self.left.checked_sub(1)?;
-        let waiting = self.incoming.try_recv().ok()?;
-        self.left = left;
-        Some(waiting.answer)
+        let remaining = self.remaining.checked_sub(1)?;
+        let unread = self.incoming.try_recv().ok()?;
+        self.remaining = remaining;
+        Some(unread.ack)
     }
 
-    /// Stops waiting: everybody who could answer has, or nobody can.
+    /// Ends the stream: no client is left that could acknowledge.
     pub fn no_more(&mut self) {
-        self.left = 0;
+        self.remaining = 0;
     }
 }
 
@@ -160,15 +164,15 @@ impl Stream for AckStream {
     type Item = Result<ClientAck, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(error) = self.failed.take() {
+        if let Some(error) = self.failure.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        if self.left == 0 || self.timed_out {
+        if self.remaining == 0 || self.timed_out {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(waiting) = self.incoming.poll_recv(cx) {
-            self.left = if waiting.is_some() { self.left - 1 } else { 0 };
-            return Poll::Ready(waiting.map(|waiting| Ok(waiting.answer)));
+        if let Poll::Ready(unread) = self.incoming.poll_recv(cx) {
+            self.remaining = if unread.is_some() { self.remaining - 1 } else { 0 };
+            return Poll::Ready(unread.map(|unread| Ok(unread.ack)));
         }
         ready!(self.deadline.as_mut().poll(cx));
         self.timed_out = true;
@@ -176,7 +180,7 @@ impl Stream for AckStream {
     }
 }
 
-/// Removes a question from the table when nobody waits for its answers any more.
+/// Guard that removes the entry of an event from the table when its stream is dropped.
 #[derive(Debug)]
 struct Registration {
     table: Arc<AckTable>,
@@ -185,6 +189,6 @@ struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.table.end(self.id);
+        self.table.remove(self.id);
     }
 }

@@ -1,4 +1,4 @@
-//! What to emit, and to whom: one builder for emitters and servers.
+//! The builder of events and commands, common to emitters and servers.
 
 mod cluster;
 
@@ -15,13 +15,13 @@ use crate::message::{Emit, Message, Target};
 use crate::wire::DecodeLimits;
 use crate::{Error, ErrorKind, EventName, NamespaceName, Payload, Room, Sid};
 
-/// How long acknowledgements are waited for unless [`Broadcast::timeout`] says otherwise.
+/// Default timeout of acknowledgements, unless [`Broadcast::timeout`] sets another one.
 pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a [`Broadcast`] goes: to the broker alone, or to this host's clients first.
+/// The destination of a [`Broadcast`]: the broker alone, or this host's clients first.
 pub trait Sink: Send + Sync + 'static {
-    /// Tells why an event cannot be emitted, before anything is sent. Default: what [`Payload::check_for_json`] says, because who does not
-    /// know how the clients' packets are written must assume JSON.
+    /// Checks whether an event can be emitted, before anything is sent. Default: [`Payload::check_for_json`], because a
+    /// sink that does not know the encoding of the clients' packets must assume JSON.
     fn check(&self, emit: &Emit) -> Result<(), Error> {
         emit.payload.check_for_json()
     }
@@ -29,10 +29,10 @@ pub trait Sink: Send + Sync + 'static {
     /// Emits; completes when the broker has accepted it.
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
 
-    /// Emits and collects answers. A failure to publish is the first thing that the answers yield.
+    /// Emits and collects acknowledgements. A failure to publish is the first item of the stream.
     fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream>;
 
-    /// Emits, collects answers, and asks every server whom it sent the event to.
+    /// Emits, collects acknowledgements, and requests from every server the recipients of the event.
     fn emit_with_report(
         self: Arc<Self>,
         emit: Emit,
@@ -40,10 +40,10 @@ pub trait Sink: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>>;
 
-    /// Asks every server.
-    fn ask(
+    /// Sends a request to every server.
+    fn request(
         self: Arc<Self>,
-        ask: RequestKind,
+        kind: RequestKind,
         scope: Scope,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Responses, Error>>;
@@ -56,24 +56,24 @@ pub trait Sink: Send + Sync + 'static {
         scope: Scope,
     ) -> BoxFuture<'static, Result<(), Error>>;
 
-    /// Returns how many clients the answers to one question may name.
+    /// Returns the maximum number of clients in the responses to one request.
     fn max_sockets(&self) -> usize;
 
-    /// Returns how many bytes these may take. Default that of [`RequestLimits`].
+    /// Returns the maximum bytes of these clients. Default that of [`RequestLimits`].
     fn max_sockets_bytes(&self) -> usize {
         RequestLimits::default().max_sockets_bytes
     }
 
-    /// Returns what a message may name so that servers take it. Default: [`DecodeLimits::default`].
+    /// Returns the limits within which servers accept a message. Default: [`DecodeLimits::default`].
     fn message_limits(&self) -> DecodeLimits {
         DecodeLimits::default()
     }
 
-    /// Says anything else: disconnect, enter, leave, close.
+    /// Carries out any other command: disconnect, enter, leave, close.
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>>;
 }
 
-/// How far an event or a command goes.
+/// The reach of an event or a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
     /// To the clients of every server on the channel.
@@ -85,8 +85,8 @@ pub enum Scope {
 
 /// An event being addressed: choose namespace and rooms, exclude some, then emit.
 ///
-/// Nothing is checked until the end: what is wrong with a namespace or an event name is told by the call that would have sent it, and
-/// nothing is sent then.
+/// Nothing is checked before the final verb: an invalid namespace or event name is reported by the call that would have
+/// sent it, and nothing is sent then.
 ///
 /// ```no_run
 /// # async fn example(emitter: manager_api::Emitter) -> Result<(), manager_api::Error> {
@@ -109,7 +109,7 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    /// Starts with everybody in `/`.
+    /// Starts an event for all clients in `/`.
     pub fn new(sink: Arc<dyn Sink>) -> Self {
         Self {
             sink,
@@ -130,21 +130,21 @@ impl Broadcast {
         self
     }
 
-    /// Adds a room, or a client by its id; a client in several of the rooms gets the event once.
+    /// Adds a room, or a client by its id; a client in several of the rooms receives the event once.
     pub fn to(mut self, room: impl Into<Room>) -> Self {
         self.target.add(room.into());
         self
     }
 
-    /// Adds several rooms. With none added by this or [`to`](Self::to), the event is for everybody in the namespace.
+    /// Adds several rooms. With none added by this or [`to`](Self::to), the event is for all clients in the namespace.
     pub fn to_all<R: Into<Room>>(self, rooms: impl IntoIterator<Item = R>) -> Self {
         rooms.into_iter().fold(self, Self::to)
     }
 
     /// Excludes the members of a room.
     ///
-    /// On our servers only: python-socketio has no word for it and delivers to them. Use [`skip`](Self::skip) for single clients, which
-    /// both understand.
+    /// On our servers only: python-socketio does not support it and delivers to them. Use [`skip`](Self::skip) for
+    /// single clients, which both support.
     pub fn except(mut self, room: impl Into<Room>) -> Self {
         self.except.push(room.into());
         self
@@ -156,7 +156,7 @@ impl Broadcast {
         self
     }
 
-    /// Lets the event be dropped for a client whose connection cannot take it at once.
+    /// Allows the event to be dropped for a client whose connection cannot accept it at once.
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
         self
@@ -164,21 +164,22 @@ impl Broadcast {
 
     /// Chooses whether the event may be compressed where the transport does that. Default true.
     ///
-    /// Choose false for what is compressed already, and where a secret stands beside text that somebody else chose: the length of what is
-    /// sent would tell of it.
+    /// Choose false for data that is compressed already, and where a secret is sent together with text that another
+    /// party controls: the length of the compressed packet would leak information about the secret.
     pub fn compress(mut self, compress: bool) -> Self {
         self.is_uncompressed = !compress;
         self
     }
 
-    /// Keeps the event, question or command to the clients of this server; an emitter, which has none, then reaches nobody.
+    /// Restricts the event, request or command to the clients of this server. An emitter has no clients, so nothing is
+    /// sent then.
     pub fn local(mut self) -> Self {
         self.scope = Scope::Local;
         self
     }
 
-    /// Sets how long answers are waited for. Default [`DEFAULT_ACK_TIMEOUT`] for acknowledgements of clients,
-    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::cluster::DEFAULT_REQUEST_TIMEOUT) for what servers answer.
+    /// Sets the timeout. Default [`DEFAULT_ACK_TIMEOUT`] for acknowledgements of clients,
+    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::cluster::DEFAULT_REQUEST_TIMEOUT) for responses of servers.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -190,19 +191,20 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used, [`ErrorKind::TooLarge`] if there are more rooms, clients or
-    /// attachments than a [limit](DecodeLimits) allows: nothing was sent. Otherwise what
-    /// [`ClientManager::publish`](crate::ClientManager::publish) says; clients of this server have got the event all the same.
+    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used, [`ErrorKind::TooLarge`] if there are more
+    /// rooms, clients or attachments than a [limit](DecodeLimits) allows: nothing was sent. Otherwise the errors of
+    /// [`ClientManager::publish`](crate::ClientManager::publish); clients of this server have received the event all
+    /// the same.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future may leave the event unsent, or sent without anybody knowing.
+    /// Dropping the future may leave the event unsent, or sent without a report.
     pub fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> BoxFuture<'static, Result<(), Error>> {
         let payload = Payload::new(data);
         self.emit_result(event, payload)
     }
 
-    /// Emits an event whose arguments are ready-made.
+    /// Emits an event whose arguments are a finished [`Payload`].
     ///
     /// # Errors
     ///
@@ -211,28 +213,29 @@ impl Broadcast {
         self.emit_result(event, Ok(payload))
     }
 
-    /// Emits an event and collects what the clients answer, until [`timeout`](Self::timeout) or a [count](AckStream::count).
+    /// Emits an event and collects the clients' acknowledgements, until [`timeout`](Self::timeout) or a
+    /// [count](AckStream::count).
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used. That the broker did not take the event is told by the answers,
-    /// because clients of this server may answer all the same.
+    /// [`ErrorKind::Config`] if namespace, event or payload cannot be used. A failure to publish is yielded by the
+    /// stream, because clients of this server may acknowledge all the same.
     pub fn emit_with_ack<T: Serialize + ?Sized>(
         self,
         event: &str,
         data: &T,
     ) -> BoxFuture<'static, Result<AckStream, Error>> {
         let payload = Payload::new(data);
-        self.ask(event, payload)
+        self.emit_expecting(event, payload)
     }
 
-    /// Emits an event whose arguments are ready-made, and collects answers.
+    /// Emits an event whose arguments are a finished [`Payload`], and collects acknowledgements.
     ///
     /// # Errors
     ///
     /// As [`emit_with_ack`](Self::emit_with_ack).
     pub fn emit_payload_with_ack(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<AckStream, Error>> {
-        self.ask(event, Ok(payload))
+        self.emit_expecting(event, Ok(payload))
     }
 
     /// Emits `message` with a payload.
@@ -248,7 +251,7 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// As [`emit`](Self::emit). That nobody has that client is no error.
+    /// As [`emit`](Self::emit). It is not an error if no server has that client.
     pub fn disconnect(self, sid: impl Into<Sid>) -> BoxFuture<'static, Result<(), Error>> {
         let sid = sid.into();
         self.command(|namespace| Message::Disconnect { sid, namespace })
@@ -258,25 +261,24 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// As [`emit`](Self::emit); [`ErrorKind::TooLarge`] also if the client is on this server and a
-    /// limit of its server does not let it enter the room. Other servers count and log that. It is no error if
-    /// no server has that client.
+    /// As [`emit`](Self::emit); [`ErrorKind::TooLarge`] also if the client is on this server and a limit does not allow
+    /// it to enter the room. Other servers count and log that. It is not an error if no server has that client.
     pub fn enter_room(self, sid: impl Into<Sid>, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
         let (sid, room) = (sid.into(), room.into());
         self.command(|namespace| Message::EnterRoom { sid, room, namespace })
     }
 
-    /// Takes a client out of a room, wherever it is connected.
+    /// Removes a client from a room, wherever it is connected.
     ///
     /// # Errors
     ///
-    /// As [`emit`](Self::emit). That nobody has that client is no error.
+    /// As [`emit`](Self::emit). It is not an error if no server has that client.
     pub fn leave_room(self, sid: impl Into<Sid>, room: impl Into<Room>) -> BoxFuture<'static, Result<(), Error>> {
         let (sid, room) = (sid.into(), room.into());
         self.command(|namespace| Message::LeaveRoom { sid, room, namespace })
     }
 
-    /// Takes everybody out of a room, on every server. The clients are not told.
+    /// Removes all clients from a room, on every server. The clients are not notified.
     ///
     /// # Errors
     ///
@@ -303,7 +305,11 @@ impl Broadcast {
         }
     }
 
-    fn ask(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<AckStream, Error>> {
+    fn emit_expecting(
+        self,
+        event: &str,
+        payload: Result<Payload, Error>,
+    ) -> BoxFuture<'static, Result<AckStream, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.ack_timeout());
         let emit = self.into_emit(event, payload);
         async move { Ok(sink.emit_with_ack(emit?, scope, timeout).await) }.boxed()
@@ -335,7 +341,7 @@ impl Broadcast {
     }
 }
 
-/// Refuses what servers would pass over.
+/// Rejects a message that servers would skip.
 fn check_count(what: &str, count: usize, max: usize) -> Result<(), Error> {
     if count <= max {
         return Ok(());

@@ -1,8 +1,10 @@
-//! Questions about the whole cluster, and what the servers tell each other beside events for clients.
+//! Requests between the servers of a cluster and their responses, and server discovery.
 //!
-//! A server that begins to listen says *hello*; those that hear it answer that they are *here*; one that closes says *bye*. So everybody
-//! knows whose answers to wait for. Whoever does not answer a question in time is named as missing and no longer waited for, until it is
-//! heard again. All of this is an extension: python-socketio ignores the messages, its servers answer nothing and are not waited for.
+//! A server announces itself with `sio_hello` when it begins to listen; the servers that receive it respond with
+//! `sio_here`; a server that closes sends `sio_bye`. Each server therefore knows which servers to expect responses
+//! from. A server that does not respond to a request in time is reported as missing, and is not expected again until a
+//! message of it is received. All of this is an extension: python-socketio ignores the messages; its servers do not
+//! respond and are not expected to.
 
 mod collect;
 mod peers;
@@ -28,20 +30,20 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, EventName, HostId, Payload};
 
-/// How long the servers are waited for unless something else is said: 5 s, as in Node.
+/// Default timeout of requests between servers: 5 s, as in Node.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An event from another server, or from an emitter, for this server itself.
 #[derive(Clone, Debug)]
 pub struct ServerEvent {
-    /// Who sent it.
+    /// The process that sent it.
     pub from: HostId,
     /// Its name.
     pub event: EventName,
     /// Its arguments.
     pub payload: Payload,
-    /// Whether the sender waits for an answer.
-    pub is_asked: bool,
+    /// Whether the sender waits for a response.
+    pub expects_response: bool,
 }
 
 impl ServerEvent {
@@ -55,10 +57,10 @@ impl ServerEvent {
     }
 }
 
-/// What answers a [`ServerEvent`]; `None` if it has no answer to give.
+/// A handler of a [`ServerEvent`]; its output is the response, `None` for a response without a value.
 pub type ServerEventHandler = Arc<dyn Fn(ServerEvent) -> BoxFuture<'static, Option<Payload>> + Send + Sync>;
 
-/// Makes the request that carries an event for servers.
+/// Creates the request that carries an event for servers.
 ///
 /// # Errors
 ///

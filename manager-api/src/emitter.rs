@@ -1,4 +1,4 @@
-//! The write side: emits from any process, without a server in it.
+//! The [`Emitter`]: emits events from any process, without a server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,13 +21,13 @@ use crate::log::{Escaped, LimitedLog, quietly};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
 use crate::{Broadcast, ClientManager, Error, HostId, Incoming, Room, Sid, Subscription, wire};
 
-/// How long handlers of events for servers have when their sender waits for no response.
+/// Time limit of handlers of events for servers whose sender does not wait for a response.
 const MAX_HANDLER_TIME: Duration = Duration::from_secs(600);
 
 /// Emits events to the clients of every server on a channel.
 ///
-/// It holds a write-only manager: as long as no acknowledgement is asked for, nothing is subscribed to and nothing is left behind on the
-/// broker. Cloning is cheap; clones share the connection.
+/// It uses its manager write-only: until the first acknowledgement or response is requested, it does not subscribe and
+/// leaves nothing on the broker. Cloning is cheap; clones share the connection.
 ///
 /// ```
 /// # use manager_api::{Emitter};
@@ -45,12 +45,12 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Makes an emitter over a manager, which is not connected before the first use.
+    /// Creates an emitter over a manager, which does not connect before the first use.
     pub fn new(manager: impl ClientManager) -> Self {
         Self::from_arc(Arc::new(manager))
     }
 
-    /// Makes an emitter over a manager that others use too.
+    /// Creates an emitter over a shared manager.
     pub fn from_arc(manager: Arc<dyn ClientManager>) -> Self {
         let host_id = HostId::random();
         let shared = Shared {
@@ -60,7 +60,7 @@ impl Emitter {
             host_id,
             acks: Arc::default(),
             listening: Mutex::default(),
-            is_sought: Mutex::default(),
+            discovery_started: Mutex::default(),
             had_gap: Arc::default(),
         };
         Self {
@@ -68,7 +68,7 @@ impl Emitter {
         }
     }
 
-    /// Starts an event for everybody in `/`.
+    /// Starts an event for all clients in `/`.
     pub fn broadcast(&self) -> Broadcast {
         Broadcast::new(self.shared.clone())
     }
@@ -83,7 +83,7 @@ impl Emitter {
         self.broadcast().to(room)
     }
 
-    /// Emits to everybody in `/`; see [`Broadcast::emit`].
+    /// Emits to all clients in `/`; see [`Broadcast::emit`].
     ///
     /// # Errors
     ///
@@ -101,45 +101,46 @@ impl Emitter {
         self.broadcast().disconnect(sid)
     }
 
-    /// Asks which servers there are. The first question of an emitter subscribes, and waits a second for the servers to say that they are
-    /// there; so does the first one after messages may have been missed.
+    /// Lists the servers. The first request of an emitter subscribes, and waits a second for the servers to announce
+    /// themselves; so does the first request after messages may have been missed.
     ///
     /// # Errors
     ///
-    /// [`Busy`](crate::ErrorKind::Busy) if 1,024 questions are open, otherwise what [`ClientManager::subscribe`] and
-    /// [`ClientManager::publish`] say. A server that does not answer is no error.
+    /// [`Busy`](crate::ErrorKind::Busy) if 1,024 requests are open, otherwise those of [`ClientManager::subscribe`] and
+    /// [`ClientManager::publish`]. A server that does not respond is not an error.
     pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
-        let responses = Sink::ask(self.shared.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
+        let responses = Sink::request(self.shared.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
         Ok(cluster::servers(responses).await)
     }
 
-    /// Sends an event to every server, for the code there and not for clients.
+    /// Sends an event to every server, for its handlers and not for clients.
     ///
     /// # Errors
     ///
     /// As [`Broadcast::emit`].
     pub async fn server_side_emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
-        let question = ClusterRequest {
+        let request = ClusterRequest {
             id: None,
-            ask: server_event(event, data)?,
+            kind: server_event(event, data)?,
             timeout: self.shared.max_timeout,
         };
-        self.shared.publish(Message::Request(question)).await
+        self.shared.publish(Message::Request(request)).await
     }
 
-    /// Sends an event to every server and collects what they answer.
+    /// Sends an event to every server and collects the responses.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used, otherwise as [`servers`](Self::servers).
+    /// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used, otherwise as
+    /// [`servers`](Self::servers).
     pub async fn server_side_call<T: Serialize + ?Sized>(
         &self,
         event: &str,
         data: &T,
         timeout: Duration,
     ) -> Result<Gathered<Vec<ServerResponse>>, Error> {
-        let ask = server_event(event, data)?;
-        let responses = Sink::ask(self.shared.clone(), ask, Scope::Cluster, timeout).await?;
+        let kind = server_event(event, data)?;
+        let responses = Sink::request(self.shared.clone(), kind, Scope::Cluster, timeout).await?;
         Ok(cluster::server_responses(responses).await)
     }
 
@@ -148,7 +149,7 @@ impl Emitter {
         &self.shared.manager
     }
 
-    /// Flushes what was emitted, then releases the manager.
+    /// Flushes emitted events, then closes the manager.
     ///
     /// # Errors
     ///
@@ -171,13 +172,13 @@ struct Shared {
     host_id: HostId,
     acks: Arc<AckTable>,
     requester: Arc<Requester>,
-    /// How long handlers of events for servers have when nobody waits for them.
+    /// Time limit of handlers of events for servers that send no response.
     max_timeout: Duration,
-    /// Ends the listening task when the last clone of the emitter is gone.
+    /// Ends the listening task when the last clone of the emitter is dropped.
     listening: Mutex<Option<AbortOnDrop>>,
-    /// The servers were asked to say that they are there.
-    is_sought: Mutex<bool>,
-    /// Servers may have come or gone since then without being heard.
+    /// Whether the presence of the servers was requested.
+    discovery_started: Mutex<bool>,
+    /// Whether presence messages may have been missed since then.
     had_gap: Arc<AtomicBool>,
 }
 
@@ -200,7 +201,8 @@ impl Shared {
         async move { manager.publish(bytes).await }.boxed()
     }
 
-    /// Subscribes before the first question is asked, so that no answer can be missed, and again if the subscription has ended.
+    /// Subscribes before the first request is sent, so that no response can be missed, and again if the subscription
+    /// has ended.
     async fn listen(&self) -> Result<(), Error> {
         let mut listening = self.listening.lock().await;
         if listening.as_ref().is_some_and(|task| !task.0.is_finished()) {
@@ -208,7 +210,7 @@ impl Shared {
         }
         let subscription = self.manager.subscribe().await?;
         self.had_gap.store(true, Ordering::Relaxed);
-        let task = collect(
+        let task = receive_responses(
             subscription,
             self.acks.clone(),
             self.requester.clone(),
@@ -219,43 +221,44 @@ impl Shared {
         Ok(())
     }
 
-    /// Subscribes, and asks who is there, before the first question to servers, and before the first one after a gap.
-    async fn find_servers(&self) -> Result<(), Error> {
+    /// Subscribes and starts discovery before the first request to servers, and before the first one after a gap.
+    async fn discover_servers(&self) -> Result<(), Error> {
         self.listen().await?;
-        let mut is_sought = self.is_sought.lock().await;
+        let mut discovery_started = self.discovery_started.lock().await;
         if self.had_gap.swap(false, Ordering::Relaxed) {
-            *is_sought = false;
+            *discovery_started = false;
         }
-        if !*is_sought {
+        if !*discovery_started {
             self.publish(Message::Seek).await?;
-            self.requester.peers.sought(self.requester.limits.presence_wait);
-            *is_sought = true;
+            let presence_wait = self.requester.limits.presence_wait;
+            self.requester.peers.restart_discovery(presence_wait);
+            *discovery_started = true;
         }
         Ok(())
     }
 
     async fn emit_expecting(&self, mut emit: Emit, scope: Scope, deadline: Instant) -> AckStream {
         let (others, timeout) = (scope == Scope::Cluster, left_until(deadline));
-        let (id, mut answers) = self.acks.expect(Vec::new(), others, timeout, emit.report).await;
+        let (id, mut acks) = self.acks.expect(Vec::new(), others, timeout, emit.report).await;
         if scope == Scope::Local {
-            answers.no_more();
-            return answers;
+            acks.no_more();
+            return acks;
         }
         emit.callback = Some(CallbackAddress {
             room: emit.target.single().cloned(),
             namespace: emit.namespace.clone(),
             id,
         });
-        let ask = async {
+        let published = async {
             self.listen().await?;
             emit.ack_timeout = Some(left_until(deadline));
             self.publish(Message::Emit(emit)).await
         };
-        if let Err(error) = in_time(deadline, ask).await {
-            answers.fail(error);
-            answers.no_more();
+        if let Err(error) = in_time(deadline, published).await {
+            acks.fail(error);
+            acks.no_more();
         }
-        answers
+        acks
     }
 }
 
@@ -280,18 +283,18 @@ impl Sink for Shared {
         async move {
             let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
             if others {
-                in_time(deadline, self.find_servers()).await?;
+                in_time(deadline, self.discover_servers()).await?;
             }
-            let (question, responses) = self.requester.open(others, deadline).await?;
-            emit.report = Some(question);
+            let (request, responses) = self.requester.open(others, deadline).await?;
+            emit.report = Some(request);
             Ok((self.emit_expecting(emit, scope, deadline).await, responses))
         }
         .boxed()
     }
 
-    fn ask(
+    fn request(
         self: Arc<Self>,
-        ask: RequestKind,
+        kind: RequestKind,
         scope: Scope,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Responses, Error>> {
@@ -299,8 +302,8 @@ impl Sink for Shared {
             let deadline = deadline::after(timeout);
             match scope {
                 Scope::Cluster => {
-                    in_time(deadline, self.find_servers()).await?;
-                    self.requester.ask(&*self.manager, ask, deadline).await
+                    in_time(deadline, self.discover_servers()).await?;
+                    self.requester.send(&*self.manager, kind, deadline).await
                 }
                 // An emitter has no clients.
                 Scope::Local => Ok(self.requester.open(false, deadline).await?.1),
@@ -333,8 +336,8 @@ impl Sink for Shared {
     }
 }
 
-/// Hands the callbacks and answers that are meant for this emitter to whoever waits for them.
-async fn collect(
+/// Passes the callbacks and responses addressed to this emitter to the tasks that wait for them.
+async fn receive_responses(
     mut subscription: Subscription,
     acks: Arc<AckTable>,
     requester: Arc<Requester>,
@@ -344,27 +347,30 @@ async fn collect(
     static GAP: LimitedLog = LimitedLog::new();
     while let Some(incoming) = subscription.recv().await {
         match incoming {
-            Incoming::Message(message) => take_response(&message, &acks, &requester, &host_id),
+            Incoming::Message(message) => dispatch(&message, &acks, &requester, &host_id),
             Incoming::Gap { reason } => {
                 had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {
-                    let reason = Escaped(reason);
-                    quietly(|| tracing::warn!(suppressed, ?reason, "answers to this emitter may have been missed"));
+                    let (reason, text) = (
+                        Escaped(reason),
+                        "acknowledgements and responses to this emitter may have been missed",
+                    );
+                    quietly(|| tracing::warn!(suppressed, ?reason, "{text}"));
                 }
             }
         }
     }
 }
 
-fn take_response(message: &Bytes, acks: &AckTable, requester: &Requester, host_id: &HostId) {
-    // Whatever else passes on the channel, undecodable messages included, is for the servers.
+fn dispatch(message: &Bytes, acks: &AckTable, requester: &Requester, host_id: &HostId) {
+    // Every other message on the channel is for the servers; they report undecodable ones.
     let Ok(Envelope { host_id: from, message }) = wire::decode(message) else {
         return;
     };
     match (from, message) {
         (Some(host), Message::Callback(callback)) if host == *host_id => acks.acknowledge_remote(callback),
         (_, Message::Callback(_)) => {}
-        (Some(host), Message::Hello) => requester.peers.heard(&host),
-        (from, message) => drop(requester.take(from, message)),
+        (Some(host), Message::Hello) => requester.peers.record(&host),
+        (from, message) => drop(requester.receive(from, message)),
     }
 }

@@ -1,12 +1,13 @@
-//! The heart of sio: [`ClientManager`], the messages that processes exchange through it, and what emits with it.
+//! The contract of a client manager ([`ClientManager`]), the messages that processes exchange through one, and the
+//! [`Emitter`].
 //!
-//! Many processes share the work of one Socket.IO service: servers, each with some of the clients, and workers with none. A
-//! [`ClientManager`] carries their messages over one channel of a broker. `manager-redis`, `manager-amqp` and `manager-kafka` implement it;
-//! [`memory`] does within one process.
+//! Many processes share the work of one Socket.IO service: servers, each with some of the clients, and workers without
+//! clients. A [`ClientManager`] carries their messages over one channel of a broker. `manager-redis`, `manager-amqp`
+//! and `manager-kafka` implement it; [`memory`] implements it within one process.
 //!
 //! # A worker
 //!
-//! An [`Emitter`] needs a manager and no server. It knows whether the broker has accepted an event.
+//! An [`Emitter`] needs a manager but no server. It reports whether the broker has accepted an event.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -20,10 +21,11 @@
 //! # }
 //! ```
 //!
-//! # A manager of one's own
+//! # A custom manager
 //!
-//! Three methods carry bytes; all that is Socket.IO is written once above them. This one serves the subscribers of one process. The
-//! conformance suite of `manager-testkit` says whether a manager keeps the contract.
+//! Three methods carry bytes; everything specific to Socket.IO is implemented once above them. This manager serves the
+//! subscribers of one process. The conformance suite of `manager-testkit` checks whether a manager fulfils the
+//! contract.
 //!
 //! ```
 //! use std::sync::Mutex;
@@ -35,7 +37,7 @@
 //!
 //! struct Local {
 //!     options: ManagerOptions,
-//!     /// `None` once it is closed.
+//!     /// `None` once the manager is closed.
 //!     subscribers: Mutex<Option<Vec<SubscriptionSender>>>,
 //! }
 //!
@@ -45,7 +47,7 @@
 //!         check_len(message.len(), self.options.max_message_bytes)?;
 //!         let subscribers = self.subscribers.lock().unwrap().clone().ok_or_else(closed)?;
 //!         for subscriber in subscribers {
-//!             // One that is behind by more than it may misses the message, and is told.
+//!             // A subscriber over its limit misses the message, and is notified of the gap.
 //!             if let Ok(false) = subscriber.try_message(message.clone()) {
 //!                 let _ = subscriber.gap("the subscriber fell behind");
 //!             }
@@ -81,17 +83,17 @@
 //!
 //! # Modules
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`broadcast`] | the builder behind every emit: namespace, rooms, exceptions, then a verb |
 //! | [`ack`] | acknowledgements of clients, as a stream |
-//! | [`cluster`] | requests between servers and their responses: who is there, which clients, counts, events for servers |
-//! | [`message`], [`wire`] | what processes tell each other, and its bytes: those of python-socketio |
+//! | [`cluster`] | requests between servers and their responses: server discovery, lists and counts of clients, events for servers |
+//! | [`message`], [`wire`] | the messages between processes, and their encoding: that of python-socketio |
 //! | [`payload`] | the arguments of an event: typed values to JSON and attachments, and back |
-//! | [`id`] | names parsed once: namespaces, rooms, events, clients, hosts |
-//! | [`memory`] | the manager of one process, the reference |
-//! | [`backend`], [`subscription`] | what managers over a broker have in common, for those who write one |
-//! | [`byte_budget`], [`tables`], [`deadline`], [`log`], [`json`] | small tools: bounded bytes, tables that shrink, waits without overflow, log lines, JSON text |
+//! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
+//! | [`memory`] | the manager of one process, the reference implementation |
+//! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
+//! | [`byte_budget`], [`tables`], [`deadline`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, deadlines without overflow, log lines, JSON text |
 #![deny(missing_docs)]
 
 pub mod ack;

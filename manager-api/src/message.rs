@@ -1,4 +1,4 @@
-//! What processes tell each other.
+//! The messages between processes.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 /// A message together with the process it comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
-    /// The sender; for a [`Message::Callback`] the process it is meant for. `None` in messages of strangers that name no host.
+    /// The sender; for a [`Message::Callback`] the recipient. `None` in messages of other software that name no host.
     pub host_id: Option<HostId>,
-    /// What is said.
+    /// The message itself.
     pub message: Message,
 }
 
-/// The messages of python-socketio's queue (`pubsub_manager.py`), and those that only our servers know.
+/// The messages of python-socketio's queue (`pubsub_manager.py`), and extensions that only our servers support.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Message {
     /// Emit an event to clients.
     Emit(Emit),
-    /// A client's acknowledgement, for the process that asked for it.
+    /// A client's acknowledgement, for the process that emitted the event.
     Callback(Callback),
     /// Disconnect a client from a namespace.
     Disconnect {
@@ -38,7 +38,7 @@ pub enum Message {
         /// The namespace of both.
         namespace: NamespaceName,
     },
-    /// Take a client out of a room.
+    /// Remove a client from a room.
     LeaveRoom {
         /// The client.
         sid: Sid,
@@ -47,36 +47,36 @@ pub enum Message {
         /// The namespace of both.
         namespace: NamespaceName,
     },
-    /// Take everybody out of a room.
+    /// Remove all clients from a room.
     CloseRoom {
         /// The room.
         room: Room,
         /// Its namespace.
         namespace: NamespaceName,
     },
-    /// Answer a question, or take an event for servers. This and all below are extensions: python-socketio ignores them.
+    /// A request to servers, or an event for them. This and all below are extensions: python-socketio ignores them.
     Request(ClusterRequest),
-    /// A part of the answer to a question.
+    /// A part of the response to a request.
     Response(ClusterResponse),
-    /// Put clients into rooms, take them out, or disconnect them.
+    /// Put clients into rooms, remove them from rooms, or disconnect them.
     Members {
-        /// Whom it is about.
+        /// The selected clients.
         clients: Selection,
-        /// What happens to them.
+        /// The change to them.
         change: Change,
     },
-    /// A server begins to listen, and wants to know which others there are.
+    /// A server begins to listen, and requests the presence of the others.
     Hello,
-    /// An emitter wants to know which servers there are.
+    /// An emitter requests the presence of the servers.
     Seek,
-    /// A server is there.
-    Here,
+    /// A server is running.
+    Present,
     /// A server closes.
     Bye,
 }
 
 impl Message {
-    /// Returns the method by which the message goes on the channel.
+    /// Returns the message's `method` on the channel.
     pub fn method(&self) -> &'static str {
         match self {
             Self::Emit(_) => "emit",
@@ -90,13 +90,13 @@ impl Message {
             Self::Members { .. } => "sio_members",
             Self::Hello => "sio_hello",
             Self::Seek => "sio_seek",
-            Self::Here => "sio_here",
+            Self::Present => "sio_here",
             Self::Bye => "sio_bye",
         }
     }
 }
 
-/// An event and whom it is for.
+/// An event and its recipients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Emit {
     /// The namespace.
@@ -105,26 +105,27 @@ pub struct Emit {
     pub event: EventName,
     /// Its arguments.
     pub payload: Payload,
-    /// The rooms; a client in several of them gets the event once.
+    /// The rooms; a client in several of them receives the event once.
     pub target: Target,
-    /// Clients that do not get it.
+    /// Excluded clients.
     pub skip: Vec<Sid>,
-    /// Rooms whose members do not get it. An extension: python-socketio does not know it and delivers to them.
+    /// Rooms whose members are excluded. An extension: python-socketio does not support it and delivers to them.
     pub except: Vec<Room>,
-    /// May be dropped for a client that cannot take it at once. An extension; python-socketio delivers all the same.
+    /// Whether it may be dropped for a client that cannot accept it at once. An extension; python-socketio delivers it
+    /// all the same.
     pub volatile: bool,
-    /// Is sent as it is even where a transport would compress it. An extension.
+    /// Whether it is sent uncompressed even where a transport would compress it. An extension.
     pub is_uncompressed: bool,
-    /// Where acknowledgements go, if any are wanted.
+    /// The address of acknowledgements, if any are requested.
     pub callback: Option<CallbackAddress>,
-    /// How long acknowledgements are waited for. An extension; `None` leaves it to the receiving server.
+    /// The timeout of acknowledgements. An extension; `None` leaves it to the receiving server.
     pub ack_timeout: Option<Duration>,
-    /// The question in whose answers servers name the clients that may acknowledge. An extension.
+    /// The id of the request in whose responses servers name the clients that may acknowledge. An extension.
     pub report: Option<u64>,
 }
 
 impl Emit {
-    /// An event for everybody in a namespace; the other fields are set as needed.
+    /// Creates an event for all clients of a namespace; the other fields are set as needed.
     pub fn new(namespace: NamespaceName, event: EventName, payload: Payload) -> Self {
         Self {
             namespace,
@@ -142,18 +143,18 @@ impl Emit {
     }
 }
 
-/// Whom an event is for, within its namespace.
+/// The recipients of an event, within its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// Everybody.
+    /// All clients.
     #[default]
     Everyone,
-    /// The members of these rooms; of none, if there are none.
+    /// The members of these rooms; no client if the list is empty.
     Rooms(Vec<Room>),
 }
 
 impl Target {
-    /// Adds a room: everybody becomes the members of that room alone.
+    /// Adds a room: `Everyone` becomes the members of that room alone.
     pub fn add(&mut self, room: Room) {
         match self {
             Target::Everyone => *self = Target::Rooms(vec![room]),
@@ -161,7 +162,7 @@ impl Target {
         }
     }
 
-    /// Returns the rooms; none if everybody is meant.
+    /// Returns the rooms; empty for `Everyone`.
     pub(crate) fn rooms(&self) -> &[Room] {
         match self {
             Target::Everyone => &[],
@@ -178,24 +179,24 @@ impl Target {
     }
 }
 
-/// What the origin of an emit finds its callback by: echoed by whoever answers.
+/// The key by which the origin of an emit finds its callback: echoed in every acknowledgement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallbackAddress {
     /// The room the event was emitted to, if it was one.
     pub room: Option<Room>,
     /// The namespace.
     pub namespace: NamespaceName,
-    /// The number that the origin gave.
+    /// The id assigned by the origin.
     pub id: u64,
 }
 
-/// A client's acknowledgement on its way back.
+/// A client's acknowledgement, sent to the origin of the emit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Callback {
     /// The address from the emit.
     pub address: CallbackAddress,
-    /// What the client answered.
+    /// The arguments of the acknowledgement.
     pub payload: Payload,
-    /// Who answered. An extension: `None` in answers of python-socketio.
+    /// The client that acknowledged. An extension: `None` in callbacks of python-socketio.
     pub client: Option<Sid>,
 }

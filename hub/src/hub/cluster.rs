@@ -1,4 +1,4 @@
-//! A hub's part in the cluster: who is there, questions of others answered, questions of its own.
+//! A hub's participation in the cluster: presence, responses to requests of other processes, and its own requests.
 
 use std::sync::{Arc, PoisonError};
 use std::task::Poll;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use manager_api::ack::MissingAck;
 use manager_api::broadcast::{Scope, Sink};
 use manager_api::cluster::{
     self, ClusterRequest, ClusterResponse, Gathered, RequestKind, ResponsePart, Selection, ServerEvent,
@@ -20,80 +21,87 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::metrics::Counters;
-use super::parts::{asked_in_parts, sockets_in_parts};
+use super::parts::{recipients_in_parts, sockets_in_parts};
 use super::{Hub, SKIPPED_COST, select, sids};
 use crate::deliver::Deliver;
 use crate::registry::{Recipients, Selecting};
 
-/// Handlers of events for servers that run at a time.
+/// Handlers of events for servers that run concurrently.
 const RUNNING_EVENTS: usize = 256;
 
-/// How long a server that was asked who is there waits for others who ask: one answer serves all of them. As long it waits for more gaps
-/// before it asks.
-const GATHER_HELLOS: Duration = Duration::from_millis(50);
+/// Delay before a presence message is sent: one message then serves all hellos, or all gaps, within that time.
+const PRESENCE_DELAY: Duration = Duration::from_millis(50);
 
-/// Everything about the other servers.
+/// Requests and events between servers.
 impl<D: Deliver> Hub<D> {
-    /// Asks which servers there are; the answer holds this one.
+    /// Lists the servers, including this one.
     ///
     /// # Errors
     ///
-    /// [`Busy`](crate::ErrorKind::Busy) if too many questions are open, [`Timeout`](crate::ErrorKind::Timeout) if this server does not hear
-    /// the others yet, otherwise what [`ClientManager::publish`](crate::ClientManager::publish) says. A server that does not answer is no
-    /// error.
+    /// [`Busy`](manager_api::ErrorKind::Busy) if too many requests are open,
+    /// [`Timeout`](manager_api::ErrorKind::Timeout) if discovery of the other servers did not complete in time,
+    /// otherwise those of [`ClientManager::publish`](manager_api::ClientManager::publish). A server that does not
+    /// respond is not an error.
     pub async fn servers(self: &Arc<Self>, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
-        let responses = Sink::ask(self.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
+        let responses = Sink::request(self.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
         Ok(cluster::servers(responses).await)
     }
 
-    /// Sends an event to every other server, for the handlers that [`on_server_event`](Self::on_server_event) has registered there.
+    /// Sends an event to every other server, for the handlers that [`on_server_event`](Self::on_server_event) has
+    /// registered there.
     ///
     /// # Errors
     ///
-    /// As [`Broadcast::emit`](crate::Broadcast::emit).
+    /// As [`Broadcast::emit`](manager_api::Broadcast::emit).
     pub fn server_side_emit<T: Serialize + ?Sized>(
         self: &Arc<Self>,
         event: &str,
         data: &T,
     ) -> BoxFuture<'static, Result<(), Error>> {
         let timeout = self.options.max_ack_timeout;
-        let message = server_event(event, data).map(|ask| Message::Request(ClusterRequest { id: None, ask, timeout }));
-        match message {
-            Ok(message) => Sink::command(self.clone(), message, Scope::Cluster),
-            Err(error) => std::future::ready(Err(error)).boxed(),
-        }
+        let kind = match server_event(event, data) {
+            Ok(kind) => kind,
+            Err(error) => return std::future::ready(Err(error)).boxed(),
+        };
+        let request = ClusterRequest {
+            id: None,
+            kind,
+            timeout,
+        };
+        Sink::command(self.clone(), Message::Request(request), Scope::Cluster)
     }
 
-    /// Sends an event to every other server and collects what they answer.
+    /// Sends an event to every other server and collects the responses.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used, otherwise as [`servers`](Self::servers).
+    /// [`Config`](manager_api::ErrorKind::Config) if event or payload cannot be used, otherwise as
+    /// [`servers`](Self::servers).
     pub async fn server_side_call<T: Serialize + ?Sized>(
         self: &Arc<Self>,
         event: &str,
         data: &T,
         timeout: Duration,
     ) -> Result<Gathered<Vec<ServerResponse>>, Error> {
-        let ask = server_event(event, data)?;
-        let responses = Sink::ask(self.clone(), ask, Scope::Cluster, timeout).await?;
+        let kind = server_event(event, data)?;
+        let responses = Sink::request(self.clone(), kind, Scope::Cluster, timeout).await?;
         Ok(cluster::server_responses(responses).await)
     }
 
-    /// Registers what answers an event for servers; a later registration replaces an earlier one.
+    /// Registers the handler of an event for servers; a later registration replaces an earlier one.
     ///
-    /// Handlers start in the order in which the events of one sender come, and may overlap. One that takes longer than the sender waits is
-    /// dropped.
+    /// Handlers start in the order in which the events of one sender arrive, and may overlap. One that takes longer
+    /// than the sender waits is dropped.
     pub fn on_server_event(&self, event: EventName, handler: ServerEventHandler) {
         let mut handlers = self.server_events.write().unwrap_or_else(PoisonError::into_inner);
         handlers.insert(event, handler);
     }
 
-    /// Says bye to the other servers, then flushes and closes the manager.
+    /// Notifies the other servers, then flushes and closes the manager.
     ///
     /// # Errors
     ///
-    /// As [`ClientManager::close`](crate::ClientManager::close).
+    /// As [`ClientManager::close`](manager_api::ClientManager::close).
     pub async fn close(&self) -> Result<(), Error> {
         let Some(manager) = &self.manager else {
             return Ok(());
@@ -101,60 +109,61 @@ impl<D: Deliver> Hub<D> {
         if !*self.subscribed.borrow() {
             return manager.close().await;
         }
-        // Closing flushes what was handed over before. A bye that gets lost costs the next question of others its timeout, once.
+        // Closing flushes the bye, which was published before. If it is lost, the next request of
+        // the others waits for its timeout, once.
         let bye = manager.publish(self.envelope(Message::Bye));
         let (_, closed) = tokio::join!(biased; bye, manager.close());
         closed
     }
 
-    /// Tells the others that this server is there, and asks who else is. Questions wait for their answers from now on.
-    pub(super) fn say_hello(&self) {
+    /// Announces this server and requests the presence of the others. Requests wait for discovery from now on.
+    pub(super) fn announce(&self) {
         self.post(Message::Hello);
-        self.requester.peers.said_hello(self.options.presence_wait);
+        self.requester.peers.start_discovery(self.options.presence_wait);
     }
 
-    /// Asks once more who is there when that may have been missed; never completes. One hello serves all gaps of a moment.
-    pub(super) async fn say_hello_again(&self) {
+    /// Announces this server again after gaps, in which presence messages may have been missed; never completes.
+    pub(super) async fn announce_after_gaps(&self) {
         loop {
             self.had_gap.notified().await;
-            tokio::time::sleep(GATHER_HELLOS).await;
+            tokio::time::sleep(PRESENCE_DELAY).await;
             self.post(Message::Hello);
         }
     }
 
-    /// Answers those who ask who is there; never completes.
-    pub(super) async fn say_here(&self) {
+    /// Confirms this server's presence when it is requested; never completes.
+    pub(super) async fn confirm_presence(&self) {
         loop {
-            self.heard_hello.notified().await;
-            tokio::time::sleep(GATHER_HELLOS).await;
-            self.post(Message::Here);
+            self.presence_requested.notified().await;
+            tokio::time::sleep(PRESENCE_DELAY).await;
+            self.post(Message::Present);
         }
     }
 
-    /// Takes what concerns the servers and not their clients.
-    pub(super) async fn take_from_server(&self, origin: Option<HostId>, message: Message) {
+    /// Handles presence messages, requests and commands of other processes.
+    pub(super) async fn handle_cluster_message(&self, origin: Option<HostId>, message: Message) {
         match (origin, message) {
             (Some(origin), Message::Hello) => {
-                self.requester.peers.heard(&origin);
-                self.heard_hello.notify_one();
+                self.requester.peers.record(&origin);
+                self.presence_requested.notify_one();
             }
-            (_, Message::Seek) => self.heard_hello.notify_one(),
-            (Some(origin), Message::Request(question)) => self.answer(origin, question).await,
+            (_, Message::Seek) => self.presence_requested.notify_one(),
+            (Some(origin), Message::Request(request)) => self.handle_request(origin, request).await,
             (_, command) => self.command_remote(&command).await,
         }
     }
 
-    async fn answer(&self, origin: HostId, question: ClusterRequest) {
-        let timeout = question.timeout.min(self.options.max_ack_timeout);
-        if let RequestKind::Event { event, payload } = question.ask {
-            return self.start_event(origin, question.id, event, payload, timeout);
+    async fn handle_request(&self, origin: HostId, request: ClusterRequest) {
+        let timeout = request.timeout.min(self.options.max_ack_timeout);
+        if let RequestKind::Event { event, payload } = request.kind {
+            return self.start_event(origin, request.id, event, payload, timeout);
         }
-        let Some(id) = question.id else { return };
-        match question.ask {
-            RequestKind::Servers => self.reply(&origin, id, ResponsePart::Present),
+        let Some(id) = request.id else { return };
+        match request.kind {
+            RequestKind::Servers => self.respond(&origin, id, ResponsePart::Present),
             RequestKind::Count { clients } => {
                 let count = self.count_local(&clients).await;
-                self.reply(&origin, id, ResponsePart::Count(count));
+                self.respond(&origin, id, ResponsePart::Count(count));
             }
             RequestKind::Sockets { clients, limit } => self.respond_sockets(&origin, id, &clients, limit).await,
             RequestKind::Event { .. } => {}
@@ -171,7 +180,7 @@ impl<D: Deliver> Hub<D> {
         num_members(&self.selected(clients).await).await
     }
 
-    /// Returns the clients of this server, at most `limit`, and whether there are more.
+    /// Returns the selected clients of this server, at most `limit`, and whether there are more.
     pub(super) async fn local_sockets(&self, clients: &Selection, limit: usize) -> (Vec<SocketInfo>, bool) {
         let (recipients, mut turn) = (self.selected(clients).await, Turn::default());
         let (mut sockets, mut bytes) = (Vec::new(), 0);
@@ -179,7 +188,7 @@ impl<D: Deliver> Hub<D> {
             if sockets.len() >= limit || bytes > self.options.max_sockets_bytes {
                 return (sockets, true);
             }
-            // One that left in the meantime is not counted.
+            // A client that left in the meantime is not counted.
             let Some(rooms) = self.registry.rooms_of(&clients.namespace, &member.sid) else {
                 continue;
             };
@@ -201,38 +210,37 @@ impl<D: Deliver> Hub<D> {
             .await;
     }
 
-    /// Names the clients that were sent an event, to whoever asked for acknowledgements.
+    /// Reports the recipients of an event to the process that requests acknowledgements.
     pub(super) async fn respond_recipients(&self, origin: &HostId, id: u64, clients: &Recipients<D::Client>) {
         let max = self.options.max_sockets;
         let is_truncated = num_members(clients).await > max as u64;
-        let parts = asked_in_parts(sids(clients, max).await);
+        let parts = recipients_in_parts(sids(clients, max).await);
         self.respond_in_parts(origin, id, parts, is_truncated).await;
     }
 
-    /// Tells whoever asked that a client left without an acknowledgement.
-    pub(super) fn left(&self, asked_by: Option<HostId>, id: u64, sid: &Sid) {
-        let reply = |to| ClusterResponse {
-            to,
-            id,
+    /// Reports to the requester that a client left without an acknowledgement.
+    pub(super) fn report_missing_ack(&self, missing: MissingAck, sid: &Sid) {
+        let is_local = missing.requester.is_none();
+        let response = ClusterResponse {
+            to: missing.requester.unwrap_or_else(|| self.host_id.clone()),
+            id: missing.request,
             part: ResponsePart::Left(vec![sid.clone()]),
             number: 0,
             is_last: false,
             is_truncated: false,
         };
-        match asked_by {
-            Some(host) => drop(self.post(Message::Response(reply(host)))),
-            None => self
-                .requester
-                .requests
-                .take(self.host_id.clone(), reply(self.host_id.clone())),
+        if is_local {
+            self.requester.requests.receive(self.host_id.clone(), response);
+        } else {
+            self.post(Message::Response(response));
         }
     }
 
-    fn reply(&self, to: &HostId, id: u64, part: ResponsePart) {
-        self.reply_part(to, id, (0, part), true, false);
+    fn respond(&self, to: &HostId, id: u64, part: ResponsePart) {
+        self.post_part(to, id, (0, part), true, false);
     }
 
-    /// Answers in parts, between which others may run.
+    /// Queues a response in parts; yields between them.
     async fn respond_in_parts(
         &self,
         to: &HostId,
@@ -244,16 +252,17 @@ impl<D: Deliver> Hub<D> {
         while let Some((number, part)) = parts.next() {
             let num_names = part.num_names();
             let is_last = parts.peek().is_none();
-            // A part that is dropped is missed by its number.
-            if !self.reply_part(to, id, (number, part), is_last, is_truncated) {
+            // After a dropped part the receiver reports the response as incomplete, so the others
+            // are not needed.
+            if !self.post_part(to, id, (number, part), is_last, is_truncated) {
                 return;
             }
             turn.spend(num_names).await;
         }
     }
 
-    /// Answers with a part and its number; `false` if it was dropped.
-    fn reply_part(
+    /// Queues a part of a response with its number; `false` if it was dropped.
+    fn post_part(
         &self,
         to: &HostId,
         id: u64,
@@ -271,34 +280,34 @@ impl<D: Deliver> Hub<D> {
         }))
     }
 
-    /// Runs the handler of an event for servers, and answers with what it says.
-    fn start_event(&self, from: HostId, question: Option<u64>, event: EventName, payload: Payload, timeout: Duration) {
+    /// Queues the handler of an event for servers, and the response with its output.
+    fn start_event(&self, from: HostId, request: Option<u64>, event: EventName, payload: Payload, timeout: Duration) {
         static DROPPED: LimitedLog = LimitedLog::new();
         let handlers = self.server_events.read().unwrap_or_else(PoisonError::into_inner);
         let handler = handlers.get(&event).cloned();
         drop(handlers);
         let Some(handler) = handler else {
-            return question.map_or((), |id| self.reply(&from, id, ResponsePart::Event(None)));
+            return request.map_or((), |id| self.respond(&from, id, ResponsePart::Event(None)));
         };
         let (outgoing, host_id) = (self.outgoing.clone(), self.host_id.clone());
-        let room = self.event_budget.try_take(payload.size());
-        let has_room = room.is_some();
+        let permit = self.event_budget.try_take(payload.size());
+        let is_admitted = permit.is_some();
         let run = async move {
-            // Held until it was handled: the handler has the arguments.
-            let _room = room;
-            let is_asked = question.is_some();
+            // Held while the handler runs, because it holds the arguments.
+            let _permit = permit;
             let handled = handler(ServerEvent {
                 from: from.clone(),
                 event,
                 payload,
-                is_asked,
+                expects_response: request.is_some(),
             });
-            // Nobody waits for an answer any more; whoever asked says so.
+            // After the timeout the requester does not wait for a response any more, and reports
+            // this server as missing.
             let Ok(payload) = tokio::time::timeout(timeout, handled).await else {
                 return;
             };
-            let Some(id) = question else { return };
-            let reply = ClusterResponse {
+            let Some(id) = request else { return };
+            let response = ClusterResponse {
                 to: from,
                 id,
                 part: ResponsePart::Event(payload),
@@ -308,12 +317,12 @@ impl<D: Deliver> Hub<D> {
             };
             let message = wire::encode(&Envelope {
                 host_id: Some(host_id),
-                message: Message::Response(reply),
+                message: Message::Response(response),
             });
-            // The queue is as long as the memory for it; the task waits for its turn.
+            // Waits for capacity of the bounded queue, unlike other responses, which are dropped.
             outgoing.send(message).await;
         };
-        if !has_room || self.events.try_send(run.boxed()).is_err() {
+        if !is_admitted || self.events.try_send(run.boxed()).is_err() {
             Counters::add(&self.counters.server_events_dropped);
             if let Some(suppressed) = DROPPED.pass() {
                 let text = "dropped an event for this server: too many wait for their handlers";
@@ -324,7 +333,8 @@ impl<D: Deliver> Hub<D> {
 }
 
 impl<D: Deliver> Hub<D> {
-    /// Runs the handlers of events for servers, apart from the listening; never completes. They end with it.
+    /// Runs the handlers of events for servers, concurrently with listening; never completes. Dropping the future
+    /// aborts them.
     pub(super) async fn run_events(&self) {
         static PANICKED: LimitedLog = LimitedLog::new();
         let mut events = self.waiting_events.lock().await;
@@ -352,14 +362,15 @@ impl<D: Deliver> Hub<D> {
     }
 }
 
-/// Starts a handler once the one before has started: tasks are run in any order.
+/// Starts a handler once the previous one has started, because tasks may be polled in any order.
 async fn in_turn(
     before: Option<oneshot::Receiver<()>>,
     started: oneshot::Sender<()>,
     mut event: BoxFuture<'static, ()>,
 ) {
     if let Some(before) = before {
-        // An error says that its sender was dropped, which is all that it is for: a handler that panics has started, too.
+        // Completes, with an error, when the sender is dropped; a handler that panics has started,
+        // too.
         let _ = before.await;
     }
     let first = std::future::poll_fn(|cx| Poll::Ready(event.poll_unpin(cx))).await;
@@ -369,7 +380,7 @@ async fn in_turn(
     }
 }
 
-/// Counts the members of a selection, and lets others run if they are many.
+/// Counts the members of a selection; yields if they are many.
 async fn num_members<C>(recipients: &Recipients<C>) -> u64 {
     let (mut count, mut turn) = (0, Turn::default());
     for chunk in recipients.chunks() {

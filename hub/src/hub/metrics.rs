@@ -1,43 +1,44 @@
-//! What a hub counts.
+//! The counters of a hub.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use manager_api::ack::AckTable;
 use manager_api::cluster::Requester;
 
-/// The counters of a hub since it was made.
+/// The counters of a hub since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HubMetrics {
-    /// Messages taken from the channel, own ones included, but not those by which servers say that they are there.
+    /// Messages received on the channel, own ones included, but not presence messages of servers.
     pub received: u64,
-    /// Own messages that came back.
+    /// Own messages received back.
     pub own: u64,
-    /// Messages passed over because they could not be decoded, named more than [a limit](crate::HubOptions::max_message_names) allows, or
-    /// because their event must not go to clients.
+    /// Messages skipped because they could not be decoded, held more names than
+    /// [allowed](crate::HubOptions::max_message_names), or because their event must not be sent to clients.
     pub undecodable: u64,
     /// Times when messages may have been missed.
     pub gaps: u64,
-    /// Acknowledgements and answers for other processes that could not be published.
+    /// Acknowledgements and responses for other processes that could not be published.
     pub callbacks_dropped: u64,
-    /// Events of other processes that were delivered without asking for the acknowledgements they want, because too many were expected.
+    /// Events of other processes delivered without the acknowledgements that they request, because too many were
+    /// expected.
     pub emits_without_acks: u64,
-    /// Acknowledgements for this process that nobody took in time.
+    /// Acknowledgements for this process dropped because too many were unread.
     pub acks_dropped: u64,
-    /// Questions that wait for answers of clients now.
+    /// Events that wait for acknowledgements of clients now.
     pub pending_acks: u64,
-    /// Questions of this server that wait for answers of others now.
+    /// Requests of this server that wait for responses of others now.
     pub open_requests: u64,
-    /// Other servers that are known to be there now.
+    /// Other servers known to be running now.
     pub servers: u64,
     /// Events for this server that were dropped because too many waited for their handlers.
     pub server_events_dropped: u64,
     /// Messages whose delivery panicked.
     pub panics: u64,
-    /// Rooms that commands did not put clients of this server into because of [a limit](crate::HubOptions::max_rooms_per_client). What a
-    /// caller on this server was told is not counted.
+    /// Rooms that commands did not put clients of this server into because of a
+    /// [limit](crate::HubOptions::max_rooms_per_client), except refusals returned to a caller on this server.
     pub rooms_refused: u64,
-    /// Times when a part of the hub that listens or publishes died of a panic, and was started again.
+    /// Times when a part of the hub that listens or publishes panicked and was started again.
     pub restarts: u64,
     /// Times when subscribing to the channel failed.
     pub subscribe_failures: u64,

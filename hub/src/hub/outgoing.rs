@@ -1,4 +1,4 @@
-//! What waits for the broker without anybody waiting for it: answers for other processes.
+//! The queue of acknowledgements and responses for other processes, which a background task publishes.
 
 use bytes::Bytes;
 use manager_api::byte_budget::{ByteBudget, BytePermit};
@@ -6,37 +6,38 @@ use tokio::sync::mpsc;
 
 use crate::options::HubOptions;
 
-/// The end where answers go in. Bounded by number and by size, because a client chooses how long its answer is.
+/// The sending end of the queue. Bounded by number and by size, because a client chooses the size of its
+/// acknowledgement.
 #[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     queue: mpsc::Sender<Queued>,
-    room: ByteBudget,
+    budget: ByteBudget,
 }
 
-/// An answer, and the room that it takes until the broker has it.
+/// An encoded message, with its share of the byte budget until the broker has accepted it.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) message: Bytes,
-    pub(super) room: BytePermit,
+    pub(super) permit: BytePermit,
 }
 
 impl Outgoing {
     pub(super) fn new(options: &HubOptions) -> (Self, mpsc::Receiver<Queued>) {
         let (queue, queued) = mpsc::channel(options.max_queued_callbacks.max(1));
-        let room = ByteBudget::new(options.max_queued_callback_bytes);
-        (Self { queue, room }, queued)
+        let budget = ByteBudget::new(options.max_queued_callback_bytes);
+        (Self { queue, budget }, queued)
     }
 
-    /// Queues an answer; `false` if there is no room for it.
+    /// Queues a message; `false` if the queue is full.
     pub(super) fn offer(&self, message: Bytes) -> bool {
-        let room = self.room.try_take(message.len());
-        room.is_some_and(|room| self.queue.try_send(Queued { message, room }).is_ok())
+        let permit = self.budget.try_take(message.len());
+        permit.is_some_and(|permit| self.queue.try_send(Queued { message, permit }).is_ok())
     }
 
-    /// Queues an answer once there is room for it. Without a hub that listens nobody takes it, and it is dropped.
+    /// Queues a message once the queue has capacity. Messages left when the hub stops are dropped.
     pub(super) async fn send(&self, message: Bytes) {
-        if let Some(room) = self.room.take(message.len()).await {
-            let _ = self.queue.send(Queued { message, room }).await;
+        if let Some(permit) = self.budget.take(message.len()).await {
+            let _ = self.queue.send(Queued { message, permit }).await;
         }
     }
 }

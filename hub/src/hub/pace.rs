@@ -1,12 +1,12 @@
-//! Slowing a sender down while its recipients lag, without letting one of them stop it.
+//! Flow control of senders: short pauses while recipients lag, limited so that one recipient cannot stop a sender.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A budget of pauses: a sender may be held up for a tenth of the time at most.
+/// A budget of pauses: a sender is delayed for at most a tenth of the time.
 ///
-/// Recipients that are merely slower than a burst catch up in these pauses. One that is stuck costs the others a tenth of the rate until
-/// its connection is closed for it.
+/// Recipients that are only slower than a burst catch up during these pauses. A blocked recipient costs the others a
+/// tenth of the rate until its connection is closed for that.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     budget: Mutex<Budget>,

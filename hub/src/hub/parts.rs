@@ -1,27 +1,27 @@
-//! Answers about many clients, cut into parts.
+//! Responses about many clients, split into parts.
 
 use std::iter::Peekable;
 
 use manager_api::Sid;
 use manager_api::cluster::{ResponsePart, SocketInfo};
 
-/// Names of clients and rooms, and bytes of them, that one part of an answer holds unless a single client has more.
+/// Names of clients and rooms, and their bytes, in one part of a response, unless a single client has more.
 const PART_NAMES: usize = 4_096;
 const PART_BYTES: usize = 128 * 1024;
 
-/// Cuts a list of clients into parts; at least one, which may be empty.
+/// Splits a list of clients into parts; at least one, which may be empty.
 pub(super) fn sockets_in_parts(sockets: Vec<SocketInfo>) -> impl Iterator<Item = ResponsePart> {
     let size = |socket: &SocketInfo| (1 + socket.rooms.len(), socket.size());
     InParts::new(sockets.into_iter(), size).map(ResponsePart::Sockets)
 }
 
-/// Cuts a list of clients that were sent an event into parts; at least one, which may be empty.
-pub(super) fn asked_in_parts(sids: Vec<Sid>) -> impl Iterator<Item = ResponsePart> {
+/// Splits the recipients of an event into parts; at least one, which may be empty.
+pub(super) fn recipients_in_parts(sids: Vec<Sid>) -> impl Iterator<Item = ResponsePart> {
     let size = |sid: &Sid| (1, sid.as_str().len() + 3);
     InParts::new(sids.into_iter(), size).map(ResponsePart::Recipients)
 }
 
-/// Cuts a list into parts of a bounded size, of which `size` gives names and bytes.
+/// Splits a list into parts of bounded size; `size` returns the names and bytes of an item.
 struct InParts<I: Iterator, F> {
     items: Peekable<I>,
     size: F,
@@ -45,13 +45,13 @@ impl<I: Iterator, F: Fn(&I::Item) -> (usize, usize)> Iterator for InParts<I, F> 
         let is_first = std::mem::replace(&mut self.is_first, false);
         let (mut part, mut names, mut bytes) = (Vec::new(), 0, 0);
         while let Some(item) = self.items.peek() {
-            let (its_names, its_bytes) = (self.size)(item);
-            let is_full = names + its_names > PART_NAMES || bytes + its_bytes > PART_BYTES;
+            let (item_names, item_bytes) = (self.size)(item);
+            let is_full = names + item_names > PART_NAMES || bytes + item_bytes > PART_BYTES;
             if is_full && !part.is_empty() {
                 break;
             }
-            names += its_names;
-            bytes += its_bytes;
+            names += item_names;
+            bytes += item_bytes;
             part.extend(self.items.next());
         }
         (is_first || !part.is_empty()).then_some(part)

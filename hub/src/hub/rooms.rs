@@ -1,4 +1,4 @@
-//! Who is in which room, and commands about clients.
+//! Rooms of clients, and commands about clients.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use super::metrics::Counters;
 use crate::deliver::{Deliver, Observer};
 use crate::registry::{LeftBehind, REMOVED_AT_ONCE};
 
-/// The steps that the end of a client counts for, beside its rooms and questions.
+/// Steps counted for the end of a client, in addition to its rooms and pending events.
 const CLOSE_COST: usize = 16;
 
-/// What is still to be forgotten of a client that is gone.
+/// The entries of a removed client that are not removed yet.
 struct Rest {
     sid: Sid,
     key: ClientKey,
@@ -29,8 +29,8 @@ impl<D: Deliver> Hub<D> {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if the client is not here, [`TooLarge`](ErrorKind::TooLarge) if it is in as many rooms as
-    /// [allowed](crate::HubOptions::max_rooms_per_client) or the name of the room is too long.
+    /// [`NotFound`](ErrorKind::NotFound) if the client is not on this host, [`TooLarge`](ErrorKind::TooLarge) if it is
+    /// in as many rooms as [allowed](crate::HubOptions::max_rooms_per_client) or the name of the room is too long.
     pub fn enter(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let has_entered = self.registry.enter(namespace, sid, room)?;
         if has_entered && let Some((observer, client)) = self.observed(namespace, sid) {
@@ -39,11 +39,11 @@ impl<D: Deliver> Hub<D> {
         Ok(has_entered)
     }
 
-    /// Takes a client of this host out of a room; `false` if it was not in there. It cannot leave its own.
+    /// Removes a client of this host from a room; `false` if it was not in there. It cannot leave its own.
     ///
     /// # Errors
     ///
-    /// [`NotFound`](ErrorKind::NotFound) if the client is not here.
+    /// [`NotFound`](ErrorKind::NotFound) if the client is not on this host.
     pub fn leave(&self, namespace: &NamespaceName, sid: &Sid, room: &Room) -> Result<bool, Error> {
         let has_left = self.registry.leave(namespace, sid, room)?;
         if has_left && let Some((observer, client)) = self.observed(namespace, sid) {
@@ -57,11 +57,12 @@ impl<D: Deliver> Hub<D> {
         Some((observer, self.registry.get(namespace, sid)?))
     }
 
-    /// Carries out what concerns a client or room of this host. `true`: it was done here, nobody else need know.
+    /// Carries out a command on the clients and rooms of this host. Returns whether it is complete and need not be
+    /// published.
     ///
     /// # Errors
     ///
-    /// [`TooLarge`](ErrorKind::TooLarge) if the client is here and a limit does not let it enter the room.
+    /// [`TooLarge`](ErrorKind::TooLarge) if the client is on this host and a limit does not allow it to enter the room.
     pub(super) async fn command_local(&self, message: &Message) -> Result<bool, Error> {
         if let Some(done) = self.deliver.command_connecting(message) {
             return done.map(|()| true);
@@ -84,7 +85,7 @@ impl<D: Deliver> Hub<D> {
                 self.change_members(clients, change).await;
                 return Ok(false);
             }
-            // The others are not about clients.
+            // Other messages do not concern clients.
             _ => return Ok(false),
         };
         match done {
@@ -100,7 +101,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    /// Counts rooms that a limit did not let a client enter, where no caller learns of it.
+    /// Counts and logs rooms that a limit did not allow a client to enter, where no caller receives the error.
     fn refused_rooms(&self, count: usize, error: &Error) {
         static REFUSED: LimitedLog = LimitedLog::new();
         Counters::add_many(&self.counters.rooms_refused, count);
@@ -110,7 +111,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    /// Does to the clients of this host what is to be done, and lets others run now and then.
+    /// Applies a change to the selected clients of this host, and yields to other tasks in between.
     pub(super) async fn change_members(&self, clients: &Selection, change: &Change) {
         let namespace = &clients.namespace;
         let mut turn = Turn::default();
@@ -156,15 +157,17 @@ impl<D: Deliver> Hub<D> {
         let mut turn = Turn::default();
         let chunks = self.registry.entered(namespace, room);
         for member in chunks.iter().flat_map(|chunk| chunk.iter()) {
-            // A client that left in the meantime is out of the room, which is what was asked for.
+            // A client that left in the meantime is out of the room already.
             let _ = self.leave(namespace, &member.sid, room);
             turn.spend(1).await;
         }
     }
 
-    /// Removes a client that is gone from its namespace and rooms, and waits no longer for its answers. Returns the rooms it was in.
+    /// Removes a disconnected client from its namespace and rooms, and stops waiting for its acknowledgements. Returns
+    /// the rooms it was in.
     ///
-    /// Of a client with many rooms or questions most are forgotten later, by a task: the one that calls this has others to serve.
+    /// For a client with many rooms or pending events, most entries are removed later by a task, so that the caller is
+    /// not blocked.
     pub fn remove(self: &Arc<Self>, namespace: &NamespaceName, sid: &Sid, key: ClientKey) -> Vec<Room> {
         let (removed, left) = self.registry.begin_remove(namespace, sid).unzip();
         let rest = Rest {
@@ -172,37 +175,37 @@ impl<D: Deliver> Hub<D> {
             key,
             rooms: left.filter(|left| !left.is_empty()),
         };
-        self.forget_questions(&rest);
+        self.forget_acks(&rest);
         if rest.rooms.is_some() || self.acks.num_of(key) > 0 {
             self.remove_rest(rest);
         }
         removed.map(|removed| removed.rooms).unwrap_or_default()
     }
 
-    /// Waits no longer for some answers of a client; `false` if it has no more questions.
-    fn forget_questions(&self, rest: &Rest) -> bool {
-        let unanswered = self.acks.forget_some(rest.key);
-        let has_any = unanswered.is_some();
-        for unanswered in unanswered.into_iter().flatten() {
-            self.left(unanswered.asked_by, unanswered.question, &rest.sid);
+    /// Stops waiting for some acknowledgements of a client; `false` if it has no pending events left.
+    fn forget_acks(&self, rest: &Rest) -> bool {
+        let missing = self.acks.forget_some(rest.key);
+        let has_any = missing.is_some();
+        for missing in missing.into_iter().flatten() {
+            self.report_missing_ack(missing, &rest.sid);
         }
         has_any
     }
 
-    /// Forgets some more; `false` if there was nothing left.
+    /// Removes some more entries; `false` if none were left.
     fn remove_some(&self, rest: &mut Rest) -> bool {
         match rest.rooms.as_mut().filter(|left| !left.is_empty()) {
             Some(left) => {
                 self.registry.remove_some(left);
                 true
             }
-            None => self.forget_questions(rest),
+            None => self.forget_acks(rest),
         }
     }
 
     fn remove_rest(self: &Arc<Self>, mut rest: Rest) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            // A thread of the application's own, which holds up nothing but itself.
+            // A thread outside of the runtime, which may block.
             while self.remove_some(&mut rest) {}
             return;
         };

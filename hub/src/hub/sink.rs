@@ -1,4 +1,4 @@
-//! How events and commands of this host come in.
+//! The [`Sink`] of a hub: events, commands and requests of this host.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use manager_api::message::{Emit, Message};
 use manager_api::wire::DecodeLimits;
 use manager_api::{Error, deadline};
 
-use super::parts::{asked_in_parts, sockets_in_parts};
+use super::parts::{recipients_in_parts, sockets_in_parts};
 use super::{Hub, sids};
 use crate::deliver::Deliver;
 
@@ -53,38 +53,38 @@ impl<D: Deliver> Sink for Hub<D> {
         async move {
             let others = scope == Scope::Cluster && self.manager.is_some();
             let deadline = deadline::after(timeout);
-            let (question, mut responses) = self.requester.open(others, deadline).await?;
+            let (request, mut responses) = self.requester.open(others, deadline).await?;
             let recipients = self.recipients(&emit).await;
-            for part in asked_in_parts(sids(&recipients, usize::MAX).await) {
+            for part in recipients_in_parts(sids(&recipients, usize::MAX).await) {
                 responses.add_own(self.host_id.clone(), part, false);
             }
-            emit.report = Some(question);
-            let answers = self.emit_expecting(emit, &recipients, scope, deadline).await;
-            Ok((answers, responses))
+            emit.report = Some(request);
+            let acks = self.emit_expecting(emit, &recipients, scope, deadline).await;
+            Ok((acks, responses))
         }
         .boxed()
     }
 
-    fn ask(
+    fn request(
         self: Arc<Self>,
-        ask: RequestKind,
+        kind: RequestKind,
         scope: Scope,
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Responses, Error>> {
         async move {
             let deadline = deadline::after(timeout);
-            let (parts, is_truncated) = match &ask {
+            let (parts, is_truncated) = match &kind {
                 RequestKind::Servers => (vec![ResponsePart::Present], false),
                 RequestKind::Count { clients } => (vec![ResponsePart::Count(self.count_local(clients).await)], false),
                 RequestKind::Sockets { clients, limit } => {
                     let (sockets, is_truncated) = self.local_sockets(clients, *limit).await;
                     (sockets_in_parts(sockets).collect(), is_truncated)
                 }
-                // Events for servers are for the others, as in Node.
+                // Events for servers go to the other servers only, as in Node.
                 RequestKind::Event { .. } => (Vec::new(), false),
             };
             let mut responses = match (&self.manager, scope) {
-                (Some(manager), Scope::Cluster) => self.requester.ask(&**manager, ask, deadline).await?,
+                (Some(manager), Scope::Cluster) => self.requester.send(&**manager, kind, deadline).await?,
                 _ => self.requester.open(false, deadline).await?.1,
             };
             for part in parts {
@@ -125,9 +125,10 @@ impl<D: Deliver> Sink for Hub<D> {
 
     fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         async move {
-            match self.command_local(&message).await? || scope == Scope::Local {
-                true => Ok(()),
-                false => self.publish(message).await,
+            if self.command_local(&message).await? || scope == Scope::Local {
+                Ok(())
+            } else {
+                self.publish(message).await
             }
         }
         .boxed()

@@ -1,4 +1,4 @@
-//! Keeps the parts of a hub at work whatever ends them, and tells how they are.
+//! The supervision of a hub's parts: restarts after panics, and health.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
@@ -44,7 +44,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    /// Notes that the channel is subscribed to, or not any more.
+    /// Records whether the channel is subscribed to.
     pub(super) fn set_listening(&self, is_listening: bool) {
         self.counters.is_listening.store(is_listening, Relaxed);
     }
@@ -64,10 +64,10 @@ impl<D: Deliver> Hub<D> {
         });
     }
 
-    /// Returns how the connections of the manager to its broker are; `None` without a manager.
+    /// Returns the state of the manager's connections to its broker; `None` without a manager.
     ///
-    /// While the hub has no subscription, `listening_since` is `None` whatever the manager says, and `last_error` says why the last attempt
-    /// to subscribe failed if that is the latest failure.
+    /// While the hub has no subscription, `listening_since` is `None` regardless of the manager's health, and
+    /// `last_error` is the failure of the last attempt to subscribe if that is the latest one.
     pub fn health(&self) -> Option<Health> {
         let mut health = self.manager.as_ref()?.health();
         if self.counters.is_listening.load(Relaxed) {

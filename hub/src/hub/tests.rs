@@ -1,4 +1,4 @@
-//! Two hubs on one bus, and an emitter, with a recorder in the place of a server.
+//! Two hubs and an emitter on one bus, with a recorder in place of a server.
 
 mod cluster;
 mod collect;
@@ -25,14 +25,14 @@ use manager_api::memory::MemoryBus;
 use manager_api::message::Target;
 use manager_api::{Emitter, ErrorKind, Incoming, Room};
 
-/// A client that writes down what it is sent.
+/// A client that records what it is sent.
 #[derive(Clone)]
 struct Recorded {
     sid: Sid,
     sent: mpsc::UnboundedSender<(Sid, String, Option<u64>)>,
 }
 
-/// A server side whose packets are text.
+/// A server whose packets are text.
 struct Recorder {
     disconnected: Mutex<Vec<Sid>>,
     closed: Mutex<Vec<Sid>>,
@@ -44,7 +44,7 @@ impl Deliver for Recorder {
     type Packet = (String, Option<u64>);
 
     fn encode(&self, emit: &Emit, ack: Option<u64>) -> Self::Packet {
-        assert_ne!(emit.event.as_str(), self.panics_at, "as told");
+        assert_ne!(emit.event.as_str(), self.panics_at, "requested by the test");
         (format!("{} {}", emit.event, emit.payload.json()), ack)
     }
 
@@ -81,7 +81,7 @@ struct Host {
 
 impl Host {
     async fn start(manager: impl ClientManager) -> Self {
-        // Whoever is there says so at once on this bus.
+        // Servers on this bus confirm their presence at once.
         let options = HubOptions {
             presence_wait: Duration::from_millis(100),
             ..HubOptions::default()
@@ -110,7 +110,9 @@ impl Host {
 
     async fn next(&mut self) -> (Sid, String, Option<u64>) {
         let next = tokio::time::timeout(Duration::from_secs(5), self.sent.recv());
-        next.await.expect("something is delivered").expect("the host lives")
+        next.await
+            .expect("something is delivered")
+            .expect("the host is running")
     }
 
     async fn expect(&mut self, sid: &str, text: &str) {
@@ -133,7 +135,7 @@ async fn two_hosts() -> (MemoryBus, Host, Host) {
     (bus, one, two)
 }
 
-/// Emits something last to `host`, so that everything before it has been carried out when it arrives.
+/// Emits a last event to `host`, so that all earlier messages have been handled when it arrives.
 async fn settle(from: &Host, host: &mut Host, sid: &str) {
     from.hub.broadcast().to(sid).emit("settle", &()).await.unwrap();
     host.expect(sid, "settle []").await;
@@ -167,7 +169,7 @@ async fn a_local_emit_stays_with_its_host() {
     two.add("c");
     one.hub.broadcast().local().emit("e", &1).await.unwrap();
     one.expect("a", "e [1]").await;
-    // Whatever was published before this arrives before it.
+    // Everything published before this arrives before it.
     settle(&one, &mut two, "c").await;
 }
 
@@ -220,27 +222,27 @@ async fn undecodable_messages_and_panicking_deliveries_are_counted_and_passed_ov
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_emitter_collects_answers_of_clients_on_every_host() {
+async fn an_emitter_collects_acknowledgements_of_clients_on_every_host() {
     let (bus, mut one, mut two) = two_hosts().await;
     let (a, c) = (one.add("a"), two.add("c"));
     let emitter = Emitter::new(bus.manager("c"));
-    let answers = emitter.broadcast().emit_with_ack("q", &()).await.unwrap().count(2);
-    let (_, _, ask_a) = one.next().await;
-    let (_, _, ask_c) = two.next().await;
+    let acks = emitter.broadcast().emit_with_ack("q", &()).await.unwrap().count(2);
+    let (_, _, id_a) = one.next().await;
+    let (_, _, id_c) = two.next().await;
     one.hub
-        .acknowledge(a, &"a".into(), ask_a.unwrap(), Payload::new("from a").unwrap());
-    // Neither a second answer nor one of somebody who was not asked counts.
+        .acknowledge(a, &"a".into(), id_a.unwrap(), Payload::new("from a").unwrap());
+    // Neither a second acknowledgement nor one of a client that was not sent the event counts.
     one.hub
-        .acknowledge(a, &"a".into(), ask_a.unwrap(), Payload::new("again").unwrap());
+        .acknowledge(a, &"a".into(), id_a.unwrap(), Payload::new("again").unwrap());
     two.hub
-        .acknowledge(c + 1, &"x".into(), ask_c.unwrap(), Payload::new("forged").unwrap());
+        .acknowledge(c + 1, &"x".into(), id_c.unwrap(), Payload::new("forged").unwrap());
     two.hub.acknowledge(
         c,
         &"c".into(),
-        ask_c.unwrap(),
+        id_c.unwrap(),
         Payload::new(&Bytes::from_static(b"\x01")).unwrap(),
     );
-    let mut got: Vec<_> = answers
+    let mut got: Vec<_> = acks
         .all()
         .await
         .unwrap()
@@ -263,50 +265,50 @@ async fn acknowledgements_for_another_process_do_not_stop_when_many_come_at_once
     let keys: Vec<_> = (0..CLIENTS).map(|number| two.add(&format!("{number}"))).collect();
     let emitter = Emitter::new(bus.manager("c"));
     let io = emitter.broadcast().timeout(Duration::from_secs(20));
-    let answers = io.emit_with_ack("q", &()).await.unwrap().count(CLIENTS);
-    let mut asked = Vec::new();
+    let acks = io.emit_with_ack("q", &()).await.unwrap().count(CLIENTS);
+    let mut received = Vec::new();
     for _ in 0..CLIENTS {
         let (sid, _, id) = two.next().await;
-        asked.push((sid, id.unwrap()));
+        received.push((sid, id.unwrap()));
     }
-    for (sid, id) in asked {
+    for (sid, id) in received {
         let key = keys[sid.as_str().parse::<usize>().unwrap()];
         two.hub.acknowledge(key, &sid, id, Payload::empty());
     }
-    assert_eq!(answers.all().await.unwrap().len(), CLIENTS);
+    assert_eq!(acks.all().await.unwrap().len(), CLIENTS);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_nobody_answers_ends_at_its_deadline_and_leaves_nothing() {
+async fn an_event_without_acknowledgements_ends_at_its_deadline_and_leaves_nothing() {
     let (_bus, one, two) = two_hosts().await;
     one.add("a");
     two.add("c");
     let io = one.hub.broadcast().timeout(Duration::from_millis(50));
-    let mut answers = io.emit_with_ack("q", &()).await.unwrap();
-    assert!(answers.next().await.is_none());
-    assert!(answers.timed_out());
-    drop(answers);
+    let mut acks = io.emit_with_ack("q", &()).await.unwrap();
+    assert!(acks.next().await.is_none());
+    assert!(acks.timed_out());
+    drop(acks);
     assert_eq!(one.hub.metrics().pending_acks, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_swept_at_its_deadline_still_says_that_it_timed_out() {
+async fn an_event_swept_at_its_deadline_still_reports_the_timeout() {
     let table = Arc::<AckTable>::default();
     let second = Duration::from_secs(1);
-    let (_, mut answers) = table.expect(Vec::new(), true, second, None).await;
+    let (_, mut acks) = table.expect(Vec::new(), true, second, None).await;
     let address = CallbackAddress {
         room: None,
         namespace: NamespaceName::root(),
         id: 1,
     };
-    let asking = table.expect_for(HostId::random(), address, vec![1], second, None);
-    asking.await.unwrap();
+    let registered = table.expect_for(HostId::random(), address, vec![1], second, None);
+    registered.await.unwrap();
     tokio::time::advance(second).await;
     table.sweep().await;
-    assert_eq!(table.len(), 1, "the question of another process is over");
-    assert!(answers.next().await.is_none());
-    assert!(answers.timed_out());
-    drop(answers);
+    assert_eq!(table.len(), 1, "the event of another process has expired");
+    assert!(acks.next().await.is_none());
+    assert!(acks.timed_out());
+    drop(acks);
     assert_eq!(table.len(), 0);
 }
 
@@ -324,20 +326,20 @@ async fn a_client_that_leaves_is_not_waited_for() {
     let (sent, _keep) = mpsc::unbounded_channel();
     let client = Recorded { sid: "a".into(), sent };
     let key = hub.registry().add(&NamespaceName::root(), &"a".into(), client).unwrap();
-    let mut answers = hub.broadcast().emit_with_ack("q", &()).await.unwrap();
+    let mut acks = hub.broadcast().emit_with_ack("q", &()).await.unwrap();
     hub.remove(&NamespaceName::root(), &"a".into(), key);
-    let ended = tokio::time::timeout(Duration::from_secs(5), answers.next());
+    let ended = tokio::time::timeout(Duration::from_secs(5), acks.next());
     assert!(
         ended
             .await
             .expect("ends at once, not at the deadline of a minute")
             .is_none()
     );
-    assert!(!answers.timed_out());
+    assert!(!acks.timed_out());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_only_emitter_subscribes_to_nothing_until_it_asks() {
+async fn a_write_only_emitter_does_not_subscribe_until_it_expects_a_response() {
     let bus = MemoryBus::new();
     let watcher = bus.manager("c");
     let mut watching = watcher.subscribe().await.unwrap();

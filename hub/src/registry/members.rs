@@ -8,19 +8,19 @@ use manager_api::ack::ClientKey;
 use super::Member;
 use manager_api::tables::wastes_memory;
 
-/// How many members a chunk holds at most: what a join copies while a broadcast is under way, and after how many recipients a
-/// fan-out may yield.
+/// Maximum number of members in a chunk: the number copied by a join during a broadcast, and of recipients after which
+/// a fan-out may yield.
 pub(super) const CHUNK: usize = 256;
 
-/// The number of members up to which they are looked for one by one. Most rooms are smaller, and need no index.
+/// Number of members up to which they are scanned. Most rooms are smaller, and need no index.
 const MAX_SCANNED: usize = 16;
 
 /// A set of members with cheap snapshots.
 ///
-/// The chunks are full but for the last; removing a member moves the last one into its place.
+/// All chunks except the last are full; removing a member moves the last member into its place.
 pub(super) struct Members<C> {
     chunks: Vec<Arc<Vec<Member<C>>>>,
-    /// Where each member stands; `None` while there are few.
+    /// The position of each member; `None` while there are few.
     #[expect(clippy::box_collection, reason = "a room without an index is to be small")]
     position: Option<Box<HashMap<ClientKey, u32>>>,
 }

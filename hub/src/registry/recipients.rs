@@ -1,4 +1,4 @@
-//! The clients that an event is for.
+//! The recipients of an event, and their selection from the registry.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use manager_api::{NamespaceName, Room, Sid};
 use super::Registry;
 use super::members::CHUNK;
 
-/// A client in the room, as a snapshot holds it.
+/// A member of a room in a snapshot.
 #[derive(Clone, Debug)]
 pub struct Member<C> {
     /// Its key in this registry.
@@ -29,7 +29,7 @@ type Chunk<C> = Arc<Vec<Member<C>>>;
 pub struct Recipients<C> {
     chunks: Vec<Chunk<C>>,
     skip: HashSet<ClientKey>,
-    /// How many clients had been removed before the snapshot was taken.
+    /// The number of clients removed before the snapshot was taken.
     pub(super) num_removed: u64,
 }
 
@@ -45,23 +45,23 @@ impl<C> Recipients<C> {
         self.chunks().flatten()
     }
 
-    /// Tells whether nobody is meant.
+    /// Returns whether there are no recipients.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()
     }
 }
 
-/// A selection of recipients that is taken step by step: whoever names the rooms decides how many steps it takes.
+/// A selection of recipients in steps of bounded cost: the sender of a message controls how many rooms it names.
 pub(crate) struct Selecting<'a, C> {
     registry: &'a Registry<C>,
     namespace: &'a NamespaceName,
-    /// Rooms whose members are to be united; none if the chunks are known already.
+    /// Rooms whose members are to be united; empty if the chunks are known already.
     rooms: std::slice::Iter<'a, Room>,
     skip: std::slice::Iter<'a, Sid>,
     except: std::slice::Iter<'a, Room>,
-    /// What is left of the room whose members are being added.
+    /// The remaining chunks of the room whose members are being added.
     open: Vec<Chunk<C>>,
-    /// What is left of the room whose members are being excluded.
+    /// The remaining chunks of the room whose members are being excluded.
     excluded: Vec<Chunk<C>>,
     seen: HashSet<ClientKey>,
     last_chunk: Vec<Member<C>>,
@@ -100,7 +100,7 @@ impl<'a, C: Clone> Selecting<'a, C> {
         }
     }
 
-    /// Looks at about `budget` rooms and members; tells whether all were looked at.
+    /// Processes about `budget` rooms and members; returns whether the selection is complete.
     pub(crate) fn step(&mut self, budget: usize) -> bool {
         let mut left = budget;
         while left > 0 {
@@ -119,7 +119,7 @@ impl<'a, C: Clone> Selecting<'a, C> {
         self.found
     }
 
-    /// Adds a chunk of a room, or goes on to the next room; `None` if all were added. Returns what it cost.
+    /// Adds a chunk of a room, or advances to the next room. Returns the cost; `None` if all were added.
     fn unite(&mut self) -> Option<usize> {
         let Some(chunk) = self.open.pop() else {
             self.open = self.registry.members(self.namespace, self.rooms.next()?);
@@ -140,14 +140,14 @@ impl<'a, C: Clone> Selecting<'a, C> {
         }
     }
 
-    /// Skips a client alone, whoever was put into the room that it is named by.
+    /// Skips a single client, but not other members of the room that it is named by.
     fn skip_one(&mut self) -> Option<usize> {
         let key = self.registry.key_of(self.namespace, self.skip.next()?);
         self.found.skip.extend(key);
         Some(1)
     }
 
-    /// Excludes a chunk of a room, or goes on to the next one.
+    /// Excludes a chunk of a room, or advances to the next room. Returns the cost; `None` if all were excluded.
     fn exclude(&mut self) -> Option<usize> {
         let Some(chunk) = self.excluded.pop() else {
             self.excluded = self.registry.members(self.namespace, self.except.next()?);

@@ -1,4 +1,4 @@
-//! A map in many parts, each behind a lock of its own.
+//! A sharded map: many hash tables, each with its own lock.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,9 +8,9 @@ use super::members::Members;
 use manager_api::ack::ClientKey;
 
 use super::Member;
-use manager_api::tables::give_back;
+use manager_api::tables::shrink_if_sparse;
 
-/// Enough that two cores rarely meet, few enough that an empty registry is small.
+/// Number of shards: high enough that two cores rarely contend, low enough that an empty registry is small.
 const SHARDS: usize = 64;
 
 pub(super) struct Shards<K, V> {
@@ -26,7 +26,7 @@ impl<K: Hash + Eq, V> Shards<K, V> {
         }
     }
 
-    /// Locks the shard that holds `key`. Nothing that can panic or wait happens under the lock, so poison means nothing.
+    /// Locks the shard of `key`. No code under the lock can panic or block, so poisoning is ignored.
     pub(super) fn lock(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
         let shard = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
@@ -36,7 +36,7 @@ impl<K: Hash + Eq, V> Shards<K, V> {
     pub(super) fn remove(&self, key: &K) -> Option<V> {
         let mut shard = self.lock(key);
         let removed = shard.remove(key)?;
-        give_back(&mut shard);
+        shrink_if_sparse(&mut shard);
         Some(removed)
     }
 
@@ -57,14 +57,14 @@ impl<K: Hash + Eq, C: Clone> Shards<K, Members<C>> {
         self.lock(key).get(key).map(Members::snapshot).unwrap_or_default()
     }
 
-    /// Removes a member, and the set with its last one.
+    /// Removes a member; removes the set when it becomes empty.
     pub(super) fn remove_member(&self, key: K, member: ClientKey) {
         let mut shard = self.lock(&key);
         if let Some(members) = shard.get_mut(&key) {
             members.remove(member);
             if members.is_empty() {
                 shard.remove(&key);
-                give_back(&mut shard);
+                shrink_if_sparse(&mut shard);
             }
         }
     }

@@ -1,17 +1,17 @@
-//! A set that is a vector while it is small, and a hash table once it is not.
+//! A set that is a vector while it is small, and a hash table otherwise.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
 use manager_api::tables::wastes_memory;
 
-/// The number of entries up to which a scan of a vector is used. Most clients are in fewer rooms than this.
+/// Number of entries up to which a vector is scanned. Most clients are in fewer rooms than this.
 const MAX_SCANNED: usize = 16;
 
 /// A set with constant-time operations, as large as an empty vector while it is empty.
 #[derive(Debug)]
 pub(crate) enum SmallSet<T> {
-    /// At most [`MAX_SCANNED`] entries, in the order of insertion while none is removed.
+    /// At most [`MAX_SCANNED`] entries, in insertion order until one is removed.
     Scanned(Vec<T>),
     /// More than half of [`MAX_SCANNED`] entries.
     #[expect(clippy::box_collection, reason = "a client in few rooms is to be small")]
@@ -64,7 +64,8 @@ impl<T: Hash + Eq> SmallSet<T> {
             }
             Self::Hashed(entries) => {
                 let is_removed = entries.remove(entry);
-                // Half, so that a client that enters and leaves one room does not convert the set each time.
+                // Half of the limit, so that a client that enters and leaves one room does not
+                // convert the set each time.
                 if entries.len() <= MAX_SCANNED / 2 {
                     *self = Self::Scanned(entries.drain().collect());
                 } else if wastes_memory(entries.len(), entries.capacity()) {
@@ -107,7 +108,7 @@ mod tests {
         static COMPARISONS: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// Counts how often it is compared.
+    /// A number that counts its comparisons.
     #[derive(Debug)]
     struct Counted(u32);
 

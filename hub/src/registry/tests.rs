@@ -1,3 +1,5 @@
+//! The registry: rooms, skipped and excluded clients, snapshots, memory.
+
 use super::*;
 
 fn registry(clients: &[&str]) -> (Registry<String>, NamespaceName) {
@@ -44,13 +46,13 @@ fn every_client_is_in_a_room_named_by_its_own_id_and_cannot_leave_it() {
     assert!(!registry.enter(&ns, &a, &Room::from("a")).unwrap());
     assert!(!registry.leave(&ns, &a, &Room::from("a")).unwrap());
     assert_eq!(registry.rooms_of(&ns, &a), Some(vec![Room::from("a")]));
-    // Others may be put into it.
+    // Other clients may be put into it.
     registry.enter(&ns, &"b".into(), &Room::from("a")).unwrap();
     assert_eq!(members(&registry, rooms(&["a"]), &[], &[]), ["a", "b"]);
 }
 
 #[test]
-fn skipping_a_client_leaves_out_nobody_who_was_put_into_its_room() {
+fn skipping_a_client_does_not_skip_others_in_its_room() {
     let (registry, ns) = registry(&["a", "b", "c"]);
     registry.enter(&ns, &"b".into(), &Room::from("a")).unwrap();
     assert_eq!(members(&registry, Target::Everyone, &["a"], &[]), ["b", "c"]);

@@ -1,4 +1,4 @@
-//! Which questions a client may still answer.
+//! Index of the events that each client may still acknowledge.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
@@ -7,10 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::ack::ClientKey;
 use crate::turn::Turn;
 
-/// Enough that asking everybody holds up nobody who answers meanwhile.
+/// Number of shards, large enough that registering an event for all clients does not delay concurrent acknowledgements.
 const SHARDS: usize = 64;
 
-/// The open questions of each client. Each shard has a lock of its own, held for one client at a time.
+/// The pending events of each client. Each shard has its own lock, held for one client at a time.
 #[derive(Debug)]
 pub(super) struct ByClient {
     shards: [Mutex<BTreeSet<(ClientKey, u64)>>; SHARDS],
@@ -25,36 +25,36 @@ impl Default for ByClient {
 }
 
 impl ByClient {
-    pub(super) fn add(&self, key: ClientKey, question: u64) {
-        self.lock(key).insert((key, question));
+    pub(super) fn add(&self, key: ClientKey, event: u64) {
+        self.lock(key).insert((key, event));
     }
 
-    pub(super) fn remove(&self, key: ClientKey, question: u64) {
+    pub(super) fn remove(&self, key: ClientKey, event: u64) {
         let mut shard = self.lock(key);
-        shard.remove(&(key, question));
-        give_back(&mut shard);
+        shard.remove(&(key, event));
+        release_if_empty(&mut shard);
     }
 
-    /// Removes a question of many clients, and lets other tasks run now and then.
-    pub(super) async fn remove_all(&self, keys: &HashSet<ClientKey>, question: u64, turn: &mut Turn) {
+    /// Removes an event of many clients; yields now and then.
+    pub(super) async fn remove_all(&self, keys: &HashSet<ClientKey>, event: u64, turn: &mut Turn) {
         for &key in keys {
-            self.remove(key, question);
+            self.remove(key, event);
             turn.spend(1).await;
         }
     }
 
-    /// Removes at most `max` questions of a client and returns them, the oldest first.
+    /// Removes at most `max` pending events of a client and returns them, the oldest first.
     pub(super) fn take_some(&self, key: ClientKey, max: usize) -> Vec<u64> {
         let mut shard = self.lock(key);
-        let questions: Vec<_> = shard.range(all_of(key)).take(max).map(|&(_, id)| id).collect();
-        for &question in &questions {
-            shard.remove(&(key, question));
+        let events: Vec<_> = shard.range(all_of(key)).take(max).map(|&(_, id)| id).collect();
+        for &event in &events {
+            shard.remove(&(key, event));
         }
-        give_back(&mut shard);
-        questions
+        release_if_empty(&mut shard);
+        events
     }
 
-    /// Returns how many questions a client has, but not more than `max`.
+    /// Counts the pending events of a client, up to `max`.
     pub(super) fn num_of(&self, key: ClientKey, max: usize) -> usize {
         self.lock(key).range(all_of(key)).take(max).count()
     }
@@ -73,8 +73,8 @@ fn all_of(key: ClientKey) -> RangeInclusive<(ClientKey, u64)> {
     (key, 0)..=(key, u64::MAX)
 }
 
-/// An empty tree keeps its last node.
-fn give_back(shard: &mut BTreeSet<(ClientKey, u64)>) {
+/// Releases the last node, which an empty tree keeps.
+fn release_if_empty(shard: &mut BTreeSet<(ClientKey, u64)>) {
     if shard.is_empty() {
         *shard = BTreeSet::new();
     }

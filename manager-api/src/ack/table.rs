@@ -1,4 +1,4 @@
-//! The questions of this process that still wait for answers.
+//! The table of acknowledgements that clients of this process, or other servers, still owe.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::by_client::ByClient;
-use super::{AckLimits, AckStream, ClientAck, Waiting};
+use super::{AckLimits, AckStream, ClientAck, UnreadAck};
 use crate::ack::ClientKey;
 use crate::byte_budget::ByteBudget;
 use crate::deadline;
@@ -18,28 +18,30 @@ use crate::message::{Callback, CallbackAddress};
 use crate::turn::Turn;
 use crate::{HostId, Payload, Sid};
 
-/// Answers that a question may have waiting for a slow reader, whatever room there is; more are dropped, counted and logged.
+/// Unread acknowledgements of one event, regardless of the byte budget; more are dropped, counted and logged.
 const MAX_WAITING_ACKS: usize = 65_536;
 
-/// Clients that are added to a question, and questions that are looked through, under one lock: some tens of microseconds.
+/// Clients that are registered for an event, and events that are scanned, under one lock: some tens of microseconds.
 const UNDER_ONE_LOCK: usize = 256;
 
-/// Questions of one client, and clients of one question, that are forgotten without letting other tasks run: some tenths of a millisecond.
+/// Pending events of one client, and clients of one event, that are removed without yielding: some tenths of a
+/// millisecond.
 pub const FORGOTTEN_AT_ONCE: usize = 1_024;
 
-/// The questions of this process, and those that it asks its clients for others.
+/// The events that still wait for acknowledgements: those of this process, and those delivered to its clients for other
+/// processes.
 #[derive(Debug)]
 pub struct AckTable {
-    /// Answers that may be expected for other processes.
-    max_for_others: usize,
-    /// How many of them are.
-    num_for_others: AtomicUsize,
+    /// Limit of the acknowledgements expected for other processes.
+    max_remote: usize,
+    /// Acknowledgements expected for other processes now.
+    num_remote: AtomicUsize,
     next_id: AtomicU64,
-    /// A tree, which grows and shrinks without being copied: how many there are is up to others.
+    /// A tree, because it grows and shrinks without being copied, and other processes determine its size.
     pending: Mutex<BTreeMap<u64, Pending>>,
-    /// So that a client that leaves costs its own questions and not a look at all of them.
+    /// Index by client, so that removing a client costs its own events and not a scan of the table.
     by_client: Arc<ByClient>,
-    /// What answers for this process may hold together before they are taken.
+    /// Byte budget of unread acknowledgements for this process.
     waiting_budget: ByteBudget,
     num_dropped: AtomicU64,
 }
@@ -47,32 +49,32 @@ pub struct AckTable {
 #[derive(Debug)]
 struct Pending {
     requester: Requester,
-    /// The clients of this host that may still answer, each once.
+    /// The clients of this host that may still acknowledge, each once.
     expected: HashSet<ClientKey>,
-    /// More of them are being added.
+    /// More clients are being registered.
     is_growing: bool,
-    /// Answers that count for [`max_for_others`](AckTable::max_for_others).
-    num_for_others: usize,
-    /// Clients of other hosts may answer too.
+    /// Share of [`num_remote`](AckTable::num_remote); 0 for an event of this process.
+    num_remote: usize,
+    /// Clients of other hosts may acknowledge too.
     is_open: bool,
     deadline: Instant,
-    /// The question of whoever asked in which those are named who leave without an answer.
+    /// The requester's cluster request whose responses name the clients that leave without acknowledging.
     report: Option<u64>,
 }
 
-/// Who is to be told that a client left before it answered.
+/// The recipient of a report that a client left before it acknowledged.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unanswered {
-    /// The process that asked; `None` if it is this one.
-    pub asked_by: Option<HostId>,
-    /// Its question.
-    pub question: u64,
+pub struct MissingAck {
+    /// The process that expects the acknowledgement; `None` for this process.
+    pub requester: Option<HostId>,
+    /// The id of its cluster request.
+    pub request: u64,
 }
 
-/// Where an answer goes.
+/// The destination of an acknowledgement.
 #[derive(Debug)]
 enum Requester {
-    Local(mpsc::Sender<Waiting>),
+    Local(mpsc::Sender<UnreadAck>),
     Remote(HostId, CallbackAddress),
 }
 
@@ -86,8 +88,8 @@ impl AckTable {
     /// Creates an empty table.
     pub fn new(limits: AckLimits) -> Self {
         Self {
-            max_for_others: limits.max_expected_acks,
-            num_for_others: AtomicUsize::new(0),
+            max_remote: limits.max_expected_acks,
+            num_remote: AtomicUsize::new(0),
             next_id: AtomicU64::new(0),
             pending: Mutex::default(),
             by_client: Arc::default(),
@@ -96,11 +98,12 @@ impl AckTable {
         }
     }
 
-    /// Asks on behalf of this process. `is_open`: other hosts are asked too. Lets other tasks run where many are asked.
+    /// Registers an event of this process and returns its acknowledgements. `is_open`: clients of other hosts may
+    /// acknowledge too. Yields while it registers many clients.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the question.
+    /// Dropping the future removes the event.
     pub async fn expect(
         self: &Arc<Self>,
         expected: Vec<ClientKey>,
@@ -114,23 +117,23 @@ impl AckTable {
             requester: Requester::Local(sender),
             expected: HashSet::with_capacity(expected.len()),
             is_growing: true,
-            num_for_others: 0,
+            num_remote: 0,
             is_open,
             deadline,
             report,
         });
-        // It forgets the question when it is dropped.
-        let answers = AckStream::new(incoming, deadline, self.clone(), id);
+        // Removes the event when it is dropped.
+        let acks = AckStream::new(incoming, deadline, self.clone(), id);
         self.expect_all(id, &expected).await;
-        (id, answers)
+        (id, acks)
     }
 
-    /// Asks this host's clients on behalf of another process; `None` if too many answers are expected for others already. Lets other tasks
-    /// run where many are asked.
+    /// Registers an event of another process; `None` if too many acknowledgements are expected for other processes
+    /// already. Yields while it registers many clients.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves a question that ends with its time.
+    /// Dropping the future leaves an event that expires at its deadline.
     pub async fn expect_for(
         &self,
         host: HostId,
@@ -139,17 +142,14 @@ impl AckTable {
         timeout: Duration,
         report: Option<u64>,
     ) -> Option<u64> {
-        let fits = |num: usize| {
-            num.checked_add(expected.len())
-                .filter(|&num| num <= self.max_for_others)
-        };
-        let (order, counter) = (Ordering::Relaxed, &self.num_for_others);
+        let fits = |num: usize| num.checked_add(expected.len()).filter(|&num| num <= self.max_remote);
+        let (order, counter) = (Ordering::Relaxed, &self.num_remote);
         counter.fetch_update(order, order, fits).ok()?;
         let id = self.insert(Pending {
             requester: Requester::Remote(host, address),
             expected: HashSet::with_capacity(expected.len()),
             is_growing: true,
-            num_for_others: expected.len(),
+            num_remote: expected.len(),
             is_open: false,
             deadline: deadline::after(timeout),
             report,
@@ -158,9 +158,11 @@ impl AckTable {
         Some(id)
     }
 
-    /// Takes the answer of a client of this host. Returns what has to be published, if the question came from elsewhere.
+    /// Handles an acknowledgement of a client of this host. Returns the callback to publish if the event came from
+    /// another process.
     ///
-    /// An answer to nothing, a second answer, and the answer of somebody who was not asked are ignored.
+    /// Acknowledgements of unknown events, repeated ones, and those of clients that were not sent the event are
+    /// ignored.
     pub fn acknowledge(&self, key: ClientKey, sid: &Sid, id: u64, payload: Payload) -> Option<(HostId, Callback)> {
         let mut table = self.pending();
         let pending = table.get_mut(&id)?;
@@ -169,7 +171,7 @@ impl AckTable {
         }
         let publish = match &pending.requester {
             Requester::Local(sender) => {
-                self.hand_over(sender, Some(sid.clone()), payload);
+                self.enqueue(sender, Some(sid.clone()), payload);
                 None
             }
             Requester::Remote(host, address) => {
@@ -181,13 +183,13 @@ impl AckTable {
                 Some((host.clone(), callback))
             }
         };
-        self.expect_one_less(&mut table, id);
+        self.release_one(&mut table, id);
         drop(table);
         self.by_client.remove(key, id);
         publish
     }
 
-    /// Takes an answer that came over the broker.
+    /// Handles an acknowledgement received over the broker.
     pub fn acknowledge_remote(&self, callback: Callback) {
         if let Some(Pending {
             requester: Requester::Local(sender),
@@ -195,35 +197,36 @@ impl AckTable {
             ..
         }) = self.pending().get(&callback.address.id)
         {
-            self.hand_over(sender, callback.client, callback.payload);
+            self.enqueue(sender, callback.client, callback.payload);
         }
     }
 
-    /// Waits no longer for a client that is gone, in [`FORGOTTEN_AT_ONCE`] of its questions. Returns who wants to know; `None` if it has no
-    /// more questions.
-    pub fn forget_some(&self, key: ClientKey) -> Option<Vec<Unanswered>> {
-        let asked = self.by_client.take_some(key, FORGOTTEN_AT_ONCE);
+    /// Stops waiting for a client that left, in [`FORGOTTEN_AT_ONCE`] of its events. Returns the acknowledgements to
+    /// report as missing; `None` if the client has no pending events left.
+    pub fn forget_some(&self, key: ClientKey) -> Option<Vec<MissingAck>> {
+        let events = self.by_client.take_some(key, FORGOTTEN_AT_ONCE);
         let unexpect = |id| self.unexpect(key, id);
-        (!asked.is_empty()).then(|| asked.into_iter().filter_map(unexpect).collect())
+        (!events.is_empty()).then(|| events.into_iter().filter_map(unexpect).collect())
     }
 
-    /// Returns how many questions a client may answer, but not more than [`FORGOTTEN_AT_ONCE`].
+    /// Counts the events that a client may acknowledge, up to [`FORGOTTEN_AT_ONCE`].
     pub fn num_of(&self, key: ClientKey) -> usize {
         self.by_client.num_of(key, FORGOTTEN_AT_ONCE)
     }
 
-    /// Waits no longer for the answer of one client to one question. Returns who wants to know.
-    pub fn forget(&self, key: ClientKey, id: u64) -> Option<Unanswered> {
+    /// Stops waiting for one client's acknowledgement of one event. Returns the acknowledgement to report as missing.
+    pub fn forget(&self, key: ClientKey, id: u64) -> Option<MissingAck> {
         self.by_client.remove(key, id);
         self.unexpect(key, id)
     }
 
-    /// Forgets a question whose answers are not waited for any more. Of one to many clients a task forgets who was asked.
-    pub(super) fn end(&self, id: u64) {
+    /// Removes an event whose acknowledgements are not read any more. The index of one with many recipients is updated
+    /// by a task.
+    pub(super) fn remove(&self, id: u64) {
         let Some(ended) = self.pending().remove(&id) else {
             return;
         };
-        self.expect_less_for_others(ended.num_for_others);
+        self.release_remote(ended.num_remote);
         let (by_client, expected) = (self.by_client.clone(), ended.expected);
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if expected.len() > FORGOTTEN_AT_ONCE => {
@@ -233,63 +236,65 @@ impl AckTable {
         }
     }
 
-    /// Forgets the questions of other processes whose time is over, and lets other tasks run now and then. Those of this process end with
-    /// their [`AckStream`], which tell why.
+    /// Removes the expired events of other processes; yields now and then. Those of this process end with their
+    /// [`AckStream`], which reports the reason.
     pub async fn sweep(&self) {
         let (now, mut turn, mut next) = (Instant::now(), Turn::default(), Some(0));
         while let Some(first) = next {
-            let (over, rest) = self.take_over(first, now);
+            let (expired, rest) = self.take_expired(first, now);
             next = rest;
-            for (id, expected) in over {
+            for (id, expected) in expired {
                 self.by_client.remove_all(&expected, id, &mut turn).await;
             }
             turn.spend(UNDER_ONE_LOCK).await;
         }
     }
 
-    /// Takes out the questions of other processes whose time is over, of the first ones from `first` on. Returns their clients, and which
-    /// question to go on with.
-    fn take_over(&self, first: u64, now: Instant) -> (Vec<(u64, HashSet<ClientKey>)>, Option<u64>) {
+    /// Takes out the expired events of other processes, among the first ones from `first` on. Returns their clients, and
+    /// the event to continue with.
+    fn take_expired(&self, first: u64, now: Instant) -> (Vec<(u64, HashSet<ClientKey>)>, Option<u64>) {
         let mut table = self.pending();
-        let looked_at = table.range(first..).take(UNDER_ONE_LOCK);
-        let is_over = |pending: &Pending| matches!(pending.requester, Requester::Remote(..)) && pending.deadline <= now;
-        let (mut over, mut last) = (Vec::new(), None);
-        for (&id, pending) in looked_at {
+        let scanned = table.range(first..).take(UNDER_ONE_LOCK);
+        let is_expired =
+            |pending: &Pending| matches!(pending.requester, Requester::Remote(..)) && pending.deadline <= now;
+        let (mut expired, mut last) = (Vec::new(), None);
+        for (&id, pending) in scanned {
             last = Some(id);
-            over.extend(is_over(pending).then_some(id));
+            expired.extend(is_expired(pending).then_some(id));
         }
         let mut take = |id| {
             let ended = table.remove(&id)?;
-            self.expect_less_for_others(ended.num_for_others);
+            self.release_remote(ended.num_remote);
             Some((id, ended.expected))
         };
-        let over = over.into_iter().filter_map(&mut take).collect();
-        (over, last.map(|last| last + 1))
+        let expired = expired.into_iter().filter_map(&mut take).collect();
+        (expired, last.map(|last| last + 1))
     }
 
-    /// Answers dropped because nobody took them in time.
+    /// Returns how many acknowledgements were dropped because too many were unread.
     pub fn num_dropped(&self) -> u64 {
         self.num_dropped.load(Ordering::Relaxed)
     }
 
-    /// Questions that wait.
+    /// Counts the events that wait for acknowledgements.
     pub fn len(&self) -> usize {
         self.pending().len()
     }
 
-    /// Counts the clients that are waited for, once per question.
+    /// Counts the expected acknowledgements: clients, once per event.
     pub fn num_expected(&self) -> usize {
         self.by_client.len()
     }
 
     fn insert(&self, pending: Pending) -> u64 {
-        // Python's counter starts at 1, too; 2^53, where JavaScript loses count, is far away.
+        // Starts at 1, as in Python; 2^53, the limit of exact integers in JavaScript, is out of
+        // reach.
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         self.pending().insert(id, pending);
         id
     }
 
-    /// Adds the clients that may answer a question, until it ends.
+    /// Registers the clients that may acknowledge an event, until it ends.
     async fn expect_all(&self, id: u64, keys: &[ClientKey]) {
         let mut turn = Turn::default();
         for keys in keys.chunks(UNDER_ONE_LOCK) {
@@ -305,7 +310,7 @@ impl AckTable {
         self.remove_if_done(&mut table, id);
     }
 
-    /// Adds some of them; `false` if the question has ended.
+    /// Registers some of them; `false` if the event has ended.
     fn expect_some(&self, id: u64, keys: &[ClientKey]) -> bool {
         let mut table = self.pending();
         let Some(pending) = table.get_mut(&id) else {
@@ -313,34 +318,35 @@ impl AckTable {
         };
         for &key in keys {
             if pending.expected.insert(key) {
-                // Under the lock of the table: what ends the question afterwards removes this, too.
+                // Under the lock of the table, because every removal of the event removes this, too.
                 self.by_client.add(key, id);
             }
         }
         true
     }
 
-    fn unexpect(&self, key: ClientKey, id: u64) -> Option<Unanswered> {
+    fn unexpect(&self, key: ClientKey, id: u64) -> Option<MissingAck> {
         let mut table = self.pending();
         let pending = table.get_mut(&id)?;
         if !pending.expected.remove(&key) {
             return None;
         }
-        let unanswered = pending.report.map(|question| Unanswered {
-            asked_by: match &pending.requester {
+        let missing = pending.report.map(|request| MissingAck {
+            requester: match &pending.requester {
                 Requester::Local(_) => None,
                 Requester::Remote(host, _) => Some(host.clone()),
             },
-            question,
+            request,
         });
-        self.expect_one_less(&mut table, id);
-        unanswered
+        self.release_one(&mut table, id);
+        missing
     }
 
-    fn expect_one_less(&self, table: &mut BTreeMap<u64, Pending>, id: u64) {
-        if let Some(pending) = table.get_mut(&id).filter(|pending| pending.num_for_others > 0) {
-            pending.num_for_others -= 1;
-            self.expect_less_for_others(1);
+    /// Settles one client of an event, which was removed from `expected`.
+    fn release_one(&self, table: &mut BTreeMap<u64, Pending>, id: u64) {
+        if let Some(pending) = table.get_mut(&id).filter(|pending| pending.num_remote > 0) {
+            pending.num_remote -= 1;
+            self.release_remote(1);
         }
         self.remove_if_done(table, id);
     }
@@ -349,26 +355,26 @@ impl AckTable {
         if table.get(&id).is_some_and(Pending::is_done)
             && let Some(done) = table.remove(&id)
         {
-            self.expect_less_for_others(done.num_for_others);
+            self.release_remote(done.num_remote);
         }
     }
 
-    fn expect_less_for_others(&self, count: usize) {
-        self.num_for_others.fetch_sub(count, Ordering::Relaxed);
+    fn release_remote(&self, count: usize) {
+        self.num_remote.fetch_sub(count, Ordering::Relaxed);
     }
 
-    fn hand_over(&self, sender: &mpsc::Sender<Waiting>, client: Option<Sid>, payload: Payload) {
+    fn enqueue(&self, sender: &mpsc::Sender<UnreadAck>, client: Option<Sid>, payload: Payload) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let room = self.waiting_budget.try_take(payload.size());
-        let is_dropped = room.is_none_or(|room| {
-            let answer = ClientAck { client, payload };
-            let sent = sender.try_send(Waiting { answer, _room: room });
+        let permit = self.waiting_budget.try_take(payload.size());
+        let is_dropped = permit.is_none_or(|permit| {
+            let ack = ClientAck { client, payload };
+            let sent = sender.try_send(UnreadAck { ack, _permit: permit });
             matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
         });
         if is_dropped {
             self.num_dropped.fetch_add(1, Ordering::Relaxed);
             if let Some(suppressed) = DROPPED.pass() {
-                quietly(|| tracing::warn!(suppressed, "dropped an acknowledgement: too many wait unread"));
+                quietly(|| tracing::warn!(suppressed, "dropped an acknowledgement: too many are unread"));
             }
         }
     }

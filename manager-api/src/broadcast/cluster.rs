@@ -1,4 +1,4 @@
-//! Questions about clients wherever they are, and commands to all of them.
+//! Requests about clients of every server, and commands to all of them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteS
 use crate::cluster::{Change, RequestKind, Selection};
 use crate::{Error, Payload, Room};
 
-/// Clients of every server. Servers of python-socketio know none of this: their clients are neither found nor moved.
+/// Clients of every server. Servers of python-socketio do not support this: their clients are neither found nor moved.
 impl Broadcast {
     /// Finds the clients that an event would go to, with their rooms, on every server.
     ///
@@ -22,7 +22,7 @@ impl Broadcast {
     ///     println!("{} on {} is in {:?}", socket.id, socket.server, socket.rooms);
     /// }
     /// if !lobby.missing_servers.is_empty() {
-    ///     println!("and those of {:?}, who did not answer", lobby.missing_servers);
+    ///     println!("no response from {:?}", lobby.missing_servers);
     /// }
     /// # Ok(())
     /// # }
@@ -30,13 +30,14 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if the namespace cannot be used, [`Busy`](crate::ErrorKind::Busy) if too many questions are open,
-    /// [`Timeout`](crate::ErrorKind::Timeout) if the question could not be asked in [time](Self::timeout), otherwise what
-    /// [`ClientManager::publish`](crate::ClientManager::publish) says. A server that does not answer is no error: the result names it.
+    /// [`Config`](crate::ErrorKind::Config) if the namespace cannot be used, [`Busy`](crate::ErrorKind::Busy) if too
+    /// many requests are open, [`Timeout`](crate::ErrorKind::Timeout) if the request could not be sent in
+    /// [time](Self::timeout), otherwise those of [`ClientManager::publish`](crate::ClientManager::publish). A server
+    /// that does not respond is not an error: the result names it.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the question.
+    /// Dropping the future closes the request.
     pub fn fetch_sockets(self) -> BoxFuture<'static, Result<Gathered<Vec<RemoteSocket>>, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.request_timeout());
         async move {
@@ -44,7 +45,7 @@ impl Broadcast {
             let clients = self.selection(0)?;
             let namespace = clients.namespace.clone();
             let responses = sink
-                .ask(RequestKind::Sockets { clients, limit }, scope, timeout)
+                .request(RequestKind::Sockets { clients, limit }, scope, timeout)
                 .await?;
             Ok(cluster::sockets(responses, namespace, (limit, max_bytes)).await)
         }
@@ -59,27 +60,29 @@ impl Broadcast {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the question.
+    /// Dropping the future closes the request.
     pub fn count_sockets(self) -> BoxFuture<'static, Result<Gathered<u64>, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.request_timeout());
         async move {
             let clients = self.selection(0)?;
-            let responses = sink.ask(RequestKind::Count { clients }, scope, timeout).await?;
+            let responses = sink.request(RequestKind::Count { clients }, scope, timeout).await?;
             Ok(cluster::counted(responses).await)
         }
         .boxed()
     }
 
-    /// Emits an event and waits until everybody it was sent to has answered, or until [`timeout`](Self::timeout); names those who have not.
+    /// Emits an event and waits until every recipient has acknowledged it, or until [`timeout`](Self::timeout); names
+    /// those that have not.
     ///
-    /// It ends as soon as every client of our servers has answered or left. Answers of clients on a python-socketio server are there if they
-    /// came until then; use [`emit_with_ack`](Self::emit_with_ack) to wait for those.
+    /// It ends as soon as every client of our servers has acknowledged or left. Acknowledgements of clients on a
+    /// python-socketio server are included if they arrive before that; use [`emit_with_ack`](Self::emit_with_ack) to
+    /// wait for them.
     ///
     /// ```no_run
     /// # async fn example(emitter: manager_api::Emitter) -> Result<(), manager_api::Error> {
     /// let report = emitter.to("lobby").emit_and_collect("ready?", &()).await?;
     /// if !report.is_complete() {
-    ///     println!("no answer of {:?}, no word of {:?}", report.missing_clients, report.missing_servers);
+    ///     println!("missing: clients {:?}, servers {:?}", report.missing_clients, report.missing_servers);
     /// }
     /// # Ok(())
     /// # }
@@ -87,13 +90,14 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if namespace, event or payload cannot be used, [`Busy`](crate::ErrorKind::Busy) if too many
-    /// questions are open, [`Timeout`](crate::ErrorKind::Timeout) if the other servers are not heard yet; nothing was sent then. That the
-    /// broker did not take the event is told by the [report](AckReport::failure).
+    /// [`Config`](crate::ErrorKind::Config) if namespace, event or payload cannot be used,
+    /// [`Busy`](crate::ErrorKind::Busy) if too many requests are open, [`Timeout`](crate::ErrorKind::Timeout) if
+    /// discovery of the other servers did not complete in time; nothing was sent then. A failure to publish is part of
+    /// the [report](AckReport::failure).
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the question.
+    /// Dropping the future closes the request.
     pub fn emit_and_collect<T: Serialize + ?Sized>(
         self,
         event: &str,
@@ -103,16 +107,16 @@ impl Broadcast {
         let emit = Payload::new(data).and_then(|payload| self.into_emit(event, Ok(payload)));
         async move {
             let limit = sink.max_sockets();
-            let (answers, responses) = sink.emit_with_report(emit?, scope, timeout).await?;
-            Ok(cluster::acknowledgements(answers, responses, limit).await)
+            let (acks, responses) = sink.emit_with_report(emit?, scope, timeout).await?;
+            Ok(cluster::acknowledgements(acks, responses, limit).await)
         }
         .boxed()
     }
 
     /// Puts the clients that an event would go to into rooms, on every server.
     ///
-    /// Rooms that a limit does not let a client enter are
-    /// counted and logged by its server; the other clients and rooms are not affected.
+    /// Rooms that a limit does not allow a client to enter are counted and logged by its server; other clients and
+    /// rooms are not affected.
     ///
     /// # Errors
     ///
@@ -124,7 +128,7 @@ impl Broadcast {
         self.change(Change::Join(rooms.into_iter().map(Into::into).collect()))
     }
 
-    /// Takes the clients that an event would go to out of rooms, on every server.
+    /// Removes the clients that an event would go to from rooms, on every server.
     ///
     /// # Errors
     ///
@@ -145,7 +149,8 @@ impl Broadcast {
         self.change(Change::Disconnect)
     }
 
-    /// Disconnects the clients that an event would go to from every namespace, on every server, and closes their connections.
+    /// Disconnects the clients that an event would go to from every namespace, on every server, and closes their
+    /// connections.
     ///
     /// # Errors
     ///
@@ -166,7 +171,7 @@ impl Broadcast {
         }
     }
 
-    /// Returns the clients that are meant; the message about them names `others` beside them.
+    /// Returns the selected clients; the message about them holds `others` further names.
     fn selection(self, others: usize) -> Result<Selection, Error> {
         let num_names = self.target.rooms().len() + self.skip.len() + self.except.len() + others;
         check_count("names", num_names, self.sink.message_limits().max_names)?;

@@ -1,4 +1,4 @@
-//! What the answers of the servers add up to.
+//! The aggregated results of cluster requests.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -11,19 +11,20 @@ use crate::ack::{AckStream, ClientAck};
 use crate::turn::Turn;
 use crate::{Error, ErrorKind, HostId, NamespaceName, Payload, Room, Sid};
 
-/// What the servers answered together, and who did not.
+/// The combined responses of the servers, and the servers that did not respond.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Gathered<T> {
-    /// What those said that answered.
+    /// The combined value of the responses.
     pub found: T,
-    /// Servers that were known and did not answer in time, or not wholly; they are not waited for again until they are heard.
+    /// Known servers whose response was missing or incomplete at the deadline; they are not expected to respond again
+    /// until a message of them is received.
     pub missing_servers: Vec<HostId>,
-    /// There is more than a limit allows to tell.
+    /// Whether a limit cut the result.
     pub is_truncated: bool,
 }
 
-/// A client, on whichever server it is connected.
+/// A client of any server of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RemoteSocket {
@@ -39,7 +40,7 @@ pub struct RemoteSocket {
 }
 
 impl RemoteSocket {
-    /// Reads what the code of its server keeps with it for others to see; `None` if that is nothing, or `null`.
+    /// Reads the data that the application on its server keeps with it; `None` if there is none, or it is `null`.
     ///
     /// # Errors
     ///
@@ -54,45 +55,45 @@ impl RemoteSocket {
     }
 }
 
-/// Reads what is kept with a client; `null` is nothing.
+/// Reads the application's data of a client; `null` reads as `None`.
 pub fn read_data<T: DeserializeOwned>(json: Option<&str>) -> Result<Option<T>, Error> {
     let Some(json) = json else {
         return Ok(None);
     };
     serde_json::from_str(json).map_err(|error| {
-        let text = "the data of the client has another form than expected";
+        let text = "the data of the client does not have the expected form";
         Error::new(ErrorKind::Malformed, text).with_source(error)
     })
 }
 
-/// What one server answers to an event for servers.
+/// One server's response to an event for servers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ServerResponse {
     /// The server.
     pub server: HostId,
-    /// What its handler answered; `None` if it has no handler for the event, or that failed.
+    /// The output of its handler; `None` if it has no handler for the event, or the handler failed.
     pub payload: Option<Payload>,
 }
 
-/// What became of an event that everybody was to acknowledge.
+/// The outcome of an event that every recipient was to acknowledge.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct AckReport {
-    /// The answers, in the order in which they came. Those of clients on a python-socketio server name no client.
+    /// The acknowledgements, in order of arrival. Those of clients on a python-socketio server do not name the client.
     pub acks: Vec<ClientAck>,
-    /// Clients that were sent the event and did not answer: they took too long, or left.
+    /// Clients that were sent the event and did not acknowledge it: they took too long, or left.
     pub missing_clients: Vec<Sid>,
-    /// Servers that did not tell in time whom they sent the event to, if they got it.
+    /// Servers that did not report their recipients in time; whether they received the event is unknown.
     pub missing_servers: Vec<HostId>,
-    /// More clients were sent the event than a limit allows to name: clients may be missing that are not named.
+    /// Whether there were more recipients than a limit allows to name; clients may be missing that are not named.
     pub is_truncated: bool,
-    /// Why the event was not published, if it was not: clients of this server have got it all the same.
+    /// Why the event was not published, if publishing failed; clients of this server have received it all the same.
     pub failure: Option<Error>,
 }
 
 impl AckReport {
-    /// Tells whether everybody who was sent the event has answered.
+    /// Returns whether every client that was sent the event has acknowledged it.
     pub fn is_complete(&self) -> bool {
         self.missing_clients.is_empty()
             && self.missing_servers.is_empty()
@@ -100,25 +101,25 @@ impl AckReport {
             && self.failure.is_none()
     }
 
-    fn add(&mut self, roll: &mut Roll, answer: ClientAck) {
-        if let Some(sid) = &answer.client {
-            roll.answered(sid);
+    fn add(&mut self, tally: &mut Tally, ack: ClientAck) {
+        if let Some(sid) = &ack.client {
+            tally.record_ack(sid);
         }
-        self.acks.push(answer);
+        self.acks.push(ack);
     }
 }
 
-/// Reads the parts that `read` knows what to do with into one value.
+/// Combines all parts into one value with `read`, until it returns `false`: the limit is reached.
 async fn gather<T>(
     mut responses: Responses,
     mut found: T,
     mut read: impl FnMut(&mut T, HostId, ResponsePart) -> bool,
 ) -> Gathered<T> {
     let (mut is_truncated, mut turn) = (false, Turn::default());
-    while let Some(heard) = responses.next().await {
-        turn.spend(heard.part.num_names()).await;
-        is_truncated |= heard.is_truncated;
-        if !read(&mut found, heard.from, heard.part) {
+    while let Some(received) = responses.next().await {
+        turn.spend(received.part.num_names()).await;
+        is_truncated |= received.is_truncated;
+        if !read(&mut found, received.from, received.part) {
             is_truncated = true;
             break;
         }
@@ -134,7 +135,7 @@ async fn gather<T>(
 ///
 /// # Cancel safety
 ///
-/// Dropping the future forgets the request.
+/// Dropping the future closes the request.
 pub async fn servers(responses: Responses) -> Gathered<Vec<HostId>> {
     let mut gathered = gather(responses, Vec::new(), |found, from, _| {
         found.push(from);
@@ -155,7 +156,7 @@ pub(crate) async fn counted(responses: Responses) -> Gathered<u64> {
     .await
 }
 
-/// Stops at `limit` clients, or where these would take more than `max_bytes`.
+/// Collects clients, up to `limit` of them and `max_bytes`.
 pub(crate) async fn sockets(
     responses: Responses,
     namespace: NamespaceName,
@@ -170,9 +171,9 @@ pub(crate) async fn sockets(
         if bytes > max_bytes {
             return false;
         }
-        let room = limit - found.len();
-        let fits = sockets.len() <= room;
-        found.extend(sockets.into_iter().take(room).map(|socket| RemoteSocket {
+        let capacity = limit - found.len();
+        let fits = sockets.len() <= capacity;
+        found.extend(sockets.into_iter().take(capacity).map(|socket| RemoteSocket {
             id: socket.id,
             namespace: namespace.clone(),
             rooms: socket.rooms,
@@ -188,7 +189,7 @@ pub(crate) async fn sockets(
 ///
 /// # Cancel safety
 ///
-/// Dropping the future forgets the request.
+/// Dropping the future closes the request.
 pub async fn server_responses(responses: Responses) -> Gathered<Vec<ServerResponse>> {
     gather(responses, Vec::new(), |found, server, part| {
         if let ResponsePart::Event(payload) = part {
@@ -199,103 +200,104 @@ pub async fn server_responses(responses: Responses) -> Gathered<Vec<ServerRespon
     .await
 }
 
-/// Whom an event was sent to, and who of them has answered.
+/// The recipients of an event, by the state of their acknowledgement.
 #[derive(Default)]
-struct Roll {
-    /// Sent the event, and may still answer.
-    open: HashSet<Sid>,
-    answered: HashSet<Sid>,
-    /// Left before they answered.
+struct Tally {
+    /// Were sent the event, and may still acknowledge it.
+    pending: HashSet<Sid>,
+    acked: HashSet<Sid>,
+    /// Left before they acknowledged.
     left: HashSet<Sid>,
     is_truncated: bool,
 }
 
-impl Roll {
-    fn answered(&mut self, sid: &Sid) {
-        self.open.remove(sid);
+impl Tally {
+    fn record_ack(&mut self, sid: &Sid) {
+        self.pending.remove(sid);
         self.left.remove(sid);
-        self.answered.insert(sid.clone());
+        self.acked.insert(sid.clone());
     }
 
-    /// At most `limit` clients are kept track of.
-    async fn take(&mut self, part: ResponsePart, limit: usize, turn: &mut Turn) {
+    /// Records a part of a server's response; tracks at most `limit` clients.
+    async fn record_part(&mut self, part: ResponsePart, limit: usize, turn: &mut Turn) {
         match part {
             ResponsePart::Recipients(clients) => {
                 for sid in clients {
                     turn.spend(1).await;
-                    self.asked(sid, limit);
+                    self.record_recipient(sid, limit);
                 }
             }
             ResponsePart::Left(clients) => {
                 for sid in clients {
                     turn.spend(1).await;
-                    self.has_left(sid, limit);
+                    self.record_left(sid, limit);
                 }
             }
             _ => {}
         }
     }
 
-    fn asked(&mut self, sid: Sid, limit: usize) {
-        if self.answered.contains(&sid) || self.left.contains(&sid) {
+    fn record_recipient(&mut self, sid: Sid, limit: usize) {
+        if self.acked.contains(&sid) || self.left.contains(&sid) {
             return;
         }
-        match self.open.len() + self.left.len() < limit {
-            true => drop(self.open.insert(sid)),
-            false => self.is_truncated = true,
+        if self.pending.len() + self.left.len() < limit {
+            self.pending.insert(sid);
+        } else {
+            self.is_truncated = true;
         }
     }
 
-    fn has_left(&mut self, sid: Sid, limit: usize) {
-        if !self.answered.contains(&sid) && self.left.len() < limit {
-            self.open.remove(&sid);
+    fn record_left(&mut self, sid: Sid, limit: usize) {
+        if !self.acked.contains(&sid) && self.left.len() < limit {
+            self.pending.remove(&sid);
             self.left.insert(sid);
         }
     }
 }
 
-/// Waits until everybody who was sent the event has answered or left, or the deadline passes.
-pub(crate) async fn acknowledgements(mut answers: AckStream, mut responses: Responses, limit: usize) -> AckReport {
-    let (mut roll, mut turn) = (Roll::default(), Turn::default());
-    // Before all else: where nobody is waited for, the answers are never asked.
+/// Waits until every client that was sent the event has acknowledged it or left, or the deadline passes.
+pub(crate) async fn acknowledgements(mut acks: AckStream, mut responses: Responses, limit: usize) -> AckReport {
+    let (mut tally, mut turn) = (Tally::default(), Turn::default());
+    // Before the loop, which does not poll the stream if there is nothing to wait for.
     let mut report = AckReport {
-        failure: answers.take_failure(),
+        failure: acks.take_failure(),
         ..AckReport::default()
     };
     if report.failure.is_some() {
         responses.not_sent();
     }
-    let mut is_over = false;
-    // Whoever is not named can only be waited for until the deadline.
-    while !(responses.is_complete() && roll.open.is_empty() && !roll.is_truncated) {
+    let mut has_ended = false;
+    // Recipients that are not named can only be waited for until the deadline.
+    while !(responses.is_complete() && tally.pending.is_empty() && !tally.is_truncated) {
         tokio::select! {
             biased;
-            heard = responses.next_until_deadline() => {
-                let Some(heard) = heard else { break };
-                roll.is_truncated |= heard.is_truncated;
-                roll.take(heard.part, limit, &mut turn).await;
+            received = responses.next_until_deadline() => {
+                let Some(received) = received else { break };
+                tally.is_truncated |= received.is_truncated;
+                tally.record_part(received.part, limit, &mut turn).await;
             }
-            answer = answers.next(), if !is_over => match answer {
-                Some(Ok(answer)) => report.add(&mut roll, answer),
-                // It was taken before.
+            ack = acks.next(), if !has_ended => match ack {
+                Some(Ok(ack)) => report.add(&mut tally, ack),
+                // Unreachable: the failure was taken above.
                 Some(Err(error)) => report.failure = Some(error),
-                // The deadline of the replies is the same, and names who is missing.
-                None => is_over = true,
+                // The responses have the same deadline, at which they name the missing servers.
+                None => has_ended = true,
             },
         }
     }
-    // Publishing may have taken all the time that there was, and clients of this server have answered meanwhile.
-    while let Some(answer) = answers.next_waiting() {
-        report.add(&mut roll, answer);
+    // Publishing may have taken until the deadline while clients of this server acknowledged.
+    while let Some(ack) = acks.next_waiting() {
+        report.add(&mut tally, ack);
         turn.spend(1).await;
     }
-    report.missing_clients = sorted(roll.open.into_iter().chain(roll.left), &mut turn).await;
-    report.is_truncated = roll.is_truncated;
+    report.missing_clients = sorted(tally.pending.into_iter().chain(tally.left), &mut turn).await;
+    report.is_truncated = tally.is_truncated;
     report.missing_servers = responses.into_missing();
     report
 }
 
-/// Sorts clients, and lets other tasks run now and then.
+/// Sorts clients; yields now and then.
 async fn sorted(clients: impl Iterator<Item = Sid>, turn: &mut Turn) -> Vec<Sid> {
     let mut sorted = BTreeSet::new();
     for sid in clients {

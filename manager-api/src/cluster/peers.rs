@@ -1,4 +1,4 @@
-//! The other servers, as far as they were heard.
+//! The table of other servers known to be running.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,52 +10,57 @@ use tokio::time::Instant;
 use crate::HostId;
 use crate::deadline;
 
-/// Whose answers a question waits for.
+/// The servers whose responses a request expects.
 #[derive(Debug)]
 pub struct Peers {
-    heard: Mutex<HashMap<HostId, Instant>>,
+    /// When the latest message of each server was received.
+    last_seen: Mutex<HashMap<HostId, Instant>>,
     max: usize,
-    /// When everybody who answers the first hello has had the time to. `None` before that hello.
+    /// When discovery is complete. `None` before the first announcement was sent.
     complete_at: watch::Sender<Option<Instant>>,
 }
 
 impl Peers {
-    /// Makes an empty table of at most `max` servers, at least one.
+    /// Creates an empty table of at most `max` servers; zero counts as one.
     pub fn new(max: usize) -> Self {
         Self {
-            heard: Mutex::default(),
+            last_seen: Mutex::default(),
             max: max.max(1),
             complete_at: watch::Sender::new(None),
         }
     }
 
-    /// Notes that a server lives. A table that is full forgets the one that was silent for the longest time.
-    pub fn heard(&self, host: &HostId) {
-        let mut heard = self.lock();
-        if heard.len() >= self.max && !heard.contains_key(host) {
-            let oldest = heard.iter().min_by_key(|(_, at)| **at).map(|(host, _)| host.clone());
-            oldest.map(|oldest| heard.remove(&oldest));
+    /// Records that a message of a server was received. A full table drops the server that was silent for the longest
+    /// time.
+    pub fn record(&self, host: &HostId) {
+        let mut last_seen = self.lock();
+        if last_seen.len() >= self.max && !last_seen.contains_key(host) {
+            let oldest = last_seen
+                .iter()
+                .min_by_key(|(_, at)| **at)
+                .map(|(host, _)| host.clone());
+            oldest.map(|oldest| last_seen.remove(&oldest));
         }
-        heard.insert(host.clone(), Instant::now());
+        last_seen.insert(host.clone(), Instant::now());
     }
 
-    /// Forgets a server: it said bye, or did not answer in time.
+    /// Removes a server that has closed, or did not respond in time.
     pub fn forget(&self, host: &HostId) {
         self.lock().remove(host);
     }
 
-    /// Returns the ids of the servers that are known to be there.
+    /// Returns the ids of the known servers.
     pub fn ids(&self) -> Vec<HostId> {
         self.lock().keys().cloned().collect()
     }
 
-    /// Counts the servers that are known to be there.
+    /// Counts the known servers.
     pub fn len(&self) -> usize {
         self.lock().len()
     }
 
-    /// Starts the time in which the others answer the first hello.
-    pub fn said_hello(&self, wait: Duration) {
+    /// Starts discovery, which completes after `wait`; without effect if it was started before.
+    pub fn start_discovery(&self, wait: Duration) {
         self.complete_at.send_if_modified(|at| {
             let is_first = at.is_none();
             at.get_or_insert_with(|| deadline::after(wait));
@@ -63,12 +68,12 @@ impl Peers {
         });
     }
 
-    /// Starts the time, anew if need be, in which the others say that they are there.
-    pub fn sought(&self, wait: Duration) {
+    /// Starts discovery, or restarts it; it completes after `wait`.
+    pub fn restart_discovery(&self, wait: Duration) {
         self.complete_at.send_replace(Some(deadline::after(wait)));
     }
 
-    /// Waits until those who are there have had the time to say so.
+    /// Waits until discovery is complete.
     pub async fn complete(&self) {
         let mut at = self.complete_at.subscribe();
         // The sender lives in `self`, so this cannot fail while it is borrowed.
@@ -79,6 +84,6 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HostId, Instant>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

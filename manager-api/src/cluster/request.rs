@@ -1,4 +1,4 @@
-//! What servers say to each other.
+//! The requests between servers and their responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,48 +6,48 @@ use std::time::Duration;
 use crate::message::Target;
 use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 
-/// Clients, wherever they are connected.
+/// A selection of clients on every server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selection {
     /// Their namespace.
     pub namespace: NamespaceName,
     /// The rooms they are in.
     pub target: Target,
-    /// Clients that are not meant.
+    /// Excluded clients.
     pub skip: Vec<Sid>,
-    /// Rooms whose members are not meant.
+    /// Rooms whose members are excluded.
     pub except: Vec<Room>,
 }
 
-/// A question, or an event, for every other server.
+/// A request, or an event, for every other server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterRequest {
-    /// The number that answers carry; `None` if none are wanted.
+    /// The id that responses carry; `None` if no response is expected.
     pub id: Option<u64>,
-    /// What is asked.
-    pub ask: RequestKind,
-    /// How long the answers are waited for.
+    /// The kind of request, with its parameters.
+    pub kind: RequestKind,
+    /// How long the sender waits for responses.
     pub timeout: Duration,
 }
 
-/// What is asked of a server.
+/// The kinds of requests to servers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RequestKind {
-    /// That it is there.
+    /// List the servers: each responds with its presence.
     Servers,
-    /// Which of its clients are meant, and their rooms.
+    /// List the selected clients and their rooms.
     Sockets {
-        /// Whom the question is about.
+        /// The selected clients.
         clients: Selection,
-        /// How many of them are to be told of at most.
+        /// The maximum number of clients to list.
         limit: usize,
     },
-    /// How many of its clients are meant.
+    /// Count the selected clients.
     Count {
-        /// Whom the question is about.
+        /// The selected clients.
         clients: Selection,
     },
-    /// What its own code says to an event.
+    /// Run the server's handler of an event, and respond with its output.
     Event {
         /// The event's name.
         event: EventName,
@@ -56,37 +56,37 @@ pub enum RequestKind {
     },
 }
 
-/// A part of one server's answer to a question.
+/// A part of one server's response to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterResponse {
-    /// Who asked.
+    /// The process that sent the request.
     pub to: HostId,
-    /// The number of the question.
+    /// The id of the request.
     pub id: u64,
-    /// What is answered.
+    /// The contents of this part.
     pub part: ResponsePart,
     /// The number of this part, from 0.
     pub number: u32,
-    /// No more parts follow.
+    /// Whether this is the last part.
     pub is_last: bool,
-    /// There is more than the limit allows to tell.
+    /// Whether a limit cut the response.
     pub is_truncated: bool,
 }
 
-/// What a part of an answer says.
+/// The contents of a part of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResponsePart {
-    /// The server is there.
+    /// The server is running.
     Present,
     /// Some of its clients.
     Sockets(Vec<SocketInfo>),
-    /// How many clients.
+    /// The number of its clients.
     Count(u64),
-    /// What its code answers; nothing if no handler does.
+    /// The output of its handler; `None` without a handler or output.
     Event(Option<Payload>),
     /// Clients that were sent an event and may acknowledge it.
     Recipients(Vec<Sid>),
-    /// Clients that left before they acknowledged. It may follow the last part, and has no number of its own.
+    /// Clients that left before they acknowledged. It may follow the last part, and does not count as a numbered part.
     Left(Vec<Sid>),
 }
 
@@ -95,7 +95,7 @@ impl ResponsePart {
         sockets.iter().map(SocketInfo::size).sum()
     }
 
-    /// Returns how many clients and rooms it names.
+    /// Counts the clients and rooms that it names.
     pub fn num_names(&self) -> usize {
         match self {
             Self::Present | Self::Count(_) | Self::Event(_) => 0,
@@ -104,7 +104,7 @@ impl ResponsePart {
         }
     }
 
-    /// Returns about how many bytes it takes.
+    /// Returns the approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
             Self::Present | Self::Count(_) | Self::Event(None) => 0,
@@ -122,19 +122,19 @@ pub struct SocketInfo {
     pub id: Sid,
     /// Its rooms, the one named by its id first.
     pub rooms: Vec<Room>,
-    /// What the application keeps with it for others to see: JSON text.
+    /// The application's data of this client, visible to other servers: JSON text.
     pub data: Option<Arc<str>>,
 }
 
 impl SocketInfo {
-    /// Returns about how many bytes it takes.
+    /// Returns the approximate size in bytes.
     pub fn size(&self) -> usize {
         let rooms = self.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>();
         rooms + self.data.as_ref().map_or(0, |data| data.len()) + 48
     }
 }
 
-/// What happens to all clients of a [`Selection`].
+/// A change to all clients of a [`Selection`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// They enter rooms.

@@ -1,4 +1,4 @@
-//! How a process asks the servers: the same for hubs and emitters.
+//! The sending side of cluster requests, common to hubs and emitters.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,17 +14,18 @@ use crate::{ClientManager, Error, ErrorKind, HostId, wire};
 /// Limits of the requests of one process.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestLimits {
-    /// Other servers that are remembered; beyond, the one that was silent for the longest time is forgotten. Default 1,024.
+    /// Other servers kept in the table; a further one replaces the server that was silent for the longest time. Default
+    /// 1,024.
     pub max_servers: usize,
-    /// Requests that may be open; more are refused as [`Busy`](ErrorKind::Busy). Default 1,024.
+    /// Open requests; more are refused as [`Busy`](ErrorKind::Busy). Default 1,024.
     pub max_requests: usize,
-    /// Clients that the responses to one request may name together. Default 100,000.
+    /// Total number of clients in the responses to one request. Default 100,000.
     pub max_sockets: usize,
-    /// Bytes that these clients may take together, with their rooms and data. Default 64 MiB.
+    /// Total bytes of these clients, with their rooms and data. Default 64 MiB.
     pub max_sockets_bytes: usize,
-    /// Bytes that responses may take together until they are read; one that is larger passes alone. Default 64 MiB.
+    /// Total bytes of unread responses; a larger one is accepted if it is the only one. Default 64 MiB.
     pub max_waiting_response_bytes: usize,
-    /// How long the other servers have to announce themselves before the first request. Default 1 s.
+    /// Time for the other servers to announce themselves before the first request. Default 1 s.
     pub presence_wait: Duration,
 }
 
@@ -54,7 +55,7 @@ pub struct Requester {
 }
 
 impl Requester {
-    /// Makes what sends the requests of the process `host_id`.
+    /// Creates the requester of the process `host_id`.
     pub fn new(host_id: HostId, limits: RequestLimits) -> Self {
         Self {
             host_id,
@@ -64,31 +65,32 @@ impl Requester {
         }
     }
 
-    /// Opens a question to every server that is known, once those who are there have had the time to say so.
+    /// Opens a request that expects responses from every known server, once server discovery is complete. With `others`
+    /// false it expects none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if this process does not hear the others in that time.
+    /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if discovery does not complete by `deadline`.
     pub async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Responses), Error> {
         let mut expected = Vec::new();
         if others {
             let complete = timeout_at(deadline, self.peers.complete()).await;
-            complete.map_err(|_| too_late("it is not known yet which servers there are"))?;
+            complete.map_err(|_| too_late("discovery of the other servers was not complete in time"))?;
             expected = self.peers.ids();
         }
         let (peers, max) = (self.peers.clone(), self.limits.max_requests);
         self.requests.open(peers, expected, deadline, max)
     }
 
-    /// Asks every other server.
+    /// Sends a request to every other server.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open), and those of publishing.
-    pub async fn ask(
+    pub async fn send(
         &self,
         manager: &dyn ClientManager,
-        ask: RequestKind,
+        kind: RequestKind,
         deadline: Instant,
     ) -> Result<Responses, Error> {
         let (id, responses) = self.open(true, deadline).await?;
@@ -96,7 +98,7 @@ impl Requester {
             host_id: Some(self.host_id.clone()),
             message: Message::Request(ClusterRequest {
                 id: Some(id),
-                ask,
+                kind,
                 timeout: left_until(deadline),
             }),
         });
@@ -104,16 +106,16 @@ impl Requester {
         Ok(responses)
     }
 
-    /// Takes what another process says about itself, or in answer to a question. Returns what is neither.
-    pub fn take(&self, from: Option<HostId>, message: Message) -> Option<(Option<HostId>, Message)> {
+    /// Handles responses and presence messages of other processes. Returns any other message.
+    pub fn receive(&self, from: Option<HostId>, message: Message) -> Option<(Option<HostId>, Message)> {
         match (from, message) {
-            (Some(from), Message::Response(reply)) => {
-                self.peers.heard(&from);
-                if reply.to == self.host_id {
-                    self.requests.take(from, reply);
+            (Some(from), Message::Response(response)) => {
+                self.peers.record(&from);
+                if response.to == self.host_id {
+                    self.requests.receive(from, response);
                 }
             }
-            (Some(from), Message::Here) => self.peers.heard(&from),
+            (Some(from), Message::Present) => self.peers.record(&from),
             (Some(from), Message::Bye) => self.peers.forget(&from),
             (from, message) => return Some((from, message)),
         }
@@ -121,13 +123,13 @@ impl Requester {
     }
 }
 
-/// Gives a step of asking what is left of the time for the whole.
+/// Runs a step of a request, limited by the deadline of the whole.
 pub async fn in_time<T>(deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let done = timeout_at(deadline, step).await;
-    done.unwrap_or_else(|_| Err(too_late("the broker did not take the question in time")))
+    done.unwrap_or_else(|_| Err(too_late("the broker did not accept the request in time")))
 }
 
-/// Returns what is left of the time to answer.
+/// Returns the time left until `deadline`; zero once it has passed.
 pub fn left_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }

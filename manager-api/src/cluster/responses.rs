@@ -1,4 +1,4 @@
-//! The open questions of this process, and the answers as they come in.
+//! The open requests of this process, and the stream of responses to each.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
@@ -14,32 +14,36 @@ use crate::byte_budget::{ByteBudget, BytePermit};
 use crate::log::{LimitedLog, quietly};
 use crate::{Error, ErrorKind, HostId};
 
-/// Parts of answers that a question may have waiting, whatever room there is; more are dropped, and their server is missing then.
+/// Unread response parts of one request, regardless of the byte budget; more are dropped, and their server is reported
+/// as missing.
 const MAX_WAITING_PARTS: usize = 1_024;
 
-/// The questions that wait for answers of servers.
+/// The requests that wait for responses of servers.
 #[derive(Debug)]
 pub struct RequestTable {
     next_id: AtomicU64,
     open: Mutex<HashMap<u64, mpsc::Sender<ReceivedPart>>>,
-    /// What parts of answers may hold together before they are taken.
+    /// Byte budget of unread response parts.
     waiting_budget: ByteBudget,
 }
 
-/// A part of an answer as it is taken.
+/// A part of a server's response, with its share of the byte budget.
 #[derive(Debug)]
 pub struct ReceivedPart {
+    /// The server that responded.
     pub from: HostId,
+    /// The contents.
     pub part: ResponsePart,
+    /// Whether a limit cut the response.
     pub is_truncated: bool,
-    /// How many parts there are, in the last one.
+    /// The number of parts; known from the last one only.
     total: Option<u32>,
-    /// The room that it takes; this server's own parts take none.
-    _room: Option<BytePermit>,
+    /// `None` for this server's own parts.
+    _permit: Option<BytePermit>,
 }
 
 impl RequestTable {
-    /// Makes an empty table; responses that are not read yet may take `max_waiting_bytes`.
+    /// Creates an empty table with a budget of `max_waiting_bytes` for responses that are not read yet.
     pub fn new(max_waiting_bytes: usize) -> Self {
         Self {
             next_id: AtomicU64::new(0),
@@ -48,11 +52,12 @@ impl RequestTable {
         }
     }
 
-    /// Opens a question that waits for `peers`.
+    /// Opens a request that expects responses from the servers `expected`; servers that do not respond are removed from
+    /// `peers`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Busy`] if `max` questions are open.
+    /// [`ErrorKind::Busy`] if `max` requests are open.
     pub fn open(
         self: &Arc<Self>,
         peers: Arc<Peers>,
@@ -62,7 +67,7 @@ impl RequestTable {
     ) -> Result<(u64, Responses), Error> {
         let mut open = self.lock();
         if open.len() >= max {
-            let text = format!("{max} questions to the other servers are open already");
+            let text = format!("{max} requests to the other servers are open already, which is the limit");
             return Err(Error::new(ErrorKind::Busy, text));
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
@@ -72,7 +77,7 @@ impl RequestTable {
             incoming,
             own: VecDeque::new(),
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
-            waiting: expected.into_iter().map(|host| (host, Progress::default())).collect(),
+            expected: expected.into_iter().map(|host| (host, Progress::default())).collect(),
             finished: HashSet::new(),
             missing: Vec::new(),
             peers,
@@ -84,20 +89,20 @@ impl RequestTable {
         Ok((id, responses))
     }
 
-    /// Takes a part of an answer; one to no question is nothing.
-    pub fn take(&self, from: HostId, reply: ClusterResponse) {
+    /// Handles a part of a response; parts of unknown requests are ignored.
+    pub fn receive(&self, from: HostId, response: ClusterResponse) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let Some(sender) = self.lock().get(&reply.id).cloned() else {
+        let Some(sender) = self.lock().get(&response.id).cloned() else {
             return;
         };
-        let room = self.waiting_budget.try_take(reply.part.size());
-        let is_dropped = room.is_none_or(|room| {
+        let permit = self.waiting_budget.try_take(response.part.size());
+        let is_dropped = permit.is_none_or(|permit| {
             let sent = sender.try_send(ReceivedPart {
                 from,
-                part: reply.part,
-                is_truncated: reply.is_truncated,
-                total: reply.is_last.then(|| reply.number.saturating_add(1)),
-                _room: Some(room),
+                part: response.part,
+                is_truncated: response.is_truncated,
+                total: response.is_last.then(|| response.number.saturating_add(1)),
+                _permit: Some(permit),
             });
             matches!(sent, Err(mpsc::error::TrySendError::Full(_)))
         });
@@ -105,7 +110,7 @@ impl RequestTable {
             return;
         }
         if let Some(suppressed) = DROPPED.pass() {
-            quietly(|| tracing::warn!(suppressed, "dropped a server's answer: too much waits unread"));
+            quietly(|| tracing::warn!(suppressed, "dropped a response of a server: too many bytes are unread"));
         }
     }
 
@@ -119,7 +124,7 @@ impl RequestTable {
     }
 }
 
-/// Closes a question when nobody waits for its answers any more.
+/// Guard that removes a request from the table when its responses are dropped.
 #[derive(Debug)]
 struct OpenRequest {
     requests: Arc<RequestTable>,
@@ -132,22 +137,24 @@ impl Drop for OpenRequest {
     }
 }
 
-/// How many parts of a server's answer came, and how many there are.
+/// The number of parts received of a server's response, and the total once it is known.
 #[derive(Debug, Default)]
 struct Progress {
     received: u32,
     total: Option<u32>,
 }
 
-/// The answers of servers to a question, until all have answered or the deadline passes. Dropping it forgets the question.
+/// The responses of servers to a request, until all are complete or the deadline passes. Dropping it closes the
+/// request.
 #[derive(Debug)]
 pub struct Responses {
     incoming: mpsc::Receiver<ReceivedPart>,
-    /// What this server itself says.
+    /// The parts of this server's own response.
     own: VecDeque<ReceivedPart>,
     deadline: Pin<Box<Sleep>>,
-    waiting: HashMap<HostId, Progress>,
-    /// Servers whose answer is whole.
+    /// Servers whose responses are not complete.
+    expected: HashMap<HostId, Progress>,
+    /// Servers whose responses are complete.
     finished: HashSet<HostId>,
     missing: Vec<HostId>,
     peers: Arc<Peers>,
@@ -155,36 +162,36 @@ pub struct Responses {
 }
 
 impl Responses {
-    /// Adds what this server itself says.
+    /// Adds a part of this server's own response.
     pub fn add_own(&mut self, from: HostId, part: ResponsePart, is_truncated: bool) {
         self.own.push_back(ReceivedPart {
             from,
             part,
             is_truncated,
             total: None,
-            _room: None,
+            _permit: None,
         });
     }
 
-    /// Waits for nobody: the question could not be asked.
+    /// Marks every expected server as missing, because the request could not be sent.
     pub fn not_sent(&mut self) {
-        self.missing.extend(self.waiting.drain().map(|(host, _)| host));
+        self.missing.extend(self.expected.drain().map(|(host, _)| host));
     }
 
-    /// Tells whether everybody who is waited for has answered, and all of that was taken.
+    /// Returns whether all expected responses are complete and read.
     pub fn is_complete(&self) -> bool {
-        self.own.is_empty() && self.waiting.is_empty()
+        self.own.is_empty() && self.expected.is_empty()
     }
 
-    /// Returns the next part; `None` when all answers are whole or the deadline has passed.
+    /// Returns the next part; `None` when all responses are complete or the deadline has passed.
     pub async fn next(&mut self) -> Option<ReceivedPart> {
-        match self.is_complete() {
-            true => None,
-            false => self.next_until_deadline().await,
+        if self.is_complete() {
+            return None;
         }
+        self.next_until_deadline().await
     }
 
-    /// Returns the next part, also of those whose answer is whole; `None` when the deadline has passed.
+    /// Returns the next part, including parts that follow a complete response; `None` when the deadline has passed.
     ///
     /// # Cancel safety
     ///
@@ -195,12 +202,12 @@ impl Responses {
         }
         tokio::select! {
             biased;
-            Some(heard) = self.incoming.recv() => {
-                self.note(&heard);
-                Some(heard)
+            Some(received) = self.incoming.recv() => {
+                self.record(&received);
+                Some(received)
             }
             () = &mut self.deadline => {
-                for (host, _) in self.waiting.drain() {
+                for (host, _) in self.expected.drain() {
                     self.peers.forget(&host);
                     self.missing.push(host);
                 }
@@ -209,24 +216,24 @@ impl Responses {
         }
     }
 
-    /// Returns the servers that did not answer in time, or not wholly.
+    /// Returns the servers whose responses were missing or incomplete at the deadline, sorted by their ids.
     pub fn into_missing(mut self) -> Vec<HostId> {
         self.missing.sort();
         std::mem::take(&mut self.missing)
     }
 
-    fn note(&mut self, heard: &ReceivedPart) {
-        if matches!(heard.part, ResponsePart::Left(_)) || self.finished.contains(&heard.from) {
+    fn record(&mut self, received: &ReceivedPart) {
+        if matches!(received.part, ResponsePart::Left(_)) || self.finished.contains(&received.from) {
             return;
         }
-        // A server that was not known, or not asked as far as this process knows, is waited for once it has begun to answer.
-        self.missing.retain(|host| *host != heard.from);
-        let progress = self.waiting.entry(heard.from.clone()).or_default();
+        // A server that was unknown when the request was sent is expected from its first part on.
+        self.missing.retain(|host| *host != received.from);
+        let progress = self.expected.entry(received.from.clone()).or_default();
         progress.received += 1;
-        progress.total = progress.total.or(heard.total);
+        progress.total = progress.total.or(received.total);
         if progress.total.is_some_and(|total| progress.received >= total) {
-            self.waiting.remove(&heard.from);
-            self.finished.insert(heard.from.clone());
+            self.expected.remove(&received.from);
+            self.finished.insert(received.from.clone());
         }
     }
 }

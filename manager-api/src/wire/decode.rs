@@ -1,4 +1,4 @@
-//! Bytes to a message.
+//! Decoding of messages from bytes.
 
 mod cluster;
 mod names;
@@ -18,7 +18,7 @@ use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target}
 use crate::{Error, EventName, HostId, NamespaceName, Payload, Room, Sid};
 use names::{Budget, room_of, string_of};
 
-/// What one message may name, so that reading it takes no more than a small multiple of its own size.
+/// Limits of one message, so that decoding needs at most a small multiple of its size.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeLimits {
     /// Rooms and clients, in all lists together.
@@ -37,32 +37,33 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Why a message of the queue was passed over.
+/// The reason why a message of the queue cannot be decoded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// A pickle: the sender is python-socketio before 5.14. It is never unpickled, because that runs its sender's code.
+    /// A pickle: the sender is python-socketio before 5.14. It is never unpickled, because that would run the sender's
+    /// code.
     Pickle,
     /// Not a JSON object of the expected form.
     Json(serde_json::Error),
     /// JSON without a `method`.
     NoMethod,
-    /// A method this version does not know.
+    /// A method that this version does not know.
     UnknownMethod(String),
-    /// A method in a version that this one does not know.
+    /// A method in a version that this one does not support.
     Version(String),
     /// A list is longer than a limit allows.
     TooMany {
-        /// What there is too much of.
+        /// The limited quantity: names or attachments.
         what: &'static str,
         /// The limit.
         limit: usize,
     },
-    /// A field that the method needs is missing or has no sensible value.
+    /// A field that the method requires is missing or invalid.
     Field {
         /// The field.
         name: &'static str,
-        /// What is wrong with it, where that is known.
+        /// The fault, where it is known.
         source: Option<Error>,
     },
 }
@@ -100,16 +101,16 @@ impl std::error::Error for DecodeError {
     }
 }
 
-/// Reads a message with the default limits, whoever wrote it. The arguments stay the slice of `message` that they are.
+/// Decodes a message of any sender, with the default limits. The arguments are a slice of `message`, without a copy.
 ///
 /// # Errors
 ///
-/// [`DecodeError`], which says why the message is to be passed over.
+/// [`DecodeError`] with the reason why the message is to be skipped.
 pub fn decode(message: &Bytes) -> Result<Envelope, DecodeError> {
     decode_within(message, DecodeLimits::default())
 }
 
-/// As [`decode`], with other limits.
+/// Decodes a message as [`decode`] does, with other limits.
 ///
 /// # Errors
 ///
@@ -130,7 +131,7 @@ pub fn decode_within(message: &Bytes, limits: DecodeLimits) -> Result<Envelope, 
     })
 }
 
-/// Every field that any method has; unknown ones are ignored.
+/// The fields of all methods; unknown ones are ignored.
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
@@ -159,7 +160,7 @@ struct Fields<'a> {
     sio: Option<&'a RawValue>,
 }
 
-/// Read by itself and first: what the other fields of another version look like is not known.
+/// The version of the extensions. Read separately and first, because the form of the other fields depends on it.
 #[derive(Deserialize)]
 struct Version {
     v: u64,
@@ -175,13 +176,13 @@ struct Extensions<'a> {
     compress: Option<bool>,
     ack_timeout_ms: Option<u64>,
     report: Option<u64>,
-    /// A lone `null` is an argument, and not python's word for none.
+    /// A lone `null` is an argument, and not how python-socketio writes an event without arguments.
     #[serde(default)]
     null: bool,
     client: Option<String>,
 }
 
-/// A message that is being read.
+/// A message that is being decoded.
 struct Reader<'a> {
     fields: Fields<'a>,
     message: &'a Bytes,
@@ -221,7 +222,7 @@ impl Reader<'_> {
         let event = self.event_name()?;
         let extensions = self.extensions()?;
         let mut payload = self.payload("data", self.fields.data)?;
-        // python-socketio writes "no argument" as one null and reads it back so.
+        // python-socketio writes an event without arguments as one null, and reads it as such.
         if payload.is_null() && !extensions.as_ref().is_some_and(|extensions| extensions.null) {
             payload = Payload::empty();
         }
@@ -247,7 +248,7 @@ impl Reader<'_> {
         EventName::new(name).map_err(invalid("event"))
     }
 
-    /// Returns the extensions; those of another version are none.
+    /// Returns the extensions; `None` for another version.
     fn extensions(&self) -> Result<Option<Extensions<'_>>, DecodeError> {
         match self.fields.sio {
             Some(sio) if is_our_version(sio) => serde_json::from_str(sio.get()).map(Some).map_err(DecodeError::Json),
@@ -300,7 +301,7 @@ impl Reader<'_> {
         Ok(Payload::from_trusted(json, Vec::new()))
     }
 
-    /// `[arguments, base64, base64, …]`
+    /// Reads `[arguments, base64, base64, …]`.
     fn binary_payload(&self, name: &'static str, raw: &RawValue) -> Result<Payload, DecodeError> {
         let mut arguments = None;
         let attachments = self.budget.attachments(raw, name, |part| {
@@ -343,7 +344,7 @@ fn is_list(json: &RawValue) -> bool {
 }
 
 fn is_our_version(sio: &RawValue) -> bool {
-    // Serde reads a struct from an array, too.
+    // Checked because serde reads a struct from an array, too.
     let version = sio
         .get()
         .starts_with('{')
@@ -351,7 +352,7 @@ fn is_our_version(sio: &RawValue) -> bool {
     matches!(version, Some(Ok(version)) if version.v == EXTENSION_VERSION)
 }
 
-/// `[room, namespace, id]`
+/// Reads `[room, namespace, id]`.
 fn address_of(callback: &RawValue) -> Option<CallbackAddress> {
     let (room, namespace, id): (&RawValue, String, u64) = serde_json::from_str(callback.get()).ok()?;
     Some(CallbackAddress {

@@ -1,4 +1,4 @@
-//! A message to bytes.
+//! Encoding of messages to bytes.
 
 mod cluster;
 
@@ -13,10 +13,10 @@ use crate::cluster::{ClusterResponse, ResponsePart};
 use crate::message::{Callback, Emit, Envelope, Message, Target};
 use crate::{HostId, NamespaceName, Payload, Room, Sid};
 
-/// How every callback we write begins; no other message does.
+/// The prefix of every callback that we write, and of no other message.
 pub(super) const CALLBACK_PREFIX: &[u8] = b"{\"method\":\"callback\"";
 
-/// How the messages begin by which servers say that they are there.
+/// The prefixes of presence messages.
 pub(super) const PRESENCE_PREFIXES: [&[u8]; 4] = [
     b"{\"method\":\"sio_hello\"",
     b"{\"method\":\"sio_seek\"",
@@ -27,7 +27,7 @@ pub(super) const PRESENCE_PREFIXES: [&[u8]; 4] = [
 /// The version of our extension fields.
 pub(in crate::wire) const EXTENSION_VERSION: u64 = 1;
 
-/// Writes a message as python-socketio would, extensions only where they are used.
+/// Encodes a message as python-socketio would, with extensions only where they are used.
 pub fn encode(envelope: &Envelope) -> Bytes {
     let mut out = Writer(Vec::with_capacity(192 + payload_size(&envelope.message)));
     match &envelope.message {
@@ -49,10 +49,12 @@ pub fn encode(envelope: &Envelope) -> Bytes {
             out.room(room);
             out.member("namespace", namespace.as_str());
         }
-        Message::Request(question) => out.ask(question),
-        Message::Response(reply) => out.reply(reply),
+        Message::Request(request) => out.request(request),
+        Message::Response(response) => out.response(response),
         Message::Members { clients, change } => out.members(clients, change),
-        presence @ (Message::Hello | Message::Seek | Message::Here | Message::Bye) => out.presence(presence.method()),
+        presence @ (Message::Hello | Message::Seek | Message::Present | Message::Bye) => {
+            out.presence(presence.method());
+        }
     }
     match &envelope.host_id {
         Some(host_id) => out.0.extend_from_slice(&host_suffix(host_id)),
@@ -61,7 +63,7 @@ pub fn encode(envelope: &Envelope) -> Bytes {
     out.0.into()
 }
 
-/// How every message of a host ends, except callbacks.
+/// Returns the suffix of every message of a host, except callbacks.
 pub(super) fn host_suffix(host_id: &HostId) -> Vec<u8> {
     let mut out = Writer(Vec::new());
     out.member("host_id", host_id.as_str());
@@ -81,7 +83,8 @@ fn payload_size(message: &Message) -> usize {
     }
 }
 
-/// A time that is longer than a number of 64 bits can say is said as the longest one: others could not read more digits.
+/// Returns a time in milliseconds; one that exceeds 64 bits is written as the maximum, because receivers cannot read
+/// more digits.
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -98,7 +101,7 @@ impl Writer {
         } else {
             ",\"binary\":true"
         });
-        self.whom(&emit.namespace, &emit.target, &emit.skip);
+        self.recipients(&emit.namespace, &emit.target, &emit.skip);
         self.key("callback");
         match &emit.callback {
             None => self.raw("null"),
@@ -113,7 +116,7 @@ impl Writer {
         self.extensions(emit);
     }
 
-    fn whom(&mut self, namespace: &NamespaceName, target: &Target, skip: &[Sid]) {
+    fn recipients(&mut self, namespace: &NamespaceName, target: &Target, skip: &[Sid]) {
         self.member("namespace", namespace.as_str());
         self.key("room");
         self.target(target);
@@ -171,8 +174,8 @@ impl Writer {
         if let Some(timeout) = emit.ack_timeout {
             write!(self.0, ",\"ack_timeout_ms\":{}", milliseconds(timeout)).expect("writing to memory");
         }
-        if let Some(question) = emit.report {
-            write!(self.0, ",\"report\":{question}").expect("writing to memory");
+        if let Some(request) = emit.report {
+            write!(self.0, ",\"report\":{request}").expect("writing to memory");
         }
         self.raw("}");
     }
@@ -198,7 +201,7 @@ impl Writer {
         }
     }
 
-    /// Arguments alone, or with attachments: `[arguments, base64, base64, …]`.
+    /// Writes arguments alone, or with attachments: `[arguments, base64, base64, …]`.
     fn arguments(&mut self, key: &str, payload: &Payload) {
         self.key(key);
         if payload.attachments().is_empty() {
@@ -213,7 +216,7 @@ impl Writer {
             self.0.resize(start + len, 0);
             BASE64_STANDARD
                 .encode_slice(attachment, &mut self.0[start..])
-                .expect("the room was measured");
+                .expect("the buffer has the encoded length");
             self.raw("\"");
         }
         self.raw("]");
@@ -244,9 +247,10 @@ impl Writer {
     }
 
     fn room(&mut self, room: &Room) {
-        match room.is_number() {
-            true => self.raw(room.as_str()),
-            false => self.string(room.as_str()),
+        if room.is_number() {
+            self.raw(room.as_str())
+        } else {
+            self.string(room.as_str())
         }
     }
 

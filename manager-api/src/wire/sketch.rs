@@ -1,4 +1,4 @@
-//! What can be told of a message that is not valid JSON, so that an operator finds who sent it.
+//! The readable fields of a message that is not valid JSON, so that an operator can find its sender.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::log::Escaped;
 
-/// The fields of a message by which its sender is found. For the log: it displays as they are written there, escaped and cut.
+/// The fields of a message that identify its sender. `Display` formats them for the log, escaped and cut.
 #[derive(Debug)]
 pub struct Sketch {
     fields: Vec<(&'static str, String)>,
@@ -16,7 +16,8 @@ pub struct Sketch {
 }
 
 impl Sketch {
-    /// Reads what can be read. `NaN` and `Infinity`, which Python's `json.dumps` writes and JSON does not have, are passed over.
+    /// Reads the readable fields. `NaN` and `Infinity`, which Python's `json.dumps` writes and JSON does not have, are
+    /// skipped.
     pub fn of(message: &[u8]) -> Self {
         let (repaired, has_nan) = without_nan(message);
         let fields = serde_json::from_slice::<Fields<'_>>(&repaired).map_or_else(|_| Vec::new(), Fields::known);
@@ -70,7 +71,7 @@ impl Fields<'_> {
     }
 }
 
-/// Writes `null` for the words for numbers that are none, outside of strings; tells whether there were any.
+/// Replaces `NaN` and infinities outside of strings by `null`; returns whether there were any.
 fn without_nan(message: &[u8]) -> (Cow<'_, [u8]>, bool) {
     const WORDS: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
     let mut out = Vec::new();
@@ -114,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_at_all_says_nothing() {
+    fn what_is_not_json_at_all_has_no_fields() {
         for message in [&b""[..], b"\x80", b"NaNa", b"[1", b"\"\\", b"-", b"{\"event\":7}"] {
-            let said = Sketch::of(message).to_string();
-            assert!(!said.contains('='), "{said}");
+            let text = Sketch::of(message).to_string();
+            assert!(!text.contains('='), "{text}");
         }
         assert_eq!(Sketch::of(b"{\"event\":\"a\",\"data\":x}").to_string(), "");
     }

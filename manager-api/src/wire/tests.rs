@@ -1,4 +1,4 @@
-//! The recorded messages of python-socketio, read and written.
+//! Decoding and encoding of the recorded messages of python-socketio, and of our extensions.
 
 mod binary;
 mod extensions;
@@ -19,7 +19,7 @@ use crate::cluster::{
 use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 use crate::*;
 
-/// Keeps what the builder makes instead of sending it.
+/// A sink that keeps the message of the builder instead of sending it.
 #[derive(Default)]
 struct Capture(Mutex<Option<Message>>);
 
@@ -29,7 +29,7 @@ impl Sink for Capture {
     }
 
     fn emit_with_ack(self: Arc<Self>, _: Emit, _: Scope, _: Duration) -> BoxFuture<'static, AckStream> {
-        unreachable!("no recorded call asks for acknowledgements")
+        unreachable!("no recorded call requests acknowledgements")
     }
 
     fn emit_with_report(
@@ -38,11 +38,11 @@ impl Sink for Capture {
         _: Scope,
         _: Duration,
     ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
-        unreachable!("no recorded call asks for acknowledgements")
+        unreachable!("no recorded call requests acknowledgements")
     }
 
-    fn ask(self: Arc<Self>, _: RequestKind, _: Scope, _: Duration) -> BoxFuture<'static, Result<Responses, Error>> {
-        unreachable!("no recorded call asks servers")
+    fn request(self: Arc<Self>, _: RequestKind, _: Scope, _: Duration) -> BoxFuture<'static, Result<Responses, Error>> {
+        unreachable!("no recorded call sends a request to servers")
     }
 
     fn change(self: Arc<Self>, clients: Selection, change: Change, _: Scope) -> BoxFuture<'static, Result<(), Error>> {
@@ -59,7 +59,7 @@ impl Sink for Capture {
     }
 }
 
-/// Makes the call of a recorded line with our own interface.
+/// Performs the call of a recorded line with our own API.
 fn our_call(method: &str, args: &str) -> Message {
     let capture = Arc::new(Capture::default());
     let io = Broadcast::new(capture.clone());
@@ -110,14 +110,14 @@ fn our_call(method: &str, args: &str) -> Message {
     capture.0.lock().unwrap().take().unwrap()
 }
 
-/// `{'event': 'my event', …}` → `my event`
+/// Reads `my event` from `{'event': 'my event', …}`.
 fn event_of(args: &str) -> &str {
     args.strip_prefix("{'event': '")
         .and_then(|rest| rest.split('\'').next())
         .unwrap_or_default()
 }
 
-/// Compares what is meant: python escapes and spaces its JSON differently.
+/// Compares the meaning of two messages: Python escapes and spaces its JSON differently.
 fn same(ours: &Message, theirs: &Message) -> bool {
     let value = |payload: &Payload| serde_json::from_str::<Value>(payload.json()).unwrap();
     match (ours, theirs) {
@@ -133,7 +133,7 @@ fn same(ours: &Message, theirs: &Message) -> bool {
     }
 }
 
-/// Reads each recorded body as its call, and writes each call as its body; returns how many there were.
+/// Decodes each recorded body to its call, and encodes each call to its body; returns the number of lines.
 fn check_recorded(lines: &str) -> usize {
     for line in lines.lines() {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -148,7 +148,7 @@ fn check_recorded(lines: &str) -> usize {
         let written = encode(&Envelope { host_id, message: ours });
         let mut written: Value = serde_json::from_slice(&written).unwrap();
         if written["data"] == json!([null]) {
-            // For our servers alone, to whom a null is not the same as nothing.
+            // For our servers only, which distinguish a null from no argument.
             let extension = written.as_object_mut().unwrap().remove("sio");
             assert_eq!(extension, Some(json!({"v": 1, "null": true})));
         }
@@ -170,7 +170,7 @@ fn envelope(message: Message) -> Envelope {
 }
 
 #[test]
-fn extensions_and_callbacks_survive_the_way_there_and_back() {
+fn extensions_and_callbacks_survive_encoding_and_decoding() {
     let payload = Payload::new(&(Bytes::from_static(b"\x01"), "x")).unwrap();
     let mut emit = Emit::new(
         NamespaceName::new("/a").unwrap(),
@@ -265,7 +265,7 @@ fn own_messages_are_known_by_their_mark_and_callbacks_never_are() {
     assert!(!mark.is_on(&encode(&envelope(Message::Callback(callback)))));
 }
 
-/// One of each message that only our servers know.
+/// Returns one of each message that only our servers know.
 fn cluster_messages() -> Vec<Message> {
     let clients = Selection {
         namespace: NamespaceName::new("/a").unwrap(),
@@ -273,7 +273,7 @@ fn cluster_messages() -> Vec<Message> {
         skip: vec!["s".into(), "t".into()],
         except: vec!["not".into(), 8.into()],
     };
-    let everybody = Selection {
+    let everyone = Selection {
         namespace: NamespaceName::root(),
         target: Target::Everyone,
         skip: Vec::new(),
@@ -281,14 +281,14 @@ fn cluster_messages() -> Vec<Message> {
     };
     let payload = Payload::new(&(Bytes::from_static(b"\x00\xff"), "ü\"", 1)).unwrap();
     let event = EventName::new("e").unwrap();
-    let asks = [
+    let requests = [
         RequestKind::Servers,
         RequestKind::Sockets {
             clients: clients.clone(),
             limit: 9,
         },
         RequestKind::Count {
-            clients: everybody.clone(),
+            clients: everyone.clone(),
         },
         RequestKind::Event {
             event: event.clone(),
@@ -321,14 +321,14 @@ fn cluster_messages() -> Vec<Message> {
         Change::Disconnect,
         Change::Close,
     ];
-    let asks = asks.into_iter().enumerate().map(|(at, ask)| {
+    let requests = requests.into_iter().enumerate().map(|(at, kind)| {
         Message::Request(ClusterRequest {
             id: (at > 0).then_some(at as u64),
-            ask,
+            kind,
             timeout: Duration::from_millis(1_500),
         })
     });
-    let replies = parts.into_iter().enumerate().map(|(at, part)| {
+    let responses = parts.into_iter().enumerate().map(|(at, part)| {
         Message::Response(ClusterResponse {
             to: "requester".into(),
             id: 3,
@@ -342,18 +342,18 @@ fn cluster_messages() -> Vec<Message> {
         clients: clients.clone(),
         change,
     });
-    let presence = [Message::Hello, Message::Seek, Message::Here, Message::Bye];
-    asks.chain(replies).chain(changes).chain(presence).collect()
+    let presence = [Message::Hello, Message::Seek, Message::Present, Message::Bye];
+    requests.chain(responses).chain(changes).chain(presence).collect()
 }
 
 #[test]
-fn what_servers_say_to_each_other_survives_the_way_there_and_back() {
-    let mark = OwnMark::new(envelope(Message::Here).host_id.as_ref().unwrap());
+fn messages_between_servers_survive_encoding_and_decoding() {
+    let mark = OwnMark::new(envelope(Message::Present).host_id.as_ref().unwrap());
     for message in cluster_messages() {
         let envelope = envelope(message);
         let bytes = encode(&envelope);
         assert_eq!(decode(&bytes).unwrap(), envelope);
-        assert!(mark.is_on(&bytes), "its sender must know it for its own");
+        assert!(mark.is_on(&bytes), "its sender must recognise it as its own");
         let value: Value = serde_json::from_slice(&bytes).unwrap();
         let method = value["method"].as_str().unwrap();
         assert_eq!(method, envelope.message.method());
@@ -362,7 +362,7 @@ fn what_servers_say_to_each_other_survives_the_way_there_and_back() {
 }
 
 #[test]
-fn what_servers_of_a_later_version_say_is_passed_over() {
+fn messages_of_servers_of_a_later_version_are_skipped() {
     let reason = |body: &'static [u8]| decode(&Bytes::from_static(body)).unwrap_err();
     assert!(matches!(
         reason(br#"{"method":"sio_here","sio":{"v":2},"host_id":"h"}"#),
@@ -427,7 +427,7 @@ fn no_damaged_message_makes_the_decoder_panic_and_what_it_reads_can_be_written_a
                 continue;
             };
             if let Message::Emit(emit) = &envelope.message {
-                // Whatever was read is a JSON array that the packets of browsers can be made of.
+                // What was decoded is a JSON array that packets of clients can be made of.
                 assert!(emit.payload.json().starts_with('['));
                 emit.payload.arguments();
             }

@@ -1,4 +1,4 @@
-//! Questions about the whole cluster.
+//! Requests to the whole cluster.
 
 use futures_util::FutureExt;
 
@@ -6,10 +6,10 @@ use super::*;
 use manager_api::cluster::{Gathered, RemoteSocket, ResponsePart, ServerEvent};
 
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
-/// How long those are waited for that are known not to answer.
+/// The timeout where a server or client is known not to respond.
 pub(super) const SHORT: Duration = Duration::from_millis(300);
 
-/// Everything asked and awaited is over on every host.
+/// Asserts that no request and no acknowledgement is pending on any host.
 pub(super) fn assert_nothing_is_open(hosts: &[&Host]) {
     for host in hosts {
         let metrics = host.hub.metrics();
@@ -52,8 +52,8 @@ async fn the_clients_of_a_room_are_found_on_every_server_by_servers_and_emitters
     let emitter = Emitter::new(bus.manager("c"));
     let hosts = (one.hub.host_id(), two.hub.host_id());
     for io in [one.hub.broadcast(), two.hub.broadcast(), emitter.broadcast()] {
-        let ask = || io.clone().to_all(["r", "nobody"]).skip("b").timeout(DEADLINE);
-        let all = ask().fetch_sockets().await.unwrap();
+        let selected = || io.clone().to_all(["r", "empty"]).skip("b").timeout(DEADLINE);
+        let all = selected().fetch_sockets().await.unwrap();
         assert_eq!(
             found(&all),
             [
@@ -63,11 +63,11 @@ async fn the_clients_of_a_room_are_found_on_every_server_by_servers_and_emitters
             ]
         );
         assert!(all.missing_servers.is_empty() && !all.is_truncated);
-        let unmuted = ask().except("muted").count_sockets().await.unwrap();
+        let unmuted = selected().except("muted").count_sockets().await.unwrap();
         assert_eq!((unmuted.found, unmuted.missing_servers), (2, vec![]));
     }
-    let here = one.hub.broadcast().local().count_sockets().await.unwrap();
-    assert_eq!(here.found, 2);
+    let local = one.hub.broadcast().local().count_sockets().await.unwrap();
+    assert_eq!(local.found, 2);
     let mut servers = vec![hosts.0.clone(), hosts.1.clone()];
     servers.sort();
     assert_eq!(emitter.servers(DEADLINE).await.unwrap().found, servers);
@@ -110,38 +110,38 @@ async fn a_server_that_died_is_named_as_missing_and_then_waited_for_no_more() {
         (count.found, count.missing_servers),
         (1, vec![dead.hub.host_id().clone()])
     );
-    // Nobody is left to wait for, so that this does not last the hour.
+    // No other server is expected to respond, so that this does not take the hour.
     let again = one.hub.broadcast().timeout(Duration::from_secs(3_600)).count_sockets();
     let again = tokio::time::timeout(DEADLINE, again).await.unwrap().unwrap();
     assert_eq!((again.found, again.missing_servers), (1, vec![]));
-    // It was frozen, it seems.
+    // As if it had only been frozen.
     tokio::spawn(dead.hub.clone().run());
     until_known(&one, 2).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_which_a_part_is_lost_leaves_its_server_missing() {
+async fn a_response_with_a_lost_part_leaves_its_server_missing() {
     let (bus, one, _two) = two_hosts().await;
     let stranger = bus.manager("c");
-    let say = |message| {
+    let encoded = |message| {
         let host_id = Some("lossy".into());
         wire::encode(&Envelope { host_id, message })
     };
-    stranger.publish(say(Message::Here)).await.unwrap();
+    stranger.publish(encoded(Message::Present)).await.unwrap();
     until_known(&one, 2).await;
     let mut watching = stranger.subscribe().await.unwrap();
-    let question = tokio::spawn(one.hub.broadcast().timeout(SHORT).fetch_sockets());
+    let sockets = tokio::spawn(one.hub.broadcast().timeout(SHORT).fetch_sockets());
     let id = loop {
         let Some(Incoming::Message(message)) = watching.recv().await else {
-            panic!("the question passes")
+            panic!("the request is published")
         };
-        if let Ok(Message::Request(question)) = wire::decode(&message).map(|envelope| envelope.message) {
-            break question.id.unwrap();
+        if let Ok(Message::Request(request)) = wire::decode(&message).map(|envelope| envelope.message) {
+            break request.id.unwrap();
         }
     };
-    // The parts 0 and 2 of 3; and an answer to nothing.
+    // The parts 0 and 2 of 3; and a response to an unknown request.
     for (id, number) in [(id, 0), (id, 2), (id + 7, 0)] {
-        let reply = manager_api::cluster::ClusterResponse {
+        let response = manager_api::cluster::ClusterResponse {
             to: one.hub.host_id().clone(),
             id,
             part: ResponsePart::Sockets(Vec::new()),
@@ -149,12 +149,10 @@ async fn an_answer_of_which_a_part_is_lost_leaves_its_server_missing() {
             is_last: number == 2,
             is_truncated: false,
         };
-        stranger.publish(say(Message::Response(reply))).await.unwrap();
+        stranger.publish(encoded(Message::Response(response))).await.unwrap();
     }
-    assert_eq!(
-        question.await.unwrap().unwrap().missing_servers,
-        [HostId::from("lossy")]
-    );
+    let missing = sockets.await.unwrap().unwrap().missing_servers;
+    assert_eq!(missing, [HostId::from("lossy")]);
     assert_nothing_is_open(&[&one]);
 }
 
@@ -175,11 +173,11 @@ async fn many_clients_come_in_parts_and_not_more_than_the_limit() {
         two.add(&format!("two {number}"));
     }
     until_known(&one, 1).await;
-    let ask = || one.hub.broadcast().timeout(DEADLINE).fetch_sockets();
-    let all = ask().await.unwrap();
+    let fetch = || one.hub.broadcast().timeout(DEADLINE).fetch_sockets();
+    let all = fetch().await.unwrap();
     assert_eq!((all.found.len(), all.is_truncated), (1_000, false));
     two.add("one more");
-    let most = ask().await.unwrap();
+    let most = fetch().await.unwrap();
     assert_eq!((most.found.len(), most.is_truncated), (1_000, true));
 }
 
@@ -203,12 +201,7 @@ async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconn
     assert_eq!((one.rooms("a"), two.rooms("c")), (rooms("a"), rooms("c")));
     assert_eq!(two.rooms("d"), [Room::from("d"), "r".into()]);
 
-    emitter
-        .to("x")
-        .except("nobody")
-        .sockets_leave(["x", "r"])
-        .await
-        .unwrap();
+    emitter.to("x").except("empty").sockets_leave(["x", "r"]).await.unwrap();
     one.hub.broadcast().to("y").local().sockets_leave(["y"]).await.unwrap();
     emitter.to("c").emit("settle", &()).await.unwrap();
     two.expect("c", "settle []").await;
@@ -238,18 +231,20 @@ async fn rooms_are_entered_and_left_by_all_clients_of_a_room_and_all_are_disconn
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_for_servers_reach_the_others_and_their_answers_come_back() {
+async fn events_for_servers_reach_the_others_and_their_responses_return() {
     let (bus, one, two) = two_hosts().await;
     let three = Host::start(bus.manager("c")).await;
     until_known(&one, 2).await;
-    let (heard, mut hears) = mpsc::unbounded_channel();
+    let (handled, mut handles) = mpsc::unbounded_channel();
     for (name, host) in [("one", &one), ("two", &two)] {
-        let heard = heard.clone();
+        let handled = handled.clone();
         let handler = move |event: ServerEvent| {
-            let heard = heard.clone();
+            let handled = handled.clone();
             async move {
-                heard.send((name, event.from.clone(), event.is_asked)).unwrap();
-                assert_ne!(event.payload.json(), "[\"panic\"]", "as told");
+                handled
+                    .send((name, event.from.clone(), event.expects_response))
+                    .unwrap();
+                assert_ne!(event.payload.json(), "[\"panic\"]", "requested by the test");
                 Some(Payload::new(&(name, event.parse::<Bytes>().unwrap())).unwrap())
             }
             .boxed()
@@ -258,21 +253,22 @@ async fn events_for_servers_reach_the_others_and_their_answers_come_back() {
             .on_server_event(EventName::new("hey").unwrap(), Arc::new(handler));
     }
     let data = Bytes::from_static(b"\x00\xff");
-    let answers = one.hub.server_side_call("hey", &data, DEADLINE).await.unwrap();
+    let responses = one.hub.server_side_call("hey", &data, DEADLINE).await.unwrap();
     let of = |host: &Host| {
-        let answer = answers.found.iter().find(|answer| answer.server == *host.hub.host_id());
-        answer.map(|answer| answer.payload.clone())
+        let mut responses = responses.found.iter();
+        let response = responses.find(|response| response.server == *host.hub.host_id());
+        response.map(|response| response.payload.clone())
     };
     assert_eq!(of(&two), Some(Some(Payload::new(&("two", data)).unwrap())));
     assert_eq!(of(&three), Some(None), "it has no handler");
-    assert_eq!(of(&one), None, "events are for the others");
-    assert_eq!(hears.recv().await.unwrap(), ("two", one.hub.host_id().clone(), true));
+    assert_eq!(of(&one), None, "events are for the other servers");
+    assert_eq!(handles.recv().await.unwrap(), ("two", one.hub.host_id().clone(), true));
 
     two.hub.server_side_emit("hey", &Bytes::new()).await.unwrap();
-    assert_eq!(hears.recv().await.unwrap(), ("one", two.hub.host_id().clone(), false));
+    assert_eq!(handles.recv().await.unwrap(), ("one", two.hub.host_id().clone(), false));
     let emitter = Emitter::new(bus.manager("c"));
     emitter.server_side_emit("hey", &Bytes::new()).await.unwrap();
-    let both = [hears.recv().await.unwrap().0, hears.recv().await.unwrap().0];
+    let both = [handles.recv().await.unwrap().0, handles.recv().await.unwrap().0];
     assert!(both.contains(&"one") && both.contains(&"two"), "{both:?}");
 
     let panicked = one.hub.server_side_call("hey", "panic", SHORT).await.unwrap();
@@ -284,7 +280,7 @@ async fn events_for_servers_reach_the_others_and_their_answers_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_too_many_is_refused_and_one_that_is_dropped_leaves_room() {
+async fn a_request_too_many_is_refused_and_one_that_is_dropped_is_closed() {
     let bus = MemoryBus::new();
     let options = HubOptions {
         max_requests: 2,
@@ -292,28 +288,28 @@ async fn a_question_too_many_is_refused_and_one_that_is_dropped_leaves_room() {
         ..HubOptions::default()
     };
     let (one, _) = Host::start_with(bus.manager("c"), options).await;
-    // It is known, and will not answer.
+    // A server that is known, and does not respond.
     let silent = wire::encode(&Envelope {
         host_id: Some("silent".into()),
-        message: Message::Here,
+        message: Message::Present,
     });
     bus.manager("c").publish(silent).await.unwrap();
     until_known(&one, 1).await;
-    let ask = || tokio::spawn(one.hub.broadcast().timeout(DEADLINE).count_sockets());
-    let open = [ask(), ask()];
+    let count = || tokio::spawn(one.hub.broadcast().timeout(DEADLINE).count_sockets());
+    let open = [count(), count()];
     while one.hub.metrics().open_requests < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(ask().await.unwrap().unwrap_err().kind(), ErrorKind::Busy);
-    for question in open {
-        question.abort();
-        assert!(question.await.unwrap_err().is_cancelled());
+    assert_eq!(count().await.unwrap().unwrap_err().kind(), ErrorKind::Busy);
+    for request in open {
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
     }
     assert_nothing_is_open(&[&one]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_table_of_servers_stays_finite_whoever_claims_to_be_one() {
+async fn the_table_of_servers_is_bounded_for_any_number_of_claims() {
     let bus = MemoryBus::new();
     let options = HubOptions {
         max_servers: 10,
@@ -324,7 +320,7 @@ async fn the_table_of_servers_stays_finite_whoever_claims_to_be_one() {
     for number in 0..100 {
         let message = wire::encode(&Envelope {
             host_id: Some(format!("host {number}").as_str().into()),
-            message: Message::Here,
+            message: Message::Present,
         });
         manager.publish(message).await.unwrap();
     }
@@ -332,7 +328,7 @@ async fn the_table_of_servers_stays_finite_whoever_claims_to_be_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hub_without_a_manager_answers_for_itself() {
+async fn a_hub_without_a_manager_responds_for_itself() {
     let recorder = Recorder {
         disconnected: Mutex::default(),
         closed: Mutex::default(),

@@ -1,11 +1,11 @@
-//! Commands about clients, and when they are carried out.
+//! Commands about clients, and when they take effect.
 
 use futures_util::FutureExt;
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_nobody_awaits_does_nothing() {
+async fn a_command_that_is_not_awaited_does_nothing() {
     let bus = MemoryBus::new();
     let one = Host::start(bus.manager("c")).await;
     one.add("a");
@@ -38,7 +38,7 @@ async fn a_command_about_many_clients_lets_others_run() {
         io().disconnect_sockets(),
     ] {
         let mut command = std::pin::pin!(command);
-        assert!(command.as_mut().now_or_never().is_none(), "it pauses");
+        assert!(command.as_mut().now_or_never().is_none(), "it yields");
         command.await.unwrap();
     }
     assert_eq!(one.rooms("0"), [Room::from("0")]);

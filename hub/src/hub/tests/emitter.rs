@@ -1,10 +1,10 @@
-//! Emitters that ask.
+//! Emitters that expect acknowledgements and responses.
 
 use super::subscription::Fickle;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn an_emitter_whose_subscription_ended_subscribes_again_before_it_asks() {
+async fn an_emitter_whose_subscription_ended_subscribes_again_before_the_next_request() {
     let manager = Fickle::new(&MemoryBus::new(), false);
     let emitter = Emitter::new(manager.clone());
     for round in 1..=2 {
@@ -22,24 +22,24 @@ async fn an_emitter_looks_for_the_servers_again_once_it_may_have_missed_some() {
     let (bus, _one, _two) = two_hosts().await;
     let watcher = bus.manager("c");
     let mut watching = watcher.subscribe().await.unwrap();
-    let mut num_sought = move || {
-        let mut sought = 0;
+    let mut num_seeks = move || {
+        let mut seeks = 0;
         while let Some(incoming) = watching.try_recv() {
             let Incoming::Message(message) = incoming else { continue };
-            sought += u64::from(wire::decode(&message).unwrap().message == Message::Seek);
+            seeks += u64::from(wire::decode(&message).unwrap().message == Message::Seek);
         }
-        sought
+        seeks
     };
     let emitter = Emitter::new(bus.manager("c"));
     for expected in [1, 0] {
         assert_eq!(emitter.servers(Duration::from_secs(20)).await.unwrap().found.len(), 2);
-        assert_eq!(num_sought(), expected);
+        assert_eq!(num_seeks(), expected);
     }
     bus.stop();
     bus.start();
     tokio::time::sleep(Duration::from_millis(50)).await;
     for expected in [1, 0] {
         assert_eq!(emitter.servers(Duration::from_secs(20)).await.unwrap().found.len(), 2);
-        assert_eq!(num_sought(), expected);
+        assert_eq!(num_seeks(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What happens when, and in which order.
+//! The order of handlers of events for servers.
 
 use futures_util::FutureExt;
 
@@ -17,7 +17,7 @@ async fn handlers_of_events_for_servers_start_in_the_order_in_which_these_were_s
         async move {
             // They overlap.
             tokio::task::yield_now().await;
-            assert_ne!(event.parse::<u32>().unwrap() % 100, 7, "as told");
+            assert_ne!(event.parse::<u32>().unwrap() % 100, 7, "requested by the test");
             None
         }
         .boxed()
@@ -36,21 +36,21 @@ async fn handlers_of_events_for_servers_start_in_the_order_in_which_these_were_s
         }
     };
     let counted = tokio::time::timeout(Duration::from_secs(20), counted).await;
-    counted.expect("those that panicked are counted");
+    counted.expect("panics are counted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_as_it_starts_holds_up_nobody() {
+async fn a_handler_that_panics_as_it_starts_delays_no_other() {
     let (_bus, one, two) = two_hosts().await;
     until_known(&one, 1).await;
     let handler = |event: ServerEvent| {
-        assert_ne!(event.payload.json(), "[\"panic\"]", "as told");
+        assert_ne!(event.payload.json(), "[\"panic\"]", "requested by the test");
         async move { Some(event.payload) }.boxed()
     };
     two.hub.on_server_event(EventName::new("e").unwrap(), Arc::new(handler));
     let call = |data| one.hub.server_side_call("e", data, SHORT);
-    let (panicked, answered) = tokio::join!(call("panic"), call("fine"));
+    let (panicked, completed) = tokio::join!(call("panic"), call("fine"));
     assert_eq!(panicked.unwrap().missing_servers.len(), 1);
-    assert_eq!(answered.unwrap().found.len(), 1);
+    assert_eq!(completed.unwrap().found.len(), 1);
     assert_eq!(two.hub.metrics().panics, 1);
 }

@@ -1,4 +1,4 @@
-//! A hub whose parts panic, or whose broker refuses, listens again.
+//! Recovery of a hub whose parts panic, or whose broker refuses.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ use manager_api::memory::MemoryManager;
 use manager_api::subscription::SubscriptionSender;
 use manager_api::{Health, Subscription};
 
-/// A log whose writer panics, as one does whose standard error is gone.
+/// A log whose writer panics, as if standard error was closed.
 struct BrokenLog;
 
 impl tracing::Subscriber for BrokenLog {
@@ -26,9 +26,10 @@ impl tracing::Subscriber for BrokenLog {
     fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        // Those of other crates are not what this is about.
+        // Log lines of other crates are not tested.
+        let target = event.metadata().target();
         assert!(
-            !event.metadata().target().starts_with("manager_api"),
+            !target.starts_with("manager_api") && !target.starts_with("hub"),
             "cannot write the log"
         );
     }
@@ -38,9 +39,9 @@ impl tracing::Subscriber for BrokenLog {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// A manager whose attempts to subscribe go as they are told to, by their number.
+/// A manager whose attempts to subscribe have scripted outcomes, by their number.
 #[derive(Clone)]
-struct Told {
+struct Scripted {
     inner: Arc<MemoryManager>,
     attempt: fn(usize) -> Attempt,
     num_attempts: Arc<AtomicUsize>,
@@ -53,7 +54,7 @@ enum Attempt {
     IsRefused,
 }
 
-impl Told {
+impl Scripted {
     fn new(attempt: fn(usize) -> Attempt) -> Self {
         Self {
             inner: Arc::new(MemoryBus::new().manager("c")),
@@ -69,7 +70,7 @@ impl Told {
 }
 
 #[async_trait]
-impl ClientManager for Told {
+impl ClientManager for Scripted {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
         self.inner.publish(message).await
     }
@@ -77,7 +78,7 @@ impl ClientManager for Told {
     async fn subscribe(&self) -> Result<Subscription, Error> {
         match (self.attempt)(self.num_attempts.fetch_add(1, Ordering::SeqCst)) {
             Attempt::Succeeds => {}
-            Attempt::Panics => panic!("as told"),
+            Attempt::Panics => panic!("requested by the test"),
             Attempt::IsRefused => return Err(Error::new(ErrorKind::Config, "the right to read is missing")),
         }
         let (sender, subscription) = Subscription::channel(1 << 20);
@@ -116,7 +117,7 @@ async fn eventually(what: impl Fn() -> bool) {
 #[tokio::test(start_paused = true)]
 async fn a_log_that_cannot_be_written_makes_no_server_deaf() {
     let _log = tracing::subscriber::set_default(BrokenLog);
-    let manager = Told::new(|_| Attempt::Succeeds);
+    let manager = Scripted::new(|_| Attempt::Succeeds);
     let mut one = Host::start(manager.clone()).await;
     one.add("a");
     let sender = manager.current();
@@ -132,13 +133,13 @@ async fn a_log_that_cannot_be_written_makes_no_server_deaf() {
 
 #[tokio::test(start_paused = true)]
 async fn a_listener_that_panics_is_started_again_counted_and_admits_a_gap() {
-    let manager = Told::new(|attempt| match attempt {
+    let manager = Scripted::new(|attempt| match attempt {
         1 => Attempt::Panics,
         _ => Attempt::Succeeds,
     });
     let mut one = Host::start(manager.clone()).await;
     one.add("a");
-    // The subscription ends; the listener asks for another one.
+    // The subscription ends; the listener subscribes again.
     *manager.current.lock().unwrap() = None;
     eventually(|| one.hub.metrics().gaps == 1).await;
     manager.current().message(an_emit()).await.unwrap();
@@ -149,7 +150,7 @@ async fn a_listener_that_panics_is_started_again_counted_and_admits_a_gap() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_to_listen_makes_the_server_unhealthy_and_is_counted_each_time() {
-    let manager = Told::new(|attempt| match attempt {
+    let manager = Scripted::new(|attempt| match attempt {
         1..=4 => Attempt::IsRefused,
         _ => Attempt::Succeeds,
     });
@@ -161,7 +162,7 @@ async fn a_refusal_to_listen_makes_the_server_unhealthy_and_is_counted_each_time
     let health = one.hub.health().unwrap();
     assert!(
         health.listening_since.is_none(),
-        "whatever the manager says: {health:?}"
+        "regardless of the manager's health: {health:?}"
     );
     let (_, last_error) = health.last_error.unwrap();
     assert!(last_error.contains("the right to read is missing"), "{last_error}");
@@ -174,7 +175,7 @@ async fn a_refusal_to_listen_makes_the_server_unhealthy_and_is_counted_each_time
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_written_does_not_stop_what_drops_answers() {
+async fn a_broken_log_does_not_stop_the_dropping_of_acknowledgements() {
     let _broken = tracing::subscriber::set_default(BrokenLog);
     let options = HubOptions {
         max_waiting_ack_bytes: 1,
@@ -182,7 +183,7 @@ async fn a_log_that_cannot_be_written_does_not_stop_what_drops_answers() {
         ..HubOptions::default()
     };
     let hub = Hub::new(recorder(), None, options);
-    let (id, _answers) = hub
+    let (id, _acks) = hub
         .acks
         .expect(vec![1, 2, 3], false, Duration::from_secs(60), None)
         .await;
@@ -190,13 +191,13 @@ async fn a_log_that_cannot_be_written_does_not_stop_what_drops_answers() {
     for key in [1, 2, 3] {
         hub.acknowledge(key, &"a".into(), id, large.clone());
     }
-    // One that is larger than the limit passes alone.
+    // A single acknowledgement above the limit is accepted.
     assert_eq!((hub.metrics().acks_dropped, hub.metrics().pending_acks), (2, 0));
 
     let deadline = manager_api::deadline::after(Duration::from_secs(60));
     let (id, mut responses) = hub.requester.open(false, deadline).await.unwrap();
     for number in 0..3 {
-        let reply = manager_api::cluster::ClusterResponse {
+        let response = manager_api::cluster::ClusterResponse {
             to: hub.host_id().clone(),
             id,
             part: manager_api::cluster::ResponsePart::Event(Some(large.clone())),
@@ -204,7 +205,7 @@ async fn a_log_that_cannot_be_written_does_not_stop_what_drops_answers() {
             is_last: false,
             is_truncated: false,
         };
-        hub.requester.requests.take(HostId::from("h"), reply);
+        hub.requester.requests.receive(HostId::from("h"), response);
     }
     assert!(responses.next_until_deadline().await.is_some());
 }

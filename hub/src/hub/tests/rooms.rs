@@ -1,4 +1,4 @@
-//! Rooms without number: what they cost others, and where they end.
+//! Many rooms: yielding to other tasks, and limits.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ fn rooms(count: usize) -> Vec<Room> {
     (0..count).map(|number| Room::from(format!("r{number}"))).collect()
 }
 
-/// Lets a client be in so many rooms, and a message name them.
+/// Returns options that allow `max` rooms per client, and as many names per message.
 fn with_rooms(max: usize) -> HubOptions {
     HubOptions {
         max_rooms_per_client: max,
@@ -46,7 +46,7 @@ async fn a_command_with_many_rooms_lets_other_tasks_run() {
     let turns = tokio::time::timeout(Duration::from_secs(60), turns).await;
     let turns = turns.expect("all rooms are entered").unwrap();
     assert!(turns >= 5, "another task ran {turns} times meanwhile");
-    // And the way back.
+    // The same for removal.
     let key = host
         .hub
         .registry()
@@ -67,7 +67,7 @@ async fn a_command_with_many_rooms_lets_other_tasks_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_room_over_the_limit_is_refused_to_a_caller_here_and_counted_for_one_elsewhere() {
+async fn a_room_over_the_limit_is_refused_to_a_local_caller_and_counted_for_a_remote_one() {
     let bus = MemoryBus::new();
     let (mut one, _) = Host::start_with(bus.manager("c"), with_rooms(3)).await;
     let (mut two, _) = Host::start_with(bus.manager("c"), with_rooms(3)).await;
@@ -83,8 +83,8 @@ async fn a_room_over_the_limit_is_refused_to_a_caller_here_and_counted_for_one_e
     let error = io.clone().enter_room("a", "n".repeat(2_000)).await.unwrap_err();
     assert!(error.to_string().contains("max_room_name_bytes"), "{error}");
     assert_eq!(one.rooms("a").len(), 4);
-    assert_eq!(one.hub.metrics().rooms_refused, 0, "the caller was told");
-    // From elsewhere, one by one and all at once.
+    assert_eq!(one.hub.metrics().rooms_refused, 0, "the caller received the error");
+    // Remote commands, one by one and all at once.
     for room in ["x", "y"] {
         io.clone().enter_room("c", room).await.unwrap();
     }
@@ -95,9 +95,9 @@ async fn a_room_over_the_limit_is_refused_to_a_caller_here_and_counted_for_one_e
     assert_eq!(
         one.hub.metrics().rooms_refused,
         1,
-        "`u` for `a`, of which no caller learns"
+        "`u` for `a`, which is reported to no caller"
     );
-    // Who leaves a room may enter another one.
+    // A client that leaves a room may enter another one.
     io.clone().leave_room("c", "x").await.unwrap();
     io.clone().enter_room("c", "v").await.unwrap();
     settle(&one, &mut two, "c").await;
@@ -121,7 +121,7 @@ async fn what_names_too_much_is_refused_where_it_is_sent_and_passed_over_where_i
     ] {
         assert_eq!(error.kind(), ErrorKind::TooLarge, "{error}");
     }
-    // One whose limits are wider says it all the same.
+    // A sender with higher limits sends it all the same.
     Emitter::new(bus.manager("c"))
         .broadcast()
         .to_all(rooms(12))

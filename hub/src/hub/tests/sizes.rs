@@ -1,4 +1,4 @@
-//! Queues whose entries are as long as somebody else likes.
+//! Byte limits of queues whose entries have an untrusted size.
 
 use futures_util::FutureExt;
 
@@ -9,7 +9,7 @@ use manager_api::cluster::ServerEvent;
 const MANY: usize = 600;
 
 #[tokio::test(start_paused = true)]
-async fn large_answers_that_nobody_takes_fill_no_memory() {
+async fn large_acknowledgements_that_are_not_read_fill_no_memory() {
     let recorder = Recorder {
         disconnected: Mutex::default(),
         closed: Mutex::default(),
@@ -20,7 +20,7 @@ async fn large_answers_that_nobody_takes_fill_no_memory() {
         ..HubOptions::default()
     };
     let hub = Hub::new(recorder, None, options);
-    let (sent, mut asked) = mpsc::unbounded_channel();
+    let (sent, mut received) = mpsc::unbounded_channel();
     let keys = ["a", "b"].map(|sid| {
         let (sid, sent) = (Sid::from(sid), sent.clone());
         let client = Recorded { sid: sid.clone(), sent };
@@ -28,30 +28,30 @@ async fn large_answers_that_nobody_takes_fill_no_memory() {
         (sid, key)
     });
     let keys = HashMap::from(keys);
-    let mut ask_and_answer = async |len: usize| {
-        let answers = hub.broadcast().emit_with_ack("q", &()).await.unwrap();
+    let mut emit_and_acknowledge = async |len: usize| {
+        let acks = hub.broadcast().emit_with_ack("q", &()).await.unwrap();
         for _ in 0..2 {
-            let (sid, _, id) = asked.recv().await.unwrap();
+            let (sid, _, id) = received.recv().await.unwrap();
             let payload = Payload::new(&"x".repeat(len)).unwrap();
             hub.acknowledge(keys[&sid], &sid, id.unwrap(), payload);
         }
-        answers
+        acks
     };
-    let mut answers = ask_and_answer(MANY).await;
+    let mut acks = emit_and_acknowledge(MANY).await;
     assert_eq!(hub.metrics().acks_dropped, 1);
-    assert!(answers.next().await.is_some() && answers.next().await.is_none());
-    // Larger than all the room, but alone.
-    let mut answers = ask_and_answer(10 * MANY).await;
+    assert!(acks.next().await.is_some() && acks.next().await.is_none());
+    // Larger than the whole budget, but alone.
+    let mut acks = emit_and_acknowledge(10 * MANY).await;
     assert_eq!(hub.metrics().acks_dropped, 2);
-    assert!(answers.next().await.is_some());
-    // A question that is given up gives its room back.
-    drop(ask_and_answer(MANY).await);
+    assert!(acks.next().await.is_some());
+    // Dropping the stream releases its share of the budget.
+    drop(emit_and_acknowledge(MANY).await);
     assert_eq!(hub.metrics().acks_dropped, 3);
-    assert_eq!(ask_and_answer(MANY / 2).await.all().await.unwrap().len(), 2);
+    assert_eq!(emit_and_acknowledge(MANY / 2).await.all().await.unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
+async fn large_responses_of_servers_that_are_not_read_fill_no_memory() {
     use manager_api::cluster::Requester;
     use manager_api::cluster::{ClusterResponse, ResponsePart};
     let options = HubOptions {
@@ -61,13 +61,13 @@ async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
     let me = HostId::from("me");
     let requester = Requester::new(me.clone(), options.request_limits());
     for host in ["one", "two"] {
-        requester.peers.heard(&host.into());
+        requester.peers.record(&host.into());
     }
-    requester.peers.said_hello(Duration::ZERO);
+    requester.peers.start_discovery(Duration::ZERO);
     let deadline = manager_api::deadline::after(Duration::from_millis(100));
     let (id, mut responses) = requester.open(true, deadline).await.unwrap();
     for host in ["one", "two"] {
-        let reply = Message::Response(ClusterResponse {
+        let response = Message::Response(ClusterResponse {
             to: me.clone(),
             id,
             part: ResponsePart::Event(Some(Payload::new(&"x".repeat(MANY)).unwrap())),
@@ -75,7 +75,7 @@ async fn large_answers_of_servers_that_nobody_takes_fill_no_memory() {
             is_last: true,
             is_truncated: false,
         });
-        assert!(requester.take(Some(host.into()), reply).is_none());
+        assert!(requester.receive(Some(host.into()), response).is_none());
     }
     assert_eq!(responses.next().await.unwrap().from, HostId::from("one"));
     assert!(responses.next().await.is_none());
@@ -125,7 +125,7 @@ async fn large_events_for_a_server_that_wait_for_their_handlers_fill_no_memory()
     dropped(1).await;
     go_on.notify_one();
     assert!(handles.recv().await.unwrap() > MANY);
-    // Larger than all the room, but alone.
+    // Larger than the whole budget, but alone.
     emit(10 * MANY).await;
     emit(0).await;
     dropped(2).await;

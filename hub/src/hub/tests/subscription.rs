@@ -1,4 +1,4 @@
-//! Subscriptions that end or break.
+//! Subscriptions that end, and gaps.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ use manager_api::Subscription;
 use manager_api::memory::MemoryManager;
 use manager_api::subscription::SubscriptionSender;
 
-/// A manager whose subscriptions end when the test says so.
+/// A manager whose subscriptions are ended by the test.
 #[derive(Clone)]
 pub(super) struct Fickle {
     inner: Arc<MemoryManager>,
@@ -77,16 +77,12 @@ async fn a_server_whose_subscription_ends_does_not_go_deaf() {
         again.expect("it subscribes again");
         manager.current().message(an_emit()).await.unwrap();
         one.expect("a", "e [1]").await;
-        assert_eq!(
-            one.hub.metrics().gaps,
-            round as u64,
-            "it admits that it may have missed something"
-        );
+        assert_eq!(one.hub.metrics().gaps, round as u64, "a gap is reported");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn subscriptions_that_end_at_once_are_not_asked_for_again_and_again() {
+async fn subscriptions_that_end_at_once_are_retried_with_back_off() {
     let manager = Fickle::new(&MemoryBus::new(), true);
     let one = Host::start(manager.clone()).await;
     tokio::time::sleep(Duration::from_secs(120)).await;
@@ -107,7 +103,7 @@ async fn a_hub_ends_with_its_manager() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_comes_and_goes_is_no_flood_of_hellos() {
+async fn a_connection_lost_many_times_causes_few_hellos() {
     const GAPS: u64 = 1_000;
     let bus = MemoryBus::new();
     let watcher = bus.manager("c");

@@ -1,4 +1,4 @@
-//! How long asking may take.
+//! Timeouts of requests and acknowledgements.
 
 use tokio::time::Instant;
 
@@ -6,18 +6,18 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Runs `ask`, which cannot succeed, and tells how long it took.
-async fn took<T>(ask: impl Future<Output = T>) -> (Duration, T) {
+/// Runs `request`, which cannot succeed, and returns how long it took.
+async fn timed<T>(request: impl Future<Output = T>) -> (Duration, T) {
     let begin = Instant::now();
-    let told = ask.await;
-    (begin.elapsed(), told)
+    let output = request.await;
+    (begin.elapsed(), output)
 }
 
 #[tokio::test(start_paused = true)]
-async fn asking_takes_no_longer_than_its_timeout_while_the_broker_is_down() {
+async fn requests_take_no_longer_than_their_timeout_while_the_broker_is_down() {
     let bus = MemoryBus::new();
     let options = HubOptions {
-        // ResponsePart of the time is over before the question can be asked.
+        // Most of the time has passed before the request can be sent.
         presence_wait: SECOND * 9 / 10,
         ..HubOptions::default()
     };
@@ -26,29 +26,29 @@ async fn asking_takes_no_longer_than_its_timeout_while_the_broker_is_down() {
     bus.stop();
     let soon = SECOND * 11 / 10;
 
-    let (time, servers) = took(one.hub.servers(SECOND)).await;
+    let (time, servers) = timed(one.hub.servers(SECOND)).await;
     assert_eq!(servers.unwrap_err().kind(), ErrorKind::Timeout);
-    assert!(time <= soon, "a server's question took {time:?}");
-    let (time, servers) = took(emitter.servers(SECOND)).await;
+    assert!(time <= soon, "a server's request took {time:?}");
+    let (time, servers) = timed(emitter.servers(SECOND)).await;
     assert_eq!(servers.unwrap_err().kind(), ErrorKind::Timeout);
-    assert!(time <= soon, "an emitter's question took {time:?}");
+    assert!(time <= soon, "an emitter's request took {time:?}");
 
     one.add("a");
     let io = one.hub.broadcast().timeout(SECOND);
-    let (time, answers) = took(io.clone().emit_with_ack("q", &())).await;
+    let (time, acks) = timed(io.clone().emit_with_ack("q", &())).await;
     one.expect("a", "q []").await;
-    let error = answers.unwrap().next().await.unwrap().unwrap_err();
+    let error = acks.unwrap().next().await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(time <= soon, "a server's event took {time:?}");
-    let (time, report) = took(io.emit_and_collect("q", &())).await;
+    let (time, report) = timed(io.emit_and_collect("q", &())).await;
     assert!(report.unwrap().failure.is_some());
     assert!(time <= soon, "a server's report took {time:?}");
 
     let io = emitter.broadcast().timeout(SECOND);
-    let (time, answers) = took(io.clone().emit_with_ack("q", &())).await;
-    assert!(answers.unwrap().next().await.unwrap().is_err());
+    let (time, acks) = timed(io.clone().emit_with_ack("q", &())).await;
+    assert!(acks.unwrap().next().await.unwrap().is_err());
     assert!(time <= soon, "an emitter's event took {time:?}");
-    let (time, report) = took(io.emit_and_collect("q", &())).await;
+    let (time, report) = timed(io.emit_and_collect("q", &())).await;
     assert_eq!(report.unwrap_err().kind(), ErrorKind::Timeout);
     assert!(time <= soon, "an emitter's report took {time:?}");
 }

@@ -1,4 +1,4 @@
-//! What concerns very many clients lets other tasks run: counted in turns, not in time.
+//! Operations on very many clients yield to other tasks: counted in yields, not in time.
 
 use super::limits::callback_address;
 use super::*;
@@ -8,14 +8,14 @@ use manager_api::turn::YIELD_EVERY;
 
 const MANY: usize = 5 * YIELD_EVERY;
 
-/// The turns that a loop over so many clients takes at least.
+/// The minimum of yields of a loop over so many clients.
 const TURNS: usize = MANY / YIELD_EVERY;
 
 type Delivered = (Sid, String, Option<u64>);
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// A host with many clients, which is not listening: nothing else runs.
+/// A host with many clients that does not listen, so that no other task runs.
 fn crowded() -> (Arc<Hub<Recorder>>, mpsc::UnboundedReceiver<Delivered>, Vec<ClientKey>) {
     let hub = Hub::new(
         recorder(),
@@ -38,11 +38,11 @@ fn crowded() -> (Arc<Hub<Recorder>>, mpsc::UnboundedReceiver<Delivered>, Vec<Cli
     (hub, sent, keys)
 }
 
-fn question() -> Emit {
+fn event() -> Emit {
     Emit::new(NamespaceName::root(), EventName::new("q").unwrap(), Payload::empty())
 }
 
-/// Returns what a future completes with, and how often it let other tasks run before.
+/// Returns the output of a future, and how often it yielded.
 async fn count_turns<T>(future: impl Future<Output = T>) -> (T, usize) {
     let (mut future, mut turns) = (std::pin::pin!(future), 0);
     let done = std::future::poll_fn(|cx| {
@@ -54,17 +54,17 @@ async fn count_turns<T>(future: impl Future<Output = T>) -> (T, usize) {
 }
 
 #[tokio::test]
-async fn an_event_of_another_process_that_many_are_to_acknowledge_lets_other_tasks_run() {
+async fn an_event_of_another_process_with_many_expected_acknowledgements_yields() {
     let (hub, mut sent, keys) = crowded();
-    let mut emit = question();
+    let mut emit = event();
     let recipients = hub.recipients(&emit).await;
-    // So that all are looked at once more.
+    // So that all are scanned once more.
     hub.remove(&NamespaceName::root(), &"client 0".into(), keys[0]);
     (emit.callback, emit.report) = (Some(callback_address()), Some(7));
     let ((), turns) = count_turns(hub.deliver_remote(&emit, Some(HostId::from("h")), &recipients)).await;
-    // They are counted, named, told, collected, expected, looked for and sent to.
+    // They are counted, named, reported, collected, registered, scanned and sent to.
     assert!(turns >= 7 * TURNS, "{turns} turns");
-    assert_eq!(hub.acks.num_expected(), MANY - 1, "one is gone");
+    assert_eq!(hub.acks.num_expected(), MANY - 1, "one has left");
     let (_, _, id) = sent.recv().await.unwrap();
     for (number, key) in keys.into_iter().enumerate().skip(1) {
         hub.acknowledge(
@@ -78,15 +78,15 @@ async fn an_event_of_another_process_that_many_are_to_acknowledge_lets_other_tas
 }
 
 #[tokio::test]
-async fn an_event_of_this_process_that_many_are_to_acknowledge_lets_other_tasks_run() {
+async fn an_event_of_this_process_with_many_expected_acknowledgements_yields() {
     let (hub, _sent, _) = crowded();
-    let (recipients, deadline) = (hub.recipients(&question()).await, after(HOUR));
-    let (answers, turns) = count_turns(hub.emit_expecting(question(), &recipients, Scope::Local, deadline)).await;
-    // They are collected, expected and sent to.
+    let (recipients, deadline) = (hub.recipients(&event()).await, after(HOUR));
+    let (acks, turns) = count_turns(hub.emit_expecting(event(), &recipients, Scope::Local, deadline)).await;
+    // They are collected, registered and sent to.
     assert!(turns >= 3 * TURNS, "{turns} turns");
     assert_eq!(hub.acks.num_expected(), MANY);
-    drop(answers);
-    assert!(hub.acks.num_expected() > 0, "they are not all forgotten at once");
+    drop(acks);
+    assert!(hub.acks.num_expected() > 0, "they are not all removed at once");
     while hub.acks.num_expected() > 0 {
         tokio::task::yield_now().await;
     }
@@ -94,16 +94,16 @@ async fn an_event_of_this_process_that_many_are_to_acknowledge_lets_other_tasks_
 }
 
 #[tokio::test]
-async fn a_report_about_many_clients_lets_other_tasks_run() {
+async fn a_report_about_many_clients_yields() {
     let (hub, _sent, _) = crowded();
-    let asking = hub
+    let collecting = hub
         .broadcast()
         .local()
         .timeout(Duration::ZERO)
         .emit_and_collect("q", &());
-    let (report, turns) = count_turns(asking).await;
+    let (report, turns) = count_turns(collecting).await;
     assert_eq!(report.unwrap().missing_clients.len(), MANY);
-    // They are named, taken, collected, expected, sent to and sorted.
+    // They are named, recorded, collected, registered, sent to and sorted.
     assert!(turns >= 6 * TURNS, "{turns} turns");
     let fetching = hub.broadcast().local().fetch_sockets();
     let (found, turns) = count_turns(fetching).await;
@@ -113,14 +113,14 @@ async fn a_report_about_many_clients_lets_other_tasks_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn questions_whose_time_is_over_are_swept_in_turns() {
+async fn expired_events_are_swept_in_turns() {
     let table = AckTable::default();
-    let ask_for = |keys| table.expect_for(HostId::from("h"), callback_address(), keys, HOUR, None);
+    let expect = |keys| table.expect_for(HostId::from("h"), callback_address(), keys, HOUR, None);
     let keys = 0..MANY as u64;
     // One to many clients, and many to one client each.
-    ask_for(keys.clone().collect()).await;
+    expect(keys.clone().collect()).await;
     for key in keys {
-        ask_for(vec![key]).await;
+        expect(vec![key]).await;
     }
     let ((), turns) = count_turns(table.sweep()).await;
     assert!(turns >= TURNS, "{turns} turns to look at all of them");
@@ -132,13 +132,13 @@ async fn questions_whose_time_is_over_are_swept_in_turns() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_with_many_questions_lets_other_tasks_run() {
+async fn a_client_that_leaves_with_many_pending_events_yields() {
     let (hub, _sent, keys) = crowded();
     for _ in 0..MANY {
-        let asking = hub
+        let registered = hub
             .acks
             .expect_for(HostId::from("h"), callback_address(), vec![keys[0]], HOUR, Some(7));
-        asking.await.unwrap();
+        registered.await.unwrap();
     }
     hub.remove(&NamespaceName::root(), &"client 0".into(), keys[0]);
     let mut turns = 0;
@@ -151,7 +151,7 @@ async fn a_client_that_leaves_with_many_questions_lets_other_tasks_run() {
 }
 
 #[tokio::test]
-async fn ending_the_membership_of_many_clients_lets_other_tasks_run() {
+async fn ending_the_membership_of_many_clients_yields() {
     let (hub, _sent, _) = crowded();
     for command in [
         hub.broadcast().local().disconnect_sockets(),
@@ -159,7 +159,7 @@ async fn ending_the_membership_of_many_clients_lets_other_tasks_run() {
     ] {
         let (done, turns) = count_turns(command).await;
         done.unwrap();
-        // Each of them is worth several steps.
+        // Each of them counts for several steps.
         assert!(turns >= 10 * TURNS, "{turns} turns");
     }
     assert_eq!(hub.deliver().disconnected.lock().unwrap().len(), MANY);

@@ -1,4 +1,4 @@
-//! What servers of ours say to each other.
+//! Decoding of the messages between our servers.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -59,7 +59,8 @@ struct Options<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads a message whose method is ours. They are few beside events, so that reading it once more costs nothing.
+    /// Reads a message whose method is ours. The JSON is parsed a second time, which is negligible: such messages are
+    /// rare.
     pub(super) fn cluster(&self, method: &str) -> Result<Message, DecodeError> {
         if self.fields.sio.is_some_and(|sio| !is_our_version(sio)) {
             return Err(DecodeError::Version(method.chars().take(64).collect()));
@@ -68,10 +69,10 @@ impl Reader<'_> {
         Ok(match method {
             "sio_hello" => Message::Hello,
             "sio_seek" => Message::Seek,
-            "sio_here" => Message::Here,
+            "sio_here" => Message::Present,
             "sio_bye" => Message::Bye,
-            "sio_ask" => Message::Request(self.question(&fields)?),
-            "sio_answer" => Message::Response(self.reply(&fields)?),
+            "sio_ask" => Message::Request(self.request(&fields)?),
+            "sio_answer" => Message::Response(self.response(&fields)?),
             "sio_members" => Message::Members {
                 clients: self.selection(&fields)?,
                 change: self.change(&fields)?,
@@ -80,8 +81,8 @@ impl Reader<'_> {
         })
     }
 
-    fn question(&self, fields: &Fields<'_>) -> Result<ClusterRequest, DecodeError> {
-        let ask = match fields.ask.as_deref() {
+    fn request(&self, fields: &Fields<'_>) -> Result<ClusterRequest, DecodeError> {
+        let kind = match fields.ask.as_deref() {
             Some("servers") => RequestKind::Servers,
             Some("sockets") => RequestKind::Sockets {
                 clients: self.selection(fields)?,
@@ -99,12 +100,12 @@ impl Reader<'_> {
         let timeout = fields.sio.timeout_ms.ok_or(missing("sio.timeout_ms"))?;
         Ok(ClusterRequest {
             id: self.fields.id,
-            ask,
+            kind,
             timeout: Duration::from_millis(timeout),
         })
     }
 
-    fn reply(&self, fields: &Fields<'_>) -> Result<ClusterResponse, DecodeError> {
+    fn response(&self, fields: &Fields<'_>) -> Result<ClusterResponse, DecodeError> {
         let part = match fields.answer.as_deref() {
             Some("present") => ResponsePart::Present,
             Some("sockets") => ResponsePart::Sockets(self.sockets(fields)?),

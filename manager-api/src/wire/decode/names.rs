@@ -1,4 +1,4 @@
-//! Lists whose length another process chose: read into the type that is needed, and no further than a limit.
+//! Lists of untrusted length, read directly into the required type and up to a limit.
 
 use std::cell::Cell;
 use std::fmt;
@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::{DecodeError, DecodeLimits, missing};
 use crate::{Room, Sid};
 
-/// How many names a message may still have. Lists stay JSON text until they are read, so that a list over the limit takes no memory.
+/// The remaining numbers of names and attachments of a message. Lists stay JSON text until they are read, so that a
+/// list over the limit needs no memory.
 pub(super) struct Budget {
     limits: DecodeLimits,
     names: Cell<usize>,
@@ -20,13 +21,13 @@ pub(super) struct Budget {
     exceeded: Cell<Option<DecodeError>>,
 }
 
-/// A part of a list.
+/// An element of a list.
 pub(super) trait Item: Sized {
-    /// Reads it; `None` if it has no sensible value and is to be left out.
+    /// Reads the element; `None` if it is invalid and is to be ignored.
     fn read(text: &RawValue) -> Result<Option<Self>, Unfit>;
 }
 
-/// It makes the message unusable.
+/// An invalid element that makes the whole message invalid.
 pub(super) struct Unfit;
 
 impl Item for Room {
@@ -41,7 +42,7 @@ impl Item for Sid {
     }
 }
 
-/// A client's id; anything else makes the message unusable.
+/// A client's id; any other element makes the message invalid.
 pub(super) struct Strict(pub(super) Sid);
 
 impl Item for Strict {
@@ -85,7 +86,7 @@ impl Budget {
         })
     }
 
-    /// Reads a list by a function that is given each part.
+    /// Reads a list with a function that is called for each element.
     pub(super) fn list<T>(
         &self,
         list: &RawValue,
@@ -104,7 +105,7 @@ impl Budget {
         read.map_err(|error| self.exceeded.take().unwrap_or(DecodeError::Json(error)))
     }
 
-    /// Takes one client of a list, which counts as a name.
+    /// Counts one client of a list as a name.
     pub(super) fn spend_name(&self) -> Result<(), DecodeError> {
         self.spend(&self.names, "names", self.limits.max_names)
     }
@@ -121,7 +122,7 @@ impl Budget {
 }
 
 struct List<'a, T, F> {
-    /// Why reading was stopped: an error of serde is text alone.
+    /// Why reading was stopped: an error of serde can only hold text.
     exceeded: &'a Cell<Option<DecodeError>>,
     read: F,
     item: PhantomData<T>,

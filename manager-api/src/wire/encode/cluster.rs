@@ -1,4 +1,4 @@
-//! What servers of ours say to each other.
+//! Encoding of the messages between our servers.
 
 use std::io::Write;
 
@@ -13,13 +13,13 @@ impl Writer {
         self.raw("}");
     }
 
-    pub(super) fn ask(&mut self, question: &ClusterRequest) {
+    pub(super) fn request(&mut self, request: &ClusterRequest) {
         self.method("sio_ask");
-        if let Some(id) = question.id {
+        if let Some(id) = request.id {
             self.number("id", id);
         }
         let (mut except, mut max) = (&[][..], None);
-        match &question.ask {
+        match &request.kind {
             RequestKind::Servers => self.member("ask", "servers"),
             RequestKind::Sockets { clients, limit } => {
                 self.member("ask", "sockets");
@@ -42,15 +42,15 @@ impl Writer {
         if let Some(limit) = max {
             self.number("limit", limit as u64);
         }
-        self.number("timeout_ms", milliseconds(question.timeout));
+        self.number("timeout_ms", milliseconds(request.timeout));
         self.raw("}");
     }
 
-    pub(super) fn reply(&mut self, reply: &ClusterResponse) {
+    pub(super) fn response(&mut self, response: &ClusterResponse) {
         self.method("sio_answer");
-        self.member("to", reply.to.as_str());
-        self.number("id", reply.id);
-        match &reply.part {
+        self.member("to", response.to.as_str());
+        self.number("id", response.id);
+        match &response.part {
             ResponsePart::Present => self.member("answer", "present"),
             ResponsePart::Sockets(sockets) => {
                 self.member("answer", "sockets");
@@ -89,11 +89,11 @@ impl Writer {
             }
         }
         self.begin_extensions();
-        self.number("part", reply.number.into());
-        if reply.is_last {
+        self.number("part", response.number.into());
+        if response.is_last {
             self.raw(",\"last\":true");
         }
-        if reply.is_truncated {
+        if response.is_truncated {
             self.raw(",\"truncated\":true");
         }
         self.raw("}");
@@ -117,7 +117,7 @@ impl Writer {
     }
 
     fn selection(&mut self, clients: &Selection) {
-        self.whom(&clients.namespace, &clients.target, &clients.skip);
+        self.recipients(&clients.namespace, &clients.target, &clients.skip);
     }
 
     fn payload(&mut self, key: &str, payload: &Payload) {

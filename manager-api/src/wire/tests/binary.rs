@@ -1,4 +1,4 @@
-//! Binary in messages from others.
+//! Binary in messages of other processes.
 
 use super::*;
 

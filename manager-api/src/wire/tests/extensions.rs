@@ -1,4 +1,4 @@
-//! What other versions of ours say, and what a number cannot.
+//! Extensions of other versions, values that exceed a number, and limits of lists.
 
 use super::*;
 
@@ -7,11 +7,11 @@ fn read(body: &'static str) -> Message {
 }
 
 #[test]
-fn extensions_of_another_version_are_ignored_and_the_message_counts() {
+fn extensions_of_another_version_are_ignored_and_the_message_is_used() {
     for sio in [
         r#"{"v":2,"except":["r"],"volatile":true,"compress":false,"ack_timeout_ms":1,"report":1}"#,
-        // What they look like is not known.
-        r#"{"v":2,"except":"everybody","volatile":1,"report":[]}"#,
+        // Their form is not known.
+        r#"{"v":2,"except":"everyone","volatile":1,"report":[]}"#,
         r#"{"v":"1","except":["r"]}"#,
         r#"{"except":["r"]}"#,
         r#"[1]"#,
@@ -45,32 +45,32 @@ fn a_lone_null_is_an_argument_unless_python_emits_it() {
         panic!("an emit");
     };
     assert_eq!(theirs.payload, Payload::empty());
-    let Message::Callback(answer) = read(r#"{"method":"callback","id":1,"args":[null],"namespace":"/"}"#) else {
+    let Message::Callback(callback) = read(r#"{"method":"callback","id":1,"args":[null],"namespace":"/"}"#) else {
         panic!("a callback");
     };
-    assert_eq!(answer.payload, null());
+    assert_eq!(callback.payload, null());
 }
 
 #[test]
-fn a_wait_that_no_number_can_tell_is_written_as_the_longest_that_others_can_read() {
+fn a_wait_that_exceeds_a_number_is_written_as_the_longest_that_others_can_read() {
     let mut emit = Emit::new(NamespaceName::root(), EventName::new("e").unwrap(), Payload::empty());
     emit.ack_timeout = Some(Duration::MAX);
-    let question = ClusterRequest {
+    let request = ClusterRequest {
         id: None,
-        ask: RequestKind::Servers,
+        kind: RequestKind::Servers,
         timeout: Duration::MAX,
     };
-    for message in [Message::Emit(emit), Message::Request(question)] {
+    for message in [Message::Emit(emit), Message::Request(request)] {
         let longest = Duration::from_millis(u64::MAX);
         match decode(&encode(&envelope(message))).unwrap().message {
             Message::Emit(emit) => assert_eq!(emit.ack_timeout, Some(longest)),
-            Message::Request(question) => assert_eq!(question.timeout, longest),
+            Message::Request(request) => assert_eq!(request.timeout, longest),
             other => panic!("{other:?}"),
         }
     }
 }
 
-/// Decodes with room for three names and one attachment.
+/// Decodes with limits of three names and one attachment.
 fn decode_few(message: String) -> Result<Envelope, DecodeError> {
     let limits = DecodeLimits {
         max_names: 3,
@@ -131,7 +131,7 @@ fn what_is_behind_the_limit_of_a_list_is_not_looked_at() {
         r#""x","#.repeat(100_000)
     );
     assert!(matches!(decode_few(beyond), Err(DecodeError::TooMany { limit: 3, .. })));
-    // Within the limit it is what it was: a room that is neither text nor number.
+    // Within the limit the fault is reported as before: a room that is neither text nor number.
     let within = r#"{"method":"emit","event":"e","room":["a",{}]}"#.to_owned();
     assert!(matches!(
         decode_few(within),

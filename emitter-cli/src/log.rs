@@ -19,6 +19,7 @@ const OWN_TARGETS: [&str; 8] = [
     "socket_io",
     "engine_io",
     "manager_api",
+    "hub",
     "manager_redis",
     "manager_amqp",
     "manager_kafka",
@@ -192,5 +193,8 @@ mod tests {
         for used in used.filter(|line| names.iter().any(|name| line.starts_with(name))) {
             assert!(OWN_TARGETS.contains(&used.replace('-', "_").as_str()), "{used}");
         }
+        // A dependency of socket-io, not of this crate.
+        assert!(include_str!("../../socket-io/Cargo.toml").contains("\nhub.workspace"));
+        assert!(OWN_TARGETS.contains(&"hub"));
     }
 }

@@ -36,6 +36,7 @@ const SUITES: &[&str] = &[
     "socket-io/src",
     "engine-io/src",
     "manager-api/src",
+    "hub/src",
     "manager-testkit/src",
     "manager-testkit/tests",
     "manager-redis/tests",

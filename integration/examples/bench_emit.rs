@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use integration::bench::{self, cpu_time, stamped_message};
+use integration::bench::{cpu_time, stamped_message};
 use manager_api::{Emitter, Error};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,7 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let number = |at: usize, default: f64| rest.get(at).map_or(Ok(default), |text| text.parse::<f64>());
     let (rate, in_flight) = (number(0, 0.0)?, number(1, 256.0)? as usize);
 
-    let emitter = Emitter::from_arc(bench::manager(url)?);
+    let emitter = Emitter::new(siokit::connect(url)?);
     // The connection is no part of what is measured.
     emitter.to("nobody").emit("warm", "up").await?;
     let (cpu, start) = (cpu_time(), Instant::now());

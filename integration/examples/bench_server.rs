@@ -2,7 +2,7 @@
 //!
 //! Events: `echo(data)` acks with `data`; `join(room)` joins and acks "ok"; `bcast(k)` emits `m` to room `r` `k` times.
 
-use integration::bench::{self, stamped_message};
+use integration::bench::stamped_message;
 use socket_io::{Data, Payload, Socket, SocketIo};
 use tokio::net::TcpListener;
 
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .parse()?;
     let mut builder = SocketIo::builder();
     if let Some(url) = arguments.next() {
-        builder = builder.manager_arc(bench::manager(&url)?);
+        builder = builder.manager(siokit::connect(&url)?);
     }
     let io = builder.build();
     io.namespace("/")

@@ -41,13 +41,12 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Makes an emitter over a manager, which is not connected before the first use.
+    /// Makes an emitter over a manager, which is not connected before the first use. A manager that others use too is given in an [`Arc`].
     pub fn new(manager: impl ClientManager) -> Self {
-        Self::from_arc(Arc::new(manager))
+        Self::over(Arc::new(manager))
     }
 
-    /// Makes an emitter over a manager that others use too.
-    pub fn from_arc(manager: Arc<dyn ClientManager>) -> Self {
+    fn over(manager: Arc<dyn ClientManager>) -> Self {
         let (host_id, options) = (HostId::random(), HubOptions::default());
         let shared = Shared {
             manager,

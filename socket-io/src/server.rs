@@ -263,15 +263,9 @@ pub struct SocketIoBuilder {
 }
 
 impl SocketIoBuilder {
-    /// Shares the work with every other server and emitter on the manager's channel.
+    /// Shares the work with every other server and emitter on the manager's channel. A manager that others use too is given in an [`Arc`].
     pub fn manager(mut self, manager: impl ClientManager) -> Self {
         self.manager = Some(Arc::new(manager));
-        self
-    }
-
-    /// As [`manager`](Self::manager), for one that others use too.
-    pub fn manager_arc(mut self, manager: Arc<dyn ClientManager>) -> Self {
-        self.manager = Some(manager);
         self
     }
 

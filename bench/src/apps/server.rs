@@ -5,7 +5,6 @@ use clap::Args;
 use socket_io::{Data, Payload, Socket, SocketIo};
 use tokio::net::TcpListener;
 
-use super::manager;
 use crate::latency::stamped;
 
 /// Serves the events of the test application until SIGINT or SIGTERM.
@@ -26,7 +25,7 @@ impl Server {
     pub async fn run(&self) -> Result<()> {
         let mut builder = SocketIo::builder();
         if let Some(url) = &self.url {
-            builder = builder.manager_arc(manager(url)?);
+            builder = builder.manager(siokit::connect(url)?);
         }
         let io = builder.build();
         io.namespace("/")

@@ -16,6 +16,7 @@ pub mod redis;
 
 mod container;
 mod guard;
+mod guarded;
 mod private;
 mod shared;
 
@@ -24,8 +25,9 @@ use async_trait::async_trait;
 use crate::proxy::TcpProxy;
 use container::Container;
 
+pub use guarded::{Entrance, Guarded};
 pub use kafka::KafkaBroker;
-pub use private::{Kind, Private};
+pub use private::{FOR_LOAD, Kind, Private};
 pub use rabbitmq::RabbitBroker;
 pub use redis::RedisBroker;
 pub use shared::{Origin, Shared, shared};

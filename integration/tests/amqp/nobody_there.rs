@@ -10,7 +10,7 @@ const URL: &str = "amqp://127.0.0.1:1";
 
 #[tokio::test]
 async fn with_the_longest_times_a_manager_waits_and_nothing_panics() {
-    let options = longest_times("nobody");
+    let options = longest_times("unused");
     let manager = AmqpManager::new(URL, options).unwrap();
     closes_while_it_waits(&manager).await;
 }

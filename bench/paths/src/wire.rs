@@ -12,7 +12,7 @@ use crate::hot_path::Operation;
 fn message() -> Bytes {
     let text = "x".repeat(128);
     let message = format!(
-        "{{\"method\":\"emit\",\"event\":\"m\",\"data\":\"{text}\",\"namespace\":\"/\",\"room\":\"lobby\",\"skip_sid\":null,\
+        "{{\"method\":\"emit\",\"event\":\"m\",\"data\":[\"{text}\"],\"namespace\":\"/\",\"room\":\"lobby\",\"skip_sid\":null,\
          \"callback\":null,\"binary\":false,\"host_id\":\"0123456789abcdef0123456789abcdef\"}}"
     );
     message.into()

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
+use engine_io::{Engine, Handler, Handshake, Message, ProtocolError, Session};
 use manager_api::{Broadcast, ClientManager, Error, Health, Hub, HubMetrics, Namespace as Name, Room};
 use serde::Serialize;
 use tokio::task::AbortHandle;
@@ -376,14 +376,4 @@ impl Session for NoServer {
     fn message(&mut self, _: Message<'_>) -> Result<(), ProtocolError> {
         Err(ProtocolError::new("the server is gone"))
     }
-
-    fn poll_work(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        std::task::Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }

@@ -3,10 +3,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 
 use anyhow::{Result, bail};
-use engine_io::{CloseReason, Config, Engine, Handler, Handshake, Message, ProtocolError, Session, Socket};
+use engine_io::{Config, Engine, Handler, Handshake, Message, ProtocolError, Session, Socket};
 use hyper::service::service_fn;
 use tokio::runtime::Runtime;
 use tokio::task::yield_now;
@@ -97,14 +96,4 @@ impl Session for Count {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_saturated(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }

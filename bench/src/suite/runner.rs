@@ -54,20 +54,33 @@ impl Run {
         for round in 0..self.rounds {
             for row in &rows {
                 let broker = brokers.need(row.broker.map(|passing| passing.broker)).await?;
-                for &kind in self.targets.iter().filter(|kind| row.targets.contains(kind)) {
-                    let report = self.measure(row, kind, broker).await;
-                    let report = report.with_context(|| format!("{} of {}", row.name, kind.name()))?;
-                    if row.suite == Suite::Soak && kind == Kind::Sio {
-                        faults.extend(faults_of(&report).map(|fault| format!("{}, round {round}: {fault}", row.name)));
-                    }
-                    self.note(results, round, row, kind, report)?;
-                }
+                faults.extend(self.run_row(results, round, row, broker).await?);
             }
         }
         if !faults.is_empty() {
             bail!("faults under load:\n{}", faults.join("\n"));
         }
         Ok(())
+    }
+
+    /// Runs a row for each target; returns what a soak of this project must not show.
+    async fn run_row(
+        &self,
+        results: &Results,
+        round: usize,
+        row: &Row,
+        broker: Option<&Running>,
+    ) -> Result<Vec<String>> {
+        let mut faults = Vec::new();
+        for &kind in self.targets.iter().filter(|kind| row.targets.contains(kind)) {
+            let report = self.measure(row, kind, broker).await;
+            let report = report.with_context(|| format!("{} of {}", row.name, kind.name()))?;
+            if row.suite == Suite::Soak && kind == Kind::Sio {
+                faults.extend(faults_of(&report).map(|fault| format!("{}, round {round}: {fault}", row.name)));
+            }
+            self.note(results, round, row, kind, report)?;
+        }
+        Ok(faults)
     }
 
     fn chosen(&self) -> Result<Vec<&'static Row>> {

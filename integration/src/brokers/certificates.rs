@@ -14,7 +14,7 @@ impl Certificates {
     ///
     /// # Errors
     ///
-    /// If there is no temporary folder.
+    /// If a temporary folder cannot be made.
     ///
     /// # Panics
     ///
@@ -28,7 +28,7 @@ impl Certificates {
     ///
     /// # Errors
     ///
-    /// If there is no temporary folder.
+    /// If a temporary folder cannot be made.
     ///
     /// # Panics
     ///

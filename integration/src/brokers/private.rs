@@ -20,9 +20,6 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How many ports are tried before it is given up.
 const TRIES: usize = 20;
 
-/// A setting of every kind: the server is for a benchmark, and takes its time to start for quicker code and all processors. Tests go without.
-pub const FOR_LOAD: &str = "for load";
-
 /// How one kind of server is run on this machine.
 #[async_trait]
 pub trait Kind: Sized + Send + Sync + 'static {
@@ -111,8 +108,7 @@ impl<K: Kind> Private<K> {
         Self::start_with(&[]).await
     }
 
-    /// Starts a server with further settings in its own words: arguments of `redis-server`, lines of a configuration otherwise; or
-    /// [`FOR_LOAD`].
+    /// Starts a server with further settings in its own words: arguments of `redis-server`, lines of a configuration otherwise.
     ///
     /// # Panics
     ///

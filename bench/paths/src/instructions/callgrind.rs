@@ -60,7 +60,7 @@ fn total(text: &str) -> Option<u64> {
 ///
 /// # Errors
 ///
-/// If there is no compiler.
+/// If the compiler cannot be run.
 pub(super) fn toolchain() -> Result<String> {
     let compiler = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let told = Command::new(compiler).arg("--version").output();

@@ -32,7 +32,7 @@ impl Record {
         }
     }
 
-    /// Reads a record; an empty one where there is no file.
+    /// Reads a record; an empty one where the file does not exist.
     ///
     /// # Errors
     ///

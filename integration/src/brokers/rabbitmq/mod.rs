@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::container::{Container, Spec};
 use super::guard::Guard;
-use super::private::{FOR_LOAD, Kind, Private, free_ports, until_answers};
-use super::{Contained, Shared, shared};
+use super::private::{Kind, Private, free_ports, until_answers};
+use super::{Contained, FOR_LOAD, Shared, shared};
 
 pub use tls::RabbitTls;
 

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use crate::DEADLINE;
 
 use super::container::{Container, Spec};
-use super::private::{FOR_LOAD, Kind, Private, free_ports, until_answers};
-use super::{Contained, Shared, shared};
+use super::private::{Kind, Private, free_ports, until_answers};
+use super::{Contained, FOR_LOAD, Shared, shared};
 
 pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinel;

@@ -18,7 +18,7 @@ impl Certificates {
     ///
     /// # Panics
     ///
-    /// When there is no `openssl`.
+    /// When `openssl` is missing.
     pub fn signed() -> Result<Self, String> {
         Self::made_by(make)
     }
@@ -32,7 +32,7 @@ impl Certificates {
     ///
     /// # Panics
     ///
-    /// When there is no `openssl`.
+    /// When `openssl` is missing.
     pub fn self_signed() -> Result<Self, String> {
         Self::made_by(make_self_signed)
     }
@@ -54,7 +54,7 @@ impl Certificates {
 ///
 /// # Panics
 ///
-/// When there is no `openssl`.
+/// When `openssl` is missing.
 pub fn make(folder: &Path) {
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
     openssl(

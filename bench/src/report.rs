@@ -48,10 +48,11 @@ pub struct Emitted {
 }
 
 impl Emitted {
-    /// Reads the last line of what an emitter printed; `None` if it says nothing of itself.
+    /// Reads the last such line of what an emitter printed; `None` if it says nothing of itself.
     pub fn parse(output: &[u8]) -> Option<Self> {
-        let last = output.trim_ascii_end().rsplit(|&byte| byte == b'\n').next()?;
-        serde_json::from_slice(last).ok()
+        // A client library may have something to say after it.
+        let mut lines = output.rsplit(|&byte| byte == b'\n');
+        lines.find_map(|line| serde_json::from_slice(line).ok())
     }
 }
 
@@ -87,9 +88,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_emitter_says_is_its_last_line() {
+    fn what_an_emitter_says_is_its_last_line_of_that_form() {
         let said = br#"{"num_events":10,"per_second":5.0,"cpu_per_event":1.5}"#;
-        let emitted = Emitted::parse(&[b"a log line\n", &said[..], b"\n"].concat()).expect("it says something");
+        let emitted = Emitted::parse(&[b"a log line\n", &said[..], b"\nclosed\n"].concat()).expect("it says something");
         assert_eq!((emitted.num_events, emitted.cpu_per_event), (10, 1.5));
         assert_eq!(Emitted::parse(b""), None);
         assert_eq!(Emitted::parse(b"connected\n"), None);

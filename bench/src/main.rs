@@ -37,6 +37,7 @@ enum Command {
 }
 
 #[derive(Args)]
+#[command(args_override_self = true)]
 struct Load {
     /// Server, such as http://127.0.0.1:3000
     #[arg(long)]
@@ -85,7 +86,7 @@ fn main() -> Result<()> {
         Command::Floor(floor) => many_threads()?.block_on(floor.run()),
         Command::Emit(emit) => {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-            println!("{}", runtime.block_on(emit.run())?);
+            println!("{}", serde_json::to_string(&runtime.block_on(emit.run())?)?);
             Ok(())
         }
         Command::Run(command) => many_threads()?.block_on(command.run.run(&Results(command.results))),

@@ -28,6 +28,32 @@ pub struct Report {
     pub num_out_of_order: u64,
     /// Clients that failed.
     pub num_failed: u64,
+    /// What the emitter says of itself, where there is one that does.
+    #[serde(default)]
+    pub emitter: Option<Emitted>,
+    /// What the server counted itself by its end, by name, where it says so: gaps, restarts of its listener, messages that it could not read.
+    #[serde(default)]
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// What an emitter prints at its end, as one line of JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Emitted {
+    /// Events that the broker accepted.
+    pub num_events: u64,
+    /// Events per second.
+    pub per_second: f64,
+    /// Processor time of the emitter per event, in microseconds.
+    pub cpu_per_event: f64,
+}
+
+impl Emitted {
+    /// Reads the last such line of what an emitter printed; `None` if it says nothing of itself.
+    pub fn parse(output: &[u8]) -> Option<Self> {
+        // A client library may have something to say after it.
+        let mut lines = output.rsplit(|&byte| byte == b'\n');
+        lines.find_map(|line| serde_json::from_slice(line).ok())
+    }
 }
 
 /// Resident memory of the server, in KiB.
@@ -54,5 +80,19 @@ impl Report {
     /// Returns the processor time of the server per operation, in microseconds.
     pub fn server_cpu(&self) -> Option<f64> {
         self.cpu.get("server").map(|cpu| cpu.total())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_emitter_says_is_its_last_line_of_that_form() {
+        let said = br#"{"num_events":10,"per_second":5.0,"cpu_per_event":1.5}"#;
+        let emitted = Emitted::parse(&[b"a log line\n", &said[..], b"\nclosed\n"].concat()).expect("it says something");
+        assert_eq!((emitted.num_events, emitted.cpu_per_event), (10, 1.5));
+        assert_eq!(Emitted::parse(b""), None);
+        assert_eq!(Emitted::parse(b"connected\n"), None);
     }
 }

@@ -24,7 +24,7 @@ static DISCONNECTED: LimitedLog = LimitedLog::new();
 
 /// Builds the server, with namespaces beside `/`, and origins beside its own.
 pub(crate) fn server(manager: Arc<dyn ClientManager>, namespaces: &[NamespaceName], origins: &[String]) -> SocketIo {
-    let builder = SocketIo::builder().manager_arc(manager);
+    let builder = SocketIo::builder().manager(manager);
     let origins = allowed(origins);
     let io = builder
         .configure(|config| config.engine.cors_allowed_origins = origins)

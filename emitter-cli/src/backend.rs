@@ -1,17 +1,13 @@
-//! From a broker's URL to the manager that speaks to it: the only place that knows which backends there are.
+//! The broker of a command: its URL, its manager, and what their failures mean for the user.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-#[cfg(feature = "amqp")]
-use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::backend::url;
 use manager_api::{ClientManager, Emitter, Error, ErrorKind, ManagerOptions};
-#[cfg(feature = "kafka")]
-use manager_kafka::{KafkaManager, KafkaOptions};
-use manager_redis::{RedisManager, RedisOptions};
+use siokit::brokers;
 
 use crate::failure::{Failure, HINT};
 use crate::output;
@@ -22,56 +18,10 @@ mod secrets;
 /// How long the broker may leave a command waiting before the user is told why.
 const HINT_AFTER: Duration = Duration::from_millis(500);
 
-/// Makes a manager from a URL; it connects on first use.
-type Connect = fn(&str, ManagerOptions) -> Result<Arc<dyn ClientManager>, Error>;
-
-/// Every scheme that [`connector`] knows, for the message about one it does not.
-const SCHEMES: &[&[&str]] = &[
-    RedisManager::SCHEMES,
-    #[cfg(feature = "amqp")]
-    AmqpManager::SCHEMES,
-    #[cfg(feature = "kafka")]
-    KafkaManager::SCHEMES,
-];
-
-/// Schemes that a feature of the crate brings, for the message about one that was left out.
-const FEATURES: &[(&str, &str)] = &[("amqp", "amqp"), ("amqps", "amqp"), ("kafka", "kafka")];
-
-/// The backend for a scheme. A further backend is one arm here, and its schemes in the list above.
-fn connector(scheme: &str) -> Option<Connect> {
-    match scheme {
-        redis if RedisManager::SCHEMES.contains(&redis) => Some(|url, common| {
-            let options = RedisOptions {
-                common,
-                ..RedisOptions::default()
-            };
-            Ok(Arc::new(RedisManager::new(url, options)?))
-        }),
-        #[cfg(feature = "amqp")]
-        amqp if AmqpManager::SCHEMES.contains(&amqp) => Some(|url, common| {
-            let options = AmqpOptions {
-                common,
-                ..AmqpOptions::default()
-            };
-            Ok(Arc::new(AmqpManager::new(url, options)?))
-        }),
-        #[cfg(feature = "kafka")]
-        kafka if KafkaManager::SCHEMES.contains(&kafka) => Some(|url, common| {
-            let options = KafkaOptions {
-                common,
-                ..KafkaOptions::default()
-            };
-            Ok(Arc::new(KafkaManager::new(url, options)?))
-        }),
-        _ => None,
-    }
-}
-
 /// The URL of a broker whose scheme is known. Shown without its password.
 #[derive(Clone)]
 pub(crate) struct BrokerUrl {
     url: String,
-    connect: Connect,
 }
 
 impl BrokerUrl {
@@ -79,21 +29,10 @@ impl BrokerUrl {
     ///
     /// # Errors
     ///
-    /// [`Failure::Input`] with the known schemes if this is none of them.
+    /// [`Failure::Input`] if its scheme is unknown, with the known ones, or if this build lacks the feature that it needs.
     pub(crate) fn parse(url: &str) -> Result<BrokerUrl, Failure> {
-        let known = SCHEMES.concat().join(", ");
-        let Some(scheme) = scheme(url) else {
-            let text =
-                format!("the broker's URL has no scheme; write one such as redis://HOST:PORT (known are {known})");
-            return Err(Failure::input(text));
-        };
-        match connector(&scheme) {
-            Some(connect) => Ok(BrokerUrl {
-                url: url.to_owned(),
-                connect,
-            }),
-            None => Err(Failure::input(unknown(&scheme, &known))),
-        }
+        brokers::of(url).map_err(|error| Failure::input(error.to_string()))?;
+        Ok(BrokerUrl { url: url.to_owned() })
     }
 
     /// Makes the manager.
@@ -102,7 +41,7 @@ impl BrokerUrl {
     ///
     /// [`Failure::Input`] if the manager cannot use the rest of the URL.
     pub(crate) fn backend(&self, options: ManagerOptions) -> Result<Backend, Failure> {
-        let manager = (self.connect)(&self.url, options);
+        let manager = siokit::connect_with(&self.url, options);
         let manager = manager.map_err(|error| Failure::of(error, format!("cannot use {self}")))?;
         Ok(Backend {
             url: self.clone(),
@@ -120,16 +59,8 @@ impl fmt::Display for BrokerUrl {
 
 /// The brokers that this build knows, for `--version`: a line each, with the schemes of their URLs.
 pub(crate) fn brokers() -> String {
-    let known: &[(&str, &[&str])] = &[
-        ("Redis and Valkey", RedisManager::SCHEMES),
-        #[cfg(feature = "amqp")]
-        ("RabbitMQ", AmqpManager::SCHEMES),
-        #[cfg(feature = "kafka")]
-        ("Apache Kafka", KafkaManager::SCHEMES),
-    ];
-    let lines = known
-        .iter()
-        .map(|(name, schemes)| format!("{name}: {}", schemes.join(", ")));
+    let known = brokers::all().iter().filter(|broker| broker.is_available);
+    let lines = known.map(|broker| format!("{}: {}", broker.name, broker.schemes.join(", ")));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -150,7 +81,7 @@ pub(crate) struct Backend {
 impl Backend {
     /// An emitter over the manager.
     pub(crate) fn emitter(&self) -> Emitter {
-        Emitter::from_arc(Arc::clone(&self.manager))
+        Emitter::new(Arc::clone(&self.manager))
     }
 
     /// What an error of the manager means for the command: what was attempted, and where.
@@ -192,30 +123,12 @@ impl Backend {
     }
 }
 
-fn unknown(scheme: &str, known: &str) -> String {
-    match FEATURES.iter().find(|(of_feature, _)| *of_feature == scheme) {
-        Some((_, feature)) => format!(
-            "this sio was built without the feature {feature:?}, which {scheme}:// needs (cargo install --features {feature}); \
-             known are {known}"
-        ),
-        None => format!("unknown broker scheme {scheme:?}; known are {known}"),
-    }
-}
-
-fn scheme(url: &str) -> Option<String> {
-    let (scheme, _) = url.split_once(':')?;
-    let is_scheme = !scheme.is_empty()
-        && scheme
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
-    (is_scheme && url[scheme.len()..].starts_with("://")).then(|| scheme.to_ascii_lowercase())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    #[cfg(feature = "redis")]
     fn a_url_is_shown_without_its_secrets() {
         for (url, shown) in [
             ("redis://127.0.0.1:7379", "redis://127.0.0.1:7379"),
@@ -237,27 +150,17 @@ mod tests {
     }
 
     #[test]
-    fn every_scheme_that_is_offered_is_known() {
-        assert!(SCHEMES.concat().iter().all(|scheme| connector(scheme).is_some()));
-        assert!(connector("http").is_none());
-    }
-
-    #[test]
     fn a_scheme_is_known_or_the_feature_it_needs_is_named() {
-        for (scheme, feature) in FEATURES {
-            match BrokerUrl::parse(&format!("{scheme}://h")) {
-                Ok(_) => assert!(connector(scheme).is_some()),
-                Err(failure) => {
-                    let said = failure.to_string();
-                    assert!(said.contains(&format!("--features {feature}")), "{said}");
-                    assert_eq!(failure.code(), 2);
-                }
+        for broker in brokers::all() {
+            for scheme in broker.schemes {
+                let parsed = BrokerUrl::parse(&format!("{scheme}://h"));
+                assert_eq!(parsed.is_ok(), broker.is_available, "{scheme}");
+                let Err(failure) = parsed else { continue };
+                let said = failure.to_string();
+                assert!(said.contains(&format!("--features {}", broker.feature)), "{said}");
+                assert_eq!(failure.code(), 2);
             }
         }
-        #[cfg(not(feature = "kafka"))]
-        assert!(BrokerUrl::parse("kafka://h").is_err());
-        #[cfg(feature = "kafka")]
-        assert!(BrokerUrl::parse("kafka://h").is_ok());
     }
 
     #[test]

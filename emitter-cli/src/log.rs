@@ -13,7 +13,7 @@ use crate::{output, stderr};
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
 /// Where lines of this project come from; all others are from client libraries.
-const OWN_TARGETS: [&str; 8] = [
+const OWN_TARGETS: [&str; 9] = [
     "emitter_cli",
     "embedded_broker",
     "socket_io",

@@ -18,10 +18,11 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
-use manager_redis::{RedisManager, RedisOptions};
-use socket_io::{Data, PacedStream, Payload, PeerAddr, Socket, SocketIo};
+use siokit::server::{PacedStream, PeerAddr};
+use siokit::{ClientManager, ConnectOptions, Data, Payload, Socket, SocketIo};
 use tokio::net::TcpListener;
 
 /// The error that ends a program.
@@ -80,7 +81,7 @@ pub async fn serve(io: SocketIo) -> Result<(), Failure> {
     let stopped = stopped();
     io.ready().await; // a server over a broker hears the others from now on
     announce(listener.local_addr()?);
-    socket_io::serve(listener, io, stopped).await?;
+    siokit::server::serve(listener, io, stopped).await?;
     Ok(())
 }
 
@@ -89,13 +90,13 @@ pub async fn serve(io: SocketIo) -> Result<(), Failure> {
 /// # Errors
 ///
 /// If the URL cannot be used.
-pub fn redis() -> Result<RedisManager, Failure> {
+pub fn redis() -> Result<Arc<dyn ClientManager>, Failure> {
     let url = std::env::var("REDIS_URL").unwrap_or_else(|_| "redis://localhost".to_owned());
-    let mut options = RedisOptions::default();
+    let mut options = ConnectOptions::default();
     if let Ok(channel) = std::env::var("CHANNEL") {
         options.common.channel = channel;
     }
-    Ok(RedisManager::new(&url, options)?)
+    Ok(siokit::connect_with(&url, options)?)
 }
 
 /// Returns the first argument, the address to listen on; `127.0.0.1:3000` without one.
@@ -181,7 +182,7 @@ pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
 /// How long an answer may make no progress because its client does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Has the connections of clients that do not read their answers closed, as `socket_io::serve` does.
+/// Has the connections of clients that do not read their answers closed, as `siokit::server::serve` does.
 pub fn paced<S>(stream: S) -> PacedStream<S> {
     PacedStream::new(stream, WRITE_TIMEOUT)
 }

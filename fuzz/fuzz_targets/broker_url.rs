@@ -6,7 +6,7 @@ use std::fmt::{Debug, Write as _};
 
 use libfuzzer_sys::fuzz_target;
 use manager_amqp::{AmqpManager, AmqpOptions};
-use manager_api::backend::url::{shown};
+use manager_api::backend::url::shown;
 use manager_api::{ClientManager, Error};
 use manager_kafka::{KafkaManager, KafkaOptions};
 use manager_redis::{RedisManager, RedisOptions};

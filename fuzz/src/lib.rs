@@ -1,10 +1,9 @@
 //! What the targets share.
 
 use std::future::Future;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use engine_io::{CloseReason, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
+use engine_io::{Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
 
 /// Runs a future on a clock that jumps to the next timer whenever nothing is left to do.
 pub fn block_on(future: impl Future<Output = ()>) {
@@ -39,14 +38,4 @@ impl Session for EchoSession {
         let _ = self.0.send(packet);
         Ok(())
     }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }

@@ -12,7 +12,6 @@
 //! cannot have its surroundings has failed.
 
 pub mod app;
-pub mod bench;
 pub mod brokers;
 pub mod client;
 pub mod driven;

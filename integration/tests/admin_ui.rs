@@ -22,7 +22,7 @@ impl Host {
     async fn start(broker: &str, channel: &str, name: &str) -> Self {
         let admin = Admin::password("admin", "secret").server_id(name);
         let manager = managers::on_channel(broker, channel);
-        let io = SocketIo::builder().manager_arc(manager).instrument(admin).build();
+        let io = SocketIo::builder().manager(manager).instrument(admin).build();
         app::register(&io);
         within("the subscription", io.ready()).await;
         let page = tools::node_modules().join("@socket.io/admin-ui/ui/dist");

@@ -32,7 +32,7 @@ impl Two {
         let (url, channel) = (RedisBroker::shared().await.url().to_owned(), unique_channel());
         let one = Served::start_on_channel(&url, &channel).await;
         let two = Served::start_on_channel(&url, &channel).await;
-        let emitter = Emitter::from_arc(managers::on_channel(&url, &channel));
+        let emitter = Emitter::new(managers::on_channel(&url, &channel));
         let two = Self {
             url,
             channel,

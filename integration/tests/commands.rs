@@ -36,7 +36,7 @@ impl Channel {
     /// A server on the channel; it makes the topic if the broker is Kafka.
     async fn server(&self) -> Server {
         let manager = managers::on_channel(&self.url, &self.name);
-        Server::start(SocketIo::builder().manager_arc(manager)).await
+        Server::start(SocketIo::builder().manager(manager)).await
     }
 
     /// Starts the command with `arguments`.
@@ -182,7 +182,7 @@ async fn several_rooms_named_at_once_are_all_joined_by_real_clients() {
     let mut serving = channel.sio(&["serve", "--listen", "127.0.0.1:0"]);
     let line = serving.next_line(DEADLINE).await.unwrap();
     let address = line.split("http://").nth(1).unwrap().trim_end_matches('/');
-    let emitter = Emitter::from_arc(managers::on_channel(&channel.url, &channel.name));
+    let emitter = Emitter::new(managers::on_channel(&channel.url, &channel.name));
     for (kind, in_url, query) in [
         (Kind::Node, "/?room=a,b", None),
         (Kind::Node, "", Some(json!({ "room": ["a", "b"] }))),

@@ -52,7 +52,7 @@ impl Served {
     /// Starts a server that shares a channel of a broker with others, and hears them.
     pub(crate) async fn start_on_channel(url: &str, channel: &str) -> Self {
         let manager = managers::on_channel(url, channel);
-        let served = Self::start_on(any_port(), SocketIo::builder().manager_arc(manager));
+        let served = Self::start_on(any_port(), SocketIo::builder().manager(manager));
         timeout(DEADLINE, served.io.ready())
             .await
             .expect("the server subscribes in time");

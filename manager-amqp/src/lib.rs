@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::{Emitter};
+//! use manager_api::Emitter;
 //! use manager_amqp::{AmqpManager, AmqpOptions};
 //!
 //! let manager = AmqpManager::new("amqp://guest:guest@localhost:5672//", AmqpOptions::default())?;

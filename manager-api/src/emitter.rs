@@ -30,8 +30,8 @@ const MAX_HANDLER_TIME: Duration = Duration::from_secs(600);
 /// leaves nothing on the broker. Cloning is cheap; clones share the connection.
 ///
 /// ```
-/// # use manager_api::{Emitter};
-/// # use manager_api::memory::{MemoryBus};
+/// # use manager_api::Emitter;
+/// # use manager_api::memory::MemoryBus;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), manager_api::Error> {
 /// let emitter = Emitter::new(MemoryBus::new().manager("socketio"));
@@ -45,13 +45,12 @@ pub struct Emitter {
 }
 
 impl Emitter {
-    /// Creates an emitter over a manager, which does not connect before the first use.
+    /// Creates an emitter over a manager, which does not connect before the first use. A shared manager is passed in an [`Arc`].
     pub fn new(manager: impl ClientManager) -> Self {
-        Self::from_arc(Arc::new(manager))
+        Self::over(Arc::new(manager))
     }
 
-    /// Creates an emitter over a shared manager.
-    pub fn from_arc(manager: Arc<dyn ClientManager>) -> Self {
+    fn over(manager: Arc<dyn ClientManager>) -> Self {
         let host_id = HostId::random();
         let shared = Shared {
             manager,

@@ -1,9 +1,11 @@
 //! The [`ClientManager`] trait: the contract between a broker and the layers above it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
 use crate::{Error, HostId, Subscription};
 
@@ -108,6 +110,49 @@ pub trait ClientManager: Send + Sync + 'static {
     }
 }
 
+/// Managers behind pointers are managers: so that one can be shared, and be of a kind that is chosen at run time.
+macro_rules! forward {
+    ($($pointer:ident),+) => {$(
+        /// Forwards everything to the manager behind the pointer, at the cost of one more call and no allocation.
+        impl<T: ClientManager + ?Sized> ClientManager for $pointer<T> {
+            // As `async_trait` declares them, but without a box around the box that the manager makes anyway.
+            fn publish<'a, 'f>(&'a self, message: Bytes) -> BoxFuture<'f, Result<(), Error>>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).publish(message)
+            }
+
+            fn subscribe<'a, 'f>(&'a self) -> BoxFuture<'f, Result<Subscription, Error>>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).subscribe()
+            }
+
+            fn close<'a, 'f>(&'a self) -> BoxFuture<'f, Result<(), Error>>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).close()
+            }
+
+            fn host_id(&self) -> Option<HostId> {
+                (**self).host_id()
+            }
+
+            fn health(&self) -> Health {
+                (**self).health()
+            }
+        }
+    )+};
+}
+
+forward!(Arc, Box);
+
 /// The state of a manager's connections, for health checks and metrics.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -169,5 +214,63 @@ impl Default for ManagerOptions {
             backoff_base: Duration::from_secs(1),
             backoff_cap: Duration::from_secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{MemoryBus, MemoryManager};
+    use crate::{ErrorKind, Incoming};
+
+    /// A manager in memory that has an id, and a health of its own.
+    struct Named(MemoryManager);
+
+    #[async_trait]
+    impl ClientManager for Named {
+        async fn publish(&self, message: Bytes) -> Result<(), Error> {
+            self.0.publish(message).await
+        }
+
+        async fn subscribe(&self) -> Result<Subscription, Error> {
+            self.0.subscribe().await
+        }
+
+        async fn close(&self) -> Result<(), Error> {
+            self.0.close().await
+        }
+
+        fn host_id(&self) -> Option<HostId> {
+            Some(HostId::from("named"))
+        }
+
+        fn health(&self) -> Health {
+            Health {
+                num_gaps: 7,
+                ..Health::default()
+            }
+        }
+    }
+
+    async fn check(manager: impl ClientManager) {
+        assert_eq!(manager.host_id(), Some(HostId::from("named")));
+        assert_eq!(manager.health().num_gaps, 7);
+        let mut subscription = manager.subscribe().await.unwrap();
+        manager.publish("hello".into()).await.unwrap();
+        assert_eq!(subscription.recv().await, Some(Incoming::Message("hello".into())));
+        manager.close().await.unwrap();
+        let late = manager.publish("late".into()).await.unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::Closed);
+    }
+
+    #[tokio::test]
+    async fn a_manager_behind_a_pointer_does_all_that_the_manager_does() {
+        let named = || Named(MemoryBus::new().manager("socketio"));
+        check(named()).await;
+        check(Box::new(named())).await;
+        check(Arc::new(named())).await;
+        check(Box::new(named()) as Box<dyn ClientManager>).await;
+        check(Arc::new(named()) as Arc<dyn ClientManager>).await;
+        check(Box::new(Arc::new(named()) as Arc<dyn ClientManager>)).await;
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::{Emitter};
+//! use manager_api::Emitter;
 //! use manager_kafka::{KafkaManager, KafkaOptions};
 //!
 //! let manager = KafkaManager::new("kafka://localhost:9092", KafkaOptions::default())?;

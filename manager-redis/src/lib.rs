@@ -2,7 +2,7 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::{Emitter};
+//! use manager_api::Emitter;
 //! use manager_redis::{RedisManager, RedisOptions};
 //!
 //! let manager = RedisManager::new("redis://localhost:6379", RedisOptions::default())?;

@@ -11,93 +11,79 @@ use manager_api::memory::MemoryBus;
 use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, Subscription};
 use manager_testkit::{Backend, Flaky, OnLink, Recorder};
 
-struct Memory(MemoryBus);
+/// Managers in memory, with or without decorators, which change nothing until told to: the suite passes through both.
+struct Memory {
+    bus: MemoryBus,
+    is_decorated: bool,
+}
 
 impl Memory {
-    fn new() -> Self {
-        Self(MemoryBus::new())
+    fn bare() -> Self {
+        Self {
+            bus: MemoryBus::new(),
+            is_decorated: false,
+        }
+    }
+
+    fn decorated() -> Self {
+        Self {
+            is_decorated: true,
+            ..Self::bare()
+        }
     }
 }
 
 #[async_trait]
 impl Backend for Memory {
     async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
-        Arc::new(self.0.manager_with(options))
+        let manager = self.bus.manager_with(options);
+        match self.is_decorated {
+            true => Arc::new(Recorder::new(Flaky::new(manager))),
+            false => Arc::new(manager),
+        }
     }
 
     async fn stop(&self) {
-        self.0.stop();
+        self.bus.stop();
     }
 
     async fn start(&self) {
-        self.0.start();
+        self.bus.start();
     }
 
     async fn freeze(&self) -> bool {
-        self.0.stop();
+        self.bus.stop();
         true
     }
 
     async fn thaw(&self) {
-        self.0.start();
+        self.bus.start();
     }
 
     async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
-        let flaky = Flaky::new(self.0.manager_with(options));
-        Some((Arc::new(flaky.clone()), Box::new(flaky)))
+        let flaky = Flaky::new(self.bus.manager_with(options));
+        let manager: Arc<dyn ClientManager> = match self.is_decorated {
+            true => Arc::new(Recorder::new(flaky.clone())),
+            false => Arc::new(flaky.clone()),
+        };
+        Some((manager, Box::new(flaky)))
     }
 
     async fn num_consumers(&self, channel: &str) -> usize {
-        self.0.num_subscribers(channel)
+        self.bus.num_subscribers(channel)
     }
 }
 
 manager_testkit::conformance! {
     mod memory;
-    shared: Memory::new();
-    private: Memory::new();
-}
-
-/// The decorators change nothing until told to: the suite passes through both.
-struct Decorated(MemoryBus);
-
-#[async_trait]
-impl Backend for Decorated {
-    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
-        Arc::new(Recorder::new(Flaky::new(self.0.manager_with(options))))
-    }
-
-    async fn stop(&self) {
-        self.0.stop();
-    }
-
-    async fn start(&self) {
-        self.0.start();
-    }
-
-    async fn freeze(&self) -> bool {
-        self.0.stop();
-        true
-    }
-
-    async fn thaw(&self) {
-        self.0.start();
-    }
-
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
-        let flaky = Flaky::new(self.0.manager_with(options));
-        Some((Arc::new(Recorder::new(flaky.clone())), Box::new(flaky)))
-    }
-
-    async fn num_consumers(&self, channel: &str) -> usize {
-        self.0.num_subscribers(channel)
-    }
+    shared: Memory::bare();
+    private: Memory::bare();
 }
 
 manager_testkit::conformance! {
     mod decorated;
-    shared: Decorated(MemoryBus::new());
-    private: Decorated(MemoryBus::new());
+    shared: Memory::decorated();
+    private: Memory::decorated();
 }
 
 const A: Bytes = Bytes::from_static(b"a");

@@ -92,6 +92,7 @@ pub use static_files::{StaticBody, StaticFiles, StaticFilesService};
 pub use engine_io::config::{AllowRequest, AllowedOrigins, Cookie, Forbidden, SameSite, Transports};
 pub use engine_io::http::{PacedStream, PeerAddr, Secure};
 pub use engine_io::{self, CloseReason, Handshake, Transport};
+pub use hub;
 pub use manager_api::ack::{AckStream, ClientAck};
 pub use manager_api::cluster::{
     AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket, ServerEvent, ServerResponse,

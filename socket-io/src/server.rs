@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
-use engine_io::{CloseReason, Engine, Handler, Handshake, Message, ProtocolError, Session};
+use engine_io::{Engine, Handler, Handshake, Message, ProtocolError, Session};
 use hub::{Hub, HubMetrics};
 use manager_api::{Broadcast, ClientManager, Error, Health, NamespaceName, Room};
 use serde::Serialize;
@@ -264,15 +264,9 @@ pub struct SocketIoBuilder {
 }
 
 impl SocketIoBuilder {
-    /// Shares the work with every other server and emitter on the manager's channel.
+    /// Shares the work with every other server and emitter on the manager's channel. A manager that others use too is given in an [`Arc`].
     pub fn manager(mut self, manager: impl ClientManager) -> Self {
         self.manager = Some(Arc::new(manager));
-        self
-    }
-
-    /// As [`manager`](Self::manager), for one that others use too.
-    pub fn manager_arc(mut self, manager: Arc<dyn ClientManager>) -> Self {
-        self.manager = Some(manager);
         self
     }
 
@@ -383,14 +377,4 @@ impl Session for NoServer {
     fn message(&mut self, _: Message<'_>) -> Result<(), ProtocolError> {
         Err(ProtocolError::new("the server is gone"))
     }
-
-    fn poll_work(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        std::task::Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }

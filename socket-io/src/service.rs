@@ -1,15 +1,14 @@
 //! The server as a tower service and layer.
 
 use std::convert::Infallible;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use engine_io::{BoxError, ResponseBody};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
+use http_body_util::Either;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -76,52 +75,16 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if self.io.engine().matches(request.uri().path()) {
             let engine = self.io.engine().clone();
-            async move { Ok(engine.handle(request).await.map(Body::Engine)) }.boxed()
+            async move { Ok(engine.handle(request).await.map(Either::Left)) }.boxed()
         } else {
             let response = self.inner.call(request);
-            async move { Ok(response.await?.map(Body::Inner)) }.boxed()
+            async move { Ok(response.await?.map(Either::Right)) }.boxed()
         }
     }
 }
 
-/// The body of a response: of the engine, or of the service behind it.
-#[derive(Debug)]
-pub enum Body<R> {
-    /// Of the engine.
-    Engine(ResponseBody),
-    /// Of the service behind it.
-    Inner(R),
-}
-
-impl<R> http_body::Body for Body<R>
-where
-    R: http_body::Body<Data = Bytes> + Unpin,
-    R::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Body::Engine(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Body::Inner(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Body::Engine(body) => body.is_end_stream(),
-            Body::Inner(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Body::Engine(body) => body.size_hint(),
-            Body::Inner(body) => body.size_hint(),
-        }
-    }
-}
+/// The body of a response: of the engine (left), or of the service behind it (right).
+pub type Body<R> = Either<ResponseBody, R>;
 
 /// Answers everything with 404 `Not Found`.
 #[derive(Clone, Copy, Debug)]

@@ -7,12 +7,11 @@ use clap::Args;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use manager_api::{Emitter, Error};
-use serde_json::{Value, json};
 use tokio::time::{sleep_until, timeout_at};
 
-use super::manager;
 use crate::latency::stamped;
 use crate::process::Cpu;
+use crate::report::Emitted;
 
 /// Publishes stamped events `m` to room `r`, each awaited to its acceptance.
 #[derive(Clone, Debug, Args)]
@@ -27,6 +26,9 @@ pub struct Emit {
     /// Events on their way at a time
     #[arg(long, default_value_t = 256)]
     in_flight: usize,
+    /// Bytes of an event's text
+    #[arg(long, default_value_t = 128)]
+    payload: usize,
 }
 
 impl Emit {
@@ -35,8 +37,8 @@ impl Emit {
     /// # Errors
     ///
     /// If the URL cannot be used, or an event was not accepted.
-    pub async fn run(&self) -> Result<Value> {
-        let emitter = Emitter::from_arc(manager(&self.url)?);
+    pub async fn run(&self) -> Result<Emitted> {
+        let emitter = Emitter::new(siokit::connect(&self.url)?);
         // The first event connects; connecting is not what is measured.
         emitter.to("warm-up").emit("warm-up", &()).await?;
         let own = i32::try_from(std::process::id())?;
@@ -45,10 +47,11 @@ impl Emit {
         let seconds = began.elapsed().as_secs_f64();
         let cpu = Cpu::of(own)?.total() - cpu;
         emitter.close().await?;
-        Ok(json!({
-            "emits": self.count, "seconds": seconds, "emits_per_s": self.count as f64 / seconds,
-            "cpu_us_per_emit": cpu / self.count as f64,
-        }))
+        Ok(Emitted {
+            num_events: self.count,
+            per_second: self.count as f64 / seconds,
+            cpu_per_event: cpu / self.count.max(1) as f64,
+        })
     }
 
     async fn emit(&self, emitter: &Emitter) -> Result<(), Error> {
@@ -58,7 +61,7 @@ impl Emit {
             while in_flight.len() >= self.in_flight.max(1) {
                 in_flight.next().await.transpose()?;
             }
-            in_flight.push(emitter.to("r").emit("m", &stamped(128)));
+            in_flight.push(emitter.to("r").emit("m", &stamped(self.payload)));
             if let Some(rate) = self.rate {
                 let next = began + Duration::from_secs_f64((sent + 1) as f64 / rate);
                 // An emit that is not polled publishes nothing.

@@ -1,14 +1,16 @@
 //! The server of this project under test.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::Args;
-use socket_io::{Data, Payload, Socket, SocketIo};
+use hub::HubMetrics;
+use socket_io::{Data, SocketIo};
 use tokio::net::TcpListener;
 
-use super::manager;
 use crate::latency::stamped;
 
-/// Serves the events of the test application until SIGINT or SIGTERM.
+/// Serves the events of the test application until SIGINT or SIGTERM; then prints what it counted, as one line of JSON.
 #[derive(Clone, Debug, Args)]
 pub struct Server {
     /// Port on 127.0.0.1
@@ -26,29 +28,41 @@ impl Server {
     pub async fn run(&self) -> Result<()> {
         let mut builder = SocketIo::builder();
         if let Some(url) = &self.url {
-            builder = builder.manager_arc(manager(url)?);
+            builder = builder.manager(siokit::connect(url)?);
         }
         let io = builder.build();
-        io.namespace("/")
-            .on("echo", async |data: Payload| data)
-            .on("join", async |socket: Socket, Data(room): Data<String>| {
-                socket.join(room).map(|()| "ok")
-            })
-            .on("leave", async |socket: Socket, Data(room): Data<String>| {
-                socket.leave(room).map(|()| "ok")
-            })
-            .on(
-                "publish",
-                async |io: SocketIo, Data((room, len, count)): Data<(String, usize, u64)>| {
-                    for _ in 0..count {
-                        io.to(room.as_str()).local().emit("m", &stamped(len)).await?;
-                    }
-                    Ok::<_, socket_io::Error>(())
-                },
-            );
+        register(&io);
         io.ready().await;
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
-        socket_io::serve(listener, io, crate::interrupted()).await?;
+        socket_io::serve(listener, io.clone(), crate::interrupted()).await?;
+        println!("{}", serde_json::to_string(&counters(&io.metrics().hub))?);
         Ok(())
     }
+}
+
+/// Registers the handlers of the test application.
+fn register(io: &SocketIo) {
+    bench_paths::register(io);
+    io.namespace("/").on(
+        "publish",
+        async |io: SocketIo, Data((room, len, count)): Data<(String, usize, u64)>| {
+            for _ in 0..count {
+                io.to(room.as_str()).local().emit("m", &stamped(len)).await?;
+            }
+            Ok::<_, socket_io::Error>(())
+        },
+    );
+}
+
+/// What a run is to know of the hub.
+fn counters(hub: &HubMetrics) -> BTreeMap<&'static str, u64> {
+    [
+        ("gaps", hub.gaps),
+        ("panics", hub.panics),
+        ("received", hub.received),
+        ("restarts", hub.restarts),
+        ("subscribe_failures", hub.subscribe_failures),
+        ("undecodable", hub.undecodable),
+    ]
+    .into()
 }

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::io::{Error, ErrorKind};
 
 use anyhow::{Context, Result, bail};
+use bench_paths::frame::{self, CLOSE, PING, PONG, TEXT};
 use tokio::net::TcpStream;
 
 use super::Target;
-use super::frame::{self, CLOSE, PING, PONG, TEXT};
 
 /// Bytes read at once; a frame that is longer makes the shared buffer grow.
 const READ_LEN: usize = 256 << 10;

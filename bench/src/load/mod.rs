@@ -2,7 +2,6 @@
 
 pub mod client;
 mod crowd;
-pub mod frame;
 pub mod polling;
 mod target;
 

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use super::members::fill;
 use super::{Setup, Span, seconds};
 use crate::process::peak_kib;
-use crate::report::Report;
+use crate::report::{Emitted, Report};
 
 /// Runs an emitter and counts what the members of room `r` receive.
 #[derive(Clone, Debug, Args)]
@@ -37,15 +37,15 @@ impl Bridge {
         let [program, arguments @ ..] = &self.emitter[..] else {
             bail!("an emitter is missing");
         };
-        let status = Command::new(program)
+        let emitter = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
             .kill_on_drop(true)
-            .status()
+            .output()
             .await?;
-        if !status.success() {
-            bail!("the emitter failed: {status}");
+        if !emitter.status.success() {
+            bail!("the emitter failed: {}", emitter.status);
         }
         received.reaches(expected, self.patience).await;
         let mut report = span.end(received.count.get())?;
@@ -59,6 +59,7 @@ impl Bridge {
         report.num_lost = expected.saturating_sub(received.count.get());
         report.num_out_of_order = received.num_out_of_order.get();
         report.num_failed = crowd.num_failed();
+        report.emitter = Emitted::parse(&emitter.stdout);
         for process in &setup.processes {
             report.peak_kib.insert(process.name.clone(), peak_kib(process.id)?);
         }

@@ -11,12 +11,14 @@ const VALUE_WIDTH: f64 = 120.0;
 const BAR_HEIGHT: f64 = 14.0;
 const ROW_GAP: f64 = 14.0;
 const TOP: f64 = 44.0;
-const KINDS: [(Kind, &str); 5] = [
+const KINDS: [(Kind, &str); 7] = [
     (Kind::Floor, "#9aa5b1"),
     (Kind::Sio, "#d9480f"),
     (Kind::Socketioxide, "#4c6ef5"),
     (Kind::Node, "#2f9e44"),
     (Kind::Python, "#e6b800"),
+    (Kind::Kombu, "#c99700"),
+    (Kind::Tool, "#495057"),
 ];
 
 /// Draws an SVG. The longest bar of a row is as wide as the chart, so that bars compare within a row only.

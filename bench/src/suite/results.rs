@@ -36,6 +36,21 @@ pub(super) struct Summary {
     pub max: f64,
     /// Operations that were lost, over all runs.
     pub num_lost: u64,
+    /// Deliveries that came twice or out of order, over all runs.
+    pub num_out_of_order: u64,
+}
+
+/// Medians of what messages through a broker cost, where they were measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Cost {
+    /// Processor time per event of the emitter, in microseconds.
+    pub emitter: Option<f64>,
+    /// The same of the broker.
+    pub broker: Option<f64>,
+    /// The same of the server.
+    pub server: Option<f64>,
+    /// Highest resident memory of the server, in MiB.
+    pub peak_mib: Option<f64>,
 }
 
 impl Results {
@@ -67,24 +82,42 @@ impl Results {
 
 /// Summarizes the figure of `row` over the runs of `target`; `None` without any.
 pub(super) fn summary(lines: &[Line], row: &Row, target: &str) -> Option<Summary> {
-    let runs = || {
-        lines
-            .iter()
-            .filter(|line| line.row == row.name && line.target == target)
-    };
-    let mut figures: Vec<f64> = runs().filter_map(|line| row.figure.of(&line.report)).collect();
-    figures.sort_by(f64::total_cmp);
-    let (middle, is_even) = (figures.len() / 2, figures.len().is_multiple_of(2));
-    let median = match is_even {
-        true => (figures.get(middle.checked_sub(1)?)? + figures[middle]) / 2.0,
-        false => figures[middle],
-    };
+    let runs = || reports(lines, row, target);
+    let figures: Vec<f64> = runs().filter_map(|report| row.figure.of(report)).collect();
     Some(Summary {
-        median,
-        min: *figures.first()?,
-        max: *figures.last()?,
-        num_lost: runs().map(|line| line.report.num_lost).sum(),
+        min: figures.iter().copied().reduce(f64::min)?,
+        max: figures.iter().copied().reduce(f64::max)?,
+        median: median(figures)?,
+        num_lost: runs().map(|report| report.num_lost).sum(),
+        num_out_of_order: runs().map(|report| report.num_out_of_order).sum(),
     })
+}
+
+/// Returns the medians of what the runs of `target` cost.
+pub(super) fn cost(lines: &[Line], row: &Row, target: &str) -> Cost {
+    let of = |figure: fn(&Report) -> Option<f64>| median(reports(lines, row, target).filter_map(figure).collect());
+    Cost {
+        emitter: of(|report| report.emitter.map(|emitter| emitter.cpu_per_event)),
+        broker: of(|report| report.cpu.get("broker").map(|cpu| cpu.total())),
+        server: of(Report::server_cpu),
+        peak_mib: of(|report| report.peak_kib.get("server").map(|&kib| kib as f64 / 1024.0)),
+    }
+}
+
+fn reports<'a>(lines: &'a [Line], row: &'a Row, target: &'a str) -> impl Iterator<Item = &'a Report> {
+    let runs = lines
+        .iter()
+        .filter(move |line| line.row == row.name && line.target == target);
+    runs.map(|line| &line.report)
+}
+
+fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.len().is_multiple_of(2) {
+        true => Some((figures.get(middle.checked_sub(1)?)? + figures.get(middle)?) / 2.0),
+        false => figures.get(middle).copied(),
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +137,7 @@ mod tests {
             report: Report {
                 per_second,
                 num_lost: 1,
+                num_out_of_order: 2,
                 ..Report::default()
             },
         };
@@ -119,6 +153,7 @@ mod tests {
             min: 1.0,
             max: 3.0,
             num_lost: 3,
+            num_out_of_order: 6,
         };
         assert_eq!(summary(&lines, row, "sio"), Some(expected));
         assert_eq!(summary(&lines, row, "floor"), None);

@@ -1,22 +1,64 @@
 //! The rows of the tables.
 
+use clap::ValueEnum;
+
+use super::{Broker, Kind};
 use crate::report::Report;
+
+/// Rows that are run together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Suite {
+    /// One server and its clients
+    Server,
+    /// Messages from Redis to clients, for all peers
+    Bridge,
+    /// A million messages through each broker to one client: losses, order, memory
+    Soak,
+    /// Emitters alone, beside the brokers' own benchmark tools
+    Emit,
+}
 
 /// One row: a scenario, and the figure that is looked at.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    /// The name for `--only`, and in result files.
+    /// The name for `--rows`, and in result files.
     pub name: &'static str,
+    /// What it is run with.
+    pub suite: Suite,
     /// What the row shows, in the words of the table.
     pub title: &'static str,
-    /// The arguments of the scenario.
+    /// The arguments of the scenario; nothing for emitters alone.
     pub arguments: &'static str,
     /// What is taken from the report.
     pub figure: Figure,
-    /// Whether the servers listen on a broker, to which an emitter publishes so many messages. The floor cannot.
-    pub num_messages: Option<u64>,
-    /// Whether the floor can do it.
-    pub has_floor: bool,
+    /// Which targets can do it.
+    pub targets: &'static [Kind],
+    /// What passes the messages on.
+    pub broker: Option<Passing>,
+}
+
+/// The broker between an emitter and a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Passing {
+    /// Which one.
+    pub broker: Broker,
+    /// Messages that the emitter publishes, but for targets in whose time a thousand would be much.
+    pub num_messages: u64,
+    /// Messages that the emitter of this project has on their way at a time.
+    pub in_flight: usize,
+}
+
+impl Passing {
+    /// Returns how many messages the emitter of a target publishes.
+    pub fn num_messages(&self, kind: Kind) -> u64 {
+        let most = match (kind, self.broker) {
+            (Kind::Python, Broker::Kafka) => 10_000,
+            (Kind::Python, _) => 100_000,
+            (Kind::Kombu, _) => 30_000,
+            _ => u64::MAX,
+        };
+        self.num_messages.min(most)
+    }
 }
 
 /// A figure of a [`Report`].
@@ -59,22 +101,66 @@ impl Figure {
     }
 }
 
+const ALL: &[Kind] = &[Kind::Floor, Kind::Sio, Kind::Socketioxide, Kind::Node, Kind::Python];
+/// The floor speaks neither HTTP nor to brokers.
+const WITHOUT_FLOOR: &[Kind] = &[Kind::Sio, Kind::Socketioxide, Kind::Node, Kind::Python];
+/// Whose wire format has all three brokers.
+const ON_BROKERS: &[Kind] = &[Kind::Sio, Kind::Python];
+
 const fn row(name: &'static str, title: &'static str, arguments: &'static str, figure: Figure) -> Row {
     Row {
         name,
+        suite: Suite::Server,
         title,
         arguments,
         figure,
-        num_messages: None,
-        has_floor: true,
+        targets: ALL,
+        broker: None,
     }
 }
 
-const fn bridge(name: &'static str, title: &'static str, arguments: &'static str, num_messages: u64) -> Row {
+const fn bridge(name: &'static str, title: &'static str, arguments: &'static str) -> Row {
     Row {
-        num_messages: Some(num_messages),
-        has_floor: false,
+        suite: Suite::Bridge,
+        targets: WITHOUT_FLOOR,
+        broker: Some(Passing {
+            broker: Broker::Redis,
+            num_messages: 20_000,
+            in_flight: 256,
+        }),
         ..row(name, title, arguments, Figure::PerSecond)
+    }
+}
+
+const fn soak(name: &'static str, title: &'static str, broker: Broker, targets: &'static [Kind]) -> Row {
+    Row {
+        suite: Suite::Soak,
+        targets,
+        broker: Some(Passing {
+            broker,
+            num_messages: 1_000_000,
+            in_flight: 512,
+        }),
+        ..row(name, title, "bridge --clients 1 --patience 10", Figure::PerSecond)
+    }
+}
+
+const fn emit(name: &'static str, title: &'static str, broker: Broker, targets: &'static [Kind]) -> Row {
+    Row {
+        suite: Suite::Emit,
+        arguments: "",
+        ..soak(name, title, broker, targets)
+    }
+}
+
+const fn one_by_one(name: &'static str, title: &'static str, broker: Broker) -> Row {
+    Row {
+        broker: Some(Passing {
+            broker,
+            num_messages: 20_000,
+            in_flight: 1,
+        }),
+        ..emit(name, title, broker, &[Kind::Sio])
     }
 }
 
@@ -117,7 +203,7 @@ pub const ROWS: &[Row] = &[
         Figure::CpuPerOperation,
     ),
     Row {
-        has_floor: false,
+        targets: WITHOUT_FLOOR,
         ..row(
             "polling",
             "… over long-polling",
@@ -163,14 +249,64 @@ pub const ROWS: &[Row] = &[
     ),
     bridge(
         "bridge-1",
-        "broker → server → one client, messages",
+        "Redis → server → one client, messages",
         "bridge --clients 1",
-        20_000,
     ),
     bridge(
         "bridge-100",
-        "broker → server → 100 clients, messages",
+        "Redis → server → 100 clients, messages",
         "bridge --clients 100",
-        20_000,
     ),
+    soak("soak-redis", "Redis, events", Broker::Redis, ON_BROKERS),
+    soak(
+        "soak-rabbitmq",
+        "RabbitMQ, events",
+        Broker::Rabbitmq,
+        &[Kind::Sio, Kind::Python, Kind::Kombu],
+    ),
+    soak("soak-kafka", "Kafka, events", Broker::Kafka, ON_BROKERS),
+    emit(
+        "emit-redis",
+        "Redis, emits, 512 in flight",
+        Broker::Redis,
+        &[Kind::Sio, Kind::Python, Kind::Tool],
+    ),
+    one_by_one("emit-redis-1", "Redis, emits one by one", Broker::Redis),
+    emit(
+        "emit-rabbitmq",
+        "RabbitMQ, emits, 512 in flight",
+        Broker::Rabbitmq,
+        &[Kind::Sio, Kind::Python, Kind::Kombu, Kind::Tool],
+    ),
+    one_by_one("emit-rabbitmq-1", "RabbitMQ, emits one by one", Broker::Rabbitmq),
+    emit(
+        "emit-kafka",
+        "Kafka, emits, 512 in flight",
+        Broker::Kafka,
+        &[Kind::Sio, Kind::Python, Kind::Tool],
+    ),
+    one_by_one("emit-kafka-1", "Kafka, emits one by one", Broker::Kafka),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_emitter_publishes_less_and_never_more_than_the_row_says() {
+        let row = |name| ROWS.iter().find(|row| row.name == name).and_then(|row| row.broker);
+        let soak = row("soak-kafka").expect("a row with a broker");
+        assert_eq!(soak.num_messages(Kind::Sio), 1_000_000);
+        assert_eq!(soak.num_messages(Kind::Python), 10_000);
+        let bridge = row("bridge-100").expect("a row with a broker");
+        assert_eq!(bridge.num_messages(Kind::Python), 20_000);
+    }
+
+    #[test]
+    fn rows_have_names_of_their_own() {
+        let mut names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ROWS.len());
+    }
+}

@@ -2,48 +2,102 @@
 
 use std::fmt::Write;
 
-use super::results::{Line, Summary, summary};
-use super::{Kind, ROWS, Row};
+use clap::ValueEnum;
+
+use super::results::{Line, Summary, cost, summary};
+use super::{Kind, ROWS, Row, Suite};
 
 /// The spread, as a share of the median, above which extremes are shown.
 const NOTABLE_SPREAD: f64 = 0.1;
-const KINDS: [Kind; 5] = [Kind::Floor, Kind::Socketioxide, Kind::Node, Kind::Python, Kind::Sio];
+const KINDS: [Kind; 7] = [
+    Kind::Floor,
+    Kind::Tool,
+    Kind::Socketioxide,
+    Kind::Node,
+    Kind::Python,
+    Kind::Kombu,
+    Kind::Sio,
+];
 
-/// Writes medians of all rows and targets that have results, extremes where they differ notably, and ratios to the floor.
+/// Writes a table for each suite that has results: medians, extremes where they differ notably, ratios to the floor; for what passes a broker
+/// the processor time per event, and the highest memory of the server.
 pub fn table(lines: &[Line]) -> String {
-    let has_results = |kind: &&Kind| lines.iter().any(|line| line.target == kind.name());
-    let kinds: Vec<Kind> = KINDS.iter().filter(has_results).copied().collect();
+    let tables = Suite::value_variants()
+        .iter()
+        .filter_map(|&suite| table_of(suite, lines));
+    tables.collect::<Vec<_>>().join("\n")
+}
+
+fn table_of(suite: Suite, lines: &[Line]) -> Option<String> {
+    let has_results = |row: &&Row| row.suite == suite && lines.iter().any(|line| line.row == row.name);
+    let rows: Vec<&Row> = ROWS.iter().filter(has_results).collect();
+    let has_kind = |kind: &&Kind| {
+        let is_of = |line: &Line| line.target == kind.name() && rows.iter().any(|row| row.name == line.row);
+        lines.iter().any(is_of)
+    };
+    let kinds: Vec<Kind> = KINDS.iter().filter(has_kind).copied().collect();
+    if kinds.is_empty() {
+        return None;
+    }
     let mut text = String::from("| |");
     for kind in &kinds {
         let _ = write!(text, " {} |", kind.name());
     }
     let _ = write!(text, "\n|---|{}\n", "---:|".repeat(kinds.len()));
-    for row in ROWS.iter().filter(|row| lines.iter().any(|line| line.row == row.name)) {
-        let floor = summary(lines, row, Kind::Floor.name());
+    for row in rows {
         let _ = write!(text, "| {} |", row.title);
         for kind in &kinds {
-            let _ = write!(text, " {} |", cell(row, *kind, summary(lines, row, kind.name()), floor));
+            let _ = write!(text, " {} |", cell(lines, row, *kind));
         }
         text.push('\n');
     }
-    text
+    Some(text)
 }
 
-fn cell(row: &Row, kind: Kind, summary: Option<Summary>, floor: Option<Summary>) -> String {
-    let Some(summary) = summary else {
+fn cell(lines: &[Line], row: &Row, kind: Kind) -> String {
+    let Some(found) = summary(lines, row, kind.name()) else {
         return "–".to_owned();
     };
-    let mut text = format!("{} {}", number(summary.median), row.figure.unit());
-    if summary.max - summary.min > NOTABLE_SPREAD * summary.median {
-        let _ = write!(text, " ({}–{})", number(summary.min), number(summary.max));
+    let mut text = format!("{} {}", number(found.median), row.figure.unit());
+    if found.max - found.min > NOTABLE_SPREAD * found.median {
+        let _ = write!(text, " ({}–{})", number(found.min), number(found.max));
     }
+    let floor = summary(lines, row, Kind::Floor.name());
     if let Some(floor) = floor.filter(|floor| kind != Kind::Floor && floor.median > 0.0) {
-        let _ = write!(text, ", {:.2} × floor", summary.median / floor.median);
+        let _ = write!(text, ", {:.2} × floor", found.median / floor.median);
     }
-    if summary.num_lost > 0 {
-        let _ = write!(text, ", {} lost", separated(summary.num_lost));
+    text + &faults(&found) + &costs(lines, row, kind)
+}
+
+fn faults(found: &Summary) -> String {
+    let counts = [
+        (found.num_lost, "lost"),
+        (found.num_out_of_order, "doubled or out of order"),
+    ];
+    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    counts
+        .map(|(count, what)| format!(", {} {what}", separated(*count)))
+        .collect()
+}
+
+/// Tells what events through a broker cost, where that is looked at.
+fn costs(lines: &[Line], row: &Row, kind: Kind) -> String {
+    if !matches!(row.suite, Suite::Soak | Suite::Emit) {
+        return String::new();
     }
-    text
+    let cost = cost(lines, row, kind.name());
+    let costs = [
+        ("emitter", cost.emitter, "µs"),
+        ("broker", cost.broker, "µs"),
+        ("server", cost.server, "µs"),
+        ("peak", cost.peak_mib, "MiB"),
+    ];
+    let known = costs
+        .iter()
+        .filter_map(|(what, cost, unit)| Some((what, (*cost)?, unit)));
+    known
+        .map(|(what, cost, unit)| format!(", {what} {} {unit}", number(cost)))
+        .collect()
 }
 
 /// Writes three significant digits, and separates thousands.
@@ -97,6 +151,33 @@ mod tests {
             text.contains("| 8.00 µs | 1,234 µs, 154.25 × floor, 5 lost | 10.0 µs, 1.25 × floor |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_soak_shows_what_each_process_took_and_a_table_has_rows_of_one_suite() {
+        let cpu = |user| crate::process::Cpu { user, system: 0.0 };
+        let soak = Line {
+            row: "soak-redis".to_owned(),
+            target: "sio".to_owned(),
+            report: Report {
+                per_second: 520_000.0,
+                cpu: [("server".to_owned(), cpu(1.3)), ("broker".to_owned(), cpu(0.7))].into(),
+                peak_kib: [("server".to_owned(), 11 << 10)].into(),
+                num_out_of_order: 2,
+                emitter: Some(crate::report::Emitted {
+                    num_events: 1,
+                    per_second: 1.0,
+                    cpu_per_event: 1.2,
+                }),
+                ..Report::default()
+            },
+        };
+        assert_eq!(
+            table(&[soak]),
+            "| | sio |\n|---|---:|\n| Redis, events | 520,000 /s, 2 doubled or out of order, \
+             emitter 1.20 µs, broker 0.70 µs, server 1.30 µs, peak 11.0 MiB |\n"
+        );
+        assert_eq!(table(&[]), "");
     }
 
     #[test]

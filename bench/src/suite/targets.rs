@@ -17,8 +17,12 @@ pub enum Kind {
     Socketioxide,
     /// socket.io, with Node.js
     Node,
-    /// python-socketio, with uvicorn
+    /// python-socketio, with uvicorn or, on Kafka, threads
     Python,
+    /// python-socketio on RabbitMQ with kombu rather than aio_pika, with threads
+    Kombu,
+    /// The broker's own benchmark tool, where emitters are measured
+    Tool,
 }
 
 impl Kind {
@@ -30,28 +34,39 @@ impl Kind {
             Self::Socketioxide => "socketioxide",
             Self::Node => "node",
             Self::Python => "python",
+            Self::Kombu => "kombu",
+            Self::Tool => "tool",
         }
     }
 
-    /// Returns the command of the server, without port and broker.
+    /// Returns the URL of a broker as the programs of this target want it.
+    pub(super) fn url(self, url: &str) -> String {
+        match self {
+            Self::Kombu => url.replacen("amqp://", "amqp+kombu://", 1),
+            _ => url.to_owned(),
+        }
+    }
+
+    /// Returns the command of the server, without port and broker; nothing where there is none.
     pub(super) fn server(self) -> Vec<OsString> {
         match self {
             Self::Floor => vec![own(), "floor".into()],
             Self::Sio => vec![own(), "serve".into()],
             Self::Socketioxide => vec![peer("socketioxide/target/release/server")],
             Self::Node => vec![program("SIO_TEST_NODE", "node"), peer("node/server.js")],
-            Self::Python => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/server.py")],
+            Self::Python | Self::Kombu => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/server.py")],
+            Self::Tool => Vec::new(),
         }
     }
 
-    /// Returns the command of the emitter, without broker and number of messages.
+    /// Returns the command of the emitter, without broker and number of messages; nothing where there is none.
     pub(super) fn emitter(self) -> Vec<OsString> {
         match self {
-            Self::Floor => Vec::new(),
+            Self::Floor | Self::Tool => Vec::new(),
             Self::Sio => vec![own(), "emit".into()],
             Self::Socketioxide => vec![peer("socketioxide/target/release/emit")],
             Self::Node => vec![program("SIO_TEST_NODE", "node"), peer("node/emit.js")],
-            Self::Python => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/emit.py")],
+            Self::Python | Self::Kombu => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/emit.py")],
         }
     }
 }

@@ -160,7 +160,8 @@ impl Client {
     /// Connects to `/`, with more of a query.
     pub(crate) async fn connect(addr: &str, query: &str) -> Client {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket{query}");
-        let (socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        let connecting = timeout(PATIENCE, tokio_tungstenite::connect_async(url));
+        let (socket, _) = connecting.await.expect("no handshake").unwrap();
         let mut client = Client {
             id: String::new(),
             socket,

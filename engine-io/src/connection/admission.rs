@@ -157,6 +157,10 @@ mod tests {
         let mut drained = std::pin::pin!(admission.drained(|| is_empty.load(Ordering::SeqCst)));
         let mut poll = || drained.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert_eq!(poll(), Poll::Pending);
+        is_empty.store(true, Ordering::SeqCst);
+        admission.release();
+        assert_eq!(poll(), Poll::Pending, "a session is at work");
+        is_empty.store(false, Ordering::SeqCst);
         drop(live);
         assert_eq!(admission.num_live(), 0);
         assert_eq!(poll(), Poll::Pending, "the table is not empty");

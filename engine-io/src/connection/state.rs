@@ -259,13 +259,22 @@ mod tests {
             Some(Overstay::NotRead),
             "counted from the first"
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn above_the_soft_limit_the_grace_alone_counts_though_reading_pauses() {
+        let limits = Limits {
+            max_reading_pause: 5_000,
+            ..LIMITS
+        };
+        let clock = Clock::new();
+        let mut state = State::new(Transport::WebSocket, &clock, &limits);
         fill(&mut state, 2_000, &clock);
-        assert_eq!(
-            state.overstay(15_999, &LIMITS),
-            None,
-            "in its grace the grace alone counts"
-        );
-        assert_eq!(state.overstay(16_000, &LIMITS), Some(Overstay::OverSoftLimit));
+        state.pause_reading(true, &clock, &limits);
+        assert_eq!((state.overstay(14_999, &limits), state.due(&limits)), (None, 15_000));
+        assert_eq!(state.overstay(15_000, &limits), Some(Overstay::OverSoftLimit));
+        state.written(state.outbox.cost(), &limits.outbox);
+        assert_eq!(state.overstay(5_000, &limits), Some(Overstay::NotRead));
     }
 
     #[tokio::test(start_paused = true)]

@@ -176,9 +176,7 @@ impl<I: Io> WebSocketTask<I> {
         let framing = self.framing();
         while !self.sending.is_empty() {
             let Some(io) = &mut self.io else { break };
-            let mut slices = [IoSlice::new(&[]); PIECES];
-            let count = gather(&self.sending, self.offset, framing, &mut slices);
-            let written = ready!(Pin::new(io).poll_write_vectored(cx, &slices[..count]))?;
+            let written = ready!(poll_write(io, cx, &self.sending, self.offset, framing))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -243,14 +241,15 @@ impl<I: Io> WebSocketTask<I> {
     }
 }
 
-/// Fills `slices` with the pieces of packets, without the first `skip` bytes; returns how many
-/// there are.
-fn gather<'a>(
-    packets: &'a VecDeque<Outgoing>,
+/// Writes the pieces of packets, without the first `skip` bytes: as many as one write accepts.
+fn poll_write<I: Io>(
+    io: &mut I,
+    cx: &mut Context<'_>,
+    packets: &VecDeque<Outgoing>,
     mut skip: usize,
     framing: Framing,
-    slices: &mut [IoSlice<'a>; PIECES],
-) -> usize {
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); PIECES];
     let mut count = 0;
     for packet in packets {
         let all = packet.pieces(framing, skip, |piece| {
@@ -266,7 +265,7 @@ fn gather<'a>(
             break;
         }
     }
-    count
+    Pin::new(io).poll_write_vectored(cx, &slices[..count])
 }
 
 impl<I: Io> Future for WebSocketTask<I> {

@@ -1,4 +1,4 @@
-//! Clients that know no more than bytes.
+//! Clients of tests, which read and write bytes.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! gzip and deflate of long-polling, permessage-deflate of WebSockets.
+//! Compression: gzip and deflate of long-polling, permessage-deflate of WebSockets.
 
 use std::io::Read;
 

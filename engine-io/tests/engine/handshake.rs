@@ -1,4 +1,4 @@
-//! Who is let in, and what the others are told.
+//! Handshakes: those that are accepted, and the refusals of the others.
 
 use std::time::{Duration, SystemTime};
 

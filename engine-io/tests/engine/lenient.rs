@@ -1,4 +1,4 @@
-//! What Node accepts of requests that are a little odd.
+//! Unusual requests that Node accepts, too.
 
 use engine_io::Config;
 

@@ -1,4 +1,4 @@
-//! What is logged, and what never is.
+//! Log lines, and the secrets that none of them holds.
 
 use std::cell::RefCell;
 use std::io::{self, Write};

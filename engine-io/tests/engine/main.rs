@@ -1,4 +1,4 @@
-//! An engine behind plain hyper, looked at byte by byte over real TCP.
+//! Tests of an engine behind plain hyper, byte by byte over real TCP.
 
 #![allow(clippy::unwrap_used)] // in the helpers of tests, too
 

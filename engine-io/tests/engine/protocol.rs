@@ -1,4 +1,4 @@
-//! The protocol, row by row, where no other module has the row in a story of its own.
+//! Tables of the protocol: requests, packets and responses that no other module covers.
 //!
 //! "Node" is the reference server; a test says where this one differs from it, and why.
 

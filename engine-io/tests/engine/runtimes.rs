@@ -1,7 +1,6 @@
 //! Several runtimes, as in actix-web, and those that end.
 
 use std::sync::mpsc;
-use std::task::{Context, Poll};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
@@ -27,16 +26,6 @@ impl Session for Threads {
         self.1.send(Outgoing::text("done")).unwrap();
         Ok(())
     }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
-    }
-
-    fn close(&mut self, _: CloseReason) {}
 }
 
 struct OfThreads(mpsc::Sender<ThreadId>);
@@ -167,14 +156,6 @@ struct Told(mpsc::Sender<CloseReason>);
 impl Session for Told {
     fn message(&mut self, _: Message<'_>) -> Result<(), ProtocolError> {
         Ok(())
-    }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
     }
 
     fn close(&mut self, reason: CloseReason) {

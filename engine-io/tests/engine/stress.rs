@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 
 use engine_io::{CloseReason, Config, Engine, Handler, Handshake, Message, Outgoing, ProtocolError, Session, Socket};
 
@@ -34,14 +33,6 @@ impl Session for Echo {
         };
         let _ = self.1.send(Outgoing::text(text));
         Ok(())
-    }
-
-    fn poll_work(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
-    }
-
-    fn is_input_full(&self) -> bool {
-        false
     }
 
     fn close(&mut self, _: CloseReason) {

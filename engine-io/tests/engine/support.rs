@@ -1,4 +1,4 @@
-//! A server whose sessions tell what happens to them.
+//! A server whose sessions report their events.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Clients that do not read what they are sent, on every transport, alone and together.
+//! Clients that do not read, on every transport, alone and together.
 
 use std::time::{Duration, Instant};
 

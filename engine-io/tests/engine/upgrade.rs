@@ -1,4 +1,4 @@
-//! From long-polling to a WebSocket, and all that may come between.
+//! Upgrades from long-polling to a WebSocket, and the requests that may cross them.
 
 use std::convert::Infallible;
 use std::future::Future;

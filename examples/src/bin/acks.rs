@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use examples::Failure;
 use serde::Serialize;
-use socket_io::{Ack, Data, Error, Socket, SocketIo};
+use siokit::{Ack, Data, Error, Socket, SocketIo};
 
 /// Clients that answer later do not count.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Failure> {
 async fn ask_the_others(socket: Socket, Data(round): Data<u32>) -> Result<Ack<Votes>, Error> {
     let others = socket.to("players").timeout(TIMEOUT);
     let report = others.emit_and_collect("ready?", &round).await?;
-    let is_ready = |payload: &socket_io::Payload| payload.parse::<bool>().unwrap_or(false);
+    let is_ready = |payload: &siokit::Payload| payload.parse::<bool>().unwrap_or(false);
     Ok(Ack(Votes {
         ready: report.acks.iter().filter(|answer| is_ready(&answer.payload)).count(),
         asked: report.acks.len() + report.missing_clients.len(),

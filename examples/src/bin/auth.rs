@@ -10,7 +10,7 @@
 use examples::Failure;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use socket_io::{Ack, Auth, Refusal, Socket, SocketIo};
+use siokit::{Ack, Auth, Refusal, Socket, SocketIo};
 
 /// What a client sends as `auth`.
 #[derive(Deserialize)]

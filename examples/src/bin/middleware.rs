@@ -9,7 +9,7 @@
 
 use examples::Failure;
 use serde::Deserialize;
-use socket_io::{Data, EventName, Payload, Query, Refusal, Socket, SocketIo};
+use siokit::server::{Data, EventName, Payload, Query, Refusal, Socket, SocketIo};
 
 /// What a client adds to the URL.
 #[derive(Deserialize)]

@@ -18,7 +18,7 @@ use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use socket_io::{PeerAddr, SocketIo};
+use siokit::server::{PeerAddr, SocketIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// The pipe of a WebSocket, in bytes: what waits there when the client reads slowly, before the server's own limits count.

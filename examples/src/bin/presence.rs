@@ -7,7 +7,7 @@
 //! ```
 
 use examples::Failure;
-use socket_io::{Data, Error, Socket, SocketIo};
+use siokit::{Data, Error, Socket, SocketIo};
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {

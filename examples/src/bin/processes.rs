@@ -15,7 +15,7 @@
 use std::time::Duration;
 
 use examples::Failure;
-use socket_io::{Ack, Data, Error, ServerEvent, Socket, SocketIo};
+use siokit::server::{Ack, Data, Error, ServerEvent, Socket, SocketIo};
 
 /// Servers that answer later are left out.
 const TIMEOUT: Duration = Duration::from_secs(5);

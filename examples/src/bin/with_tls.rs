@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use socket_io::{PeerAddr, Secure, SocketIo};
+use siokit::server::{PeerAddr, Secure, SocketIo};
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;

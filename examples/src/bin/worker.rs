@@ -7,8 +7,8 @@
 //! ```
 
 use examples::Failure;
-use manager_api::Emitter;
 use serde_json::json;
+use siokit::Emitter;
 
 /// What the job is divided into.
 const STEPS: u64 = 4;

@@ -16,6 +16,7 @@ pub mod redis;
 
 mod container;
 mod guard;
+mod guarded;
 mod private;
 mod shared;
 
@@ -24,11 +25,16 @@ use async_trait::async_trait;
 use crate::proxy::TcpProxy;
 use container::Container;
 
+pub use guarded::{Entrance, Guarded};
 pub use kafka::KafkaBroker;
 pub use private::{Kind, Private};
 pub use rabbitmq::RabbitBroker;
 pub use redis::RedisBroker;
 pub use shared::{Origin, Shared, shared};
+
+/// A setting of every kind of private broker: it is for a benchmark, and takes its time to start for quicker code and all processors. Tests go
+/// without.
+pub const FOR_LOAD: &str = "for load";
 
 /// A broker in one of the ways it is set up, of a test's own.
 #[async_trait]

@@ -12,12 +12,11 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 const COUNT: usize = 2_000;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_the_longest_times_a_manager_publishes_listens_and_closes() {
-    let broker = RabbitBroker::shared().await;
-    let options = AmqpOptions {
+/// Options all of whose times are without a limit.
+pub(super) fn longest_times(channel: &str) -> AmqpOptions {
+    AmqpOptions {
         common: ManagerOptions {
-            channel: unique_channel(),
+            channel: channel.to_owned(),
             deadline: Duration::MAX,
             backoff_base: Duration::MAX,
             backoff_cap: Duration::MAX,
@@ -31,7 +30,13 @@ async fn with_the_longest_times_a_manager_publishes_listens_and_closes() {
             ..QueueOptions::default()
         },
         ..AmqpOptions::default()
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_longest_times_a_manager_publishes_listens_and_closes() {
+    let broker = RabbitBroker::shared().await;
+    let options = longest_times(&unique_channel());
     let manager = AmqpManager::new(broker.url(), options).unwrap();
     let everything = async {
         let mut subscription = manager.subscribe().await.unwrap();

@@ -10,9 +10,9 @@ use manager_api::{ClientManager, ErrorKind, Incoming};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_and_a_certificate_of_our_own() {
     let broker = RabbitTls::start_strict().await;
-    let file = |name: &str| broker.certificates().join(name);
+    let [chain, key] = ["own.pem", "own.key"].map(|name| broker.certificates().file(name));
     let mut options = AmqpOptions::default();
-    options.tls.client_identity = Some((file("own.pem"), file("own.key")));
+    options.tls.client_identity = Some((chain.clone().into(), key.clone().into()));
     let manager = AmqpManager::new(&broker.url(), options.clone()).unwrap();
     let mut subscription = manager.subscribe().await.unwrap();
     manager.publish("there and back".into()).await.unwrap();
@@ -22,7 +22,6 @@ async fn a_private_authority_and_a_certificate_of_our_own() {
     );
 
     options.common.deadline = Duration::from_secs(2);
-    let [chain, key] = ["own.pem", "own.key"].map(|name| file(name).display().to_string());
     let by_url = format!("{}&client_cert={chain}&client_key={key}", broker.url());
     let by_url = AmqpManager::new(&by_url, AmqpOptions::default()).unwrap();
     by_url.publish("with the same certificate".into()).await.unwrap();
@@ -37,7 +36,7 @@ async fn a_private_authority_and_a_certificate_of_our_own() {
 async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_to_do() {
     let broker = RabbitTls::start_self_signed().await;
     let url = broker.url_of_strangers();
-    let ca = broker.certificates().join("own.pem").display().to_string();
+    let ca = broker.certificates().file("own.pem");
     let trusting = format!("{url}?ca={ca}&tls_server_name=broker.test");
     let manager = AmqpManager::new(&trusting, AmqpOptions::default()).unwrap();
     let mut subscription = manager.subscribe().await.unwrap();
@@ -48,7 +47,7 @@ async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_t
         (format!("{url}?ca={ca}"), "tls_server_name"),
         (format!("{url}?tls_server_name=broker.test"), "itself as ca"),
         (
-            format!("amqps://guest:guest@{}?ca={ca}", broker.plain_address()),
+            format!("amqps://guest:guest@{}?ca={ca}", broker.server().address()),
             "does this port speak it",
         ),
         (url.replace("amqps://", "amqp://"), "amqps://"),

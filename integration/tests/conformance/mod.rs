@@ -1,16 +1,32 @@
 //! The conformance suite on every broker, in every flavour.
 
+/// Makes a module with the suite for each flavour.
+macro_rules! flavours {
+    ($managers:ident: $($(#[$when:meta])? $module:ident: $flavour:ty),* $(,)?) => {
+        $($(#[$when])? manager_testkit::conformance! {
+            mod $module;
+            shared: Broker::<$managers, $flavour>::shared().await;
+            private: Broker::<$managers, $flavour>::private().await;
+        })*
+
+        pub(super) fn lacking() -> Vec<(&'static str, Fault, &'static str)> {
+            [$($(#[$when])? super::lacking::<$flavour>()),*].concat()
+        }
+    };
+}
+
 mod amqp;
 mod kafka;
 mod redis;
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use integration::brokers::{Flavour, shared};
 use integration::proxy::TcpProxy;
-use manager_api::ClientManager;
-use manager_testkit::{Fault, Link, OnLink};
+use manager_api::{ClientManager, HostId, ManagerOptions};
+use manager_testkit::{Backend, Fault, Link, OnLink};
 use tokio::sync::Mutex;
 
 /// What the cases that need a fault cannot show, and in which flavour: none but these.
@@ -44,30 +60,63 @@ fn lacking<F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
         .collect()
 }
 
-/// A broker of one flavour: the one of all tests, or one that a case may take down.
-struct Broker<F> {
+/// What one kind of manager does in its own way.
+#[async_trait]
+trait Managers: Send + Sync + 'static {
+    /// Whether a broker that is restarted forgets what it had accepted.
+    const RESTART_LOSES_MESSAGES: bool = true;
+
+    /// Makes a manager for the broker of a URL.
+    fn manager(url: &str, options: ManagerOptions) -> Arc<dyn ClientManager>;
+
+    /// Counts what managers have left on the broker that consumes from a channel. `made` are the managers that were made on it.
+    async fn num_consumers(direct_urls: &[String], channel: &str, made: &[HostId]) -> usize;
+}
+
+/// Managers on a broker of one flavour: the one of all tests, or one that a case may take down.
+struct Broker<M, F> {
     url: String,
     direct_urls: Vec<String>,
     own: Option<Mutex<F>>,
+    /// The channels of managers, and the hosts that the managers are, where they are one.
+    made: Mutex<Vec<(String, HostId)>>,
+    managers: PhantomData<M>,
 }
 
-impl<F: Flavour> Broker<F> {
+impl<M: Managers, F: Flavour> Broker<M, F> {
     async fn shared() -> Self {
         let shared = shared::<F>().await;
-        Self {
-            url: shared.url().to_owned(),
-            direct_urls: shared.direct_urls().to_vec(),
-            own: None,
-        }
+        Self::new(shared.url().to_owned(), shared.direct_urls().to_vec(), None)
     }
 
     async fn private() -> Self {
         let own = F::try_start().await.unwrap_or_else(|why| panic!("{why}"));
+        Self::new(own.url(), own.direct_urls(), Some(own))
+    }
+
+    fn new(url: String, direct_urls: Vec<String>, own: Option<F>) -> Self {
         Self {
-            url: own.url(),
-            direct_urls: own.direct_urls(),
-            own: Some(Mutex::new(own)),
+            url,
+            direct_urls,
+            own: own.map(Mutex::new),
+            made: Mutex::default(),
+            managers: PhantomData,
         }
+    }
+
+    fn own(&self) -> &Mutex<F> {
+        self.own.as_ref().expect("the broker of all tests stays up")
+    }
+}
+
+#[async_trait]
+impl<M: Managers, F: Flavour> Backend for Broker<M, F> {
+    async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager> {
+        let channel = options.channel.clone();
+        let manager = M::manager(&self.url, options);
+        let made = manager.host_id().map(|host_id| (channel, host_id));
+        self.made.lock().await.extend(made);
+        manager
     }
 
     async fn stop(&self) {
@@ -78,6 +127,10 @@ impl<F: Flavour> Broker<F> {
         self.own().lock().await.restart().await;
     }
 
+    fn lacks(&self, fault: Fault) -> Option<&'static str> {
+        why_not::<F>(fault)
+    }
+
     async fn freeze(&self) -> bool {
         self.own().lock().await.freeze().await
     }
@@ -86,14 +139,20 @@ impl<F: Flavour> Broker<F> {
         self.own().lock().await.thaw();
     }
 
-    /// A manager that `make` makes of a URL through a proxy.
-    async fn on_a_line(&self, make: impl FnOnce(&str) -> Arc<dyn ClientManager> + Send) -> Option<OnLink> {
+    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
         let (proxy, url) = self.own().lock().await.line().await?;
-        Some((make(&url), Box::new(ProxyLine(proxy))))
+        Some((M::manager(&url, options), Box::new(ProxyLine(proxy))))
     }
 
-    fn own(&self) -> &Mutex<F> {
-        self.own.as_ref().expect("the broker of all tests stays up")
+    async fn num_consumers(&self, channel: &str) -> usize {
+        let made = self.made.lock().await;
+        let made = made.iter().filter(|(on, _)| on == channel);
+        let made: Vec<_> = made.map(|(_, host_id)| host_id.clone()).collect();
+        M::num_consumers(&self.direct_urls, channel, &made).await
+    }
+
+    fn restart_loses_messages(&self) -> bool {
+        M::RESTART_LOSES_MESSAGES
     }
 }
 

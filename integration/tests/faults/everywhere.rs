@@ -21,7 +21,7 @@ on_every_broker! {
 
 async fn what_cannot_be_decoded_is_counted_and_passed_over(url: &str) {
     let channel = unique_channel();
-    let builder = SocketIo::builder().manager_arc(managers::on_channel(url, &channel));
+    let builder = SocketIo::builder().manager(managers::on_channel(url, &channel));
     let server = Server::start(builder).await;
     let client = Client::connect(server.address, &[ROOM]).await.read();
     let nonsense: [&[u8]; 7] = [
@@ -34,7 +34,7 @@ async fn what_cannot_be_decoded_is_counted_and_passed_over(url: &str) {
         b"{\"method\":\"emit\"}",
         b"{\"method\":\"emit\",\"event\":\"m\",\"data\":[[[[",
     ];
-    let emitter = Emitter::from_arc(managers::on_channel(url, &channel));
+    let emitter = Emitter::new(managers::on_channel(url, &channel));
     for (number, body) in nonsense.iter().enumerate() {
         let number = number as u64;
         emitter.manager().publish(body.to_vec().into()).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_listener_slower_than_the_stream_holds_little_and_is_not_deaf(url: &st
     let mut slow = Process::spawn("sio listen", command);
     eventually("it listens", || slow.stderr().contains("listening")).await;
     let before = peak_kib(&slow);
-    let emitter = Emitter::from_arc(managers::on_channel(url, &channel));
+    let emitter = Emitter::new(managers::on_channel(url, &channel));
     let padding = "x".repeat(PADDING);
     for first in (0..COUNT).step_by(100) {
         let emits = (first..first + 100).map(|number| emitter.emit("m", &("emitter", number, &padding)));

@@ -175,7 +175,7 @@ pub(super) async fn bytes_in_answers_reach_our_emitter_and_our_other_server(thei
         Served::start_on_channel(url, &channel),
         Served::start_on_channel(url, &channel)
     );
-    let emitter = Emitter::from_arc(managers::on_channel(url, &channel));
+    let emitter = Emitter::new(managers::on_channel(url, &channel));
     for (kind, transport) in [(Kind::Node, "polling"), (Kind::Python, "websocket")] {
         let Member { mut client, sid, .. } = Member::join(kind, &one.url(), transport).await;
         for broadcast in [emitter.broadcast(), other.io.broadcast(), one.io.broadcast()] {

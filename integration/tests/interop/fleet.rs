@@ -53,7 +53,7 @@ impl Fleet {
             }
         };
         let (theirs, worker) = tokio::join!(PyServer::start(theirs, url, &channel), worker);
-        let emitter = Emitter::from_arc(managers::on_channel(url, &channel));
+        let emitter = Emitter::new(managers::on_channel(url, &channel));
         Self {
             ours,
             theirs,

@@ -1,6 +1,7 @@
 //! Kafka over TLS, with certificates on both sides. Needs the feature `kafka-tls`.
 
 use integration::brokers::Flavour;
+use integration::brokers::certificates::Certificates;
 use integration::brokers::kafka::KafkaTls;
 use manager_api::ClientManager;
 
@@ -23,7 +24,7 @@ async fn passes(url: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_private_authority_and_a_certificate_of_our_own() {
     let broker = KafkaTls::start_strict().await;
-    let [chain, key] = ["own.pem", "own.key"].map(|name| broker.certificates().join(name).display().to_string());
+    let [chain, key] = ["own.pem", "own.key"].map(|name| broker.certificates().file(name));
     passes(&format!("{}&client_cert={chain}&client_key={key}", broker.url())).await;
     refused_saying(&broker.url(), &["certificate", "client_cert"]).await;
 }
@@ -32,7 +33,7 @@ async fn a_private_authority_and_a_certificate_of_our_own() {
 async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_to_do() {
     let broker = KafkaTls::start_self_signed().await;
     let url = broker.url_of_strangers();
-    let ca = broker.certificates().join("own.pem").display().to_string();
+    let ca = broker.certificates().file("own.pem");
     passes(&format!("{url}&ca={ca}&ssl.endpoint.identification.algorithm=none")).await;
     refused_saying(
         &format!("{url}&ca={ca}"),
@@ -41,9 +42,8 @@ async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_t
     .await;
     let untrusting = format!("{url}&ssl.endpoint.identification.algorithm=none");
     refused_saying(&untrusting, &["certificate", "ca="]).await;
-    let other = tempfile::tempdir().unwrap();
-    integration::brokers::certificates::make(other.path());
-    let wrong = other.path().join("ca.pem").display().to_string();
+    let other = Certificates::signed().unwrap();
+    let wrong = other.file("ca.pem");
     refused_saying(&format!("{untrusting}&ca={wrong}"), &["certificate", "ca="]).await;
 }
 

@@ -12,7 +12,7 @@ use std::fmt::{self, Display, Write};
 /// within, so that the text cannot be mistaken for further fields of a log line.
 ///
 /// ```
-/// # use manager_api::log::{Escaped};
+/// # use manager_api::log::Escaped;
 /// let event = "news\n2026-01-01 ERROR \u{1b}[2Jforged";
 /// assert_eq!(Escaped(event).to_string(), r"news\n2026-01-01 ERROR \u{1b}[2Jforged");
 /// assert_eq!(format!("{:?}", Escaped(r#"a" b="c"#)), r#""a\" b=\"c""#);

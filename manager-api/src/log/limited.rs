@@ -12,7 +12,7 @@ pub type Suppressed = Option<NonZeroU64>;
 /// Passes one event of a kind per second and counts the others.
 ///
 /// ```
-/// # use manager_api::log::{LimitedLog};
+/// # use manager_api::log::LimitedLog;
 /// static MALFORMED: LimitedLog = LimitedLog::new();
 /// if let Some(suppressed) = MALFORMED.pass() {
 ///     tracing::warn!(suppressed, "skipped a malformed message");

@@ -14,8 +14,8 @@ use crate::conformance::support::{eventually, soon};
 pub async fn acks_come_back_to_the_process_that_asked(backend: &dyn Backend) {
     let (mut one, mut two, options) = two_hosts(backend).await;
     let (a, x) = (one.add("a", &["r"]), two.add("x", &["r"]));
-    let emitter = Emitter::from_arc(backend.manager(options.clone()).await);
-    let bystander = Emitter::from_arc(backend.manager(options).await);
+    let emitter = Emitter::new(backend.manager(options.clone()).await);
+    let bystander = Emitter::new(backend.manager(options).await);
     let mut others = ask(bystander.to("nobody").timeout(Duration::from_millis(1))).await;
     soon("nobody's answers", async { while others.next().await.is_some() {} }).await;
     for from in [one.hub.broadcast(), two.hub.broadcast(), emitter.broadcast()] {
@@ -60,7 +60,7 @@ pub async fn a_question_ends_at_its_deadline_and_leaves_nothing(backend: &dyn Ba
     let (mut one, mut two, options) = two_hosts(backend).await;
     let a = one.add("a", &[]);
     two.add("x", &[]);
-    let emitter = Emitter::from_arc(backend.manager(options).await);
+    let emitter = Emitter::new(backend.manager(options).await);
     for from in [two.hub.broadcast(), emitter.broadcast()] {
         let mut answers = ask(from.timeout(Duration::from_secs(1))).await;
         let asked = one.next().await;

@@ -19,7 +19,7 @@ pub async fn an_emit_reaches_every_member_once_and_not_the_excluded(backend: &dy
         host.add(names[1], &["r", "muted"]);
         host.add(names[2], &[]);
     }
-    let emitter = Emitter::from_arc(backend.manager(options).await);
+    let emitter = Emitter::new(backend.manager(options).await);
     for from in [one.hub.broadcast(), two.hub.broadcast(), emitter.broadcast()] {
         let some = from.to_all(["r", "s", "c", "z"]).except("muted").skip("z");
         soon("publish", some.emit("e", &("one", 2))).await.expect("publish");
@@ -99,7 +99,7 @@ pub async fn malformed_messages_are_counted_and_the_stream_lives_on(backend: &dy
         let published = stranger.publish(Bytes::from_static(body));
         soon("publish", published).await.expect("publish");
     }
-    let panics = Emitter::from_arc(stranger);
+    let panics = Emitter::new(stranger);
     soon("publish", panics.emit(PANIC, &())).await.expect("publish");
     // The two publishers are not ordered with each other.
     let is_passed_over = || async {
@@ -117,7 +117,7 @@ pub async fn clients_and_rooms_are_managed_remotely(backend: &dyn Backend) {
     two.add("x", &["kept"]);
     two.add("y", &["closed"]);
     two.add("z", &[]);
-    let emitter = Emitter::from_arc(backend.manager(options).await);
+    let emitter = Emitter::new(backend.manager(options).await);
     for (from, room) in [(one.hub.broadcast(), "by host"), (emitter.broadcast(), "by emitter")] {
         let entered = from.clone().enter_room("x", room);
         soon("enter", entered).await.expect("enter");

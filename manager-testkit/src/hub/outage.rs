@@ -53,7 +53,7 @@ pub async fn after_a_restart_the_hosts_hear_each_other_again(backend: &dyn Backe
 }
 
 async fn emits_again(backend: &dyn Backend, options: ManagerOptions, host: &mut Host) {
-    let emitter = Emitter::from_arc(backend.manager(options).await);
+    let emitter = Emitter::new(backend.manager(options).await);
     soon("publish", emitter.to("x").emit("e", &2)).await.expect("publish");
     host.expect("x", "e", "[2]").await;
 }

@@ -43,7 +43,7 @@ impl<R, E> Future for Refused<R, E> {
     type Output = Result<Response<Body<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = Response::new(Body::Engine(ResponseBody::default()));
+        let mut response = Response::new(Body::Left(ResponseBody::default()));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         let headers = response.headers_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

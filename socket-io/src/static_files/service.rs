@@ -1,19 +1,15 @@
 //! The files as a tower service.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use engine_io::BoxError;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body::{Frame, SizeHint};
-use http_body_util::Empty;
+use http_body_util::{Either, Empty};
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use tower_http::services::ServeFile;
 use tower_http::services::fs::ServeFileSystemResponseBody;
@@ -60,9 +56,9 @@ where
             if let Some(head) = head
                 && let Some(response) = rules.answer(head).await
             {
-                return Ok(response.map(StaticBody::File));
+                return Ok(response.map(Either::Left));
             }
-            Ok(inner.call(request).await?.map(StaticBody::Inner))
+            Ok(inner.call(request).await?.map(Either::Right))
         }
         .boxed()
     }
@@ -114,49 +110,5 @@ fn head_of<B>(request: &Request<B>) -> Request<Empty<Bytes>> {
     head
 }
 
-/// The body of a response: a file, or of the service behind.
-pub enum StaticBody<R> {
-    /// A file, or a part of it.
-    File(ServeFileSystemResponseBody),
-    /// Of the service behind.
-    Inner(R),
-}
-
-impl<R> http_body::Body for StaticBody<R>
-where
-    R: http_body::Body<Data = Bytes> + Unpin,
-    R::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::File(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Self::Inner(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::File(body) => body.is_end_stream(),
-            Self::Inner(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::File(body) => body.size_hint(),
-            Self::Inner(body) => body.size_hint(),
-        }
-    }
-}
-
-impl<R> fmt::Debug for StaticBody<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File(_) => "File",
-            Self::Inner(_) => "Inner",
-        })
-    }
-}
+/// The body of a response: a file or a part of it (left), or of the service behind (right).
+pub type StaticBody<R> = Either<ServeFileSystemResponseBody, R>;

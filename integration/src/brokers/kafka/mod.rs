@@ -19,8 +19,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::container::{Container, Spec};
+use super::guarded::{Entrance, Guarded, Ports};
 use super::private::{Kind, Private, free_ports, until_answers};
-use super::{Contained, Shared, shared};
+use super::{Contained, FOR_LOAD, Shared, shared};
 use crate::proxy::TcpProxy;
 
 pub use rights::KafkaRights;
@@ -83,6 +84,7 @@ pub struct Kafka {
     controller: u16,
     /// A listener for a proxy, and where clients of the proxy are told to stay.
     proxied: (u16, u16),
+    is_for_load: bool,
 }
 
 #[async_trait]
@@ -114,11 +116,11 @@ impl Kind for Kafka {
                 std::fs::write(folder.join("server.properties"), properties)
             })
             .map_err(|error| format!("Kafka cannot be configured: {error}"))?;
-        let proxied = (target, told);
         Ok(Self {
             port,
             controller,
-            proxied,
+            proxied: (target, told),
+            is_for_load: settings.contains(&FOR_LOAD),
         })
     }
 
@@ -132,9 +134,14 @@ impl Kind for Kafka {
 
     fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new("java");
-        command
+        if self.is_for_load {
+            command.arg("-Xmx1g");
+        } else {
             // A quick start is worth more than quick code here.
-            .args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
+            command.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        }
+        command
+            .arg("-cp")
             .arg(home().join("libs/*"))
             .args(["kafka.Kafka", "server.properties"])
             .current_dir(folder);
@@ -194,6 +201,7 @@ fn properties(settings: &[&str], port: u16, controller: u16, data: &Path) -> Str
                 advertised += &format!(",{name}://127.0.0.1:{told}");
             }
             ["joins", _] => {}
+            _ if *setting == FOR_LOAD => {}
             _ => lines += &format!("{setting}\n"),
         }
     }
@@ -234,6 +242,30 @@ async fn contained() -> Result<Contained, String> {
     })
 }
 
+/// Starts a server with an entrance: two listeners that speak `protocol`, one for clients and one, behind a proxy, for those who come by it.
+async fn open<E: Entrance<Server = Kafka>>(
+    entrance: E,
+    name: &str,
+    protocol: &str,
+    settings: &[&str],
+) -> Result<Guarded<E>, String> {
+    let [own, target, told] = free_ports()?;
+    let listener = format!("listener {name} {own} {own}");
+    let proxied = format!("listener {name}PROXIED {target} {told}");
+    // The listeners of `server.properties`, and these.
+    let protocols = format!(
+        "listener.security.protocol.map=PLAIN:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT,\
+         {name}:{protocol},{name}PROXIED:{protocol}"
+    );
+    let settings = [&[&listener[..], &proxied, &protocols], settings].concat();
+    let server = KafkaBroker::try_start_with(&settings).await?;
+    let ports = Ports {
+        own,
+        proxied: Some((target, told)),
+    };
+    Ok(Guarded::new(server, ports, entrance))
+}
+
 /// Asks a Kafka, the first that the URL names, for a sign of life.
 ///
 /// # Errors
@@ -270,8 +302,9 @@ async fn warm_up(url: &str) -> Result<(), String> {
     warmed_up.await.map_err(|error: manager_api::Error| error.to_string())
 }
 
-/// Where `./test` puts Kafka.
-fn home() -> PathBuf {
+/// Returns the folder that `./test` puts Kafka into: its jars are in `libs`.
+#[must_use]
+pub fn home() -> PathBuf {
     let given = std::env::var_os("SIO_TEST_KAFKA_HOME").filter(|path| !path.is_empty());
     let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../.test-env/kafka");
     given.map_or_else(own, PathBuf::from)

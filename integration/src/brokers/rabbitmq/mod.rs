@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::container::{Container, Spec};
 use super::guard::Guard;
 use super::private::{Kind, Private, free_ports, until_answers};
-use super::{Contained, Shared, shared};
+use super::{Contained, FOR_LOAD, Shared, shared};
 
 pub use tls::RabbitTls;
 
@@ -79,6 +79,7 @@ pub struct Rabbit {
     port: u16,
     /// Where the node and `rabbitmqctl` meet: the name service's port and the node's own.
     distribution: (u16, u16),
+    is_for_load: bool,
     /// The Erlang name service of this server alone.
     names: Option<(Guard, Child)>,
 }
@@ -99,6 +100,7 @@ impl Kind for Rabbit {
         let mut rabbit = Self {
             port,
             distribution: (names, own),
+            is_for_load: settings.contains(&FOR_LOAD),
             names: None,
         };
         rabbit
@@ -142,7 +144,7 @@ impl Rabbit {
         let mut text = format!("listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = true\nlog.console.level = info\n");
         // Tests need no room on the disk.
         text.push_str("disk_free_limit.absolute = 1MB\n");
-        for line in lines {
+        for line in lines.iter().filter(|&&line| line != FOR_LOAD) {
             text.push_str(line);
             text.push('\n');
         }
@@ -177,9 +179,11 @@ impl Rabbit {
             .env("RABBITMQ_NODENAME", format!("sio-test-{}@localhost", self.port))
             .env("RABBITMQ_DIST_PORT", own.to_string())
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("RABBITMQ_LOGS", "-")
+            .env("RABBITMQ_LOGS", "-");
+        if !self.is_for_load {
             // One scheduler is enough, and leaves the machine to the tests.
-            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none");
+            command.env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 1:1 +sbwt none");
+        }
         for (name, file) in [
             ("RABBITMQ_MNESIA_BASE", "db"),
             ("RABBITMQ_LOG_BASE", "logs"),

@@ -16,7 +16,7 @@ use crate::DEADLINE;
 
 use super::container::{Container, Spec};
 use super::private::{Kind, Private, free_ports, until_answers};
-use super::{Contained, Shared, shared};
+use super::{Contained, FOR_LOAD, Shared, shared};
 
 pub use cluster::RedisCluster;
 pub use sentinel::RedisSentinel;
@@ -62,7 +62,8 @@ impl Kind for Redis {
 
     fn prepare(settings: &[&str], _folder: &Path) -> Result<Self, String> {
         let [port] = free_ports()?;
-        let arguments = settings.iter().map(|&argument| argument.to_owned()).collect();
+        let arguments = settings.iter().filter(|&&argument| argument != FOR_LOAD);
+        let arguments = arguments.map(|&argument| argument.to_owned()).collect();
         Ok(Self {
             program: "redis-server",
             port,

@@ -13,10 +13,9 @@ use manager_api::ClientManager;
 use tokio::time::Instant;
 
 use super::Run;
+use super::outage::{OUTAGE, stand_still};
 use super::run::options;
 
-/// Longer than heartbeats, the publisher's deadline and the connect timeout here.
-const OUTAGE: Duration = Duration::from_secs(4);
 /// Within this a listener is to find out, under load from others, that nothing leads to its queue.
 const SOON: Duration = Duration::from_secs(8);
 
@@ -44,6 +43,12 @@ impl Row {
     async fn start_with(broker: RabbitBroker, adapt: impl FnOnce(&mut AmqpOptions)) -> Self {
         let url = broker.url();
         Self::start_at(broker, &url, adapt).await
+    }
+
+    /// Starts a row whose listener connects through a proxy.
+    async fn start_behind_proxy(broker: RabbitBroker) -> (Self, TcpProxy) {
+        let (proxy, through) = TcpProxy::before(&broker.url()).await;
+        (Self::start_at(broker, &through, |_| {}).await, proxy)
     }
 
     async fn start_at(broker: RabbitBroker, listen_at: &str, adapt: impl FnOnce(&mut AmqpOptions)) -> Self {
@@ -115,9 +120,7 @@ async fn a_queue_that_is_unbound_and_bound_again_at_once_loses_nothing_silently(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_is_unbound_while_its_server_is_cut_off_loses_nothing_silently() {
-    let broker = RabbitBroker::start().await;
-    let (proxy, through) = TcpProxy::before(&broker.url()).await;
-    let row = Row::start_at(broker, &through, |_| {}).await;
+    let (row, proxy) = Row::start_behind_proxy(RabbitBroker::start().await).await;
     let operator = row.operator().await;
     proxy.cut().await;
     row.unbind(&operator).await;
@@ -138,9 +141,7 @@ async fn a_queue_that_is_deleted_loses_nothing_silently() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_is_emptied_while_its_server_is_cut_off_loses_nothing_silently() {
-    let broker = RabbitBroker::start().await;
-    let (proxy, through) = TcpProxy::before(&broker.url()).await;
-    let row = Row::start_at(broker, &through, |_| {}).await;
+    let (row, proxy) = Row::start_behind_proxy(RabbitBroker::start().await).await;
     let operator = row.operator().await;
     proxy.cut().await;
     // Something is in it.
@@ -193,9 +194,7 @@ async fn a_quorum_queue_loses_nothing_silently_when_it_is_unbound_or_cut_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_stands_still_loses_nothing_silently() {
     let row = Row::start().await;
-    row.broker.freeze().await;
-    tokio::time::sleep(OUTAGE).await;
-    row.broker.thaw();
+    stand_still(&row.broker).await;
     row.run.balance().await.assert_nothing_lost();
 }
 
@@ -221,8 +220,7 @@ async fn a_policy_that_limits_queues_loses_nothing_silently() {
         "queues",
     ];
     broker.control(&policy).await;
-    let (proxy, through) = TcpProxy::before(&broker.url()).await;
-    let row = Row::start_at(broker, &through, |_| {}).await;
+    let (row, proxy) = Row::start_behind_proxy(broker).await;
     proxy.cut().await;
     tokio::time::sleep(OUTAGE / 4).await;
     proxy.restore();

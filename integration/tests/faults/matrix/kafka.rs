@@ -1,20 +1,15 @@
 //! Kafka: it keeps messages, so that nothing is lost but what it has deleted itself.
 
-use std::time::Duration;
-
 use integration::brokers::kafka::KafkaRights;
 use integration::brokers::{KafkaBroker, unique_channel};
 use integration::managers;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use tokio::time::{sleep, timeout};
 
 use super::Run;
+use super::outage::{Cut, cut_off_thrice, down_for_a_while, stand_still, until};
 use super::run::options;
-
-/// Longer than the publisher's deadline, shorter than a test may take.
-const OUTAGE: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_is_restarted_loses_nothing_silently() {
@@ -28,9 +23,7 @@ async fn a_broker_that_is_restarted_loses_nothing_silently() {
 async fn a_broker_that_is_down_for_a_while_loses_nothing_silently() {
     let mut broker = KafkaBroker::start().await;
     let run = Run::start(&broker.url(), &broker.url()).await;
-    broker.kill();
-    sleep(OUTAGE).await;
-    broker.restart().await;
+    down_for_a_while(&mut broker).await;
     run.balance().await.assert_nothing_lost();
 }
 
@@ -38,9 +31,7 @@ async fn a_broker_that_is_down_for_a_while_loses_nothing_silently() {
 async fn a_broker_that_stands_still_loses_nothing_silently() {
     let broker = KafkaBroker::start().await;
     let run = Run::start(&broker.url(), &broker.url()).await;
-    broker.freeze().await;
-    sleep(OUTAGE).await;
-    broker.thaw();
+    stand_still(&broker).await;
     run.balance().await.assert_nothing_lost();
 }
 
@@ -48,12 +39,7 @@ async fn a_broker_that_stands_still_loses_nothing_silently() {
 async fn a_listener_that_is_cut_off_loses_nothing_silently() {
     let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
     let run = Run::start(&format!("kafka://{}", proxy.addr()), &broker.url()).await;
-    for _ in 0..3 {
-        proxy.cut().await;
-        sleep(OUTAGE / 4).await;
-        proxy.restore();
-        run.flows(100).await;
-    }
+    cut_off_thrice(&proxy, &run, Cut::MissesNothing).await;
     run.balance().await.assert_nothing_lost();
 }
 
@@ -61,12 +47,7 @@ async fn a_listener_that_is_cut_off_loses_nothing_silently() {
 async fn a_publisher_that_is_cut_off_loses_nothing_silently() {
     let (broker, proxy) = KafkaBroker::start_behind_proxy().await;
     let run = Run::start(&broker.url(), &format!("kafka://{}", proxy.addr())).await;
-    for _ in 0..3 {
-        proxy.cut().await;
-        sleep(OUTAGE / 4).await;
-        proxy.restore();
-        run.flows(100).await;
-    }
+    cut_off_thrice(&proxy, &run, Cut::MissesNothing).await;
     run.balance().await.assert_nothing_lost();
 }
 
@@ -91,12 +72,7 @@ async fn a_listener_whose_right_is_taken_away_for_a_while_loses_nothing_silently
     let listener = managers::manager(&broker.url_of("sio"), options(&channel));
     let run = Run::start_with(listener, &broker.server().url(), &channel).await;
     broker.deny("sio", &channel, &rights).await;
-    let is_deaf = async {
-        while run.health().listening_since.is_some() {
-            sleep(OUTAGE / 100).await;
-        }
-    };
-    timeout(10 * OUTAGE, is_deaf).await.expect("it is noticed");
+    until("noticed", async || run.health().listening_since.is_none()).await;
     broker.allow("sio", &channel, &rights).await;
     run.balance().await.assert_nothing_lost();
 }

@@ -6,6 +6,7 @@
 mod amqp;
 mod balance;
 mod kafka;
+mod outage;
 mod redis;
 mod run;
 

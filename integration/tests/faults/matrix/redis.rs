@@ -8,15 +8,11 @@ use integration::brokers::redis::ask;
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::proxy::TcpProxy;
 use manager_redis::{RedisManager, RedisOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::Run;
+use super::outage::{Cut, OUTAGE, cut_off_thrice, down_for_a_while, stand_still, until};
 use super::run::options;
-
-/// Shorter than the publisher's deadline, longer than the listener's patience.
-const OUTAGE: Duration = Duration::from_secs(4);
-/// How long what is bound to happen may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Listens by a manager that notices faults soon, and publishes in another process with the defaults.
 async fn start(listen_at: &str, publish_at: &str) -> Run {
@@ -42,16 +38,6 @@ async fn tell(url: &str, words: &[&str]) {
     let _: ::redis::Value = ask(url, &command).await.unwrap();
 }
 
-/// Waits until `is_so` says yes.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let so = async {
-        while !is_so().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, so).await.unwrap_or_else(|_| panic!("{what}: never"));
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_restarted_loses_nothing_silently() {
     let mut broker = RedisBroker::start().await;
@@ -69,9 +55,7 @@ async fn a_redis_that_is_restarted_loses_nothing_silently() {
 async fn a_redis_that_is_down_for_a_while_loses_nothing_silently() {
     let mut broker = RedisBroker::start().await;
     let run = start(&broker.url(), &broker.url()).await;
-    broker.kill();
-    sleep(OUTAGE).await;
-    broker.restart().await;
+    down_for_a_while(&mut broker).await;
     run.balance().await.assert_loss_is_admitted();
 }
 
@@ -79,9 +63,7 @@ async fn a_redis_that_is_down_for_a_while_loses_nothing_silently() {
 async fn a_redis_that_stands_still_loses_nothing_silently() {
     let broker = RedisBroker::start().await;
     let run = start(&broker.url(), &broker.url()).await;
-    broker.freeze().await;
-    sleep(OUTAGE).await;
-    broker.thaw();
+    stand_still(&broker).await;
     run.balance().await.assert_loss_is_admitted();
 }
 
@@ -90,13 +72,7 @@ async fn a_listener_cut_off_from_redis_loses_nothing_silently() {
     let broker = RedisBroker::start().await;
     let (proxy, url) = TcpProxy::before(&broker.url()).await;
     let run = start(&url, &broker.url()).await;
-    for num_gaps in 1..=3 {
-        proxy.cut().await;
-        sleep(OUTAGE / 4).await;
-        proxy.restore();
-        run.until_gaps(num_gaps).await;
-        run.flows(100).await;
-    }
+    cut_off_thrice(&proxy, &run, Cut::MakesGaps).await;
     run.balance().await.assert_loss_is_admitted();
 }
 
@@ -105,12 +81,7 @@ async fn a_publisher_cut_off_from_redis_loses_nothing_silently() {
     let broker = RedisBroker::start().await;
     let (proxy, url) = TcpProxy::before(&broker.url()).await;
     let run = start(&broker.url(), &url).await;
-    for _ in 0..3 {
-        proxy.cut().await;
-        sleep(OUTAGE / 4).await;
-        proxy.restore();
-        run.flows(100).await;
-    }
+    cut_off_thrice(&proxy, &run, Cut::MissesNothing).await;
     run.balance().await.assert_nothing_lost();
 }
 

@@ -16,7 +16,7 @@ use super::Balance;
 use super::balance::{Entry, Published};
 
 /// How long a row waits for what is bound to happen: a broker of Java starts within.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A fault under way: numbers flow from a second process to a listener here.
 pub(crate) struct Run {

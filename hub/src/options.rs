@@ -68,7 +68,8 @@ pub struct HubOptions {
 
 impl Default for HubOptions {
     fn default() -> Self {
-        let (acks, requests, messages) = (AckLimits::default(), RequestLimits::default(), DecodeLimits::default());
+        let (acks, requests) = (AckLimits::default(), RequestLimits::default());
+        let (rooms, messages) = (RoomLimits::default(), DecodeLimits::default());
         Self {
             ack_timeout: Duration::from_secs(60),
             max_ack_timeout: Duration::from_secs(600),
@@ -79,8 +80,8 @@ impl Default for HubOptions {
             max_requests: requests.max_requests,
             max_sockets: requests.max_sockets,
             max_sockets_bytes: requests.max_sockets_bytes,
-            max_rooms_per_client: 10_000,
-            max_room_name_bytes: 1_024,
+            max_rooms_per_client: rooms.max_rooms,
+            max_room_name_bytes: rooms.max_name_bytes,
             max_socket_data_bytes: 4_096,
             max_message_names: messages.max_names,
             max_message_attachments: messages.max_attachments,

@@ -25,8 +25,6 @@ pub(crate) use small_set::SmallSet;
 use members::Members;
 use shards::Shards;
 
-use crate::options::HubOptions;
-
 /// The clients of this host, and their rooms. `C` is a cheap handle of a client, cloned per lookup.
 ///
 /// Every client is in a room named by its own id. Methods may be called from any thread; none blocks for longer than
@@ -51,10 +49,19 @@ struct Client<C> {
 /// Limits of a client's rooms. The one named by its own id does not count.
 #[derive(Clone, Copy, Debug)]
 pub struct RoomLimits {
-    /// Rooms of one client.
+    /// Rooms of one client. Default 10,000.
     pub max_rooms: usize,
-    /// Bytes of the name of one room.
+    /// Bytes of the name of one room. Default 1,024.
     pub max_name_bytes: usize,
+}
+
+impl Default for RoomLimits {
+    fn default() -> Self {
+        Self {
+            max_rooms: 10_000,
+            max_name_bytes: 1_024,
+        }
+    }
 }
 
 impl RoomLimits {
@@ -104,9 +111,9 @@ impl LeftBehind {
 }
 
 impl<C: Clone> Registry<C> {
-    /// Creates an empty registry with the limits of the default [`HubOptions`].
+    /// Creates an empty registry with the default [`RoomLimits`].
     pub fn new() -> Self {
-        Self::with_limits(HubOptions::default().room_limits())
+        Self::with_limits(RoomLimits::default())
     }
 
     /// Creates an empty registry with limits.

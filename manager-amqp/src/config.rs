@@ -14,18 +14,20 @@ pub struct AmqpOptions {
     pub common: ManagerOptions,
     /// The longest that one attempt to connect may take, login and declarations included. Default 5 s.
     pub connect_timeout: Duration,
-    /// How often either side gives a sign of life, in whole seconds; a side silent for twice as long counts as dead. Default 10 s; the
-    /// broker may ask for less. Zero takes what the broker asks for.
+    /// How often either side gives a sign of life, in whole seconds; a side silent for twice as long counts as dead.
+    /// Default 10 s; the broker may ask for less. Zero takes what the broker asks for.
     pub heartbeat: Duration,
-    /// The name of the connections in RabbitMQ's lists; ` publish` or ` listen` is added. Default none: `sio` and the host id.
+    /// The name of the connections in RabbitMQ's lists; ` publish` or ` listen` is added. Default none: `sio` and the
+    /// host id.
     pub connection_name: Option<String>,
-    /// Messages that the broker sends ahead of their acknowledgement, at most. They are held in memory beside `max_buffered_bytes`, and are
-    /// fewer as soon as larger messages come, so that they take no more than that either; but as many messages as were allowed before may
-    /// be under way when that happens. Default 256; zero counts as one.
+    /// Messages that the broker sends ahead of their acknowledgement, at most. They are held in memory beside
+    /// `max_buffered_bytes`, and are fewer as soon as larger messages come, so that they take no more than that either;
+    /// but as many messages as were allowed before may be under way when that happens. Default 256; zero counts as one.
     pub prefetch: u16,
-    /// A subscription that hears nothing for this long, or up to half as long again, proves that its queue is bound to the exchange still, which an
-    /// operator or another program may have undone; if it was not, a `Gap` follows. On a channel where nothing is published it is a message of two
-    /// bytes each time, sent by one of all who listen. Default 2 s; zero asks only after a connection was lost.
+    /// A subscription that hears nothing for this long, or up to half as long again, proves that its queue is bound to
+    /// the exchange still, which an operator or another program may have undone; if it was not, a `Gap` follows. On a
+    /// channel where nothing is published it is a message of two bytes each time, sent by one of all who listen.
+    /// Default 2 s; zero asks only after a connection was lost.
     pub check_interval: Duration,
     /// Messages sent and not yet confirmed. Default 4,096; zero counts as one.
     pub max_unconfirmed: usize,
@@ -57,8 +59,8 @@ impl Default for AmqpOptions {
 /// How the exchange is declared. Everybody on the channel must declare the same; python-socketio declares the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct ExchangeOptions {
-    /// Whether it survives a restart of the broker. Default no. Messages do so only where it does: otherwise nothing leads to a queue after a
-    /// restart, and writing them down would slow every publish for nothing.
+    /// Whether it survives a restart of the broker. Default no. Messages do so only where it does: otherwise nothing
+    /// leads to a queue after a restart, and writing them down would slow every publish for nothing.
     pub is_durable: bool,
     /// Further arguments, such as `alternate-exchange`. Default none.
     pub arguments: Arguments,
@@ -92,15 +94,17 @@ impl Default for QueueOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueKind {
-    /// [`Transient`](Self::Transient) where the broker takes that, [`Durable`](Self::Durable) where it refuses, as RabbitMQ does from 4.3 on. Durable
-    /// at once where the exchange is [durable](ExchangeOptions::is_durable), or [`arguments`](QueueOptions::arguments) have an `x-queue-type`.
+    /// [`Transient`](Self::Transient) where the broker takes that, [`Durable`](Self::Durable) where it refuses, as
+    /// RabbitMQ does from 4.3 on. Durable at once where the exchange is [durable](ExchangeOptions::is_durable), or
+    /// [`arguments`](QueueOptions::arguments) have an `x-queue-type`.
     ///
-    /// Neither loses anything silently; but a publisher that marks its messages as persistent, as python-socketio's aio_pika manager does,
-    /// waits until they are on the disk of each durable queue.
+    /// Neither loses anything silently; but a publisher that marks its messages as persistent, as python-socketio's
+    /// aio_pika manager does, waits until they are on the disk of each durable queue.
     #[default]
     Auto,
-    /// Outlives the connection: what is published while that is lost waits in the queue. Outlives the broker's restart as well; with a
-    /// [durable exchange](ExchangeOptions::is_durable) messages do so, too, otherwise a restart is a `Gap`. Every version of RabbitMQ takes it.
+    /// Outlives the connection: what is published while that is lost waits in the queue. Outlives the broker's restart
+    /// as well; with a [durable exchange](ExchangeOptions::is_durable) messages do so, too, otherwise a restart is a
+    /// `Gap`. Every version of RabbitMQ takes it.
     Durable,
     /// Outlives the connection, not the broker. RabbitMQ refuses it from 4.3 on, unless told otherwise.
     Transient,

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The libraries; what the command logs it shows without a target.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "engine-io",
+    "hub",
     "manager-amqp",
     "manager-api",
     "manager-kafka",

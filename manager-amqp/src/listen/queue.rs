@@ -128,13 +128,13 @@ impl Listener {
         tokio::join!(closed, self.remove_queue(link));
     }
 
-    async fn remove_queue(&self, link: Option<ListenLink>) {
+    async fn remove_queue(&self, open: Option<ListenLink>) {
         if !self.is_declared {
             return;
         }
         let removed = async {
-            let link = match link {
-                Some(link) if link.link.connection.status().connected() => link.link,
+            let link = match open {
+                Some(open) if open.link.connection.status().connected() => open.link,
                 _ => self.connector.connect("listen").await?,
             };
             let channel = link.connection.create_channel().await?;

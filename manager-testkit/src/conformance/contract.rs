@@ -14,11 +14,11 @@ const CONTRACT: &[(&str, &[&str])] = &[
         &["order_per_publisher_is_kept"],
     ),
     (
-        "A manager's own subscription sees its own messages too; the hub drops them by their origin.",
+        "A manager's own subscription receives its own messages too; the hub drops them by their origin.",
         &["own_messages_come_back", "own_messages_are_dropped"],
     ),
     (
-        "A late subscriber sees nothing earlier.",
+        "A late subscriber receives nothing earlier.",
         &["a_late_subscriber_sees_nothing_earlier"],
     ),
     ("Channels are isolated from each other.", &["channels_are_isolated"]),
@@ -41,11 +41,11 @@ const CONTRACT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "While the broker is down it waits for the connection to come back, up to the deadline.",
+        "While the broker is down it waits for the connection to be re-established, up to the deadline.",
         &["a_publish_waits_for_the_broker_to_come_back"],
     ),
     (
-        "Bytes arrive exactly, whatever they hold.",
+        "Bytes of any content arrive unchanged.",
         &["bytes_arrive_exactly", "undecodable_bytes_pass"],
     ),
     (
@@ -57,7 +57,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "Reconnects by itself, for ever, with [`Backoff`](crate::Backoff), resubscribes, and never goes deaf silently.",
+        "Reconnects by itself, for ever, with [`Backoff`](crate::Backoff), resubscribes, and never stops receiving without a gap.",
         &[
             "a_broker_restart_yields_a_gap_then_messages",
             "health_tells_since_when_and_the_last_error",
@@ -68,7 +68,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
         &["dropping_a_pending_receive_loses_nothing"],
     ),
     (
-        "Publishes handed over before are accepted or fail; none is forgotten.",
+        "Earlier publishes are accepted or fail; none is left without a result.",
         &[
             "close_flushes_then_ends_the_stream",
             "close_while_the_broker_is_down_releases_everything",

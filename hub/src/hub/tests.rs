@@ -305,11 +305,11 @@ async fn an_event_swept_at_its_deadline_still_reports_the_timeout() {
     registered.await.unwrap();
     tokio::time::advance(second).await;
     table.sweep().await;
-    assert_eq!(table.len(), 1, "the event of another process has expired");
+    assert_eq!(table.num_pending(), 1, "the event of another process has expired");
     assert!(acks.next().await.is_none());
     assert!(acks.timed_out());
     drop(acks);
-    assert_eq!(table.len(), 0);
+    assert_eq!(table.num_pending(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -277,7 +277,7 @@ impl AckTable {
     }
 
     /// Counts the events that wait for acknowledgements.
-    pub fn len(&self) -> usize {
+    pub fn num_pending(&self) -> usize {
         self.pending().len()
     }
 

@@ -55,7 +55,7 @@ impl Peers {
     }
 
     /// Counts the known servers.
-    pub fn len(&self) -> usize {
+    pub fn num_known(&self) -> usize {
         self.lock().len()
     }
 

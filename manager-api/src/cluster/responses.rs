@@ -115,7 +115,7 @@ impl RequestTable {
     }
 
     /// Counts the open requests.
-    pub fn len(&self) -> usize {
+    pub fn num_open(&self) -> usize {
         self.lock().len()
     }
 

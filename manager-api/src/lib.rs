@@ -44,7 +44,7 @@
 //! #[async_trait]
 //! impl ClientManager for Local {
 //!     async fn publish(&self, message: Bytes) -> Result<(), Error> {
-//!         check_len(message.len(), self.options.max_message_bytes)?;
+//!         check_len(&message, &self.options)?;
 //!         let subscribers = self.subscribers.lock().unwrap().clone().ok_or_else(closed)?;
 //!         for subscriber in subscribers {
 //!             // A subscriber over its limit misses the message, and is notified of the gap.
@@ -93,7 +93,7 @@
 //! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
 //! | [`memory`] | the manager of one process, the reference implementation |
 //! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
-//! | [`byte_budget`], [`tables`], [`deadline`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, deadlines without overflow, log lines, JSON text |
+//! | [`byte_budget`], [`tables`], [`turn`], [`deadline`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, loops that yield, deadlines without overflow, log lines, JSON text |
 #![deny(missing_docs)]
 
 pub mod ack;

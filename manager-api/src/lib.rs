@@ -1,5 +1,6 @@
 //! ClientManager, messages, wire format, registry, hub, emitter and the in-memory manager.
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod ack;
 pub mod backend;

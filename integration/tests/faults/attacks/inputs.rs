@@ -184,13 +184,13 @@ async fn members(target: Target) -> Vec<TcpStream> {
     attacker.send("421[\"join\",\"attackers\"]").await;
     assert!(attacker.until("431").await);
     let rooms = || (0..50_000).map(|number| format!("far {number}"));
-    let everybody = || emitter.broadcast();
+    let all = || emitter.broadcast();
     for _ in 0..5 {
-        let attackers = || everybody().to("attackers");
+        let attackers = || all().to("attackers");
         attackers().sockets_join(rooms()).await.unwrap();
         attackers().sockets_leave(rooms()).await.unwrap();
-        everybody().sockets_join(["all"]).await.unwrap();
-        everybody().sockets_leave(["all"]).await.unwrap();
+        all().sockets_join(["all"]).await.unwrap();
+        all().sockets_leave(["all"]).await.unwrap();
     }
     let names: Vec<String> = (0..300_000).map(|number| format!("\"{number}\"")).collect();
     let message = format!(

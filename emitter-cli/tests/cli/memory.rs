@@ -65,25 +65,26 @@ fn event(room: impl std::fmt::Display, text: &str) -> String {
 
 /// Connects, joins a room named by a number, and takes a few KiB at most.
 async fn client_that_does_not_read(addr: SocketAddr, room: usize) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
-    let mut stream = socket.connect(addr).await.unwrap();
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("a small window");
+    let mut stream = socket.connect(addr).await.expect("the server listens");
     let upgrade = format!(
         "GET /socket.io/?EIO=4&transport=websocket&room={room} HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\n\
          Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     );
-    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    stream.write_all(upgrade.as_bytes()).await.expect("it upgrades");
     // "40" in a frame of text, with a mask that changes nothing.
-    stream.write_all(b"\x81\x82\0\0\0\x0040").await.unwrap();
+    stream.write_all(b"\x81\x82\0\0\0\x0040").await.expect("it joins");
     let mut seen = Vec::new();
     while !seen.windows(3).any(|part| part == b"40{") {
-        assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0, "it is accepted");
+        let num_bytes = stream.read_buf(&mut seen).await.expect("it is accepted");
+        assert_ne!(num_bytes, 0, "it is accepted");
     }
     stream
 }
 
 fn resident_kib(process: &Running) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).expect("there is /proc");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok())
         .expect("a process has memory")

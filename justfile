@@ -36,7 +36,15 @@ docs *arguments:
 norms *arguments:
     tools/verb norms {{arguments}}
 
-# What the workflow checks besides: the oldest Rust, each feature, lowest versions, licences, spelling
+# The README's worker and server, built outside the workspace on siokit alone
+front-door:
+    tools/verb front-door
+
+# The published crates as archives; nothing is uploaded
+package *arguments:
+    tools/verb package {{arguments}}
+
+# What the workflow checks besides: packages, the oldest Rust, each feature, lowest versions, licences, spelling
 release:
     tools/verb release
 

@@ -1,4 +1,4 @@
-//! Runs the embedded broker alone: `cargo run -p embedded-broker --example broker -- 127.0.0.1:7379`, then use `redis-cli -p 7379`.
+//! Runs the embedded broker alone: `cargo run -p sio-embedded-broker --example broker -- 127.0.0.1:7379`, then use `redis-cli -p 7379`.
 
 use embedded_broker::Broker;
 

@@ -1,5 +1,5 @@
 //! Sends every message back to its sender:
-//! `cargo run -p engine-io --example echo -- 127.0.0.1:3000`.
+//! `cargo run -p sio-engine --example echo -- 127.0.0.1:3000`.
 //!
 //! A second argument is the ping interval in milliseconds; its default, and the timeout, are those
 //! that the protocol's test suite expects.

@@ -1,5 +1,5 @@
 //! The servers that the test suites of the official Engine.IO clients want:
-//! `cargo run -p engine-io --example engine_suites -- javascript|java ADDRESS`.
+//! `cargo run -p sio-engine --example engine_suites -- javascript|java ADDRESS`.
 //!
 //! Results, with the suites' own Node server and with this one: JavaScript (engine.io-client 6.6.6)
 //! 82 of 83 (twice: one test, another each time, ran out of time on a busy machine) and 83 of 83;

@@ -57,7 +57,7 @@ pub fn script(name: &str) -> PathBuf {
 #[must_use]
 pub fn sio() -> PathBuf {
     let path = from_env("SIO_TEST_SIO").unwrap_or_else(|| beside_the_test("sio"));
-    built(path, "emitter-cli")
+    built(path, "sio-emitter-cli")
 }
 
 /// Returns a program of `examples`, from where cargo put it beside the running test.

@@ -95,6 +95,7 @@
 //! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
 //! | [`byte_budget`], [`tables`], [`turn`], [`deadline`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, loops that yield, deadlines without overflow, log lines, JSON text |
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod ack;
 pub mod backend;

@@ -56,6 +56,7 @@
 //! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
 //! a second of each kind, without URLs' passwords and without messages. `manager_kafka` has at `debug` what librdkafka logs.
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
 mod connect;

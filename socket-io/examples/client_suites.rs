@@ -1,5 +1,5 @@
 //! The servers that the test suites of the official clients want:
-//! `cargo run -p socket-io --example client_suites -- javascript|java ADDRESS [NAMESPACE]`.
+//! `cargo run -p sio-server --example client_suites -- javascript|java ADDRESS [NAMESPACE]`.
 //!
 //! Results, with the suites' own Node server and with this one: JavaScript (socket.io-client 4.8.3) 111 of 111 and 110 of 111, which lacks
 //! connection state recovery; Java (socket.io-client 2.1, the tests that need a server) 74 of 74 with both, TLS by a proxy in front.

@@ -1,4 +1,4 @@
-//! The server that the official Socket.IO protocol test suite wants: `cargo run -p socket-io --example protocol_suite [ADDRESS]`.
+//! The server that the official Socket.IO protocol test suite wants: `cargo run -p sio-server --example protocol_suite [ADDRESS]`.
 
 use std::io::{self, Write};
 use std::time::Duration;

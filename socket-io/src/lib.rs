@@ -44,6 +44,7 @@
 //!
 //! No payload, header, query or Engine.IO id is logged above `trace`. The text of errors that handlers return is the application's own.
 #![deny(missing_docs)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "admin")]
 mod admin;

@@ -6,6 +6,8 @@ mod emit;
 mod input;
 mod lines;
 mod listen;
+#[cfg(all(target_os = "linux", feature = "serve"))]
+mod memory;
 #[cfg(not(feature = "serve"))]
 mod no_server;
 #[cfg(feature = "serve")]

@@ -305,6 +305,11 @@ impl Running {
         self.stdout = None;
     }
 
+    #[cfg(all(target_os = "linux", feature = "serve"))]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     pub(crate) async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         let killed = Command::new("kill").args(["-s", name, &id]).status().await.unwrap();

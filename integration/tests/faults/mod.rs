@@ -19,6 +19,7 @@
 //! | any of the above and more, seen from a listener while a second process publishes all the time | `matrix::redis` | `matrix::amqp` | `matrix::kafka` |
 //! | nobody there, while publishing on and on | `memory::thousands_of_failed_emits…`, `C::a_publish_while_the_broker_is_down…` | `C` | `C`, `kafka::faults::nobody_at_the_address…` |
 
+mod attacks;
 mod broker;
 mod clients;
 mod everywhere;

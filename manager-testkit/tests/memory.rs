@@ -7,8 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use manager_api::memory::MemoryBus;
-use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, Subscription};
+use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, Subscription, memory::MemoryBus};
 use manager_testkit::{Backend, Flaky, OnLink, Recorder};
 
 /// Managers in memory, with or without decorators, which change nothing until told to: the suite passes through both.
@@ -213,9 +212,7 @@ async fn a_backend_that_lacks_a_fault_and_does_not_tell_why_fails_the_cases_that
 
 /// Managers that break one promise each: the suite must notice.
 mod broken {
-    use manager_api::Error;
-    use manager_api::memory::MemoryManager;
-    use manager_api::subscription::SubscriptionSender;
+    use manager_api::{Error, memory::MemoryManager, subscription::SubscriptionSender};
     use manager_testkit::conformance;
 
     use super::*;

@@ -67,7 +67,7 @@ impl Record {
         }
     }
 
-    /// Names the paths that cost over [`MAX_PERCENT`] per cent more than is recorded.
+    /// Names the paths that cost over 3 per cent more than is recorded.
     ///
     /// # Errors
     ///

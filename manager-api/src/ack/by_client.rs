@@ -35,7 +35,7 @@ impl ByClient {
         release_if_empty(&mut shard);
     }
 
-    /// Removes an event of many clients; yields now and then.
+    /// Removes an event of many clients; yields periodically.
     pub(super) async fn remove_all(&self, keys: &HashSet<ClientKey>, event: u64, turn: &mut Turn) {
         for &key in keys {
             self.remove(key, event);

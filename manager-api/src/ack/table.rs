@@ -236,7 +236,7 @@ impl AckTable {
         }
     }
 
-    /// Removes the expired events of other processes; yields now and then. Those of this process end with their
+    /// Removes the expired events of other processes; yields periodically. Those of this process end with their
     /// [`AckStream`], which reports the reason.
     pub async fn sweep(&self) {
         let (now, mut turn, mut next) = (Instant::now(), Turn::default(), Some(0));

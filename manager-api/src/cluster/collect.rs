@@ -297,7 +297,7 @@ pub(crate) async fn acknowledgements(mut acks: AckStream, mut responses: Respons
     report
 }
 
-/// Sorts clients; yields now and then.
+/// Sorts clients; yields periodically.
 async fn sorted(clients: impl Iterator<Item = Sid>, turn: &mut Turn) -> Vec<Sid> {
     let mut sorted = BTreeSet::new();
     for sid in clients {

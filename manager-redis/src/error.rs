@@ -125,7 +125,10 @@ impl Failure {
     pub(crate) fn not_redis(address: &str, input: &[u8], has_tls: bool) -> Self {
         match !has_tls && tls::is_tls_alert(input) {
             true => Self::with_tls(address),
-            false => Self::other(address, "the answer is not in Redis' protocol"),
+            false => Self::refusal(
+                address,
+                "the answer is not in Redis' protocol: another service listens at this port",
+            ),
         }
     }
 
@@ -226,6 +229,12 @@ fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
         return (
             true,
             format!("authentication failed: the server wants a password: {error}"),
+        );
+    }
+    if matches!(asked, Asked::Sentinel) && detail.contains("unknown command") {
+        return (
+            true,
+            format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
         );
     }
     match asked {

@@ -17,8 +17,8 @@ use crate::registry::Selecting;
 use crate::turn::Turn;
 use crate::wire;
 use crate::{
-    Ask, Envelope, Error, Escaped, EventName, HostId, LimitedLog, Message, Part, Payload, Question, Recipients, Reply,
-    Scope, Selection, Sid, Sink, SocketInfo, quietly,
+    Ask, Envelope, Error, Escaped, EventName, Health, HostId, LimitedLog, Message, Part, Payload, Question, Recipients,
+    Reply, Scope, Selection, Sid, Sink, SocketInfo, quietly,
 };
 
 /// Handlers of events for servers that run at a time.
@@ -85,7 +85,8 @@ impl<D: Deliver> Hub<D> {
         handlers.insert(event, handler);
     }
 
-    /// Says bye to the other servers, then flushes and closes the manager.
+    /// Says bye to the other servers, then flushes and closes the manager. Without a connection to the broker it says none: the end of a
+    /// server does not wait for a broker that only the bye is for.
     ///
     /// # Errors
     ///
@@ -94,7 +95,7 @@ impl<D: Deliver> Hub<D> {
         let Some(manager) = &self.manager else {
             return Ok(());
         };
-        if !*self.subscribed.borrow() {
+        if !*self.subscribed.borrow() || is_cut_off(&manager.health()) {
             return manager.close().await;
         }
         // Closing flushes what was handed over before. A bye that gets lost costs the next question of others its timeout, once.
@@ -311,6 +312,13 @@ impl<D: Deliver> Hub<D> {
             }
         }
     }
+}
+
+/// Tells whether a manager has lost its subscription, as far as it reports its health.
+///
+/// One that reports nothing, as the default of [`ClientManager::health`](crate::ClientManager::health) does, counts as connected.
+fn is_cut_off(health: &Health) -> bool {
+    health.listening_since.is_none() && health.last_error.is_some()
 }
 
 pub(crate) fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<Ask, Error> {

@@ -125,7 +125,10 @@ impl Failure {
     pub(crate) fn not_redis(address: &str, input: &[u8], has_tls: bool) -> Self {
         match !has_tls && tls::is_tls_alert(input) {
             true => Self::with_tls(address),
-            false => Self::other(address, "the answer is not in Redis' protocol"),
+            false => Self::refusal(
+                address,
+                "the answer is not in Redis' protocol: another service listens at this port",
+            ),
         }
     }
 
@@ -228,6 +231,12 @@ fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
             format!("authentication failed: the server wants a password: {error}"),
         );
     }
+    if matches!(asked, Asked::Sentinel) && detail.contains("unknown command") {
+        return (
+            true,
+            format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
+        );
+    }
     match asked {
         Asked::Login => (true, format!("authentication failed: {}{error}", login_advice(detail))),
         _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
@@ -235,6 +244,7 @@ fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
     }
 }
 
+/// Returns what to change in the URL where the server's words about a login tell it; empty if they do not.
 fn login_advice(detail: &str) -> &'static str {
     if detail.contains("wrong number of arguments") {
         return "this server knows no users, as Redis before 6: leave the user out of the URL, as in redis://:password@host: ";
@@ -245,6 +255,7 @@ fn login_advice(detail: &str) -> &'static str {
     }
 }
 
+/// Names the right that a refused command needs, as `ACL SETUSER` grants it.
 fn missing_right(asked: Asked<'_>, detail: &str) -> String {
     let is_channel = detail.contains("channel");
     match asked {

@@ -26,7 +26,7 @@ pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
     let emitter = backend.emitter();
     let told = backend.explaining(quiet, command(&plan, &backend, &emitter)).await;
-    super::emit::close(&emitter).await;
+    super::emit::close_after(&told, &emitter).await;
     let Some((client, whereabouts)) = told? else {
         return Ok(());
     };

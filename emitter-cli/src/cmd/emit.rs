@@ -1,5 +1,7 @@
 //! `sio emit`: one event, and the answers to it if they are wanted.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use manager_api::Emitter;
@@ -7,6 +9,7 @@ use manager_api::ack::ClientAck;
 use manager_api::log::Escaped;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::failure::Failure;
@@ -24,8 +27,19 @@ pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
         }
     };
     let done = backend.explaining(quiet, work).await;
-    close(&emitter).await;
+    close_after(&done, &emitter).await;
     done
+}
+
+/// How long releasing the connection may take after a failure, which has used up the time that the user gave.
+const FAILED_CLOSE: Duration = Duration::from_millis(200);
+
+/// Releases the connection; after a failure there is nothing to flush.
+pub(super) async fn close_after<T, E>(done: &Result<T, E>, emitter: &Emitter) {
+    match done {
+        Ok(_) => close(emitter).await,
+        Err(_) => drop(timeout(FAILED_CLOSE, close(emitter)).await),
+    }
 }
 
 async fn emit(backend: &Backend, emitter: &Emitter, plan: EmitPlan) -> Result<(), Failure> {

@@ -52,7 +52,9 @@ pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
         .explaining(plan.broker.quiet, pump.run(&mut input, signals))
         .await;
     if pump.in_flight.is_empty() {
-        super::emit::close(&emitter).await;
+        // Nothing is left to flush; where an event was refused, the broker may be out of reach.
+        let done = pump.first_failure.as_ref().map_or(Ok(()), Err);
+        super::emit::close_after(&done, &emitter).await;
     }
     pump.finish(input.counters.num_lines(), signal)
 }
@@ -97,7 +99,10 @@ impl Pump<'_> {
                 },
                 () = sleep_until(next_start), if next_start.is_some() => {}
                 next = signals.next() => match signal {
-                    None => signal = Some(next),
+                    None => {
+                        signal = Some(next);
+                        self.progress.interrupted(next, self.in_flight.len());
+                    }
                     Some(_) => return signal,
                 },
             }
@@ -178,14 +183,7 @@ impl Pump<'_> {
         let num_unsent = num_read.saturating_sub(self.num_handled);
         let num_unconfirmed = self.in_flight.len();
         self.progress.finish(num_unsent, num_unconfirmed, signal);
-        let mut left = match num_unsent {
-            0 => "everything that was read was sent".to_owned(),
-            1 => "1 line that was read was not sent".to_owned(),
-            count => format!("{count} lines that were read were not sent"),
-        };
-        if num_unconfirmed > 0 {
-            left = format!("{num_unconfirmed} events without an answer may have been published; {left}");
-        }
+        let left = left(num_unsent, self.progress.num_refused(), num_unconfirmed);
         match (signal, self.first_failure) {
             (Some(signal), _) => Err(Failure::signal(signal, left)),
             (None, None) => Ok(()),
@@ -202,6 +200,30 @@ impl Pump<'_> {
     fn has_given_up(&self) -> bool {
         !self.keep_going && self.first_failure.is_some()
     }
+}
+
+/// Says what became of lines that were read and not accepted.
+fn left(num_unsent: u64, num_refused: u64, num_unconfirmed: usize) -> String {
+    let lines = |count: u64| match count {
+        1 => "1 line that was read was".to_owned(),
+        count => format!("{count} lines that were read were"),
+    };
+    let mut parts = Vec::new();
+    if num_unconfirmed > 0 {
+        parts.push(format!(
+            "{num_unconfirmed} events without an answer may have been published"
+        ));
+    }
+    if num_refused > 0 {
+        parts.push(format!("{} refused", lines(num_refused)));
+    }
+    if num_unsent > 0 {
+        parts.push(format!("{} not sent", lines(num_unsent)));
+    }
+    if parts.is_empty() {
+        return "everything that was read was sent".to_owned();
+    }
+    parts.join("; ")
 }
 
 async fn sleep_until(start: Option<Instant>) {
@@ -250,6 +272,16 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_that_were_refused_are_not_said_to_be_sent() {
+        assert_eq!(left(0, 0, 0), "everything that was read was sent");
+        assert_eq!(left(0, 3, 0), "3 lines that were read were refused");
+        assert_eq!(
+            left(1, 2, 4),
+            "4 events without an answer may have been published; 2 lines that were read were refused; 1 line that was read was not sent"
+        );
+    }
 
     /// How many turns there are at once.
     fn turns(pace: &mut Pace, now: Instant) -> usize {

@@ -41,7 +41,7 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let announcing = async {
         ready(&io, &url).await;
         if !plan.quiet {
-            announce(addr, &url, embedded.is_some()).await;
+            announce(addr, &url, embedded.is_some(), &plan.emit_options).await;
         }
     };
     let served = both(serving, announcing).await;
@@ -82,14 +82,15 @@ pub(super) async fn listen(host: &str, port: u16, remedy: &str) -> Result<TcpLis
 }
 
 /// Says where the server is. It serves on although this cannot be printed, or not yet.
-async fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool) {
-    let (about, option) = match is_embedded {
-        true => (" (embedded, for this machine only)", String::new()),
-        false => ("", format!(" --url {url}")),
+async fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool, emit_options: &str) {
+    let about = if is_embedded {
+        " (embedded, for this machine only)"
+    } else {
+        ""
     };
     let text = format!(
         "page and server  http://{addr}/\nbroker           {url}{about}\n\
-         try              sio emit{option} --room lobby news '{{\"hello\":\"world\"}}'\n"
+         try              sio emit{emit_options} --room lobby news '{{\"hello\":\"world\"}}'\n"
     );
     match output::printed(text).await {
         Ok(()) | Err(Failure::ClosedPipe) => {}

@@ -8,6 +8,7 @@ use super::{channel, namespace, url_source};
 use crate::args::{ListenAddr, ServeArgs};
 use crate::backend::BrokerUrl;
 use crate::failure::Failure;
+use crate::output::printable;
 
 #[derive(Debug)]
 pub(crate) struct ServePlan {
@@ -15,6 +16,9 @@ pub(crate) struct ServePlan {
     /// `None` starts the embedded broker.
     pub(crate) url: Option<BrokerUrl>,
     pub(crate) options: ManagerOptions,
+    /// Options with which another command of this shell reaches the same channel: those of the command line. What the environment names
+    /// it names for that command, too.
+    pub(crate) emit_options: String,
     /// Beside `/`.
     pub(crate) namespaces: Vec<NamespaceName>,
     /// Beside the server's own.
@@ -34,16 +38,20 @@ impl ServePlan {
     ///
     /// [`Failure::Input`], which says what to change.
     pub(super) fn new(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
+        let is_url_typed = args.url.is_some();
+        let typed_channel = args.channel.clone();
         let url = url_source::find(args.url)?;
         let url = url.as_deref().map(BrokerUrl::parse).transpose()?;
         let options = ManagerOptions {
             channel: channel(args.channel)?,
             ..ManagerOptions::default()
         };
+        let emit_options = emit_options(url.as_ref().filter(|_| is_url_typed), typed_channel.as_deref());
         Ok(ServePlan {
             listen: args.listen,
             url,
             options,
+            emit_options,
             namespaces: args
                 .namespace
                 .iter()
@@ -53,6 +61,26 @@ impl ServePlan {
             quiet,
         })
     }
+}
+
+fn emit_options(url: Option<&BrokerUrl>, channel: Option<&str>) -> String {
+    let mut options = String::new();
+    if let Some(url) = url {
+        options.push_str(&format!(" --url {}", quoted(&url.to_string())));
+    }
+    if let Some(channel) = channel {
+        options.push_str(&format!(" --channel {}", quoted(&printable(channel))));
+    }
+    options
+}
+
+/// Text as a shell takes it for one word.
+fn quoted(text: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_./:@+=,%".contains(char);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Origins as browsers send them, or `*`.
@@ -65,4 +93,20 @@ fn origins(origins: Vec<String>) -> Result<Vec<String>, Failure> {
     let checked = config.validate();
     checked.map_err(|error| Failure::input(format!("--origin cannot be used: {error}")))?;
     Ok(origins)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_try_reaches_the_same_channel() {
+        let url = BrokerUrl::parse("redis://127.0.0.1:7000").unwrap();
+        assert_eq!(emit_options(None, None), "");
+        assert_eq!(
+            emit_options(Some(&url), Some("other")),
+            format!(" --url {url} --channel other")
+        );
+        assert_eq!(emit_options(None, Some("it's two")), r" --channel 'it'\''s two'");
+    }
 }

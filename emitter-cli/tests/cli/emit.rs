@@ -272,3 +272,25 @@ async fn too_few_answers_exit_1() {
     assert_eq!((done.code, done.stdout.as_str()), (1, ""));
     assert!(done.stderr.contains("0 of 2 answers"), "{}", done.stderr);
 }
+
+#[tokio::test]
+async fn a_silent_broker_costs_the_time_that_was_given_and_no_more() {
+    let url = silent_url().await;
+    let checks = [
+        &["emit", "news"][..],
+        &["emit", "--lines", "news"],
+        &["disconnect", "id"],
+    ]
+    .map(async |line| {
+        let started = Instant::now();
+        let done = Sio::new(line).url(&url).args(&["--timeout", "6s"]).run("1\n").await;
+        assert_eq!(done.code, 1, "{line:?}: {}", done.stderr);
+        // Twice that time is what it must not be; on a busy machine starting takes its time.
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "{line:?}: {:?}",
+            started.elapsed()
+        );
+    });
+    futures_util::future::join_all(checks).await;
+}

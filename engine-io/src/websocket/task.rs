@@ -48,7 +48,7 @@ pub(crate) struct WebSocketTask<I: Io> {
     input_full: bool,
     /// The terms that were agreed on with the client.
     terms: Terms,
-    /// As many bytes were unpacked as one turn allows.
+    /// As many frames were handled, or bytes unpacked, as one turn allows.
     budget_exhausted: bool,
     /// The session may have new work that did not come from this task.
     session_woken: bool,

@@ -18,6 +18,7 @@ mod runtimes;
 mod shutdown;
 mod stress;
 mod support;
+mod turns;
 mod unread;
 mod upgrade;
 mod websocket;

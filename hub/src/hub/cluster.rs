@@ -15,7 +15,7 @@ use manager_api::cluster::{
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
 use manager_api::turn::Turn;
-use manager_api::{Error, EventName, HostId, Payload, Sid, wire};
+use manager_api::{Error, EventName, Health, HostId, Payload, Sid, wire};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -97,7 +97,8 @@ impl<D: Deliver> Hub<D> {
         handlers.insert(event, handler);
     }
 
-    /// Notifies the other servers, then flushes and closes the manager.
+    /// Notifies the other servers, then flushes and closes the manager. Without a connection to the
+    /// broker it notifies none: the end of a server does not wait for a broker that only the bye needs.
     ///
     /// # Errors
     ///
@@ -106,7 +107,7 @@ impl<D: Deliver> Hub<D> {
         let Some(manager) = &self.manager else {
             return Ok(());
         };
-        if !*self.subscribed.borrow() {
+        if !*self.subscribed.borrow() || is_cut_off(&manager.health()) {
             return manager.close().await;
         }
         // Closing flushes the bye, which was published before. If it is lost, the next request of
@@ -330,6 +331,13 @@ impl<D: Deliver> Hub<D> {
             }
         }
     }
+}
+
+/// Tells whether a manager has lost its subscription, as far as it reports its health.
+///
+/// One that reports nothing, as the default of [`ClientManager::health`](manager_api::ClientManager::health) does, counts as connected.
+fn is_cut_off(health: &Health) -> bool {
+    health.listening_since.is_none() && health.last_error.is_some()
 }
 
 impl<D: Deliver> Hub<D> {

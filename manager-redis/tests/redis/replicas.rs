@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use manager_api::{ClientManager, ErrorKind};
 use manager_redis::{RedisManager, RedisOptions};
+use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use crate::faults::{PATIENCE, expect_message, hasty, until_gap};
@@ -54,6 +55,30 @@ async fn a_sentinel_that_is_taken_for_a_server_is_named() {
     std::fs::write(sentinel.dir.path().join("sentinel.conf"), config).unwrap();
     sentinel.restart_sentinel().await;
     named_at_once(&sentinel.url(), "redis+sentinel://").await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_taken_for_a_sentinel_is_named() {
+    let server = Server::start().await;
+    named_at_once(
+        &format!("redis+sentinel://127.0.0.1:{}/mymaster", server.port),
+        "connect by redis:// instead of redis+sentinel://",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn another_service_that_is_taken_for_redis_is_named() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        }
+    });
+    named_at_once(&url, "another service listens at this port").await;
+    serving.abort();
 }
 
 /// Demotes the server while the manager of `url` publishes all the time, and promotes it again.

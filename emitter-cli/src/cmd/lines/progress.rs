@@ -67,6 +67,20 @@ impl Progress {
         self.say(&format!("sio: line {number} is bad: {}", printable(reason)));
     }
 
+    /// Says what a signal leaves to wait for.
+    pub(super) fn interrupted(&self, signal: Signal, num_in_flight: usize) {
+        if !self.quiet && num_in_flight > 0 {
+            let signal = signal.name();
+            self.say(&format!(
+                "sio: {signal}: waiting for the broker to answer {num_in_flight} events; a second signal ends it at once"
+            ));
+        }
+    }
+
+    pub(super) fn num_refused(&self) -> u64 {
+        self.num_refused
+    }
+
     /// Takes the bar away, once it has shown how it ended, and sums up.
     pub(super) fn finish(&self, num_unsent: u64, num_unconfirmed: usize, signal: Option<Signal>) {
         self.bar.set_position(self.num_accepted);

@@ -24,6 +24,10 @@ const SCRATCH: usize = 64 * 1024;
 /// for a thousand times as many.
 const UNPACKED: usize = 256 * 1024;
 
+/// The frames that are handled before other tasks get their turn: pongs and fragments cost a client
+/// seven bytes each and are nothing that a session could be full of.
+const FRAMES: usize = 256;
+
 thread_local! {
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
@@ -98,11 +102,11 @@ impl<I: Io> WebSocketTask<I> {
     fn parse(&mut self, buffer: &mut [u8], open: bool) -> Result<usize, CloseReason> {
         let max = self.session.core.config.max_payload;
         let mut at = 0;
-        let (mut messages, mut unpacked) = (0, 0);
+        let (mut frames, mut messages, mut unpacked) = (0, 0, 0);
         self.needed = 0;
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = loop {
-            self.budget_exhausted = unpacked > UNPACKED;
+            self.budget_exhausted = unpacked > UNPACKED || frames >= FRAMES;
             if self.input_full || self.budget_exhausted || at == buffer.len() {
                 break Ok(at);
             }
@@ -114,6 +118,7 @@ impl<I: Io> WebSocketTask<I> {
                 }
                 Ok(Front::Event(event, used)) => {
                     at += used;
+                    frames += 1;
                     match self.event(event, open) {
                         Ok(message) => messages += usize::from(message),
                         Err(reason) => break Err(reason),

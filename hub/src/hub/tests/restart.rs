@@ -99,6 +99,56 @@ impl ClientManager for Scripted {
     }
 }
 
+/// A manager whose broker is out of reach: what is published waits for it.
+struct CutOff {
+    /// Carries what is published before the cut.
+    inner: MemoryManager,
+    /// The broker is out of reach from now on.
+    is_cut: std::sync::atomic::AtomicBool,
+}
+
+#[async_trait]
+impl ClientManager for CutOff {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        match self.is_cut.load(Ordering::SeqCst) {
+            true => std::future::pending().await,
+            false => self.inner.publish(message).await,
+        }
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        self.inner.subscribe().await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.inner.close().await
+    }
+
+    fn health(&self) -> Health {
+        let mut health = Health::default();
+        if self.is_cut.load(Ordering::SeqCst) {
+            health.last_error = Some((SystemTime::now(), "connection refused".to_owned()));
+        }
+        health
+    }
+}
+
+/// What the application published itself is flushed, or reported, by the manager's own `close`.
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_broker_is_out_of_reach_closes_without_a_bye() {
+    let manager = Arc::new(CutOff {
+        inner: MemoryBus::new().manager("c"),
+        is_cut: Default::default(),
+    });
+    let hub = Hub::new(recorder(), Some(manager.clone()), HubOptions::default());
+    let running = tokio::spawn(hub.clone().run());
+    hub.subscribed().await;
+    manager.is_cut.store(true, Ordering::SeqCst);
+    let closed = tokio::time::timeout(Duration::from_secs(5), hub.close()).await;
+    closed.expect("it waits for nothing").unwrap();
+    running.await.unwrap();
+}
+
 fn an_emit() -> Bytes {
     Bytes::from_static(br#"{"method": "emit", "event": "e", "data": [1], "host_id": "python"}"#)
 }

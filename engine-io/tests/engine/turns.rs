@@ -1,0 +1,75 @@
+//! Frames that cost a client next to nothing: other tasks get their turn between a few hundred of them.
+
+use std::io::{Read, Write};
+use std::task::Poll;
+
+use engine_io::Config;
+
+use crate::client::upgrade_request;
+use crate::support::{Server, within};
+
+/// The bytes that one read takes at most.
+const READ: u64 = 64 * 1024;
+const FRAMES: usize = 300_000;
+
+/// Lets every task run that is ready, once.
+async fn turn() {
+    let mut had_turn = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut had_turn, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// A frame of WebSockets with a mask that changes nothing.
+fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![head, 0x80 | u8::try_from(payload.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend(payload);
+    frame
+}
+
+/// Floods the server with a frame, from another thread; returns the most bytes that were read between two turns of another task on the
+/// server's only thread.
+async fn most_at_once(flood: Vec<u8>) -> u64 {
+    let server = Server::start(Config::default()).await;
+    let (engine, addr) = (server.engine.clone(), server.addr);
+    let flood = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(addr).unwrap();
+        let request = upgrade_request("/?EIO=4&transport=websocket");
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(&flood.repeat(FRAMES)).unwrap();
+        stream
+    });
+    // A task as the server's are: the runtime polls the test itself less often.
+    let watching = tokio::spawn(async move {
+        let (mut most, mut before) = (0, engine.metrics().bytes_in);
+        let all = before + (FRAMES * 6) as u64;
+        while before < all {
+            turn().await;
+            let now = engine.metrics().bytes_in;
+            most = most.max(now - before);
+            before = now;
+        }
+        most
+    });
+    let most = within(watching).await.unwrap();
+    drop(flood.await.unwrap());
+    most
+}
+
+#[tokio::test]
+async fn many_pongs_in_a_row_let_other_tasks_run() {
+    let most = most_at_once(frame(0x81, b"3")).await;
+    assert!(most <= READ, "{most} bytes at once");
+}
+
+#[tokio::test]
+async fn many_pongs_of_the_websocket_itself_let_other_tasks_run() {
+    let most = most_at_once(frame(0x8a, b"")).await;
+    assert!(most <= READ, "{most} bytes at once");
+}

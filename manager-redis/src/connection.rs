@@ -141,7 +141,8 @@ impl Connection {
     pub(crate) async fn request(&mut self, command: &Cmd) -> Result<Result<Value, RedisError>, Failure> {
         self.send(&command.get_packed_command()).await?;
         loop {
-            let len = resp::reply_len(&self.input, MAX_REPLY_LEN).map_err(|_| self.not_redis())?;
+            let len = resp::reply_len(&self.input, MAX_REPLY_LEN)
+                .map_err(|_| Failure::another_service(&self.address, &self.input, self.has_tls))?;
             if let Some(len) = len {
                 let reply = self.input.split_to(len);
                 return Ok(resp::value(&reply));
@@ -176,8 +177,8 @@ impl Connection {
         self.input.advance(len);
     }
 
-    /// What the input says instead.
+    /// The failure of a connection whose input is not a reply.
     pub(crate) fn not_redis(&self) -> Failure {
-        Failure::not_redis(&self.address, &self.input, self.has_tls)
+        Failure::not_redis(&self.address)
     }
 }

@@ -121,8 +121,8 @@ impl Failure {
         )
     }
 
-    /// The server said `input` instead of a reply.
-    pub(crate) fn not_redis(address: &str, input: &[u8], has_tls: bool) -> Self {
+    /// The server said `input` instead of its first reply: another service listens there.
+    pub(crate) fn another_service(address: &str, input: &[u8], has_tls: bool) -> Self {
         match !has_tls && tls::is_tls_alert(input) {
             true => Self::with_tls(address),
             false => Self::refusal(
@@ -130,6 +130,11 @@ impl Failure {
                 "the answer is not in Redis' protocol: another service listens at this port",
             ),
         }
+    }
+
+    /// A server that replied before said something else: the connection is of no use, and the next one may be.
+    pub(crate) fn not_redis(address: &str) -> Self {
+        Self::other(address, "the answer is not in Redis' protocol")
     }
 
     /// Anything else that happened at `address`.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use crate::support::{Broker, Client, Sio, dead_url, free_address, http_get};
+use crate::support::{Broker, Client, Sio, dead_url, free_address, http_get, reaches_a_client};
 
 /// An output that takes nothing.
 #[derive(Debug, Clone, Copy)]
@@ -152,10 +152,7 @@ async fn a_server_serves_on_although_standard_output_is_dead() {
         broker.publish("socketio", "nonsense").await;
         let page = http_get(&addr, "/").await;
         assert!(page.starts_with("HTTP/1.1 200"), "{page}");
-        let mut client = Client::connect(&addr, "&room=r").await;
-        let done = Sio::new(&["emit", "-r", "r", "news"]).url(&broker.url).run("").await;
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        client.expect("42[\"news\"]").await;
+        reaches_a_client(&broker, &addr).await;
         serving.signal("TERM").await;
         let done = serving.finish().await;
         assert_eq!(done.code, 0, "{dead:?}: {}", done.stderr);

@@ -132,6 +132,14 @@ pub(crate) async fn silent_url() -> String {
     url
 }
 
+/// Checks that an event that `sio` emits into a room reaches a client of the server.
+pub(crate) async fn reaches_a_client(broker: &Broker, addr: &str) {
+    let mut client = Client::connect(addr, "&room=r").await;
+    let done = Sio::new(&["emit", "-r", "r", "news"]).url(&broker.url).run("").await;
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    client.expect("42[\"news\"]").await;
+}
+
 /// The whole answer to a GET.
 pub(crate) async fn http_get(addr: &str, path: &str) -> String {
     http_get_with(addr, path, "").await

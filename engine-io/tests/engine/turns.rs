@@ -32,9 +32,9 @@ fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Floods the server with a frame, from another thread; returns the most bytes that were read between two turns of another task on the
+/// Floods the server with a frame again and again, after a first one, from another thread; returns the most bytes that were read between two turns of another task on the
 /// server's only thread.
-async fn most_at_once(flood: Vec<u8>) -> u64 {
+async fn most_at_once(first: Vec<u8>, flood: Vec<u8>) -> u64 {
     let server = Server::start(Config::default()).await;
     let (engine, addr) = (server.engine.clone(), server.addr);
     let flood = tokio::task::spawn_blocking(move || {
@@ -42,6 +42,7 @@ async fn most_at_once(flood: Vec<u8>) -> u64 {
         let request = upgrade_request("/?EIO=4&transport=websocket");
         stream.write_all(request.as_bytes()).unwrap();
         stream.read_exact(&mut [0]).unwrap();
+        stream.write_all(&first).unwrap();
         stream.write_all(&flood.repeat(FRAMES)).unwrap();
         stream
     });
@@ -64,12 +65,18 @@ async fn most_at_once(flood: Vec<u8>) -> u64 {
 
 #[tokio::test]
 async fn many_pongs_in_a_row_let_other_tasks_run() {
-    let most = most_at_once(frame(0x81, b"3")).await;
+    let most = most_at_once(Vec::new(), frame(0x81, b"3")).await;
     assert!(most <= READ, "{most} bytes at once");
 }
 
 #[tokio::test]
 async fn many_pongs_of_the_websocket_itself_let_other_tasks_run() {
-    let most = most_at_once(frame(0x8a, b"")).await;
+    let most = most_at_once(Vec::new(), frame(0x8a, b"")).await;
+    assert!(most <= READ, "{most} bytes at once");
+}
+
+#[tokio::test]
+async fn many_fragments_without_an_end_let_other_tasks_run() {
+    let most = most_at_once(frame(0x01, b"4"), frame(0x00, b"")).await;
     assert!(most <= READ, "{most} bytes at once");
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::{ClientManager, Emitter, Error, Health, HostId, Incoming, NamespaceName, Room, Sid, Subscription};
+use manager_api::{ClientManager, Emitter, Incoming, NamespaceName, Room, Sid};
 
 use super::host::{Host, PANIC, two_hosts};
 use crate::Recorder;
@@ -56,7 +55,7 @@ pub async fn events_and_commands_of_one_host_keep_their_order(backend: &dyn Back
 /// A host carries out what it says once: its own messages come back, are dropped and counted.
 pub async fn own_messages_are_dropped(backend: &dyn Backend) {
     let options = options();
-    let recorder = Recorder::new(Shared(backend.manager(options.clone()).await));
+    let recorder = Recorder::new(backend.manager(options.clone()).await);
     let mut one = Host::over(Arc::new(recorder.clone())).await;
     one.add("a", &["r"]);
     for number in 0..3 {
@@ -152,30 +151,4 @@ pub async fn clients_and_rooms_are_managed_remotely(backend: &dyn Backend) {
         3,
         "the server removes it"
     );
-}
-
-/// A manager that others use too, in a decorator's hands.
-struct Shared(Arc<dyn ClientManager>);
-
-#[async_trait]
-impl ClientManager for Shared {
-    async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        self.0.publish(message).await
-    }
-
-    async fn subscribe(&self) -> Result<Subscription, Error> {
-        self.0.subscribe().await
-    }
-
-    async fn close(&self) -> Result<(), Error> {
-        self.0.close().await
-    }
-
-    fn host_id(&self) -> Option<HostId> {
-        self.0.host_id()
-    }
-
-    fn health(&self) -> Health {
-        self.0.health()
-    }
 }

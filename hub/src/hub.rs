@@ -1,6 +1,7 @@
 //! The [`Hub`]: connects the clients of this server with those of the others.
 
 mod cluster;
+mod inspect;
 mod listen;
 mod metrics;
 mod outgoing;
@@ -72,6 +73,7 @@ pub struct Hub<D: Deliver> {
     waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
     counters: Counters,
     pace: Pace,
+    started: Instant,
     options: HubOptions,
 }
 
@@ -102,6 +104,7 @@ impl<D: Deliver> Hub<D> {
             waiting_events: tokio::sync::Mutex::new(waiting_events),
             counters: Counters::default(),
             pace: Pace::default(),
+            started: Instant::now(),
             options,
         })
     }
@@ -206,29 +209,33 @@ impl<D: Deliver> Hub<D> {
         })
     }
 
-    /// Delivers to the clients of this host; requests acknowledgements if there is an `ack` id.
-    async fn deliver_local(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) {
+    /// Delivers to the clients of this host; requests acknowledgements if there is an `ack` id. Returns the number of
+    /// clients whose outbox has taken the event.
+    async fn deliver_local(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) -> u64 {
         let packet = self.deliver.encode(emit, ack);
         let observer = self.observer(&emit.namespace);
         let mut turn = Turn::default();
-        let mut is_under_pressure = false;
+        let (mut is_under_pressure, mut num_taken) = (false, 0);
         for chunk in recipients.chunks() {
-            let mut delivered = 0;
+            let mut num_offered = 0;
             for member in chunk {
                 let pressure = self.deliver.deliver(&member.handle, &packet, emit.volatile);
                 is_under_pressure |= pressure == Pressure::High;
-                if let Some(observer) = observer
-                    && pressure != Pressure::Refused
-                {
+                num_offered += 1;
+                if pressure == Pressure::Refused {
+                    continue;
+                }
+                num_taken += 1;
+                if let Some(observer) = observer {
                     observer.delivered(&member.handle, emit);
                 }
-                delivered += 1;
             }
-            turn.spend(delivered.max(SKIPPED_COST)).await;
+            turn.spend(num_offered.max(SKIPPED_COST)).await;
         }
         if is_under_pressure {
             self.pace.pause().await;
         }
+        num_taken
     }
 
     /// Returns the observer of the clients, if it watches the namespace.

@@ -12,6 +12,9 @@ use crate::registry::RoomLimits;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HubOptions {
+    /// The name of this machine in the [status](manager_api::cluster::ServerStatus) of this server. Default `None`: its
+    /// host name.
+    pub host_name: Option<String>,
     /// Timeout of acknowledgements by this host's clients for other processes that do not specify one. Default 60 s.
     pub ack_timeout: Duration,
     /// The longest timeout that another process may specify. Default 10 min.
@@ -29,9 +32,9 @@ pub struct HubOptions {
     pub max_servers: usize,
     /// Open requests to the other servers; more are refused as [`Busy`](manager_api::ErrorKind::Busy). Default 1,024.
     pub max_requests: usize,
-    /// Clients in the responses to one request, per server and in total. Default 100,000.
+    /// Clients, or rooms, in the responses to one request, per server and in total. Default 100,000.
     pub max_sockets: usize,
-    /// Bytes of the responses to one request about clients, with their rooms and
+    /// Bytes of the responses to one request about clients or rooms, with the clients' rooms and
     /// [data](manager_api::cluster::RemoteSocket::data), per server and in total; the rest is left out, and the result
     /// is marked as truncated. Default 64 MiB.
     pub max_sockets_bytes: usize,
@@ -71,6 +74,7 @@ impl Default for HubOptions {
         let (acks, requests) = (AckLimits::default(), RequestLimits::default());
         let (rooms, messages) = (RoomLimits::default(), DecodeLimits::default());
         Self {
+            host_name: None,
             ack_timeout: Duration::from_secs(60),
             max_ack_timeout: Duration::from_secs(600),
             max_queued_callbacks: 8_192,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use manager_api::ack::ClientKey;
+use manager_api::cluster::RoomInfo;
 use manager_api::message::Target;
 use manager_api::{Error, ErrorKind, NamespaceName, Room, Sid};
 
@@ -23,7 +24,7 @@ pub(crate) use recipients::Selecting;
 pub(crate) use small_set::SmallSet;
 
 use members::Members;
-use shards::Shards;
+use shards::{SHARDS, Shards};
 
 /// The clients of this host, and their rooms. `C` is a cheap handle of a client, cloned per lookup.
 ///
@@ -297,6 +298,25 @@ impl<C: Clone> Registry<C> {
         self.everyone.snapshot(namespace).iter().map(|chunk| chunk.len()).sum()
     }
 
+    /// Adds the rooms of one of [`ROOM_PARTS`] parts of the registry to `found`: those of a namespace whose names start
+    /// with `prefix`. Returns the number of rooms that were read.
+    pub(crate) fn rooms_in_part(
+        &self,
+        part: usize,
+        namespace: &NamespaceName,
+        prefix: &str,
+        found: &mut Vec<RoomInfo>,
+    ) -> usize {
+        self.rooms.for_each_in(part, |(in_namespace, room), members| {
+            if in_namespace == namespace && room.as_str().starts_with(prefix) {
+                found.push(RoomInfo {
+                    room: room.clone(),
+                    clients: members.len() as u64,
+                });
+            }
+        })
+    }
+
     /// Returns the total numbers of clients and rooms; own rooms do not count.
     pub fn size(&self) -> (usize, usize) {
         (self.clients.len(), self.rooms.len())
@@ -332,6 +352,9 @@ impl<C> fmt::Debug for Registry<C> {
         f.debug_struct("Registry").finish_non_exhaustive()
     }
 }
+
+/// The number of parts in which [`Registry::rooms_in_part`] lists all rooms.
+pub(crate) const ROOM_PARTS: usize = SHARDS;
 
 /// Rooms of one client that are removed without yielding to other tasks: some tenths of a millisecond.
 pub(crate) const REMOVED_AT_ONCE: usize = 1_024;

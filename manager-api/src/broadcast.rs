@@ -40,6 +40,14 @@ pub trait Sink: Send + Sync + 'static {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>>;
 
+    /// Emits, and requests from every server the number of clients that the event was handed to.
+    fn emit_with_receipt(
+        self: Arc<Self>,
+        emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>>;
+
     /// Sends a request to every server.
     fn request(
         self: Arc<Self>,

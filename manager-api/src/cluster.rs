@@ -7,17 +7,21 @@
 //! respond and are not expected to.
 
 mod collect;
+mod inspect;
 mod peers;
 mod request;
 mod requester;
 mod responses;
 
 pub use collect::{AckReport, Gathered, RemoteSocket, ServerResponse, read_data};
+pub use inspect::{Receipt, RoomInfo, ServerInfo, ServerReceipt, ServerStatus};
 pub use request::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
 pub use responses::{RequestTable, Responses};
 
 pub(crate) use collect::{acknowledgements, counted, sockets};
-pub use collect::{server_responses, servers};
+pub(crate) use inspect::receipt;
+pub use collect::server_responses;
+pub use inspect::{rooms, servers};
 pub use peers::Peers;
 pub use requester::{RequestLimits, Requester, in_time, left_until};
 

@@ -1,5 +1,7 @@
 //! The [`Emitter`]: emits events from any process, without a server.
 
+mod sink;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,11 +17,12 @@ use crate::ack::AckStream;
 use crate::ack::AckTable;
 use crate::broadcast::{Scope, Sink};
 use crate::cluster::{self, RequestLimits, Requester, in_time, left_until, server_event};
-use crate::cluster::{Change, ClusterRequest, Gathered, RequestKind, Responses, Selection, ServerResponse};
-use crate::deadline;
+use crate::cluster::{
+    ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo, ServerResponse,
+};
 use crate::log::{Escaped, LimitedLog, quietly};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
-use crate::{Broadcast, ClientManager, Error, HostId, Incoming, Room, Sid, Subscription, wire};
+use crate::{Broadcast, ClientManager, Error, HostId, Incoming, NamespaceName, Room, Sid, Subscription, wire};
 
 /// Time limit of handlers of events for servers whose sender does not wait for a response.
 const MAX_HANDLER_TIME: Duration = Duration::from_secs(600);
@@ -100,16 +103,38 @@ impl Emitter {
         self.broadcast().disconnect(sid)
     }
 
-    /// Lists the servers. The first request of an emitter subscribes, and waits a second for the servers to announce
+    /// Lists the servers and their status. The first request of an emitter subscribes, and waits a second for the servers to announce
     /// themselves; so does the first request after messages may have been missed.
     ///
     /// # Errors
     ///
     /// [`Busy`](crate::ErrorKind::Busy) if 1,024 requests are open, otherwise those of [`ClientManager::subscribe`] and
     /// [`ClientManager::publish`]. A server that does not respond is not an error.
-    pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
+    pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<ServerInfo>>, Error> {
         let responses = Sink::request(self.shared.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
         Ok(cluster::servers(responses).await)
+    }
+
+    /// Lists the rooms of a namespace whose names start with `prefix`, with the numbers of their members on all
+    /// servers. The rooms named by the ids of clients are left out; so are servers of python-socketio.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if the namespace cannot be used, otherwise as [`servers`](Self::servers).
+    pub async fn rooms(
+        &self,
+        namespace: impl AsRef<str>,
+        prefix: &str,
+        timeout: Duration,
+    ) -> Result<Gathered<Vec<RoomInfo>>, Error> {
+        let limits = self.shared.requester.limits;
+        let kind = RequestKind::Rooms {
+            namespace: NamespaceName::new(namespace.as_ref())?,
+            prefix: prefix.to_owned(),
+            limit: limits.max_sockets,
+        };
+        let responses = Sink::request(self.shared.clone(), kind, Scope::Cluster, timeout).await?;
+        Ok(cluster::rooms(responses, (limits.max_sockets, limits.max_sockets_bytes)).await)
     }
 
     /// Sends an event to every server, for its handlers and not for clients.
@@ -258,80 +283,6 @@ impl Shared {
             acks.no_more();
         }
         acks
-    }
-}
-
-impl Sink for Shared {
-    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        match scope {
-            Scope::Cluster => self.publish(Message::Emit(emit)),
-            Scope::Local => std::future::ready(Ok(())).boxed(),
-        }
-    }
-
-    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream> {
-        async move { self.emit_expecting(emit, scope, deadline::after(timeout)).await }.boxed()
-    }
-
-    fn emit_with_report(
-        self: Arc<Self>,
-        mut emit: Emit,
-        scope: Scope,
-        timeout: Duration,
-    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
-        async move {
-            let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
-            if others {
-                in_time(deadline, self.discover_servers()).await?;
-            }
-            let (request, responses) = self.requester.open(others, deadline).await?;
-            emit.report = Some(request);
-            Ok((self.emit_expecting(emit, scope, deadline).await, responses))
-        }
-        .boxed()
-    }
-
-    fn request(
-        self: Arc<Self>,
-        kind: RequestKind,
-        scope: Scope,
-        timeout: Duration,
-    ) -> BoxFuture<'static, Result<Responses, Error>> {
-        async move {
-            let deadline = deadline::after(timeout);
-            match scope {
-                Scope::Cluster => {
-                    in_time(deadline, self.discover_servers()).await?;
-                    self.requester.send(&*self.manager, kind, deadline).await
-                }
-                // An emitter has no clients.
-                Scope::Local => Ok(self.requester.open(false, deadline).await?.1),
-            }
-        }
-        .boxed()
-    }
-
-    fn change(
-        self: Arc<Self>,
-        clients: Selection,
-        change: Change,
-        scope: Scope,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        match scope {
-            Scope::Cluster => self.publish(Message::Members { clients, change }),
-            Scope::Local => std::future::ready(Ok(())).boxed(),
-        }
-    }
-
-    fn max_sockets(&self) -> usize {
-        self.requester.limits.max_sockets
-    }
-
-    fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
-        match scope {
-            Scope::Cluster => self.publish(message),
-            Scope::Local => std::future::ready(Ok(())).boxed(),
-        }
     }
 }
 

@@ -122,6 +122,8 @@ pub struct Emit {
     pub ack_timeout: Option<Duration>,
     /// The id of the request in whose responses servers name the clients that may acknowledge. An extension.
     pub report: Option<u64>,
+    /// The id of the request in whose responses servers count the clients that the event was handed to. An extension.
+    pub receipt: Option<u64>,
 }
 
 impl Emit {
@@ -139,6 +141,7 @@ impl Emit {
             callback: None,
             ack_timeout: None,
             report: None,
+            receipt: None,
         }
     }
 }

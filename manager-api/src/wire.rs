@@ -4,7 +4,7 @@
 //! the format.
 //!
 //! Features that python-socketio lacks use one extra field of an `emit`, which it ignores: `"sio": {"v": 1, "except":
-//! [rooms], "volatile": true, "compress": false, "null": true, "ack_timeout_ms": n, "report": id}`. Extensions of
+//! [rooms], "volatile": true, "compress": false, "null": true, "ack_timeout_ms": n, "report": id, "receipt": id}`. Extensions of
 //! another version are ignored, the rest of the message is used. `null` marks a lone null as an argument: without it, a
 //! lone null is how python-socketio writes an event without arguments. A `callback` names the client that acknowledged
 //! in `"sio": {"v": 1, "client": sid}`; one whose arguments hold binary has `"binary": true` and its arguments in the
@@ -16,12 +16,14 @@
 //! - `sio_hello`, `sio_here`, `sio_bye` of servers, `sio_seek` of emitters: presence, see [`cluster`](crate::cluster);
 //! - `sio_members`: `change` (`join`, `leave`, `disconnect`, `close`) and `rooms` (for the first two; else empty), of
 //!   the clients selected by `namespace`, `room`, `skip_sid` and `sio.except`;
-//! - `sio_ask`: the request `id` of kind `ask` (`servers`, `sockets`, `count`, `event`), with `sio.timeout_ms`;
+//! - `sio_ask`: the request `id` of kind `ask` (`servers`, `rooms`, `sockets`, `count`, `event`), with `sio.timeout_ms`;
+//!   `rooms` lists at most `sio.limit` rooms of `namespace` whose names start with `prefix`;
 //!   `sockets` and `count` select clients as `sio_members` does, `sockets` at most `sio.limit` of them; `event` has the
 //!   `event`'s name and its `data` in the form of an `emit`, and no `id` if no response is expected;
-//! - `sio_answer`: the response of kind `answer` (`present`, `sockets`, `count`, `event`, `asked`, `left`) to the
+//! - `sio_answer`: the response of kind `answer` (`present`, `rooms`, `sockets`, `count`, `event`, `asked`, `left`) to the
 //!   request `id` of the host `to`, of which this is the part `sio.part`, the last one if `sio.last`. An `emit` with
-//!   `sio.report` requests `asked` and `left`.
+//!   `sio.report` requests `asked` and `left`, one with `sio.receipt` a `count` of the clients it was handed to; `present`
+//!   carries the `server`'s status.
 
 mod decode;
 mod encode;

@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use manager_api::ack::MissingAck;
 use manager_api::broadcast::{Scope, Sink};
 use manager_api::cluster::{
-    self, ClusterRequest, ClusterResponse, Gathered, RequestKind, ResponsePart, Selection, ServerEvent,
-    ServerEventHandler, ServerResponse, SocketInfo, server_event,
+    self, ClusterRequest, ClusterResponse, Gathered, RequestKind, ResponsePart, ServerEvent,
+    ServerEventHandler, ServerResponse, server_event,
 };
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
@@ -21,10 +21,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::metrics::Counters;
-use super::parts::{recipients_in_parts, sockets_in_parts};
-use super::{Hub, SKIPPED_COST, select, sids};
+use super::inspect::num_members;
+use super::parts::recipients_in_parts;
+use super::{Hub, sids};
 use crate::deliver::Deliver;
-use crate::registry::{Recipients, Selecting};
+use crate::registry::Recipients;
 
 /// Handlers of events for servers that run concurrently.
 const RUNNING_EVENTS: usize = 256;
@@ -34,19 +35,6 @@ const PRESENCE_DELAY: Duration = Duration::from_millis(50);
 
 /// Requests and events between servers.
 impl<D: Deliver> Hub<D> {
-    /// Lists the servers, including this one.
-    ///
-    /// # Errors
-    ///
-    /// [`Busy`](manager_api::ErrorKind::Busy) if too many requests are open,
-    /// [`Timeout`](manager_api::ErrorKind::Timeout) if discovery of the other servers did not complete in time,
-    /// otherwise those of [`ClientManager::publish`](manager_api::ClientManager::publish). A server that does not
-    /// respond is not an error.
-    pub async fn servers(self: &Arc<Self>, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
-        let responses = Sink::request(self.clone(), RequestKind::Servers, Scope::Cluster, timeout).await?;
-        Ok(cluster::servers(responses).await)
-    }
-
     /// Sends an event to every other server, for the handlers that [`on_server_event`](Self::on_server_event) has
     /// registered there.
     ///
@@ -161,7 +149,12 @@ impl<D: Deliver> Hub<D> {
         }
         let Some(id) = request.id else { return };
         match request.kind {
-            RequestKind::Servers => self.respond(&origin, id, ResponsePart::Present),
+            RequestKind::Servers => self.respond(&origin, id, self.present()),
+            RequestKind::Rooms {
+                namespace,
+                prefix,
+                limit,
+            } => self.respond_rooms(&origin, id, (&namespace, &prefix), limit).await,
             RequestKind::Count { clients } => {
                 let count = self.count_local(&clients).await;
                 self.respond(&origin, id, ResponsePart::Count(count));
@@ -169,46 +162,6 @@ impl<D: Deliver> Hub<D> {
             RequestKind::Sockets { clients, limit } => self.respond_sockets(&origin, id, &clients, limit).await,
             RequestKind::Event { .. } => {}
         }
-    }
-
-    pub(super) async fn selected(&self, clients: &Selection) -> Recipients<D::Client> {
-        let (namespace, target) = (&clients.namespace, &clients.target);
-        let selecting = Selecting::start(&self.registry, namespace, target, &clients.skip, &clients.except);
-        select(selecting).await
-    }
-
-    pub(super) async fn count_local(&self, clients: &Selection) -> u64 {
-        num_members(&self.selected(clients).await).await
-    }
-
-    /// Returns the selected clients of this server, at most `limit`, and whether there are more.
-    pub(super) async fn local_sockets(&self, clients: &Selection, limit: usize) -> (Vec<SocketInfo>, bool) {
-        let (recipients, mut turn) = (self.selected(clients).await, Turn::default());
-        let (mut sockets, mut bytes) = (Vec::new(), 0);
-        for member in recipients.iter() {
-            if sockets.len() >= limit || bytes > self.options.max_sockets_bytes {
-                return (sockets, true);
-            }
-            // A client that left in the meantime is not counted.
-            let Some(rooms) = self.registry.rooms_of(&clients.namespace, &member.sid) else {
-                continue;
-            };
-            turn.spend(1 + rooms.len()).await;
-            let socket = SocketInfo {
-                id: member.sid.clone(),
-                rooms,
-                data: self.deliver.data(&member.handle),
-            };
-            bytes += socket.size();
-            sockets.push(socket);
-        }
-        (sockets, false)
-    }
-
-    async fn respond_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
-        let (sockets, is_truncated) = self.local_sockets(clients, limit.min(self.options.max_sockets)).await;
-        self.respond_in_parts(origin, id, sockets_in_parts(sockets), is_truncated)
-            .await;
     }
 
     /// Reports the recipients of an event to the process that requests acknowledgements.
@@ -237,12 +190,12 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    fn respond(&self, to: &HostId, id: u64, part: ResponsePart) {
+    pub(super) fn respond(&self, to: &HostId, id: u64, part: ResponsePart) {
         self.post_part(to, id, (0, part), true, false);
     }
 
     /// Queues a response in parts; yields between them.
-    async fn respond_in_parts(
+    pub(super) async fn respond_in_parts(
         &self,
         to: &HostId,
         id: u64,
@@ -386,15 +339,4 @@ async fn in_turn(
     if first.is_pending() {
         event.await;
     }
-}
-
-/// Counts the members of a selection; yields if they are many.
-async fn num_members<C>(recipients: &Recipients<C>) -> u64 {
-    let (mut count, mut turn) = (0, Turn::default());
-    for chunk in recipients.chunks() {
-        let members = chunk.count();
-        count += members as u64;
-        turn.spend(members.max(SKIPPED_COST)).await;
-    }
-    count
 }

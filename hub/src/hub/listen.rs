@@ -178,7 +178,8 @@ impl<D: Deliver> Hub<D> {
         if !recipients.is_empty()
             && let Err(error) = self.deliver.check(emit)
         {
-            return self.note_undeliverable(emit, &error);
+            self.note_undeliverable(emit, &error);
+            return self.respond_receipt(emit, origin.as_ref(), 0);
         }
         if let (Some(request), Some(origin)) = (emit.report, &origin) {
             // Queued before any client can acknowledge, so that the origin knows the recipients
@@ -186,9 +187,9 @@ impl<D: Deliver> Hub<D> {
             self.respond_recipients(origin, request, recipients).await;
         }
         if recipients.is_empty() {
-            return;
+            return self.respond_receipt(emit, origin.as_ref(), 0);
         }
-        let ack = match (&emit.callback, origin) {
+        let ack = match (&emit.callback, origin.clone()) {
             (Some(address), Some(origin)) => {
                 let expected = keys(recipients).await;
                 let requested = emit.ack_timeout.unwrap_or(self.options.ack_timeout);
@@ -203,7 +204,8 @@ impl<D: Deliver> Hub<D> {
             }
             _ => None,
         };
-        self.deliver_local(emit, recipients, ack).await;
+        let num_taken = self.deliver_local(emit, recipients, ack).await;
+        self.respond_receipt(emit, origin.as_ref(), num_taken);
     }
 
     fn note_undeliverable(&self, emit: &Emit, error: &Error) {

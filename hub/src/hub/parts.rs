@@ -3,7 +3,7 @@
 use std::iter::Peekable;
 
 use manager_api::Sid;
-use manager_api::cluster::{ResponsePart, SocketInfo};
+use manager_api::cluster::{ResponsePart, RoomInfo, SocketInfo};
 
 /// Names of clients and rooms, and their bytes, in one part of a response, unless a single client has more.
 const PART_NAMES: usize = 4_096;
@@ -13,6 +13,12 @@ const PART_BYTES: usize = 128 * 1024;
 pub(super) fn sockets_in_parts(sockets: Vec<SocketInfo>) -> impl Iterator<Item = ResponsePart> {
     let size = |socket: &SocketInfo| (1 + socket.rooms.len(), socket.size());
     InParts::new(sockets.into_iter(), size).map(ResponsePart::Sockets)
+}
+
+/// Splits a list of rooms into parts; at least one, which may be empty.
+pub(super) fn rooms_in_parts(rooms: Vec<RoomInfo>) -> impl Iterator<Item = ResponsePart> {
+    let size = |room: &RoomInfo| (1, room.size());
+    InParts::new(rooms.into_iter(), size).map(ResponsePart::Rooms)
 }
 
 /// Splits the recipients of an event into parts; at least one, which may be empty.

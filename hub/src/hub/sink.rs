@@ -7,12 +7,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use manager_api::ack::AckStream;
 use manager_api::broadcast::{Scope, Sink};
-use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection};
+use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection, in_time};
 use manager_api::message::{Emit, Message};
 use manager_api::wire::DecodeLimits;
 use manager_api::{Error, deadline};
 
-use super::parts::{recipients_in_parts, sockets_in_parts};
+use super::parts::{recipients_in_parts, rooms_in_parts, sockets_in_parts};
 use super::{Hub, sids};
 use crate::deliver::Deliver;
 
@@ -65,6 +65,31 @@ impl<D: Deliver> Sink for Hub<D> {
         .boxed()
     }
 
+    fn emit_with_receipt(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
+        async move {
+            let others = scope == Scope::Cluster && self.manager.is_some();
+            let deadline = deadline::after(timeout);
+            let (request, mut responses) = self.requester.open(others, deadline).await?;
+            let recipients = self.recipients(&emit).await;
+            let num_taken = match recipients.is_empty() {
+                true => 0,
+                false => self.deliver_local(&emit, &recipients, None).await,
+            };
+            responses.add_own(self.host_id.clone(), ResponsePart::Count(num_taken), false);
+            if others {
+                emit.receipt = Some(request);
+                in_time(deadline, self.publish(Message::Emit(emit))).await?;
+            }
+            Ok(responses)
+        }
+        .boxed()
+    }
+
     fn request(
         self: Arc<Self>,
         kind: RequestKind,
@@ -74,7 +99,15 @@ impl<D: Deliver> Sink for Hub<D> {
         async move {
             let deadline = deadline::after(timeout);
             let (parts, is_truncated) = match &kind {
-                RequestKind::Servers => (vec![ResponsePart::Present], false),
+                RequestKind::Servers => (vec![self.present()], false),
+                RequestKind::Rooms {
+                    namespace,
+                    prefix,
+                    limit,
+                } => {
+                    let (rooms, is_truncated) = self.local_rooms(namespace, prefix, *limit).await;
+                    (rooms_in_parts(rooms).collect(), is_truncated)
+                }
                 RequestKind::Count { clients } => (vec![ResponsePart::Count(self.count_local(clients).await)], false),
                 RequestKind::Sockets { clients, limit } => {
                     let (sockets, is_truncated) = self.local_sockets(clients, *limit).await;

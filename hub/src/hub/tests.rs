@@ -4,6 +4,7 @@ mod cluster;
 mod collect;
 mod commands;
 mod emitter;
+mod inspect;
 mod limits;
 mod local;
 mod order;
@@ -32,6 +33,9 @@ struct Recorded {
     sent: mpsc::UnboundedSender<(Sid, String, Option<u64>)>,
 }
 
+/// The client whose outbox takes nothing.
+const REFUSES: &str = "refuses";
+
 /// A server whose packets are text.
 struct Recorder {
     disconnected: Mutex<Vec<Sid>>,
@@ -49,6 +53,9 @@ impl Deliver for Recorder {
     }
 
     fn deliver(&self, client: &Recorded, packet: &Self::Packet, _: bool) -> Pressure {
+        if client.sid.as_str() == REFUSES {
+            return Pressure::Refused;
+        }
         client
             .sent
             .send((client.sid.clone(), packet.0.clone(), packet.1))

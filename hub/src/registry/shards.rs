@@ -11,7 +11,7 @@ use super::Member;
 use manager_api::tables::shrink_if_sparse;
 
 /// Number of shards: high enough that two cores rarely contend, low enough that an empty registry is small.
-const SHARDS: usize = 64;
+pub(super) const SHARDS: usize = 64;
 
 pub(super) struct Shards<K, V> {
     hasher: RandomState,
@@ -43,6 +43,15 @@ impl<K: Hash + Eq, V> Shards<K, V> {
     pub(super) fn len(&self) -> usize {
         let len = |shard: &Mutex<HashMap<K, V>>| shard.lock().unwrap_or_else(PoisonError::into_inner).len();
         self.shards.iter().map(len).sum()
+    }
+
+    /// Calls a function for every entry of one shard, and returns their number.
+    pub(super) fn for_each_in(&self, shard: usize, mut read: impl FnMut(&K, &V)) -> usize {
+        let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in shard.iter() {
+            read(key, value);
+        }
+        shard.len()
     }
 
     #[cfg(test)]

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 
 use super::{Broadcast, check_count};
-use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, RemoteSocket};
+use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, Receipt, RemoteSocket};
 use crate::cluster::{Change, RequestKind, Selection};
 use crate::{Error, Payload, Room};
 
@@ -109,6 +109,70 @@ impl Broadcast {
             let limit = sink.max_sockets();
             let (acks, responses) = sink.emit_with_report(emit?, scope, timeout).await?;
             Ok(cluster::acknowledgements(acks, responses, limit).await)
+        }
+        .boxed()
+    }
+
+    /// Emits an event and collects from every server the number of clients that it was handed to, without the help of
+    /// the clients.
+    ///
+    /// A server delivers to its own clients first, then publishes. Completes when every known server has reported, or
+    /// after [`timeout`](Self::timeout), by default
+    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::cluster::DEFAULT_REQUEST_TIMEOUT). Servers of python-socketio deliver the
+    /// event and do not report it.
+    ///
+    /// ```no_run
+    /// # async fn example(emitter: manager_api::Emitter) -> Result<(), manager_api::Error> {
+    /// let receipt = emitter.to("lobby").emit_with_receipt("job done", &7).await?;
+    /// if receipt.num_clients() == 0 {
+    ///     println!("no client got it; {} servers reported", receipt.servers.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`](crate::ErrorKind::Busy) if too many requests are open, [`Timeout`](crate::ErrorKind::Timeout) if
+    /// discovery of the other servers did not complete in time: nothing was sent then. Otherwise as
+    /// [`emit`](Self::emit).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the request; the event may have been sent.
+    pub fn emit_with_receipt<T: Serialize + ?Sized>(
+        self,
+        event: &str,
+        data: &T,
+    ) -> BoxFuture<'static, Result<Receipt, Error>> {
+        let payload = Payload::new(data);
+        self.emit_receipted(event, payload)
+    }
+
+    /// Emits an event whose arguments are a finished [`Payload`], and collects the number of clients that it was handed
+    /// to.
+    ///
+    /// # Errors
+    ///
+    /// As [`emit_with_receipt`](Self::emit_with_receipt).
+    pub fn emit_payload_with_receipt(
+        self,
+        event: &str,
+        payload: Payload,
+    ) -> BoxFuture<'static, Result<Receipt, Error>> {
+        self.emit_receipted(event, Ok(payload))
+    }
+
+    fn emit_receipted(
+        self,
+        event: &str,
+        payload: Result<Payload, Error>,
+    ) -> BoxFuture<'static, Result<Receipt, Error>> {
+        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.request_timeout());
+        let emit = self.into_emit(event, payload);
+        async move {
+            let responses = sink.emit_with_receipt(emit?, scope, timeout).await?;
+            Ok(cluster::receipt(responses).await)
         }
         .boxed()
     }

@@ -110,7 +110,7 @@ impl AckReport {
 }
 
 /// Combines all parts into one value with `read`, until it returns `false`: the limit is reached.
-async fn gather<T>(
+pub(super) async fn gather<T>(
     mut responses: Responses,
     mut found: T,
     mut read: impl FnMut(&mut T, HostId, ResponsePart) -> bool,
@@ -129,21 +129,6 @@ async fn gather<T>(
         missing_servers: responses.into_missing(),
         is_truncated,
     }
-}
-
-/// Collects the servers that respond, sorted by their ids.
-///
-/// # Cancel safety
-///
-/// Dropping the future closes the request.
-pub async fn servers(responses: Responses) -> Gathered<Vec<HostId>> {
-    let mut gathered = gather(responses, Vec::new(), |found, from, _| {
-        found.push(from);
-        true
-    })
-    .await;
-    gathered.found.sort();
-    gathered
 }
 
 pub(crate) async fn counted(responses: Responses) -> Gathered<u64> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::inspect::{RoomInfo, ServerStatus};
 use crate::message::Target;
 use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 
@@ -33,8 +34,18 @@ pub struct ClusterRequest {
 /// The kinds of requests to servers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RequestKind {
-    /// List the servers: each responds with its presence.
+    /// List the servers: each responds with its status.
     Servers,
+    /// List the rooms of a namespace, with the numbers of their members. The rooms named by the ids of clients are left
+    /// out.
+    Rooms {
+        /// The namespace.
+        namespace: NamespaceName,
+        /// What the names of the rooms start with; empty for all rooms.
+        prefix: String,
+        /// The maximum number of rooms to list.
+        limit: usize,
+    },
     /// List the selected clients and their rooms.
     Sockets {
         /// The selected clients.
@@ -76,11 +87,13 @@ pub struct ClusterResponse {
 /// The contents of a part of a response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResponsePart {
-    /// The server is running.
-    Present,
+    /// The server is running; its status.
+    Present(Box<ServerStatus>),
+    /// Some of its rooms.
+    Rooms(Vec<RoomInfo>),
     /// Some of its clients.
     Sockets(Vec<SocketInfo>),
-    /// The number of its clients.
+    /// The number of its clients that were counted, or that an event was handed to.
     Count(u64),
     /// The output of its handler; `None` without a handler or output.
     Event(Option<Payload>),
@@ -98,7 +111,8 @@ impl ResponsePart {
     /// Counts the clients and rooms that it names.
     pub fn num_names(&self) -> usize {
         match self {
-            Self::Present | Self::Count(_) | Self::Event(_) => 0,
+            Self::Present(_) | Self::Count(_) | Self::Event(_) => 0,
+            Self::Rooms(rooms) => rooms.len(),
             Self::Sockets(sockets) => sockets.iter().map(|socket| 1 + socket.rooms.len()).sum(),
             Self::Recipients(clients) | Self::Left(clients) => clients.len(),
         }
@@ -107,7 +121,9 @@ impl ResponsePart {
     /// Returns the approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Present | Self::Count(_) | Self::Event(None) => 0,
+            Self::Count(_) | Self::Event(None) => 0,
+            Self::Present(status) => status.software.len() + status.host_name.len(),
+            Self::Rooms(rooms) => rooms.iter().map(RoomInfo::size).sum(),
             Self::Sockets(sockets) => Self::size_of_sockets(sockets),
             Self::Event(Some(payload)) => payload.size(),
             Self::Recipients(clients) | Self::Left(clients) => clients.iter().map(|sid| sid.as_str().len() + 3).sum(),

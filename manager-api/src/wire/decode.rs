@@ -176,6 +176,7 @@ struct Extensions<'a> {
     compress: Option<bool>,
     ack_timeout_ms: Option<u64>,
     report: Option<u64>,
+    receipt: Option<u64>,
     /// A lone `null` is an argument, and not how python-socketio writes an event without arguments.
     #[serde(default)]
     null: bool,
@@ -239,6 +240,7 @@ impl Reader<'_> {
             emit.is_uncompressed = extensions.compress == Some(false);
             emit.ack_timeout = extensions.ack_timeout_ms.map(Duration::from_millis);
             emit.report = extensions.report;
+            emit.receipt = extensions.receipt;
         }
         Ok(emit)
     }

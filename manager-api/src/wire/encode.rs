@@ -154,7 +154,7 @@ impl Writer {
     fn extensions(&mut self, emit: &Emit) {
         let is_null = emit.payload.is_null();
         let is_plain = emit.except.is_empty() && !emit.volatile && !emit.is_uncompressed && !is_null;
-        if is_plain && emit.ack_timeout.is_none() && emit.report.is_none() {
+        if is_plain && emit.ack_timeout.is_none() && emit.report.is_none() && emit.receipt.is_none() {
             return;
         }
         self.begin_extensions();
@@ -176,6 +176,9 @@ impl Writer {
         }
         if let Some(request) = emit.report {
             write!(self.0, ",\"report\":{request}").expect("writing to memory");
+        }
+        if let Some(request) = emit.receipt {
+            write!(self.0, ",\"receipt\":{request}").expect("writing to memory");
         }
         self.raw("}");
     }

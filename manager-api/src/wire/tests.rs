@@ -5,7 +5,7 @@ mod cluster;
 mod extensions;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -15,7 +15,8 @@ use super::*;
 use crate::ack::AckStream;
 use crate::broadcast::{Scope, Sink};
 use crate::cluster::{
-    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Responses, Selection, SocketInfo,
+    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Responses, RoomInfo, Selection, ServerStatus,
+    SocketInfo,
 };
 use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 use crate::*;
@@ -40,6 +41,15 @@ impl Sink for Capture {
         _: Duration,
     ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
         unreachable!("no recorded call requests acknowledgements")
+    }
+
+    fn emit_with_receipt(
+        self: Arc<Self>,
+        _: Emit,
+        _: Scope,
+        _: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
+        unreachable!("no recorded call requests receipts")
     }
 
     fn request(self: Arc<Self>, _: RequestKind, _: Scope, _: Duration) -> BoxFuture<'static, Result<Responses, Error>> {
@@ -183,6 +193,7 @@ fn extensions_and_callbacks_survive_encoding_and_decoding() {
     emit.volatile = true;
     emit.is_uncompressed = true;
     emit.ack_timeout = Some(Duration::from_millis(1500));
+    emit.receipt = Some(9);
     let address = CallbackAddress {
         room: Some("r".into()),
         namespace: NamespaceName::root(),

@@ -1,14 +1,16 @@
 //! Decoding of the messages between our servers.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::names::Strict;
+use super::names::{Strict, room_of};
 use super::{DecodeError, Reader, is_our_version, missing, unknown_method};
-use crate::cluster::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
+use crate::cluster::{
+    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, RoomInfo, Selection, ServerStatus, SocketInfo,
+};
 use crate::message::Message;
 use crate::{HostId, Sid};
 
@@ -31,6 +33,9 @@ struct Fields<'a> {
     #[serde(borrow)]
     rooms: Option<&'a RawValue>,
     #[serde(borrow)]
+    prefix: Option<Cow<'a, str>>,
+    server: Option<Server>,
+    #[serde(borrow)]
     sio: Options<'a>,
 }
 
@@ -42,6 +47,41 @@ struct Socket<'a> {
     rooms: &'a RawValue,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct CountedRoom<'a> {
+    #[serde(borrow)]
+    room: &'a RawValue,
+    clients: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Server {
+    software: String,
+    host: String,
+    uptime_ms: u64,
+    clients: u64,
+    listening_ms: Option<u64>,
+    gaps: u64,
+    clock_ms: u64,
+}
+
+impl From<Server> for ServerStatus {
+    fn from(server: Server) -> Self {
+        let clock = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(server.clock_ms));
+        Self {
+            software: server.software,
+            host_name: server.host,
+            uptime: Duration::from_millis(server.uptime_ms),
+            clients: server.clients,
+            listening_for: server.listening_ms.map(Duration::from_millis),
+            gaps: server.gaps,
+            clock: clock.unwrap_or(SystemTime::UNIX_EPOCH),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -65,14 +105,14 @@ impl Reader<'_> {
         if self.fields.sio.is_some_and(|sio| !is_our_version(sio)) {
             return Err(DecodeError::Version(method.chars().take(64).collect()));
         }
-        let fields: Fields<'_> = serde_json::from_slice(self.message).map_err(DecodeError::Json)?;
+        let mut fields: Fields<'_> = serde_json::from_slice(self.message).map_err(DecodeError::Json)?;
         Ok(match method {
             "sio_hello" => Message::Hello,
             "sio_seek" => Message::Seek,
             "sio_here" => Message::Present,
             "sio_bye" => Message::Bye,
             "sio_ask" => Message::Request(self.request(&fields)?),
-            "sio_answer" => Message::Response(self.response(&fields)?),
+            "sio_answer" => Message::Response(self.response(&mut fields)?),
             "sio_members" => Message::Members {
                 clients: self.selection(&fields)?,
                 change: self.change(&fields)?,
@@ -84,6 +124,11 @@ impl Reader<'_> {
     fn request(&self, fields: &Fields<'_>) -> Result<ClusterRequest, DecodeError> {
         let kind = match fields.ask.as_deref() {
             Some("servers") => RequestKind::Servers,
+            Some("rooms") => RequestKind::Rooms {
+                namespace: self.namespace()?,
+                prefix: fields.prefix.as_deref().unwrap_or_default().to_owned(),
+                limit: fields.sio.limit.ok_or(missing("sio.limit"))?,
+            },
             Some("sockets") => RequestKind::Sockets {
                 clients: self.selection(fields)?,
                 limit: fields.sio.limit.ok_or(missing("sio.limit"))?,
@@ -105,9 +150,10 @@ impl Reader<'_> {
         })
     }
 
-    fn response(&self, fields: &Fields<'_>) -> Result<ClusterResponse, DecodeError> {
+    fn response(&self, fields: &mut Fields<'_>) -> Result<ClusterResponse, DecodeError> {
         let part = match fields.answer.as_deref() {
-            Some("present") => ResponsePart::Present,
+            Some("present") => ResponsePart::Present(Box::new(fields.server.take().unwrap_or_default().into())),
+            Some("rooms") => ResponsePart::Rooms(self.counted_rooms(fields)?),
             Some("sockets") => ResponsePart::Sockets(self.sockets(fields)?),
             Some("count") => ResponsePart::Count(fields.count.ok_or(missing("count"))?),
             Some("event") => ResponsePart::Event(match self.fields.data {
@@ -148,6 +194,21 @@ impl Reader<'_> {
                 id: Sid::from(&*socket.id),
                 rooms: self.budget.names(socket.rooms, "rooms")?,
                 data: socket.data.map(|data| data.get().into()),
+            }))
+        })
+    }
+
+    fn counted_rooms(&self, fields: &Fields<'_>) -> Result<Vec<RoomInfo>, DecodeError> {
+        let Some(rooms) = fields.rooms else {
+            return Ok(Vec::new());
+        };
+        self.budget.list(rooms, "rooms", |text| {
+            let counted: CountedRoom<'_> = serde_json::from_str(text.get()).map_err(DecodeError::Json)?;
+            self.budget.spend_name()?;
+            let room = room_of(counted.room).ok_or(missing("rooms"))?;
+            Ok(Some(RoomInfo {
+                room,
+                clients: counted.clients,
             }))
         })
     }

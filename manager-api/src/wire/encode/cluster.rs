@@ -1,9 +1,10 @@
 //! Encoding of the messages between our servers.
 
 use std::io::Write;
+use std::time::SystemTime;
 
 use super::{Writer, milliseconds};
-use crate::cluster::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection};
+use crate::cluster::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, ServerStatus};
 use crate::{Payload, Room};
 
 impl Writer {
@@ -21,6 +22,16 @@ impl Writer {
         let (mut except, mut max) = (&[][..], None);
         match &request.kind {
             RequestKind::Servers => self.member("ask", "servers"),
+            RequestKind::Rooms {
+                namespace,
+                prefix,
+                limit,
+            } => {
+                self.member("ask", "rooms");
+                self.member("namespace", namespace.as_str());
+                self.member("prefix", prefix);
+                max = Some(*limit);
+            }
             RequestKind::Sockets { clients, limit } => {
                 self.member("ask", "sockets");
                 self.selection(clients);
@@ -51,7 +62,20 @@ impl Writer {
         self.member("to", response.to.as_str());
         self.number("id", response.id);
         match &response.part {
-            ResponsePart::Present => self.member("answer", "present"),
+            ResponsePart::Present(status) => {
+                self.member("answer", "present");
+                self.status(status);
+            }
+            ResponsePart::Rooms(rooms) => {
+                self.member("answer", "rooms");
+                self.key("rooms");
+                self.list(rooms, |out, room| {
+                    out.raw("{\"room\":");
+                    out.room(&room.room);
+                    out.number("clients", room.clients);
+                    out.raw("}");
+                });
+            }
             ResponsePart::Sockets(sockets) => {
                 self.member("answer", "sockets");
                 self.key("sockets");
@@ -96,6 +120,21 @@ impl Writer {
         if response.is_truncated {
             self.raw(",\"truncated\":true");
         }
+        self.raw("}");
+    }
+
+    fn status(&mut self, status: &ServerStatus) {
+        let clock = status.clock.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.raw(",\"server\":{\"software\":");
+        self.string(&status.software);
+        self.member("host", &status.host_name);
+        self.number("uptime_ms", milliseconds(status.uptime));
+        self.number("clients", status.clients);
+        if let Some(time) = status.listening_for {
+            self.number("listening_ms", milliseconds(time));
+        }
+        self.number("gaps", status.gaps);
+        self.number("clock_ms", milliseconds(clock));
         self.raw("}");
     }
 

@@ -48,7 +48,7 @@ fn some_payload() -> Payload {
     Payload::new(&(Bytes::from_static(b"\x00\xff"), "ü\"", 1)).unwrap()
 }
 
-fn requests() -> [RequestKind; 5] {
+fn requests() -> [RequestKind; 6] {
     let everyone = Selection {
         namespace: NamespaceName::root(),
         target: Target::Everyone,
@@ -58,6 +58,11 @@ fn requests() -> [RequestKind; 5] {
     let event = EventName::new("e").unwrap();
     [
         RequestKind::Servers,
+        RequestKind::Rooms {
+            namespace: NamespaceName::new("/chat").unwrap(),
+            prefix: "job:\"".into(),
+            limit: 3,
+        },
         RequestKind::Sockets {
             clients: some_clients(),
             limit: 9,
@@ -74,14 +79,34 @@ fn requests() -> [RequestKind; 5] {
     ]
 }
 
-fn parts() -> [ResponsePart; 9] {
+fn parts() -> [ResponsePart; 12] {
     let socket = |id: &str, rooms: &[Room]| SocketInfo {
         id: id.into(),
         rooms: rooms.to_vec(),
         data: (!rooms.is_empty()).then(|| r#"{"name":"A\u00e9"}"#.into()),
     };
     [
-        ResponsePart::Present,
+        ResponsePart::Present(Box::new(ServerStatus {
+            software: "sio/\"1\"".into(),
+            host_name: "machine".into(),
+            uptime: Duration::from_millis(u64::MAX),
+            clients: 7,
+            listening_for: Some(Duration::from_millis(5)),
+            gaps: 2,
+            clock: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
+        })),
+        ResponsePart::Present(Box::default()),
+        ResponsePart::Rooms(vec![
+            RoomInfo {
+                room: "a\n".into(),
+                clients: u64::MAX,
+            },
+            RoomInfo {
+                room: 7.into(),
+                clients: 0,
+            },
+        ]),
+        ResponsePart::Rooms(Vec::new()),
         ResponsePart::Sockets(vec![socket("a", &["a".into(), 7.into()]), socket("b", &[])]),
         ResponsePart::Sockets(Vec::new()),
         ResponsePart::Count(u64::MAX),

@@ -1,0 +1,109 @@
+//! The [`Sink`] of an emitter: the broker alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::Shared;
+use crate::ack::AckStream;
+use crate::broadcast::{Scope, Sink};
+use crate::cluster::{Change, RequestKind, Responses, Selection, in_time};
+use crate::message::{Emit, Message};
+use crate::{Error, deadline};
+
+impl Sink for Shared {
+    fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        match scope {
+            Scope::Cluster => self.publish(Message::Emit(emit)),
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+        }
+    }
+
+    fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream> {
+        async move { self.emit_expecting(emit, scope, deadline::after(timeout)).await }.boxed()
+    }
+
+    fn emit_with_report(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
+        async move {
+            let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
+            if others {
+                in_time(deadline, self.discover_servers()).await?;
+            }
+            let (request, responses) = self.requester.open(others, deadline).await?;
+            emit.report = Some(request);
+            Ok((self.emit_expecting(emit, scope, deadline).await, responses))
+        }
+        .boxed()
+    }
+
+    fn emit_with_receipt(
+        self: Arc<Self>,
+        mut emit: Emit,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
+        async move {
+            let deadline = deadline::after(timeout);
+            if scope == Scope::Local {
+                // An emitter has no clients.
+                return Ok(self.requester.open(false, deadline).await?.1);
+            }
+            in_time(deadline, self.discover_servers()).await?;
+            let (request, responses) = self.requester.open(true, deadline).await?;
+            emit.receipt = Some(request);
+            in_time(deadline, self.publish(Message::Emit(emit))).await?;
+            Ok(responses)
+        }
+        .boxed()
+    }
+
+    fn request(
+        self: Arc<Self>,
+        kind: RequestKind,
+        scope: Scope,
+        timeout: Duration,
+    ) -> BoxFuture<'static, Result<Responses, Error>> {
+        async move {
+            let deadline = deadline::after(timeout);
+            match scope {
+                Scope::Cluster => {
+                    in_time(deadline, self.discover_servers()).await?;
+                    self.requester.send(&*self.manager, kind, deadline).await
+                }
+                // An emitter has no clients.
+                Scope::Local => Ok(self.requester.open(false, deadline).await?.1),
+            }
+        }
+        .boxed()
+    }
+
+    fn change(
+        self: Arc<Self>,
+        clients: Selection,
+        change: Change,
+        scope: Scope,
+    ) -> BoxFuture<'static, Result<(), Error>> {
+        match scope {
+            Scope::Cluster => self.publish(Message::Members { clients, change }),
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+        }
+    }
+
+    fn max_sockets(&self) -> usize {
+        self.requester.limits.max_sockets
+    }
+
+    fn command(self: Arc<Self>, message: Message, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
+        match scope {
+            Scope::Cluster => self.publish(message),
+            Scope::Local => std::future::ready(Ok(())).boxed(),
+        }
+    }
+}

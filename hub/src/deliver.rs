@@ -1,7 +1,6 @@
 //! The traits by which a server connects its clients to a hub: delivery and observation.
 
-use std::sync::Arc;
-
+use manager_api::cluster::ClientDetails;
 use manager_api::message::{Emit, Message};
 use manager_api::{Error, NamespaceName, Room};
 
@@ -43,9 +42,9 @@ pub trait Deliver: Send + Sync + 'static {
         None
     }
 
-    /// Returns the application's data of a client, visible to other servers: JSON text. Default: none.
-    fn data(&self, _client: &Self::Client) -> Option<Arc<str>> {
-        None
+    /// Returns what is reported about a client to other servers, apart from its rooms. Default: nothing.
+    fn details(&self, _client: &Self::Client) -> ClientDetails {
+        ClientDetails::default()
     }
 
     /// Returns the observer of the clients, if there is one. Default: none.

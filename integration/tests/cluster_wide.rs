@@ -82,6 +82,8 @@ async fn a_room_of_two_servers_is_listed_counted_and_moved() {
         let of_b = all.found.iter().find(|socket| socket.id.as_str() == b.sid).unwrap();
         assert_eq!(of_b.rooms, [Room::from(b.sid.as_str()), "r".into(), "s".into()]);
         assert_eq!(of_b.server, *cluster.two.io.server_id());
+        assert_eq!(of_b.transport.as_deref(), Some("websocket"));
+        assert!(of_b.connected_for.is_some_and(|time| time < DEADLINE), "{of_b:?}");
         assert_eq!(room().except("s").count_sockets().await.unwrap().found, 1);
     }
     assert_eq!(cluster.emitter.servers(DEADLINE).await.unwrap().found.len(), 2);
@@ -101,6 +103,38 @@ async fn a_room_of_two_servers_is_listed_counted_and_moved() {
     assert_eq!(a.packet().await, "41");
     let left = cluster.one.io.to("t").timeout(DEADLINE).fetch_sockets().await.unwrap();
     assert_eq!(ids(&left), [b.sid.as_str()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_counts_who_was_handed_an_event_and_rooms_and_servers_are_listed() {
+    let cluster = Two::start().await;
+    let mut clients = [
+        Client::connect(cluster.one.address, &["r"]).await,
+        Client::connect(cluster.two.address, &["r", "s"]).await,
+    ];
+    let _outside = Client::connect(cluster.two.address, &[]).await;
+    for io in [cluster.one.io.broadcast(), cluster.emitter.broadcast()] {
+        let receipt = io.clone().to("r").timeout(DEADLINE).emit_with_receipt("e", &1);
+        let receipt = receipt.await.unwrap();
+        assert_eq!((receipt.num_clients(), receipt.servers.len()), (2, 2), "{receipt:?}");
+        for client in &mut clients {
+            assert_eq!(client.packet().await, "42[\"e\",1]");
+        }
+        let nobody = io
+            .to("nowhere")
+            .timeout(DEADLINE)
+            .emit_with_receipt("e", &1)
+            .await
+            .unwrap();
+        assert_eq!((nobody.num_clients(), nobody.servers.len()), (0, 2), "{nobody:?}");
+    }
+    let rooms = cluster.emitter.rooms("/", "", DEADLINE).await.unwrap().found;
+    let rooms: Vec<_> = rooms.iter().map(|room| (room.room.as_str(), room.clients)).collect();
+    assert_eq!(rooms, [("r", 2), ("s", 1)]);
+    let servers = cluster.two.io.servers(DEADLINE).await.unwrap().found;
+    let mut counts: Vec<_> = servers.iter().map(|server| server.status.clients).collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [1, 2], "{servers:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,18 +9,20 @@
 mod collect;
 mod inspect;
 mod peers;
+mod report;
 mod request;
 mod requester;
 mod responses;
 
 pub use collect::{AckReport, Gathered, RemoteSocket, ServerResponse, read_data};
-pub use inspect::{Receipt, RoomInfo, ServerInfo, ServerReceipt, ServerStatus};
+pub use inspect::{Receipt, ServerInfo, ServerReceipt};
+pub use report::{ClientDetails, RoomInfo, ServerStatus};
 pub use request::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
 pub use responses::{RequestTable, Responses};
 
+pub use collect::server_responses;
 pub(crate) use collect::{acknowledgements, counted, sockets};
 pub(crate) use inspect::receipt;
-pub use collect::server_responses;
 pub use inspect::{rooms, servers};
 pub use peers::Peers;
 pub use requester::{RequestLimits, Requester, in_time, left_until};

@@ -17,9 +17,7 @@ use crate::ack::AckStream;
 use crate::ack::AckTable;
 use crate::broadcast::{Scope, Sink};
 use crate::cluster::{self, RequestLimits, Requester, in_time, left_until, server_event};
-use crate::cluster::{
-    ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo, ServerResponse,
-};
+use crate::cluster::{ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo, ServerResponse};
 use crate::log::{Escaped, LimitedLog, quietly};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
 use crate::{Broadcast, ClientManager, Error, HostId, Incoming, NamespaceName, Room, Sid, Subscription, wire};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use manager_api::cluster::{Gathered, ServerEvent, ServerResponse};
-use manager_api::{Error, EventName, HostId};
+use manager_api::cluster::{Gathered, RoomInfo, ServerEvent, ServerInfo, ServerResponse};
+use manager_api::{Error, EventName, HostId, NamespaceName};
 use serde::Serialize;
 
 use crate::handler::{EventContext, IntoOutcome};
@@ -21,7 +21,7 @@ impl SocketIo {
         self.server().hub.host_id()
     }
 
-    /// Asks which servers there are on the manager's channel; this one is among them.
+    /// Lists the servers on the manager's channel and their status; this one is among them.
     ///
     /// Servers of python-socketio do not answer. One of ours that was there and does not answer within `timeout` is named as missing.
     ///
@@ -41,8 +41,28 @@ impl SocketIo {
     /// # Cancel safety
     ///
     /// Dropping the future forgets the question.
-    pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<HostId>>, Error> {
+    pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<ServerInfo>>, Error> {
         self.server().hub.servers(timeout).await
+    }
+
+    /// Lists the rooms of a namespace whose names start with `prefix`, with the numbers of their members on all servers. The rooms named by
+    /// the ids of clients are left out; so are servers of python-socketio.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](manager_api::ErrorKind::Config) if the namespace cannot be used, otherwise as [`servers`](Self::servers).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the request.
+    pub async fn rooms(
+        &self,
+        namespace: impl AsRef<str>,
+        prefix: &str,
+        timeout: Duration,
+    ) -> Result<Gathered<Vec<RoomInfo>>, Error> {
+        let namespace = NamespaceName::new(namespace.as_ref())?;
+        self.server().hub.rooms(namespace, prefix, timeout).await
     }
 
     /// Sends an event to the code of every other server, not to clients. Not to this server.

@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use manager_api::ack::MissingAck;
 use manager_api::broadcast::{Scope, Sink};
 use manager_api::cluster::{
-    self, ClusterRequest, ClusterResponse, Gathered, RequestKind, ResponsePart, ServerEvent,
-    ServerEventHandler, ServerResponse, server_event,
+    self, ClusterRequest, ClusterResponse, Gathered, RequestKind, ResponsePart, ServerEvent, ServerEventHandler,
+    ServerResponse, server_event,
 };
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
@@ -20,8 +20,8 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::metrics::Counters;
 use super::inspect::num_members;
+use super::metrics::Counters;
 use super::parts::recipients_in_parts;
 use super::{Hub, sids};
 use crate::deliver::Deliver;

@@ -64,6 +64,7 @@ impl<D: Deliver> Hub<D> {
         ResponsePart::Present(Box::new(self.status()))
     }
 
+    /// Returns this server's report about itself. Counting the clients locks each part of the registry for a moment.
     fn status(&self) -> ServerStatus {
         let health = self.manager.as_ref().map(|manager| manager.health());
         let since = health.and_then(|health| health.listening_since);
@@ -101,6 +102,7 @@ impl<D: Deliver> Hub<D> {
         (rooms, false)
     }
 
+    /// Responds to a request for the rooms of a namespace whose names start with a prefix.
     pub(super) async fn respond_rooms(
         &self,
         origin: &HostId,
@@ -121,12 +123,14 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Takes a snapshot of the selected clients of this server; yields if that takes long.
     pub(super) async fn selected(&self, clients: &Selection) -> Recipients<D::Client> {
         let (namespace, target) = (&clients.namespace, &clients.target);
         let selecting = Selecting::start(&self.registry, namespace, target, &clients.skip, &clients.except);
         select(selecting).await
     }
 
+    /// Counts the selected clients of this server.
     pub(super) async fn count_local(&self, clients: &Selection) -> u64 {
         num_members(&self.selected(clients).await).await
     }
@@ -147,7 +151,7 @@ impl<D: Deliver> Hub<D> {
             let socket = SocketInfo {
                 id: member.sid.clone(),
                 rooms,
-                data: self.deliver.data(&member.handle),
+                details: self.deliver.details(&member.handle),
             };
             bytes += socket.size();
             sockets.push(socket);
@@ -155,6 +159,7 @@ impl<D: Deliver> Hub<D> {
         (sockets, false)
     }
 
+    /// Responds to a request for the selected clients, at most `limit` of them.
     pub(super) async fn respond_sockets(&self, origin: &HostId, id: u64, clients: &Selection, limit: usize) {
         let (sockets, is_truncated) = self.local_sockets(clients, limit.min(self.options.max_sockets)).await;
         self.respond_in_parts(origin, id, sockets_in_parts(sockets), is_truncated)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
@@ -36,6 +37,10 @@ pub struct RemoteSocket {
     pub rooms: Vec<Room>,
     /// The server it is connected to.
     pub server: HostId,
+    /// Time since its connection was opened, when its server responded; `None` if it does not report that.
+    pub connected_for: Option<Duration>,
+    /// The name of its transport, `websocket` or `polling`; `None` if its server does not report that.
+    pub transport: Option<Arc<str>>,
     data: Option<Arc<str>>,
 }
 
@@ -163,7 +168,9 @@ pub(crate) async fn sockets(
             namespace: namespace.clone(),
             rooms: socket.rooms,
             server: server.clone(),
-            data: socket.data,
+            connected_for: socket.details.connected_for,
+            transport: socket.details.transport,
+            data: socket.details.data,
         }));
         fits
     })

@@ -1,47 +1,12 @@
-//! What servers report about themselves, their rooms, and the delivery of an event.
+//! The combined reports of servers about themselves, their rooms, and the delivery of an event.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
 
 use super::collect::{Gathered, gather};
+use super::report::{RoomInfo, ServerStatus};
 use super::request::ResponsePart;
 use super::responses::Responses;
 use crate::{HostId, Room};
-
-/// A server's report about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerStatus {
-    /// Its software and version, such as `sio/0.1.0`; empty if it does not say.
-    pub software: String,
-    /// The name of the machine it runs on; empty if it does not say.
-    pub host_name: String,
-    /// Time since it was started.
-    pub uptime: Duration,
-    /// Its connected clients, once for each namespace that they are in.
-    pub clients: u64,
-    /// Time since it began to listen on the channel without interruption; `None` if it does not listen, or its manager
-    /// does not report it.
-    pub listening_for: Option<Duration>,
-    /// Times when it may have missed messages.
-    pub gaps: u64,
-    /// Its clock when it responded.
-    pub clock: SystemTime,
-}
-
-impl Default for ServerStatus {
-    /// The report of a server that says nothing about itself.
-    fn default() -> Self {
-        Self {
-            software: String::new(),
-            host_name: String::new(),
-            uptime: Duration::ZERO,
-            clients: 0,
-            listening_for: None,
-            gaps: 0,
-            clock: SystemTime::UNIX_EPOCH,
-        }
-    }
-}
 
 /// A server of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,22 +16,6 @@ pub struct ServerInfo {
     pub id: HostId,
     /// Its report about itself.
     pub status: ServerStatus,
-}
-
-/// A room and the number of its members.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomInfo {
-    /// The room.
-    pub room: Room,
-    /// The number of clients in it.
-    pub clients: u64,
-}
-
-impl RoomInfo {
-    /// Returns the approximate size in bytes.
-    pub fn size(&self) -> usize {
-        self.room.as_str().len() + 32
-    }
 }
 
 /// The number of clients of one server that an event was handed to.

@@ -1,9 +1,8 @@
 //! The requests between servers and their responses.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::inspect::{RoomInfo, ServerStatus};
+use super::report::{ClientDetails, RoomInfo, ServerStatus};
 use crate::message::Target;
 use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 
@@ -138,15 +137,15 @@ pub struct SocketInfo {
     pub id: Sid,
     /// Its rooms, the one named by its id first.
     pub rooms: Vec<Room>,
-    /// The application's data of this client, visible to other servers: JSON text.
-    pub data: Option<Arc<str>>,
+    /// What else its server reports about it.
+    pub details: ClientDetails,
 }
 
 impl SocketInfo {
     /// Returns the approximate size in bytes.
     pub fn size(&self) -> usize {
         let rooms = self.rooms.iter().map(|room| room.as_str().len() + 8).sum::<usize>();
-        rooms + self.data.as_ref().map_or(0, |data| data.len()) + 48
+        rooms + self.details.data.as_ref().map_or(0, |data| data.len()) + 80
     }
 }
 

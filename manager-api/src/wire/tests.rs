@@ -15,8 +15,8 @@ use super::*;
 use crate::ack::AckStream;
 use crate::broadcast::{Scope, Sink};
 use crate::cluster::{
-    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Responses, RoomInfo, Selection, ServerStatus,
-    SocketInfo,
+    Change, ClientDetails, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Responses, RoomInfo, Selection,
+    ServerStatus, SocketInfo,
 };
 use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 use crate::*;

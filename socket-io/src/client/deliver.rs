@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine_io::{Outgoing, Sent};
 use hub::{Deliver, Pressure};
+use manager_api::cluster::ClientDetails;
 use manager_api::message::{Emit, Message};
 use manager_api::{Error, NamespaceName, Room};
 
@@ -57,8 +58,14 @@ impl Deliver for HubDelivery {
         self.observer.is_present().then_some(&self.observer as _)
     }
 
-    fn data(&self, client: &Arc<Client>) -> Option<Arc<str>> {
-        client.sessions.data()
+    fn details(&self, client: &Arc<Client>) -> ClientDetails {
+        let connection = &client.connection;
+        ClientDetails {
+            data: client.sessions.data(),
+            // A clock that was set back counts as a connection of this moment.
+            connected_for: Some(connection.handshake.time().elapsed().unwrap_or_default()),
+            transport: Some(connection.socket.transport().as_str().into()),
+        }
     }
 
     fn command_connecting(&self, command: &Message) -> Option<Result<(), Error>> {

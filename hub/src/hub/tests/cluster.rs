@@ -70,7 +70,8 @@ async fn the_clients_of_a_room_are_found_on_every_server_by_servers_and_emitters
     assert_eq!(local.found, 2);
     let mut servers = vec![hosts.0.clone(), hosts.1.clone()];
     servers.sort();
-    let ids = |gathered: Gathered<Vec<ServerInfo>>| gathered.found.into_iter().map(|server| server.id).collect::<Vec<_>>();
+    let ids =
+        |gathered: Gathered<Vec<ServerInfo>>| gathered.found.into_iter().map(|server| server.id).collect::<Vec<_>>();
     assert_eq!(ids(emitter.servers(DEADLINE).await.unwrap()), servers);
     assert_eq!(ids(one.hub.servers(DEADLINE).await.unwrap()), servers);
     assert_nothing_is_open(&[&one, &two]);

@@ -28,7 +28,10 @@ async fn a_receipt_counts_the_clients_of_every_server_that_an_event_was_handed_t
     for io in [one.hub.broadcast(), two.hub.broadcast(), emitter.broadcast()] {
         let io = io.to("r").skip("d").timeout(DEADLINE);
         let receipt = io.emit_with_receipt("e", &1).await.unwrap();
-        assert_eq!((counts(&receipt), receipt.num_clients()), (by_id((&one, 2), (&two, 1)), 3));
+        assert_eq!(
+            (counts(&receipt), receipt.num_clients()),
+            (by_id((&one, 2), (&two, 1)), 3)
+        );
         assert!(receipt.missing_servers.is_empty());
         let mut got = [one.next().await.0, one.next().await.0];
         got.sort();
@@ -44,7 +47,11 @@ async fn a_receipt_of_an_event_for_an_empty_room_says_which_servers_had_no_clien
     let (bus, one, two) = two_hosts().await;
     one.add("a");
     let emitter = Emitter::new(bus.manager("c"));
-    let receipt = emitter.to("nowhere").timeout(DEADLINE).emit_with_receipt("e", &()).await;
+    let receipt = emitter
+        .to("nowhere")
+        .timeout(DEADLINE)
+        .emit_with_receipt("e", &())
+        .await;
     assert_eq!(counts(&receipt.unwrap()), by_id((&one, 0), (&two, 0)));
 }
 
@@ -55,7 +62,13 @@ async fn a_server_that_died_is_missing_in_the_receipt() {
     let (dead, running) = Host::start_with(bus.manager("c"), HubOptions::default()).await;
     until_known(&one, 2).await;
     running.abort();
-    let receipt = one.hub.broadcast().timeout(SHORT).emit_with_receipt("e", &()).await.unwrap();
+    let receipt = one
+        .hub
+        .broadcast()
+        .timeout(SHORT)
+        .emit_with_receipt("e", &())
+        .await
+        .unwrap();
     assert_eq!(receipt.missing_servers, [dead.hub.host_id().clone()]);
     assert_eq!((receipt.servers.len(), receipt.num_clients()), (2, 1));
     one.expect("a", "e []").await;
@@ -104,7 +117,12 @@ fn names(rooms: &[RoomInfo]) -> Vec<(&str, u64)> {
 #[tokio::test(start_paused = true)]
 async fn rooms_are_listed_with_their_members_on_all_servers() {
     let (bus, one, two) = two_hosts().await;
-    for (host, sid, room) in [(&one, "a", "job:1"), (&two, "c", "job:1"), (&two, "d", "job:2"), (&two, "e", "other")] {
+    for (host, sid, room) in [
+        (&one, "a", "job:1"),
+        (&two, "c", "job:1"),
+        (&two, "d", "job:2"),
+        (&two, "e", "other"),
+    ] {
         host.add(sid);
         host.hub.broadcast().enter_room(sid, room).await.unwrap();
     }
@@ -136,5 +154,8 @@ async fn more_rooms_than_the_limit_are_cut_and_the_list_says_so() {
     let rooms = emitter.rooms("/", "", DEADLINE).await.unwrap();
     assert_eq!((rooms.found.len(), rooms.is_truncated), (10, true));
     let rooms = emitter.rooms("/", "r1", DEADLINE).await.unwrap();
-    assert_eq!((names(&rooms.found), rooms.is_truncated), (vec![("r1", 1), ("r10", 1)], false));
+    assert_eq!(
+        (names(&rooms.found), rooms.is_truncated),
+        (vec![("r1", 1), ("r10", 1)], false)
+    );
 }

@@ -1,6 +1,7 @@
 //! Decoding of the messages between our servers.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
@@ -9,7 +10,8 @@ use serde_json::value::RawValue;
 use super::names::{Strict, room_of};
 use super::{DecodeError, Reader, is_our_version, missing, unknown_method};
 use crate::cluster::{
-    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, RoomInfo, Selection, ServerStatus, SocketInfo,
+    Change, ClientDetails, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, RoomInfo, Selection,
+    ServerStatus, SocketInfo,
 };
 use crate::message::Message;
 use crate::{HostId, Sid};
@@ -47,6 +49,9 @@ struct Socket<'a> {
     rooms: &'a RawValue,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
+    connected_ms: Option<u64>,
+    #[serde(borrow)]
+    transport: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -193,7 +198,11 @@ impl Reader<'_> {
             Ok(Some(SocketInfo {
                 id: Sid::from(&*socket.id),
                 rooms: self.budget.names(socket.rooms, "rooms")?,
-                data: socket.data.map(|data| data.get().into()),
+                details: ClientDetails {
+                    data: socket.data.map(|data| data.get().into()),
+                    connected_for: socket.connected_ms.map(Duration::from_millis),
+                    transport: socket.transport.as_deref().map(Arc::from),
+                },
             }))
         })
     }

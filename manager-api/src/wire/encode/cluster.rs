@@ -4,7 +4,9 @@ use std::io::Write;
 use std::time::SystemTime;
 
 use super::{Writer, milliseconds};
-use crate::cluster::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, ServerStatus};
+use crate::cluster::{
+    Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, RoomInfo, Selection, ServerStatus, SocketInfo,
+};
 use crate::{Payload, Room};
 
 impl Writer {
@@ -69,27 +71,12 @@ impl Writer {
             ResponsePart::Rooms(rooms) => {
                 self.member("answer", "rooms");
                 self.key("rooms");
-                self.list(rooms, |out, room| {
-                    out.raw("{\"room\":");
-                    out.room(&room.room);
-                    out.number("clients", room.clients);
-                    out.raw("}");
-                });
+                self.list(rooms, Self::counted_room);
             }
             ResponsePart::Sockets(sockets) => {
                 self.member("answer", "sockets");
                 self.key("sockets");
-                self.list(sockets, |out, socket| {
-                    out.raw("{\"id\":");
-                    out.string(socket.id.as_str());
-                    out.key("rooms");
-                    out.list(&socket.rooms, Self::room);
-                    if let Some(data) = &socket.data {
-                        out.key("data");
-                        out.raw(data);
-                    }
-                    out.raw("}");
-                });
+                self.list(sockets, Self::socket);
             }
             ResponsePart::Count(count) => {
                 self.member("answer", "count");
@@ -120,6 +107,31 @@ impl Writer {
         if response.is_truncated {
             self.raw(",\"truncated\":true");
         }
+        self.raw("}");
+    }
+
+    fn socket(&mut self, socket: &SocketInfo) {
+        self.raw("{\"id\":");
+        self.string(socket.id.as_str());
+        self.key("rooms");
+        self.list(&socket.rooms, Self::room);
+        if let Some(data) = &socket.details.data {
+            self.key("data");
+            self.raw(data);
+        }
+        if let Some(time) = socket.details.connected_for {
+            self.number("connected_ms", milliseconds(time));
+        }
+        if let Some(transport) = &socket.details.transport {
+            self.member("transport", transport);
+        }
+        self.raw("}");
+    }
+
+    fn counted_room(&mut self, room: &RoomInfo) {
+        self.raw("{\"room\":");
+        self.room(&room.room);
+        self.number("clients", room.clients);
         self.raw("}");
     }
 

@@ -83,7 +83,11 @@ fn parts() -> [ResponsePart; 12] {
     let socket = |id: &str, rooms: &[Room]| SocketInfo {
         id: id.into(),
         rooms: rooms.to_vec(),
-        data: (!rooms.is_empty()).then(|| r#"{"name":"A\u00e9"}"#.into()),
+        details: ClientDetails {
+            data: (!rooms.is_empty()).then(|| r#"{"name":"A\u00e9"}"#.into()),
+            connected_for: rooms.is_empty().then(|| Duration::from_millis(9)),
+            transport: rooms.is_empty().then(|| "web\"socket".into()),
+        },
     };
     [
         ResponsePart::Present(Box::new(ServerStatus {

@@ -26,7 +26,7 @@ pub(super) async fn nan_from_a_worker_is_named_and_what_follows_arrives(theirs: 
     worker.call(command).await;
     let publisher = format!("host_id=\"{}\"", worker.host_id());
     let parts = [
-        "passed over",
+        "skipped a message",
         "NaN",
         "event=\"temperature\"",
         "namespace=\"/7\"",

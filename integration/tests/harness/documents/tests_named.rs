@@ -1,6 +1,8 @@
-//! The tests that documents name are there.
+//! Tests that documents name exist.
 
 use std::path::{Path, PathBuf};
+
+use super::{read, root};
 
 /// Documents that say which test shows what: names in backquotes, shortened with `…`, after a path with `::`.
 const DOCUMENTS: [&str; 2] = ["docs/brokers.md", "integration/tests/faults/mod.rs"];
@@ -9,13 +11,13 @@ const SOURCES: [&str; 2] = ["integration/tests", "manager-testkit/src"];
 
 #[test]
 fn tests_that_documents_name_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut sources = Vec::new();
     for folder in SOURCES {
         collect(&root.join(folder), &mut sources);
     }
     for document in DOCUMENTS {
-        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let text = read(document);
         let names: Vec<_> = text.lines().flat_map(names_in).collect();
         assert!(names.len() > 10, "{document} names {names:?}");
         for name in names {
@@ -26,8 +28,9 @@ fn tests_that_documents_name_exist() {
     }
 }
 
-/// Documents with tables whose last column is called `shown by` and names tests by their whole names; how many such tables each has.
-const TABLES: [(&str, usize); 2] = [("docs/guide.md", 1), ("docs/defects.md", 4)];
+/// Documents with tables whose last column is `shown by` and names tests by their whole names, and the number of these
+/// tables.
+const TABLES: [(&str, usize); 3] = [("ARCHITECTURE.md", 1), ("docs/guide.md", 1), ("docs/defects.md", 4)];
 /// Where these tests are.
 const SUITES: &[&str] = &[
     "integration/tests",
@@ -51,13 +54,13 @@ const SUITES: &[&str] = &[
 
 #[test]
 fn every_row_of_a_table_names_tests_that_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut sources = Vec::new();
     for folder in SUITES {
         collect(&root.join(folder), &mut sources);
     }
     for (document, num_tables) in TABLES {
-        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let text = read(document);
         let tables = tables_of_tests(&text);
         assert_eq!(tables.len(), num_tables, "tables of tests in {document}");
         for row in tables.into_iter().flatten() {
@@ -75,7 +78,7 @@ fn every_row_of_a_table_names_tests_that_exist() {
 
 #[test]
 fn a_path_that_leads_nowhere_is_noticed() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut sources = Vec::new();
     collect(&root.join("integration/tests"), &mut sources);
     collect(&root.join("manager-amqp/src"), &mut sources);

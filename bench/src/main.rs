@@ -1,14 +1,13 @@
-//! The command `sio-bench`.
+//! The command `sio-bench`: loads servers, runs suites, reports figures.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use bench::apps::{emitter::Emit, floor::Floor, server::Server};
 use bench::load::Target;
 use bench::process::{Watched, allow_many_files};
 use bench::scenario::{Scenario, Setup};
-use bench::suite::{Results, Run, chart, table};
+use bench::suite::{Figures, Results, Run, publish, table};
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime;
 use tokio::task::LocalSet;
@@ -32,7 +31,7 @@ enum Command {
     Floor(Floor),
     /// Runs rows of the tables for several targets in turn
     Run(RunCommand),
-    /// Prints the table of all results
+    /// Prints the tables of all results
     Report(ReportCommand),
 }
 
@@ -63,9 +62,10 @@ struct ReportCommand {
     /// File with results
     #[arg(long, default_value = "bench/results.jsonl")]
     results: PathBuf,
-    /// File to draw a chart into, as SVG
+    /// Put the figures into docs/figures.json, and make of it the tables of README.md, docs/performance.md and docs/brokers.md and the
+    /// chart docs/figures.svg; rows without results stay
     #[arg(long)]
-    chart: Option<PathBuf>,
+    publish: bool,
 }
 
 fn main() -> Result<()> {
@@ -91,9 +91,12 @@ fn main() -> Result<()> {
         }
         Command::Run(command) => many_threads()?.block_on(command.run.run(&Results(command.results))),
         Command::Report(command) => {
-            let lines = Results(command.results).read()?;
-            print!("{}", table(&lines));
-            command.chart.map_or(Ok(()), |path| Ok(fs::write(path, chart(&lines))?))
+            let figures = Figures::of(&Results(command.results).read()?);
+            print!("{}", table(&figures));
+            match command.publish {
+                true => publish(Path::new("."), figures),
+                false => Ok(()),
+            }
         }
     }
 }

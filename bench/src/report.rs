@@ -1,4 +1,4 @@
-//! What a run found, as one line of JSON.
+//! The report of a run: one line of JSON.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The load generator against the servers of this project: what it counts is what was done.
+//! The load generator against the servers of this project: its counts are those of the work done.
 
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! Small programs, one for each feature and for each way to host a server; they are in `src/bin`. This is what they have in common.
+//! Small programs in `src/bin`: one for each feature, and one for each way to host a server. This library holds their common parts.
 //!
 //! | feature | program |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! URLs of brokers, of every scheme: whatever stands in them, no part of a secret is in anything that is said about them.
+//! URLs of brokers, of every scheme: no part of a secret in one appears in any message about it.
 #![no_main]
 
 use std::error::Error as _;

@@ -1,4 +1,4 @@
-//! A whole connection: whatever bytes come after its beginning, the server ends it and keeps nothing.
+//! A whole connection: after any bytes that follow its beginning, the server ends it and keeps nothing.
 //!
 //! The first byte chooses the beginning: a WebSocket of its own, a compressed one, an upgrade, or plain HTTP.
 #![no_main]
@@ -87,6 +87,6 @@ async fn exchange(engine: &Engine, bytes: &[u8]) {
     };
     let mut answer = Vec::new();
     let reading = reader.read_to_end(&mut answer);
-    // The server ends the connection, in whatever way.
+    // The server ends the connection, in one way or another.
     let _ = tokio::join!(writing, reading);
 }

@@ -1,4 +1,4 @@
-//! What clients POST: every body is answered, and the session is open or gone after it.
+//! Bodies of POSTs: each is responded to, and the session is open or gone after it.
 #![no_main]
 
 use bytes::Bytes;

@@ -28,7 +28,7 @@ const commands = {
   async follow({ page, command }) {
     await page.locator(`a[href="${command.href}"]`).first().click();
   },
-  // Presses the button that disconnects everybody in a room.
+  // Presses the button that disconnects all clients in a room.
   async disconnect_room({ page, command }) {
     await page.locator("tr", { hasText: command.room }).locator("button").last().click();
   },
@@ -45,7 +45,7 @@ const commands = {
 async function main() {
   const browser = await chromium.launch({ executablePath: process.argv[2], args: FLAGS.split(" ") });
   const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
-  // Less than whoever drives this waits.
+  // Less than the test that drives this waits.
   page.setDefaultTimeout(10_000);
   page.on("pageerror", (error) => say({ event: "failure", error: String(error) }));
   for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -110,7 +110,7 @@ function makeDriver({ Manager, say, parserOf, binary = (bytes) => bytes }) {
 
   function answer({ id, args = [] }) {
     const respond = waitingAcks.get(id);
-    if (!respond) throw new Error(`nobody waits for answer ${id}`);
+    if (!respond) throw new Error(`answer ${id} is not awaited`);
     waitingAcks.delete(id);
     respond(...args.map(fromWire));
   }

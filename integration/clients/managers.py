@@ -66,7 +66,7 @@ class Kafka(Listening, KafkaWriter):
 ASYNC = {"redis": Redis, "aio_pika": AioPika}
 # For `socketio.Server`.
 SYNC = {"kombu": Kombu, "kafka": Kafka}
-# For whoever only emits.
+# For processes that only emit.
 WRITERS = {
     "redis": socketio.RedisManager,
     "kombu": socketio.KombuManager,

@@ -1,4 +1,4 @@
-//! The server that the cluster and fault tests run, in their own process or in one beside it (`src/bin/sio-test-node.rs`).
+//! The server of the cluster and fault tests, in their own process or in a child process (`src/bin/sio-test-node.rs`).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Clients that are not ours: socket.io-client and python-socketio, behind one set of methods.
+//! Clients of other implementations, socket.io-client and python-socketio, behind one set of methods.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! python-socketio's other half: its servers and its write-only managers, each in a process of its own.
+//! Servers and write-only managers of python-socketio, each in a process of its own.
 
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ impl PyServer {
         &self.url
     }
 
-    /// Emits `name` with the JSON array `args`, to `room` or to everybody.
+    /// Emits `name` with the JSON array `args`, to `room` or to all clients.
     ///
     /// # Panics
     ///
@@ -138,7 +138,7 @@ impl PyEmitter {
         &self.host_id
     }
 
-    /// Emits `name` with the JSON array `args`, to `room` or to everybody.
+    /// Emits `name` with the JSON array `args`, to `room` or to all clients.
     ///
     /// # Panics
     ///

@@ -1,4 +1,4 @@
-//! What random scripts have a server do; clients do the rest.
+//! The server side of random scripts: operations that a server carries out.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where the programs are that tests start: as `./test` exports them, else where `./test --prepare` puts them.
+//! Paths of the programs that tests start: those that `./test` exports, otherwise those that `./test --prepare` installs.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! The official Admin UI in Chromium, at two servers on one Redis.
+//! The official Admin UI in Chromium, connected to two servers on one Redis.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Two servers of ours in processes of their own, emitters in this one, one Redis.
+//! Two servers in processes of their own, and emitters in this one, on one Redis.
 
 use futures_util::future::join_all;
 use integration::app::Load;
@@ -48,9 +48,9 @@ impl Cluster {
         join_all(connects).await
     }
 
-    /// Everybody in the room is told that nothing more comes.
+    /// Tells all clients in the room that nothing more comes.
     ///
-    /// Emitted once everything before was accepted, so that it is the last whoever emitted that.
+    /// Emitted once everything before was accepted, so that it is the last, regardless of its emitter.
     async fn end(&self) {
         self.emitter().to(ROOM).emit("end", &()).await.unwrap();
     }
@@ -83,7 +83,7 @@ async fn emit(load: Load, emitter: &Emitter) {
     }
 }
 
-/// Every origin's numbers are there once and in order, whatever came in between.
+/// Every origin's numbers are there once and in order, regardless of what came in between.
 fn assert_complete(numbers: &[Numbered], origins: &[&str], count: u64) {
     for &origin in origins {
         let of_origin = numbers.iter().filter(|number| number.origin == origin);

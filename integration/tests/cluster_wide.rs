@@ -1,4 +1,4 @@
-//! Questions to the whole cluster: servers of ours on one Redis, and one of python-socketio among them.
+//! Cluster-wide requests: several servers on one Redis, one of python-socketio among them.
 
 use std::time::Duration;
 

@@ -126,7 +126,7 @@ async fn rooms_are_managed_and_clients_disconnected(url: &str) {
 
 async fn listen_shows_what_passes_and_its_lines_can_be_emitted(url: &str) {
     let channel = Channel::new(url);
-    // Two publishers, whose messages nobody orders but the one partition that a server makes.
+    // Two publishers, whose messages are ordered only by the one partition that a server creates.
     let server = channel.server().await;
     let mut listener = channel.sio(&["-v", "listen", "--json"]);
     eventually("it listens", || listener.stderr().contains("listening")).await;
@@ -166,9 +166,9 @@ async fn serve_hears_the_others_and_is_heard(url: &str) {
     let mut there = Client::connect(address.parse().unwrap(), &[]).await;
     let mut here = Client::connect(ours.address, &["room"]).await;
     assert_eq!(there.call("join", "room").await, "[\"ok\"]");
-    ours.io.to("room").emit("from afar", &1).await.unwrap();
-    assert_eq!(there.packet().await, "42[\"from afar\",1]");
-    assert_eq!(here.packet().await, "42[\"from afar\",1]");
+    ours.io.to("room").emit("from the other server", &1).await.unwrap();
+    assert_eq!(there.packet().await, "42[\"from the other server\",1]");
+    assert_eq!(here.packet().await, "42[\"from the other server\",1]");
     channel.run(&["disconnect", &there.sid]).await;
     assert_eq!(there.packet().await, "41");
     serving.signal("TERM");

@@ -1,4 +1,4 @@
-//! The programs of `examples` that show a feature each, with the official client.
+//! The programs of `examples` that each show a feature, with the official client.
 
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};

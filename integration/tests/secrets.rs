@@ -1,4 +1,4 @@
-//! Passwords in the output of `sio`: none at any verbosity, also of the client libraries.
+//! Secrets: no password appears in the output of `sio` at any verbosity, nor in that of the client libraries.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! Our server with a small application, on a runtime of its own, so that a test can let it die as a process does.
+//! A server with a small application on its own runtime, so that a test can end it as abruptly as a process.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -81,7 +81,7 @@ impl Served {
         runtime.spawn(async move {
             let shutdown = async { drop(shutdown.await) };
             socket_io::serve(listener, server, shutdown).await.unwrap();
-            // Nobody waits for it when the server is killed.
+            // Not waited for when the server is killed.
             let _ = done.send(());
         });
         Self {
@@ -135,7 +135,7 @@ impl Served {
         }
     }
 
-    /// Shuts the server down, and waits until it has said goodbye to everybody.
+    /// Shuts the server down, and waits until it has disconnected all clients.
     pub(crate) async fn shut_down(mut self) {
         let stop = self.stop.take().expect("it is stopped once");
         stop.send(()).expect("the server runs");
@@ -146,7 +146,7 @@ impl Served {
         self.kill().await;
     }
 
-    /// Kills the server: nobody is told anything, and its port is free afterwards.
+    /// Kills the server: no client or server is notified, and its port is free afterwards.
     pub(crate) async fn kill(mut self) {
         let runtime = self.runtime.take().expect("it ends once");
         let ending = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(DEADLINE));
@@ -167,7 +167,7 @@ pub(crate) fn any_port() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// Returns a listener on a port that stays free while nobody listens: the system gives it to no outgoing connection.
+/// Returns a listener on a port that stays free while it has no listener: the system gives it to no outgoing connection.
 pub(crate) fn lasting_port() -> TcpListener {
     let seeds = uuid::Uuid::new_v4().into_bytes();
     let mut numbers = seeds.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]]));

@@ -1,4 +1,4 @@
-//! Floors: the least that can be done for the same outcome.
+//! Floors: the least work with the same outcome.
 
 use serde_json::value::RawValue;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};

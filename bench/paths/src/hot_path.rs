@@ -1,4 +1,4 @@
-//! The paths by name, and what they have in common.
+//! The hot paths by name, and their common interface.
 
 use anyhow::Result;
 use clap::ValueEnum;

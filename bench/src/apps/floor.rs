@@ -1,4 +1,4 @@
-//! The floor: a server that does the socket calls and next to nothing else.
+//! The floor: a server that makes the system calls and does next to nothing else.
 //!
 //! It shows what the kernel and the runtime cost. It is not a Socket.IO server: it checks nothing, sends no heartbeat, parses no JSON, and a
 //! broadcast is written to every member's socket by the task that was asked for it. Long-polling is not supported.

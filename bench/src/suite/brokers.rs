@@ -1,4 +1,4 @@
-//! Brokers that a suite starts for itself: no figure depends on what else a broker of the machine has to do.
+//! Brokers that a suite starts for itself, so that figures do not depend on the other work of a shared one.
 
 use std::any::Any;
 

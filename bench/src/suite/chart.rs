@@ -1,8 +1,9 @@
-//! The results as a chart: a bar for each target and row, relative to the best peer or the floor.
+//! The headlines of the figures as a chart: a bar for each target and row.
 
 use std::fmt::Write;
 
-use super::results::{Line, summary};
+use super::figures::Figures;
+use super::table::{HEADLINES, number};
 use super::{Kind, ROWS, Row};
 
 const LABEL_WIDTH: f64 = 430.0;
@@ -22,13 +23,13 @@ const KINDS: [(Kind, &str); 7] = [
 ];
 
 /// Draws an SVG. The longest bar of a row is as wide as the chart, so that bars compare within a row only.
-pub fn chart(lines: &[Line]) -> String {
+pub fn chart(figures: &Figures) -> String {
     let mut body = String::new();
     let mut y = TOP;
-    for row in ROWS {
+    for row in ROWS.iter().filter(|row| HEADLINES.contains(&row.name)) {
         let bars: Vec<_> = KINDS
             .iter()
-            .filter_map(|&(kind, color)| Some((kind, color, summary(lines, row, kind.name())?.median)))
+            .filter_map(|&(kind, color)| Some((kind, color, figures.get(row, kind)?.median)))
             .collect();
         let longest = bars.iter().map(|bar| bar.2).fold(0.0, f64::max);
         if longest <= 0.0 {
@@ -41,7 +42,7 @@ pub fn chart(lines: &[Line]) -> String {
                 y,
                 value / longest,
                 color,
-                &format!("{value:.2} {} {}", row.figure.unit(), kind.name()),
+                &format!("{} {} {}", number(value), row.figure.unit(), kind.name()),
             );
             y += BAR_HEIGHT;
         }
@@ -89,28 +90,24 @@ fn bar(body: &mut String, y: f64, share: f64, color: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Memory, Report};
+    use crate::suite::figures::Measured;
 
     #[test]
     fn a_bar_is_as_long_as_its_share_of_the_longest() {
-        let line = |target: &str, idle| Line {
+        let measured = |target: &str, median| Measured {
             row: "idle".to_owned(),
             target: target.to_owned(),
-            report: Report {
-                memory: Some(Memory {
-                    before: 0,
-                    idle,
-                    after: 0,
-                    num_clients: 1,
-                }),
-                ..Report::default()
-            },
+            median,
+            ..Measured::default()
         };
-        let svg = chart(&[line("sio", 5), line("socketioxide", 20)]);
+        let svg = chart(&Figures {
+            machine: String::new(),
+            figures: vec![measured("sio", 5.0), measured("socketioxide", 20.0)],
+        });
         assert!(
             svg.contains("width=\"330.0\"") && svg.contains("width=\"82.5\""),
             "{svg}"
         );
-        assert_eq!(svg.matches("20.00 KiB socketioxide").count(), 1);
+        assert_eq!(svg.matches("20.0 KiB socketioxide").count(), 1);
     }
 }

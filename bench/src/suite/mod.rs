@@ -2,7 +2,9 @@
 
 mod brokers;
 mod chart;
+mod documents;
 mod emitters;
+mod figures;
 mod results;
 mod rows;
 mod runner;
@@ -12,6 +14,8 @@ mod targets;
 
 pub use brokers::Broker;
 pub use chart::chart;
+pub use documents::publish;
+pub use figures::{Cost, Figures, Measured};
 pub use results::{Line, Results};
 pub use rows::{Figure, Passing, ROWS, Row, Suite};
 pub use runner::Run;

@@ -116,7 +116,7 @@ async fn forward(mut payload: Payload, mut to_server: impl tokio::io::AsyncWrite
             return;
         }
     }
-    // It learns that the client is gone. If it is gone itself, nobody needs to learn anything.
+    // Tells the server that the client is gone; fails if the server is gone, too.
     let _ = to_server.shutdown().await;
 }
 

@@ -1,6 +1,6 @@
 //! The chat on a Unix socket, for a proxy on the same machine: `on_unix_socket PATH`.
 //!
-//! Nobody there has an address, so there is no `PeerAddr`: the proxy tells it, by `X-Forwarded-For`.
+//! Unix sockets have no peer address, so `PeerAddr` is absent; the proxy passes the client's address in `X-Forwarded-For`.
 
 #[cfg(not(unix))]
 fn main() {
@@ -16,7 +16,7 @@ async fn main() -> Result<(), examples::Failure> {
     use tokio::net::UnixListener;
 
     let path = examples::argument(1).ok_or("usage: on_unix_socket PATH")?;
-    // A server that was killed leaves its socket behind. Whoever else listens there is pushed aside: start one only.
+    // A server that was killed leaves its socket behind. Any other server that listens there is replaced: start only one.
     if std::fs::exists(&path)? {
         std::fs::remove_file(&path)?;
     }

@@ -102,7 +102,7 @@ fn report(io: &SocketIo) -> Value {
     report
 }
 
-/// Begins what may take a while: nobody waits for it, as among the handlers of a server.
+/// Starts work that may take a while and is not waited for, as a handler of a server is.
 fn act(io: &SocketIo, act: Act) -> Value {
     let name = format!("{act:?}");
     let performed = act.perform(io);

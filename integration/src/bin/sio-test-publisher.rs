@@ -1,4 +1,4 @@
-//! Publishes numbers on a channel from a process of its own, all the time: `sio-test-publisher URL CHANNEL`.
+//! A publisher in a process of its own, which publishes numbers on a channel without a pause: `sio-test-publisher URL CHANNEL`.
 //!
 //! Each number is published once, and what became of it is kept. Says `{"event": "publishing"}` once the first is accepted; takes the
 //! command `stop`, which ends in `{"event": "done", "id": N, "result": …}` with the number that would have come next (`next`), the first and

@@ -13,7 +13,7 @@ use super::guard::Guard;
 /// How long getting the image and starting the container may take together. A registry that never answers must not
 /// hold the tests up for longer.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// The longest a container lives, in seconds, should nobody be left to remove it.
+/// The longest a container lives, in seconds, if the process that should remove it is gone.
 const LIFETIME: &str = "7200";
 
 /// What to run.

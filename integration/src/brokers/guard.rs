@@ -1,4 +1,4 @@
-//! Cleans up after a test process that cannot do it itself: statics are never dropped, and a killed process drops nothing.
+//! The guard: a process that cleans up after a test process, because statics are never dropped and a killed process drops nothing.
 
 use std::process::{Child, Command, Stdio};
 

@@ -1,4 +1,4 @@
-//! Servers that are reached by an entrance of their own: a port with TLS, or with a login. They speak plainly on another one.
+//! Servers with a second, guarded port: with TLS, or with a login. Their first port is plain.
 
 use async_trait::async_trait;
 

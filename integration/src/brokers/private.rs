@@ -1,4 +1,4 @@
-//! Servers that belong to one test, which may do to them what it likes.
+//! Private brokers: each belongs to one test, which may stop, freeze or reconfigure it.
 
 use std::fs::OpenOptions;
 use std::net::TcpListener;
@@ -226,7 +226,7 @@ impl<K: Kind> Private<K> {
             };
             match server.launch().await {
                 Ok(()) => return Ok(server),
-                // Somebody else took a port in between: another one will do.
+                // Another process took a port in between: any other one will do.
                 Err(error) if is_about_a_taken_port(&error) => why = error,
                 Err(error) => return Err(error),
             }

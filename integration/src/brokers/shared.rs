@@ -1,4 +1,4 @@
-//! Brokers that all tests of a process share.
+//! Shared brokers: one of each flavour for all tests of a process.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;

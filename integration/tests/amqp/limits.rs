@@ -1,4 +1,4 @@
-//! Times without a limit.
+//! Durations without a limit.
 
 use std::time::Duration;
 

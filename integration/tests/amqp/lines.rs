@@ -1,4 +1,4 @@
-//! `sio emit --lines` at a broker that stands still: what it says of each line, and what was published.
+//! `sio emit --lines` with a frozen broker: its report for each line, and what was published.
 
 use std::collections::BTreeSet;
 

@@ -1,10 +1,10 @@
-//! RabbitMQ: faults, and what is declared.
+//! RabbitMQ: faults, topology, permissions.
 
 mod faults;
 mod limits;
 mod lines;
 mod newer;
-mod nobody_there;
+mod no_broker;
 mod permissions;
 mod tls;
 mod topology;

@@ -1,4 +1,4 @@
-//! RabbitMQ from 4.3 on, as far as a server of this file plays it: it refuses queues that are neither durable nor exclusive.
+//! RabbitMQ 4.3 and later, simulated in one respect: it refuses queues that are neither durable nor exclusive.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,4 +1,4 @@
-//! Users of RabbitMQ who may do no more than they need.
+//! Users of RabbitMQ with minimal permissions.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is declared on the broker, and what happens when it was declared otherwise.
+//! Exchanges and queues: what is declared on the broker, and the errors if they exist with other properties.
 
 use std::time::Duration;
 

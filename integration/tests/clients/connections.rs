@@ -1,4 +1,4 @@
-//! Getting in, or not.
+//! Connecting to namespaces: acceptance, refusal, middleware.
 
 use integration::DEADLINE;
 use integration::client::{Kind, RealClient, Refusal};

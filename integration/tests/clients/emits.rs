@@ -1,4 +1,4 @@
-//! Whom an emit reaches, and what may become of it on the way.
+//! Emits: their recipients, and the options of their delivery.
 
 use integration::DEADLINE;
 use integration::client::{ConnectOptions, Message};
@@ -49,13 +49,13 @@ async fn except(way: Way) {
         .io
         .broadcast()
         .except("quiet")
-        .emit("of everybody", &())
+        .emit("of all clients", &())
         .await
         .unwrap();
     all().emit("last", &()).await.unwrap();
     assert_eq!(quiet.messages_before("last").await, []);
     let names: Vec<_> = loud.messages_before("last").await.into_iter().map(|m| m.name).collect();
-    assert_eq!(names, ["of the room", "of everybody"]);
+    assert_eq!(names, ["of the room", "of all clients"]);
 }
 
 async fn volatile(way: Way) {

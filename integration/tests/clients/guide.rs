@@ -1,4 +1,4 @@
-//! What the guide of Socket.IO servers describes, by a client of the reference implementation.
+//! Features of the Socket.IO server guide, with a client of the reference implementation.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -166,7 +166,7 @@ pub(super) async fn sessions(way: Way) {
         .io
         .namespace("/users")
         .on_connect(async |socket: Socket, Auth(auth): Auth<Value>| {
-            let name = auth["name"].as_str().unwrap_or("nobody").to_owned();
+            let name = auth["name"].as_str().unwrap_or("unnamed").to_owned();
             socket.save_session(User { name, num_messages: 0 }).is_ok()
         })
         .on("message", async |socket: Socket| {
@@ -252,7 +252,7 @@ pub(super) async fn rooms_by_id(way: Way) {
         ("message", vec![json!("hello"), json!(1)])
     );
     root.close_room("chat").await.unwrap();
-    root.to("chat").emit("nobody hears", &()).await.unwrap();
+    root.to("chat").emit("unheard", &()).await.unwrap();
 
     let (namespace, sid) = (root.clone(), socket.id().clone());
     let call = tokio::spawn(async move { namespace.call::<_, u32>(sid, "twice", &21, DEADLINE).await });

@@ -1,4 +1,4 @@
-//! What handlers run for, and what becomes of the client when they do not end well.
+//! Handlers: which of them runs, and the effects on the client if one fails.
 
 use integration::DEADLINE;
 use integration::client::{ClientEvent, ConnectOptions, RealClient};
@@ -11,7 +11,7 @@ use crate::served::{Seen, Served};
 use crate::support::within;
 
 by_upgrade! {
-    unanswered as what_no_handler_handles_or_ends_badly_is_not_answered_and_harms_nobody,
+    unanswered as what_no_handler_handles_or_ends_badly_is_not_answered_and_harms_no_other,
     forged as a_forged_connect_or_disconnect_runs_no_handler_and_ends_the_connection,
     acceptance as nothing_of_a_namespace_arrives_before_it_is_accepted,
 }

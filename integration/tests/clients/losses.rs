@@ -1,4 +1,4 @@
-//! Ends of connections, and what comes after them.
+//! Lost connections: their reasons, and what follows.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ pub(super) async fn by_network(way: Way) {
     let (left, reason) = server.left().await;
     assert_eq!(left.id(), socket.id());
     let DisconnectReason::Connection(reason) = reason else {
-        panic!("a lost connection is no {reason}");
+        panic!("a lost connection is not {reason}");
     };
     let expected: &[_] = match way.over {
         Over::Polling => &[

@@ -1,4 +1,4 @@
-//! Clients whose packets are MessagePack, as their own implementations write them.
+//! MessagePack clients of other implementations.
 
 use bytes::Bytes;
 use integration::DEADLINE;
@@ -142,7 +142,7 @@ async fn a_date_arrives_as_with_json() {
 }
 
 #[tokio::test]
-async fn a_client_with_the_other_parser_is_not_let_in_and_harms_nobody() {
+async fn a_client_with_the_other_parser_is_refused_and_harms_no_other() {
     let way = Way {
         kind: Kind::Node,
         over: Over::WebSocket,

@@ -1,4 +1,4 @@
-//! Pages of other origins, in a browser that enforces what the server answers.
+//! Pages of other origins, in a browser that enforces the server's responses.
 
 use std::net::TcpListener;
 
@@ -34,8 +34,10 @@ fn serve_with(change: impl FnOnce(&mut Config)) -> (Served, ConnectOptions) {
 
 async fn talks(options: &ConnectOptions) {
     let mut client = RealClient::connected(Kind::Browser, options).await;
-    let echo = client.emit_with_ack("echo", json!(["from afar"]), DEADLINE).await;
-    assert_eq!(echo, Some(vec![json!("from afar")]));
+    let echo = client
+        .emit_with_ack("echo", json!(["from another origin"]), DEADLINE)
+        .await;
+    assert_eq!(echo, Some(vec![json!("from another origin")]));
 }
 
 async fn is_refused(server: &Served, options: &ConnectOptions) {

@@ -1,4 +1,4 @@
-//! What stands before Socket.IO and beside it: layers, cookies, files.
+//! HTTP requests before and beside Socket.IO: layers, cookies, files.
 
 use std::sync::{Arc, Mutex};
 

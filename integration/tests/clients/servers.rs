@@ -1,4 +1,4 @@
-//! Clients of two servers of ours on one channel.
+//! Clients of two servers on one channel.
 
 use integration::DEADLINE;
 use integration::brokers::{RedisBroker, unique_channel};

@@ -1,4 +1,4 @@
-//! Servers that do not offer everything, and clients that do not ask for anything.
+//! Transports: servers that offer only some, and clients that join no namespace.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ async fn no_upgrades(way: Way) {
     assert_eq!(place(&mut client).await, "websocket");
 }
 
-/// Nobody who uses these clients can have them do this; it is what lies below that opens the connection.
+/// No option of these clients does this; the layer below opens the connection.
 async fn joins_nothing(way: Way) {
     let builder = SocketIo::builder().configure(|config| config.connect_timeout = Duration::from_secs(1));
     let server = Served::start_on(any_port(), builder);

@@ -1,4 +1,4 @@
-//! What is sent arrives, in both directions, and is answered.
+//! Values: they arrive unchanged in both directions, and are acknowledged.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Tests by one client of each implementation, where ten ways would show no more than three.
+//! Tests with one client of each implementation, where more combinations would show nothing else.
 
 /// Makes of each function of the module one test for each client, which upgrades.
 macro_rules! by_upgrade {

@@ -1,4 +1,4 @@
-//! RabbitMQ, in its flavours.
+//! The suite on the flavours of RabbitMQ.
 
 use std::sync::Arc;
 use std::time::Duration;

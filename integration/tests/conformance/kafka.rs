@@ -1,4 +1,4 @@
-//! Kafka, in its flavours.
+//! The suite on the flavours of Kafka.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Redis, in its flavours.
+//! The suite on the flavours of Redis.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A HAProxy of the test's own.
+//! A private HAProxy.
 
 use std::path::Path;
 

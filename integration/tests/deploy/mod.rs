@@ -1,4 +1,4 @@
-//! What `docs/deploy.md` says: each program of `examples`, nginx and HAProxy with the very files of `docs`,
+//! Deployments of `docs/deploy.md`: each program of `examples`, nginx and HAProxy with the very files of `docs`,
 //! through real clients.
 
 mod front;

@@ -1,4 +1,4 @@
-//! An nginx of the test's own.
+//! A private nginx.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! A client that polls, one connection for each request, from an address of its choice.
+//! A long-polling client with one connection per request, from an address of its choice.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! The programs by themselves.
+//! The example programs without a proxy.
 
 use std::net::SocketAddr;
 

@@ -17,7 +17,7 @@ const HASH: Config = Config::Nginx(nginx::STICKY_HASH);
 const COOKIE: Config = Config::Nginx(nginx::STICKY_COOKIE);
 const SOURCE: Config = Config::HaProxy(haproxy::STICKY);
 
-/// Clients that poll: enough that both servers get some, whatever the numbers of their ports.
+/// Clients that poll: enough that both servers get some, regardless of the numbers of their ports.
 const NUM_CLIENTS: u8 = 24;
 
 /// What a page of another site sends.
@@ -175,7 +175,7 @@ async fn the_address_of_a_client_is_the_last_that_the_proxy_names(config: Config
     names_the_client(config).await;
 }
 
-/// The server learns the client's own address, whatever the client says of it.
+/// The server learns the client's real address, regardless of what the client claims.
 async fn names_the_client(config: Config) {
     let pair = Pair::start(config).await;
     for said in [

@@ -1,4 +1,4 @@
-//! Attacks that each could stop a server once, all of them at a time, on one server with many clients that behave well.
+//! Attacks, each of which once stopped a server, at the same time on one server with many well-behaved clients.
 //!
 //! What is asserted are counts and limits. The times are printed, for they are the machine's as much as the server's:
 //! `cargo test --release -p integration --test integration faults::attacks -- --nocapture`, on a machine that does nothing else, gives those

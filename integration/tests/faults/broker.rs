@@ -1,4 +1,4 @@
-//! Redis cut off, frozen, or out of patience with a subscriber.
+//! Faults of Redis: cut off, frozen, or disconnecting a slow subscriber.
 
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ async fn a_broker_frozen_for_longer_than_the_deadline_is_found_again() {
     broker.freeze().await;
     let started = Instant::now();
     for error in join_all((100..200).map(emit)).await {
-        let error = error.expect_err("nobody can have accepted it");
+        let error = error.expect_err("no broker can have accepted it");
         assert!(
             error.is_retryable() && error.to_string().contains(&broker.address()),
             "{error}"

@@ -1,4 +1,4 @@
-//! Clients that do not read, and clients that write too much.
+//! Misbehaving clients: those that do not read, and those that write too much.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const MIB: usize = 1 << 20;
 
 /// Its window is closed, the others' are not: they get everything, and it is disconnected by the limit of its outbox.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stuck_client_holds_up_nobody_and_is_disconnected() {
+async fn a_stuck_client_holds_up_no_other_and_is_disconnected() {
     // Beyond what the kernel takes for a client that never reads, and its outbox.
     const COUNT: u64 = 600;
     // What is on its way to those who read stays far below the limit.
@@ -67,7 +67,7 @@ struct Gate {
     handled: mpsc::UnboundedSender<u64>,
 }
 
-/// While its handlers are busy, a client's events stay in the kernel and in the client; nobody else notices.
+/// While its handlers are busy, a client's events stay in the kernel and in the client; other clients do not notice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_floods_is_paused_and_loses_nothing() {
     const COUNT: u64 = 3_000;

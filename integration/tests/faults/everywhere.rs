@@ -1,4 +1,4 @@
-//! What holds on every broker in the same words: messages that cannot be read or are very large, listeners that do not keep up.
+//! Faults with the same outcome on every broker: undecodable and very large messages, listeners that do not keep up.
 
 use bytes::Bytes;
 use integration::brokers::unique_channel;
@@ -15,7 +15,7 @@ use crate::support::{Client, Server, eventually, on_every_broker, within};
 
 on_every_broker! {
     what_cannot_be_decoded_is_counted_and_passed_over,
-    a_message_of_33_megabytes_passes_or_is_admitted_and_harms_nobody,
+    a_message_of_33_megabytes_passes_or_is_admitted_and_harms_no_other,
     a_listener_slower_than_the_stream_holds_little_and_is_not_deaf,
 }
 
@@ -50,7 +50,7 @@ async fn what_cannot_be_decoded_is_counted_and_passed_over(url: &str) {
 }
 
 /// Over the limit of the one who sends it, of one who receives it, and on Redis of the broker for one subscriber.
-async fn a_message_of_33_megabytes_passes_or_is_admitted_and_harms_nobody(url: &str) {
+async fn a_message_of_33_megabytes_passes_or_is_admitted_and_harms_no_other(url: &str) {
     const LEN: usize = 33 << 20;
     let common = ManagerOptions {
         channel: unique_channel(),
@@ -62,7 +62,7 @@ async fn a_message_of_33_megabytes_passes_or_is_admitted_and_harms_nobody(url: &
         deadline: 3 * DEADLINE,
         ..common.clone()
     };
-    // First: a topic of Kafka is made for the largest message of whoever makes it.
+    // First: a topic of Kafka is made for the largest message of the process that creates it.
     let large = managers::manager(url, generous.clone());
     let mut whole = large.subscribe().await.unwrap();
     let small = managers::manager(url, common);
@@ -80,7 +80,7 @@ async fn a_message_of_33_megabytes_passes_or_is_admitted_and_harms_nobody(url: &
         "{} came",
         at_parts.len()
     );
-    // Redis drops a subscriber for whom more than 32 MiB wait, whatever it could take.
+    // Redis drops a subscriber for whom more than 32 MiB wait, even if it could take them.
     let has_limit = url.starts_with("redis");
     let is_whole = at_whole.len() == 1 && at_whole[0] == Incoming::Message(big);
     assert!(is_whole || has_limit && at_whole.iter().all(is_gap) && !at_whole.is_empty());
@@ -92,7 +92,7 @@ async fn what_precedes_the_end(manager: &dyn ClientManager, subscription: &mut S
     let receiving = async {
         loop {
             let end = Incoming::Message("end".into());
-            // Published for somebody who may not be subscribed again yet.
+            // Published for a subscriber that may not be subscribed again yet.
             manager.publish("end".into()).await.unwrap();
             while let Ok(incoming) = timeout(DEADLINE / 10, subscription.recv()).await {
                 match incoming.expect("the subscription goes on") {

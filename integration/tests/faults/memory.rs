@@ -1,4 +1,4 @@
-//! Memory of a server whose broker is away.
+//! Memory of a server whose broker is unreachable.
 
 use integration::app::Load;
 use integration::brokers::RedisBroker;

@@ -1,4 +1,4 @@
-//! Brokers that die, freeze and cut off, and clients that misbehave.
+//! Faults: brokers that die, freeze or are cut off, and clients that misbehave.
 //!
 //! What each broker is put through, and where; messages are numbered, so that loss, doubles and order are seen. `C` is
 //! `conformance::{redis,amqp,kafka}`, in every flavour; `E` is [`everywhere`], on all three. Names are shortened with `…`.
@@ -17,7 +17,7 @@
 //! | what leads to a listener is deleted or undone | does not exist | `matrix::amqp::*` | `matrix::kafka::a_topic_that_is_deleted…` |
 //! | messages gone from the broker | keeps none | `amqp::topology::a_queue_removed_by_an_operator…` | `kafka::topics::messages_that_are_gone…` |
 //! | any of the above and more, seen from a listener while a second process publishes all the time | `matrix::redis` | `matrix::amqp` | `matrix::kafka` |
-//! | nobody there, while publishing on and on | `memory::thousands_of_failed_emits…`, `C::a_publish_while_the_broker_is_down…` | `C` | `C`, `kafka::faults::nobody_at_the_address…` |
+//! | no broker at the address, while publishing continues | `memory::thousands_of_failed_emits…`, `C::a_publish_while_the_broker_is_down…` | `C` | `C`, `kafka::faults::an_address_without_a_broker…` |
 
 mod attacks;
 mod broker;

@@ -1,4 +1,4 @@
-//! Redis killed and started again while a server emits.
+//! Restarts of Redis while a server emits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

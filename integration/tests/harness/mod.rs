@@ -1,4 +1,4 @@
-//! The harness itself, and the other implementations among themselves: what the other tests stand on.
+//! Tests of the harness itself, of the documents, and of the other implementations among themselves.
 
 mod documents;
 mod peers;

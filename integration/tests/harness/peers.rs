@@ -59,7 +59,7 @@ async fn connect_emit_acks_both_ways_binary_and_disconnect() {
 }
 
 #[tokio::test]
-async fn a_worker_reaches_a_room_and_nobody_else() {
+async fn a_worker_reaches_a_room_and_no_other_client() {
     let (server, url, channel) = server().await;
     let mut worker = PyEmitter::start(PyManager::Redis, &url, &channel).await;
     for kind in Kind::ALL {

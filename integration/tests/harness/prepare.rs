@@ -1,4 +1,4 @@
-//! The script `./test` on bare machines, which are folders of stubs: what it says, and that nothing
+//! The script `./test` on bare machines, simulated by folders of stubs: what it says, and that nothing
 //! stays behind.
 
 use std::io::{BufRead, BufReader};

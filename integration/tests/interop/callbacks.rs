@@ -1,4 +1,4 @@
-//! Questions across the fleet, and their answers.
+//! Acknowledgements across the mixed fleet.
 
 use std::time::Duration;
 
@@ -164,7 +164,7 @@ pub(super) async fn a_client_of_ours_answers_their_server(theirs: PyManager) {
     let encoded = json!([[{ "_placeholder": true, "num": 0 }], "AP8="]);
     assert_eq!((&callback["id"], &callback["args"]), (&json!(77), &encoded));
 
-    // The client of their own is asked by nobody else.
+    // Only they ask the client of their own.
     fleet.end().await;
     assert_eq!(b.names().await, []);
 }

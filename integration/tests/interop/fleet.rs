@@ -1,4 +1,4 @@
-//! The fleet, and one way to command each of those who can emit.
+//! The mixed fleet, and one set of commands for all its emitters.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -84,7 +84,7 @@ impl Fleet {
         self.tell_python(command).await;
     }
 
-    /// Ends a list of events, for everybody in `/`: whoever has got this has got all before it.
+    /// Ends a list of events, for all clients in `/`: a client that has received it has received all before it.
     pub(super) async fn end(&mut self) {
         self.emit("end", json!({ "args": [] })).await;
     }

@@ -1,4 +1,4 @@
-//! A mixed fleet on one channel of each broker: our server and python-socketio's, a client on each, and everybody who can emit
+//! A mixed fleet on one channel of each broker: our server and python-socketio's, a client on each, and every kind of emitter
 //! to both.
 
 mod callbacks;

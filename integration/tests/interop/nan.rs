@@ -1,4 +1,4 @@
-//! Numbers that JSON does not have, which python-socketio writes all the same.
+//! NaN and infinity, which JSON lacks and python-socketio writes all the same.
 
 use integration::brokers::unique_channel;
 use integration::process::Process;

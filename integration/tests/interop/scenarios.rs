@@ -1,4 +1,4 @@
-//! What must be the same whoever emits, whichever server a client hangs on.
+//! Behaviour that is the same for every emitter and on every server.
 
 use integration::DEADLINE;
 use integration::client::Kind;
@@ -57,7 +57,7 @@ pub(super) async fn payloads_arrive(theirs: PyManager, from: From) {
     for (number, (command, _)) in payloads().into_iter().enumerate() {
         fleet.emit(&format!("событие {number}"), command).await;
     }
-    // Beyond what a double can hold: nobody on the way may round it, and only Python reads it exactly.
+    // Beyond the precision of a double: no process on the way may round it, and only Python reads it exactly.
     fleet.emit("big", json!({ "data": u64::MAX })).await;
     for Member { client, .. } in &mut members {
         for (number, (command, wanted)) in payloads().into_iter().enumerate() {
@@ -82,13 +82,13 @@ pub(super) async fn routes_are_kept(theirs: PyManager, from: From) {
     }
     // Which events, and whether they are for A, on our server, and for B, on the other one.
     let routes = [
-        ("everybody", json!({}), true, true),
+        ("all clients", json!({}), true, true),
         ("a room of A's", json!({ "room": "r1" }), true, false),
         ("a room of B's", json!({ "room": "r3" }), false, true),
         ("a room of both", json!({ "room": "r2" }), true, true),
         ("rooms, once", json!({ "room": ["r1", "r2", "r3"] }), true, true),
         ("one room in a list", json!({ "room": ["r3"] }), false, true),
-        ("an empty room", json!({ "room": "nobody" }), false, false),
+        ("an empty room", json!({ "room": "empty" }), false, false),
         ("A", json!({ "room": a.sid }), true, false),
         ("B", json!({ "room": b.sid }), false, true),
         ("without A", json!({ "skip_sid": a.sid }), false, true),
@@ -152,7 +152,7 @@ pub(super) async fn rooms_are_managed(theirs: PyManager, from: From) {
     let (room, numbered) = (json!("room"), json!(7));
     fleet.enter_room(&a.sid, &room).await;
     fleet.enter_room(&b.sid, &room).await;
-    fleet.enter_room("somebody unknown", &room).await;
+    fleet.enter_room("an unknown client", &room).await;
     fleet.emit("both", json!({ "args": [], "room": room })).await;
     fleet.leave_room(&a.sid, &room).await;
     fleet.emit("B", json!({ "args": [], "room": room })).await;
@@ -163,7 +163,7 @@ pub(super) async fn rooms_are_managed(theirs: PyManager, from: From) {
     fleet.enter_room(&a.sid, &numbered).await;
     fleet.enter_room(&b.sid, &numbered).await;
     fleet.close_room(&room).await;
-    fleet.emit("nobody", json!({ "args": [], "room": room })).await;
+    fleet.emit("unheard", json!({ "args": [], "room": room })).await;
     fleet.emit("by number", json!({ "args": [], "room": numbered })).await;
     fleet.emit("not by digits", json!({ "args": [], "room": "7" })).await;
     fleet.end().await;

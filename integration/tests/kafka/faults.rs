@@ -1,4 +1,4 @@
-//! Connections cut, brokers restarted and frozen, while numbered messages are under way.
+//! Faults of Kafka under numbered messages: connections cut, brokers restarted and frozen.
 
 use std::time::Duration;
 
@@ -159,7 +159,7 @@ async fn a_message_that_waited_for_room_until_it_was_given_up_is_never_sent() {
     }
     publish_at_last(&publisher, "after").await;
     assert_eq!(next_message(&mut subscription).await, "after");
-    // Whatever librdkafka may still hold goes out before this.
+    // All that librdkafka may still hold is sent before this.
     publisher.close().await.unwrap();
     publish_at_last(&server, "end").await;
     assert_eq!(next_message(&mut subscription).await, "end");
@@ -280,7 +280,7 @@ async fn a_listener_is_back_soon_however_often_it_was_cut_off() {
 }
 
 #[tokio::test]
-async fn nobody_at_the_address_is_an_error_with_address_and_cause() {
+async fn an_address_without_a_broker_is_an_error_with_address_and_cause() {
     let publisher = manager("kafka://127.0.0.1:1", &hasty());
     let (published, subscribed) = tokio::join!(publisher.publish("x".into()), publisher.subscribe());
     for (what, error) in [

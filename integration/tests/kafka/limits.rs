@@ -1,4 +1,4 @@
-//! Times and bytes without a limit.
+//! Durations and byte limits without a bound.
 
 use std::time::Duration;
 

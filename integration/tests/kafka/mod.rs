@@ -1,8 +1,8 @@
-//! Kafka: faults with messages that are counted.
+//! Kafka: faults under numbered messages, rights, topics.
 
 mod faults;
 mod limits;
-mod nobody_there;
+mod no_broker;
 mod outages;
 mod protocols;
 mod rights;

@@ -1,4 +1,4 @@
-//! Kafka that answers and yet takes nothing, or does not answer for long, under numbered messages.
+//! Outages of Kafka under numbered messages: it responds but accepts nothing, or does not respond for long.
 
 use std::time::Duration;
 
@@ -77,7 +77,7 @@ impl Numbered {
         let started = Instant::now();
         let failures = self.publish(OVERDUE).await;
         let took = started.elapsed();
-        assert_eq!(failures.len() as u64, OVERDUE, "nobody can have accepted one");
+        assert_eq!(failures.len() as u64, OVERDUE, "no broker can have accepted one");
         assert!(took < options.common.deadline + SLACK, "{took:?}");
         for error in &failures {
             assert!(error.is_retryable(), "{error:?}");
@@ -135,7 +135,7 @@ async fn a_topic_without_a_leader_for_a_while_loses_nothing_and_is_read_on() {
     let mut numbered = Numbered::start(&broker.url(), &options).await;
     assert!(numbered.publish(200).await.is_empty());
     second.kill();
-    // The other broker answers all the time, and knows that there is nobody to write to.
+    // The other broker answers all the time, and knows that no leader accepts writes.
     numbered.fail(&options).await;
     second.restart().await;
     numbered.recover().await;

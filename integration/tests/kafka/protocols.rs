@@ -1,4 +1,4 @@
-//! Clients that come to a port otherwise than it wants: they are told at once, as a refusal, and what to change.
+//! Mismatched protocols: a client with the wrong security protocol is refused at once, with what to change.
 
 use integration::brokers::KafkaBroker;
 use integration::brokers::kafka::{KafkaRights, KafkaTls};

@@ -1,4 +1,4 @@
-//! Users of Kafka who may do no more than they need, or less, or lose a right.
+//! Users of Kafka with minimal rights, with fewer, and with a right that is revoked.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn the_documented_rights_are_enough_and_log_no_failure() {
         within("publish", publisher.publish("allowed".into())).await.unwrap();
         assert_eq!(next_message(&mut subscription).await, "allowed");
     }
-    // Whatever a client says of itself has come by then.
+    // All that a client logs about itself has come by then.
     assert_eq!(timeout(Duration::from_secs(2), subscription.recv()).await.ok(), None);
     for health in [server.health(), worker.health()] {
         assert_eq!(health.last_error, None);
@@ -117,7 +117,7 @@ async fn a_wrong_login_is_refused_soon_and_says_why() {
             ["uthentication", ""],
         ),
         (
-            "sasl.mechanism=PLAIN&sasl.username=nobody&sasl.password=wr0ng",
+            "sasl.mechanism=PLAIN&sasl.username=unknown&sasl.password=wr0ng",
             ["uthentication", ""],
         ),
     ] {

@@ -1,4 +1,4 @@
-//! Topics that are missing, grow, shrink, vanish; messages of unusual size.
+//! Topics that are missing, grow, shrink or vanish; messages of unusual size.
 
 use std::time::Duration;
 
@@ -113,7 +113,7 @@ async fn a_topic_that_may_not_be_made_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_message_of_33_megabytes_passes_where_it_may_and_harms_nobody_where_not() {
+async fn a_message_of_33_megabytes_passes_where_it_may_and_harms_no_other_where_not() {
     const LEN: usize = 33_000_000;
     let kafka = KafkaBroker::shared().await;
     let mut options = options();

@@ -1,4 +1,4 @@
-//! A client that reads what comes, in a task of the test, and does what it is told.
+//! A scripted client: a task of the test that reads all packets and carries out commands.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -155,7 +155,7 @@ impl Connection {
     }
 
     async fn run(self, told: mpsc::UnboundedReceiver<Command>) {
-        // Whatever ends a connection, the other side sees it, too.
+        // However a connection ends, the other side sees it, too.
         let _ = match self {
             Self::WebSocket(stream) => talk(*stream, told).await,
             Self::Polling(poller) => poll(&poller, told).await,
@@ -275,7 +275,7 @@ async fn poll(poller: &Poller, mut told: mpsc::UnboundedReceiver<Command>) -> io
                 Some(command) = told.recv() => match command {
                     Command::Send(packet) => poller.post(&packet).await?,
                     Command::Close => return poller.post("1").await,
-                    // Nobody can tell one that is not there from one that does not poll again.
+                    // A client that is not there looks like one that does not poll again.
                     Command::Freeze => return Ok(()),
                 },
             }

@@ -1,4 +1,4 @@
-//! Two servers in processes of their own, each with a way to Redis that can be cut.
+//! Two servers in processes of their own, each with a connection to Redis that can be cut.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ pub(super) const SURVIVOR: usize = 0;
 /// The server that is killed and started again.
 pub(super) const VICTIM: usize = 1;
 
-/// What there may be none of once everybody is gone.
+/// What must be zero once all clients are gone.
 const NOTHING: [&str; 10] = [
     "sessions",
     "clients",
@@ -90,7 +90,7 @@ impl Cluster {
 
     /// Returns one of the servers that are there.
     pub(super) fn choose(&self, random: &mut fastrand::Rng) -> usize {
-        // The number is drawn in any case, so that a script is the same whatever there is.
+        // The number is drawn in any case, so that a script does not depend on what there is.
         let at = random.usize(0..2);
         if self.nodes[at].is_some() { at } else { SURVIVOR }
     }

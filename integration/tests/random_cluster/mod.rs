@@ -1,4 +1,4 @@
-//! Two servers on one Redis under a random script: whatever clients and servers do, nothing is left of it.
+//! Two servers on one Redis under a random script of clients and servers, after which nothing is left of either.
 //!
 //! The servers are processes of their own. Clients come by WebSocket, by polling and by an upgrade, and go in every way; one server is
 //! killed in the middle of each round and started again, and connections to Redis are cut. After each round no client, room, question,

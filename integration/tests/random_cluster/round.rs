@@ -1,4 +1,4 @@
-//! A random script, and who takes part.
+//! One round: a random script with its clients and servers.
 
 use futures_util::future::join_all;
 use integration::script::{Act, ROOMS};
@@ -27,7 +27,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Runs; one server is killed in the middle, and started again. Nobody is left in the end.
+    /// Runs; one server is killed in the middle, and started again. No client is left in the end.
     pub(super) async fn run(mut self) {
         let killed_at = self.random.usize(STEPS / 4..STEPS / 2);
         let restarted_at = killed_at + self.random.usize(1..STEPS / 4);
@@ -85,7 +85,7 @@ impl<'a> Round<'a> {
             14..27 => self.server_acts().await,
             27 => {
                 let host = self.cluster.choose(self.random);
-                // Nobody waits for what becomes of it.
+                // Its outcome is not waited for.
                 let _ = stray(self.cluster.address(host), self.random).await;
             }
             28 => {

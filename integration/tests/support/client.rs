@@ -1,4 +1,4 @@
-//! A WebSocket client of few words.
+//! A minimal WebSocket client.
 
 use std::net::SocketAddr;
 

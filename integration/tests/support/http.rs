@@ -1,4 +1,4 @@
-//! HTTP of few words: one connection for each request.
+//! A minimal HTTP client: one connection for each request.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,4 +1,4 @@
-//! Servers of ours, in this process and beside it, and a client that reads them at the level of packets.
+//! Servers in this process and in others, and a client that reads their packets.
 
 pub(crate) mod client;
 pub(crate) mod http;
@@ -73,7 +73,7 @@ impl Server {
         Self { io, address }
     }
 
-    /// Waits until nobody is connected, and checks that nothing is left of those who were.
+    /// Waits until no client is connected, and checks that nothing is left of the former ones.
     pub(crate) async fn expect_empty(&self) {
         let is_empty = || {
             let metrics = self.io.metrics();

@@ -1,4 +1,4 @@
-//! A server of ours in a process of its own.
+//! A server in a process of its own.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -82,7 +82,7 @@ impl Node {
         }
     }
 
-    /// Waits until nobody is connected, and checks that nothing is left of those who were.
+    /// Waits until no client is connected, and checks that nothing is left of the former ones.
     pub(crate) async fn expect_empty(&mut self) {
         let is_empty = |report: &Value| ["sessions", "clients", "rooms"].iter().all(|&name| report[name] == 0);
         self.until("sessions, clients and rooms are gone", is_empty).await;

@@ -1,4 +1,4 @@
-//! The counts that are known to be good.
+//! The recorded counts, which new ones are compared with.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Kafka, as it is and in its flavours.
+//! Kafka: plain, and its flavours.
 //!
 //! A server of the tests' own is Apache Kafka's, from the jars that `./test` puts into `.test-env/kafka`: one node that is broker
 //! and controller.

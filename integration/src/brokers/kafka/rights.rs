@@ -1,4 +1,4 @@
-//! Kafka whose users may do what they were allowed, and nothing else.
+//! Kafka with an authorizer: users have only the rights that were granted to them.
 
 use tokio::process::Command;
 
@@ -6,7 +6,7 @@ use super::KafkaBroker;
 use crate::brokers::private::free_ports;
 use crate::tools;
 
-/// A Kafka with the users `sio` and `other`, who may do nothing yet. Its plain listener asks nobody who they are and allows everything.
+/// A Kafka with the users `sio` and `other`, who may do nothing yet. Its plain listener requires no login and allows everything.
 #[derive(Debug)]
 pub struct KafkaRights {
     server: KafkaBroker,

@@ -1,4 +1,4 @@
-//! RabbitMQ, as it is and in its flavours.
+//! RabbitMQ: plain, and its flavours.
 
 mod tls;
 
@@ -236,7 +236,7 @@ async fn contained() -> Result<Contained, String> {
 /// Why there is none.
 pub async fn ping(url: &str) -> Result<(), String> {
     let address = url.rsplit('@').next().unwrap_or(url).trim_end_matches('/');
-    // A port that nobody listens on is known at once; the client library takes its time and a thread for it.
+    // A port without a listener is known at once; the client library takes its time and a thread for it.
     let reached = tokio::net::TcpStream::connect(address);
     let ask = async {
         reached.await.map_err(|error| error.to_string())?;

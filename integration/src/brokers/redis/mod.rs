@@ -1,4 +1,4 @@
-//! Redis, as it is and in its flavours.
+//! Redis: standalone, and its flavours.
 
 mod cluster;
 mod sentinel;

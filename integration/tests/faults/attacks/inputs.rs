@@ -1,4 +1,4 @@
-//! What attackers send.
+//! Input of attackers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

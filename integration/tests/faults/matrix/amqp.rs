@@ -1,4 +1,4 @@
-//! RabbitMQ: a queue outlives connections; what leads to it may be gone, and the queue, too.
+//! RabbitMQ: a queue outlives connections, but its bindings, its exchange or the queue itself may be deleted.
 
 use std::sync::Arc;
 use std::time::Duration;

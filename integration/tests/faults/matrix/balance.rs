@@ -1,4 +1,4 @@
-//! What became of every number: the account of a run.
+//! The account of a run: what became of every number.
 
 use std::collections::BTreeMap;
 

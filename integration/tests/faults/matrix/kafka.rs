@@ -1,4 +1,4 @@
-//! Kafka: it keeps messages, so that nothing is lost but what it has deleted itself.
+//! Kafka keeps messages: only those that it deleted itself are lost.
 
 use integration::brokers::kafka::KafkaRights;
 use integration::brokers::{KafkaBroker, unique_channel};

@@ -1,4 +1,4 @@
-//! What every broker goes through.
+//! Outages that every broker goes through.
 
 use std::time::Duration;
 

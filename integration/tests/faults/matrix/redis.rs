@@ -1,4 +1,4 @@
-//! Redis: it keeps nothing, so that what passes while a listener is away is lost, and admitted.
+//! Redis keeps nothing: messages published while a listener is away are lost, and a gap is admitted.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A listener in this process, and one that publishes in another.
+//! One run: a listener in this process, and a publisher in another.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A manager where no broker is.
+//! Managers without a broker at their address.
 
 use integration::DEADLINE;
 use manager_amqp::{AmqpManager, AmqpOptions};

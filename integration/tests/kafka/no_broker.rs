@@ -1,4 +1,4 @@
-//! A manager where no broker is.
+//! Managers without a broker at their address.
 
 use std::time::Duration;
 

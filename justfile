@@ -24,6 +24,10 @@ fuzz seconds="30":
 bench *arguments:
     tools/verb bench {{arguments}}
 
+# The results of bench into tables and chart of the documents
+figures:
+    tools/verb figures
+
 # Instruction counts of hot paths against those that are recorded
 bench-check *arguments:
     tools/verb bench-check {{arguments}}

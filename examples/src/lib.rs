@@ -1,20 +1,6 @@
-//! Small programs in `src/bin`: one for each feature, and one for each way to host a server. This library holds their common parts.
+#![doc = include_str!("../README.md")]
 //!
-//! | feature | program |
-//! |---|---|
-//! | acknowledgements, both ways | `acks` |
-//! | authentication, refusals, sessions | `auth` |
-//! | middleware of connections and events | `middleware` |
-//! | presence by rooms | `presence` |
-//! | several processes over a broker | `processes` |
-//! | a worker that tells its progress, without a server | `worker` |
-//!
-//! Those called `on_…` and `with_…`, and `graceful_restart`, host one and the same [chat].
-//!
-//! ```console
-//! $ cargo run -p examples --bin on_axum 127.0.0.1:3000
-//! $ REDIS_URL=redis://localhost cargo run -p examples --bin on_axum 127.0.0.1:3001   # and as many more as you like
-//! ```
+//! This library holds the common parts of these programs, first of all the [chat].
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -29,7 +15,7 @@ use tokio::net::TcpListener;
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes a chat: `join` enters a room, `say` emits `said` to a room, `echo` answers with its arguments, `who` with the process' number, `count`
-/// with that of the clients here, `where` with the address of the connection, if it is known, `forwarded` with the client's address as the proxy in
+/// with that of the clients of this server, `where` with the address of the connection, if it is known, `forwarded` with the client's address as the proxy in
 /// front of the server saw it.
 ///
 /// With `REDIS_URL` it shares its rooms with every other server there, on the channel `CHANNEL` or the usual one.

@@ -40,6 +40,10 @@ docs *arguments:
 norms *arguments:
     tools/verb norms {{arguments}}
 
+# The table of norms, and the dependencies of the command
+shape:
+    tools/verb shape
+
 # The README's worker and server, built outside the workspace on siokit alone
 front-door:
     tools/verb front-door

@@ -6,14 +6,14 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// The longest latency that is told apart from longer ones.
+/// The longest latency that is distinguished from longer ones.
 const MAX_NANOSECONDS: u64 = 600_000_000_000;
 
 /// A histogram of latencies, exact to three digits.
 #[derive(Debug)]
 pub struct Latency(Histogram<u64>);
 
-/// What a report says of latencies, in microseconds.
+/// The latencies in a report, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Number of latencies.
@@ -38,7 +38,7 @@ impl Latency {
         Self(Histogram::new_with_bounds(1, MAX_NANOSECONDS, 3).expect("bounds are in order"))
     }
 
-    /// Adds one; what is over ten minutes counts as ten minutes.
+    /// Adds a latency; one over ten minutes counts as ten minutes.
     pub fn record(&mut self, latency: Duration) {
         let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.0.saturating_record(nanoseconds);

@@ -1,6 +1,6 @@
 //! Benchmarks of a Socket.IO server from outside: one load generator for this project, its peers and the kernel's floor.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`load`] | the client side: WebSocket and long-polling clients that cost little themselves |
 //! | [`scenario`] | what a run does: connections, echo, broadcasts, joins under load, a reconnect storm, a broker in between |

@@ -43,7 +43,7 @@ pub struct Cpu {
 }
 
 impl Cpu {
-    /// Returns what process `id` has used so far.
+    /// Returns the CPU time of process `id` so far.
     ///
     /// # Errors
     ///
@@ -57,7 +57,7 @@ impl Cpu {
         })
     }
 
-    /// Returns what the children of this process used that have ended.
+    /// Returns the CPU time of the children of this process that have ended.
     ///
     /// # Errors
     ///
@@ -130,7 +130,7 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// If one of them has ended: what it used is not known any more.
+    /// If one of them has ended: its CPU time is no longer known.
     pub fn per_operation(&self, num_operations: u64) -> Result<BTreeMap<String, Cpu>> {
         let share = |(watched, before): &(Watched, Cpu)| {
             let now = Cpu::of(watched.id).with_context(|| format!("{} has ended", watched.name))?;

@@ -10,7 +10,7 @@ use crate::process::Cpu;
 /// The outcome of one run of a scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// What was counted: connections, acknowledged events, deliveries.
+    /// The number of connections, acknowledged events or deliveries.
     pub num_operations: u64,
     /// Operations per second while measured.
     pub per_second: f64,
@@ -28,15 +28,15 @@ pub struct Report {
     pub num_out_of_order: u64,
     /// Clients that failed.
     pub num_failed: u64,
-    /// What the emitter says of itself, where there is one that does.
+    /// The report of the emitter, if it prints one.
     #[serde(default)]
     pub emitter: Option<Emitted>,
-    /// What the server counted itself by its end, by name, where it says so: gaps, restarts of its listener, messages that it could not read.
+    /// The counters of the server at its end, by name, if it prints them: gaps, restarts of its listener, undecodable messages.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
 }
 
-/// What an emitter prints at its end, as one line of JSON.
+/// The report of an emitter, printed at its end as one line of JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Emitted {
     /// Events that the broker accepted.
@@ -48,7 +48,7 @@ pub struct Emitted {
 }
 
 impl Emitted {
-    /// Reads the last such line of what an emitter printed; `None` if it says nothing of itself.
+    /// Reads the last such line in the output of an emitter; `None` if there is none.
     pub fn parse(output: &[u8]) -> Option<Self> {
         // A client library may have something to say after it.
         let mut lines = output.rsplit(|&byte| byte == b'\n');

@@ -46,7 +46,7 @@ pub fn chat() -> Result<SocketIo, Failure> {
         })
         .on("forwarded", async |socket: Socket| {
             let headers = socket.handshake().headers();
-            // The last entry of the last line: those before it are what the client says.
+            // The last entry of the last line: those before it are claims of the client.
             let line = headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()?;
             let entry = line.rsplit(',').next()?;
             Some(entry.trim().to_owned())
@@ -97,8 +97,8 @@ pub fn argument(number: usize) -> Option<String> {
     std::env::args().nth(number)
 }
 
-/// Returns the next connection of a listener. An error is told and tried again, after a moment: it is a connection's own, or one of too many
-/// open files, which some connections that end will mend; the server goes on.
+/// Returns the next connection of a listener. An error is reported, and accepting tried again after a moment: it concerns one connection, or too many
+/// open files, which connections that end resolve; the server continues.
 ///
 /// ```no_run
 /// # async fn example(listener: tokio::net::TcpListener) {
@@ -133,13 +133,13 @@ pub fn say(what: impl Display) {
     let _ = writeln!(out, "{what}").and_then(|()| out.flush());
 }
 
-/// Tells what went wrong on standard error. If that is closed or full, the server runs all the same: `eprintln!` would end the task, or the
-/// program. One that serves for long rather takes `tracing` with a writer that waits for no reader.
+/// Prints a failure on standard error. If that is closed or full, the server continues: `eprintln!` would end the task, or the
+/// program. A production server should use `tracing`, with a writer that does not wait for its reader.
 pub fn log(what: impl Display) {
     let _ = writeln!(io::stderr(), "{what}");
 }
 
-/// Returns what completes when the process is asked to end: by Ctrl-C, or by SIGTERM as a service manager does it.
+/// Returns a future that completes with a signal to end: Ctrl-C, or SIGTERM as service managers send it.
 ///
 /// Both count from now on, so call it before the program says that it runs.
 ///
@@ -159,16 +159,16 @@ pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
     }
 }
 
-/// Returns what completes when the process is asked to end, by Ctrl-C.
+/// Returns a future that completes with Ctrl-C.
 #[cfg(not(unix))]
 pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
     async { drop(tokio::signal::ctrl_c().await) }
 }
 
-/// How long an answer may make no progress because its client does not read.
+/// The longest time without progress of a response that its client does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Has the connections of clients that do not read their answers closed, as `siokit::server::serve` does.
+/// Wraps a stream, so that the connection of a client that does not read its responses is closed, as `siokit::server::serve` does.
 pub fn paced<S>(stream: S) -> PacedStream<S> {
     PacedStream::new(stream, WRITE_TIMEOUT)
 }

@@ -43,7 +43,7 @@ pub fn hasty(channel: &str) -> RedisOptions {
 /// Numbered events to emit: `m(origin, number, padding)`, `number` from 0.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Who emits.
+    /// The emitter.
     pub origin: String,
     /// How many events.
     pub count: u64,
@@ -54,7 +54,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Emits everything to `to`, and returns what became of each event, in order.
+    /// Emits everything to `to`, and returns the outcome of each event, in order.
     pub async fn emit(&self, to: &Broadcast) -> Vec<Result<(), Error>> {
         let padding = "x".repeat(self.padding);
         let emits = (0..self.count).map(|number| to.clone().emit("m", &(&self.origin, number, &padding)));
@@ -77,7 +77,7 @@ pub fn memory() -> (u64, u64) {
     (field("VmRSS:"), field("VmHWM:"))
 }
 
-/// Returns what a server counts, the tasks of its runtime, and the memory of its process, as JSON.
+/// Returns the counters of a server, the tasks of its runtime and the memory of its process, as JSON.
 ///
 /// # Panics
 ///

@@ -37,7 +37,7 @@ pub struct ConnectOptions {
     pub namespace: String,
     /// Further namespaces, joined over the same connection; default none.
     pub namespaces: Vec<String>,
-    /// What goes with the CONNECT packet; default nothing.
+    /// The payload of the CONNECT packet; default none.
     pub auth: Option<Value>,
     /// The transports, in order; default `polling` with an upgrade to `websocket`.
     pub transports: Option<Vec<&'static str>>,
@@ -85,7 +85,7 @@ impl ConnectOptions {
     }
 }
 
-/// What a client reports.
+/// A report of a client.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ClientEvent {
@@ -100,9 +100,9 @@ pub enum ClientEvent {
     ConnectError {
         /// The namespace.
         namespace: String,
-        /// What the server says, or the client in its own words.
+        /// The message of the server, or of the client itself.
         message: String,
-        /// What the server added.
+        /// The data of the server.
         data: Value,
     },
     /// The socket is gone.
@@ -114,13 +114,13 @@ pub enum ClientEvent {
     },
     /// An event from the server.
     Message(Message),
-    /// The answer to an emit that asked for one.
+    /// The acknowledgement of an emit that requested one.
     Ack {
         /// The namespace.
         namespace: String,
         /// The number given with the emit.
         id: u64,
-        /// The answer; `None` when it did not come in time.
+        /// The acknowledgement; `None` if it did not arrive in time.
         args: Option<Vec<Value>>,
     },
     /// The transport in use, on request or after an upgrade.
@@ -141,16 +141,16 @@ pub struct Message {
     pub name: String,
     /// Its arguments; bytes are as [`binary`](crate::driven::binary) writes them.
     pub args: Vec<Value>,
-    /// Set when the server wants an answer: hand it to [`RealClient::ack`].
+    /// Set if the server requests an acknowledgement: pass it to [`RealClient::ack`].
     pub ack: Option<u64>,
 }
 
 /// A refused connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
-    /// What the server says, or the client in its own words.
+    /// The message of the server, or of the client itself.
     pub message: String,
-    /// What the server added; null when nothing.
+    /// The data of the server; null if there is none.
     pub data: Value,
 }
 
@@ -256,7 +256,7 @@ impl RealClient {
         self.command(json!({ "cmd": "emit", "name": name, "args": args })).await;
     }
 
-    /// Emits and returns the answer, or `None` when it does not come in time.
+    /// Emits and returns the acknowledgement, or `None` if it does not arrive in time.
     pub async fn emit_with_ack(&mut self, name: &str, args: Value, deadline: Duration) -> Option<Vec<Value>> {
         self.acks += 1;
         let id = self.acks;
@@ -271,7 +271,7 @@ impl RealClient {
         answer["args"].as_array().cloned()
     }
 
-    /// Answers a [`Message`] that asked for it.
+    /// Acknowledges a [`Message`] that requests it.
     pub async fn ack(&mut self, id: u64, args: Value) {
         self.command(json!({ "cmd": "ack", "id": id, "args": args })).await;
     }
@@ -353,7 +353,7 @@ impl RealClient {
         self.driven.send(&command).await;
     }
 
-    /// Returns the script, for what has no method here.
+    /// Returns the script, for commands without a method here.
     pub fn driven(&mut self) -> &mut Driven {
         &mut self.driven
     }

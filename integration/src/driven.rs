@@ -48,7 +48,7 @@ impl Driven {
         Self::program(name, command)
     }
 
-    /// Starts a program that obeys as the scripts do; `name` is what failures call it.
+    /// Starts a program with the protocol of the scripts; `name` is its name in failures.
     #[must_use]
     pub fn program(name: &str, command: Command) -> Self {
         Self {

@@ -24,7 +24,7 @@ pub mod tools;
 
 use std::time::Duration;
 
-/// How long a test waits for what is bound to happen: 60 s, as on a busy machine a client starts for half of that. Only failing tests ever wait that long.
+/// The longest wait of a test for an event that must happen: 60 s, as on a busy machine a client starts for half of that. Only failing tests ever wait that long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The examples of the README, compiled.

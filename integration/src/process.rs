@@ -25,7 +25,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; `name` is what failures call it.
+    /// Starts `command`; `name` is its name in failures.
     ///
     /// # Panics
     ///
@@ -146,7 +146,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Returns the end of what the process wrote to standard error so far.
+    /// Returns the end of the standard error of the process so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         let kept = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,7 +163,7 @@ impl Process {
         }
     }
 
-    /// Returns what failures call the process.
+    /// Returns the name of the process in failures.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

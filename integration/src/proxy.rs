@@ -10,14 +10,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the proxy does with connections.
+/// The mode of a proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// Passes bytes.
     Open,
     /// Keeps connections, accepts new ones, passes nothing: a network that swallows packets.
     Stalled,
-    /// Passes what clients say, and none of the answers.
+    /// Forwards the bytes of clients, and none of the responses.
     Muted,
     /// Has closed every connection, and closes each new one at once.
     Cut,
@@ -114,12 +114,12 @@ impl TcpProxy {
         self.mode.send_replace(Mode::Stalled);
     }
 
-    /// Keeps connections and passes what clients say, but none of the answers.
+    /// Keeps connections and forwards the bytes of clients, but none of the responses.
     pub fn mute(&self) {
         self.mode.send_replace(Mode::Muted);
     }
 
-    /// Passes bytes again; what a stall held back is passed now.
+    /// Forwards bytes again, first those that a stall held back.
     pub fn restore(&self) {
         self.mode.send_replace(Mode::Open);
     }
@@ -237,7 +237,7 @@ async fn pass(near: TcpStream, target: String, state: State) {
     );
 }
 
-/// Passes one direction, in the modes that let it pass, until it ends, and then tells the other side that it has.
+/// Forwards one direction, in the modes that allow it, until it ends, and then closes the other side.
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

@@ -39,7 +39,7 @@ impl PyManager {
         }
     }
 
-    /// What the scripts call it.
+    /// Its name in the scripts.
     fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis",
@@ -58,7 +58,7 @@ pub struct PyServer {
 }
 
 impl PyServer {
-    /// Starts a server; returns once it accepts clients and hears what is published.
+    /// Starts a server; returns once it accepts clients and receives published messages.
     ///
     /// # Panics
     ///
@@ -106,7 +106,7 @@ impl PyServer {
         self.driven.until(deadline, wanted).await
     }
 
-    /// Returns the script, for what has no method here.
+    /// Returns the script, for commands without a method here.
     pub fn driven(&mut self) -> &mut Driven {
         &mut self.driven
     }

@@ -13,7 +13,7 @@ use crate::app;
 pub const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
 /// How long questions wait: some meet clients and servers that say nothing.
 pub const SHORT: Duration = Duration::from_millis(200);
-/// How long a server that lives has to answer the question who is there.
+/// The longest time until a live server responds to a request for the servers.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One deed of a server.
@@ -36,13 +36,13 @@ pub enum Act {
     EnterAll(String),
     /// Has the members of a room leave it.
     LeaveAll(String),
-    /// Asks the members of a room.
+    /// Emits to a room and collects acknowledgements.
     Collect(String),
-    /// Asks who is in a room.
+    /// Requests the clients in a room.
     Fetch(String),
     /// Sends an event to the other servers.
     Tell,
-    /// Asks the other servers.
+    /// Calls the other servers.
     Call,
 }
 
@@ -77,7 +77,7 @@ impl Act {
     }
 }
 
-/// Shortens the times after which a server gives up those who say nothing.
+/// Shortens the times after which a server gives up silent clients and servers.
 pub fn hasten(config: &mut Config) {
     config.connect_timeout = Duration::from_secs(1);
     config.engine.ping_interval = Duration::from_millis(300);
@@ -86,7 +86,7 @@ pub fn hasten(config: &mut Config) {
     config.engine.polling_close_timeout = Duration::from_secs(1);
 }
 
-/// What a server remembers of a client; long enough to be missed where bytes are counted.
+/// The session data of a client; long enough to show up if it leaks.
 #[derive(Clone)]
 struct Visits(Vec<u64>);
 

@@ -120,13 +120,13 @@ async fn a_receipt_counts_who_was_handed_an_event_and_rooms_and_servers_are_list
         for client in &mut clients {
             assert_eq!(client.packet().await, "42[\"e\",1]");
         }
-        let nobody = io
+        let empty = io
             .to("nowhere")
             .timeout(DEADLINE)
             .emit_with_receipt("e", &1)
             .await
             .unwrap();
-        assert_eq!((nobody.num_clients(), nobody.servers.len()), (0, 2), "{nobody:?}");
+        assert_eq!((empty.num_clients(), empty.servers.len()), (0, 2), "{empty:?}");
     }
     let rooms = cluster.emitter.rooms("/", "", DEADLINE).await.unwrap().found;
     let rooms: Vec<_> = rooms.iter().map(|room| (room.room.as_str(), room.clients)).collect();

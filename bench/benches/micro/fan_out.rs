@@ -9,7 +9,7 @@ use hub::{Deliver, Hub, HubOptions, Pressure};
 use manager_api::message::Emit;
 use tokio::runtime::{Builder, Runtime};
 
-/// What all get.
+/// The packet for all members.
 const PACKET: &[u8] = b"42[\"m\",1]";
 
 /// A client that keeps the newest packet.
@@ -17,7 +17,7 @@ const PACKET: &[u8] = b"42[\"m\",1]";
 pub(crate) struct Outbox(Arc<Mutex<Bytes>>);
 
 impl Outbox {
-    /// Tells clients apart, so that looking at one cannot be left out.
+    /// Distinguishes clients, so that the compiler cannot omit reading one.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }

@@ -1,4 +1,4 @@
-//! Micro-benches of the hot paths, each beside a floor: the least that the same outcome can cost. Ratios are printed at the end.
+//! Micro-benches of the hot paths, each beside a floor: the least work with the same outcome. Ratios are printed at the end.
 //!
 //! `cargo bench -p bench-paths`, or with a part of a name: `cargo bench -p bench-paths -- wire`.
 
@@ -16,7 +16,7 @@ use manager_api::message::Target;
 
 use fan_out::{FanOut, Outbox};
 
-/// Members of the room that is looked at, and of the one that is broadcast to.
+/// Members of the room of the snapshot, and of the room of the fan-out.
 const NUM_MEMBERS: usize = 10_000;
 const GROUPS: [(&str, &str); 5] = [
     ("wire-decode", "serde_json finding the end of the same text"),

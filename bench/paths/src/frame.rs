@@ -19,9 +19,9 @@ pub const PONG: u8 = 0xa;
 /// One complete frame of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// What the frame is, one of the constants of this module.
+    /// The opcode, one of the constants of this module.
     pub opcode: u8,
-    /// What it carries.
+    /// The payload.
     pub payload: &'a [u8],
 }
 

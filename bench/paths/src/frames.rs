@@ -1,4 +1,4 @@
-//! Frames of a client, from the bytes that come in to the messages that are handed out.
+//! Frames of a client, from the incoming bytes to the messages.
 
 use std::convert::Infallible;
 use std::sync::Arc;

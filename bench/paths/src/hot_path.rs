@@ -19,7 +19,7 @@ pub enum HotPath {
     WireEncode,
     /// An event is emitted to a room of 1,000 clients, to the frames that they read
     EmitToRoom,
-    /// An event of a client comes in and is acknowledged
+    /// An event of a client is received and acknowledged
     EventAck,
     /// Frames of a client are read, unmasked and handed out: 100 of 100 bytes and one of 16 KiB
     FrameParse,
@@ -31,7 +31,7 @@ pub trait Operation {
     ///
     /// # Errors
     ///
-    /// If its outcome is not what it has to be.
+    /// If its outcome is not the expected one.
     fn run(&mut self) -> Result<()>;
 }
 
@@ -47,7 +47,7 @@ impl HotPath {
         }
     }
 
-    /// Makes what an operation needs.
+    /// Creates the state that an operation needs.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use manager_api::wire;
 
 use crate::hot_path::Operation;
 
-/// What python-socketio writes for an event of 128 bytes to one room.
+/// The message that python-socketio writes for an event of 128 bytes to one room.
 fn message() -> Bytes {
     let text = "x".repeat(128);
     let message = format!(

@@ -20,7 +20,7 @@ pub struct Emit {
     url: String,
     /// Number of events
     count: u64,
-    /// Events per second; as fast as it goes by default
+    /// Events per second; as fast as possible by default
     #[arg(long)]
     rate: Option<f64>,
     /// Events on their way at a time
@@ -32,14 +32,14 @@ pub struct Emit {
 }
 
 impl Emit {
-    /// Publishes, and returns what it took.
+    /// Publishes, and returns the rate and the CPU time.
     ///
     /// # Errors
     ///
     /// If the URL cannot be used, or an event was not accepted.
     pub async fn run(&self) -> Result<Emitted> {
         let emitter = Emitter::new(siokit::connect(&self.url)?);
-        // The first event connects; connecting is not what is measured.
+        // The first event connects, which is not measured.
         emitter.to("warm-up").emit("warm-up", &()).await?;
         let own = i32::try_from(std::process::id())?;
         let (cpu, began) = (Cpu::of(own)?.total(), Instant::now());

@@ -58,7 +58,7 @@ impl Floor {
     }
 }
 
-/// What a client asks for.
+/// A request of a client.
 #[derive(Debug, PartialEq, Eq)]
 enum Request<'a> {
     Connect,

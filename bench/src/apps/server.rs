@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::latency::stamped;
 
-/// Serves the events of the test application until SIGINT or SIGTERM; then prints what it counted, as one line of JSON.
+/// Serves the events of the test application until SIGINT or SIGTERM; then prints its counters as one line of JSON.
 #[derive(Clone, Debug, Args)]
 pub struct Server {
     /// Port on 127.0.0.1
@@ -54,7 +54,7 @@ fn register(io: &SocketIo) {
     );
 }
 
-/// What a run is to know of the hub.
+/// The counters of the hub in a report.
 fn counters(hub: &HubMetrics) -> BTreeMap<&'static str, u64> {
     [
         ("gaps", hub.gaps),

@@ -11,11 +11,11 @@ use super::Target;
 
 /// Bytes read at once; a frame that is longer makes the shared buffer grow.
 const READ_LEN: usize = 256 << 10;
-/// The longest answer to the WebSocket handshake.
+/// The longest response to the WebSocket handshake, in bytes.
 const MAX_HEAD_LEN: usize = 16 << 10;
 
 thread_local! {
-    /// The input buffer of all clients: what is not a whole frame yet waits in its client.
+    /// The input buffer of all clients: an incomplete frame is kept by its client.
     static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
@@ -32,7 +32,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If the server refuses, closes, or answers with something else.
+    /// If the server refuses, closes, or sends an unexpected response.
     pub async fn connect(target: &Target) -> Result<Self> {
         let stream = TcpStream::connect(target.address).await?;
         stream.set_nodelay(true)?;
@@ -85,7 +85,7 @@ impl Client {
     ///
     /// As [`receive`](Self::receive).
     pub async fn wait_for(&mut self, is_it: impl Fn(&[u8]) -> bool) -> Result<()> {
-        // A frame may have come together with the answer to the handshake.
+        // A frame may have arrived together with the response to the handshake.
         let early = std::mem::take(&mut self.partial);
         let mut is_there = false;
         let used = self.scan(&early, &mut |packet| is_there |= is_it(packet))?.0;
@@ -96,7 +96,7 @@ impl Client {
         Ok(())
     }
 
-    /// Waits for packets, hands each of one read to `each`, and answers pings. Returns their number, which is at least one.
+    /// Waits for packets, passes each of one read to `each`, and answers pings. Returns their number, which is at least one.
     ///
     /// # Errors
     ///
@@ -159,7 +159,7 @@ impl Client {
         frame::push(&mut self.output, TEXT, packet);
     }
 
-    /// Sends what is queued.
+    /// Sends the queued bytes.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ impl PollingClient {
     ///
     /// # Errors
     ///
-    /// If the server refuses, closes, or answers with something else.
+    /// If the server refuses, closes, or sends an unexpected response.
     pub async fn connect(target: &Target) -> Result<Self> {
         let mut get = Http::connect(target).await?;
         let post = Http::connect(target).await?;

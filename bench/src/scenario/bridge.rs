@@ -12,7 +12,7 @@ use super::{Setup, Span, seconds};
 use crate::process::peak_kib;
 use crate::report::{Emitted, Report};
 
-/// Runs an emitter and counts what the members of room `r` receive.
+/// Runs an emitter and counts the deliveries to the members of room `r`
 #[derive(Clone, Debug, Args)]
 pub struct Bridge {
     /// Number of members
@@ -21,7 +21,7 @@ pub struct Bridge {
     /// Messages that the emitter publishes
     #[arg(long)]
     messages: u64,
-    /// The longest silence, once the emitter has ended, after which what is missing counts as lost
+    /// The silence, once the emitter has ended, after which missing deliveries count as lost
     #[arg(long, value_parser = seconds, default_value = "3")]
     patience: Duration,
     /// The emitter and its arguments: it publishes stamped events `m` to room `r`

@@ -11,10 +11,10 @@ use super::{Setup, Span, seconds};
 use crate::load::Client;
 use crate::report::Report;
 
-/// The longest silence after which what is missing counts as lost.
+/// The silence after which missing deliveries count as lost.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Asks the server to broadcast, again and again, and counts what the members receive.
+/// Requests broadcasts from the server repeatedly, and counts the deliveries to members.
 #[derive(Clone, Debug, Args)]
 pub struct Broadcast {
     /// Number of members, over all rooms
@@ -23,7 +23,7 @@ pub struct Broadcast {
     /// Number of rooms; a broadcast goes to one of them, in turn
     #[arg(long, default_value_t = 1)]
     rooms: usize,
-    /// Broadcasts that one request asks for
+    /// Broadcasts per request
     #[arg(long, default_value_t = 1)]
     batch: u64,
     /// Bytes of the text of a broadcast
@@ -75,7 +75,7 @@ struct Sender<'a> {
     num_requests: u64,
     /// Deliveries that all requests so far are to bring.
     num_expected: u64,
-    /// Deliveries that did not come: without them, a loss would stop the loop for good.
+    /// Deliveries that did not arrive: without them, a loss would stop the loop for ever.
     num_given_up: u64,
 }
 
@@ -96,7 +96,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Asks for one batch; returns how many deliveries it is to bring.
+    /// Requests one batch; returns the number of expected deliveries.
     async fn request(&mut self) -> Result<u64> {
         let Broadcast {
             clients,

@@ -39,7 +39,7 @@ pub struct Echo {
     duration: Duration,
 }
 
-/// What the clients count together.
+/// The counters that all clients share.
 #[derive(Debug, Default)]
 struct Progress {
     num_acknowledged: Cell<u64>,

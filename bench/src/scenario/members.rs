@@ -1,4 +1,4 @@
-//! Members of rooms: clients that count what is broadcast to them.
+//! Members of rooms: clients that count the broadcasts they receive.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -13,7 +13,7 @@ use super::{AT_ONCE, Setup};
 use crate::latency::{Latency, since_boot, stamp_of};
 use crate::load::{Client, Crowd, connect_many};
 
-/// What the members of all rooms have received together.
+/// The deliveries to the members of all rooms together.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pub(super) count: Cell<u64>,
@@ -28,7 +28,7 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// Waits until `total` deliveries came; false when none comes for as long as `patience`.
+    /// Waits for `total` deliveries; false if none arrives for as long as `patience`.
     pub(super) async fn reaches(&self, total: u64, patience: Duration) -> bool {
         self.awaited.set(total);
         while self.count.get() < total {

@@ -1,4 +1,4 @@
-//! Scenarios: what the clients of a run do, and what is measured meanwhile.
+//! Scenarios: the actions of the clients of a run, and the measurements.
 
 mod bridge;
 mod broadcast;
@@ -38,7 +38,7 @@ pub enum Scenario {
     Broadcast(broadcast::Broadcast),
     /// Joins and leaves by other clients while a large room is broadcast to.
     Churn(churn::Churn),
-    /// All clients lose their connection at once and come back.
+    /// All clients lose their connection at once and reconnect
     Storm(storm::Storm),
     /// Events published to a broker by a command, delivered by the server.
     Bridge(bridge::Bridge),
@@ -62,7 +62,7 @@ impl Scenario {
     }
 }
 
-/// Handshakes at a time where they are not what is measured.
+/// Concurrent handshakes in scenarios that do not measure them.
 const AT_ONCE: usize = 64;
 
 /// A span of a run that is measured: operations are counted from its beginning to its end.

@@ -45,7 +45,7 @@ const BLOCKS: [Block; 4] = [
     },
 ];
 
-/// Puts figures into the data file, the tables and the chart of a repository; rows that they do not have stay as they are.
+/// Writes figures to the data file, the tables and the chart of a repository; rows without new figures keep theirs.
 ///
 /// # Errors
 ///

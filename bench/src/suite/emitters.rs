@@ -32,7 +32,7 @@ pub(super) fn command(kind: Kind, passing: &Passing, broker: &Running) -> Vec<Os
 ///
 /// # Errors
 ///
-/// If it cannot be started, fails, or says nothing of itself.
+/// If it cannot be started, fails, or prints no report.
 pub(super) async fn measure(kind: Kind, passing: &Passing, broker: &Running) -> Result<Report> {
     let num_events = passing.num_messages(kind);
     let emitted = match kind {

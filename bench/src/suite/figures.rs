@@ -10,7 +10,7 @@ use super::results::Line;
 use super::{Kind, ROWS, Row};
 use crate::report::Report;
 
-/// What was measured, of every row and target, in the order of the tables.
+/// The figures of every row and target, in the order of the tables.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
     /// The machine that measured last: cores and kernel.
@@ -39,12 +39,12 @@ pub struct Measured {
     /// Deliveries that came twice or out of order, over all runs.
     #[serde(default)]
     pub num_out_of_order: u64,
-    /// What it cost, where that is looked at.
+    /// The cost of messages through a broker, in suites that measure it.
     #[serde(flatten)]
     pub cost: Cost,
 }
 
-/// Medians of what messages through a broker cost, where they were measured.
+/// Median costs of messages through a broker, if they were measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Processor time per event of the emitter, in microseconds.

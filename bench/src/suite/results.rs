@@ -16,7 +16,7 @@ pub struct Line {
     pub row: String,
     /// The name of its target.
     pub target: String,
-    /// What it found.
+    /// Its report.
     pub report: Report,
 }
 

@@ -23,17 +23,17 @@ pub enum Suite {
 pub struct Row {
     /// The name for `--rows`, and in result files.
     pub name: &'static str,
-    /// What it is run with.
+    /// The suite that it belongs to.
     pub suite: Suite,
-    /// What the row shows, in the words of the table.
+    /// The title in tables.
     pub title: &'static str,
     /// The arguments of the scenario; nothing for emitters alone.
     pub arguments: &'static str,
-    /// What is taken from the report.
+    /// The figure of the report that the row shows.
     pub figure: Figure,
-    /// Which targets can do it.
+    /// The targets that support it.
     pub targets: &'static [Kind],
-    /// What passes the messages on.
+    /// The broker between emitter and server, if there is one.
     pub broker: Option<Passing>,
 }
 

@@ -15,12 +15,12 @@ use crate::report::Report;
 
 /// The longest that a run may take.
 const RUN_TIMEOUT: Duration = Duration::from_secs(300);
-/// What a server of this project may take of memory while a million messages pass: they do not stay.
+/// The memory limit of a server of this project while a million messages pass, none of which stays in memory.
 const MAX_PEAK_KIB: u64 = 64 << 10;
 /// Messages where it is only to be seen that a row works.
 const SMOKE_MESSAGES: u64 = 200;
 
-/// Runs rows, each for every target, and appends what they found to the results.
+/// Runs rows, each for every target, and appends their reports to the results.
 #[derive(Clone, Debug, Args)]
 pub struct Run {
     /// Suites to run, comma separated
@@ -63,7 +63,7 @@ impl Run {
         Ok(())
     }
 
-    /// Runs a row for each target; returns what a soak of this project must not show.
+    /// Runs a row for each target; returns the faults of a soak of this project.
     async fn run_row(
         &self,
         results: &Results,
@@ -160,7 +160,7 @@ impl Run {
     }
 }
 
-/// Returns what makes a row of servers short; it overrides what the row says.
+/// Returns arguments that make a row of servers short; they override those of the row.
 fn smoke_arguments(row: &Row) -> impl Iterator<Item = &'static str> {
     let arguments = match row.arguments.split(' ').next() {
         Some("connect" | "storm") => "--clients 100",
@@ -172,7 +172,7 @@ fn smoke_arguments(row: &Row) -> impl Iterator<Item = &'static str> {
     arguments.split_whitespace()
 }
 
-/// Lists what a soak must not show.
+/// Lists the faults that a soak must not show.
 fn faults_of(report: &Report) -> impl Iterator<Item = String> {
     let counted = |name| report.counters.get(name).copied();
     let peak = report.peak_kib.get("server").copied().unwrap_or_default();

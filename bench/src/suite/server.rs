@@ -15,7 +15,7 @@ use super::Kind;
 
 /// The longest that a server may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a runtime does once, at its start, is over after it, and is not measured.
+/// The warm-up: work that a runtime does once, at its start, is not measured.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The same for servers on a broker: python-socketio's say nothing when they listen.
 const SETTLE_ON_BROKER: Duration = Duration::from_secs(3);
@@ -73,7 +73,7 @@ impl Server {
         self.process.id().context("the server has ended")
     }
 
-    /// Ends the server and returns what it counted, if it says so.
+    /// Ends the server and returns its counters, if it prints them.
     ///
     /// # Errors
     ///

@@ -111,7 +111,7 @@ fn faults(found: &Measured) -> String {
     text
 }
 
-/// Writes what events through a broker cost, in the suites that are about that.
+/// Writes the cost of events through a broker, in the suites that measure it.
 fn costs(row: &Row, found: &Measured) -> String {
     if !matches!(row.suite, Suite::Soak | Suite::Emit) {
         return String::new();

@@ -3,7 +3,7 @@
 //! ```js
 //! await client.emitWithAck("add", 2, 3);              // 5
 //! await client.emitWithAck("divide", 1, 0);           // { error: "division by zero" }
-//! client.on("ready?", (round, reply) => reply(true)); // what the server asks
+//! client.on("ready?", (round, reply) => reply(true)); // an event of the server
 //! await client.emitWithAck("ask the others", 7);      // { ready: 2, asked: 2 }
 //! ```
 
@@ -13,7 +13,7 @@ use examples::Failure;
 use serde::Serialize;
 use siokit::{Ack, Data, Error, Socket, SocketIo};
 
-/// Clients that answer later do not count.
+/// Clients that acknowledge later do not count.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Failure> {
     let io = SocketIo::new();
     io.namespace("/")
         .on_connect(async |socket: Socket| socket.join("players").is_ok())
-        // What a handler returns is the acknowledgement, …
+        // The return value of a handler is the acknowledgement, …
         .on("add", async |Data((a, b)): Data<(i64, i64)>| a + b)
         // … and a failure that the client should know of is such a value, too.
         .on("divide", async |Data((a, b)): Data<(i64, i64)>| {
@@ -47,7 +47,7 @@ async fn main() -> Result<(), Failure> {
     examples::serve(io).await
 }
 
-/// Asks all other clients of the room, on every server, and counts those who are ready.
+/// Emits to all other clients of the room, on every server, and counts those that are ready.
 async fn ask_the_others(socket: Socket, Data(round): Data<u32>) -> Result<Ack<Votes>, Error> {
     let others = socket.to("players").timeout(TIMEOUT);
     let report = others.emit_and_collect("ready?", &round).await?;

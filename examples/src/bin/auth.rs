@@ -1,4 +1,4 @@
-//! Authentication: `auth [ADDRESS]`. A client without a known token is refused, and told why; one
+//! Authentication: `auth [ADDRESS]`. A client without a known token is refused, with the reason; one
 //! with a token has a name.
 //!
 //! ```js
@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use siokit::{Ack, Auth, Refusal, Socket, SocketIo};
 
-/// What a client sends as `auth`.
+/// The `auth` of a client.
 #[derive(Deserialize)]
 struct Login {
     token: String,
 }
 
-/// What is kept of a client for as long as it is connected.
+/// The client session, kept while the client is connected.
 #[derive(Clone, Default, Serialize)]
 struct User {
     name: String,
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failure> {
     examples::serve(io).await
 }
 
-/// Looks a token up; an application asks its database.
+/// Looks a token up; an application would query its database.
 fn user_of(token: &str) -> Option<&'static str> {
     match token {
         "ada's" => Some("Ada"),

@@ -11,7 +11,7 @@ use examples::Failure;
 use serde::Deserialize;
 use siokit::server::{Data, EventName, Payload, Query, Refusal, Socket, SocketIo};
 
-/// What a client adds to the URL.
+/// The query that a client adds to the URL.
 #[derive(Deserialize)]
 struct Version {
     version: u32,
@@ -20,7 +20,7 @@ struct Version {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let io = SocketIo::new();
-    // That of every namespace comes first.
+    // Middleware of every namespace runs first.
     io.any_namespace().use_event(async |socket: Socket, event: EventName| {
         examples::say(format_args!("{} in {}", event.as_str(), socket.namespace().as_str()));
     });
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Failure> {
         .use_event(async |socket: Socket, event: EventName| {
             !event.as_str().starts_with("admin: ") || socket.rooms().contains(&"admins".into())
         })
-        // An event goes on with the arguments that are returned.
+        // The event continues with the returned arguments.
         .use_event(async |event: EventName, arguments: Payload| match event.as_str() {
             "say" => arguments.parse::<String>().and_then(|text| Payload::new(text.trim())),
             _ => Ok(arguments),

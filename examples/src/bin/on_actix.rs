@@ -3,7 +3,7 @@
 //! actix-web knows neither tower nor hyper, and hands no connection over. Polls are translated there and back. A WebSocket's bytes go
 //! through a pipe in memory, at whose other end hyper hands it to the server: two copies more than elsewhere, and the same server.
 //! Each worker has a runtime of its own; a WebSocket stays on the one that accepted it.
-//! actix-web does not tell when a request is given up, so that a client that polls and goes without a word is missed by its heartbeat only.
+//! actix-web does not report that a request was aborted, so the loss of a polling client is only noticed by its heartbeat.
 
 use std::io;
 
@@ -21,7 +21,7 @@ use hyper_util::service::TowerToHyperService;
 use siokit::server::{PeerAddr, SocketIo};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-/// The pipe of a WebSocket, in bytes: what waits there when the client reads slowly, before the server's own limits count.
+/// The pipe of a WebSocket, in bytes: it fills first when the client reads slowly, before the server's own limits apply.
 const PIPE: usize = 64 * 1024;
 
 fn main() -> Result<(), Failure> {
@@ -109,7 +109,7 @@ async fn websocket(io: &SocketIo, request: &HttpRequest, payload: Payload) -> Re
     Ok(answer(&parts)?.upgrade("websocket").streaming(chunks(from_server)))
 }
 
-/// What the client sends, to the server, until either of them ends.
+/// Forwards the bytes of the client to the server, until either of them ends.
 async fn forward(mut payload: Payload, mut to_server: impl tokio::io::AsyncWrite + Unpin) {
     while let Some(Ok(bytes)) = payload.next().await {
         if to_server.write_all(&bytes).await.is_err() {
@@ -120,7 +120,7 @@ async fn forward(mut payload: Payload, mut to_server: impl tokio::io::AsyncWrite
     let _ = to_server.shutdown().await;
 }
 
-/// What the server sends, as it comes.
+/// Returns the bytes of the server as a stream.
 fn chunks(from_server: impl AsyncRead + Unpin) -> impl Stream<Item = io::Result<Bytes>> {
     futures_util::stream::unfold(from_server, async |mut from_server| {
         let mut chunk = BytesMut::with_capacity(4 * 1024);

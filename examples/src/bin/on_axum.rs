@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let io = examples::chat()?;
-    // The application's own routes; what is not for Socket.IO comes to them.
+    // The application's own routes, for requests that are not Socket.IO's.
     let app = Router::new()
         .route("/", get(async || "There is a chat here."))
         .layer(io.layer())
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// So that handlers of the chat see who is there: axum knows it by another name.
+/// Inserts the client's address for handlers of the chat: axum has a type of its own for it.
 async fn with_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Request) -> Request {
     request.extensions_mut().insert(PeerAddr(peer));
     request

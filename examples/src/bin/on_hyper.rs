@@ -24,7 +24,7 @@ async fn main() -> Result<(), Failure> {
         };
         let chat = io.service();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            // So that handlers see who is there: `PeerAddr`, or `socket.handshake().peer_addr()`.
+            // For handlers: `PeerAddr`, or `socket.handshake().peer_addr()`.
             request.extensions_mut().insert(PeerAddr(peer));
             chat.clone().oneshot(request)
         });

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! ```js
-//! // To be told of job 7, whichever process the client is connected to.
+//! // Receives the events of job 7, from every process.
 //! await client.emitWithAck("watch", "job 7");
 //! await client.emitWithAck("servers"); // [ 4711, 4712 ]: the processes
 //! ```
@@ -17,13 +17,13 @@ use std::time::Duration;
 use examples::Failure;
 use siokit::server::{Ack, Data, Error, ServerEvent, Socket, SocketIo};
 
-/// Servers that answer later are left out.
+/// Servers that respond later are omitted.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let io = SocketIo::builder().manager(examples::redis()?).build();
-    // What servers ask each other.
+    // The handler of requests of other servers.
     io.on_server_event("process?", async |_: SocketIo, _: ServerEvent| std::process::id());
     io.namespace("/")
         .on("watch", async |socket: Socket, Data(room): Data<String>| {

@@ -1,4 +1,4 @@
-//! A worker that tells its progress to those who watch a job, without a server in its process:
+//! A worker that reports its progress to the clients that watch a job, without a server in its process:
 //! `worker JOB`, with `REDIS_URL` and `CHANNEL`. The servers are `processes`.
 //!
 //! ```js
@@ -10,7 +10,7 @@ use examples::Failure;
 use serde_json::json;
 use siokit::Emitter;
 
-/// What the job is divided into.
+/// The number of steps of the job.
 const STEPS: u64 = 4;
 
 #[tokio::main]
@@ -23,7 +23,7 @@ async fn main() -> Result<(), Failure> {
         sum += work(step).await;
         let percent = step * 100 / STEPS;
         examples::say(format_args!("job {job}: {percent} %"));
-        // Progress that is lost is not missed: the work goes on, whether or not the broker is there.
+        // Lost progress does not matter: the work continues whether or not the broker is reachable.
         if let Err(error) = emitter.to(&room).emit("progress", &percent).await {
             examples::log(format_args!("progress is not told: {error}"));
         }
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Stands for what takes long.
+/// A placeholder for long-running work.
 async fn work(step: u64) -> u64 {
     tokio::task::yield_now().await;
     step * step

@@ -23,7 +23,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[global_allocator]
 static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// How long tasks have to end that a stopped server leaves.
+/// The longest time until the tasks of a stopped server end.
 const LAST_TASKS: Duration = Duration::from_secs(5);
 
 // As many threads everywhere: each has buffers of its own.
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns how many tasks do not end.
+/// Returns the number of tasks that do not end.
 async fn tasks_left() -> usize {
     let metrics = Handle::current().metrics();
     let ended = async {
@@ -87,7 +87,7 @@ async fn carry_out(io: &SocketIo, line: &str) -> Result<Value, Failure> {
     Ok(json!({ "event": "done", "id": command["id"], "result": result }))
 }
 
-/// Returns how many servers answer, this one included; null if they cannot be asked.
+/// Returns the number of servers that respond, this one included; null if the request fails.
 async fn num_servers(io: &SocketIo) -> Value {
     let servers = io.servers(script::PATIENCE).await;
     json!(servers.ok().map(|servers| servers.found.len()))

@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn StdError + Send + Sync>> {
     Ok(())
 }
 
-/// What became of the numbers.
+/// The outcomes of the numbers.
 #[derive(Default)]
 struct Outcomes {
     next: u64,
@@ -67,7 +67,7 @@ impl Outcomes {
     }
 }
 
-/// Publishes until the command comes, waits for what is under way, and returns the command's id.
+/// Publishes until the command arrives, waits for publishes in flight, and returns the command's id.
 async fn publish_until_told(manager: &dyn ClientManager) -> Result<(Outcomes, Value), std::io::Error> {
     let mut commands = BufReader::new(stdin()).lines();
     let mut outcomes = Outcomes::default();

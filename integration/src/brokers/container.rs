@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// The longest a container lives, in seconds, if the process that should remove it is gone.
 const LIFETIME: &str = "7200";
 
-/// What to run.
+/// The image, command and settings of a container.
 pub(super) struct Spec<'a> {
     /// The image's reference, as `name:tag`.
     pub(super) image: &'a str,
     /// The port the broker listens on in the container.
     pub(super) port: u16,
-    /// What it prints to standard output when it is ready, if it is to be waited for.
+    /// The line on standard output that shows that it is ready, if it is to be waited for.
     pub(super) ready: Option<&'a str>,
     /// The broker's command line.
     pub(super) command: &'a [&'a str],
@@ -78,7 +78,7 @@ impl Container {
     }
 }
 
-/// Returns false where it is plain that asking would be in vain.
+/// Returns false if an attempt is known to fail.
 fn daemon_may_answer() -> bool {
     let rootless = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("docker.sock"));
     let home = std::env::var_os("HOME").map(|folder| Path::new(&folder).join(".docker/run/docker.sock"));

@@ -6,20 +6,20 @@ use super::Flavour;
 use super::private::{Kind, Private};
 use crate::proxy::TcpProxy;
 
-/// A port of a server that clients come in by, and what they need for it.
+/// The guarded port of a server, and the parameters that clients need for it.
 #[async_trait]
 pub trait Entrance: Sized + Send + Sync + 'static {
     /// The server behind it.
     type Server: Kind;
 
-    /// What failures call the flavour.
+    /// The flavour's name in failures.
     const NAME: &'static str;
 
     /// Starts a server with such an entrance.
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// The missing program or file.
     async fn try_open() -> Result<Guarded<Self>, String>;
 
     /// Returns the URL for managers that leads to a port of 127.0.0.1: the entrance, or a proxy before it.
@@ -38,7 +38,7 @@ pub struct Guarded<E: Entrance> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) own: u16,
-    /// Where a proxy leads, and where its clients are told to stay: for servers that tell clients where to connect.
+    /// The target of a proxy, and the address that is advertised to its clients: for servers that tell clients where to connect.
     pub(super) proxied: Option<(u16, u16)>,
 }
 
@@ -63,7 +63,7 @@ impl<E: Entrance> Guarded<E> {
         format!("127.0.0.1:{}", self.ports.own)
     }
 
-    /// Returns what clients need for the entrance.
+    /// Returns the parameters that clients need for the guarded port.
     #[must_use]
     pub fn entrance(&self) -> &E {
         &self.entrance

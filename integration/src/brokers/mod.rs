@@ -39,7 +39,7 @@ pub const FOR_LOAD: &str = "for load";
 /// A broker in one of the ways it is set up, of a test's own.
 #[async_trait]
 pub trait Flavour: Sized + Send + Sync + 'static {
-    /// What failures call it.
+    /// Its name in failures.
     const NAME: &'static str;
     /// The variable whose value is the URL of one to be shared instead, if there is one.
     const URL_VARIABLE: Option<&'static str> = None;
@@ -48,7 +48,7 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     /// Why there is no [`line`](Self::line), where there is none.
     const NO_LINE: Option<&'static str> = None;
 
-    /// Starts one, or says what is missing.
+    /// Starts one.
     async fn try_start() -> Result<Self, String>;
 
     /// Returns the URL for managers.
@@ -63,19 +63,19 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     /// Kills all of it, as a crash does.
     fn kill(&mut self);
 
-    /// Kills what runs, starts all of it at the same place, and waits until it answers.
+    /// Kills its processes, starts them again at the same addresses, and waits until they respond.
     ///
     /// # Panics
     ///
     /// When it does not start.
     async fn restart(&mut self);
 
-    /// Stops it without closing anything: connections stay, nothing answers. False, the default, where that is not to be had.
+    /// Freezes it: connections stay open, nothing responds. False, the default, if that is not supported.
     async fn freeze(&self) -> bool {
         false
     }
 
-    /// Lets a frozen one go on.
+    /// Resumes a frozen one.
     fn thaw(&self) {}
 
     /// Starts a proxy before it, and returns that with the URL for managers that leads through; `None`, the default, where there is none
@@ -84,7 +84,7 @@ pub trait Flavour: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Asks the one that [`URL_VARIABLE`](Self::URL_VARIABLE) names for a sign of life.
+    /// Checks whether the one that [`URL_VARIABLE`](Self::URL_VARIABLE) names is alive.
     ///
     /// # Errors
     ///

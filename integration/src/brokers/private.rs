@@ -15,7 +15,7 @@ use super::{Contained, Flavour};
 use crate::process::send_signal;
 use crate::proxy::TcpProxy;
 
-/// Between two looks at what gives no sign of its own.
+/// The interval between two checks of a state that sends no event.
 const LOOK: Duration = Duration::from_millis(10);
 /// How many ports are tried before it is given up.
 const TRIES: usize = 20;
@@ -23,20 +23,20 @@ const TRIES: usize = 20;
 /// How one kind of server is run on this machine.
 #[async_trait]
 pub trait Kind: Sized + Send + Sync + 'static {
-    /// What failures call it.
+    /// Its name in failures.
     const NAME: &'static str;
     /// The variable whose value is the URL of one to be shared instead.
     const URL_VARIABLE: &'static str;
-    /// How long it may take to answer.
+    /// The longest time until it responds.
     const PATIENCE: Duration;
-    /// What to do where it is not installed.
+    /// How to install it.
     const INSTALL: &'static str;
 
-    /// Chooses ports, and writes into `folder` what the server needs; `settings` go to it in its own words.
+    /// Chooses ports, and writes the server's configuration into `folder`; `settings` have the server's own syntax.
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// The missing program or file.
     fn prepare(settings: &[&str], folder: &Path) -> Result<Self, String>;
 
     /// Returns the address, as `host:port`.
@@ -45,7 +45,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// Returns the URL.
     fn url(&self) -> String;
 
-    /// Returns what starts the server in `folder`. Its output goes to the log.
+    /// Returns the command that starts the server in `folder`. Its output goes to the log.
     fn command(&self, folder: &Path) -> Command;
 
     /// Returns the file that the server writes its process id to, in `folder`, if what starts it is only a script.
@@ -53,18 +53,18 @@ pub trait Kind: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Asks the server at a URL, of this machine or not, for a sign of life.
+    /// Checks whether the server at a URL, on this machine or another one, is alive.
     ///
     /// # Errors
     ///
     /// Why there is none.
     async fn ping(url: &str) -> Result<(), String>;
 
-    /// Does what has to be done once after a start. Default: nothing.
+    /// Runs once after a start. Default: does nothing.
     ///
     /// # Errors
     ///
-    /// What went wrong.
+    /// The failure of the setup.
     async fn warm_up(&self) -> Result<(), String> {
         Ok(())
     }
@@ -80,7 +80,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
     }
 }
 
-/// A server that belongs to one test, which may do to it what it likes. Dropping it kills it.
+/// A server that belongs to one test, which may stop or freeze it. Dropping it kills it.
 #[derive(Debug)]
 pub struct Private<K: Kind> {
     /// First, so that it is gone before what it needs.
@@ -92,7 +92,7 @@ pub struct Private<K: Kind> {
 /// A server that runs.
 #[derive(Debug)]
 struct Running {
-    /// What was started: the server, or the script that ends with it.
+    /// The child process: the server, or the script that ends with it.
     child: Child,
     /// The server, once it is known. The guard is first, so that it never kills a process that is not ours any more.
     server: Option<(Guard, u32)>,
@@ -180,7 +180,7 @@ impl<K: Kind> Private<K> {
         }
     }
 
-    /// Stops the server without closing anything: connections stay, nothing answers. Returns once it stands still.
+    /// Freezes the server: connections stay open, nothing responds. Returns once it is stopped.
     ///
     /// # Panics
     ///
@@ -195,7 +195,7 @@ impl<K: Kind> Private<K> {
         }
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
     ///
     /// # Panics
     ///
@@ -204,7 +204,7 @@ impl<K: Kind> Private<K> {
         send_signal(self.pid(), "CONT");
     }
 
-    /// Returns what the server has logged.
+    /// Returns the log of the server.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder().join("log")).unwrap_or_default()
@@ -214,7 +214,7 @@ impl<K: Kind> Private<K> {
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// The missing program or file.
     pub async fn try_start_with(settings: &[&str]) -> Result<Self, String> {
         let mut why = String::new();
         for _ in 0..TRIES {
@@ -270,7 +270,7 @@ impl<K: Kind> Private<K> {
         let mut command = self.kind.command(self.folder());
         command.stdin(Stdio::null()).stdout(log).stderr(errors);
         if let Some(file) = self.kind.pid_file() {
-            // What the one before has left; it may be the first.
+            // Files of the previous start; absent at the first one.
             let _ = std::fs::remove_file(self.folder().join(file));
         }
         let spawned = command.spawn().map_err(|error| match error.kind() {
@@ -284,7 +284,7 @@ impl<K: Kind> Private<K> {
         Ok(())
     }
 
-    /// Finds out which process the server is: what was started, unless that is a script.
+    /// Returns the process of the server: the child process, unless that is a script.
     fn note_pid(&mut self) {
         let file = self.kind.pid_file().map(|file| self.folder.path().join(file));
         let Some(running) = self.running.as_mut().filter(|running| running.server.is_none()) else {
@@ -365,7 +365,7 @@ fn is_about_a_taken_port(error: &str) -> bool {
         .any(|words| error.contains(words))
 }
 
-/// Asks until there is a sign of life, for what has begun to start elsewhere.
+/// Waits until a server that another process started is alive.
 pub(super) async fn until_answers<F>(patience: Duration, ask: impl Fn() -> F) -> Result<(), String>
 where
     F: Future<Output = Result<(), String>>,

@@ -15,11 +15,11 @@ pub struct Shared {
     url: String,
     direct_urls: Vec<String>,
     origin: Origin,
-    /// What runs as long as this lives.
+    /// The server or container that runs as long as this value.
     _running: Box<dyn Any + Send + Sync>,
 }
 
-/// Where a shared broker comes from.
+/// The origin of a shared broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A URL in the environment.
@@ -34,13 +34,13 @@ pub enum Origin {
 ///
 /// # Panics
 ///
-/// When there is none. The message says what to install.
+/// If there is none. The message says what to install.
 pub async fn shared<F: Flavour>() -> &'static Shared {
     let find = || async {
         let search = RUNTIME.spawn(Shared::find::<F>());
         let failed = |error| Err(format!("the search for a {} failed: {error}", F::NAME));
         let found = search.await.unwrap_or_else(failed);
-        // It lives as long as the process, and the guards of what it runs see to the rest.
+        // It lives as long as the process; the guards clean up its processes.
         found.map(|shared| &*Box::leak(Box::new(shared)))
     };
     match slot::<F>().get_or_init(find).await {
@@ -62,7 +62,7 @@ impl Shared {
         &self.direct_urls
     }
 
-    /// Returns where it comes from.
+    /// Returns its origin.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
@@ -112,17 +112,17 @@ impl Shared {
     }
 }
 
-/// What was found of a flavour, once it was looked for.
+/// The outcome of the first search for a flavour.
 type Slot = Arc<OnceCell<Result<&'static Shared, String>>>;
 
-/// There is no static of its own for each type, so they are all here.
+/// All of them in one map, because a generic type cannot have a static of its own.
 fn slot<F: Flavour>() -> Slot {
     static SLOTS: LazyLock<Mutex<HashMap<TypeId, Slot>>> = LazyLock::new(Mutex::default);
     let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
     slots.entry(TypeId::of::<F>()).or_default().clone()
 }
 
-/// What shared brokers live on: each test has a runtime of its own, which ends with it.
+/// The runtime of shared brokers: that of a test ends with the test.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

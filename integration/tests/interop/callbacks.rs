@@ -82,7 +82,7 @@ pub(super) async fn a_client_of_theirs_answers_our_server(theirs: PyManager) {
 }
 
 /// A room with members on both servers answers, and so do all clients together.
-async fn everybody_answers(theirs: PyManager, ask: impl Fn(&Fleet) -> Broadcast) {
+async fn all_clients_answer(theirs: PyManager, ask: impl Fn(&Fleet) -> Broadcast) {
     let fleet = Fleet::start(theirs, From::OurServer).await;
     let mut members = fleet.members([Kind::Node, Kind::Node], ["websocket", "polling"]).await;
     let mut outside = Member::join(Kind::Node, fleet.theirs.url(), "websocket").await;
@@ -121,12 +121,12 @@ async fn everybody_answers(theirs: PyManager, ask: impl Fn(&Fleet) -> Broadcast)
     assert_eq!(numbers, [json!([0]), json!([1]), json!([2])]);
 }
 
-pub(super) async fn everybody_answers_our_emitter(theirs: PyManager) {
-    everybody_answers(theirs, |fleet| fleet.emitter.broadcast()).await;
+pub(super) async fn all_clients_answer_our_emitter(theirs: PyManager) {
+    all_clients_answer(theirs, |fleet| fleet.emitter.broadcast()).await;
 }
 
-pub(super) async fn everybody_answers_our_server(theirs: PyManager) {
-    everybody_answers(theirs, |fleet| fleet.ours.io.broadcast()).await;
+pub(super) async fn all_clients_answer_our_server(theirs: PyManager) {
+    all_clients_answer(theirs, |fleet| fleet.ours.io.broadcast()).await;
 }
 
 pub(super) async fn a_client_of_ours_answers_their_server(theirs: PyManager) {

@@ -31,8 +31,8 @@ macro_rules! fleets {
             answers!(
                 a_client_of_theirs_answers_our_emitter,
                 a_client_of_theirs_answers_our_server,
-                everybody_answers_our_emitter,
-                everybody_answers_our_server,
+                all_clients_answer_our_emitter,
+                all_clients_answer_our_server,
                 a_client_of_ours_answers_their_server,
                 bytes_in_answers_reach_our_emitter_and_our_other_server,
             );

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::HotPath;
 
-/// Operations before any is counted: what is only done once is done.
+/// Operations before any is counted, so that work done only once is not counted.
 const NUM_WARM_UP: u64 = 20;
 
 /// Returns how many operations are counted: enough that what is left of chance does not show.
@@ -50,13 +50,13 @@ fn run(path: HotPath, num_operations: u64, folder: &Path) -> Result<u64> {
     total(&text).context("callgrind counted nothing")
 }
 
-/// Reads the sum of all instructions from what callgrind writes.
+/// Reads the sum of all instructions from the output of callgrind.
 fn total(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("totals: "));
     line?.trim().parse().ok()
 }
 
-/// Names what counts depend on: compiler and target.
+/// Names the toolchain that counts depend on: compiler and target.
 ///
 /// # Errors
 ///

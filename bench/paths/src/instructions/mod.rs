@@ -1,4 +1,4 @@
-//! Instruction counts of the hot paths: counted by callgrind, recorded in a file, and compared with what is recorded.
+//! Instruction counts of the hot paths: counted by callgrind, and compared with those recorded in a file.
 //!
 //! A count does not depend on what else the machine does, nor much on its kind, so that a few per cent can be told apart where times cannot. It
 //! holds for one toolchain: a count of another one is not compared.
@@ -35,7 +35,7 @@ impl RunPath {
         for _ in 0..self.count {
             operation.run()?;
         }
-        // What an end costs is not a part of the path.
+        // The cost of shutting down is not part of the path.
         std::process::exit(0);
     }
 }

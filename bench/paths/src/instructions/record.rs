@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::HotPath;
 
-/// What a path may cost more than is recorded, in per cent.
+/// The highest increase over the recorded count, in per cent.
 pub(super) const MAX_PERCENT: u64 = 3;
 
 /// Instructions of one operation of each path, with one toolchain.
@@ -53,7 +53,7 @@ impl Record {
         Ok(fs::write(file, serde_json::to_string_pretty(self)? + "\n")?)
     }
 
-    /// Returns this record with what was counted anew. Counts of another toolchain do not stay.
+    /// Returns this record with the new counts. Counts of another toolchain are dropped.
     #[must_use]
     pub fn updated(self, counted: Self) -> Self {
         let mut instructions = match self.toolchain == counted.toolchain {
@@ -85,14 +85,14 @@ impl Record {
     }
 }
 
-/// A count beside the one that is recorded.
+/// A count beside the recorded one.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison {
     /// The path.
     pub path: HotPath,
-    /// What is recorded.
+    /// The recorded count.
     pub before: Option<u64>,
-    /// What was counted.
+    /// The new count.
     pub count: u64,
 }
 

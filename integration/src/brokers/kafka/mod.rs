@@ -34,7 +34,7 @@ const IMAGE: &str = "apache/kafka:4.1.1";
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The request "which versions do you speak?", version 0, with its length in front: the only one that needs no state.
 const API_VERSIONS: &[u8] = &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
-/// What every server is told.
+/// Settings of every server.
 const PROPERTIES: &str = include_str!("../../../kafka/server.properties");
 
 /// A Kafka server of a test's own. Its settings are lines of its properties, and
@@ -48,7 +48,7 @@ impl KafkaBroker {
     ///
     /// # Panics
     ///
-    /// When there is none. The message says what to install.
+    /// If it is not installed. The message says what to install.
     pub async fn shared() -> &'static Shared {
         shared::<Self>().await
     }
@@ -189,7 +189,7 @@ fn properties(settings: &[&str], port: u16, controller: u16, data: &Path) -> Str
     let mut advertised = format!("PLAIN://127.0.0.1:{port}");
     let mut lines = PROPERTIES.to_owned();
     if settings.iter().any(|setting| setting.starts_with("joins ")) {
-        // What comes later counts.
+        // Later settings take precedence.
         lines += "process.roles=broker\nnode.id=2\n";
     } else {
         listeners += &format!(",CONTROLLER://127.0.0.1:{controller}");
@@ -266,7 +266,7 @@ async fn open<E: Entrance<Server = Kafka>>(
     Ok(Guarded::new(server, ports, entrance))
 }
 
-/// Asks a Kafka, the first that the URL names, for a sign of life.
+/// Checks whether a Kafka, the first in the URL, is alive.
 ///
 /// # Errors
 ///

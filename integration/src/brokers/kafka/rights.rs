@@ -48,7 +48,7 @@ impl KafkaRights {
         format!("kafka://{}?security.protocol=SASL_PLAINTEXT&{login}", self.address())
     }
 
-    /// Returns the address where one has to log in, as `host:port`.
+    /// Returns the address of the listener with a login, as `host:port`.
     #[must_use]
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)

@@ -33,7 +33,7 @@ impl RabbitBroker {
     ///
     /// # Panics
     ///
-    /// When there is none. The message says what to install.
+    /// If it is not installed. The message says what to install.
     pub async fn shared() -> &'static Shared {
         shared::<Self>().await
     }
@@ -47,7 +47,7 @@ impl RabbitBroker {
         self.control(&["set_vm_memory_high_watermark", "0.00000001"]).await;
     }
 
-    /// Ends what [`raise_memory_alarm`](Self::raise_memory_alarm) began.
+    /// Clears the alarm of [`raise_memory_alarm`](Self::raise_memory_alarm).
     ///
     /// # Panics
     ///
@@ -56,7 +56,7 @@ impl RabbitBroker {
         self.control(&["set_vm_memory_high_watermark", "0.8"]).await;
     }
 
-    /// Runs `rabbitmqctl` and returns what it prints.
+    /// Runs `rabbitmqctl` and returns its output.
     ///
     /// # Panics
     ///
@@ -164,7 +164,7 @@ impl Rabbit {
         Ok(())
     }
 
-    /// A program of the server's, in surroundings of its own: it meets no other node, and finds nothing of the system's server.
+    /// Returns a command of the server in an isolated environment: it sees no other node, and no file of the system's server.
     fn program(&self, program: &str, folder: &Path) -> Command {
         let (names, own) = self.distribution;
         let mut command = match program {
@@ -213,7 +213,7 @@ async fn contained() -> Result<Contained, String> {
         image: &image,
         port: 5672,
         ready: Some("Server startup complete"),
-        // The tests come from outside, where the default user is not let in unless told so.
+        // The tests connect from outside the container, where the default user is refused unless configured otherwise.
         command: &[
             "sh",
             "-c",
@@ -229,7 +229,7 @@ async fn contained() -> Result<Contained, String> {
     })
 }
 
-/// Asks a RabbitMQ for a sign of life: a login.
+/// Checks whether a RabbitMQ is alive, by a login.
 ///
 /// # Errors
 ///
@@ -242,7 +242,7 @@ pub async fn ping(url: &str) -> Result<(), String> {
         reached.await.map_err(|error| error.to_string())?;
         let connected = Connection::connect(url, ConnectionProperties::default()).await;
         let connection = connected.map_err(|error| error.to_string())?;
-        // It answers; how it takes the farewell is its own affair.
+        // It is alive; the outcome of closing does not matter.
         let _ = connection.close(200, "bye".into()).await;
         Ok(())
     };

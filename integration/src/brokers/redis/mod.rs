@@ -38,7 +38,7 @@ impl RedisBroker {
     ///
     /// # Panics
     ///
-    /// When there is none. The message says what to install.
+    /// If it is not installed. The message says what to install.
     pub async fn shared() -> &'static Shared {
         shared::<Self>().await
     }
@@ -128,7 +128,7 @@ async fn contained() -> Result<Contained, String> {
     })
 }
 
-/// Asks a Redis for a sign of life.
+/// Checks whether a Redis is alive.
 ///
 /// # Errors
 ///
@@ -139,11 +139,11 @@ pub async fn ping(url: &str) -> Result<(), String> {
         .map(drop)
 }
 
-/// Sends one command to a Redis and returns what it says.
+/// Sends one command to a Redis and returns its reply.
 ///
 /// # Errors
 ///
-/// Why it says nothing, or what it complains of.
+/// The reason why there is no reply, or the error reply.
 pub async fn ask<T: ::redis::FromRedisValue>(url: &str, command: &::redis::Cmd) -> Result<T, String> {
     ask_within(DEADLINE, url, command).await
 }

@@ -8,12 +8,12 @@ use super::{RedisBroker, ask};
 use crate::brokers::Flavour;
 use crate::brokers::private::until_answers;
 
-/// What the sentinel calls the server.
+/// The name of the server at the sentinel.
 const SERVICE: &str = "main";
 /// How long the sentinel may take to know its server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A Redis, and a sentinel that says where it is. What a failover does is tested in `manager-redis`.
+/// A Redis and its sentinel. The effects of a failover are tested in `manager-redis`.
 #[derive(Debug)]
 pub struct RedisSentinel {
     server: RedisBroker,
@@ -28,7 +28,7 @@ impl Flavour for RedisSentinel {
     async fn try_start() -> Result<Self, String> {
         let server = RedisBroker::try_start_with(&[]).await?;
         let folder = server.folder().join("sentinel.conf");
-        // A sentinel writes down what it learns.
+        // A sentinel stores its state in its configuration file.
         std::fs::write(&folder, "").map_err(|error| format!("no configuration for a sentinel: {error}"))?;
         let sentinel = RedisBroker::try_start_with(&[&folder.display().to_string(), "--sentinel"]).await?;
         let flavour = Self { server, sentinel };

@@ -45,9 +45,9 @@ pub fn hasty(channel: &str) -> RedisOptions {
 pub struct Load {
     /// The emitter.
     pub origin: String,
-    /// How many events.
+    /// Number of events.
     pub count: u64,
-    /// How many are on their way at a time; their order is kept.
+    /// Number of events in flight; their order is kept.
     pub in_flight: usize,
     /// The length of the padding, in bytes.
     pub padding: usize,

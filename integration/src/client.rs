@@ -28,7 +28,7 @@ impl Kind {
     pub const ALL: [Self; 2] = [Self::Node, Self::Python];
 }
 
-/// How to connect. Starts from [`ConnectOptions::to`].
+/// Options of a connect, created by [`ConnectOptions::to`].
 #[derive(Clone, Debug, Serialize)]
 pub struct ConnectOptions {
     /// The server, as `http://127.0.0.1:port`.
@@ -45,7 +45,7 @@ pub struct ConnectOptions {
     pub path: String,
     /// Headers of the requests; default none.
     pub headers: BTreeMap<String, String>,
-    /// Whether the client connects again after a loss, within fractions of a second; default no.
+    /// Whether the client reconnects after a loss, within fractions of a second; default no.
     pub reconnect: bool,
     /// The parser: `msgpack`; default the one that all have. In a [browser](Kind::Browser) the first connection decides.
     pub parser: Option<&'static str>,

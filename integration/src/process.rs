@@ -9,9 +9,9 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How much of a child's standard error is kept to be shown: its last 64 KiB.
+/// The bytes of a child's standard error that are kept for failures: its last 64 KiB.
 const STDERR_KEPT: usize = 64 * 1024;
-/// How many lines may wait unread; then the child waits.
+/// Number of unread lines, beyond which the child waits.
 const LINES_AHEAD: usize = 1024;
 
 /// A running child process. Dropping it kills it.

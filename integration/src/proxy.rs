@@ -19,7 +19,7 @@ enum Mode {
     Stalled,
     /// Forwards the bytes of clients, and none of the responses.
     Muted,
-    /// Has closed every connection, and closes each new one at once.
+    /// All connections are closed, and each new one at once.
     Cut,
 }
 

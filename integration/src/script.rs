@@ -11,7 +11,7 @@ use crate::app;
 
 /// The rooms of `/` that there are.
 pub const ROOMS: [&str; 4] = ["a", "b", "c", "d"];
-/// How long questions wait: some meet clients and servers that say nothing.
+/// The timeout of requests: some meet clients and servers that do not respond.
 pub const SHORT: Duration = Duration::from_millis(200);
 /// The longest time until a live server responds to a request for the servers.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,9 +20,9 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
-    /// Has a client of any server enter a room.
+    /// Puts a client of any server into a room.
     Enter(String, String),
-    /// Has a client of any server leave a room.
+    /// Removes a client of any server from a room.
     Leave(String, String),
     /// Empties a room.
     Close(String),
@@ -32,9 +32,9 @@ pub enum Act {
     EmitIn(String),
     /// Disconnects a client of any server.
     Disconnect(String),
-    /// Has the members of a room enter all rooms.
+    /// Puts the members of a room into all rooms.
     EnterAll(String),
-    /// Has the members of a room leave it.
+    /// Removes the members of a room from it.
     LeaveAll(String),
     /// Emits to a room and collects acknowledgements.
     Collect(String),

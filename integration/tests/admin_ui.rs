@@ -94,7 +94,7 @@ async fn the_official_admin_ui_sees_and_moves_the_clients_of_all_servers() {
     page.shows("server-one").await;
     page.shows("server-two").await;
 
-    // Who was there before, and who comes, at the other server.
+    // Clients of the other server: those connected before, and new ones.
     let mut after = RealClient::connected(Kind::Python, &ConnectOptions::to(&two.url)).await;
     join(&mut after, "attic").await;
     page.follow("#/rooms").await;

@@ -15,7 +15,7 @@ use socket_io::{RemoteSocket, Room, ServerEvent, SocketIo};
 use crate::served::Served;
 use crate::support::{Client, eventually};
 
-/// How long those are waited for that are known not to answer; those who answer do so within this on a busy machine, too.
+/// The wait for servers and clients that are known not to respond; the others respond within it, also on a busy machine.
 const SHORT: Duration = Duration::from_secs(5);
 
 /// Two servers that know each other, and an emitter on their channel.

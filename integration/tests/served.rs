@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// The namespace beside `/`.
 pub(crate) const OTHER: &str = "/other";
 
-/// What the application reports.
+/// Reports of the application.
 #[derive(Debug)]
 pub(crate) enum Seen {
     /// A client was accepted.

@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 /// Between two publishes: about 1,000 a second.
 const PACE: Duration = Duration::from_millis(1);
-/// How many may wait for their acceptance at a time.
+/// Number of publishes in flight.
 const MAX_IN_FLIGHT: usize = 64;
 
 #[tokio::main(worker_threads = 2)]

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::guard::Guard;
 
-/// How long getting the image and starting the container may take together. A registry that never answers must not
+/// The longest time for pulling the image and starting the container. A registry that never responds must not
 /// hold the tests up for longer.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The longest a container lives, in seconds, if the process that should remove it is gone.
@@ -31,7 +31,7 @@ pub(super) struct Spec<'a> {
 /// A running container, removed with the process.
 #[derive(Debug)]
 pub(super) struct Container {
-    /// Where the broker is reached, as `host:port`.
+    /// The address of the broker, as `host:port`.
     pub(super) address: String,
     container: ContainerAsync<GenericImage>,
     _guard: Guard,

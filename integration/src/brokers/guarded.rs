@@ -34,7 +34,7 @@ pub struct Guarded<E: Entrance> {
     entrance: E,
 }
 
-/// Where an entrance is.
+/// The address of a guarded port.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
     pub(super) own: u16,

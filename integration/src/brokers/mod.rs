@@ -43,9 +43,9 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The variable whose value is the URL of one to be shared instead, if there is one.
     const URL_VARIABLE: Option<&'static str> = None;
-    /// Why [`freeze`](Self::freeze) is not to be had, where it is not.
+    /// The reason why [`freeze`](Self::freeze) is not supported, if it is not.
     const NO_FREEZE: Option<&'static str> = None;
-    /// Why there is no [`line`](Self::line), where there is none.
+    /// The reason why [`line`](Self::line) is not supported, if it is not.
     const NO_LINE: Option<&'static str> = None;
 
     /// Starts one.
@@ -88,7 +88,7 @@ pub trait Flavour: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// The reason why there is none.
     async fn check(_url: &str) -> Result<(), String> {
         Ok(())
     }

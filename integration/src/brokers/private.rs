@@ -17,10 +17,10 @@ use crate::proxy::TcpProxy;
 
 /// The interval between two checks of a state that sends no event.
 const LOOK: Duration = Duration::from_millis(10);
-/// How many ports are tried before it is given up.
+/// Number of ports that are tried.
 const TRIES: usize = 20;
 
-/// How one kind of server is run on this machine.
+/// One kind of server, and how to run it on this machine.
 #[async_trait]
 pub trait Kind: Sized + Send + Sync + 'static {
     /// Its name in failures.
@@ -57,7 +57,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Why there is none.
+    /// The reason why there is none.
     async fn ping(url: &str) -> Result<(), String>;
 
     /// Runs once after a start. Default: does nothing.
@@ -189,7 +189,7 @@ impl<K: Kind> Private<K> {
         send_signal(self.pid(), "STOP");
         let stat = format!("/proc/{}/stat", self.pid());
         let stands = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T'));
-        // Where there is no /proc the signal has to be trusted.
+        // Without /proc the signal has to be trusted.
         while std::fs::read_to_string(&stat).is_ok_and(|stat| !stands(stat)) {
             sleep(LOOK).await;
         }

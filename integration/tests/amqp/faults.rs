@@ -10,9 +10,9 @@ use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::{ClientManager, ErrorKind, Incoming, Subscription};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long anything may take that is bound to happen; a broker boots for half a minute on a busy machine.
+/// The longest wait for an event that must happen; on a busy machine a broker takes half a minute to start.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a second's wait, and connecting, may take on a busy machine.
+/// The longest time for a wait of one second and for connecting, on a busy machine.
 const SOON: Duration = Duration::from_secs(8);
 
 /// Options with short waits.

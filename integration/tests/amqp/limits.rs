@@ -8,7 +8,7 @@ use manager_amqp::{AmqpManager, AmqpOptions, QueueOptions};
 use manager_api::{ClientManager, Incoming, ManagerOptions};
 use tokio::time::timeout;
 
-/// How long anything may take that is bound to happen.
+/// The longest wait for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 const COUNT: usize = 2_000;
 

@@ -137,7 +137,7 @@ impl State {
     }
 }
 
-/// What closes a channel or a connection because of a queue's declaration.
+/// The frame that closes a channel or a connection because of a queue's declaration.
 fn closing(code: u16, text: &str) -> Vec<u8> {
     [&code.to_be_bytes()[..], &short(text.as_bytes()), &[0, 50, 0, 10]].concat()
 }

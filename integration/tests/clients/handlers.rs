@@ -114,7 +114,7 @@ async fn acceptance(way: Way) {
     }
     let events = events_before_last(&mut client).await;
     let seen: Vec<_> = events.iter().map(kind).collect();
-    // What python-socketio's client handles while it connects, its script reports before the connection.
+    // The script of python-socketio's client reports events during the connect before the connection.
     let expected: &[_] = match way.kind {
         Kind::Python if seen.first() != Some(&"connect") => &["held back"],
         _ => &["connect", "held back"],

@@ -20,7 +20,7 @@ use socket_io::Socket;
 
 use crate::served::Served;
 
-/// How a client reaches the server.
+/// The transports of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Over {
     Polling,

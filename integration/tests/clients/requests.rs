@@ -54,7 +54,7 @@ async fn extension(way: Way) {
     assert_eq!(answer, Some(vec![json!(format!("127.0.0.1:{port}"))]));
 }
 
-/// What is of interest in a request: its query, and the cookies it brings.
+/// The query and the cookies of a request.
 type Line = (String, Option<String>);
 
 fn line(query: &str, headers: &HeaderMap) -> Line {
@@ -75,7 +75,7 @@ async fn cookie(way: Way) {
         next.run(request)
     });
     let port = serve(Router::new().layer(io.layer()).layer(layer)).await;
-    // What python-socketio's client uses keeps no cookies of bare addresses.
+    // The HTTP client of python-socketio stores no cookies for IP addresses.
     let host = if way.kind == Kind::Python {
         "localhost"
     } else {
@@ -101,7 +101,7 @@ async fn cookie(way: Way) {
     assert!(num("transport=polling") > 0 || way.kind == Kind::Python, "{lines:?}");
 }
 
-/// Asks the server that it came from, and says so in the way of the scripts.
+/// Connects to the page's own server, and reports as the scripts do.
 const PAGE: &str = r#"<!doctype html><script src="/client/socket.io.min.js"></script><script>
 const socket = io();
 socket.on("connect", async () => {

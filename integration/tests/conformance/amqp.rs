@@ -50,7 +50,7 @@ impl Managers for Amqp {
     }
 }
 
-/// Asks for a queue, on a channel that the broker closes to say no.
+/// Declares a queue, on a channel that the broker closes if it refuses.
 async fn exists(connection: &Connection, queue: &str) -> bool {
     let channel = connection.create_channel().await.unwrap();
     let options = QueueDeclareOptions {

@@ -24,7 +24,7 @@ impl Managers for Kafka {
 
     fn manager(url: &str, mut common: ManagerOptions) -> Arc<dyn ClientManager> {
         if common.deadline >= ManagerOptions::default().deadline {
-            // Where a case waits for the broker to start: a Java process takes its time.
+            // The case waits for the start of the broker, which takes long for a Java process.
             common.deadline = Duration::from_secs(60);
         }
         let options = KafkaOptions {

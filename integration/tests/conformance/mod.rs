@@ -29,7 +29,7 @@ use manager_api::{ClientManager, HostId, ManagerOptions};
 use manager_testkit::{Backend, Fault, Link, OnLink};
 use tokio::sync::Mutex;
 
-/// What the cases that need a fault cannot show, and in which flavour: none but these.
+/// The flavours that lack a fault, so that the cases which need it show nothing there: only these.
 #[test]
 fn what_a_flavour_cannot_show_is_on_this_list() {
     let lacking: Vec<_> = [amqp::lacking(), kafka::lacking(), redis::lacking()].concat();
@@ -44,7 +44,7 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
     );
 }
 
-/// Why a flavour does not have a fault, if it does not.
+/// Returns the reason why a flavour lacks a fault, if it does.
 fn why_not<F: Flavour>(fault: Fault) -> Option<&'static str> {
     match fault {
         Fault::StandsStill => F::NO_FREEZE,
@@ -60,7 +60,7 @@ fn lacking<F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
         .collect()
 }
 
-/// What one kind of manager does in its own way.
+/// The differences of one kind of manager.
 #[async_trait]
 trait Managers: Send + Sync + 'static {
     /// Whether a broker that is restarted forgets what it had accepted.

@@ -20,7 +20,7 @@ const SOURCE: Config = Config::HaProxy(haproxy::STICKY);
 /// Clients that poll: enough that both servers get some, regardless of the numbers of their ports.
 const NUM_CLIENTS: u8 = 24;
 
-/// What a page of another site sends.
+/// The `Origin` of a page of another site.
 const FOREIGN: &str = "http://shop.localhost:8080";
 
 /// Two servers on one channel, behind one proxy.

@@ -25,15 +25,15 @@ use inputs::Target;
 const CLIENTS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long one answer may take on the slowest machine, where attackers, server and clients share two processors.
+/// The longest time of one response on the slowest machine, where attackers, server and clients share two processors.
 const STALL: Duration = Duration::from_secs(30);
 
-/// What the process may hold at its worst, in KiB: 256 MiB of outboxes (`outbox_total_limit`) and a quarter more until those with most are
+/// The highest allowed memory of the process, in KiB: 256 MiB of outboxes (`outbox_total_limit`) and a quarter more until those with most are
 /// gone, what 2 clients have of rooms (3 MiB each), 16 MiB of messages of the broker, one message of 0.99 MB for each client of the
 /// attackers, and what the allocator keeps besides.
 const MEMORY_KIB: u64 = 640 << 10;
 
-/// What became of the clients that behave well.
+/// The outcome for the well-behaved clients.
 #[derive(Default)]
 struct Echoes {
     num_answers: Vec<usize>,

@@ -20,7 +20,7 @@ const MIB: usize = 1 << 20;
 async fn a_stuck_client_holds_up_no_other_and_is_disconnected() {
     // Beyond what the kernel takes for a client that never reads, and its outbox.
     const COUNT: u64 = 600;
-    // What is on its way to those who read stays far below the limit.
+    // The bytes queued for clients that read stay far below the limit.
     const BATCH: u64 = 10;
     let broker = RedisBroker::start().await;
     let manager = RedisManager::new(&broker.url(), hasty(CHANNEL)).unwrap();
@@ -47,7 +47,7 @@ async fn a_stuck_client_holds_up_no_other_and_is_disconnected() {
     let closed = server.io.metrics().engine.closed;
     assert_eq!((closed.get(CloseReason::Overflow), closed.total()), (1, 1));
     assert_eq!(server.io.metrics().num_clients, readers.len());
-    // What the kernel had taken is still there; then comes the end, and not all of the events came before it.
+    // The client still reads what the kernel had accepted; then the connection ends before all events have arrived.
     let mut num_read = 0;
     while stuck.next_packet().await.is_some() {
         num_read += 1;

@@ -109,7 +109,7 @@ async fn what_precedes_the_end(manager: &dyn ClientManager, subscription: &mut S
 /// A process that cannot get rid of what it receives: the broker's side of the stream has to wait, or to cut it off.
 async fn a_listener_slower_than_the_stream_holds_little_and_is_not_deaf(url: &str) {
     const COUNT: u64 = 6_000;
-    /// What waits in the pipe and in this process is as much as these take.
+    /// The bytes in the pipe and in this process are those of this many messages.
     const PADDING: usize = 16 << 10;
     /// 16 MiB that a subscription may hold, as much again that is decoded or in the client library, and noise of the allocator; of
     /// 94 MiB that pass.
@@ -145,7 +145,7 @@ async fn a_listener_slower_than_the_stream_holds_little_and_is_not_deaf(url: &st
             Some(number) => numbers.push(number),
             None => {
                 num_gaps += 1;
-                // What came before it is lost, perhaps with the end.
+                // Messages before it are lost, perhaps with the end.
                 emitter.emit("end", &()).await.unwrap();
             }
         }

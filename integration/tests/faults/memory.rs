@@ -11,7 +11,7 @@ use crate::support::{Client, Node};
 const PADDING: usize = 10_000;
 /// Events on their way at a time: more bytes than the manager holds for them.
 const IN_FLIGHT: usize = 1_000;
-/// What the server may grow by while five times as much fails, in KiB: noise of the allocator.
+/// The growth allowed while five times as much fails, in KiB: noise of the allocator.
 const GROWTH_KIB: u64 = 16 << 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -26,7 +26,7 @@ async fn thousands_of_failed_emits_leave_nothing_in_memory() {
         padding: PADDING,
     };
     broker.kill();
-    // What it needs in any case; from then on it must not grow.
+    // The memory that it needs in any case; from then on it must not grow.
     fails(&mut node, &load(1_000), &broker.address()).await;
     let before = node.report().await;
     fails(&mut node, &load(5_000), &broker.address()).await;

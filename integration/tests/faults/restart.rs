@@ -22,7 +22,7 @@ const AHEAD: usize = 2_000;
 /// Past its deadline of a second, a publish is answered within this on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What became of one event.
+/// The outcome of one event.
 struct Emitted {
     number: u64,
     result: Result<(), Error>,

@@ -14,7 +14,7 @@ const CRATES: [&str; 7] = [
     "socket-io",
 ];
 
-/// How lines are logged: any of these begins one, whether its target is named or not.
+/// The macros that log lines, with and without a named target.
 const MACROS: [&str; 5] = ["error!(", "warn!(", "info!(", "debug!(", "trace!("];
 
 #[test]

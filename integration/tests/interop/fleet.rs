@@ -15,7 +15,7 @@ use socket_io::Room;
 
 use crate::served::{OTHER, Served};
 
-/// Who emits.
+/// The emitter of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum From {
     PythonWorker,
@@ -196,7 +196,7 @@ fn room_of(room: &Value) -> Room {
     }
 }
 
-/// What a command emits: several arguments or one, `$bin` being bytes.
+/// The arguments of a command: several or one, with `$bin` for bytes.
 enum Arguments<'a> {
     Several(&'a [Value]),
     One(&'a Value),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::outages::SLACK;
 use super::{manager, next_message, options, publish_at_last};
 
-/// How many messages are handed over before the first is waited for.
+/// Number of messages that are published before the first is awaited.
 const BURST: usize = 50;
 
 /// Options with which nothing fails before the fault is over.

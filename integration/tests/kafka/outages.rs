@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::{manager, next_message, options};
 
-/// What a publish may take beyond its deadline on a busy machine.
+/// The time that a publish may take beyond its deadline on a busy machine.
 pub(super) const SLACK: Duration = Duration::from_secs(8);
-/// How many publishes meet the fault.
+/// Number of publishes during the fault.
 const OVERDUE: u64 = 50;
 
 /// Options with which a fault is an error soon.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 use super::{manager, next, next_message, options};
 use crate::support::{eventually, within};
 
-/// How soon a refusal is told on a busy machine: it was there at once, and is not tried again until the deadline, which is six times that.
+/// The longest time until a refusal is reported on a busy machine: it is known at once, and not retried until the deadline, six times as long.
 const SOON: Duration = Duration::from_secs(10);
 
 /// As `docs/brokers.md` recommends for servers.
@@ -85,7 +85,7 @@ async fn without_the_right_to_write_publishing_is_an_error_that_names_it() {
     broker.allow("sio", topic, &["DESCRIBE", "READ"]).await;
     let server = manager(&broker.url_of("sio"), &options);
     refusal(server.publish("x".into()), &["Write", topic]).await;
-    // Where another topic may be written to, the broker says no later, and about the message.
+    // If another topic may be written to, the broker refuses later, and for the message.
     broker.allow("sio", "another", &["WRITE"]).await;
     for _ in 0..2 {
         refusal(server.publish("x".into()), &["Write", topic]).await;

@@ -16,7 +16,7 @@ const PATH: &str = "/socket.io/?EIO=4&transport";
 /// Connecting is given up after so many failures: a busy machine may be too late for the short times of the script, but not always.
 const ATTEMPTS: usize = 10;
 
-/// How a client is connected.
+/// The connection of a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Way {
     WebSocket,
@@ -25,7 +25,7 @@ pub(super) enum Way {
     Upgraded,
 }
 
-/// What a client is told.
+/// A command for a client.
 enum Command {
     Send(String),
     /// Closes the connection, as the transport does it.
@@ -169,7 +169,7 @@ fn accepted(packet: &str) -> Option<String> {
     Some(rest.split('"').next()?.to_owned())
 }
 
-/// Says what the client answers.
+/// Returns the acknowledgement of the client.
 #[derive(Default)]
 struct AckStream(u32);
 

@@ -33,7 +33,7 @@ const NOTHING: [&str; 10] = [
 /// Looks in a row of which none shows less than those before: then what is on its way has ended.
 const SAME: usize = 20;
 
-/// What a server has on its heap.
+/// The heap of a server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
     pub(super) bytes: u64,

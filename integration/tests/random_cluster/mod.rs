@@ -14,9 +14,9 @@ mod round;
 use cluster::Cluster;
 use round::Round;
 
-/// How often the script runs on the same servers.
+/// The number of rounds on the same servers.
 const ROUNDS: usize = 4;
-/// What a server may hold more after a round than before its first client: a read buffer of each of two threads, and the room that the
+/// The bytes that a server may hold after a round beyond those before its first client: a read buffer of each of two threads, and the room that the
 /// buffers of the connections to Redis keep for the next message.
 const MORE_BYTES: u64 = 256 << 10;
 /// And in how many blocks of the heap: a round has more clients by far, so that one small thing of each would be seen.

@@ -42,7 +42,7 @@ impl Node {
         }
     }
 
-    /// Has the server emit to `room`; returns how many events were accepted and failed, and the first error.
+    /// Makes the server emit to `room`; returns the numbers of accepted and failed events, and the first error.
     pub(crate) async fn emit(&mut self, room: &str, load: &Load) -> Value {
         self.driven
             .call(json!({
@@ -52,7 +52,7 @@ impl Node {
             .await
     }
 
-    /// Has the server begin to do something.
+    /// Starts an operation of the server.
     pub(crate) async fn act(&mut self, act: &Act) {
         self.driven.call(json!({ "cmd": "act", "act": act })).await;
     }

@@ -7,7 +7,7 @@ use tokio::process::Command;
 /// A program of `examples`. Dropping it kills it.
 pub(crate) struct Program {
     pub(crate) process: Process,
-    /// Where it listens: an address, or a path.
+    /// Its listener: an address, or a path.
     pub(crate) address: String,
 }
 
@@ -37,7 +37,7 @@ impl Program {
         self.process.pid().expect("the program runs")
     }
 
-    /// Asks it to end, as a service manager does, and waits until it has.
+    /// Sends SIGTERM, as a service manager does, and waits for its end.
     pub(crate) async fn stop(mut self) {
         self.process.signal("TERM");
         let status = self.process.wait(DEADLINE).await;

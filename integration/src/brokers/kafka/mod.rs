@@ -30,7 +30,7 @@ pub use tls::KafkaTls;
 
 /// The image that is run unless `SIO_TEST_KAFKA_IMAGE` names another.
 const IMAGE: &str = "apache/kafka:4.1.1";
-/// How long a server may take to answer its first request: a Java process on a busy machine.
+/// The longest time until a server, a Java process on a busy machine, responds to its first request.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The request "which versions do you speak?", version 0, with its length in front: the only one that needs no state.
 const API_VERSIONS: &[u8] = &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
@@ -76,11 +76,11 @@ impl KafkaBroker {
     }
 }
 
-/// How Kafka's server is run.
+/// Kafka's server as a private broker.
 #[derive(Debug)]
 pub struct Kafka {
     port: u16,
-    /// Where the controller of its cluster is.
+    /// The address of the controller of its cluster.
     controller: u16,
     /// A listener for a proxy, and where clients of the proxy are told to stay.
     proxied: (u16, u16),
@@ -270,7 +270,7 @@ async fn open<E: Entrance<Server = Kafka>>(
 ///
 /// # Errors
 ///
-/// Why there is none.
+/// The reason why there is none.
 pub async fn ping(url: &str) -> Result<(), String> {
     let address = url.trim_start_matches("kafka://");
     let address = address.split([',', '?', '/']).next().unwrap_or(address);
@@ -286,7 +286,7 @@ pub async fn ping(url: &str) -> Result<(), String> {
     }
 }
 
-/// Has everything done once, which takes a Java process that has just started many times as long as later.
+/// Warms the server up: a Java process that has just started takes many times as long for the first request of each kind.
 async fn warm_up(url: &str) -> Result<(), String> {
     let mut options = KafkaOptions::default();
     options.common.channel = "warm-up".to_owned();

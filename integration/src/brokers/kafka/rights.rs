@@ -60,7 +60,7 @@ impl KafkaRights {
         &self.server
     }
 
-    /// Gives `user` rights on a topic, or on the cluster if that is called `-`; they are called as in Kafka's protocol: `READ`.
+    /// Grants `user` rights on a topic, or on the cluster for `-`; they are named as in Kafka's protocol, such as `READ`.
     ///
     /// # Panics
     ///

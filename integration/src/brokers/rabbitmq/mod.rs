@@ -20,9 +20,9 @@ pub use tls::RabbitTls;
 
 /// The image that is run unless `SIO_TEST_AMQP_IMAGE` names another.
 const IMAGE: &str = "rabbitmq:3.13";
-/// How long a server may take to answer: on a very busy machine it boots for minutes.
+/// The longest time until a server responds: on a very busy machine it boots for minutes.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Where packages put the server's scripts. The ones in the path change to a user of their own first.
+/// The folder of the server's scripts in packages. Those in the path switch to another user first.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 /// A RabbitMQ server of a test's own. Its settings are lines of its configuration, as `heartbeat = 2`.
@@ -73,11 +73,11 @@ impl RabbitBroker {
     }
 }
 
-/// How `rabbitmq-server` is run.
+/// `rabbitmq-server` as a private broker.
 #[derive(Debug)]
 pub struct Rabbit {
     port: u16,
-    /// Where the node and `rabbitmqctl` meet: the name service's port and the node's own.
+    /// The ports by which `rabbitmqctl` finds the node: the name service's and the node's own.
     distribution: (u16, u16),
     is_for_load: bool,
     /// The Erlang name service of this server alone.
@@ -233,7 +233,7 @@ async fn contained() -> Result<Contained, String> {
 ///
 /// # Errors
 ///
-/// Why there is none.
+/// The reason why there is none.
 pub async fn ping(url: &str) -> Result<(), String> {
     let address = url.rsplit('@').next().unwrap_or(url).trim_end_matches('/');
     // A port without a listener is known at once; the client library takes its time and a thread for it.

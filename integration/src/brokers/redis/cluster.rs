@@ -9,7 +9,7 @@ use crate::brokers::Flavour;
 use crate::brokers::private::{free_ports, until_answers};
 use crate::proxy::TcpProxy;
 
-/// How long the nodes may take to find each other.
+/// The longest time until the nodes are linked.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Milliseconds after whose half a node without an answer is connected to anew. What is published meanwhile is lost, so that it is longer than a
 /// busy machine keeps a node waiting.

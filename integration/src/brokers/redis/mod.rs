@@ -25,9 +25,9 @@ pub use valkey::Valkey;
 
 /// The image that is run unless `SIO_TEST_REDIS_IMAGE` names another.
 const IMAGE: &str = "redis:7.2.4";
-/// How long a server may take to answer its first PING.
+/// The longest time until a server answers its first PING.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a single PING may take before the next one.
+/// The timeout of a single PING.
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A Redis server of a test's own. Its settings are arguments, as `--client-output-buffer-limit`, `pubsub 1mb 1mb 1`.
@@ -44,7 +44,7 @@ impl RedisBroker {
     }
 }
 
-/// How `redis-server` is run.
+/// `redis-server` as a private broker.
 #[derive(Debug)]
 pub struct Redis {
     program: &'static str,
@@ -132,7 +132,7 @@ async fn contained() -> Result<Contained, String> {
 ///
 /// # Errors
 ///
-/// Why there is none.
+/// The reason why there is none.
 pub async fn ping(url: &str) -> Result<(), String> {
     ask_within::<String>(LOOK, url, ::redis::Cmd::new().arg("PING"))
         .await

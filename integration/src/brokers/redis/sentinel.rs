@@ -10,7 +10,7 @@ use crate::brokers::private::until_answers;
 
 /// The name of the server at the sentinel.
 const SERVICE: &str = "main";
-/// How long the sentinel may take to know its server.
+/// The longest time until the sentinel knows its server.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Redis and its sentinel. The effects of a failover are tested in `manager-redis`.
@@ -65,7 +65,7 @@ impl Flavour for RedisSentinel {
 }
 
 impl RedisSentinel {
-    /// Has the sentinel watch the server.
+    /// Makes the sentinel monitor the server.
     async fn introduce(&self) -> Result<(), String> {
         let (sentinel, address) = (self.sentinel.url(), self.server.address());
         let (host, port) = address.split_once(':').unwrap_or_default();
@@ -76,7 +76,7 @@ impl RedisSentinel {
     }
 }
 
-/// Asks a sentinel where the server is.
+/// Requests the address of the server from a sentinel.
 async fn knows(sentinel: &str) -> Result<(), String> {
     let mut question = ::redis::cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(SERVICE);

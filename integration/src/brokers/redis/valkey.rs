@@ -13,7 +13,7 @@ use crate::brokers::private::{Kind, Private};
 /// installed, otherwise `redis-server`, from which it descends.
 pub type Valkey = Private<ValkeyServer>;
 
-/// How `valkey-server` is run.
+/// `valkey-server` as a private broker.
 #[derive(Debug)]
 pub struct ValkeyServer(Redis);
 

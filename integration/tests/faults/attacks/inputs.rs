@@ -16,13 +16,13 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::support::within;
 
-/// How long an attacker waits for what may never come.
+/// The longest wait of an attacker for a response that may never arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often an attacker tries to join.
+/// The number of attempts of an attacker to join.
 const ATTEMPTS: usize = 10;
 
-/// Where the server is.
+/// The addresses of the server.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) json: SocketAddr,
@@ -31,7 +31,7 @@ pub(super) struct Target {
     pub(super) channel: String,
 }
 
-/// How long each attack took, and the connections that are never read.
+/// The duration of each attack, and the connections that are never read.
 pub(super) struct Attacked {
     pub(super) durations: BTreeMap<&'static str, Duration>,
     _unread: Vec<TcpStream>,
@@ -95,7 +95,7 @@ impl Attacker {
         None
     }
 
-    /// Tells whether a packet comes that begins so.
+    /// Returns whether a packet with this prefix arrives.
     async fn until(&mut self, start: &str) -> bool {
         self.next_with(start).await.is_some()
     }

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-/// What a listener got, in its order.
+/// The items that a listener received, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Entry {
     Number(u64),
     Gap(String),
 }
 
-/// What the publisher knows of the numbers.
+/// The publisher's account of the numbers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Published {
     /// The first and the last of each run of accepted numbers, in order.
     pub(crate) accepted: Vec<(u64, u64)>,
-    /// How many failed, by what the publisher was told. They may have been published all the same.
+    /// Number of failures that the publisher was told of. They may have been published all the same.
     pub(crate) failures: BTreeMap<String, u64>,
 }
 
@@ -22,9 +22,9 @@ pub(crate) struct Published {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Balance {
     pub(crate) num_accepted: u64,
-    /// How many of the accepted numbers were received.
+    /// Number of the accepted numbers that were received.
     pub(crate) num_received: u64,
-    /// How many of them are missing where a gap stands between what was received before and after.
+    /// Number of those that are missing between items with a gap in between.
     pub(crate) num_admitted: u64,
     /// Those that are missing without one.
     pub(crate) lost: Vec<u64>,

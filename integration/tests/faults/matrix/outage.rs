@@ -26,7 +26,7 @@ pub(super) async fn stand_still<K: Kind>(broker: &Private<K>) {
     broker.thaw();
 }
 
-/// Whether those behind a proxy miss something while it is cut, and have to say so.
+/// Whether listeners behind a proxy miss messages while it is cut, and must report a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     MissesNothing,

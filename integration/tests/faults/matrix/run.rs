@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::Balance;
 use super::balance::{Entry, Published};
 
-/// How long a row waits for what is bound to happen: a broker of Java starts within.
+/// The longest wait of a row for an event that must happen, such as the start of a broker in Java.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A fault under way: numbers flow from a second process to a listener here.
@@ -63,7 +63,7 @@ impl Run {
         run
     }
 
-    /// How the listener says it is.
+    /// The health of the listener.
     pub(crate) fn health(&self) -> Health {
         self.listener.health()
     }
@@ -97,7 +97,7 @@ impl Run {
 
     /// Ends the publisher, receives what is still to come, and draws the account.
     pub(crate) async fn balance(mut self) -> Balance {
-        // What was going on is over only when numbers flow again.
+        // The fault is over only once numbers arrive again.
         self.flows(100).await;
         let report = self.publisher.call(json!({ "cmd": "stop" })).await;
         let accepted: Vec<(u64, u64)> = serde_json::from_value(report["accepted"].clone()).unwrap();

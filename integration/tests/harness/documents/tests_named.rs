@@ -6,7 +6,7 @@ use super::{read, root};
 
 /// Documents that say which test shows what: names in backquotes, shortened with `…`, after a path with `::`.
 const DOCUMENTS: [&str; 2] = ["docs/brokers.md", "integration/tests/faults/mod.rs"];
-/// Where these tests are.
+/// The folders of these tests.
 const SOURCES: [&str; 2] = ["integration/tests", "manager-testkit/src"];
 
 #[test]
@@ -31,7 +31,7 @@ fn tests_that_documents_name_exist() {
 /// Documents with tables whose last column is `shown by` and names tests by their whole names, and the number of these
 /// tables.
 const TABLES: [(&str, usize); 3] = [("ARCHITECTURE.md", 1), ("docs/guide.md", 1), ("docs/defects.md", 4)];
-/// Where these tests are.
+/// The folders of these tests.
 const SUITES: &[&str] = &[
     "integration/tests",
     "socket-io/tests",

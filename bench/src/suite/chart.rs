@@ -54,7 +54,7 @@ pub fn chart(figures: &Figures) -> String {
         text,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {y}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"10\" y=\"24\" font-size=\"15\" fill=\"#212529\">Medians of alternating runs. Shorter is better, but for rates.</text>"
+         <text x=\"10\" y=\"24\" font-size=\"15\" fill=\"#212529\">Medians of alternating runs. Shorter is better, except for rates.</text>"
     );
     text.push_str(&body);
     text.push_str("</svg>\n");

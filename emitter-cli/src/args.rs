@@ -1,6 +1,7 @@
 //! What the user typed, as close to the command line as it gets.
 
 mod examples;
+mod inspect;
 #[cfg(feature = "serve")]
 mod serve;
 mod values;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use examples::{EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES};
+pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
 use values::{duration, num_answers};
@@ -94,6 +96,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         broker: BrokerArgs,
     },
+    Servers(ServersArgs),
+    Rooms(RoomsArgs),
+    /// List the clients in rooms, on every server
+    #[command(after_help = inspect::WHO_EXAMPLES)]
+    Who(SelectionArgs),
+    /// Count the clients in rooms, on every server
+    #[command(after_help = inspect::COUNT_EXAMPLES)]
+    Count(SelectionArgs),
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
     #[cfg(feature = "serve")]
@@ -141,6 +151,9 @@ pub(crate) struct EmitArgs {
     /// Wait for the answers of N clients and print each as a line of JSON; exit code 1 if fewer came within --timeout
     #[arg(long, value_name = "N", conflicts_with = "lines", value_parser = num_answers)]
     pub(crate) ack: Option<NonZeroU64>,
+    /// Print how many clients on which servers were handed the event, as a line of JSON; exit code 1 if there was none
+    #[arg(long, conflicts_with_all = ["lines", "ack"])]
+    pub(crate) receipt: bool,
     /// Emit one event for each line of standard input
     #[arg(long)]
     pub(crate) lines: bool,

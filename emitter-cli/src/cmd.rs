@@ -5,6 +5,7 @@ mod control;
 #[cfg(feature = "serve")]
 mod demo;
 mod emit;
+mod inspect;
 mod lines;
 mod listen;
 #[cfg(feature = "serve")]
@@ -20,6 +21,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Lines(plan) => lines::run(plan).await,
         Plan::Control(plan) => control::run(plan).await,
         Plan::Listen(plan) => listen::run(plan).await,
+        Plan::Inspect(plan) => inspect::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Serve(plan) => serve::run(plan).await,
         #[cfg(feature = "serve")]

@@ -2,6 +2,7 @@
 
 mod data;
 pub(crate) mod encoding;
+mod inspect;
 mod lines;
 #[cfg(feature = "serve")]
 mod serve;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 /// Names the channel where `--channel` does not.
 const CHANNEL_VARIABLE: &str = "SIO_CHANNEL";
 
+pub(crate) use inspect::{InspectPlan, Subject};
 pub(crate) use lines::{LineFormat, ParsedLine};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoPlan, ServePlan};
@@ -31,6 +33,7 @@ pub(crate) enum Plan {
     Lines(LinesPlan),
     Control(ControlPlan),
     Listen(ListenPlan),
+    Inspect(InspectPlan),
     #[cfg(feature = "serve")]
     Serve(ServePlan),
     #[cfg(feature = "serve")]
@@ -46,6 +49,8 @@ pub(crate) struct EmitPlan {
     pub(crate) event: EventName,
     pub(crate) payload: Payload,
     pub(crate) num_answers: Option<usize>,
+    /// Servers are to report the clients that they handed the event to.
+    pub(crate) receipt: bool,
 }
 
 /// An event for each line of standard input.
@@ -102,6 +107,10 @@ impl Plan {
                 broker: broker_plan(broker, quiet)?,
                 json,
             })),
+            Command::Servers(servers) => InspectPlan::servers(servers, quiet),
+            Command::Rooms(rooms) => InspectPlan::rooms(rooms, quiet),
+            Command::Who(clients) => InspectPlan::clients(clients, quiet),
+            Command::Count(clients) => InspectPlan::count(clients, quiet),
             #[cfg(feature = "serve")]
             Command::Serve(serve) => ServePlan::new(serve, quiet).map(Plan::Serve),
             #[cfg(feature = "serve")]
@@ -170,6 +179,7 @@ fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
         event,
         payload,
         num_answers,
+        receipt: args.receipt,
     })
 }
 

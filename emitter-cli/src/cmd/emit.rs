@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use manager_api::Emitter;
 use manager_api::ack::ClientAck;
 use manager_api::log::Escaped;
+use manager_api::{Emitter, HostId};
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::time::timeout;
 
@@ -23,6 +24,7 @@ pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
     let work = async {
         match plan.num_answers {
             Some(count) => ask(&backend, &emitter, plan, count).await,
+            None if plan.receipt => emit_with_receipt(&backend, &emitter, plan).await,
             None => emit(&backend, &emitter, plan).await,
         }
     };
@@ -79,6 +81,36 @@ async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize)
     }
     tracing::info!(num_answers, "all answers came");
     Ok(())
+}
+
+/// Emits, and prints how many clients on which servers were handed the event.
+async fn emit_with_receipt(backend: &Backend, emitter: &Emitter, plan: EmitPlan) -> Result<(), Failure> {
+    let broadcast = plan.address.broadcast(emitter).timeout(plan.broker.timeout());
+    let receipt = broadcast
+        .emit_payload_with_receipt(plan.event.as_str(), plan.payload)
+        .await;
+    let receipt = receipt.map_err(|error| backend.failure("emit", error))?;
+    let servers: Vec<_> = receipt
+        .servers
+        .iter()
+        .map(|server| json!({ "server": server.server.as_str(), "clients": server.clients }))
+        .collect();
+    let missing: Vec<_> = receipt.missing_servers.iter().map(HostId::as_str).collect();
+    let num_clients = receipt.num_clients();
+    let line = json!({ "clients": num_clients, "servers": servers, "missing_servers": missing });
+    output::print_line(&output::json_line(line.to_string()))?;
+    if num_clients > 0 {
+        return Ok(());
+    }
+    let reported = match (servers.len(), missing.len()) {
+        (0, 0) => "no server reported; servers of python-socketio deliver an event and cannot report it".to_owned(),
+        (1, 0) => "1 server reported".to_owned(),
+        (reported, 0) => format!("{reported} servers reported"),
+        (reported, missing) => format!("of {} servers, {missing} did not report in time", reported + missing),
+    };
+    Err(Failure::broker(format!(
+        "the event was accepted, but no client is known to have been handed it: {reported}"
+    )))
 }
 
 /// An answer as a line of JSON; attachments, where there are any, in base64 in the order of their placeholders.

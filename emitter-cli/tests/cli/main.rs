@@ -4,6 +4,8 @@
 mod dead_output;
 mod emit;
 mod input;
+#[cfg(feature = "serve")]
+mod inspect;
 mod lines;
 mod listen;
 #[cfg(all(target_os = "linux", feature = "serve"))]

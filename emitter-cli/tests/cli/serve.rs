@@ -45,7 +45,7 @@ async fn a_demo_that_a_signal_ends_before_its_count_says_so() {
 }
 
 /// A server on a port of its own, and its address.
-async fn serving(url: &str) -> (Running, String) {
+pub(crate) async fn serving(url: &str) -> (Running, String) {
     serving_with(url, &[]).await
 }
 

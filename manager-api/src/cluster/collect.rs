@@ -18,6 +18,8 @@ use crate::{Error, ErrorKind, HostId, NamespaceName, Payload, Room, Sid};
 pub struct Gathered<T> {
     /// The combined value of the responses.
     pub found: T,
+    /// The number of servers that responded. 0 if there are none, or only servers of python-socketio.
+    pub num_servers: usize,
     /// Known servers whose response was missing or incomplete at the deadline; they are not expected to respond again
     /// until a message of them is received.
     pub missing_servers: Vec<HostId>,
@@ -131,6 +133,7 @@ pub(super) async fn gather<T>(
     }
     Gathered {
         found,
+        num_servers: responses.num_complete(),
         missing_servers: responses.into_missing(),
         is_truncated,
     }

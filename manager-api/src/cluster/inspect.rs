@@ -96,6 +96,7 @@ pub async fn rooms(responses: Responses, (limit, max_bytes): (usize, usize)) -> 
     found.sort_by(|a, b| a.room.as_str().cmp(b.room.as_str()));
     Gathered {
         found,
+        num_servers: sums.num_servers,
         missing_servers: sums.missing_servers,
         is_truncated: sums.is_truncated,
     }

@@ -79,6 +79,7 @@ impl RequestTable {
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
             expected: expected.into_iter().map(|host| (host, Progress::default())).collect(),
             finished: HashSet::new(),
+            has_own: false,
             missing: Vec::new(),
             peers,
             _guard: OpenRequest {
@@ -156,6 +157,8 @@ pub struct Responses {
     expected: HashMap<HostId, Progress>,
     /// Servers whose responses are complete.
     finished: HashSet<HostId>,
+    /// Whether this server has responded, too.
+    has_own: bool,
     missing: Vec<HostId>,
     peers: Arc<Peers>,
     _guard: OpenRequest,
@@ -164,6 +167,7 @@ pub struct Responses {
 impl Responses {
     /// Adds a part of this server's own response.
     pub fn add_own(&mut self, from: HostId, part: ResponsePart, is_truncated: bool) {
+        self.has_own = true;
         self.own.push_back(ReceivedPart {
             from,
             part,
@@ -214,6 +218,11 @@ impl Responses {
                 None
             }
         }
+    }
+
+    /// Counts the servers whose responses are complete, including this one if it has responded.
+    pub fn num_complete(&self) -> usize {
+        self.finished.len() + usize::from(self.has_own)
     }
 
     /// Returns the servers whose responses were missing or incomplete at the deadline, sorted by their ids.

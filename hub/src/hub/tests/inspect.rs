@@ -130,8 +130,10 @@ async fn rooms_are_listed_with_their_members_on_all_servers() {
     let rooms = emitter.rooms("/", "job:", DEADLINE).await.unwrap();
     assert_eq!(names(&rooms.found), [("job:1", 2), ("job:2", 1)]);
     assert!(rooms.missing_servers.is_empty() && !rooms.is_truncated);
+    assert_eq!(rooms.num_servers, 2);
     let rooms = one.hub.rooms(NamespaceName::root(), "", DEADLINE).await.unwrap();
     assert_eq!(names(&rooms.found), [("job:1", 2), ("job:2", 1), ("other", 1)]);
+    assert_eq!(rooms.num_servers, 2);
     let rooms = emitter.rooms("/elsewhere", "", DEADLINE).await.unwrap();
     assert_eq!(names(&rooms.found), []);
     assert!(emitter.rooms("no,name", "", DEADLINE).await.is_err());

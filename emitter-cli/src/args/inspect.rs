@@ -1,0 +1,103 @@
+//! The arguments of the commands that inspect servers, rooms and clients.
+
+use std::time::Duration;
+
+use clap::builder::NonEmptyStringValueParser;
+
+use super::values::duration;
+use super::{BrokerArgs, NamespaceArgs};
+
+macro_rules! exit_codes {
+    () => {
+        "
+Exit code:
+  0    every known server has responded
+  1    the broker refused or was out of reach, no server responded, or not all did; what is known is printed
+  2    usage or input
+  130  SIGINT ended it before the first report
+  143  SIGTERM did"
+    };
+}
+
+/// List the servers on the channel
+///
+/// Each server reports its id, host, software, uptime, clients, for how long it has been listening, how often it may have missed messages, and
+/// how far its clock differs. A server that was running and does not respond is listed as such. Servers of python-socketio cannot respond.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SERVERS_EXAMPLES)]
+pub(crate) struct ServersArgs {
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+    #[command(flatten)]
+    pub(crate) broker: BrokerArgs,
+}
+
+/// List rooms and how many clients are in each, on every server
+#[derive(Debug, clap::Args)]
+#[command(after_help = ROOMS_EXAMPLES)]
+pub(crate) struct RoomsArgs {
+    /// Only rooms whose names start with this
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub(crate) prefix: Option<String>,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+    #[command(flatten)]
+    pub(crate) at: NamespaceArgs,
+}
+
+/// The clients of some rooms.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SelectionArgs {
+    /// Rooms, or ids of clients; a client in several counts once. One that begins with a hyphen stands behind --. Default: all clients in
+    /// the namespace
+    #[arg(value_name = "ROOM", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) rooms: Vec<String>,
+    #[command(flatten)]
+    pub(crate) view: ViewArgs,
+    #[command(flatten)]
+    pub(crate) at: NamespaceArgs,
+}
+
+/// The form of a report.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ViewArgs {
+    /// One line of JSON for each server, room or client
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Repeat every TIME until a signal; default 2s
+    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = duration)]
+    pub(crate) watch: Option<Duration>,
+}
+
+const SERVERS_EXAMPLES: &str = concat!(
+    "Examples:
+  sio servers                  a table
+  sio servers --json           one line of JSON for each server
+  sio servers --watch=5s       every five seconds
+",
+    exit_codes!()
+);
+
+const ROOMS_EXAMPLES: &str = concat!(
+    "Examples:
+  sio rooms                    all rooms of the namespace /
+  sio rooms -n /chat -p job:   those of /chat that start with job:
+",
+    exit_codes!()
+);
+
+pub(super) const WHO_EXAMPLES: &str = concat!(
+    "Examples:
+  sio who lobby                the clients in a room
+  sio who lobby hall --json    of two rooms, with all their rooms and their data
+",
+    exit_codes!()
+);
+
+pub(super) const COUNT_EXAMPLES: &str = concat!(
+    "Examples:
+  sio count                    all clients of the namespace /
+  sio count lobby              those in a room
+",
+    exit_codes!()
+);

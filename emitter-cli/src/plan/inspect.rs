@@ -1,0 +1,73 @@
+//! What is to be inspected, and in which form it is reported.
+
+use std::time::Duration;
+
+use manager_api::{NamespaceName, Room};
+
+use super::{BrokerPlan, Plan, broker_plan, namespace};
+use crate::args::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
+use crate::failure::Failure;
+
+/// A report about the servers of the channel, their rooms or their clients.
+#[derive(Debug)]
+pub(crate) struct InspectPlan {
+    pub(crate) broker: BrokerPlan,
+    pub(crate) subject: Subject,
+    pub(crate) json: bool,
+    /// The interval of repetitions.
+    pub(crate) watch: Option<Duration>,
+}
+
+/// The subject of a report.
+#[derive(Debug)]
+pub(crate) enum Subject {
+    Servers,
+    /// The rooms whose names start with the prefix.
+    Rooms(NamespaceName, String),
+    /// The clients in these rooms; all clients if there are none.
+    Clients(NamespaceName, Vec<Room>),
+    /// The number of these clients.
+    Count(NamespaceName, Vec<Room>),
+}
+
+impl InspectPlan {
+    pub(super) fn servers(args: ServersArgs, quiet: bool) -> Result<Plan, Failure> {
+        let broker = broker_plan(args.broker, quiet)?;
+        Ok(Self::plan(broker, Subject::Servers, &args.view))
+    }
+
+    pub(super) fn rooms(args: RoomsArgs, quiet: bool) -> Result<Plan, Failure> {
+        let namespace = namespace(&args.at.namespace)?;
+        let broker = broker_plan(args.at.broker, quiet)?;
+        let subject = Subject::Rooms(namespace, args.prefix.unwrap_or_default());
+        Ok(Self::plan(broker, subject, &args.view))
+    }
+
+    pub(super) fn clients(args: SelectionArgs, quiet: bool) -> Result<Plan, Failure> {
+        Self::selection(args, quiet, Subject::Clients)
+    }
+
+    pub(super) fn count(args: SelectionArgs, quiet: bool) -> Result<Plan, Failure> {
+        Self::selection(args, quiet, Subject::Count)
+    }
+
+    fn selection(
+        args: SelectionArgs,
+        quiet: bool,
+        subject: impl FnOnce(NamespaceName, Vec<Room>) -> Subject,
+    ) -> Result<Plan, Failure> {
+        let namespace = namespace(&args.at.namespace)?;
+        let broker = broker_plan(args.at.broker, quiet)?;
+        let rooms = args.rooms.iter().map(Room::from).collect();
+        Ok(Self::plan(broker, subject(namespace, rooms), &args.view))
+    }
+
+    fn plan(broker: BrokerPlan, subject: Subject, view: &ViewArgs) -> Plan {
+        Plan::Inspect(Self {
+            broker,
+            subject,
+            json: view.json,
+            watch: view.watch,
+        })
+    }
+}

@@ -82,6 +82,7 @@ async fn print(report: &Report, json: bool) -> Result<(), Failure> {
     output::printed(if json { report.json() } else { report.text() }).await
 }
 
+/// Requests the report of every server; completes when all have responded, or at the timeout.
 async fn request(plan: &InspectPlan, emitter: &Emitter) -> Result<Report, Error> {
     let timeout = plan.broker.timeout();
     let asked_at = SystemTime::now();

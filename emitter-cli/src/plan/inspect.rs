@@ -31,11 +31,17 @@ pub(crate) enum Subject {
 }
 
 impl InspectPlan {
+    /// Checks the arguments of `sio servers`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`] if the broker, or for the others below the namespace, cannot be used.
     pub(super) fn servers(args: ServersArgs, quiet: bool) -> Result<Plan, Failure> {
         let broker = broker_plan(args.broker, quiet)?;
         Ok(Self::plan(broker, Subject::Servers, &args.view))
     }
 
+    /// Checks the arguments of `sio rooms`.
     pub(super) fn rooms(args: RoomsArgs, quiet: bool) -> Result<Plan, Failure> {
         let namespace = namespace(&args.at.namespace)?;
         let broker = broker_plan(args.at.broker, quiet)?;
@@ -43,10 +49,12 @@ impl InspectPlan {
         Ok(Self::plan(broker, subject, &args.view))
     }
 
+    /// Checks the arguments of `sio who`.
     pub(super) fn clients(args: SelectionArgs, quiet: bool) -> Result<Plan, Failure> {
         Self::selection(args, quiet, Subject::Clients)
     }
 
+    /// Checks the arguments of `sio count`.
     pub(super) fn count(args: SelectionArgs, quiet: bool) -> Result<Plan, Failure> {
         Self::selection(args, quiet, Subject::Count)
     }

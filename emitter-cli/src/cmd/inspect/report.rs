@@ -38,18 +38,22 @@ impl Report {
         }
     }
 
+    /// Creates the report of `sio servers`; `asked_at` is when they were asked, by the clock of this machine.
     pub(super) fn servers(servers: Gathered<Vec<ServerInfo>>, asked_at: SystemTime) -> Self {
         Self::new(servers, |servers| Content::Servers(servers, asked_at))
     }
 
+    /// Creates the report of `sio rooms`.
     pub(super) fn rooms(rooms: Gathered<Vec<RoomInfo>>) -> Self {
         Self::new(rooms, Content::Rooms)
     }
 
+    /// Creates the report of `sio who`.
     pub(super) fn clients(clients: Gathered<Vec<RemoteSocket>>) -> Self {
         Self::new(clients, Content::Clients)
     }
 
+    /// Creates the report of `sio count`.
     pub(super) fn count(count: Gathered<u64>) -> Self {
         Self::new(count, Content::Count)
     }
@@ -77,6 +81,7 @@ impl Report {
             .then(|| "the report is incomplete: there is more than the servers list at once".to_owned())
     }
 
+    /// Returns the report for people: a table, or a number.
     pub(super) fn text(&self) -> String {
         match &self.content {
             Content::Servers(servers, asked_at) => self.servers_text(servers, *asked_at),
@@ -101,6 +106,7 @@ impl Report {
         }
     }
 
+    /// Returns a table of the servers, with those that did not respond at its end.
     fn servers_text(&self, servers: &[ServerInfo], asked_at: SystemTime) -> String {
         let mut rows: Vec<_> = servers
             .iter()
@@ -176,6 +182,7 @@ fn skew(clock: SystemTime, asked_at: SystemTime) -> String {
     }
 }
 
+/// Returns the sign and the amount by which a clock differs from that of this machine.
 fn difference(clock: SystemTime, asked_at: SystemTime) -> (char, Duration) {
     match clock.duration_since(asked_at) {
         // The responses took at most the time until now.
@@ -184,6 +191,7 @@ fn difference(clock: SystemTime, asked_at: SystemTime) -> (char, Duration) {
     }
 }
 
+/// Returns a server as `sio servers --json` prints it.
 fn server_json(server: &ServerInfo, asked_at: SystemTime) -> Value {
     let status = &server.status;
     let (sign, difference) = difference(status.clock, asked_at);
@@ -201,6 +209,7 @@ fn server_json(server: &ServerInfo, asked_at: SystemTime) -> Value {
     })
 }
 
+/// Returns a client as `sio who --json` prints it.
 fn client_json(client: &RemoteSocket) -> Value {
     let rooms: Vec<_> = client.rooms.iter().map(manager_api::Room::as_str).collect();
     let data = client

@@ -9,7 +9,8 @@ use http::header::{HOST, HeaderValue};
 use http::request::Parts;
 use manager_api::log::LimitedLog;
 use manager_api::{ClientManager, NamespaceName};
-use socket_io::{AllowedOrigins, Data, Refusal, Socket, SocketIo};
+use socket_io::config::AllowedOrigins;
+use socket_io::{Data, Refusal, Socket, SocketIo};
 
 pub(crate) use page::Page;
 

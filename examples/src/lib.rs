@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use siokit::server::{PacedStream, PeerAddr};
+use siokit::server::service::{PacedStream, PeerAddr};
 use siokit::{ClientManager, ConnectOptions, Data, Payload, Socket, SocketIo};
 use tokio::net::TcpListener;
 
@@ -67,7 +67,7 @@ pub async fn serve(io: SocketIo) -> Result<(), Failure> {
     let stopped = stopped();
     io.ready().await; // a server over a broker hears the others from now on
     announce(listener.local_addr()?);
-    siokit::server::serve(listener, io, stopped).await?;
+    siokit::serve(listener, io, stopped).await?;
     Ok(())
 }
 

@@ -8,7 +8,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use libfuzzer_sys::fuzz_target;
-use socket_io::{Data, Payload, Socket, SocketIo};
+use socket_io::{Data, Socket, SocketIo};
+use socket_io::manager_api::Payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 /// What a client does, each piece written in one go.

@@ -6,7 +6,8 @@ use futures_util::StreamExt;
 use manager_api::{Broadcast, Error, ManagerOptions};
 use manager_redis::RedisOptions;
 use serde_json::{Value, json};
-use socket_io::{Data, Payload, Socket, SocketIo};
+use socket_io::manager_api::Payload;
+use socket_io::{Data, Socket, SocketIo};
 use tokio::runtime::Handle;
 
 /// Registers the events: `join(room)` and `leave(room)` answer `true`, `echo` answers with its arguments.

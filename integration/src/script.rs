@@ -5,7 +5,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use manager_api::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
-use socket_io::{Config, NamespaceName, ServerEvent, Socket, SocketIo};
+use socket_io::config::Config;
+use socket_io::manager_api::NamespaceName;
+use socket_io::manager_api::cluster::ServerEvent;
+use socket_io::{Socket, SocketIo};
 
 use crate::app;
 

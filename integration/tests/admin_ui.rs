@@ -7,7 +7,9 @@ use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::driven::Driven;
 use integration::{DEADLINE, app, managers, tools};
 use serde_json::{Value, json};
-use socket_io::{Admin, SocketIo, StaticFiles};
+use socket_io::SocketIo;
+use socket_io::admin::Admin;
+use socket_io::static_files::StaticFiles;
 use tokio::net::TcpListener;
 
 use crate::support::within;
@@ -29,7 +31,7 @@ impl Host {
         let files = StaticFiles::new().dir("/admin-ui", page).service();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(socket_io::serve_with(
+        tokio::spawn(socket_io::service::serve_with(
             listener,
             io.clone(),
             files,

@@ -10,7 +10,9 @@ use integration::{DEADLINE, managers};
 use manager_api::Emitter;
 use manager_api::cluster::Gathered;
 use serde_json::json;
-use socket_io::{RemoteSocket, Room, ServerEvent, SocketIo};
+use socket_io::SocketIo;
+use socket_io::manager_api::Room;
+use socket_io::manager_api::cluster::{RemoteSocket, ServerEvent};
 
 use crate::served::Served;
 use crate::support::{Client, eventually};

@@ -4,9 +4,10 @@ use std::net::{SocketAddr, TcpListener};
 
 use integration::{DEADLINE, managers};
 use serde_json::Value;
-use socket_io::{
-    Auth, Data, DisconnectReason, EventName, Payload, Refusal, Room, Socket, SocketIo, SocketIoBuilder, State,
-};
+use socket_io::extract::State;
+use socket_io::manager_api::{EventName, Payload, Room};
+use socket_io::socket::DisconnectReason;
+use socket_io::{Auth, Data, Refusal, Socket, SocketIo, SocketIoBuilder};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;

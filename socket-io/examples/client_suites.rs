@@ -13,8 +13,10 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use socket_io::AllowedOrigins;
-use socket_io::{Auth, Data, Namespace, Payload, Query, Refusal, Socket, SocketIo};
+use socket_io::config::AllowedOrigins;
+use socket_io::extract::Query;
+use socket_io::manager_api::Payload;
+use socket_io::{Auth, Data, Namespace, Refusal, Socket, SocketIo};
 use tokio::net::TcpListener;
 
 /// What an event handler fails with that is not to acknowledge.

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::Value;
-use socket_io::{Auth, Error, Payload, Socket, SocketIo};
+use socket_io::manager_api::Payload;
+use socket_io::{Auth, Error, Socket, SocketIo};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -15,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             config.engine.ping_interval = Duration::from_millis(300);
             config.engine.ping_timeout = Duration::from_millis(200);
             // The suite may run in a browser, from wherever its page is served.
-            config.engine.cors_allowed_origins = socket_io::AllowedOrigins::Any;
+            config.engine.cors_allowed_origins = socket_io::config::AllowedOrigins::Any;
             // The suite's own second is too short on a busy machine: one of its tests waits for three pings, 300 ms each,
             // and never connects.
             config.connect_timeout = Duration::from_millis(1500);

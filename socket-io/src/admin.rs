@@ -7,6 +7,7 @@ mod describe;
 mod feed;
 mod stats;
 mod task;
+mod watch;
 
 use std::fmt;
 use std::future::Future;
@@ -14,18 +15,20 @@ use std::time::Duration;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use manager_api::id::IntoNamespaceName;
 use manager_api::{Error, ErrorKind, NamespaceName};
 
 use auth::Auth;
 pub use auth::Credentials;
 pub(crate) use feed::AdminFeed;
-pub(crate) use task::{AdminReceiver, start};
+pub(crate) use task::start;
 
 /// Lets the official [Socket.IO Admin UI](https://github.com/socketio/socket.io-admin-ui) look at a server, and at all others on its channel
 /// that are instrumented too.
 ///
 /// ```no_run
-/// # use socket_io::{Admin, SocketIo};
+/// # use socket_io::SocketIo;
+/// # use socket_io::admin::Admin;
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// let password = std::env::var("ADMIN_PASSWORD").expect("ADMIN_PASSWORD is set");
 /// let io = SocketIo::builder().instrument(Admin::password("admin", password)).build();
@@ -41,7 +44,7 @@ pub(crate) use task::{AdminReceiver, start};
 /// - In [development mode](AdminMode::Development): every client that connects, moves to a WebSocket or leaves, every room that one enters
 ///   or leaves, and the events that pass, with their arguments. Only while an administrator is connected somewhere: nothing is spent on it
 ///   otherwise. What goes beyond [`max_events_per_second`](Self::max_events_per_second) or
-///   [`max_bytes_per_second`](Self::max_bytes_per_second) is left out, [counted](crate::Metrics::admin_dropped) and logged.
+///   [`max_bytes_per_second`](Self::max_bytes_per_second) is left out, [counted](crate::metrics::Metrics::admin_dropped) and logged.
 /// - Addresses, query and headers of the requests that opened connections; of the headers of
 ///   [`redacted_headers`](Self::redacted_headers) only the names. What is longer than administrators can use is cut.
 ///
@@ -121,7 +124,7 @@ impl Admin {
     /// Tokens are accepted by this server alone, until it restarts, because there is no password that they could depend on.
     ///
     /// ```
-    /// # use socket_io::Admin;
+    /// # use socket_io::admin::Admin;
     /// let admin = Admin::checked(async |who| who.username == "ada" && who.password == "the secret of the day");
     /// ```
     pub fn checked<F, Fut>(check: F) -> Self
@@ -170,8 +173,8 @@ impl Admin {
     /// # Panics
     ///
     /// If the name does not begin with `/` or holds a comma.
-    pub fn namespace(mut self, name: &str) -> Self {
-        self.namespace = NamespaceName::new(name).unwrap_or_else(|error| panic!("{error}"));
+    pub fn namespace(mut self, name: impl IntoNamespaceName) -> Self {
+        self.namespace = name.into_namespace_name().unwrap_or_else(|error| panic!("{error}"));
         self
     }
 

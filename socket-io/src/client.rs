@@ -1,25 +1,31 @@
-//! One client in one namespace, as everything inside the server sees it.
+//! One client in one namespace: its state, from connecting to closed, and what is kept of it.
 
 mod connecting;
 mod deliver;
+mod observe;
+mod recipient;
+mod sessions;
+mod waiting;
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine_io::{Outgoing, SendError, Sent};
 use manager_api::ack::ClientKey;
+use manager_api::cluster::ClientDetails;
 use manager_api::log::{Escaped, quietly};
-use manager_api::{Error, ErrorKind, Room, Sid};
+use manager_api::{Error, ErrorKind, NamespaceName, Room, Sid};
 
-use crate::connection::Connection;
+use crate::config::Parser;
+use crate::connection::{Connection, Core};
 use crate::error::{DisconnectReason, Refusal};
-use crate::namespace::NamespaceState;
-use crate::observe::Observe;
-use crate::parser::Parser;
-use crate::session::Sessions;
+use crate::log::Subject;
 pub(crate) use connecting::Connecting;
 pub(crate) use deliver::HubDelivery;
+pub(crate) use observe::{Observe, Observer};
+pub(crate) use recipient::Recipient;
+pub(crate) use sessions::{Sessions, SharedData};
+use waiting::Waiting;
 
 /// The connect handler has not accepted the client yet: what is sent to it waits.
 const CONNECTING: u8 = 0;
@@ -38,9 +44,19 @@ pub(crate) enum Was {
     Closed,
 }
 
+/// A namespace, as its clients see it. It exists for as long as they do.
+pub(crate) trait Membership: Send + Sync + 'static {
+    /// Returns its name.
+    fn name(&self) -> &NamespaceName;
+
+    /// Returns whether a handler wants to learn of clients that leave.
+    fn has_disconnect_handler(&self) -> bool;
+}
+
+/// A client in a namespace.
 pub(crate) struct Client {
     pub(crate) sid: Sid,
-    pub(crate) namespace: Arc<NamespaceState>,
+    membership: Arc<dyn Membership>,
     pub(crate) connection: Arc<Connection>,
     state: AtomicU8,
     key: AtomicU64,
@@ -57,22 +73,11 @@ enum Aside {
     Left(Vec<Room>),
 }
 
-/// What takes effect when the client is accepted.
-#[derive(Default)]
-struct Waiting {
-    /// With a number that tells in which order they were entered.
-    rooms: HashMap<Room, u64>,
-    num_entered: u64,
-    packets: Vec<Outgoing>,
-    /// What the packets cost in the outbox, which they would all go to at once.
-    cost: usize,
-}
-
 impl Client {
-    pub(crate) fn new(namespace: Arc<NamespaceState>, connection: Arc<Connection>) -> Arc<Self> {
+    pub(crate) fn new(membership: Arc<dyn Membership>, connection: Arc<Connection>) -> Arc<Self> {
         Arc::new(Self {
             sid: Sid::random(),
-            namespace,
+            membership,
             connection,
             state: AtomicU8::new(CONNECTING),
             key: AtomicU64::new(0),
@@ -81,19 +86,37 @@ impl Client {
         })
     }
 
+    /// Returns the name of its namespace.
+    pub(crate) fn namespace(&self) -> &NamespaceName {
+        self.membership.name()
+    }
+
+    /// Returns what it shares with the other clients of its server.
+    pub(crate) fn core(&self) -> &Core {
+        &self.connection.core
+    }
+
+    /// Returns what lines of the log name it by.
+    pub(crate) fn subject(&self) -> Subject<'_> {
+        Subject {
+            sid: &self.sid,
+            namespace: self.namespace(),
+        }
+    }
+
     pub(crate) fn key(&self) -> ClientKey {
         self.key.load(Ordering::Relaxed)
     }
 
     /// How the packets of its connection are written.
     pub(crate) fn parser(&self) -> Parser {
-        self.connection.server.config.parser
+        self.core().config.parser
     }
 
-    /// Returns whoever looks on at its namespace now.
-    pub(crate) fn observer(&self) -> Option<&dyn Observe> {
-        let observer = &self.connection.server.hub.deliver().observer;
-        observer.of(&self.namespace.name)
+    /// Returns the observer of its namespace, if it is watched now.
+    pub(crate) fn observer(&self) -> Option<&dyn Observe<Self>> {
+        let observer = &self.core().hub.deliver().observer;
+        observer.of(self.namespace())
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -113,7 +136,7 @@ impl Client {
         if self.is_closed() {
             return;
         }
-        let (hub, namespace) = (&self.connection.server.hub, &self.namespace.name);
+        let (hub, namespace) = (&self.core().hub, self.namespace());
         let key = match hub.registry().add(namespace, &self.sid, self.clone()) {
             Ok(key) => key,
             // Twenty random characters do not repeat.
@@ -125,14 +148,12 @@ impl Client {
         };
         self.key.store(key, Ordering::Relaxed);
         // Not before the registry knows it: a command finds it here or there.
-        self.connection.server.connecting().remove(&self.sid);
-        let Waiting { rooms, packets, .. } = match aside.take().map(|aside| *aside) {
-            Some(Aside::Waiting(waiting)) => waiting,
-            _ => Waiting::default(),
+        self.core().connecting().remove(&self.sid);
+        let (rooms, packets) = match aside.take().map(|aside| *aside) {
+            Some(Aside::Waiting(waiting)) => waiting.into_parts(),
+            _ => Default::default(),
         };
-        let mut rooms: Vec<_> = rooms.into_iter().collect();
-        rooms.sort_unstable_by_key(|(_, number)| *number);
-        for (room, _) in rooms {
+        for room in rooms {
             // Cannot fail: the client was registered just now, leaves only by `close`, which waits for the lock, and the limits were kept.
             let _ = hub.registry().enter(namespace, &self.sid, &room);
         }
@@ -174,20 +195,20 @@ impl Client {
         drop(waiting);
         match was {
             Was::Open => self.remove(reason),
-            _ => self.connection.server.connecting().remove(&self.sid),
+            _ => self.core().connecting().remove(&self.sid),
         }
         was
     }
 
     /// Takes the client out of everything it was in, and has its disconnect handlers run.
     fn remove(self: &Arc<Self>, reason: DisconnectReason) {
-        let (hub, namespace) = (&self.connection.server.hub, &self.namespace.name);
+        let (hub, namespace) = (&self.core().hub, self.namespace());
         let rooms = hub.remove(namespace, &self.sid, self.key());
         if let Some(observer) = hub.deliver().observer.of_all() {
             observer.disconnected(self, reason, &rooms);
         }
         // The disconnect handler may ask for them, and nothing else.
-        if self.namespace.on_disconnect().is_some() {
+        if self.membership.has_disconnect_handler() {
             *self.aside() = Some(Box::new(Aside::Left(rooms)));
         }
         self.connection.ended(self.clone(), reason);
@@ -202,8 +223,8 @@ impl Client {
 
     /// Returns the rooms it is in, or was in when it left if its disconnect handler has not ended; its own first.
     pub(crate) fn rooms(&self) -> Vec<Room> {
-        let registry = self.connection.server.hub.registry();
-        let rooms = registry.rooms_of(&self.namespace.name, &self.sid);
+        let registry = self.core().hub.registry();
+        let rooms = registry.rooms_of(self.namespace(), &self.sid);
         rooms.unwrap_or_else(|| match self.aside().as_deref() {
             Some(Aside::Left(rooms)) => rooms.clone(),
             _ => Vec::new(),
@@ -215,10 +236,7 @@ impl Client {
         match self.close(DisconnectReason::ServerNamespaceDisconnect) {
             Was::Open => {
                 // If the connection is gone, so is the client.
-                let _ = self
-                    .connection
-                    .socket
-                    .send(self.parser().disconnect(&self.namespace.name));
+                let _ = self.connection.socket.send(self.parser().disconnect(self.namespace()));
             }
             Was::Connecting => {
                 self.send_refusal(&Refusal::default());
@@ -237,7 +255,7 @@ impl Client {
     }
 
     fn send_refusal(&self, refusal: &Refusal) {
-        let namespace = self.namespace.name.as_str();
+        let namespace = self.namespace().as_str();
         let packet = self.parser().connect_error(namespace, &refusal.to_json());
         // A connection that is gone needs no refusal.
         let _ = self.connection.socket.send(packet);
@@ -275,15 +293,7 @@ impl Client {
     /// Keeps a packet until the client is accepted; gives it back if that has happened.
     fn wait_with(&self, packet: Outgoing) -> Result<Option<Outgoing>, Error> {
         match self.aside().as_deref_mut() {
-            Some(Aside::Waiting(waiting)) if waiting.cost + packet.cost() > self.max_waiting() => {
-                let text = "too much waits for the client to be accepted";
-                Err(Error::new(ErrorKind::TooLarge, text))
-            }
-            Some(Aside::Waiting(waiting)) => {
-                waiting.cost += packet.cost();
-                waiting.packets.push(packet);
-                Ok(None)
-            }
+            Some(Aside::Waiting(waiting)) => waiting.push(packet, self.max_waiting()).map(|()| None),
             _ if self.is_closed() => Err(gone(self)),
             _ => Ok(Some(packet)),
         }
@@ -291,36 +301,67 @@ impl Client {
 
     /// What may wait for the acceptance: no more than the outbox would take.
     fn max_waiting(&self) -> usize {
-        self.connection.server.config.engine.outbox_hard_limit
+        self.core().config.engine.outbox_hard_limit
     }
 
     /// Enters a room now, or when the client is accepted.
     pub(crate) fn enter(&self, room: Room) -> Result<(), Error> {
-        let server = &self.connection.server;
         if let Some(Aside::Waiting(waiting)) = self.aside().as_deref_mut() {
-            if waiting.rooms.contains_key(&room) || room == Room::from(&self.sid) {
-                return Ok(());
-            }
-            let limits = server.config.hub.room_limits();
-            limits.check(&self.sid, waiting.rooms.len(), &room)?;
-            waiting.num_entered += 1;
-            waiting.rooms.insert(room, waiting.num_entered);
-            return Ok(());
+            return waiting.enter(&self.sid, room, self.core().config.hub.room_limits());
         }
-        server.hub.enter(&self.namespace.name, &self.sid, &room).map(drop)
+        self.core().hub.enter(self.namespace(), &self.sid, &room).map(drop)
     }
 
     pub(crate) fn leave(&self, room: &Room) -> Result<(), Error> {
         if let Some(Aside::Waiting(waiting)) = self.aside().as_deref_mut() {
-            waiting.rooms.remove(room);
+            waiting.leave(room);
             return Ok(());
         }
-        let hub = &self.connection.server.hub;
-        hub.leave(&self.namespace.name, &self.sid, room).map(drop)
+        self.core().hub.leave(self.namespace(), &self.sid, room).map(drop)
     }
 
     fn aside(&self) -> MutexGuard<'_, Option<Box<Aside>>> {
         self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Recipient for Client {
+    fn sid(&self) -> &Sid {
+        &self.sid
+    }
+
+    fn namespace(&self) -> &NamespaceName {
+        self.namespace()
+    }
+
+    fn send(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error> {
+        self.send(packet, volatile)
+    }
+
+    fn enter(&self, room: Room) -> Result<(), Error> {
+        self.enter(room)
+    }
+
+    fn leave(&self, room: &Room) -> Result<(), Error> {
+        self.leave(room)
+    }
+
+    fn disconnect(self: &Arc<Self>) {
+        Client::disconnect(self);
+    }
+
+    fn disconnect_all(self: &Arc<Self>) {
+        Client::disconnect_all(self);
+    }
+
+    fn details(&self) -> ClientDetails {
+        let connection = &self.connection;
+        ClientDetails {
+            data: self.sessions.data(),
+            // A clock that was set back counts as a connection of this moment.
+            connected_for: Some(connection.handshake.time().elapsed().unwrap_or_default()),
+            transport: Some(connection.socket.transport().as_str().into()),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
-//! Limits and times of a server.
+//! Limits, times and choices of a server: [`Config`] and what it is made of.
 
 use std::time::Duration;
 
-use crate::parser::Parser;
+pub use engine_io::Config as EngineConfig;
+pub use engine_io::config::{AllowRequest, AllowedOrigins, Cookie, Forbidden, SameSite, Transports};
+pub use hub::HubOptions;
 
 /// How a server behaves; the default is right for most.
 #[derive(Clone, Debug)]
@@ -19,7 +21,7 @@ pub struct Config {
     /// comes from if more than its share come from there, otherwise of all. They make room, too, where
     /// [`max_sessions`](engine_io::Config::max_sessions) is reached. Default 10,000.
     pub max_unjoined: usize,
-    /// How many of them may come from one address (a network of 64 bits of IPv6), as far as [`PeerAddr`](crate::PeerAddr) tells it. Behind a
+    /// How many of them may come from one address (a network of 64 bits of IPv6), as far as [`PeerAddr`](crate::service::PeerAddr) tells it. Behind a
     /// proxy that is the proxy's. Where there would be more, the oldest of them is closed. Default 5,000.
     pub max_unjoined_per_peer: usize,
     /// The time for which a connection may be idle between two requests, and the time that the head of a request may take, with
@@ -72,6 +74,28 @@ impl Default for Config {
             hub: hub::HubOptions::default(),
         }
     }
+}
+
+/// How packets are written, which is not negotiated: all clients of a server must be configured alike.
+///
+/// ```
+/// # use socket_io::SocketIo;
+/// # use socket_io::config::Parser;
+/// let io = SocketIo::builder().configure(|config| config.parser = Parser::MsgPack).build();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Parser {
+    /// JSON text, with binary behind it: what every client speaks by default.
+    #[default]
+    Json,
+    /// One MessagePack map for each packet, with binary inside: `socket.io-msgpack-parser` of JavaScript clients,
+    /// `serializer='msgpack'` of Python's.
+    ///
+    /// Handlers and other servers see no difference: payloads are JSON and attachments everywhere else. What JSON has no word for arrives
+    /// as the JSON parser would have sent it: a date as its ISO 8601 text, an undefined value as `null`. The limits of
+    /// [`Config`] hold alike, and values nest up to 100 deep.
+    MsgPack,
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The parsers, for `fuzz/`.
 
+use crate::config::Parser;
 use crate::packet::{self, Packet};
-use crate::parser::Parser;
 
 /// Reads a packet whose attachments have come.
 pub fn packet(text: &str, attachments: Vec<Vec<u8>>) {

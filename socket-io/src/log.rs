@@ -8,21 +8,26 @@ use std::error::Error as _;
 use std::fmt::Display;
 
 use manager_api::log::{Escaped, LimitedLog, quietly};
-use manager_api::{EventName, NamespaceName};
+use manager_api::{EventName, NamespaceName, Sid};
 
-use crate::client::Client;
-use crate::handler::Rejection;
-use crate::socket::Socket;
+use crate::extract::Rejection;
+
+/// What a line names a client by.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) sid: &'a Sid,
+    pub(crate) namespace: &'a NamespaceName,
+}
 
 /// What is told of the name of an event or a namespace, in bytes.
 const MAX_NAME: usize = 100;
 
 /// A handler's argument cannot be had: what the client sent has another form.
-pub(crate) fn unfit_event(client: &Client, event: &str, rejection: &Rejection) {
+pub(crate) fn unfit_event(client: Subject<'_>, event: &str, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace) = (&client.sid, name(client.namespace.name.as_str()));
+        let (sid, namespace) = (client.sid, name(client.namespace.as_str()));
         let event = name(event);
         quietly(
             || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, rejection = ?Escaped(rejection), suppressed, "an event does not fit its handler"),
@@ -31,11 +36,11 @@ pub(crate) fn unfit_event(client: &Client, event: &str, rejection: &Rejection) {
 }
 
 /// The same for a connect handler; whoever cannot be asked about is refused.
-pub(crate) fn unfit_connect(socket: &Socket, rejection: &Rejection) {
+pub(crate) fn unfit_connect(namespace: &NamespaceName, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
-        let namespace = name(socket.namespace().as_str());
+        let namespace = name(namespace.as_str());
         quietly(
             || tracing::warn!(target: "socket_io", ?namespace, rejection = ?Escaped(rejection), suppressed, "a connect handler cannot be called; the client is refused"),
         );
@@ -52,10 +57,10 @@ fn detail(rejection: &Rejection) {
 }
 
 /// Middleware does not let an event pass.
-pub(crate) fn refused_event(client: &Client, event: &str, reason: &dyn Display) {
+pub(crate) fn refused_event(client: Subject<'_>, event: &str, reason: &dyn Display) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace) = (&client.sid, name(client.namespace.name.as_str()));
+        let (sid, namespace) = (client.sid, name(client.namespace.as_str()));
         let event = name(event);
         quietly(
             || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(reason), suppressed, "middleware refused an event"),
@@ -64,23 +69,22 @@ pub(crate) fn refused_event(client: &Client, event: &str, reason: &dyn Display) 
 }
 
 /// Nobody handles an event.
-pub(crate) fn unhandled_event(client: &Client, event: &str) {
+pub(crate) fn unhandled_event(client: Subject<'_>, event: &str) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if !tracing::enabled!(target: "socket_io", tracing::Level::DEBUG) {
         return;
     }
     if let Some(suppressed) = LIMIT.pass() {
-        let (namespace, event) = (name(client.namespace.name.as_str()), name(event));
+        let (namespace, event) = (name(client.namespace.as_str()), name(event));
         quietly(|| tracing::debug!(target: "socket_io", ?namespace, ?event, suppressed, "no handler for an event"));
     }
 }
 
-/// A handler failed: the application's own fault, but one that a client may repeat; [`Metrics`](crate::Metrics) count every one.
-pub(crate) fn failed(client: &Client, what: &str, error: &dyn Display) {
+/// A handler failed: the application's own fault, but one that a client may repeat; [`Metrics`](crate::metrics::Metrics) count every one.
+pub(crate) fn failed(client: Subject<'_>, what: &str, error: &dyn Display) {
     static LIMIT: LimitedLog = LimitedLog::new();
-    client.connection.server.counters.failed();
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace, event) = (&client.sid, name(client.namespace.name.as_str()), name(what));
+        let (sid, namespace, event) = (client.sid, name(client.namespace.as_str()), name(what));
         quietly(
             || tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(error), suppressed, "a handler failed"),
         );
@@ -88,11 +92,10 @@ pub(crate) fn failed(client: &Client, what: &str, error: &dyn Display) {
 }
 
 /// A handler panicked: the client harms nobody else, and goes on itself.
-pub(crate) fn panicked(client: &Client, what: &str) {
+pub(crate) fn panicked(client: Subject<'_>, what: &str) {
     static LIMIT: LimitedLog = LimitedLog::new();
-    client.connection.server.counters.panicked();
     if let Some(suppressed) = LIMIT.pass() {
-        let (sid, namespace, event) = (&client.sid, name(client.namespace.name.as_str()), name(what));
+        let (sid, namespace, event) = (client.sid, name(client.namespace.as_str()), name(what));
         quietly(|| tracing::error!(target: "socket_io", %sid, ?namespace, ?event, suppressed, "a handler panicked"));
     }
 }

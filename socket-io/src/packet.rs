@@ -1,5 +1,6 @@
 //! Socket.IO packets, as text and attachments; no I/O (protocol v5, "packet encoding").
 
+mod codec;
 mod data;
 pub(crate) mod msgpack;
 

@@ -1,107 +1,20 @@
-//! The server as a tower service and layer.
+//! Hosting: the server as a tower service or layer, and on a listener of its own.
+//!
+//! | name | what |
+//! |---|---|
+//! | [`serve`](serve()), [`serve_with`] | the server on a TCP listener, alone or in front of another service |
+//! | [`SocketIoLayer`], [`SocketIoService`] | the server in a tower stack, by [`layer`](crate::SocketIo::layer) and [`service`](crate::SocketIo::service) |
+//! | [`PeerAddr`], [`Secure`] | facts of a request that the host framework tells |
+//! | [`PacedStream`] | a TCP stream whose reader must not stand still, for hosts that accept connections themselves |
+//! | [`Engine`], [`ResponseBody`] | the transport below, for hosts that answer requests themselves |
 
-use std::convert::Infallible;
-use std::task::{Context, Poll};
+mod host;
+mod layer;
+mod not_found;
+mod serve;
 
-use bytes::Buf;
-use engine_io::{BoxError, ResponseBody};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use http::{Request, Response, StatusCode};
-use http_body_util::Either;
-use tower_layer::Layer;
-use tower_service::Service;
-
-use crate::server::SocketIo;
-
-impl SocketIo {
-    /// Returns a service that answers Socket.IO requests, and everything else with 404.
-    pub fn service(&self) -> SocketIoService<NotFound> {
-        self.layer().layer(NotFound)
-    }
-
-    /// Returns a layer that answers Socket.IO requests and passes everything else on.
-    ///
-    /// ```
-    /// # use socket_io::SocketIo;
-    /// # let io = SocketIo::new();
-    /// let app: axum::Router = axum::Router::new().layer(io.layer());
-    /// ```
-    pub fn layer(&self) -> SocketIoLayer {
-        SocketIoLayer { io: self.clone() }
-    }
-}
-
-/// Wraps a service so that Socket.IO requests are answered by the server.
-#[derive(Clone, Debug)]
-pub struct SocketIoLayer {
-    io: SocketIo,
-}
-
-impl<S> Layer<S> for SocketIoLayer {
-    type Service = SocketIoService<S>;
-
-    fn layer(&self, inner: S) -> SocketIoService<S> {
-        let io = self.io.clone();
-        SocketIoService { io, inner }
-    }
-}
-
-/// Answers Socket.IO requests itself and everything else by another service.
-#[derive(Clone, Debug)]
-pub struct SocketIoService<S> {
-    io: SocketIo,
-    inner: S,
-}
-
-impl<S, B, R> Service<Request<B>> for SocketIoService<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
-    R: 'static,
-    S::Error: 'static,
-    B: http_body::Body + Send + 'static,
-    B::Data: Buf + Send,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Body<R>>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.io.engine().matches(request.uri().path()) {
-            let engine = self.io.engine().clone();
-            async move { Ok(engine.handle(request).await.map(Either::Left)) }.boxed()
-        } else {
-            let response = self.inner.call(request);
-            async move { Ok(response.await?.map(Either::Right)) }.boxed()
-        }
-    }
-}
-
-/// The body of a response: of the engine (left), or of the service behind it (right).
-pub type Body<R> = Either<ResponseBody, R>;
-
-/// Answers everything with 404 `Not Found`.
-#[derive(Clone, Copy, Debug)]
-pub struct NotFound;
-
-impl<B> Service<Request<B>> for NotFound {
-    type Response = Response<ResponseBody>;
-    type Error = Infallible;
-    type Future = std::future::Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        let mut response = Response::new(ResponseBody::new("Not Found"));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        std::future::ready(Ok(response))
-    }
-}
+pub use engine_io::http::{PacedStream, PeerAddr, Secure};
+pub use engine_io::{Engine, ResponseBody};
+pub use layer::{Body, SocketIoLayer, SocketIoService};
+pub use not_found::NotFound;
+pub use serve::{serve, serve_with};

@@ -29,7 +29,8 @@ pub use service::{StaticBody, StaticFilesService};
 /// Files are looked up anew for each request: they may change at any time. Relative names start from the process' current folder.
 ///
 /// ```no_run
-/// use socket_io::{SocketIo, StaticFiles};
+/// use socket_io::SocketIo;
+/// use socket_io::static_files::StaticFiles;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let files = StaticFiles::new()
@@ -38,7 +39,7 @@ pub use service::{StaticBody, StaticFilesService};
 ///     .dir("/static", "./public")
 ///     .dir("/client", "./node_modules/socket.io-client/dist"); // the official client, for browsers
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-/// socket_io::serve_with(listener, SocketIo::new(), files.service(), std::future::pending()).await?;
+/// socket_io::service::serve_with(listener, SocketIo::new(), files.service(), std::future::pending()).await?;
 /// # Ok(())
 /// # }
 /// ```

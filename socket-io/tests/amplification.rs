@@ -16,7 +16,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use socket_io::{Data, Parser, Payload, SocketIo};
+use socket_io::config::Parser;
+use socket_io::manager_api::Payload;
+use socket_io::{Data, SocketIo};
 
 use client::TestServer;
 

@@ -10,7 +10,8 @@ mod client;
 #[path = "server/lines.rs"]
 mod lines;
 
-use socket_io::{Data, EventName};
+use socket_io::Data;
+use socket_io::manager_api::EventName;
 
 use client::TestServer;
 use lines::Lines;

@@ -1,6 +1,7 @@
 //! The test application.
 
-use socket_io::{Data, Payload, Socket, SocketIo};
+use socket_io::manager_api::Payload;
+use socket_io::{Data, Socket, SocketIo};
 
 /// Registers the events that every server under test answers in namespace `/`: `echo(data)` acknowledges with `data`; `join(room)` and
 /// `leave(room)` acknowledge with `"ok"`.

@@ -48,9 +48,12 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
     let io = app::server(url.backend(ManagerOptions::default())?.manager, &[], &[]);
     let (stop_server, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(socket_io::serve_with(listener, io.clone(), app::Page, async move {
-        drop(stopped.await)
-    }));
+    let server = tokio::spawn(socket_io::service::serve_with(
+        listener,
+        io.clone(),
+        app::Page,
+        async move { drop(stopped.await) },
+    ));
 
     let sending = url.backend(ManagerOptions {
         deadline: PATIENCE,

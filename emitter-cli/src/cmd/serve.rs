@@ -37,7 +37,7 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let stop = async {
         requested.await;
     };
-    let serving = socket_io::serve_with(listener, io.clone(), app::Page, stop);
+    let serving = socket_io::service::serve_with(listener, io.clone(), app::Page, stop);
     let announcing = async {
         ready(&io, &url).await;
         if !plan.quiet {

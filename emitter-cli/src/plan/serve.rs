@@ -86,7 +86,7 @@ fn quoted(text: &str) -> String {
 /// Origins as browsers send them, or `*`.
 fn origins(origins: Vec<String>) -> Result<Vec<String>, Failure> {
     let named: Vec<String> = origins.iter().filter(|origin| *origin != "*").cloned().collect();
-    let config = socket_io::engine_io::Config {
+    let config = socket_io::config::EngineConfig {
         cors_allowed_origins: named.into(),
         ..Default::default()
     };

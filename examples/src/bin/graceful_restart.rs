@@ -13,7 +13,7 @@ async fn main() -> Result<(), Failure> {
     let stopped = examples::stopped();
     io.ready().await;
     examples::announce(listener.local_addr()?);
-    siokit::server::serve(listener, io, stopped).await?;
+    siokit::serve(listener, io, stopped).await?;
     Ok(())
 }
 

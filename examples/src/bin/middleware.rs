@@ -9,7 +9,8 @@
 
 use examples::Failure;
 use serde::Deserialize;
-use siokit::server::{Data, EventName, Payload, Query, Refusal, Socket, SocketIo};
+use siokit::server::extract::Query;
+use siokit::{Data, EventName, Payload, Refusal, Socket, SocketIo};
 
 /// The query that a client adds to the URL.
 #[derive(Deserialize)]

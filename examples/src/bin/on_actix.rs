@@ -18,7 +18,8 @@ use hyper::client::conn::http1 as client;
 use hyper::server::conn::http1 as server;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use siokit::server::{PeerAddr, SocketIo};
+use siokit::SocketIo;
+use siokit::server::service::PeerAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// The pipe of a WebSocket, in bytes: it fills first when the client reads slowly, before the server's own limits apply.

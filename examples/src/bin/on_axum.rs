@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, Request};
 use axum::middleware::map_request;
 use axum::routing::get;
 use examples::Failure;
-use siokit::server::PeerAddr;
+use siokit::server::service::PeerAddr;
 use tokio::net::TcpListener;
 
 #[tokio::main]

@@ -1,4 +1,4 @@
-//! The chat on hyper alone: `on_hyper [ADDRESS]`. `siokit::server::serve` does the same, with limits and care for the last requests.
+//! The chat on hyper alone: `on_hyper [ADDRESS]`. `siokit::serve` does the same, with limits and care for the last requests.
 
 use examples::Failure;
 use http::Request;
@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use siokit::server::PeerAddr;
+use siokit::server::service::PeerAddr;
 use tokio::net::TcpListener;
 use tower::ServiceExt;
 

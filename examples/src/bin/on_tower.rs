@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use siokit::server::PeerAddr;
+use siokit::server::service::PeerAddr;
 use tokio::net::TcpListener;
 use tower::{ServiceBuilder, service_fn};
 

@@ -15,7 +15,8 @@
 use std::time::Duration;
 
 use examples::Failure;
-use siokit::server::{Ack, Data, Error, ServerEvent, Socket, SocketIo};
+use siokit::manager::cluster::ServerEvent;
+use siokit::{Ack, Data, Error, Socket, SocketIo};
 
 /// Servers that respond later are omitted.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@
 //! `CLIENT_FOLDER` is the folder `dist` of the package `socket.io-client`; a page finds it at `/client/socket.io.js`.
 
 use examples::Failure;
-use siokit::server::StaticFiles;
+use siokit::server::static_files::StaticFiles;
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -18,6 +18,6 @@ async fn main() -> Result<(), Failure> {
     let stopped = examples::stopped();
     io.ready().await;
     examples::announce(listener.local_addr()?);
-    siokit::server::serve_with(listener, io, files.service(), stopped).await?;
+    siokit::server::service::serve_with(listener, io, files.service(), stopped).await?;
     Ok(())
 }

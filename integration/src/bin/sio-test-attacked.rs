@@ -9,7 +9,12 @@ use bytes::Bytes;
 use integration::app;
 use manager_redis::RedisManager;
 use serde_json::json;
-use socket_io::{Admin, Data, Parser, Payload, Socket, SocketIo, State, StaticFiles};
+use socket_io::admin::Admin;
+use socket_io::config::Parser;
+use socket_io::extract::State;
+use socket_io::manager_api::Payload;
+use socket_io::static_files::StaticFiles;
+use socket_io::{Data, Socket, SocketIo};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -55,7 +60,7 @@ async fn main() -> Result<(), Failure> {
     let files = StaticFiles::new().dir("/", folder).service();
     let serving = async {
         tokio::join!(
-            socket_io::serve_with(listeners.0, json, files, until(stopped.clone())),
+            socket_io::service::serve_with(listeners.0, json, files, until(stopped.clone())),
             socket_io::serve(listeners.1, msgpack, until(stopped)),
         )
     };

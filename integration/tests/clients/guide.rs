@@ -10,7 +10,11 @@ use integration::client::{ConnectOptions, RealClient, Refusal};
 use integration::driven::binary;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socket_io::{Auth, Data, EventName, Methods, NamespaceName, NamespaceType, Payload, PeerAddr, Query, Socket};
+use socket_io::extract::Query;
+use socket_io::handler::{Methods, NamespaceType};
+use socket_io::manager_api::{EventName, NamespaceName, Payload};
+use socket_io::service::PeerAddr;
+use socket_io::{Auth, Data, Socket};
 
 use super::Way;
 use crate::served::Served;

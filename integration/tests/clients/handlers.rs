@@ -3,7 +3,8 @@
 use integration::DEADLINE;
 use integration::client::{ClientEvent, ConnectOptions, RealClient};
 use serde_json::{Value, json};
-use socket_io::{Data, DisconnectReason, Refusal, Socket};
+use socket_io::socket::DisconnectReason;
+use socket_io::{Data, Refusal, Socket};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Kind, Way};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use integration::DEADLINE;
 use integration::client::{Kind, RealClient};
 use serde_json::json;
-use socket_io::{CloseReason, DisconnectReason, SocketIo};
+use socket_io::SocketIo;
+use socket_io::socket::{CloseReason, DisconnectReason};
 
 use super::{Over, Way};
 use crate::served::{Served, any_port, lasting_port};

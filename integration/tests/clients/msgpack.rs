@@ -5,7 +5,8 @@ use integration::DEADLINE;
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::driven::binary;
 use serde_json::{Value, json};
-use socket_io::{Parser, SocketIo};
+use socket_io::SocketIo;
+use socket_io::config::Parser;
 
 use super::{Over, Way, values};
 use crate::served::{Served, any_port};

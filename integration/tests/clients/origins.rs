@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use integration::DEADLINE;
 use integration::client::{ConnectOptions, Kind, RealClient};
 use serde_json::json;
-use socket_io::{AllowedOrigins, Config, SocketIo};
+use socket_io::SocketIo;
+use socket_io::config::{AllowedOrigins, Config};
 
 use crate::served::{Served, any_port};
 

@@ -9,7 +9,11 @@ use http::{HeaderMap, header};
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::{DEADLINE, tools};
 use serde_json::json;
-use socket_io::{Cookie, Extension, Payload, SocketIo, StaticFiles};
+use socket_io::SocketIo;
+use socket_io::config::Cookie;
+use socket_io::extract::Extension;
+use socket_io::manager_api::Payload;
+use socket_io::static_files::StaticFiles;
 use tokio::net::TcpListener;
 
 use super::Way;
@@ -121,7 +125,7 @@ async fn a_browser_has_page_and_client_from_the_server_and_connects_to_it() {
     io.namespace("/").on("echo", async |arguments: Payload| arguments);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
-    tokio::spawn(socket_io::serve_with(
+    tokio::spawn(socket_io::service::serve_with(
         listener,
         io,
         files.service(),

@@ -4,7 +4,8 @@ use integration::DEADLINE;
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::RealClient;
 use serde_json::json;
-use socket_io::{Broadcast, Socket};
+use socket_io::Socket;
+use socket_io::manager_api::Broadcast;
 
 use super::Way;
 use crate::served::Served;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use integration::DEADLINE;
 use integration::client::{Kind, RealClient};
 use serde_json::{Value, json};
-use socket_io::{SocketIo, Transports, engine_io};
+use socket_io::SocketIo;
+use socket_io::config::{EngineConfig, Transports};
 
 use super::Way;
 use crate::served::{Served, any_port};
@@ -18,7 +19,7 @@ by_upgrade! {
     joins_nothing as a_client_that_joins_nothing_is_cut_and_no_other,
 }
 
-fn serve(change: impl FnOnce(&mut engine_io::Config)) -> Served {
+fn serve(change: impl FnOnce(&mut EngineConfig)) -> Served {
     Served::start_on(
         any_port(),
         SocketIo::builder().configure(|config| change(&mut config.engine)),

@@ -7,7 +7,7 @@ use integration::DEADLINE;
 use integration::client::{Kind, RealClient};
 use integration::driven::binary;
 use serde_json::{Value, json};
-use socket_io::ErrorKind;
+use socket_io::manager_api::ErrorKind;
 
 use super::{Over, Way};
 use crate::served::Served;

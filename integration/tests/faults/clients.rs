@@ -6,7 +6,9 @@ use std::time::Duration;
 use integration::app::hasty;
 use integration::brokers::RedisBroker;
 use manager_redis::RedisManager;
-use socket_io::{CloseReason, Data, SocketIo, State};
+use socket_io::extract::State;
+use socket_io::socket::CloseReason;
+use socket_io::{Data, SocketIo};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 

@@ -12,7 +12,7 @@ use integration::python::PyManager;
 use manager_api::ack::ClientAck;
 use manager_api::{Broadcast, Emitter};
 use serde_json::{Value, json};
-use socket_io::ErrorKind;
+use socket_io::manager_api::ErrorKind;
 
 use super::fleet::{Fleet, From, Member};
 use crate::served::Served;

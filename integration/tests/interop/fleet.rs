@@ -11,7 +11,7 @@ use manager_api::{Broadcast, Emitter};
 use serde::ser::{SerializeMap, SerializeSeq, SerializeTuple};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
-use socket_io::Room;
+use socket_io::manager_api::Room;
 
 use crate::served::{OTHER, Served};
 

@@ -5,7 +5,7 @@ use integration::client::Kind;
 use integration::driven::binary;
 use integration::python::PyManager;
 use serde_json::{Value, json};
-use socket_io::DisconnectReason;
+use socket_io::socket::DisconnectReason;
 
 use super::fleet::{Fleet, From, Member};
 use crate::served::OTHER;

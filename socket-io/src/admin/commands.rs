@@ -1,4 +1,4 @@
-//! What administrators say: who they are, and what is to be done.
+//! The commands of administrators, and their login.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use manager_api::log::{LimitedLog, quietly};
 use manager_api::{Broadcast, Error, ErrorKind, Payload};
 use serde_json::json;
 
-use super::AdminFeed;
 use super::auth::{Credentials, Login};
+use super::feed::AdminFeed;
 use crate::error::Refusal;
-use crate::handler::{Auth, Data};
+use crate::extract::{Auth, Data};
 use crate::namespace::Namespace;
 use crate::server::SocketIo;
 use crate::socket::Socket;

@@ -1,4 +1,4 @@
-//! Clients in the words of the Admin UI.
+//! The description of a client, in the words of the Admin UI.
 
 use std::collections::BTreeMap;
 use std::time::UNIX_EPOCH;
@@ -49,14 +49,14 @@ struct Request {
 /// Writes a client as JSON.
 pub(super) fn client(client: &Client, redacted: &[HeaderName]) -> String {
     let connection = &client.connection;
-    let registry = connection.server.hub.registry();
-    let rooms = registry.rooms_of(&client.namespace.name, &client.sid);
+    let registry = client.core().hub.registry();
+    let rooms = registry.rooms_of(client.namespace(), &client.sid);
     let rooms = rooms.unwrap_or_else(|| vec![Room::from(&client.sid)]);
     let description = Description {
         id: client.sid.as_str(),
         client_id: client_id(connection.socket.id()),
         transport: connection.socket.transport().as_str(),
-        nsp: client.namespace.name.as_str(),
+        nsp: client.namespace().as_str(),
         // What an application keeps about its clients is of its own types.
         data: BTreeMap::new(),
         handshake: request(&connection.handshake, redacted),

@@ -1,4 +1,4 @@
-//! What is noted of clients, for administrators to be told.
+//! The feed of the administrators: what is noted of clients, and to whom it is told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -8,10 +8,9 @@ use manager_api::log::{LimitedLog, quietly};
 use manager_api::{NamespaceName, Payload, Room};
 use tokio::sync::mpsc;
 
-use super::{Admin, AdminReceiver, describe};
-use crate::client::Client;
+use super::{Admin, describe};
+use crate::client::{Client, Observe};
 use crate::error::DisconnectReason;
-use crate::observe::Observe;
 
 /// Notes that may wait to be told, and their bytes; more are dropped and logged.
 const MAX_EVENTS: usize = 8_192;
@@ -40,6 +39,12 @@ pub(crate) struct AdminFeed {
     event_budget: Budget,
     byte_budget: Budget,
     num_dropped: AtomicU64,
+}
+
+/// The receiving ends of a [`AdminFeed`].
+pub(crate) struct AdminReceiver {
+    pub(super) events: mpsc::Receiver<AdminEvent>,
+    pub(super) new_admins: mpsc::Receiver<Arc<Client>>,
 }
 
 impl AdminFeed {
@@ -146,11 +151,11 @@ impl AdminFeed {
     }
 
     fn is_admin(&self, client: &Client) -> bool {
-        client.namespace.name == self.options.namespace
+        *client.namespace() == self.options.namespace
     }
 }
 
-impl Observe for AdminFeed {
+impl Observe<Client> for AdminFeed {
     fn watches(&self, _: &NamespaceName) -> bool {
         self.options.tells_everything() && (self.num_admins() > 0 || self.is_watched_remotely())
     }
@@ -162,15 +167,12 @@ impl Observe for AdminFeed {
                 self.dropped(&TOO_CROWDED);
             }
         }
-        if !self.watches(&client.namespace.name) {
+        if !self.watches(client.namespace()) {
             return;
         }
         // The page expects the rooms before the client, as Node's server tells them.
-        let registry = client.connection.server.hub.registry();
-        for room in registry
-            .rooms_of(&client.namespace.name, &client.sid)
-            .unwrap_or_default()
-        {
+        let registry = client.core().hub.registry();
+        for room in registry.rooms_of(client.namespace(), &client.sid).unwrap_or_default() {
             self.note_room("room_joined", client, room.as_str());
         }
         let mut text = Text::new();
@@ -180,7 +182,7 @@ impl Observe for AdminFeed {
     }
 
     fn disconnected(&self, client: &Client, reason: DisconnectReason, rooms: &[Room]) {
-        if self.watches(&client.namespace.name) {
+        if self.watches(client.namespace()) {
             let mut text = Text::about(client);
             text.string(reason.as_str());
             text.raw(b",");
@@ -195,7 +197,7 @@ impl Observe for AdminFeed {
     }
 
     fn upgraded(&self, client: &Client) {
-        let (id, nsp) = (client.sid.as_str(), client.namespace.name.as_str());
+        let (id, nsp) = (client.sid.as_str(), client.namespace().as_str());
         let update = serde_json::json!({"id": id, "nsp": nsp, "transport": "websocket"});
         let payload = Payload::new(&update).expect("strings are JSON");
         self.record("socket_updated", payload);
@@ -289,7 +291,7 @@ impl Text {
 
     fn about_namespace(client: &Client) -> Self {
         let mut text = Self::new();
-        text.string(client.namespace.name.as_str());
+        text.string(client.namespace().as_str());
         text.raw(b",");
         text
     }

@@ -1,4 +1,4 @@
-//! What a server counts, in the words of the Admin UI.
+//! The counters of a server, in the words of the Admin UI.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +6,7 @@ use engine_io::{CloseReason, Metrics};
 use manager_api::Payload;
 use serde_json::{Value, json};
 
-use super::AdminFeed;
+use super::feed::AdminFeed;
 use crate::server::Server;
 
 /// Counters as they were told last: the page adds up what came since.
@@ -30,7 +30,7 @@ impl Stats {
         self.sent = now;
         let server_id = feed.options.server_id.as_deref();
         let stats = json!({
-            "serverId": server_id.unwrap_or(server.hub.host_id().as_str()),
+            "serverId": server_id.unwrap_or(server.core.hub.host_id().as_str()),
             "hostname": self.hostname,
             "pid": std::process::id(),
             "uptime": feed.began.elapsed().as_secs_f64(),
@@ -46,7 +46,7 @@ impl Stats {
 /// Counts the clients of each namespace that the application named, and of all others together: how many of these there are is the clients'
 /// choice, and the page would go on counting those that are gone.
 fn namespaces(server: &Server) -> Vec<Value> {
-    let registry = server.hub.registry();
+    let registry = server.core.hub.registry();
     let entry = |name: &str, count: usize| json!({"name": name, "socketsCount": count});
     let names = server.namespaces.names();
     let counts: Vec<_> = names.iter().map(|name| registry.num_clients(name)).collect();

@@ -8,28 +8,16 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
-use hub::Hub;
-use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Emit, Message};
 use manager_api::{Broadcast, Error, EventName};
-use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::commands;
-use super::feed::{AdminEvent, AdminFeed, Dropped};
+use super::feed::{AdminEvent, AdminFeed, AdminReceiver, Dropped};
 use super::stats::Stats;
-use crate::client::{Client, HubDelivery};
+use super::watch::{self, WATCH_EVERY, announce, log_failed, seek};
 use crate::server::{Server, SocketIo};
 use greeting::Greeting;
-
-/// Tells the other servers that administrators look on, and for how many milliseconds.
-const WATCH: &str = "sio_admin_watch";
-/// Asks whether somebody looks on: a server that has just begun does not know.
-const SEEK: &str = "sio_admin_seek";
-
-/// How long others are taken to look on, and how often they say so.
-const WATCH_FOR: Duration = Duration::from_secs(30);
-const WATCH_EVERY: Duration = Duration::from_secs(10);
 
 /// Notes that may be on their way to the broker; what they weigh is bounded by what may be noted in a second.
 const MAX_TELLING: usize = 1_024;
@@ -39,12 +27,6 @@ const MAX_NEW_ADMINS: usize = 64;
 
 static SLOW_BROKER: Dropped = Dropped::because("the broker takes less than there is to tell those of other servers");
 
-/// The receiving ends of a [`Desk`].
-pub(crate) struct AdminReceiver {
-    pub(super) events: mpsc::Receiver<AdminEvent>,
-    pub(super) new_admins: mpsc::Receiver<Arc<Client>>,
-}
-
 /// Registers what administrators and the other servers may say, and begins to tell.
 ///
 /// # Panics
@@ -52,7 +34,7 @@ pub(crate) struct AdminReceiver {
 /// If called outside a tokio runtime.
 pub(crate) fn start(io: &SocketIo, feed: Arc<AdminFeed>, receiver: AdminReceiver) {
     register(io, &feed);
-    let seeking = seek(io.server().hub.clone());
+    let seeking = seek(io.core().hub.clone());
     let task = tokio::spawn(run(Arc::downgrade(io.server()), feed, receiver, seeking.boxed()));
     io.set_telling(task.abort_handle());
 }
@@ -90,7 +72,7 @@ async fn run(server: Weak<Server>, feed: Arc<AdminFeed>, receiver: AdminReceiver
             }
             _ = announcements.tick(), if feed.num_admins() > 0 && chores.is_empty() => {
                 let Some(server) = server.upgrade() else { return };
-                chores.push(announce(server.hub.clone()).boxed());
+                chores.push(announce(server.core.hub.clone()).boxed());
             }
             Some(()) = chores.next(), if !chores.is_empty() => {}
             Some(event) = events.recv() => {
@@ -139,51 +121,17 @@ async fn tell(
     log_failed(admins(server, feed).local().emit_payload(event, payload).await);
     match emit {
         Some(_) if telling.len() >= MAX_TELLING => feed.dropped(&SLOW_BROKER),
-        Some(emit) => telling.push_back(server.hub.publish(Message::Emit(emit)).boxed()),
+        Some(emit) => telling.push_back(server.core.hub.publish(Message::Emit(emit)).boxed()),
         None => {}
     }
 }
 
 fn register(io: &SocketIo, feed: &Arc<AdminFeed>) {
-    commands::register(&io.namespace(feed.options.namespace.as_str()), feed);
+    commands::register(&io.namespace(&feed.options.namespace), feed);
     greeting::register(io, feed);
-    let for_watch = feed.clone();
-    io.on_server_event(WATCH, move |_, event| {
-        let time = event.parse::<u64>().map_or(Duration::ZERO, Duration::from_millis);
-        for_watch.watch_for(time.min(WATCH_FOR));
-        async {}
-    });
-    let for_seek = feed.clone();
-    io.on_server_event(SEEK, move |io, _| {
-        let has_admins = for_seek.num_admins() > 0;
-        async move {
-            if has_admins {
-                announce(io.server().hub.clone()).await;
-            }
-        }
-    });
+    watch::register(io, feed);
 }
 
 fn admins(server: &Server, feed: &AdminFeed) -> Broadcast {
-    server.hub.broadcast().of(feed.options.namespace.as_str())
-}
-
-async fn seek(hub: Arc<Hub<HubDelivery>>) {
-    hub.subscribed().await;
-    log_failed(hub.server_side_emit(SEEK, &()).await);
-}
-
-async fn announce(hub: Arc<Hub<HubDelivery>>) {
-    let time = u64::try_from(WATCH_FOR.as_millis()).unwrap_or(u64::MAX);
-    log_failed(hub.server_side_emit(WATCH, &time).await);
-}
-
-fn log_failed(sent: Result<(), Error>) {
-    static FAILED: LimitedLog = LimitedLog::new();
-    let Err(error) = sent else { return };
-    if let Some(suppressed) = FAILED.pass() {
-        quietly(
-            || tracing::warn!(target: "socket_io", error = ?Escaped(error), suppressed, "administrators may not be told of all servers"),
-        );
-    }
+    server.core.hub.broadcast().of(&feed.options.namespace)
 }

@@ -1,4 +1,4 @@
-//! Clients whose connect handlers run: no room and no list knows them yet.
+//! The table of clients whose connect handlers run: no room and no list knows them yet.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -6,15 +6,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use manager_api::message::Message;
 use manager_api::{Error, ErrorKind, NamespaceName, Sid};
 
-use super::Client;
+use super::recipient::Recipient;
 
 /// Lets commands find a client by its id before it is accepted, as its connect handler may give some.
-#[derive(Debug, Default)]
-pub(crate) struct Connecting(Mutex<HashMap<Sid, Weak<Client>>>);
+pub(crate) struct Connecting<C>(Mutex<HashMap<Sid, Weak<C>>>);
 
-impl Connecting {
-    pub(crate) fn insert(&self, client: &Arc<Client>) {
-        self.clients().insert(client.sid.clone(), Arc::downgrade(client));
+impl<C> Default for Connecting<C> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<C> std::fmt::Debug for Connecting<C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connecting").finish_non_exhaustive()
+    }
+}
+
+impl<C: Recipient> Connecting<C> {
+    pub(crate) fn insert(&self, client: &Arc<C>) {
+        self.clients().insert(client.sid().clone(), Arc::downgrade(client));
     }
 
     /// Forgets a client that was accepted, which others find by now, or is gone.
@@ -45,12 +56,12 @@ impl Connecting {
         }
     }
 
-    fn get(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Arc<Client>> {
+    fn get(&self, namespace: &NamespaceName, sid: &Sid) -> Option<Arc<C>> {
         let client = self.clients().get(sid).and_then(Weak::upgrade)?;
-        (client.namespace.name == *namespace).then_some(client)
+        (client.namespace() == namespace).then_some(client)
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<Sid, Weak<Client>>> {
+    fn clients(&self) -> MutexGuard<'_, HashMap<Sid, Weak<C>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

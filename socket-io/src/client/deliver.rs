@@ -1,4 +1,4 @@
-//! How the hub reaches the clients of this server.
+//! Delivery: how the hub reaches the clients of this server.
 
 use std::sync::Arc;
 
@@ -8,20 +8,21 @@ use manager_api::cluster::ClientDetails;
 use manager_api::message::{Emit, Message};
 use manager_api::{Error, NamespaceName, Room};
 
-use super::{Client, Connecting};
-use crate::observe::Observer;
-use crate::parser::Parser;
+use super::connecting::Connecting;
+use super::observe::Observer;
+use super::recipient::Recipient;
+use crate::config::Parser;
 
-/// How the hub reaches the clients of this server.
+/// Implementation of the hub's delivery for clients of a type `C`.
 #[derive(Debug)]
-pub(crate) struct HubDelivery {
+pub(crate) struct HubDelivery<C> {
     pub(crate) parser: Parser,
-    pub(crate) observer: Observer,
-    pub(crate) connecting: Connecting,
+    pub(crate) observer: Observer<C>,
+    pub(crate) connecting: Connecting<C>,
 }
 
-impl Deliver for HubDelivery {
-    type Client = Arc<Client>;
+impl<C: Recipient> Deliver for HubDelivery<C> {
+    type Client = Arc<C>;
     type Packet = Outgoing;
 
     fn check(&self, emit: &Emit) -> Result<(), Error> {
@@ -37,7 +38,7 @@ impl Deliver for HubDelivery {
         }
     }
 
-    fn deliver(&self, client: &Arc<Client>, packet: &Outgoing, volatile: bool) -> Pressure {
+    fn deliver(&self, client: &Arc<C>, packet: &Outgoing, volatile: bool) -> Pressure {
         // A client that is gone, or goes for being too slow, is counted by the engine.
         match client.send(packet.clone(), volatile) {
             Ok(Sent::Congested) => Pressure::High,
@@ -46,26 +47,20 @@ impl Deliver for HubDelivery {
         }
     }
 
-    fn disconnect(&self, client: &Arc<Client>) {
+    fn disconnect(&self, client: &Arc<C>) {
         client.disconnect();
     }
 
-    fn close(&self, client: &Arc<Client>) {
+    fn close(&self, client: &Arc<C>) {
         client.disconnect_all();
     }
 
-    fn observer(&self) -> Option<&dyn hub::deliver::Observer<Arc<Client>>> {
+    fn observer(&self) -> Option<&dyn hub::deliver::Observer<Arc<C>>> {
         self.observer.is_present().then_some(&self.observer as _)
     }
 
-    fn details(&self, client: &Arc<Client>) -> ClientDetails {
-        let connection = &client.connection;
-        ClientDetails {
-            data: client.sessions.data(),
-            // A clock that was set back counts as a connection of this moment.
-            connected_for: Some(connection.handshake.time().elapsed().unwrap_or_default()),
-            transport: Some(connection.socket.transport().as_str().into()),
-        }
+    fn details(&self, client: &Arc<C>) -> ClientDetails {
+        client.details()
     }
 
     fn command_connecting(&self, command: &Message) -> Option<Result<(), Error>> {
@@ -73,24 +68,24 @@ impl Deliver for HubDelivery {
     }
 }
 
-impl hub::deliver::Observer<Arc<Client>> for Observer {
+impl<C: Send + Sync> hub::deliver::Observer<Arc<C>> for Observer<C> {
     fn watches(&self, namespace: &NamespaceName) -> bool {
         self.of(namespace).is_some()
     }
 
-    fn delivered(&self, client: &Arc<Client>, emit: &Emit) {
+    fn delivered(&self, client: &Arc<C>, emit: &Emit) {
         if let Some(observer) = self.of_all() {
             observer.sent(client, emit.event.as_str(), &emit.payload);
         }
     }
 
-    fn entered(&self, client: &Arc<Client>, room: &Room) {
+    fn entered(&self, client: &Arc<C>, room: &Room) {
         if let Some(observer) = self.of_all() {
             observer.entered(client, room);
         }
     }
 
-    fn left(&self, client: &Arc<Client>, room: &Room) {
+    fn left(&self, client: &Arc<C>, room: &Room) {
         if let Some(observer) = self.of_all() {
             observer.left(client, room);
         }

@@ -1,4 +1,4 @@
-//! A packet whose attachments are still coming.
+//! A packet whose attachments are still to come.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,9 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine_io::ProtocolError;
 use tokio::time::{Sleep, sleep};
-
-use super::ConnectionSession;
-use manager_api::log::quietly;
 
 use crate::config::Config;
 
@@ -52,25 +49,9 @@ impl Assembly {
     /// Ready when the attachments have taken longer than they may.
     ///
     /// Time begins with the first call. Attachments that came with their packet are complete before it, and cost no timer.
-    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let timeout = self.timeout;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(timeout)));
         timer.as_mut().poll(cx)
-    }
-}
-
-impl ConnectionSession {
-    /// Closes the connection if attachments are overdue; pending while there are any to wait for.
-    pub(super) fn poll_assembly(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(assembly) = &mut self.assembly else {
-            return Poll::Ready(());
-        };
-        if assembly.poll_overdue(cx).is_pending() {
-            return Poll::Pending;
-        }
-        quietly(|| tracing::debug!(target: "socket_io", "closing a connection whose attachments did not come in time"));
-        self.assembly = None;
-        self.connection.socket.close();
-        Poll::Ready(())
     }
 }

@@ -1,22 +1,17 @@
-//! Clients that left, until the connection's task takes note.
+//! The list of clients that were closed, until the connection's task takes note.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use crate::client::Client;
-use crate::error::DisconnectReason;
-
-type List = Vec<(Arc<Client>, DisconnectReason)>;
-
-/// Whoever ends a client leaves it here, on whatever thread.
-pub(super) struct Ended {
-    /// Gone with the task: a client that nobody takes out would keep its connection, and that this list, in memory for ever.
-    list: Mutex<Option<List>>,
+/// A list that any thread appends to, and one task takes out of.
+pub(super) struct Ended<T> {
+    /// `None` once the task is gone: an entry that is never taken out would keep its connection, and that this list, in memory.
+    list: Mutex<Option<Vec<T>>>,
     has_some: AtomicBool,
 }
 
-impl Ended {
+impl<T> Ended<T> {
     pub(super) fn new() -> Self {
         Self {
             list: Mutex::new(Some(Vec::new())),
@@ -24,13 +19,13 @@ impl Ended {
         }
     }
 
-    /// Leaves a client; gives it back if the task is gone.
-    pub(super) fn push(&self, client: Arc<Client>, reason: DisconnectReason) -> Result<(), Arc<Client>> {
+    /// Appends an entry; returns it if the task is gone.
+    pub(super) fn push(&self, entry: T) -> Result<(), T> {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(list) = &mut *list else {
-            return Err(client);
+            return Err(entry);
         };
-        list.push((client, reason));
+        list.push(entry);
         self.has_some.store(true, Ordering::Release);
         Ok(())
     }
@@ -39,7 +34,8 @@ impl Ended {
         self.has_some.load(Ordering::Acquire)
     }
 
-    pub(super) fn take(&self) -> List {
+    /// Takes all entries out, in the order in which they came.
+    pub(super) fn take(&self) -> Vec<T> {
         if !self.has_some.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
@@ -47,10 +43,35 @@ impl Ended {
         list.as_mut().map(mem::take).unwrap_or_default()
     }
 
-    /// Nobody takes anything out any more.
+    /// Drops all entries, and accepts no more.
     pub(super) fn close(&self) {
         let list = self.list.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Clients are the application's as well, by their sessions: none is dropped under the lock.
         drop(list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ended;
+
+    #[test]
+    fn entries_are_taken_once_and_in_order() {
+        let ended = Ended::new();
+        assert!(!ended.has_some() && ended.take().is_empty());
+        assert_eq!([ended.push(1), ended.push(2)], [Ok(()); 2]);
+        assert!(ended.has_some());
+        assert_eq!(ended.take(), [1, 2]);
+        assert!(!ended.has_some() && ended.take().is_empty());
+    }
+
+    #[test]
+    fn a_list_without_its_task_keeps_nothing() {
+        let ended = Ended::new();
+        ended.push(std::sync::Arc::new(1)).unwrap();
+        let late = std::sync::Arc::new(2);
+        ended.close();
+        assert_eq!(ended.push(late.clone()), Err(late));
+        assert!(ended.take().is_empty());
     }
 }

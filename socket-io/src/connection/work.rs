@@ -3,6 +3,7 @@
 mod filter;
 
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,7 +15,6 @@ use crate::client::Client;
 use crate::error::Refusal;
 use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, HandlerError, MiddlewareContext};
 use crate::log;
-use crate::socket::Socket;
 use filter::Filtered;
 
 /// Handlers that one turn of a connection's task runs at most, so that others get theirs.
@@ -131,7 +131,7 @@ impl Job {
             Job::Connect(handler, context) => match guard(client, "connect", || handler(context)) {
                 Some(Ok(future)) => Some(Running::Connect(future)),
                 Some(Err(rejection)) => {
-                    log::unfit_connect(&Socket::new(client.clone()), &rejection);
+                    log::unfit_connect(client.namespace(), &rejection);
                     client.refuse(&Refusal::default());
                     None
                 }
@@ -145,7 +145,7 @@ impl Job {
                 match guard(client, event.as_str(), || handler(context))? {
                     Ok(future) => Some(Running::Event(future, event, ack)),
                     Err(rejection) => {
-                        log::unfit_event(client, event.as_str(), &rejection);
+                        log::unfit_event(client.subject(), event.as_str(), &rejection);
                         None
                     }
                 }
@@ -158,7 +158,7 @@ impl Job {
             Job::Disconnect(handler, context) => match guard(client, "disconnect", || handler(context))? {
                 Ok(future) => Some(Running::Disconnect(future)),
                 Err(rejection) => {
-                    log::failed(client, "disconnect", &rejection);
+                    failed(client, "disconnect", &rejection);
                     None
                 }
             },
@@ -175,18 +175,18 @@ impl Running {
             }),
             Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|outcome| match outcome {
                 Ok(payload) => acknowledge(client, event, &payload, *ack),
-                Err(error) => log::failed(client, event.as_str(), &error),
+                Err(error) => failed(client, event.as_str(), &error),
             }),
             Running::Filtered(future, event, ack) => future.as_mut().poll(cx).map(|filtered| match filtered {
                 Filtered::Handled(payload) => acknowledge(client, event, &payload, *ack),
                 Filtered::Unhandled => {}
-                Filtered::Refused(reason) => log::refused_event(client, event.as_str(), &reason),
-                Filtered::Unfit(rejection) => log::unfit_event(client, event.as_str(), &rejection),
-                Filtered::Failed(error) => log::failed(client, event.as_str(), &error),
+                Filtered::Refused(reason) => log::refused_event(client.subject(), event.as_str(), &reason),
+                Filtered::Unfit(rejection) => log::unfit_event(client.subject(), event.as_str(), &rejection),
+                Filtered::Failed(error) => failed(client, event.as_str(), &error),
             }),
             Running::Disconnect(future) => future.as_mut().poll(cx).map(|outcome| {
                 if let Err(error) = outcome {
-                    log::failed(client, "disconnect", &error);
+                    failed(client, "disconnect", &error);
                 }
             }),
         }
@@ -196,11 +196,11 @@ impl Running {
     fn panicked(&self, client: &Arc<Client>) {
         match self {
             Running::Connect(_) => {
-                log::panicked(client, "connect");
+                panicked(client, "connect");
                 client.refuse(&Refusal::default());
             }
-            Running::Event(_, event, _) | Running::Filtered(_, event, _) => log::panicked(client, event.as_str()),
-            Running::Disconnect(_) => log::panicked(client, "disconnect"),
+            Running::Event(_, event, _) | Running::Filtered(_, event, _) => panicked(client, event.as_str()),
+            Running::Disconnect(_) => panicked(client, "disconnect"),
         }
     }
 }
@@ -209,7 +209,7 @@ impl Running {
 fn guard<R>(client: &Client, what: &str, call: impl FnOnce() -> R) -> Option<R> {
     let result = catch_unwind(AssertUnwindSafe(call)).ok();
     if result.is_none() {
-        log::panicked(client, what);
+        panicked(client, what);
     }
     result
 }
@@ -219,7 +219,17 @@ fn acknowledge(client: &Client, event: &EventName, payload: &Payload, ack: Optio
     let parser = client.parser();
     match parser.check(payload) {
         // A client that is gone needs no acknowledgement.
-        Ok(()) => drop(client.send(parser.ack(&client.namespace.name, payload, id), false)),
-        Err(error) => log::failed(client, event.as_str(), &error),
+        Ok(()) => drop(client.send(parser.ack(client.namespace(), payload, id), false)),
+        Err(error) => failed(client, event.as_str(), &error),
     }
+}
+
+fn failed(client: &Client, what: &str, error: &dyn Display) {
+    client.core().counters.failed();
+    log::failed(client.subject(), what, error);
+}
+
+fn panicked(client: &Client, what: &str) {
+    client.core().counters.panicked();
+    log::panicked(client.subject(), what);
 }

@@ -4,14 +4,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use manager_api::EventName;
+use manager_api::id::IntoEventName;
 
-use super::{
-    BoxHandler, ConnectContext, Context, DisconnectContext, EventContext, FromContext, IntoOutcome, Rejection,
-};
-use crate::namespace::Table;
+use super::call::BoxHandler;
+use super::context::{ConnectContext, Context, DisconnectContext, EventContext};
+use super::outcome::IntoOutcome;
+use super::table::Table;
+use crate::extract::{FromContext, Rejection};
 
-/// A type whose methods are the handlers of a namespace, with its own state; [registered](crate::Handlers::register) as one unit.
+/// A type whose methods are the handlers of a namespace, with its own state; [registered](crate::handler::Handlers::register) as one unit.
 ///
 /// Methods take `self: Arc<Self>`, then whatever a handler may take.
 ///
@@ -19,7 +20,8 @@ use crate::namespace::Table;
 /// use std::sync::Arc;
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
-/// use socket_io::{Data, Error, Methods, NamespaceType, Socket, SocketIo};
+/// use socket_io::{Data, Error, Socket, SocketIo};
+/// use socket_io::handler::{Methods, NamespaceType};
 ///
 /// #[derive(Default)]
 /// struct Chat {
@@ -67,31 +69,31 @@ impl<T: NamespaceType> Methods<T> {
         methods.table
     }
 
-    /// Names the method that accepts or refuses clients; see [`Handlers::on_connect`](crate::Handlers::on_connect).
+    /// Names the method that accepts or refuses clients; see [`Handlers::on_connect`](crate::handler::Handlers::on_connect).
     pub fn on_connect<A>(&mut self, method: impl Method<T, ConnectContext, A>) -> &mut Self {
         self.table.connect = Some(self.bound(method));
         self
     }
 
-    /// Names the method that learns of clients that have left; see [`Handlers::on_disconnect`](crate::Handlers::on_disconnect).
+    /// Names the method that learns of clients that have left; see [`Handlers::on_disconnect`](crate::handler::Handlers::on_disconnect).
     pub fn on_disconnect<A>(&mut self, method: impl Method<T, DisconnectContext, A>) -> &mut Self {
         self.table.disconnect = Some(self.bound(method));
         self
     }
 
-    /// Names the method of an event; see [`Handlers::on`](crate::Handlers::on).
+    /// Names the method of an event; see [`Handlers::on`](crate::handler::Handlers::on).
     ///
     /// # Panics
     ///
     /// If the event's name is empty or reserved by Socket.IO.
-    pub fn on<A>(&mut self, event: &str, method: impl Method<T, EventContext, A>) -> &mut Self {
-        let event = EventName::new(event).unwrap_or_else(|error| panic!("{error}"));
+    pub fn on<A>(&mut self, event: impl IntoEventName, method: impl Method<T, EventContext, A>) -> &mut Self {
+        let event = event.into_event_name().unwrap_or_else(|error| panic!("{error}"));
         let method = self.bound(method);
         self.table.events.insert(event, method);
         self
     }
 
-    /// Names the method of all other events; see [`Handlers::on_any`](crate::Handlers::on_any).
+    /// Names the method of all other events; see [`Handlers::on_any`](crate::handler::Handlers::on_any).
     pub fn on_any<A>(&mut self, method: impl Method<T, EventContext, A>) -> &mut Self {
         self.table.any = Some(self.bound(method));
         self

@@ -1,4 +1,4 @@
-//! What handlers may return.
+//! The values that handlers may return.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use manager_api::Payload;
 use serde::Serialize;
 
-use super::{ConnectContext, Context, DisconnectContext, EventContext, HandlerError};
+use super::context::{ConnectContext, Context, DisconnectContext, EventContext, HandlerError, MiddlewareContext, Pass};
 use crate::error::Refusal;
 
 /// Something that a handler can return.
@@ -94,5 +94,39 @@ impl IntoOutcome<DisconnectContext> for () {
 impl<E: Display> IntoOutcome<DisconnectContext> for Result<(), E> {
     fn into_outcome(self) -> Result<(), HandlerError> {
         self.map_err(|error| error.to_string())
+    }
+}
+
+impl IntoOutcome<MiddlewareContext> for Pass {
+    fn into_outcome(self) -> Result<Pass, HandlerError> {
+        Ok(self)
+    }
+}
+
+impl IntoOutcome<MiddlewareContext> for () {
+    fn into_outcome(self) -> Result<Pass, HandlerError> {
+        Ok(Pass::Unchanged)
+    }
+}
+
+impl IntoOutcome<MiddlewareContext> for bool {
+    fn into_outcome(self) -> Result<Pass, HandlerError> {
+        if self {
+            Ok(Pass::Unchanged)
+        } else {
+            Err("refused".to_owned())
+        }
+    }
+}
+
+impl IntoOutcome<MiddlewareContext> for Payload {
+    fn into_outcome(self) -> Result<Pass, HandlerError> {
+        Ok(Pass::With(self))
+    }
+}
+
+impl<T: IntoOutcome<MiddlewareContext>, E: Display> IntoOutcome<MiddlewareContext> for Result<T, E> {
+    fn into_outcome(self) -> Result<Pass, HandlerError> {
+        self.map_err(|error| error.to_string())?.into_outcome()
     }
 }

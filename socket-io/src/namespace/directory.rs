@@ -1,4 +1,4 @@
-//! The namespaces that there are, and those that come into being when somebody asks for them.
+//! The directory of namespaces: those that the application named, and those that exist while they have clients.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use manager_api::NamespaceName;
 
-use super::{Handlers, NamespaceState};
+use super::handlers::Handlers;
+use super::state::NamespaceState;
 use crate::config::Config;
 use crate::error::Refusal;
 

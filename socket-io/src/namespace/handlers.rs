@@ -1,14 +1,13 @@
-//! What is to happen in a namespace, or in several.
+//! The handlers of a namespace, or of several.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use manager_api::EventName;
+use manager_api::id::IntoEventName;
 
 use crate::handler::{
     BoxHandler, ConnectContext, DisconnectContext, EventContext, Handler, Methods, MiddlewareContext, NamespaceType,
-    boxed,
+    Table, boxed,
 };
 
 /// The handlers of one namespace ([`Namespace`](crate::Namespace) dereferences to them), of
@@ -54,34 +53,12 @@ struct Lists {
     is_sealed: bool,
 }
 
-/// Who handles what.
-#[derive(Default)]
-pub(crate) struct Table {
-    pub(crate) connect: Option<BoxHandler<ConnectContext>>,
-    pub(crate) disconnect: Option<BoxHandler<DisconnectContext>>,
-    pub(crate) any: Option<BoxHandler<EventContext>>,
-    pub(crate) events: HashMap<EventName, BoxHandler<EventContext>>,
-}
-
-impl Table {
-    /// Finds the handler of an event, or the one of all events.
-    pub(super) fn event(&self, name: &str) -> Option<(EventName, BoxHandler<EventContext>)> {
-        if let Some((name, handler)) = self.events.get_key_value(name) {
-            return Some((name.clone(), handler.clone()));
-        }
-        let any = self.any.as_ref()?;
-        // A client may emit an event whose name is empty, which no handler can have.
-        let name = EventName::new(name).ok()?;
-        Some((name, any.clone()))
-    }
-}
-
 impl Handlers {
     /// Registers the handler that accepts or refuses clients. Without one, everybody is accepted.
     ///
     /// Until it has accepted, the client gets nothing of the namespace: what the handler itself sends it, and the rooms it enters it
     /// into, take effect with the acceptance. A handler that fails or panics refuses; one whose client is gone, for instance because of the
-    /// [connect timeout](crate::Config::connect_timeout), is dropped where it waits.
+    /// [connect timeout](crate::config::Config::connect_timeout), is dropped where it waits.
     ///
     /// ```
     /// # use socket_io::{Auth, Refusal, Socket, SocketIo};
@@ -118,8 +95,8 @@ impl Handlers {
     /// # Panics
     ///
     /// If the name is empty or reserved by Socket.IO: `connect` and `disconnect` have methods of their own.
-    pub fn on<A>(&self, event: &str, handler: impl Handler<EventContext, A>) -> &Self {
-        let event = EventName::new(event).unwrap_or_else(|error| panic!("{error}"));
+    pub fn on<A>(&self, event: impl IntoEventName, handler: impl Handler<EventContext, A>) -> &Self {
+        let event = event.into_event_name().unwrap_or_else(|error| panic!("{error}"));
         self.write(|lists| drop(lists.functions.events.insert(event, boxed(handler))));
         self
     }
@@ -129,7 +106,8 @@ impl Handlers {
     /// It can ask for the event's name. Connects and disconnects never come here.
     ///
     /// ```
-    /// # use socket_io::{EventName, NamespaceName, Payload, SocketIo};
+    /// # use socket_io::SocketIo;
+    /// # use socket_io::manager_api::{EventName, NamespaceName, Payload};
     /// # let io = SocketIo::new();
     /// io.namespace("/").on_any(async |event: EventName, arguments: Payload| arguments);
     /// // All events of all namespaces:
@@ -147,7 +125,8 @@ impl Handlers {
     /// those of the namespace.
     ///
     /// ```
-    /// # use socket_io::{Query, Refusal, SocketIo};
+    /// # use socket_io::{Refusal, SocketIo};
+    /// # use socket_io::extract::Query;
     /// # let io = SocketIo::new();
     /// #[derive(serde::Deserialize)]
     /// struct Version { version: u32 }
@@ -164,12 +143,13 @@ impl Handlers {
 
     /// Adds a function that every event has to pass before its handler, in the order of registration.
     ///
-    /// It lets the event pass by `()` or `true`, gives it other arguments by a [`Payload`](crate::Payload), and refuses it by `false` or
+    /// It lets the event pass by `()` or `true`, gives it other arguments by a [`Payload`](manager_api::Payload), and refuses it by `false` or
     /// an error: that is logged, no handler runs, and the client gets no acknowledgement. Events that have no handler pass here too.
     /// Those of [every namespace](crate::SocketIo::any_namespace) come first, then those of a group, then those of the namespace.
     ///
     /// ```
-    /// # use socket_io::{EventName, Payload, Socket, SocketIo};
+    /// # use socket_io::{Socket, SocketIo};
+    /// # use socket_io::manager_api::{EventName, Payload};
     /// # let io = SocketIo::new();
     /// io.namespace("/").use_event(async |socket: Socket, event: EventName, arguments: Payload| {
     ///     if event == "admin" && !socket.rooms().contains(&"admins".into()) {

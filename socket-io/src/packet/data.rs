@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::parser::Parser;
+use crate::config::Parser;
 
 /// Takes the authentication details of a CONNECT: an object, or nothing; `None` if it is something else.
 pub(crate) fn auth(json: &str) -> Result<Option<Payload>, ProtocolError> {

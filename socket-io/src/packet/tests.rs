@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::parser::Parser;
+use crate::config::Parser;
 use bytes::Bytes;
 
 fn event(json: &str, attachments: Vec<Bytes>) -> Result<(Cow<'_, str>, Payload), ProtocolError> {

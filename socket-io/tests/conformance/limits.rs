@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use socket_io::{ErrorKind, SocketIo};
+use socket_io::SocketIo;
+use socket_io::manager_api::ErrorKind;
 
 use crate::Over;
 use crate::peer::{DEADLINE, Server, within};

@@ -1,7 +1,8 @@
 //! Packets of the MessagePack parser: a map `{type, nsp, data?, id?}` in one binary message.
 
 use serde_json::{Value, json};
-use socket_io::{Auth, Parser, Refusal, SocketIo, SocketIoBuilder};
+use socket_io::config::Parser;
+use socket_io::{Auth, Refusal, SocketIo, SocketIoBuilder};
 
 use crate::Over;
 use crate::peer::{Peer, Received, Server};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use socket_io::{Auth, ErrorKind, Refusal, SocketIo};
+use socket_io::manager_api::ErrorKind;
+use socket_io::{Auth, Refusal, SocketIo};
 use tokio::sync::mpsc;
 
 use crate::Over;

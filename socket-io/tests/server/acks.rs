@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use socket_io::{Ack, Data, ErrorKind, Payload, Rejection, Socket};
+use socket_io::extract::Rejection;
+use socket_io::manager_api::{ErrorKind, Payload};
+use socket_io::{Ack, Data, Socket};
 
 use crate::client::{TestServer, within};
 

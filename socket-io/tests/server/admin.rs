@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use manager_api::memory::MemoryBus;
 use serde_json::{Value, json};
-use socket_io::{Admin, AdminMode, Data, Refusal, Socket, SocketIo, SocketIoBuilder};
+use socket_io::admin::{Admin, AdminMode};
+use socket_io::{Data, Refusal, Socket, SocketIo, SocketIoBuilder};
 
 use crate::client::{Client, TestServer, within};
 

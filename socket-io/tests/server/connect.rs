@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use socket_io::{Auth, Refusal, Room, Socket, SocketIo};
+use socket_io::manager_api::Room;
+use socket_io::{Auth, Refusal, Socket, SocketIo};
 
 use crate::client::{TestServer, within};
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use socket_io::{Auth, Data, DisconnectReason, Socket, SocketIo, State};
+use socket_io::extract::State;
+use socket_io::socket::DisconnectReason;
+use socket_io::{Auth, Data, Socket, SocketIo};
 use tokio::sync::mpsc;
 
 use crate::client::{TestServer, request, within};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use socket_io::{ErrorKind, Room, Sid, SocketIo};
+use socket_io::SocketIo;
+use socket_io::manager_api::{ErrorKind, Room, Sid};
 use tower_service::Service;
 
 use crate::client::{Client, TestServer, within};

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use socket_io::{CloseReason, Data, DisconnectReason, Payload, Socket, SocketIo, State};
+use socket_io::extract::State;
+use socket_io::manager_api::Payload;
+use socket_io::socket::{CloseReason, DisconnectReason};
+use socket_io::{Data, Socket, SocketIo};
 use tokio::sync::mpsc;
 
 use crate::client::{TestServer, within};

@@ -142,7 +142,7 @@ async fn an_answer_of_any_service_that_its_client_does_not_read_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let long = Long::default();
-    tokio::spawn(socket_io::serve_with(
+    tokio::spawn(socket_io::service::serve_with(
         listener,
         io,
         long.clone(),
@@ -186,7 +186,7 @@ async fn the_end_of_a_server_takes_less_than_a_second_whatever_its_clients_left_
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = socket_io::serve_with(listener, io.clone(), Long::default(), async { drop(stopped.await) });
+    let serving = socket_io::service::serve_with(listener, io.clone(), Long::default(), async { drop(stopped.await) });
     let serving = tokio::spawn(serving);
     let mut left = Vec::new();
     for text in [

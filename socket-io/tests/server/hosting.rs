@@ -8,7 +8,8 @@ use axum::middleware::map_request;
 use axum::routing::get;
 use http_body_util::BodyExt;
 use manager_api::memory::MemoryBus;
-use socket_io::{PeerAddr, Socket, SocketIo};
+use socket_io::service::PeerAddr;
+use socket_io::{Socket, SocketIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
@@ -101,7 +102,7 @@ async fn shutdown_disconnects_everybody_runs_their_handlers_and_ends() {
     let io = SocketIo::new();
     let (told, mut reasons) = tokio::sync::mpsc::unbounded_channel();
     io.namespace("/")
-        .on_disconnect(move |_: Socket, reason: socket_io::DisconnectReason| {
+        .on_disconnect(move |_: Socket, reason: socket_io::socket::DisconnectReason| {
             let told = told.clone();
             async move { told.send(reason.as_str()).map_err(|error| error.to_string()) }
         });

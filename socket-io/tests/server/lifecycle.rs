@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use socket_io::{Data, DisconnectReason, Socket, SocketIo};
+use socket_io::socket::DisconnectReason;
+use socket_io::{Data, Socket, SocketIo};
 use tokio::sync::{mpsc, watch};
 
 use crate::client::{TestServer, request, within};

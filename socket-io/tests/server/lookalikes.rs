@@ -4,7 +4,9 @@ use bytes::Bytes;
 use manager_api::memory::MemoryBus;
 use manager_api::{ClientManager, Emitter, Incoming};
 use serde_json::{Value, json};
-use socket_io::{Data, Error, ErrorKind, Parser, Socket, SocketIo};
+use socket_io::config::Parser;
+use socket_io::manager_api::ErrorKind;
+use socket_io::{Data, Error, Socket, SocketIo};
 use tokio::sync::mpsc;
 
 use crate::client::{DEADLINE, TestServer, within};

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use socket_io::{Auth, Data, EventName, NamespaceName, Payload, Refusal, Rejection, Socket};
+use socket_io::extract::Rejection;
+use socket_io::manager_api::{EventName, NamespaceName, Payload};
+use socket_io::{Auth, Data, Refusal, Socket};
 
 use crate::client::TestServer;
 

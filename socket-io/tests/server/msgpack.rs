@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use serde_json::Value;
-use socket_io::{Ack, Data, Parser, Payload, Socket, SocketIo};
+use socket_io::config::Parser;
+use socket_io::manager_api::Payload;
+use socket_io::{Ack, Data, Socket, SocketIo};
 
 use crate::client::{Client, TestServer, request};
 

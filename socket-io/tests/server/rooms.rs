@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use manager_api::memory::MemoryBus;
 use manager_api::{Emitter, ErrorKind};
 use serde_json::json;
-use socket_io::{Data, DisconnectReason, Room, Socket, SocketIo};
+use socket_io::manager_api::Room;
+use socket_io::socket::DisconnectReason;
+use socket_io::{Data, Socket, SocketIo};
 use tokio::sync::mpsc;
 
 use crate::client::{TestServer, within};

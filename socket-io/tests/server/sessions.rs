@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use socket_io::{Data, ErrorKind, Socket};
+use socket_io::manager_api::ErrorKind;
+use socket_io::{Data, Socket};
 use tokio::sync::mpsc;
 
 use crate::client::{TestServer, within};

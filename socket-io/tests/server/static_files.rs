@@ -5,7 +5,8 @@ use std::path::Path;
 
 use axum::Router;
 use axum::routing::get;
-use socket_io::{SocketIo, StaticFiles};
+use socket_io::SocketIo;
+use socket_io::static_files::StaticFiles;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,7 +30,7 @@ fn folder() -> TempDir {
 async fn serve(files: StaticFiles) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let serving = socket_io::serve_with(listener, SocketIo::new(), files.service(), std::future::pending());
+    let serving = socket_io::service::serve_with(listener, SocketIo::new(), files.service(), std::future::pending());
     tokio::spawn(serving);
     address
 }

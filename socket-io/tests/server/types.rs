@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use socket_io::{Data, DisconnectReason, Methods, NamespaceName, NamespaceType, Socket};
+use socket_io::handler::{Methods, NamespaceType};
+use socket_io::manager_api::NamespaceName;
+use socket_io::socket::DisconnectReason;
+use socket_io::{Data, Socket};
 use tokio::sync::mpsc;
 
 use crate::client::{TestServer, within};

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use manager_api::ManagerOptions;
 use manager_api::memory::MemoryBus;
-use socket_io::{DisconnectReason, EventName, NamespaceName, Payload, SocketIo};
+use socket_io::SocketIo;
+use socket_io::manager_api::{EventName, NamespaceName, Payload};
+use socket_io::socket::DisconnectReason;
 use tokio::sync::mpsc;
 
 use crate::client::{Client, TestServer, within};

@@ -9,9 +9,9 @@ use manager_api::message::Target;
 use manager_api::{NamespaceName, Payload};
 use tokio::time::timeout;
 
-use super::{announce, log_failed};
 use crate::admin::describe;
 use crate::admin::feed::AdminFeed;
+use crate::admin::watch::{announce, log_failed};
 use crate::client::Client;
 use crate::server::{Server, SocketIo};
 use crate::socket::Socket;
@@ -74,7 +74,7 @@ pub(super) fn register(io: &SocketIo, feed: &Arc<AdminFeed>) {
 }
 
 async fn ask(io: &SocketIo) -> Vec<Payload> {
-    let hub = &io.server().hub;
+    let hub = &io.core().hub;
     let asking = async { tokio::join!(announce(hub.clone()), hub.server_side_call(SOCKETS, &(), ASK_FOR)).1 };
     let Ok(asked) = timeout(PATIENCE, asking).await else {
         not_told("the broker takes no question to the other servers", 0);
@@ -107,7 +107,7 @@ fn inner(json: &[u8]) -> Option<&str> {
 async fn own_sockets(server: &Server, feed: &AdminFeed) -> Payload {
     let mut names = server.namespaces.names();
     names.extend(server.namespaces.dynamic_names());
-    let registry = server.hub.registry();
+    let registry = server.core.hub.registry();
     // At one moment: what happens afterwards is told after the list.
     let recipients = |name: &NamespaceName| registry.recipients(name, &Target::Everyone, &[], &[]);
     let selections: Vec<Recipients<Arc<Client>>> = names.iter().map(recipients).collect();

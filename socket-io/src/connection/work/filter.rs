@@ -2,7 +2,8 @@
 
 use manager_api::Payload;
 
-use crate::handler::{BoxHandler, EventContext, HandlerError, MiddlewareContext, Pass, Rejection};
+use crate::extract::Rejection;
+use crate::handler::{BoxHandler, EventContext, HandlerError, MiddlewareContext, Pass};
 
 /// What became of an event that had to pass middleware.
 pub(super) enum Filtered {

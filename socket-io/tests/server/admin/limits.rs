@@ -8,7 +8,8 @@ use std::time::Duration;
 use manager_api::ManagerOptions;
 use manager_api::memory::MemoryBus;
 use serde_json::{Value, json};
-use socket_io::{Admin, SocketIo};
+use socket_io::SocketIo;
+use socket_io::admin::Admin;
 
 use super::{admin, log_in, serve, start, start_on, told_of, told_of_clients};
 use crate::client::{Client, DEADLINE, within};

@@ -1,4 +1,4 @@
-//! HTTP/1.1 demands a `Host` of every request (RFC 9112 §3.2); hyper leaves that to its user.
+//! The check for a `Host`, which HTTP/1.1 demands of every request (RFC 9112 §3.2) and hyper leaves to its user.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use futures_util::future::Either;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use tower_service::Service;
 
-use crate::service::Body;
+use super::layer::Body;
 
 /// Answers requests of HTTP/1.1 without a `Host` with 400, as Node does, and all others by another service.
 #[derive(Clone, Debug)]

@@ -1,6 +1,4 @@
-//! The server on a listener of its own, without a web framework.
-
-mod host;
+//! A listener of its own for the server, without a web framework.
 
 use std::error::Error as StdError;
 use std::future::Future;
@@ -26,8 +24,9 @@ use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::host::HostRequired;
+use super::not_found::NotFound;
 use crate::server::SocketIo;
-use crate::service::NotFound;
 
 /// Serves Socket.IO on a listener until `shutdown` completes; everything else is 404, and a request of HTTP/1.1 without a `Host` 400.
 ///
@@ -35,8 +34,8 @@ use crate::service::NotFound;
 /// flushed and closed. Connections that are idle, have sent half a request or do not read their answer delay that by less than a second;
 /// a request that is at work has five seconds, a handler of a client ten.
 ///
-/// An answer that its client does not read is given up after [`http_write_timeout`](crate::Config::http_write_timeout), a connection on
-/// which no request comes after [`http_idle_timeout`](crate::Config::http_idle_timeout).
+/// An answer that its client does not read is given up after [`http_write_timeout`](crate::config::Config::http_write_timeout), a connection on
+/// which no request comes after [`http_idle_timeout`](crate::config::Config::http_idle_timeout).
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -77,9 +76,9 @@ where
     R: http_body::Body<Data = Bytes> + Unpin + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    let service = host::HostRequired(io.layer().layer(fallback));
+    let service = HostRequired(io.layer().layer(fallback));
     let patience = {
-        let config = &io.server().config;
+        let config = &io.core().config;
         Patience {
             idle: config.http_idle_timeout,
             write: config.http_write_timeout,

@@ -6,19 +6,20 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use manager_api::cluster::{Gathered, RoomInfo, ServerEvent, ServerInfo, ServerResponse};
-use manager_api::{Error, EventName, HostId, NamespaceName};
+use manager_api::id::{IntoEventName, IntoNamespaceName};
+use manager_api::{Error, HostId};
 use serde::Serialize;
 
+use super::handle::SocketIo;
 use crate::handler::{EventContext, IntoOutcome};
 use crate::log;
-use crate::server::SocketIo;
 
 /// The other servers. Questions about clients, wherever they are, start as events for them do: see
 /// [`Broadcast::fetch_sockets`](manager_api::Broadcast::fetch_sockets).
 impl SocketIo {
     /// Returns the id by which the other servers know this one.
     pub fn server_id(&self) -> &HostId {
-        self.server().hub.host_id()
+        self.core().hub.host_id()
     }
 
     /// Lists the servers on the manager's channel and their status; this one is among them.
@@ -27,7 +28,7 @@ impl SocketIo {
     ///
     /// ```no_run
     /// # async fn example(io: socket_io::SocketIo) -> Result<(), socket_io::Error> {
-    /// let servers = io.servers(socket_io::DEFAULT_REQUEST_TIMEOUT).await?;
+    /// let servers = io.servers(socket_io::manager_api::cluster::DEFAULT_REQUEST_TIMEOUT).await?;
     /// println!("{} servers, {} do not answer", servers.found.len(), servers.missing_servers.len());
     /// # Ok(())
     /// # }
@@ -42,7 +43,7 @@ impl SocketIo {
     ///
     /// Dropping the future forgets the question.
     pub async fn servers(&self, timeout: Duration) -> Result<Gathered<Vec<ServerInfo>>, Error> {
-        self.server().hub.servers(timeout).await
+        self.core().hub.servers(timeout).await
     }
 
     /// Lists the rooms of a namespace whose names start with `prefix`, with the numbers of their members on all servers. The rooms named by
@@ -57,12 +58,12 @@ impl SocketIo {
     /// Dropping the future closes the request.
     pub async fn rooms(
         &self,
-        namespace: impl AsRef<str>,
+        namespace: impl IntoNamespaceName,
         prefix: &str,
         timeout: Duration,
     ) -> Result<Gathered<Vec<RoomInfo>>, Error> {
-        let namespace = NamespaceName::new(namespace.as_ref())?;
-        self.server().hub.rooms(namespace, prefix, timeout).await
+        let namespace = namespace.into_namespace_name()?;
+        self.core().hub.rooms(namespace, prefix, timeout).await
     }
 
     /// Sends an event to the code of every other server, not to clients. Not to this server.
@@ -72,8 +73,12 @@ impl SocketIo {
     /// # Errors
     ///
     /// As [`Broadcast::emit`](manager_api::Broadcast::emit).
-    pub async fn server_side_emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
-        self.server().hub.server_side_emit(event, data).await
+    pub async fn server_side_emit<T: Serialize + ?Sized>(
+        &self,
+        event: impl IntoEventName,
+        data: &T,
+    ) -> Result<(), Error> {
+        self.core().hub.server_side_emit(event, data).await
     }
 
     /// Sends an event to the code of every other server, and collects what each answers.
@@ -98,11 +103,11 @@ impl SocketIo {
     /// Dropping the future forgets the question.
     pub async fn server_side_call<T: Serialize + ?Sized>(
         &self,
-        event: &str,
+        event: impl IntoEventName,
         data: &T,
         timeout: Duration,
     ) -> Result<Gathered<Vec<ServerResponse>>, Error> {
-        self.server().hub.server_side_call(event, data, timeout).await
+        self.core().hub.server_side_call(event, data, timeout).await
     }
 
     /// Registers the handler of an event that other servers and emitters send to this one. What it returns is the answer, if they want one.
@@ -111,7 +116,8 @@ impl SocketIo {
     /// dropped. One that fails or panics is logged; its sender gets no answer. A later registration replaces an earlier one.
     ///
     /// ```
-    /// # use socket_io::{ServerEvent, SocketIo};
+    /// # use socket_io::SocketIo;
+    /// # use socket_io::manager_api::cluster::ServerEvent;
     /// # let io = SocketIo::new();
     /// io.on_server_event("load?", async |io: SocketIo, _: ServerEvent| io.metrics().num_clients);
     /// ```
@@ -119,13 +125,13 @@ impl SocketIo {
     /// # Panics
     ///
     /// If the name is empty or reserved by Socket.IO.
-    pub fn on_server_event<F, Fut>(&self, event: &str, handler: F) -> &Self
+    pub fn on_server_event<F, Fut>(&self, event: impl IntoEventName, handler: F) -> &Self
     where
         F: Fn(Self, ServerEvent) -> Fut + Send + Sync + 'static,
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome<EventContext>,
     {
-        let name = EventName::new(event).unwrap_or_else(|error| panic!("{error}"));
+        let name = event.into_event_name().unwrap_or_else(|error| panic!("{error}"));
         // Weak, because the hub that keeps the handler belongs to the server.
         let server = Arc::downgrade(self.server());
         let handler = move |event: ServerEvent| {
@@ -142,7 +148,7 @@ impl SocketIo {
             }
             .boxed()
         };
-        self.server().hub.on_server_event(name, Arc::new(handler));
+        self.core().hub.on_server_event(name, Arc::new(handler));
         self
     }
 }

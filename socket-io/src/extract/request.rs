@@ -1,18 +1,21 @@
-//! What handlers may ask for of the request that opened the connection.
+//! The arguments that are parts of the request that opened the connection.
 
 use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use engine_io::http::PeerAddr;
 
-use super::{Context, FromContext, Rejection};
+use super::from_context::FromContext;
+use super::rejection::Rejection;
+use crate::handler::Context;
 
 /// The query of the request that opened the connection, read into a type as axum's `Query` does.
 ///
 /// The keys of the protocol (`EIO`, `transport`, `t`) are in it too.
 ///
 /// ```
-/// # use socket_io::{Query, Socket, SocketIo};
+/// # use socket_io::{Socket, SocketIo};
+/// # use socket_io::extract::Query;
 /// # let io = SocketIo::new();
 /// #[derive(serde::Deserialize)]
 /// struct Wish { room: String }
@@ -33,7 +36,8 @@ impl<C: Context, T: DeserializeOwned> FromContext<C> for Query<T> {
 /// A clone of a value among the extensions of the request that opened the connection, such as a tower layer puts there.
 ///
 /// ```
-/// # use socket_io::{Extension, SocketIo};
+/// # use socket_io::SocketIo;
+/// # use socket_io::extract::Extension;
 /// # let io = SocketIo::new();
 /// #[derive(Clone)]
 /// struct User { is_employed: bool }

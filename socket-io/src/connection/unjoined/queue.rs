@@ -1,12 +1,10 @@
-//! The connections themselves, by age and by address.
+//! The queue of connections, by age and by address.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 
 use tokio::time::Instant;
-
-use crate::connection::Connection;
 
 /// How many late connections are taken at once.
 const LATE_AT_ONCE: usize = 256;
@@ -31,7 +29,7 @@ impl Peer {
     }
 }
 
-pub(super) struct Queue<T = Connection> {
+pub(super) struct Queue<T> {
     /// By place, which is their order in time; the deadlines of all have the same order.
     waiting: BTreeMap<u64, Entry<T>>,
     /// The places of each peer.

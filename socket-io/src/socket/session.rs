@@ -1,102 +1,16 @@
-//! What an application keeps about a client, for as long as it is connected.
+//! Sessions: what an application keeps with a client, as handlers read and change it.
 
-use std::any::{Any, TypeId};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use manager_api::{Error, ErrorKind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedMutexGuard;
 
-use crate::socket::Socket;
-
-/// The sessions of one client, one of each type; nothing is allocated before the first is used.
-#[derive(Default)]
-pub(crate) struct Sessions {
-    state: Mutex<State>,
-}
-
-enum State {
-    // A client has a few at most: a search through a vector is the fastest.
-    Open(Vec<(TypeId, Slot)>),
-    Gone,
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self::Open(Vec::new())
-    }
-}
-
-#[derive(Clone, Default)]
-struct Slot {
-    value: Option<Arc<dyn Any + Send + Sync>>,
-    /// Held by the one guard that may save.
-    writer: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Sessions {
-    /// Drops everything; nothing can be saved any more.
-    pub(crate) fn end(&self) {
-        let state = std::mem::replace(&mut *self.state(), State::Gone);
-        // Values are the application's: none is dropped under the lock.
-        drop(state);
-    }
-
-    fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
-        let value = match &*self.state() {
-            State::Open(slots) => find::<T>(slots)?.value.clone()?,
-            State::Gone => return None,
-        };
-        value.downcast().ok()
-    }
-
-    /// Saves; gives back what was there before, so that it is not dropped under the lock. `Err` if the client is gone.
-    fn set<T: Send + Sync + 'static>(&self, value: Arc<T>) -> Result<Option<Arc<dyn Any + Send + Sync>>, Arc<T>> {
-        match &mut *self.state() {
-            State::Open(slots) => Ok(slot_of::<T>(slots).value.replace(value)),
-            State::Gone => Err(value),
-        }
-    }
-
-    /// Returns what the application keeps for others to see: JSON text.
-    pub(crate) fn data(&self) -> Option<Arc<str>> {
-        self.get::<SharedData>().map(|data| data.0.clone())
-    }
-
-    fn writer<T: 'static>(&self) -> Arc<tokio::sync::Mutex<()>> {
-        match &mut *self.state() {
-            State::Open(slots) => slot_of::<T>(slots).writer.clone(),
-            State::Gone => Arc::default(),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn find<T: 'static>(slots: &[(TypeId, Slot)]) -> Option<&Slot> {
-    let of_type = |(id, _): &&(TypeId, Slot)| *id == TypeId::of::<T>();
-    slots.iter().find(of_type).map(|(_, slot)| slot)
-}
-
-fn slot_of<T: 'static>(slots: &mut Vec<(TypeId, Slot)>) -> &mut Slot {
-    let at = match slots.iter().position(|(id, _)| *id == TypeId::of::<T>()) {
-        Some(at) => at,
-        None => {
-            slots.reserve_exact(1);
-            slots.push((TypeId::of::<T>(), Slot::default()));
-            slots.len() - 1
-        }
-    };
-    &mut slots[at].1
-}
-
-/// What [`Socket::set_data`] keeps: JSON text. A session of its own type, so that a client without costs nothing.
-struct SharedData(Arc<str>);
+use super::Socket;
+use crate::client::SharedData;
 
 impl Socket {
     /// Keeps something about this client that every server and emitter can read by

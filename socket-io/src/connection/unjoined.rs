@@ -1,16 +1,17 @@
-//! Connections that have joined no namespace: they get a time, and are the first to go where there are too many.
+//! The connections that have joined no namespace: each has a time limit, and they are the first to be closed where there are too many.
 
 mod queue;
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use engine_io::Socket as EngineSocket;
 use manager_api::log::{LimitedLog, quietly};
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::connection::Connection;
 use queue::{Limits, Peer, Queue};
 
 /// Connections in the order in which they came, until they have joined or are gone.
@@ -23,12 +24,33 @@ pub(crate) struct Unjoined {
 
 #[derive(Default)]
 struct Shared {
-    queue: Mutex<Queue>,
+    queue: Mutex<Queue<Newcomer>>,
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue<Newcomer>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection in the queue.
+struct Newcomer {
+    socket: EngineSocket,
+    address: Option<IpAddr>,
+}
+
+/// The place of a connection in the queue, which is free again when this is dropped.
+pub(crate) struct Place {
+    /// The queue itself keeps no connection alive.
+    _newcomer: Arc<Newcomer>,
+    number: u64,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let forgotten = self.shared.queue().remove(self.number);
+        drop(forgotten);
     }
 }
 
@@ -45,15 +67,15 @@ impl Unjoined {
         }
     }
 
-    /// Closes the connection unless a client of it is accepted in time, or if others need its place before. Closes another one at once if
+    /// Closes the connection unless its place is given up in time, or if others need the place before. Closes another one at once if
     /// there are too many now.
-    pub(crate) fn watch(&self, connection: &Arc<Connection>) {
+    pub(crate) fn watch(&self, socket: EngineSocket, address: Option<IpAddr>) -> Place {
         // A time that no clock can tell never comes.
         let deadline = Instant::now().checked_add(self.timeout);
-        let peer = connection.handshake.peer_addr().map(|peer| Peer::of(peer.ip()));
+        let peer = address.map(Peer::of);
+        let newcomer = Arc::new(Newcomer { socket, address });
         let mut queue = self.shared.queue();
-        let place = queue.insert(connection, peer, deadline);
-        connection.set_place(place);
+        let number = queue.insert(&newcomer, peer, deadline);
         let shed = queue.overfull(peer, &self.limits);
         let needs_attendant = deadline.is_some() && !std::mem::replace(&mut queue.is_attended, true);
         drop(queue);
@@ -61,18 +83,18 @@ impl Unjoined {
             tokio::spawn(attend(Attendant(Some(self.shared.clone()))));
         }
         self.shed(shed);
+        let shared = self.shared.clone();
+        Place {
+            _newcomer: newcomer,
+            number,
+            shared,
+        }
     }
 
     /// Closes the oldest connection to make room for another; tells whether there was one.
     pub(crate) fn make_room(&self) -> bool {
         let oldest = self.shared.queue().take_oldest();
         self.shed(oldest)
-    }
-
-    /// Forgets a connection that has joined, or is gone.
-    pub(crate) fn forget(&self, place: u64) {
-        let forgotten = self.shared.queue().remove(place);
-        drop(forgotten);
     }
 
     /// Returns how many connections have joined nothing.
@@ -85,17 +107,17 @@ impl Unjoined {
         self.num_shed.load(Ordering::Relaxed)
     }
 
-    fn shed(&self, connection: Option<Arc<Connection>>) -> bool {
+    fn shed(&self, newcomer: Option<Arc<Newcomer>>) -> bool {
         static SHED: LimitedLog = LimitedLog::new();
-        let Some(connection) = connection else { return false };
+        let Some(newcomer) = newcomer else { return false };
         self.num_shed.fetch_add(1, Ordering::Relaxed);
         if let Some(suppressed) = SHED.pass() {
-            let peer = connection.handshake.peer_addr().map(|peer| peer.ip());
+            let peer = newcomer.address;
             quietly(
                 || tracing::warn!(target: "socket_io", ?peer, suppressed, "closing a connection that joined no namespace: there are too many of them"),
             );
         }
-        connection.socket.abort();
+        newcomer.socket.abort();
         true
     }
 }
@@ -122,9 +144,9 @@ fn too_late() {
 async fn attend(mut attendant: Attendant) {
     while let Some(shared) = &attendant.0 {
         let (late, next) = shared.queue().take_late(Instant::now());
-        for connection in late {
+        for newcomer in late {
             too_late();
-            connection.socket.close();
+            newcomer.socket.close();
         }
         match next {
             Some(next) => tokio::time::sleep_until(next).await,

@@ -1,31 +1,11 @@
-//! How packets are written.
+//! The encoding of packets for clients, by the configured parser.
 
 use engine_io::Outgoing;
 use manager_api::{Error, NamespaceName, Payload, Sid};
 
+use super::msgpack;
+use crate::config::Parser;
 use crate::log;
-use crate::packet::{self, msgpack};
-
-/// How packets are written, which is not negotiated: all clients of a server must be configured alike.
-///
-/// ```
-/// # use socket_io::{Parser, SocketIo};
-/// let io = SocketIo::builder().configure(|config| config.parser = Parser::MsgPack).build();
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Parser {
-    /// JSON text, with binary behind it: what every client speaks by default.
-    #[default]
-    Json,
-    /// One MessagePack map for each packet, with binary inside: `socket.io-msgpack-parser` of JavaScript clients,
-    /// `serializer='msgpack'` of Python's.
-    ///
-    /// Handlers and other servers see no difference: payloads are JSON and attachments everywhere else. What JSON has no word for arrives
-    /// as the JSON parser would have sent it: a date as its ISO 8601 text, an undefined value as `null`. The limits of
-    /// [`Config`](crate::Config) hold alike, and values nest up to 100 deep.
-    MsgPack,
-}
 
 /// The attachments of one packet that JavaScript's clients accept (`socket.io-parser` since 4.2.6); they close the connection for more.
 const MAX_ATTACHMENTS_OF_CLIENTS: usize = 10;
@@ -55,7 +35,7 @@ impl Parser {
         match self {
             Self::Json => {
                 warn_of_attachments(namespace, event, payload);
-                packet::encode_event(namespace, event, payload, id)
+                super::encode_event(namespace, event, payload, id)
             }
             Self::MsgPack => Outgoing::binary(msgpack::encode_event(namespace, event, payload, id)),
         }
@@ -66,7 +46,7 @@ impl Parser {
         match self {
             Self::Json => {
                 warn_of_attachments(namespace, "acknowledgement", payload);
-                packet::encode_ack(namespace, payload, id)
+                super::encode_ack(namespace, payload, id)
             }
             Self::MsgPack => Outgoing::binary(msgpack::encode_ack(namespace, payload, id)),
         }
@@ -75,7 +55,7 @@ impl Parser {
     /// Encodes the acceptance of a client.
     pub(crate) fn connect(self, namespace: &NamespaceName, sid: &Sid) -> Outgoing {
         match self {
-            Self::Json => packet::encode_connect(namespace, sid),
+            Self::Json => super::encode_connect(namespace, sid),
             Self::MsgPack => Outgoing::binary(msgpack::encode_connect(namespace, sid)),
         }
     }
@@ -85,7 +65,7 @@ impl Parser {
     /// The namespace is the client's own text, because it need not exist.
     pub(crate) fn connect_error(self, namespace: &str, json: &[u8]) -> Outgoing {
         match self {
-            Self::Json => packet::encode_connect_error(namespace, json),
+            Self::Json => super::encode_connect_error(namespace, json),
             Self::MsgPack => Outgoing::binary(msgpack::encode_connect_error(namespace, json)),
         }
     }
@@ -93,7 +73,7 @@ impl Parser {
     /// Encodes the end of a client's membership in a namespace.
     pub(crate) fn disconnect(self, namespace: &NamespaceName) -> Outgoing {
         match self {
-            Self::Json => packet::encode_disconnect(namespace),
+            Self::Json => super::encode_disconnect(namespace),
             Self::MsgPack => Outgoing::binary(msgpack::encode_disconnect(namespace)),
         }
     }

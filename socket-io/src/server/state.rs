@@ -1,0 +1,45 @@
+//! The state of a server: what namespaces, connections and the other servers meet in.
+
+use std::sync::{Arc, OnceLock};
+
+use engine_io::Engine;
+use tokio::task::AbortHandle;
+
+use crate::connection::Core;
+use crate::namespace::Directory;
+
+/// What all handles of a server share.
+pub(crate) struct Server {
+    pub(crate) core: Arc<Core>,
+    pub(crate) namespaces: Arc<Directory>,
+    pub(super) engine: OnceLock<Engine>,
+    pub(super) listening: OnceLock<AbortHandle>,
+    /// The task of the Admin UI.
+    pub(super) telling: OnceLock<AbortHandle>,
+}
+
+impl Server {
+    pub(crate) fn new(core: Core) -> Self {
+        Self {
+            namespaces: Directory::new(&core.config),
+            core: Arc::new(core),
+            engine: OnceLock::new(),
+            listening: OnceLock::new(),
+            telling: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.get().expect("set by the builder")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for task in [&self.listening, &self.telling] {
+            if let Some(task) = task.get() {
+                task.abort();
+            }
+        }
+    }
+}

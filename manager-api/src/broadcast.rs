@@ -1,4 +1,22 @@
 //! The builder of events and commands, common to emitters and servers.
+//!
+//! # The shape of `emit`
+//!
+//! [`Broadcast`], [`Emitter`](crate::Emitter), and `SocketIo`, `Namespace` and `Socket` of a server emit in one shape:
+//!
+//! ```text
+//! emit(event, &data).await -> Result<(), Error>
+//! ```
+//!
+//! | part | what |
+//! |---|---|
+//! | `event` | text, or an [`EventName`](crate::EventName), which is not validated again: [`IntoEventName`] |
+//! | `&data` | anything that serde can write: a tuple is several arguments, `()` none; see [`Payload::new`] |
+//! | the future | borrows nothing, is `Send`, and can be spawned; nothing is promised unless it is awaited |
+//! | `Ok(())` | clients of this server have been sent the event, and the broker, if there is one, has accepted it |
+//!
+//! `emit_payload(event, payload)` is the same with a finished [`Payload`], and `send(&data)` with the event `message`. A `Socket` has
+//! one recipient, on this server: its future is ready when it is returned, so that code that is not async can take the result out of it.
 
 mod cluster;
 
@@ -11,9 +29,11 @@ use serde::Serialize;
 
 use crate::ack::AckStream;
 use crate::cluster::{Change, RequestKind, RequestLimits, Responses, Selection};
+use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::message::{Emit, Message, Target};
 use crate::wire::DecodeLimits;
-use crate::{Error, ErrorKind, EventName, NamespaceName, Payload, Room, Sid};
+use cluster::check_count;
+use crate::{Error, ErrorKind, NamespaceName, Payload, Room, Sid};
 
 /// Default timeout of acknowledgements, unless [`Broadcast::timeout`] sets another one.
 pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -133,8 +153,10 @@ impl Broadcast {
     }
 
     /// Chooses the namespace. Default `/`.
-    pub fn of(mut self, namespace: impl AsRef<str>) -> Self {
-        self.namespace = NamespaceName::new(namespace.as_ref()).map_err(|error| error.to_string().into());
+    pub fn of(mut self, namespace: impl IntoNamespaceName) -> Self {
+        self.namespace = namespace
+            .into_namespace_name()
+            .map_err(|error| error.to_string().into());
         self
     }
 
@@ -207,7 +229,11 @@ impl Broadcast {
     /// # Cancel safety
     ///
     /// Dropping the future may leave the event unsent, or sent without a report.
-    pub fn emit<T: Serialize + ?Sized>(self, event: &str, data: &T) -> BoxFuture<'static, Result<(), Error>> {
+    pub fn emit<T: Serialize + ?Sized>(
+        self,
+        event: impl IntoEventName,
+        data: &T,
+    ) -> BoxFuture<'static, Result<(), Error>> {
         let payload = Payload::new(data);
         self.emit_result(event, payload)
     }
@@ -217,7 +243,7 @@ impl Broadcast {
     /// # Errors
     ///
     /// As [`emit`](Self::emit).
-    pub fn emit_payload(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<(), Error>> {
+    pub fn emit_payload(self, event: impl IntoEventName, payload: Payload) -> BoxFuture<'static, Result<(), Error>> {
         self.emit_result(event, Ok(payload))
     }
 
@@ -230,7 +256,7 @@ impl Broadcast {
     /// stream, because clients of this server may acknowledge all the same.
     pub fn emit_with_ack<T: Serialize + ?Sized>(
         self,
-        event: &str,
+        event: impl IntoEventName,
         data: &T,
     ) -> BoxFuture<'static, Result<AckStream, Error>> {
         let payload = Payload::new(data);
@@ -242,7 +268,11 @@ impl Broadcast {
     /// # Errors
     ///
     /// As [`emit_with_ack`](Self::emit_with_ack).
-    pub fn emit_payload_with_ack(self, event: &str, payload: Payload) -> BoxFuture<'static, Result<AckStream, Error>> {
+    pub fn emit_payload_with_ack(
+        self,
+        event: impl IntoEventName,
+        payload: Payload,
+    ) -> BoxFuture<'static, Result<AckStream, Error>> {
         self.emit_expecting(event, Ok(payload))
     }
 
@@ -305,7 +335,11 @@ impl Broadcast {
         }
     }
 
-    fn emit_result(self, event: &str, payload: Result<Payload, Error>) -> BoxFuture<'static, Result<(), Error>> {
+    fn emit_result(
+        self,
+        event: impl IntoEventName,
+        payload: Result<Payload, Error>,
+    ) -> BoxFuture<'static, Result<(), Error>> {
         let (sink, scope) = (self.sink.clone(), self.scope);
         match self.into_emit(event, payload) {
             Ok(emit) => sink.emit(emit, scope),
@@ -315,7 +349,7 @@ impl Broadcast {
 
     fn emit_expecting(
         self,
-        event: &str,
+        event: impl IntoEventName,
         payload: Result<Payload, Error>,
     ) -> BoxFuture<'static, Result<AckStream, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.ack_timeout());
@@ -327,8 +361,8 @@ impl Broadcast {
         self.timeout.unwrap_or(DEFAULT_ACK_TIMEOUT)
     }
 
-    fn into_emit(self, event: &str, payload: Result<Payload, Error>) -> Result<Emit, Error> {
-        let mut emit = Emit::new(self.checked_namespace()?, EventName::new(event)?, payload?);
+    fn into_emit(self, event: impl IntoEventName, payload: Result<Payload, Error>) -> Result<Emit, Error> {
+        let mut emit = Emit::new(self.checked_namespace()?, event.into_event_name()?, payload?);
         emit.target = self.target;
         emit.skip = self.skip;
         emit.except = self.except;
@@ -349,15 +383,6 @@ impl Broadcast {
     }
 }
 
-/// Rejects a message that servers would skip.
-fn check_count(what: &str, count: usize, max: usize) -> Result<(), Error> {
-    if count <= max {
-        return Ok(());
-    }
-    let text = format!("{count} {what} in one message: the limit max_message_{what} is {max}");
-    Err(Error::new(ErrorKind::TooLarge, text))
-}
-
 impl std::fmt::Debug for Broadcast {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Broadcast")
@@ -368,3 +393,6 @@ impl std::fmt::Debug for Broadcast {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

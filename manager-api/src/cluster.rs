@@ -34,6 +34,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::id::IntoEventName;
 use crate::{Error, EventName, HostId, Payload};
 
 /// Default timeout of requests between servers: 5 s, as in Node.
@@ -71,7 +72,7 @@ pub type ServerEventHandler = Arc<dyn Fn(ServerEvent) -> BoxFuture<'static, Opti
 /// # Errors
 ///
 /// [`Config`](crate::ErrorKind::Config) if event or payload cannot be used.
-pub fn server_event<T: Serialize + ?Sized>(event: &str, data: &T) -> Result<RequestKind, Error> {
-    let (event, payload) = (EventName::new(event)?, Payload::new(data)?);
+pub fn server_event<T: Serialize + ?Sized>(event: impl IntoEventName, data: &T) -> Result<RequestKind, Error> {
+    let (event, payload) = (event.into_event_name()?, Payload::new(data)?);
     Ok(RequestKind::Event { event, payload })
 }

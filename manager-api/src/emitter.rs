@@ -18,9 +18,10 @@ use crate::ack::AckTable;
 use crate::broadcast::{Scope, Sink};
 use crate::cluster::{self, RequestLimits, Requester, in_time, left_until, server_event};
 use crate::cluster::{ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo, ServerResponse};
+use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::log::{Escaped, LimitedLog, quietly};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
-use crate::{Broadcast, ClientManager, Error, HostId, Incoming, NamespaceName, Room, Sid, Subscription, wire};
+use crate::{Broadcast, ClientManager, Error, HostId, Incoming, Room, Sid, Subscription, wire};
 
 /// Time limit of handlers of events for servers whose sender does not wait for a response.
 const MAX_HANDLER_TIME: Duration = Duration::from_secs(600);
@@ -74,7 +75,7 @@ impl Emitter {
     }
 
     /// Starts an event in a namespace.
-    pub fn of(&self, namespace: impl AsRef<str>) -> Broadcast {
+    pub fn of(&self, namespace: impl IntoNamespaceName) -> Broadcast {
         self.broadcast().of(namespace)
     }
 
@@ -88,7 +89,11 @@ impl Emitter {
     /// # Errors
     ///
     /// As [`Broadcast::emit`].
-    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> BoxFuture<'static, Result<(), Error>> {
+    pub fn emit<T: Serialize + ?Sized>(
+        &self,
+        event: impl IntoEventName,
+        data: &T,
+    ) -> BoxFuture<'static, Result<(), Error>> {
         self.broadcast().emit(event, data)
     }
 
@@ -121,13 +126,13 @@ impl Emitter {
     /// [`Config`](crate::ErrorKind::Config) if the namespace cannot be used, otherwise as [`servers`](Self::servers).
     pub async fn rooms(
         &self,
-        namespace: impl AsRef<str>,
+        namespace: impl IntoNamespaceName,
         prefix: &str,
         timeout: Duration,
     ) -> Result<Gathered<Vec<RoomInfo>>, Error> {
         let limits = self.shared.requester.limits;
         let kind = RequestKind::Rooms {
-            namespace: NamespaceName::new(namespace.as_ref())?,
+            namespace: namespace.into_namespace_name()?,
             prefix: prefix.to_owned(),
             limit: limits.max_sockets,
         };
@@ -140,7 +145,11 @@ impl Emitter {
     /// # Errors
     ///
     /// As [`Broadcast::emit`].
-    pub async fn server_side_emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), Error> {
+    pub async fn server_side_emit<T: Serialize + ?Sized>(
+        &self,
+        event: impl IntoEventName,
+        data: &T,
+    ) -> Result<(), Error> {
         let request = ClusterRequest {
             id: None,
             kind: server_event(event, data)?,
@@ -157,7 +166,7 @@ impl Emitter {
     /// [`servers`](Self::servers).
     pub async fn server_side_call<T: Serialize + ?Sized>(
         &self,
-        event: &str,
+        event: impl IntoEventName,
         data: &T,
         timeout: Duration,
     ) -> Result<Gathered<Vec<ServerResponse>>, Error> {

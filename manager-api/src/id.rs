@@ -1,10 +1,14 @@
 //! Names and ids, validated on construction.
 
+mod into;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{Error, ErrorKind};
+
+pub use into::{IntoEventName, IntoNamespaceName};
 
 macro_rules! string_newtype {
     ($name:ident) => {

@@ -70,11 +70,13 @@ impl Payload {
         PayloadBuilder::default()
     }
 
-    /// Combines JSON text known to be an array with its attachments, without checks.
+    /// Combines JSON text known to be an array with its attachments, without checks. Not for applications:
+    /// [`from_json_array`](Self::from_json_array) and [`with_attachments`](Self::with_attachments) check.
     ///
-    /// For decoders: `json` must be the UTF-8 text of a JSON array without white space around it. Where there are
+    /// For the decoders of this project: `json` must be the UTF-8 text of a JSON array without white space around it. Where there are
     /// attachments its placeholders must have the form that [`with_attachments`](Self::with_attachments) checks;
     /// untrusted text goes through that.
+    #[doc(hidden)]
     pub fn from_trusted(json: Bytes, attachments: Vec<Bytes>) -> Self {
         debug_assert!(json.starts_with(b"[") && json.ends_with(b"]"));
         Self { json, attachments }
@@ -85,8 +87,8 @@ impl Payload {
     /// Where there are attachments, an object `{"_placeholder":true,"num":k}` stands for attachment `k`. The attachment
     /// must exist, and no two placeholders may stand for the same one, so that the parsed value is never larger than
     /// the message. An object whose key is written with an escape
-    /// ([`ESCAPED_PLACEHOLDER_KEY`](crate::json::ESCAPED_PLACEHOLDER_KEY)) is an object of a user. Otherwise `json` is
-    /// as in [`from_trusted`](Self::from_trusted). It may nest to any depth.
+    /// ([`ESCAPED_PLACEHOLDER_KEY`](crate::json::ESCAPED_PLACEHOLDER_KEY)) is an object of a user. Otherwise `json`
+    /// must be the UTF-8 text of a JSON array without white space around it. It may nest to any depth.
     ///
     /// # Errors
     ///

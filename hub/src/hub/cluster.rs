@@ -12,6 +12,7 @@ use manager_api::cluster::{
     self, ClusterRequest, ClusterResponse, Gathered, RequestKind, ResponsePart, ServerEvent, ServerEventHandler,
     ServerResponse, server_event,
 };
+use manager_api::id::IntoEventName;
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
 use manager_api::turn::Turn;
@@ -43,7 +44,7 @@ impl<D: Deliver> Hub<D> {
     /// As [`Broadcast::emit`](manager_api::Broadcast::emit).
     pub fn server_side_emit<T: Serialize + ?Sized>(
         self: &Arc<Self>,
-        event: &str,
+        event: impl IntoEventName,
         data: &T,
     ) -> BoxFuture<'static, Result<(), Error>> {
         let timeout = self.options.max_ack_timeout;
@@ -67,7 +68,7 @@ impl<D: Deliver> Hub<D> {
     /// [`servers`](Self::servers).
     pub async fn server_side_call<T: Serialize + ?Sized>(
         self: &Arc<Self>,
-        event: &str,
+        event: impl IntoEventName,
         data: &T,
         timeout: Duration,
     ) -> Result<Gathered<Vec<ServerResponse>>, Error> {

@@ -6,10 +6,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 
-use super::{Broadcast, check_count};
+use super::Broadcast;
 use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, Receipt, RemoteSocket};
 use crate::cluster::{Change, RequestKind, Selection};
-use crate::{Error, Payload, Room};
+use crate::id::IntoEventName;
+use crate::{Error, ErrorKind, Payload, Room};
 
 /// Clients of every server. Servers of python-socketio do not support this: their clients are neither found nor moved.
 impl Broadcast {
@@ -100,7 +101,7 @@ impl Broadcast {
     /// Dropping the future closes the request.
     pub fn emit_and_collect<T: Serialize + ?Sized>(
         self,
-        event: &str,
+        event: impl IntoEventName,
         data: &T,
     ) -> BoxFuture<'static, Result<AckReport, Error>> {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.ack_timeout());
@@ -250,4 +251,13 @@ impl Broadcast {
     fn request_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_REQUEST_TIMEOUT)
     }
+}
+
+/// Rejects a message that servers would skip.
+pub(super) fn check_count(what: &str, count: usize, max: usize) -> Result<(), Error> {
+    if count <= max {
+        return Ok(());
+    }
+    let text = format!("{count} {what} in one message: the limit max_message_{what} is {max}");
+    Err(Error::new(ErrorKind::TooLarge, text))
 }

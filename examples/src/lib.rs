@@ -168,7 +168,7 @@ pub fn stopped() -> impl Future<Output = ()> + Send + 'static {
 /// The longest time without progress of a response that its client does not read.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Wraps a stream, so that the connection of a client that does not read its responses is closed, as `siokit::server::serve` does.
+/// Wraps a stream, so that the connection of a client that does not read its responses is closed, as `siokit::serve` does.
 pub fn paced<S>(stream: S) -> PacedStream<S> {
     PacedStream::new(stream, WRITE_TIMEOUT)
 }

@@ -32,8 +32,8 @@ use crate::cluster::{Change, RequestKind, RequestLimits, Responses, Selection};
 use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::message::{Emit, Message, Target};
 use crate::wire::DecodeLimits;
-use cluster::check_count;
 use crate::{Error, ErrorKind, NamespaceName, Payload, Room, Sid};
+use cluster::check_count;
 
 /// Default timeout of acknowledgements, unless [`Broadcast::timeout`] sets another one.
 pub const DEFAULT_ACK_TIMEOUT: Duration = Duration::from_secs(60);

@@ -8,7 +8,7 @@ use crate::ErrorKind;
 macro_rules! into_name {
     ($name:ident, $trait:ident, $method:ident, $what:literal) => {
         #[doc = concat!($what, ", wherever one is expected: text, which is validated, or a [`", stringify!($name),
-                                    "`], which is not validated again.")]
+                                            "`], which is not validated again.")]
         ///
         /// An application may implement it for a type of its own, such as an enum of all its names.
         #[diagnostic::on_unimplemented(

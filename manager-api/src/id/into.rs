@@ -7,8 +7,7 @@ use crate::ErrorKind;
 
 macro_rules! into_name {
     ($name:ident, $trait:ident, $method:ident, $what:literal) => {
-        #[doc = concat!($what, ", wherever one is expected: text, which is validated, or a [`", stringify!($name),
-                                            "`], which is not validated again.")]
+        #[doc = $what]
         ///
         /// An application may implement it for a type of its own, such as an enum of all its names.
         #[diagnostic::on_unimplemented(
@@ -20,7 +19,7 @@ macro_rules! into_name {
             ///
             /// # Errors
             ///
-            #[doc = concat!("[`ErrorKind::Config`] where [`", stringify!($name), "::new`] returns it.")]
+            /// [`ErrorKind::Config`] if it is text that is not valid.
             fn $method(self) -> Result<$name, Error>;
         }
 
@@ -56,12 +55,17 @@ macro_rules! into_name {
     };
 }
 
-into_name!(EventName, IntoEventName, into_event_name, "The name of an event");
+into_name!(
+    EventName,
+    IntoEventName,
+    into_event_name,
+    "The name of an event: text, which is validated, or an [`EventName`], which is not validated again."
+);
 into_name!(
     NamespaceName,
     IntoNamespaceName,
     into_namespace_name,
-    "The name of a namespace"
+    "The name of a namespace: text, which is validated, or a [`NamespaceName`], which is not validated again."
 );
 
 #[cfg(test)]

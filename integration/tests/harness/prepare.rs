@@ -141,7 +141,7 @@ fn real(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is not installed"))
 }
 
-/// Sends a signal; tells whether there is such a process.
+/// Sends a signal; returns whether there is such a process.
 fn send(signal: &str, process: &str) -> bool {
     let mut command = Command::new("kill");
     let status = command

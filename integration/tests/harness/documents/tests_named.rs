@@ -120,7 +120,7 @@ fn last_cell(row: &str) -> &str {
     row.trim_end_matches([' ', '|']).rsplit('|').next().unwrap().trim()
 }
 
-/// Tells whether there is such a file, such a module of the integration tests (`a::b::*`), or such a function in a file that its path,
+/// Returns whether there is such a file, such a module of the integration tests (`a::b::*`), or such a function in a file that its path,
 /// if it has one, leads to.
 fn is_there(root: &Path, test: &str, sources: &[Source]) -> bool {
     if test.ends_with(".rs") {
@@ -141,7 +141,7 @@ fn is_there(root: &Path, test: &str, sources: &[Source]) -> bool {
     holders.any(|holder| parts.iter().all(|part| has_part(&holder.path, part)))
 }
 
-/// Tells whether each part is a folder or a file in the one before, or a module that a macro makes there.
+/// Returns whether each part is a folder or a file in the one before, or a module that a macro makes there.
 fn is_module(root: &Path, parts: &[&str]) -> bool {
     let mut folder = root.to_owned();
     let mut text = String::new();
@@ -161,7 +161,7 @@ fn is_module(root: &Path, parts: &[&str]) -> bool {
     !parts.is_empty()
 }
 
-/// Tells whether a part of a path is a folder above a file, the file itself, a module within it, or one that a macro makes in it or in a
+/// Returns whether a part of a path is a folder above a file, the file itself, a module within it, or one that a macro makes in it or in a
 /// `mod.rs` above.
 fn has_part(file: &Path, part: &str) -> bool {
     if file
@@ -178,14 +178,14 @@ fn has_part(file: &Path, part: &str) -> bool {
     texts.any(|text| makes_module(&text, part)) || has_module(file, part)
 }
 
-/// Tells whether a file has a module of that name within it, as most unit tests are.
+/// Returns whether a file has a module of that name within it, as most unit tests are.
 fn has_module(file: &Path, name: &str) -> bool {
     let text = std::fs::read_to_string(file).unwrap();
     let opening = format!("mod {name} {{");
     text.lines().any(|line| line.trim() == opening)
 }
 
-/// Tells whether a text has the name where macros take names of modules: `Type as name`, `name: Type`, `@ name, Type`.
+/// Returns whether a text has the name where macros take names of modules: `Type as name`, `name: Type`, `@ name, Type`.
 fn makes_module(text: &str, name: &str) -> bool {
     let is_made = |line: &str| {
         let line = line.trim();

@@ -18,8 +18,8 @@
 //! | `connect.rs` | connections, and what is declared on them |
 //! | `driver.rs` | the runtime and the silence of the client library's threads |
 //! | `publish.rs`, `pipeline.rs` | how messages get to RabbitMQ: one channel with confirms, many on their way |
-//! | `listen.rs`, `replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
-//! | `probe.rs`, `listen/binding.rs`, `listen/numbers.rs` | proof that the queue is bound; numbers that are missing |
+//! | `listen.rs`, `listen/queue.rs`, `listen/replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
+//! | `listen/proof.rs`, `listen/binding.rs`, `listen/numbers.rs` | proof that the queue is bound; numbers that are missing |
 //! | `error.rs`, `refusal.rs` | what can go wrong, and what the broker's replies mean |
 //!
 //! # Topology
@@ -68,29 +68,25 @@ mod driver;
 mod error;
 mod listen;
 mod pipeline;
-mod probe;
 mod publish;
 mod refusal;
-mod replay;
 mod url;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{Status, check_len, closed};
+use manager_api::backend::{Listeners, Status, check_len};
 use manager_api::log::LimitedLog;
-use manager_api::{ClientManager, Error, Health, HostId, Subscription, deadline};
+use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::timeout_at;
 
 pub use manager_api::backend::TlsOptions;
 
 pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, QueueOptions};
 use connect::Connector;
-use listen::Listener;
+use listen::AmqpListener;
 use publish::{AmqpLink, Publisher};
 use url::Target;
 
@@ -109,8 +105,7 @@ pub struct AmqpManager {
     /// Rises with what the publisher sees of queues that are not bound.
     doubts: watch::Receiver<u64>,
     num_subscribed: AtomicUsize,
-    listeners: Mutex<Vec<JoinHandle<()>>>,
-    is_closed: watch::Sender<bool>,
+    listeners: Listeners,
 }
 
 impl AmqpManager {
@@ -135,15 +130,16 @@ impl AmqpManager {
         let host_id = HostId::random();
         let connector = Arc::new(Connector::new(url, &options, &host_id)?);
         let status = Arc::new(Status::new("RabbitMQ"));
-        let line = AmqpLink {
+        let link = AmqpLink {
             connector: connector.clone(),
             host_id: host_id.clone(),
             max_unconfirmed: options.max_unconfirmed,
             doubts: watch::Sender::new(0),
             unheard_log: LimitedLog::new(),
         };
-        let doubts = line.doubts.subscribe();
-        let publisher = Publisher::new(line, &options.common, status.clone());
+        let doubts = link.doubts.subscribe();
+        let publisher = Publisher::new(link, &options.common, status.clone());
+        let listeners = Listeners::new(&options.common, status.clone());
         Ok(Self {
             options,
             host_id,
@@ -152,8 +148,7 @@ impl AmqpManager {
             publisher,
             doubts,
             num_subscribed: AtomicUsize::new(0),
-            listeners: Mutex::default(),
-            is_closed: watch::Sender::new(false),
+            listeners,
         })
     }
 
@@ -165,16 +160,6 @@ impl AmqpManager {
             number => format!("{prefix}{}.{}", self.host_id, number + 1),
         }
     }
-
-    fn take_listeners(&self) -> Vec<JoinHandle<()>> {
-        std::mem::take(&mut *self.listeners.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn keep_listener(&self, listener: JoinHandle<()>) {
-        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        listeners.retain(|listener| !listener.is_finished());
-        listeners.push(listener);
-    }
 }
 
 #[async_trait]
@@ -185,32 +170,18 @@ impl ClientManager for AmqpManager {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        let is_closed = self.is_closed.subscribe();
-        if *is_closed.borrow() {
-            return Err(closed());
-        }
-        let listener = Listener::new(
+        let listener = AmqpListener::new(
             self.connector.clone(),
             self.status.clone(),
             &self.options,
             self.next_queue(),
             self.doubts.clone(),
         );
-        let (listener, subscribed) = listener.start(is_closed);
-        self.keep_listener(listener);
-        subscribed.await.unwrap_or_else(|_| Err(closed()))
+        self.listeners.subscribe(listener).await
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let until = deadline::after(self.options.common.deadline);
-        // First, so that subscriptions end even if nobody waits for the flush to the end.
-        self.is_closed.send_replace(true);
-        let flushed = self.publisher.close().await;
-        for listener in self.take_listeners() {
-            // A listener that cannot reach the broker any more leaves its queue to expire.
-            let _ = timeout_at(until, listener).await;
-        }
-        flushed
+        self.listeners.close(self.publisher.close()).await
     }
 
     fn host_id(&self) -> Option<HostId> {

@@ -1,11 +1,15 @@
-//! A subscription: a queue of its own, one connection to it, and another one whenever that breaks.
+//! The listening side of a subscription: a queue of its own, and one connection that consumes it.
 
 mod binding;
 mod numbers;
+mod proof;
 mod queue;
+mod replay;
 mod window;
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -13,32 +17,27 @@ use lapin::message::Delivery;
 use lapin::options::BasicAckOptions;
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
-use manager_api::backend::{Attempts, Connected, Reconnect, Role, Status};
-use manager_api::subscription::{SubscriptionSender, Unsubscribed};
-use manager_api::{Backoff, Error, Subscription};
-use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use manager_api::backend::{self, Feed, ListenLink, Resumed, Status};
+use manager_api::subscription::Unsubscribed;
+use manager_api::{Backoff, Error};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::config::{AmqpOptions, QueueKind};
 use crate::connect::{Connector, Link};
 use crate::error::{Failure, timed_out};
-use crate::probe::{Mark, Prober};
-use crate::replay::{Seen, Verdict};
 use binding::{Binding, Means};
 use numbers::Numbers;
-pub(crate) use queue::LEAVE;
+use proof::{Mark, Prober};
+use replay::{Seen, Verdict};
 use window::Window;
 
-/// What the caller of `subscribe` waits for.
-type Ready = oneshot::Sender<Result<Subscription, Error>>;
+type End = backend::End<Failure>;
 
-/// Everything a subscription needs to come back.
-pub(crate) struct Listener {
+/// One subscription: its queue, and what was read from it.
+pub(crate) struct AmqpListener {
     connector: Arc<Connector>,
-    status: Arc<Status>,
-    options: AmqpOptions,
-    /// What the queue was called at first, and is called after it had to be made elsewhere, and how often that was.
+    /// The name of the queue at first, its current one after it had to be declared elsewhere, and how often that was.
     first_queue: String,
     queue: String,
     num_moves: u32,
@@ -50,7 +49,7 @@ pub(crate) struct Listener {
     is_declared: bool,
     /// Whether the queue was declared, bound and consumed once.
     was_open: bool,
-    /// Whether the queue was found gone, which is still to be admitted: it may be there again at the next attempt to connect.
+    /// Whether the queue was found gone, which is not reported yet: it may exist again at the next attempt to connect.
     was_gone: bool,
     prober: Arc<Prober>,
     binding: Binding,
@@ -62,7 +61,7 @@ pub(crate) struct Listener {
 }
 
 /// A connection that consumes the queue.
-struct ListenLink {
+pub(crate) struct QueueConnection {
     link: Link,
     channel: Channel,
     consumer: Consumer,
@@ -73,19 +72,62 @@ struct ListenLink {
     is_resizing: bool,
 }
 
-/// Why listening on a connection ended.
-enum End {
-    Lost(Failure),
-    Unsubscribed,
-}
+impl ListenLink for AmqpListener {
+    type Failure = Failure;
+    type Connection = QueueConnection;
 
-impl From<Unsubscribed> for End {
-    fn from(_: Unsubscribed) -> Self {
-        Self::Unsubscribed
+    /// Connects, and declares and consumes the queue.
+    async fn open(&mut self) -> Result<QueueConnection, Failure> {
+        let connector = self.connector.clone();
+        let kind = self.kind;
+        let opened = connector.within_timeout(self.try_open()).await;
+        if opened.is_err() && self.kind != kind {
+            return connector.within_timeout(self.try_open()).await;
+        }
+        opened
+    }
+
+    async fn read(&mut self, connection: &mut QueueConnection, feed: &Feed) -> Result<Infallible, End> {
+        loop {
+            self.read_one(connection, feed).await?;
+        }
+    }
+
+    async fn lost(&mut self) {
+        self.binding.halt().await;
+    }
+
+    /// The queue has collected what was published meanwhile, unless it is gone; whether it was bound is yet to be
+    /// proven.
+    fn resumed(&mut self, connection: &mut QueueConnection, failure: &Failure) -> Resumed {
+        if !std::mem::take(&mut self.was_gone) {
+            self.seen.begin_replay();
+            self.binding.begin(&self.queue, &connection.channel, true);
+            return Resumed::Continues;
+        }
+        self.seen.clear();
+        self.binding.reset();
+        self.numbers.clear();
+        Resumed::Gap(format!("the queue was gone when the connection was back ({failure})"))
+    }
+
+    /// Removes the queue.
+    async fn leave(&mut self, connection: Option<QueueConnection>) {
+        self.binding.halt().await;
+        let closed = self.prober.close();
+        tokio::join!(closed, self.remove_queue(connection));
+    }
+
+    fn address(&self, _: &QueueConnection) -> String {
+        self.connector.label().to_owned()
+    }
+
+    fn timed_out(&self, deadline: Duration) -> Error {
+        timed_out(self.connector.label(), deadline)
     }
 }
 
-impl Listener {
+impl AmqpListener {
     pub(crate) fn new(
         connector: Arc<Connector>,
         status: Arc<Status>,
@@ -93,14 +135,13 @@ impl Listener {
         queue: String,
         doubts: watch::Receiver<u64>,
     ) -> Self {
-        let mut options = options.clone();
-        options.prefetch = options.prefetch.max(1);
+        let prefetch = options.prefetch.max(1);
         let (kind, falls_back) = options.first_queue_kind();
         let prober = Arc::new(Prober::new(connector.clone()));
         let means = Means {
             connector: connector.clone(),
             prober: prober.clone(),
-            status: status.clone(),
+            status,
             backoff: Backoff::from_options(&options.common),
         };
         Self {
@@ -112,157 +153,35 @@ impl Listener {
             num_moves: 0,
             was_open: false,
             connector,
-            status,
             arguments: options.queue.table(),
             kind,
             falls_back,
             is_declared: false,
             was_gone: false,
-            seen: Seen::new(options.prefetch.into()),
-            window: Window::new(options.prefetch, options.common.max_buffered_bytes),
+            seen: Seen::new(prefetch.into()),
+            window: Window::new(prefetch, options.common.max_buffered_bytes),
             queue,
-            options,
         }
     }
 
-    /// Starts the task that declares the queue, listens, and removes the queue when nobody wants it any more.
-    pub(crate) fn start(
-        self,
-        is_closed: watch::Receiver<bool>,
-    ) -> (JoinHandle<()>, oneshot::Receiver<Result<Subscription, Error>>) {
-        let (ready, subscribed) = oneshot::channel();
-        (tokio::spawn(self.run(ready, is_closed)), subscribed)
-    }
-
-    async fn run(mut self, ready: Ready, mut is_closed: watch::Receiver<bool>) {
-        // What was dropped half-way, the queue for one, is cleaned up below.
-        let mut link = None;
-        tokio::select! {
-            // Also when the manager is dropped.
-            _ = is_closed.wait_for(|is_closed| *is_closed) => {}
-            () = self.serve(ready, &mut link) => {}
-        }
-        self.leave(link).await;
-    }
-
-    /// Listens until nobody does any more.
-    async fn serve(&mut self, mut ready: Ready, slot: &mut Option<ListenLink>) {
-        let opened = tokio::select! {
-            opened = self.open_within_deadline() => opened,
-            // The caller gave up.
-            () = ready.closed() => return,
-        };
-        match opened {
-            Ok(link) => *slot = Some(link),
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                return;
-            }
-        }
-        let (sender, subscription) = Subscription::channel(self.options.common.max_buffered_bytes);
-        let up = self.status.connected(Role::Listening, self.connector.label());
-        if ready.send(Ok(subscription)).is_err() {
-            return;
-        }
-        tokio::select! {
-            () = sender.closed() => {}
-            _ = self.listen_for_ever(slot, up, &sender) => {}
-        }
-    }
-
-    async fn open_within_deadline(&mut self) -> Result<ListenLink, Error> {
-        let status = self.status.clone();
-        let connector = self.connector.clone();
-        let mut attempts = Attempts::new(&self.options.common, &status);
-        loop {
-            let timed_out = |deadline| timed_out(connector.label(), deadline);
-            if let Some(outcome) = attempts.attempt(self.open(), timed_out).await {
-                return outcome;
-            }
-        }
-    }
-
-    async fn listen_for_ever(
-        &mut self,
-        slot: &mut Option<ListenLink>,
-        mut up: Connected,
-        sender: &SubscriptionSender,
-    ) -> Result<(), Unsubscribed> {
-        let mut reconnect = Reconnect::from_options(&self.options.common);
-        while let Some(link) = slot {
-            let since = Instant::now();
-            let End::Lost(failure) = self.read_until_lost(link, sender).await else {
-                return Err(Unsubscribed);
-            };
-            drop(up);
-            self.binding.halt().await;
-            // The broker must not take it for alive still: as long as it does, nobody else gets messages.
-            *slot = None;
-            self.status.lost(&failure);
-            sleep(reconnect.after_connection(since.elapsed())).await;
-            let link = slot.insert(self.reopen(&mut reconnect).await);
-            up = self.status.connected(Role::Listening, self.connector.label());
-            if !std::mem::take(&mut self.was_gone) {
-                self.seen.begin_replay();
-                self.binding.begin(&self.queue, &link.channel, true);
-                continue;
-            }
-            self.seen.clear();
-            self.binding.reset();
-            let reason = format!("the queue was gone when the connection was back ({failure})");
-            self.admit(reason, sender)?;
-        }
-        Ok(())
-    }
-
-    async fn reopen(&mut self, reconnect: &mut Reconnect) -> ListenLink {
-        loop {
-            match self.open().await {
-                Ok(link) => return link,
-                Err(failure) => self.status.lost(&failure),
-            }
-            sleep(reconnect.after_failure()).await;
-        }
-    }
-
-    /// Connects, and declares and consumes the queue; messages published from now on will be seen.
-    async fn open(&mut self) -> Result<ListenLink, Failure> {
-        let connector = self.connector.clone();
-        let kind = self.kind;
-        let opened = connector.within_timeout(self.try_open()).await;
-        if opened.is_err() && self.kind != kind {
-            return connector.within_timeout(self.try_open()).await;
-        }
-        opened
-    }
-
-    /// Hands over messages until the connection is of no use any more; says why.
-    async fn read_until_lost(&mut self, link: &mut ListenLink, sender: &SubscriptionSender) -> End {
-        loop {
-            if let Err(end) = self.read_one(link, sender).await {
-                return end;
-            }
-        }
-    }
-
-    async fn read_one(&mut self, link: &mut ListenLink, sender: &SubscriptionSender) -> Result<(), End> {
+    async fn read_one(&mut self, connection: &mut QueueConnection, feed: &Feed) -> Result<(), End> {
         if self.binding.is_owed() {
-            return self.settle(sender).await;
+            return self.settle(feed).await;
         }
-        let next = match link.consumer.next().now_or_never() {
+        let next = match connection.consumer.next().now_or_never() {
             Some(next) => next,
             None => {
                 // Nothing more to do: a good moment for what is owed to the broker.
-                self.acknowledge(link).await?;
+                self.acknowledge(connection).await?;
                 let next = tokio::select! {
                     biased;
-                    next = link.consumer.next() => Some(next),
+                    next = connection.consumer.next() => Some(next),
                     // Once nothing is published by this manager any more, it has no doubts.
                     Ok(()) = self.doubts.changed() => None,
                     () = sleep(self.binding.patience()) => None,
                 };
                 let Some(next) = next else {
-                    self.ask(link);
+                    self.ask(connection);
                     return Ok(());
                 };
                 next
@@ -272,18 +191,18 @@ impl Listener {
             Some(Ok(delivery)) => {
                 let tag = delivery.delivery_tag;
                 if self.window.note(delivery.data.len()) {
-                    self.end_consumer(link).await?;
+                    self.end_consumer(connection).await?;
                 }
-                self.deliver(link, delivery, sender).await?;
-                link.last_tag = tag;
-                link.num_unacked += 1;
-                if link.num_unacked > self.window.current() / 2 {
-                    self.acknowledge(link).await?;
+                self.deliver(connection, delivery, feed).await?;
+                connection.last_tag = tag;
+                connection.num_unacked += 1;
+                if connection.num_unacked > self.window.current() / 2 {
+                    self.acknowledge(connection).await?;
                 }
                 Ok(())
             }
             Some(Err(error)) => Err(End::Lost(self.connector.failure(error))),
-            None if link.is_resizing => self.consume_again(link).await,
+            None if connection.is_resizing => self.consume_again(connection).await,
             None => {
                 let label = self.connector.label();
                 Err(End::Lost(Failure::other(
@@ -295,25 +214,20 @@ impl Listener {
     }
 
     /// Begins to find out what silence means: that nothing is published, or that the queue is not bound.
-    fn ask(&mut self, link: &ListenLink) {
-        self.binding.begin(&self.queue, &link.channel, false);
+    fn ask(&mut self, connection: &QueueConnection) {
+        self.binding.begin(&self.queue, &connection.channel, false);
     }
 
     /// Admits what was found out, as soon as nothing is lost any more.
-    async fn settle(&mut self, sender: &SubscriptionSender) -> Result<(), End> {
+    async fn settle(&mut self, feed: &Feed) -> Result<(), End> {
         let reason = self.binding.settle().await.map_err(End::Lost)?;
         match reason {
-            Some(reason) => Ok(self.admit(reason.to_owned(), sender)?),
+            Some(reason) => Ok(self.admit(reason.to_owned(), feed)?),
             None => Ok(()),
         }
     }
 
-    async fn deliver(
-        &mut self,
-        link: &mut ListenLink,
-        delivery: Delivery,
-        sender: &SubscriptionSender,
-    ) -> Result<(), End> {
+    async fn deliver(&mut self, connection: &mut QueueConnection, delivery: Delivery, feed: &Feed) -> Result<(), End> {
         if let Some(mark) = Mark::of(&delivery.properties, &self.queue) {
             self.binding.note(mark);
             return Ok(());
@@ -326,24 +240,21 @@ impl Listener {
             Verdict::Doubtful => {
                 let reason =
                     "equal messages without ids were delivered again, and which of them are new cannot be told";
-                return Ok(self.admit(reason.to_owned(), sender)?);
+                return Ok(self.admit(reason.to_owned(), feed)?);
             }
         }
         if let Some(id) = id
             && let missing @ 1.. = self.numbers.note(id)
         {
-            self.admit(format!("{missing} messages of a publisher never came"), sender)?;
+            self.admit(format!("{missing} messages of a publisher never came"), feed)?;
             self.numbers.note(id);
         }
         let len = delivery.data.len();
-        let limit = self.options.common.max_message_bytes;
-        if len > limit {
-            self.admit(
-                format!("a message of {len} bytes was skipped, which is over the limit of {limit}"),
-                sender,
-            )?;
+        if feed.accepts(len) {
+            self.hand_over(connection, delivery.data.into(), feed).await?;
         } else {
-            self.hand_over(link, delivery.data.into(), sender).await?;
+            self.numbers.clear();
+            feed.skip(len)?;
         }
         self.seen.push(key);
         Ok(())
@@ -351,36 +262,33 @@ impl Listener {
 
     async fn hand_over(
         &mut self,
-        link: &mut ListenLink,
+        connection: &mut QueueConnection,
         message: Bytes,
-        sender: &SubscriptionSender,
-    ) -> Result<(), End> {
-        // Before it is handed over: whoever has a message finds it counted.
-        self.status.received();
-        if !sender.try_message(message.clone())? {
-            // This may take long. Whatever fails now fails again at the next reading.
-            let _ = self.acknowledge(link).await;
-            sender.message(message).await?;
-        }
-        Ok(())
+        feed: &Feed,
+    ) -> Result<(), Unsubscribed> {
+        let acknowledged = async {
+            // The wait may take long. A failure shows again at the next reading.
+            let _ = self.acknowledge(connection).await;
+        };
+        feed.message_after(message, acknowledged).await
     }
 
     /// Acknowledges everything that was handed over.
-    async fn acknowledge(&self, link: &mut ListenLink) -> Result<(), End> {
-        if link.num_unacked == 0 {
+    async fn acknowledge(&self, connection: &mut QueueConnection) -> Result<(), End> {
+        if connection.num_unacked == 0 {
             return Ok(());
         }
-        link.num_unacked = 0;
-        let acked = link
+        connection.num_unacked = 0;
+        let acked = connection
             .channel
-            .basic_ack(link.last_tag, BasicAckOptions { multiple: true });
+            .basic_ack(connection.last_tag, BasicAckOptions { multiple: true });
         acked.await.map_err(|error| End::Lost(self.connector.failure(error)))
     }
 
-    fn admit(&mut self, reason: String, sender: &SubscriptionSender) -> Result<(), Unsubscribed> {
-        // What is missing is admitted once.
+    /// Reports a gap.
+    fn admit(&mut self, reason: impl Into<String>, feed: &Feed) -> Result<(), Unsubscribed> {
+        // What is missing is reported once.
         self.numbers.clear();
-        self.status.gap(&reason);
-        sender.gap(reason)
+        feed.gap(reason)
     }
 }

@@ -5,6 +5,7 @@
 //! | item | purpose |
 //! |---|---|
 //! | [`Publisher`], [`PublishQueue`], [`PublishLink`] | publishes that wait to be accepted: their order and deadlines; the task that sends |
+//! | [`Listeners`], [`ListenLink`], [`Feed`] | subscriptions: the first connection within the deadline, every later one after a pause, gaps, the end |
 //! | [`Attempts`], [`Failure`] | attempts until a deadline; refusals, for which retrying is pointless |
 //! | [`Reconnect`] | delays before a reconnect, after a failure or after a connection that worked |
 //! | [`TlsOptions`], [`TlsParameters`] | the files of TLS, by option and by URL |
@@ -20,6 +21,9 @@
 pub mod dial;
 mod drive;
 mod failure;
+mod feed;
+mod listen;
+mod listeners;
 mod publish;
 mod queue;
 mod reconnect;
@@ -31,6 +35,9 @@ pub mod url;
 
 pub use drive::PublishLink;
 pub use failure::{Attempts, Failure, bad, check_len, closed, may_be_published, seconds};
+pub use feed::Feed;
+pub use listen::{End, ListenLink, Resumed};
+pub use listeners::Listeners;
 pub use publish::Publisher;
 pub use queue::{Job, PublishQueue};
 pub use reconnect::Reconnect;

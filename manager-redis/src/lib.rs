@@ -63,12 +63,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{Status, check_len, closed};
+use manager_api::backend::{Listeners, Status, check_len};
 use manager_api::{ClientManager, Error, Health, Subscription};
-use tokio::sync::watch;
 
 pub use config::{RedisOptions, SentinelOptions};
 use connect::Connector;
+use listen::RedisListener;
 pub use manager_api::backend::TlsOptions;
 use publish::{Publisher, RedisLink};
 
@@ -82,7 +82,7 @@ pub struct RedisManager {
     connector: Arc<Connector>,
     status: Arc<Status>,
     publisher: Publisher,
-    is_closed: watch::Sender<bool>,
+    listeners: Listeners,
 }
 
 impl RedisManager {
@@ -108,17 +108,18 @@ impl RedisManager {
     pub fn new(url: &str, options: RedisOptions) -> Result<Self, Error> {
         let connector = Arc::new(Connector::new(url, &options)?);
         let status = Arc::new(Status::new("Redis"));
-        let line = RedisLink {
+        let link = RedisLink {
             options: options.clone(),
             connector: connector.clone(),
         };
-        let publisher = Publisher::new(line, &options.common, status.clone());
+        let publisher = Publisher::new(link, &options.common, status.clone());
+        let listeners = Listeners::new(&options.common, status.clone());
         Ok(Self {
             options,
             connector,
             status,
             publisher,
-            is_closed: watch::Sender::new(false),
+            listeners,
         })
     }
 }
@@ -131,26 +132,12 @@ impl ClientManager for RedisManager {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        let mut is_closed = self.is_closed.subscribe();
-        if *is_closed.borrow() {
-            return Err(closed());
-        }
-        let subscribed = listen::subscribe(
-            self.connector.clone(),
-            self.status.clone(),
-            &self.options,
-            is_closed.clone(),
-        );
-        tokio::select! {
-            subscribed = subscribed => subscribed,
-            _ = is_closed.wait_for(|is_closed| *is_closed) => Err(closed()),
-        }
+        let listener = RedisListener::new(self.connector.clone(), &self.options);
+        self.listeners.subscribe(listener).await
     }
 
     async fn close(&self) -> Result<(), Error> {
-        // First, so that subscriptions end even if nobody waits for the flush to the end.
-        self.is_closed.send_replace(true);
-        self.publisher.close().await
+        self.listeners.close(self.publisher.close()).await
     }
 
     fn health(&self) -> Health {

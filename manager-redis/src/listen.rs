@@ -1,15 +1,14 @@
-//! A subscription: one connection, and another one whenever it breaks.
+//! The listening side of a subscription: one connection that is subscribed to the channel.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{Attempts, Connected, Reconnect, Role, Status, seconds};
-use manager_api::subscription::{SubscriptionSender, Unsubscribed};
-use manager_api::{Error, Subscription, deadline};
+use manager_api::backend::{End, Feed, ListenLink, Resumed, seconds};
+use manager_api::{Error, deadline};
 use redis::cmd;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use crate::config::RedisOptions;
 use crate::connect::Connector;
@@ -17,70 +16,39 @@ use crate::connection::{Connection, Purpose};
 use crate::error::{Asked, Failure, timed_out};
 use crate::resp;
 
-/// A longer message is taken out of the read buffer instead of being copied; a shorter one must not keep that buffer alive.
+/// The minimum length, in bytes, of a message that is taken out of the read buffer instead of being copied. A shorter
+/// one must not keep that buffer alive.
 const MIN_SHARED: usize = 32 << 10;
-/// The longest answer that is not a message.
+/// The maximum length, in bytes, of a reply that is not a message.
 const MAX_REPLY_LEN: usize = 64 << 10;
 /// The bytes that end a line, and a message.
 const LINE_END: usize = 2;
 
-/// Subscribes and hands the connection to a task of its own.
-pub(crate) async fn subscribe(
-    connector: Arc<Connector>,
-    status: Arc<Status>,
-    options: &RedisOptions,
-    is_closed: watch::Receiver<bool>,
-) -> Result<Subscription, Error> {
-    let listener = Listener {
-        heads: ['*', '>'].map(|kind| head_of_messages(kind, &options.common.channel)),
-        options: options.clone(),
-        connector,
-        status,
-    };
-    let connection = listener.open_within_deadline().await?;
-    let up = listener.status.connected(Role::Listening, &connection.address);
-    let (sender, subscription) = Subscription::channel(options.common.max_buffered_bytes);
-    tokio::spawn(listener.run(connection, up, sender, is_closed));
-    Ok(subscription)
-}
-
-/// How every message on `channel` begins, up to its length; what `kind` of list it is depends on the protocol.
-fn head_of_messages(kind: char, channel: &str) -> Vec<u8> {
-    format!("{kind}3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n$", channel.len()).into_bytes()
-}
-
-struct Listener {
+/// One subscription to the channel.
+pub(crate) struct RedisListener {
     options: RedisOptions,
     connector: Arc<Connector>,
-    status: Arc<Status>,
-    /// How messages begin in the older protocol and in the newer.
+    /// The beginning of each message, in the older protocol and in the newer.
     heads: [Vec<u8>; 2],
 }
 
-/// What the first bytes of the input are.
+/// The first item of the input.
 enum Received {
     Message(Bytes),
     /// A message over the limit, of which nothing was kept.
     TooLarge(usize),
-    /// An answer to what the server was asked.
+    /// A reply to the sign of life that was asked for.
     Answer,
-    /// Not all of it is there yet; this many bytes are needed at least.
+    /// An item that is not complete; at least this many bytes are needed.
     Incomplete(usize),
 }
 
-impl Listener {
-    async fn open_within_deadline(&self) -> Result<Connection, Error> {
-        let mut attempts = Attempts::new(&self.options.common, &self.status);
-        loop {
-            let timed_out = |deadline| timed_out(self.connector.label(), deadline);
-            if let Some(outcome) = attempts.attempt(self.open(), timed_out).await {
-                return outcome;
-            }
-        }
-    }
+impl ListenLink for RedisListener {
+    type Failure = Failure;
+    type Connection = Connection;
 
-    /// Connects and subscribes; messages published from now on will be seen.
-    async fn open(&self) -> Result<Connection, Failure> {
+    /// Connects and subscribes.
+    async fn open(&mut self) -> Result<Connection, Failure> {
         let mut connection = self.connector.connect(Purpose::Listening).await?;
         let subscribe = cmd("SUBSCRIBE").arg(&self.options.common.channel).to_owned();
         let limit = self.options.connect_timeout;
@@ -97,85 +65,52 @@ impl Listener {
         }
     }
 
-    async fn run(
-        self,
-        connection: Connection,
-        up: Connected,
-        sender: SubscriptionSender,
-        mut is_closed: watch::Receiver<bool>,
-    ) {
-        tokio::select! {
-            // Also when the manager is dropped.
-            _ = is_closed.wait_for(|is_closed| *is_closed) => {}
-            () = sender.closed() => {}
-            _ = self.listen_for_ever(connection, up, &sender) => {}
-        }
-    }
-
-    async fn listen_for_ever(
-        &self,
-        mut connection: Connection,
-        mut up: Connected,
-        sender: &SubscriptionSender,
-    ) -> Result<Infallible, Unsubscribed> {
-        let mut reconnect = Reconnect::from_options(&self.options.common);
+    async fn read(&mut self, connection: &mut Connection, feed: &Feed) -> Result<Infallible, End<Failure>> {
         loop {
-            let since = Instant::now();
-            let failure = self.read_until_lost(&mut connection, sender).await?;
-            drop(up);
-            self.status.lost(&failure);
-            sleep(reconnect.after_connection(since.elapsed())).await;
-            connection = self.reopen(&mut reconnect).await;
-            up = self.status.connected(Role::Listening, &connection.address);
-            let reason = format!("the connection was lost and is back ({failure})");
-            self.status.gap(&reason);
-            sender.gap(reason)?;
-        }
-    }
-
-    /// Connects again, for ever: what was refused may be permitted again.
-    async fn reopen(&self, reconnect: &mut Reconnect) -> Connection {
-        loop {
-            match self.open().await {
-                Ok(connection) => return connection,
-                Err(failure) => self.status.lost(&failure),
-            }
-            sleep(reconnect.after_failure()).await;
-        }
-    }
-
-    /// Hands over messages until the connection is of no use any more; says why.
-    async fn read_until_lost(
-        &self,
-        connection: &mut Connection,
-        sender: &SubscriptionSender,
-    ) -> Result<Failure, Unsubscribed> {
-        loop {
-            let needed = match self.take(connection) {
-                Ok(Received::Message(message)) => {
-                    self.status.received();
-                    sender.message(message).await?;
-                    continue;
+            match self.take(connection)? {
+                Received::Message(message) => feed.message(message).await?,
+                Received::TooLarge(len) => {
+                    feed.skip(len)?;
+                    self.discard(connection, len + LINE_END).await?;
                 }
-                Ok(Received::TooLarge(len)) => {
-                    self.admit_too_large(len, sender)?;
-                    match self.discard(connection, len + LINE_END).await {
-                        Ok(()) => continue,
-                        Err(failure) => return Ok(failure),
-                    }
+                Received::Answer => {}
+                Received::Incomplete(needed) => {
+                    connection.input.reserve(needed.saturating_sub(connection.input.len()));
+                    self.read_more(connection).await?;
                 }
-                Ok(Received::Answer) => continue,
-                Ok(Received::Incomplete(needed)) => needed,
-                Err(failure) => return Ok(failure),
-            };
-            connection.input.reserve(needed.saturating_sub(connection.input.len()));
-            if let Err(failure) = self.read(connection).await {
-                return Ok(failure);
             }
         }
     }
 
-    /// Takes what the input begins with.
+    /// Redis keeps nothing for a subscriber that is away.
+    fn resumed(&mut self, _: &mut Connection, failure: &Failure) -> Resumed {
+        Resumed::Gap(format!("the connection was lost and is back ({failure})"))
+    }
+
+    fn address(&self, connection: &Connection) -> String {
+        connection.address.clone()
+    }
+
+    fn timed_out(&self, deadline: Duration) -> Error {
+        timed_out(self.connector.label(), deadline)
+    }
+}
+
+/// Returns the beginning of every message on `channel`, up to its length; `kind` is the type of list in the protocol.
+fn head_of_messages(kind: char, channel: &str) -> Vec<u8> {
+    format!("{kind}3\r\n$7\r\nmessage\r\n${}\r\n{channel}\r\n$", channel.len()).into_bytes()
+}
+
+impl RedisListener {
+    pub(crate) fn new(connector: Arc<Connector>, options: &RedisOptions) -> Self {
+        Self {
+            heads: ['*', '>'].map(|kind| head_of_messages(kind, &options.common.channel)),
+            options: options.clone(),
+            connector,
+        }
+    }
+
+    /// Takes from the input what it begins with.
     fn take(&self, connection: &mut Connection) -> Result<Received, Failure> {
         let head = &self.heads[usize::from(connection.is_resp3())];
         let input = &connection.input;
@@ -218,13 +153,7 @@ impl Listener {
         Received::Message(message)
     }
 
-    fn admit_too_large(&self, len: usize, sender: &SubscriptionSender) -> Result<(), Unsubscribed> {
-        let limit = self.options.common.max_message_bytes;
-        let reason = format!("a message of {len} bytes was skipped, which is over the limit of {limit}");
-        self.status.gap(&reason);
-        sender.gap(reason)
-    }
-
+    /// Reads and discards `len` bytes.
     async fn discard(&self, connection: &mut Connection, mut len: usize) -> Result<(), Failure> {
         loop {
             let now = len.min(connection.input.len());
@@ -233,13 +162,13 @@ impl Listener {
             if len == 0 {
                 return Ok(());
             }
-            self.read(connection).await?;
+            self.read_more(connection).await?;
         }
     }
 
-    /// Reads something; asks for a sign of life when nothing comes, and gives up when even that does not come. Asks a server that is busy, too,
-    /// so that one that was demoted is left.
-    async fn read(&self, connection: &mut Connection) -> Result<(), Failure> {
+    /// Reads at least one byte. Asks for a sign of life when nothing comes, and fails when even that does not come. A
+    /// busy server is asked as well, so that one that was demoted is left.
+    async fn read_more(&self, connection: &mut Connection) -> Result<(), Failure> {
         let interval = self.options.keepalive_interval;
         if interval.is_zero() {
             return connection.read().await;

@@ -1,4 +1,4 @@
-//! Whether the exchange leads to the queue: when that is asked, and what the answers mean. `probe.rs` says how.
+//! Whether the exchange leads to the queue: when that is asked, and what the answers mean. `proof.rs` says how.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,9 +11,9 @@ use manager_api::backend::{self, Status};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::proof::{Mark, Prober, Sent};
 use crate::connect::Connector;
 use crate::error::{During, Failure, Step, Thing, Trouble};
-use crate::probe::{Mark, Prober, Sent};
 
 /// After how many intervals without its fence a proof is begun again: the broker may still give everything to an earlier connection, or an
 /// operator may have emptied the queue.

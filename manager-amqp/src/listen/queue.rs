@@ -10,7 +10,7 @@ use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
 use super::binding::{bind, route_fence};
-use super::{End, ListenLink, Listener};
+use super::{AmqpListener, End, QueueConnection};
 use manager_api::log::quietly;
 
 use crate::config::QueueKind;
@@ -20,10 +20,10 @@ use crate::error::{During, Step, Thing, Trouble};
 /// How long taking leave of the broker may take, the removal of the queue included.
 pub(crate) const LEAVE: Duration = Duration::from_secs(2);
 
-impl Listener {
+impl AmqpListener {
     /// Connects, and consumes the queue, which is declared and bound first where it is new. One that was there already is bound again only
     /// after it was asked whether it still is (`binding.rs`), since afterwards that cannot be told.
-    pub(super) async fn try_open(&mut self) -> Result<ListenLink, Trouble> {
+    pub(super) async fn try_open(&mut self) -> Result<QueueConnection, Trouble> {
         let link = self.connector.connect("listen").await?;
         self.was_gone |= self.is_declared && self.was_open && !self.queue_exists(&link).await?;
         let channel = link.connection.create_channel().await?;
@@ -35,7 +35,7 @@ impl Listener {
         route_fence(&channel, &self.queue).await?;
         let consumer = self.consume(&channel).await?;
         self.was_open = true;
-        Ok(ListenLink {
+        Ok(QueueConnection {
             link,
             channel,
             consumer,
@@ -86,22 +86,22 @@ impl Listener {
     }
 
     /// Has the broker send nothing more until it is told the new window; what it has sent comes still.
-    pub(super) async fn end_consumer(&self, link: &mut ListenLink) -> Result<(), End> {
-        if std::mem::replace(&mut link.is_resizing, true) {
+    pub(super) async fn end_consumer(&self, connection: &mut QueueConnection) -> Result<(), End> {
+        if std::mem::replace(&mut connection.is_resizing, true) {
             return Ok(());
         }
-        let canceled = link
+        let canceled = connection
             .channel
-            .basic_cancel(link.consumer.tag(), BasicCancelOptions::default());
+            .basic_cancel(connection.consumer.tag(), BasicCancelOptions::default());
         self.connector.within_timeout(canceled).await.map_err(End::Lost)
     }
 
     /// Goes on where the ended consumer stopped.
-    pub(super) async fn consume_again(&self, link: &mut ListenLink) -> Result<(), End> {
-        self.acknowledge(link).await?;
-        let consuming = self.consume(&link.channel);
-        link.consumer = self.connector.within_timeout(consuming).await.map_err(End::Lost)?;
-        link.is_resizing = false;
+    pub(super) async fn consume_again(&self, connection: &mut QueueConnection) -> Result<(), End> {
+        self.acknowledge(connection).await?;
+        let consuming = self.consume(&connection.channel);
+        connection.consumer = self.connector.within_timeout(consuming).await.map_err(End::Lost)?;
+        connection.is_resizing = false;
         Ok(())
     }
 
@@ -121,14 +121,8 @@ impl Listener {
         }
     }
 
-    /// Removes the queue, best on the connection that there is.
-    pub(super) async fn leave(&mut self, link: Option<ListenLink>) {
-        self.binding.halt().await;
-        let closed = self.prober.close();
-        tokio::join!(closed, self.remove_queue(link));
-    }
-
-    async fn remove_queue(&self, open: Option<ListenLink>) {
+    /// Removes the queue, on the connection that is open or on a new one.
+    pub(super) async fn remove_queue(&self, open: Option<QueueConnection>) {
         if !self.is_declared {
             return;
         }

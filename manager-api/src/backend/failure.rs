@@ -4,9 +4,8 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::Instant;
 
-use super::Status;
 use crate::deadline;
 use crate::{Backoff, Error, ErrorKind, ManagerOptions};
 
@@ -23,32 +22,36 @@ pub trait Failure: Debug + Display + Send + Sync + 'static {
 /// Attempts to open a connection, with back-off, until one succeeds, is refused, or the deadline passes.
 ///
 /// ```
-/// # use manager_api::{Error, backend::{Attempts, Failure, Status}};
+/// # use std::sync::Arc;
+/// # use manager_api::{Error, ManagerOptions, backend::{Attempts, Failure}};
+/// # use tokio::time::{sleep, timeout_at};
 /// # async fn open_within_deadline<T, F: Failure>(
-/// #     status: &Status, open: impl AsyncFn() -> Result<T, F>, timed_out: impl Fn(std::time::Duration) -> Error,
+/// #     options: &ManagerOptions, open: impl AsyncFn() -> Result<T, F>, timed_out: impl Fn(std::time::Duration) -> Error,
 /// # ) -> Result<T, Error> {
-/// let mut attempts = Attempts::new(&Default::default(), status);
+/// let mut attempts = Attempts::new(options);
 /// loop {
-///     if let Some(outcome) = attempts.attempt(open(), &timed_out).await {
-///         return outcome;
+///     let Ok(outcome) = timeout_at(attempts.until(), open()).await else {
+///         return Err(attempts.overdue(timed_out));
+///     };
+///     match outcome {
+///         Ok(opened) => return Ok(opened),
+///         Err(failure) => sleep(attempts.failed(Arc::new(failure))?).await,
 ///     }
 /// }
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Attempts<'a, F> {
-    status: &'a Status,
+pub struct Attempts<F> {
     deadline: Duration,
     until: Instant,
     backoff: Backoff,
     last: Option<Arc<F>>,
 }
 
-impl<'a, F: Failure> Attempts<'a, F> {
-    /// Starts the deadline now. Failures are recorded in `status`.
-    pub fn new(options: &ManagerOptions, status: &'a Status) -> Self {
+impl<F: Failure> Attempts<F> {
+    /// Starts the deadline now.
+    pub fn new(options: &ManagerOptions) -> Self {
         Self {
-            status,
             deadline: options.deadline,
             until: deadline::after(options.deadline),
             backoff: Backoff::from_options(options),
@@ -56,35 +59,30 @@ impl<'a, F: Failure> Attempts<'a, F> {
         }
     }
 
-    /// Makes one attempt. Returns `None` after a failure and the wait that follows it; otherwise the final outcome for
-    /// the caller. The error is that of `timed_out` if the deadline passes during the first attempt.
+    /// Returns when the deadline passes.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// Returns the pause before the next attempt after one that failed.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// As that of `open`.
-    pub async fn attempt<T>(
-        &mut self,
-        open: impl Future<Output = Result<T, F>>,
-        timed_out: impl FnOnce(Duration) -> Error,
-    ) -> Option<Result<T, Error>> {
-        let failure = match timeout_at(self.until, open).await {
-            Ok(Ok(opened)) => return Some(Ok(opened)),
-            Ok(Err(failure)) => Arc::new(failure),
-            Err(_) => {
-                let last = self.last.as_ref().map(|failure| failure.unreachable(self.deadline));
-                return Some(Err(last.unwrap_or_else(|| timed_out(self.deadline))));
-            }
-        };
-        self.status.lost(&*failure);
-        let error = failure.unreachable(self.deadline);
+    /// The error of the caller if the failure is a refusal: another attempt is pointless.
+    pub fn failed(&mut self, failure: Arc<F>) -> Result<Duration, Error> {
         if failure.is_refused() {
-            return Some(Err(error));
+            return Err(failure.unreachable(self.deadline));
         }
         self.last = Some(failure);
-        let delay = shortened(self.backoff.next_delay(), self.deadline);
-        match timeout_at(self.until, sleep(delay)).await {
-            Ok(()) => None,
-            Err(_) => Some(Err(error)),
+        Ok(shortened(self.backoff.next_delay(), self.deadline))
+    }
+
+    /// Returns the error of the caller once the deadline has passed: that of the latest failure, or of `timed_out` if
+    /// it passed during the first attempt.
+    pub fn overdue(&self, timed_out: impl FnOnce(Duration) -> Error) -> Error {
+        match &self.last {
+            Some(failure) => failure.unreachable(self.deadline),
+            None => timed_out(self.deadline),
         }
     }
 }

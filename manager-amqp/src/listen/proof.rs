@@ -156,7 +156,7 @@ impl Prober {
     /// Takes leave of the broker.
     pub(crate) async fn close(&self) {
         if let Some((link, _)) = self.line.lock().await.take() {
-            link.close(crate::listen::LEAVE).await;
+            link.close(super::queue::LEAVE).await;
         }
     }
 }

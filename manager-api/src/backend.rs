@@ -13,7 +13,7 @@
 //! | `dial` (feature `dial`) | a connection to a name with several addresses |
 //! | [`Status`], [`Connected`] | health, log lines at a limited rate |
 //! | [`url`] | the parts of a URL, without repeating secrets |
-//! | [`check_len`], [`closed`], [`bad`], [`seconds`], [`may_be_published`] | errors with the same text in every manager |
+//! | [`check_len`], [`closed`], [`bad`], [`seconds`], [`may_be_published`], [`not_flushed`] | errors with the same text in every manager |
 //!
 //! `manager-redis` is the shortest complete example.
 
@@ -34,7 +34,7 @@ mod tls_options;
 pub mod url;
 
 pub use drive::PublishLink;
-pub use failure::{Attempts, Failure, bad, check_len, closed, may_be_published, seconds};
+pub use failure::{Attempts, Failure, bad, check_len, closed, may_be_published, not_flushed, seconds};
 pub use feed::Feed;
 pub use listen::{End, ListenLink, Resumed};
 pub use listeners::Listeners;

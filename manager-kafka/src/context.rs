@@ -10,8 +10,7 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::error::Failure;
-use crate::place::is_lost_place;
-use crate::rights::is_about_rights;
+use crate::refusal::{is_about_rights, is_lost_place};
 use crate::status::{Role, Status};
 
 /// Takes note of what a client reports.

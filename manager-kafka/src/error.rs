@@ -8,7 +8,7 @@ use manager_api::backend::seconds;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::rights::{Right, advice, code_of, is_refusal};
+use crate::refusal::{Right, advice, code_of, is_refusal};
 
 /// One failed attempt to use the brokers, shared by all whom it concerns.
 #[derive(Clone, Debug)]

@@ -63,13 +63,10 @@ mod connect;
 mod context;
 mod error;
 mod listen;
-mod partitions;
-mod place;
 mod probe;
 mod properties;
 mod publish;
-mod rights;
-mod start;
+mod refusal;
 mod status;
 mod topic;
 mod url;
@@ -78,9 +75,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{check_len, closed};
+use manager_api::backend::{Listeners, check_len, closed};
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
-use tokio::sync::watch;
 
 pub use config::{KafkaOptions, TopicOptions};
 use connect::Connector;
@@ -96,7 +92,7 @@ pub struct KafkaManager {
     connector: Arc<Connector>,
     status: Arc<Status>,
     publisher: Publisher,
-    is_closed: watch::Sender<bool>,
+    listeners: Listeners,
 }
 
 impl KafkaManager {
@@ -117,10 +113,10 @@ impl KafkaManager {
         let connector = Arc::new(Connector::new(url, options)?);
         let status = Arc::new(Status::new(connector.label()));
         Ok(Self {
+            listeners: Listeners::new(&connector.options.common, status.common.clone()),
             publisher: Publisher::new(connector.clone(), status.clone()),
             connector,
             status,
-            is_closed: watch::Sender::new(false),
         })
     }
 }
@@ -133,10 +129,7 @@ impl ClientManager for KafkaManager {
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        let mut is_closed = self.is_closed.subscribe();
-        if *is_closed.borrow() {
-            return Err(closed());
-        }
+        let mut is_closed = self.listeners.closing()?;
         let subscribed = listen::subscribe(self.connector.clone(), self.status.clone(), is_closed.clone());
         tokio::select! {
             subscribed = subscribed => subscribed,
@@ -145,9 +138,7 @@ impl ClientManager for KafkaManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        // First, so that subscriptions end even if nobody waits for the flush to the end.
-        self.is_closed.send_replace(true);
-        self.publisher.close().await
+        self.listeners.close(self.publisher.close()).await
     }
 
     fn host_id(&self) -> Option<HostId> {

@@ -1,12 +1,18 @@
 //! A subscription: the thread that reads for it.
 
+mod partitions;
+mod place;
+
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::subscription::{SubscriptionSender, Unsubscribed};
+use manager_api::backend::{Attempts, Feed};
+use manager_api::subscription::Unsubscribed;
 use manager_api::{Backoff, Error, Subscription, deadline};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -16,10 +22,10 @@ use tokio::time::{Instant, timeout};
 
 use crate::connect::Connector;
 use crate::error::{Failure, timed_out, unusable};
-use crate::partitions::{Positions, Step};
-use crate::place::{Place, Seen, is_gone, is_lost_place, is_unreadable};
-use crate::rights::{Right, is_about_rights};
+use crate::refusal::{Right, is_about_rights, is_gone, is_lost_place, is_unreadable};
 use crate::status::{Role, Status};
+use partitions::{Positions, Step};
+use place::{Place, Seen};
 
 /// The longest that the thread waits for the brokers before it looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(100);
@@ -63,7 +69,7 @@ fn run(
         Ok(None) => return,
         Err(error) => return drop(reply.send(Err(error))),
     };
-    let (sender, subscription) = Subscription::channel(place.connector.options.common.max_buffered_bytes);
+    let (feed, subscription) = Feed::new(&place.connector.options.common, place.status.common.clone());
     let waiting = match tokio::runtime::Builder::new_current_thread().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -77,10 +83,10 @@ fn run(
         return;
     }
     let next_look = deadline::after(place.connector.options.partition_refresh);
-    let listener = Listener {
+    let listener = KafkaListener {
         place,
         positions,
-        sender,
+        feed,
         waiting,
         is_closed,
         look: None,
@@ -102,28 +108,17 @@ fn begin(
     status: Arc<Status>,
     is_over: impl Fn() -> bool,
 ) -> Result<Option<(Place, Positions)>, Error> {
-    let limit = deadline::after(connector.deadline());
     let place = Place::new(connector.clone(), status).map_err(unusable)?;
-    let mut backoff = Backoff::from_options(&connector.options.common);
-    let mut last = None;
+    let mut attempts = Attempts::new(&connector.options.common);
     while !is_over() {
-        let left = limit.saturating_duration_since(Instant::now());
+        let left = attempts.until().saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(match last {
-                Some(failure) => Failure::unreachable(&failure, connector.label(), connector.deadline()),
-                None => timed_out(connector.label(), connector.deadline()),
-            });
+            return Err(attempts.overdue(|deadline| timed_out(connector.label(), deadline)));
         }
         let pause = match attempt(&place, left.min(SLICE), |limit| place.begin(limit)) {
             Ok(Some(positions)) => return Ok(Some((place, positions))),
             Ok(None) => PAUSE,
-            Err(failure) if failure.is_refused() => {
-                return Err(failure.unreachable(connector.label(), connector.deadline()));
-            }
-            Err(failure) => {
-                last = Some(failure);
-                backoff.next_delay()
-            }
+            Err(failure) => attempts.failed(failure.unreachable(connector.label(), connector.deadline()))?,
         };
         pause_unless(pause.min(left), &is_over);
     }
@@ -150,10 +145,10 @@ fn pause_unless(pause: Duration, is_over: impl Fn() -> bool) {
     }
 }
 
-struct Listener {
+struct KafkaListener {
     place: Place,
     positions: Positions,
-    sender: SubscriptionSender,
+    feed: Feed,
     /// Waits for room in the subscription.
     waiting: Runtime,
     is_closed: watch::Receiver<bool>,
@@ -164,7 +159,7 @@ struct Listener {
     last_gap: Option<String>,
 }
 
-impl Listener {
+impl KafkaListener {
     fn listen_for_ever(mut self) -> Result<Infallible, Unsubscribed> {
         loop {
             self.check_wanted()?;
@@ -190,7 +185,7 @@ impl Listener {
     }
 
     fn is_over(&self) -> bool {
-        self.sender.is_closed() || is_over(&self.is_closed)
+        self.feed.is_closed() || is_over(&self.is_closed)
     }
 
     fn take(&mut self, partition: i32, offset: i64, payload: &[u8]) -> Result<(), Unsubscribed> {
@@ -204,30 +199,26 @@ impl Listener {
                 ))?;
             }
         }
-        let limit = self.place.connector.options.common.max_message_bytes;
-        if payload.len() > limit {
-            let len = payload.len();
-            return self.gap(format!(
-                "a message of {len} bytes was skipped, which is over the limit of {limit}"
-            ));
-        }
-        self.place.status.received();
         self.last_gap = None;
-        let message = Bytes::copy_from_slice(payload);
-        match self.sender.try_message(message.clone())? {
-            true => Ok(()),
-            false => self.wait_for_room(message),
+        if !self.feed.accepts(payload.len()) {
+            return self.feed.skip(payload.len());
         }
+        self.place.status.up(Role::Listening);
+        self.deliver(Bytes::copy_from_slice(payload))
     }
 
     /// Reads nothing more until the subscriber has caught up; librdkafka then stops fetching.
-    fn wait_for_room(&mut self, message: Bytes) -> Result<(), Unsubscribed> {
-        let (sender, is_closed) = (&self.sender, &mut self.is_closed);
+    fn deliver(&mut self, message: Bytes) -> Result<(), Unsubscribed> {
+        let mut delivered = pin!(self.feed.message(message));
+        // Seldom has to wait, and entering the runtime takes longer than this.
+        if let Poll::Ready(delivered) = delivered.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return delivered;
+        }
         self.waiting.block_on(async {
             tokio::select! {
-                handed_over = sender.message(message) => handed_over,
+                delivered = delivered => delivered,
                 // Also when the manager is dropped.
-                _ = is_closed.wait_for(|is_closed| *is_closed) => Err(Unsubscribed),
+                _ = self.is_closed.wait_for(|is_closed| *is_closed) => Err(Unsubscribed),
             }
         })
     }
@@ -236,9 +227,8 @@ impl Listener {
         if self.last_gap.as_ref() == Some(&reason) {
             return Ok(());
         }
-        self.place.status.common.gap(&reason);
         self.last_gap = Some(reason.clone());
-        self.sender.gap(reason)
+        self.feed.gap(reason)
     }
 
     fn failed(&mut self, error: KafkaError) -> Result<(), Unsubscribed> {

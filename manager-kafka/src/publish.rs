@@ -2,6 +2,7 @@
 
 mod flight;
 mod producer;
+mod start;
 #[cfg(test)]
 mod tests;
 
@@ -10,17 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{closed, may_be_published, seconds};
+use manager_api::backend::{closed, may_be_published, not_flushed};
+use manager_api::byte_budget::ByteBudget;
 use manager_api::subscription::MIN_COST;
 use manager_api::{Error, ErrorKind, deadline};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::unconstrained;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::connect::Connector;
 use crate::context::Trouble;
 use crate::error::{Failure, not_delivered};
-use crate::start;
 use crate::status::{Role, Status};
 use flight::Flight;
 pub(crate) use producer::Producer;
@@ -47,8 +48,7 @@ pub(crate) struct Core {
     /// Passed on in the order of first polls; whoever has it may hand over.
     turn: tokio::sync::Mutex<()>,
     /// Bytes that may be in flight.
-    room: Arc<Semaphore>,
-    capacity: usize,
+    budget: ByteBudget,
     phase: Mutex<Phase>,
 }
 
@@ -63,15 +63,14 @@ enum Phase {
 
 impl Publisher {
     pub(crate) fn new(connector: Arc<Connector>, status: Arc<Status>) -> Self {
-        let capacity = connector.in_flight_bytes();
+        let budget = ByteBudget::new(connector.in_flight_bytes());
         let core = Core {
             connector,
             status,
             trouble: Arc::default(),
             flight: Arc::default(),
             turn: tokio::sync::Mutex::new(()),
-            room: Arc::new(Semaphore::new(capacity)),
-            capacity,
+            budget,
             phase: Mutex::new(Phase::Idle(None)),
         };
         Self { core: Arc::new(core) }
@@ -82,22 +81,22 @@ impl Publisher {
         let since = Instant::now();
         let aboard = Flight::board(&core.flight).ok_or_else(closed)?;
         let limit = deadline::from(since, core.connector.deadline());
-        let cost = core.cost(&message);
+        let cost = message.len().max(MIN_COST);
         let len = message.len();
         let (reply, mut answer) = oneshot::channel();
-        let ticket = |room| {
+        let ticket = |permit| {
             Box::new(Ticket {
                 reply,
                 len,
                 connector: core.connector.clone(),
-                _room: room,
+                _permit: permit,
                 _aboard: aboard,
             })
         };
         if let Ok(_turn) = core.turn.try_lock()
-            && let Ok(room) = core.room.clone().try_acquire_many_owned(cost)
+            && let Some(permit) = core.budget.try_take(cost)
         {
-            let ticket = ticket(room);
+            let ticket = ticket(permit);
             let may_be_late = core.hand_over(Job { message, since, ticket });
             if !may_be_late {
                 // librdkafka watches the time.
@@ -107,8 +106,8 @@ impl Publisher {
             let entered = timeout_at(limit, async {
                 // Not subject to the task's budget: the first poll decides the order.
                 let _turn = unconstrained(core.turn.lock()).await;
-                let room = unconstrained(core.room.clone().acquire_many_owned(cost)).await;
-                let ticket = ticket(room.expect("the room is never closed"));
+                let permit = unconstrained(core.budget.take(cost)).await;
+                let ticket = ticket(permit.expect("the budget is never closed"));
                 core.hand_over(Job { message, since, ticket });
             });
             if entered.await.is_err() {
@@ -148,12 +147,8 @@ impl Publisher {
         if settled.is_ok() && num_lost == 0 {
             return Ok(());
         }
-        let text = format!(
-            "{num_lost} messages could not be flushed to Kafka at {} within {}",
-            core.connector.label(),
-            seconds(limit)
-        );
-        Err(Error::new(ErrorKind::Timeout, text))
+        let place = format!("Kafka at {}", core.connector.label());
+        Err(not_flushed(num_lost, &place, limit))
     }
 }
 
@@ -355,12 +350,6 @@ impl Core {
     /// Tells whether every publish was answered.
     pub(crate) fn is_settled(&self) -> bool {
         self.flight.is_empty()
-    }
-
-    fn cost(&self, message: &Bytes) -> u32 {
-        // A message larger than the whole limit passes alone.
-        let cost = message.len().clamp(MIN_COST, self.capacity);
-        u32::try_from(cost).expect("capacity fits u32")
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {

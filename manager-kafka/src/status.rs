@@ -40,11 +40,6 @@ impl Status {
         self.up(Role::Publishing);
     }
 
-    pub(crate) fn received(&self) {
-        self.common.received();
-        self.up(Role::Listening);
-    }
-
     /// Takes note that the brokers answer.
     pub(crate) fn up(&self, role: Role) {
         let last = self.last(role);

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::connect::{Connector, OVERHEAD};
 use crate::context::Quiet;
 use crate::error::Failure;
-use crate::rights::Right;
+use crate::refusal::Right;
 
 /// What the brokers know of the topic.
 pub(crate) enum Known {

@@ -22,11 +22,10 @@ pub trait Failure: Debug + Display + Send + Sync + 'static {
 /// Attempts to open a connection, with back-off, until one succeeds, is refused, or the deadline passes.
 ///
 /// ```
-/// # use std::sync::Arc;
-/// # use manager_api::{Error, ManagerOptions, backend::{Attempts, Failure}};
+/// # use manager_api::{Error, ManagerOptions, backend::Attempts};
 /// # use tokio::time::{sleep, timeout_at};
-/// # async fn open_within_deadline<T, F: Failure>(
-/// #     options: &ManagerOptions, open: impl AsyncFn() -> Result<T, F>, timed_out: impl Fn(std::time::Duration) -> Error,
+/// # async fn open_within_deadline<T>(
+/// #     options: &ManagerOptions, open: impl AsyncFn() -> Result<T, Error>, timed_out: impl Fn(std::time::Duration) -> Error,
 /// # ) -> Result<T, Error> {
 /// let mut attempts = Attempts::new(options);
 /// loop {
@@ -35,20 +34,20 @@ pub trait Failure: Debug + Display + Send + Sync + 'static {
 ///     };
 ///     match outcome {
 ///         Ok(opened) => return Ok(opened),
-///         Err(failure) => sleep(attempts.failed(Arc::new(failure))?).await,
+///         Err(error) => sleep(attempts.failed(error)?).await,
 ///     }
 /// }
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Attempts<F> {
+pub struct Attempts {
     deadline: Duration,
     until: Instant,
     backoff: Backoff,
-    last: Option<Arc<F>>,
+    last: Option<Error>,
 }
 
-impl<F: Failure> Attempts<F> {
+impl Attempts {
     /// Starts the deadline now.
     pub fn new(options: &ManagerOptions) -> Self {
         Self {
@@ -64,26 +63,23 @@ impl<F: Failure> Attempts<F> {
         self.until
     }
 
-    /// Returns the pause before the next attempt after one that failed.
+    /// Returns the pause after an attempt that failed with `error`, that of the caller if it is the last one.
     ///
     /// # Errors
     ///
-    /// The error of the caller if the failure is a refusal: another attempt is pointless.
-    pub fn failed(&mut self, failure: Arc<F>) -> Result<Duration, Error> {
-        if failure.is_refused() {
-            return Err(failure.unreachable(self.deadline));
+    /// `error` if it is a refusal: another attempt is pointless.
+    pub fn failed(&mut self, error: Error) -> Result<Duration, Error> {
+        if error.is_refusal() {
+            return Err(error);
         }
-        self.last = Some(failure);
+        self.last = Some(error);
         Ok(shortened(self.backoff.next_delay(), self.deadline))
     }
 
-    /// Returns the error of the caller once the deadline has passed: that of the latest failure, or of `timed_out` if
-    /// it passed during the first attempt.
-    pub fn overdue(&self, timed_out: impl FnOnce(Duration) -> Error) -> Error {
-        match &self.last {
-            Some(failure) => failure.unreachable(self.deadline),
-            None => timed_out(self.deadline),
-        }
+    /// Returns the error of the caller once the deadline has passed: that of the latest attempt that failed, or
+    /// `timed_out` if none did.
+    pub fn overdue(self, timed_out: impl FnOnce(Duration) -> Error) -> Error {
+        self.last.unwrap_or_else(|| timed_out(self.deadline))
     }
 }
 
@@ -101,6 +97,13 @@ pub fn may_be_published(error: Error) -> Error {
 /// Returns the error of a closed manager.
 pub fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the manager is closed")
+}
+
+/// Returns the error of a `close` that lost `num_lost` messages, or was not complete at the `deadline`.
+pub fn not_flushed(num_lost: u64, place: &str, deadline: Duration) -> Error {
+    let within = seconds(deadline);
+    let text = format!("{num_lost} messages could not be flushed to {place} within {within}");
+    Error::new(ErrorKind::Timeout, text)
 }
 
 /// Returns the error of an unusable option or URL.

@@ -1,14 +1,13 @@
 //! The [`Publisher`]: the callers' side of publishing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout_at;
 
-use super::{PublishLink, PublishQueue, Status, seconds};
+use super::{PublishLink, PublishQueue, Status, not_flushed};
 use crate::deadline;
-use crate::{Error, ErrorKind, ManagerOptions};
+use crate::{Error, ManagerOptions};
 
 /// Queues publishes for a task of its own, which the first publish starts and which connects while a message is queued.
 ///
@@ -31,7 +30,7 @@ impl<L: PublishLink> Publisher<L> {
     ///
     /// # Errors
     ///
-    /// [`Closed`](ErrorKind::Closed) after [`close`](Self::close), and those of the link.
+    /// [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close), and those of the link.
     ///
     /// # Cancel safety
     ///
@@ -45,7 +44,7 @@ impl<L: PublishLink> Publisher<L> {
     ///
     /// # Errors
     ///
-    /// [`Timeout`](ErrorKind::Timeout) if a message could not be flushed.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if a message could not be flushed.
     pub async fn close(&self) -> Result<(), Error> {
         let queue = &*self.queue;
         let num_failures = queue.status.num_publish_failures();
@@ -65,12 +64,6 @@ impl<L: PublishLink> Publisher<L> {
         }
         Err(not_flushed(num_lost, &queue.link.place(), queue.deadline()))
     }
-}
-
-fn not_flushed(num_lost: u64, place: &str, deadline: Duration) -> Error {
-    let within = seconds(deadline);
-    let text = format!("{num_lost} messages could not be flushed to {place} within {within}");
-    Error::new(ErrorKind::Timeout, text)
 }
 
 impl<L: PublishLink> Drop for Publisher<L> {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use manager_api::Error;
 use manager_api::backend::may_be_published;
+use manager_api::byte_budget::BytePermit;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Core;
@@ -35,7 +36,7 @@ pub(crate) struct Ticket {
     pub(super) len: usize,
     pub(super) connector: Arc<Connector>,
     // Given back last to first, after the reply.
-    pub(super) _room: OwnedSemaphorePermit,
+    pub(super) _permit: BytePermit,
     pub(super) _aboard: Aboard,
 }
 

@@ -81,6 +81,30 @@ fn is_about_our_certificate(reason: &str) -> bool {
     reason.contains("alert") && reason.contains("certificate")
 }
 
+/// Tells whether messages can no longer be read from where they were.
+pub(crate) fn is_lost_place(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(code, AutoOffsetReset | LogTruncation | OffsetOutOfRange | NoOffset)
+}
+
+/// Tells whether the topic or a part of it is gone.
+pub(crate) fn is_gone(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        code,
+        UnknownTopicOrPartition | UnknownTopic | UnknownPartition | UnknownTopicId
+    )
+}
+
+/// Tells whether a message is there but cannot be read.
+pub(crate) fn is_unreadable(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        code,
+        BadMessage | BadCompression | NotImplemented | InvalidMessage | InvalidMessageSize
+    )
+}
+
 /// What may be changed in the URL, for what the client library says in words of its own.
 pub(crate) fn advice(reason: &str) -> Option<&'static str> {
     if is_about_our_certificate(reason) || reason.contains("client SSL authentication might be required") {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::partitions::Positions;
 use crate::connect::Connector;
 use crate::context::Context;
 use crate::error::Failure;
-use crate::partitions::Positions;
-use crate::rights::{Right, is_about_rights};
+use crate::refusal::{Right, is_about_rights, is_gone, is_lost_place};
 use crate::status::{Role, Status};
 use crate::topic::Known;
 
@@ -184,28 +184,4 @@ pub(crate) enum Seen {
     Refused(Failure),
     /// Nothing, for now.
     Nothing,
-}
-
-/// Tells whether messages can no longer be read from where they were.
-pub(crate) fn is_lost_place(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::*;
-    matches!(code, AutoOffsetReset | LogTruncation | OffsetOutOfRange | NoOffset)
-}
-
-/// Tells whether the topic or a part of it is gone.
-pub(crate) fn is_gone(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::*;
-    matches!(
-        code,
-        UnknownTopicOrPartition | UnknownTopic | UnknownPartition | UnknownTopicId
-    )
-}
-
-/// Tells whether a message is there but cannot be read.
-pub(crate) fn is_unreadable(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode::*;
-    matches!(
-        code,
-        BadMessage | BadCompression | NotImplemented | InvalidMessage | InvalidMessageSize
-    )
 }

@@ -15,6 +15,7 @@ mod harness;
 mod interop;
 mod kafka;
 mod random_cluster;
+mod redis;
 mod secrets;
 mod served;
 mod support;

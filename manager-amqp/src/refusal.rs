@@ -124,16 +124,10 @@ fn too_large(text: &str) -> String {
 
 /// Says what an error of the socket means, that of TLS included.
 pub(crate) fn of_io(error: &io::Error) -> (Hope, String) {
-    if let Some(what) = tls::refusal(error) {
-        return (Hope::Refused, what);
+    match tls::explained(error) {
+        (true, what) => (Hope::Refused, what),
+        (false, what) => (Hope::Some, what),
     }
-    let text = match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-        io::ErrorKind::ConnectionAborted => "connection closed".to_owned(),
-        _ => error.to_string(),
-    };
-    (Hope::Some, text)
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
-//! What a URL says.
+//! The URL of a RabbitMQ broker.
 
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use manager_api::Error;
-use manager_api::backend::url::{self, decoded};
+use manager_api::backend::url::{self, Address, decoded};
 use manager_api::backend::{TlsParameters, bad};
 
 use crate::config::QueueKind;
 
+/// The accepted schemes.
 pub(crate) const SCHEMES: &[&str] = &["amqp", "amqps"];
+/// The parameters beside those of TLS.
+const KNOWN: [&str; 5] = ["heartbeat", "connection_timeout", "channel_max", "frame_max", "queue"];
 
-/// Where to connect and as whom: a URL, parsed.
+/// A URL, parsed: address, login, virtual host, and options that take precedence.
 pub(crate) struct Target {
     pub(crate) uri: AMQPUri,
     pub(crate) tls: TlsParameters,
@@ -24,7 +27,7 @@ impl Target {
             "amqps" => AMQPScheme::AMQPS,
             _ => AMQPScheme::AMQP,
         };
-        let (host, port) = url::host_and_port(parts.hosts, scheme.default_port())?;
+        let Address { host, port } = Address::parse(parts.hosts, scheme.default_port())?;
         let uri = AMQPUri {
             scheme,
             authority: AMQPAuthority {
@@ -40,16 +43,13 @@ impl Target {
             tls: TlsParameters::default(),
             queue_kind: None,
         };
-        let mut parameters = (1..).zip(parts.parameters());
-        parameters.try_for_each(|(position, (name, value))| target.apply(position, name, value))?;
+        let has_tls = target.uri.scheme == AMQPScheme::AMQPS;
+        target.tls = parts.read_parameters(has_tls, "amqps", &KNOWN, |name, value| target.apply(name, value))?;
         Ok(target)
     }
 
-    fn apply(&mut self, position: usize, name: &str, value: &str) -> Result<(), Error> {
-        let has_tls = self.uri.scheme == AMQPScheme::AMQPS;
-        if self.tls.apply(name, value, has_tls, "amqps")? {
-            return Ok(());
-        }
+    /// Applies a parameter; false if it is unknown.
+    fn apply(&mut self, name: &str, value: &str) -> Result<bool, Error> {
         let known = &mut self.uri.query;
         match name {
             "heartbeat" => known.heartbeat = Some(number(name, value)?),
@@ -60,30 +60,19 @@ impl Target {
                 let text = "the URL parameter \"queue\" is one of auto, durable, transient, exclusive, quorum";
                 self.queue_kind = Some(QueueKind::named(value).ok_or_else(|| bad(text))?);
             }
-            _ => {
-                let known = [
-                    "heartbeat",
-                    "connection_timeout",
-                    "channel_max",
-                    "frame_max",
-                    "queue",
-                    "ca",
-                    "client_cert",
-                    "client_key",
-                    "tls_server_name",
-                ];
-                return Err(url::unknown_parameter(position, &known));
-            }
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Names the place for people.
+    /// Returns the address, human-readable.
     pub(crate) fn label(&self) -> String {
-        url::address(&self.uri.authority.host, self.uri.authority.port)
+        let AMQPAuthority { host, port, .. } = self.uri.authority.clone();
+        Address { host, port }.to_string()
     }
 }
 
+/// Reads user and password; `guest` where they are missing.
 fn login(parts: &url::Parts<'_>) -> Result<AMQPUserInfo, Error> {
     let (username, password) = parts.login()?;
     let mut login = AMQPUserInfo::default();
@@ -96,7 +85,7 @@ fn login(parts: &url::Parts<'_>) -> Result<AMQPUserInfo, Error> {
     Ok(login)
 }
 
-/// Nothing, `/` and `%2f` are the virtual host `/`, as kombu and aio_pika read them.
+/// Reads the virtual host; an empty path, `/` and `%2f` stand for `/`, as kombu and aio_pika read them.
 fn vhost(path: &str) -> Result<String, Error> {
     match decoded(path.strip_prefix('/').unwrap_or(path))?.as_str() {
         "" => Ok("/".to_owned()),
@@ -104,6 +93,7 @@ fn vhost(path: &str) -> Result<String, Error> {
     }
 }
 
+/// Reads the value of a parameter that is a number.
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
     let text = || bad(format!("the URL parameter {name:?} is not a number, or too large"));
     value.parse().map_err(|_| text())

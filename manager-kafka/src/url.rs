@@ -1,19 +1,20 @@
-//! What a URL says.
+//! The URL of a Kafka cluster.
 
 use manager_api::Error;
 use manager_api::backend::bad;
-use manager_api::backend::url::{self, decoded};
+use manager_api::backend::url::{self, Address, decoded};
 
+/// The accepted schemes.
 pub(crate) const SCHEMES: &[&str] = &["kafka"];
 const DEFAULT_PORT: u16 = 9092;
-/// What other managers call the files for TLS, and what librdkafka does.
+/// The parameters for the files of TLS, as every manager names them, and the properties of librdkafka.
 const TLS: &[(&str, &str)] = &[
     ("ca", "ssl.ca.location"),
     ("client_cert", "ssl.certificate.location"),
     ("client_key", "ssl.key.location"),
 ];
 
-/// Where to connect and how: a URL, parsed.
+/// A URL, parsed: servers, and properties of librdkafka.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Target {
     /// `host:port,host:port`
@@ -34,17 +35,17 @@ impl Target {
         if !matches!(parts.path, "" | "/") {
             return Err(bad("a Kafka URL has no path; the topic is the channel"));
         }
-        let servers: Result<Vec<_>, _> = parts.hosts.split(',').map(|host| server(host.trim())).collect();
+        let servers = Address::parse_list(parts.hosts, DEFAULT_PORT)?;
         let property = |(name, value)| Ok((decoded(name)?, decoded(value)?));
         let parameters = parts.parameters().map(property).collect::<Result<Vec<_>, Error>>()?;
         Ok(Self {
-            servers: servers?.join(","),
+            servers: servers.iter().map(Address::to_string).collect::<Vec<_>>().join(","),
             properties: with_tls(parameters)?,
         })
     }
 }
 
-/// Makes properties of librdkafka of the parameters that other managers have for TLS.
+/// Replaces the parameters that every manager has for TLS by properties of librdkafka.
 fn with_tls(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, Error> {
     let has = |wanted: &str| parameters.iter().any(|(name, _)| name == wanted);
     let has_key = has("client_key");
@@ -75,12 +76,6 @@ fn with_tls(parameters: Vec<(String, String)>) -> Result<Vec<(String, String)>, 
         properties.push(((*property).to_owned(), value));
     }
     Ok(properties)
-}
-
-/// Completes `host`, `host:port` or `[address]:port`.
-fn server(text: &str) -> Result<String, Error> {
-    let (host, port) = url::host_and_port(text, DEFAULT_PORT)?;
-    Ok(url::address(&host, port))
 }
 
 #[cfg(test)]

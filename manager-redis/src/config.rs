@@ -1,4 +1,4 @@
-//! Options.
+//! The options of a [`RedisManager`](crate::RedisManager).
 
 use std::fmt;
 use std::time::Duration;
@@ -6,24 +6,26 @@ use std::time::Duration;
 use manager_api::ManagerOptions;
 use manager_api::backend::TlsOptions;
 
-/// How a [`RedisManager`](crate::RedisManager) connects and what its limits are.
+/// The options of a [`RedisManager`](crate::RedisManager): connections and limits.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// What every manager has: channel, deadline, limits, back-off.
+    /// The options of every manager: channel, deadline, limits, back-off.
     pub common: ManagerOptions,
-    /// The longest that one attempt to connect may take, login included. Default 5 s.
+    /// The limit of one attempt to connect, login included. Default 5 s.
     pub connect_timeout: Duration,
-    /// A connection on which nothing was received for this long is asked for a sign of life, and one that is busy, as often, whether its server
-    /// is a master still; a publishing one every second at least. Default 10 s; zero never asks.
+    /// The time without input after which a connection sends a keep-alive. A busy connection requests its
+    /// server's role as often, a publishing one at least every second. Default 10 s; zero disables both.
     pub keepalive_interval: Duration,
-    /// A connection that owes an answer for this long counts as dead and is replaced. Default 10 s.
+    /// The time without the reply to a command after which a connection counts as dead and is replaced.
+    /// Default 10 s.
     pub keepalive_timeout: Duration,
-    /// Publishes sent and not yet answered, on the one publishing connection. Default 16,384; zero counts as one.
+    /// The maximum number of publishes sent and not yet answered, on the one publishing connection.
+    /// Default 16,384; zero counts as one.
     pub max_unanswered: usize,
-    /// TLS, for URLs that ask for it.
+    /// The files of TLS, for URLs with TLS.
     pub tls: TlsOptions,
-    /// Credentials of the sentinels, for URLs that name sentinels; `user:password@` in the URL is for the data nodes. `?sentinel_username=` and
-    /// `?sentinel_password=` in the URL take precedence.
+    /// The login at the sentinels, for URLs that name sentinels; `user:password@` in the URL is for the data
+    /// nodes. `?sentinel_username=` and `?sentinel_password=` in the URL take precedence.
     pub sentinel: SentinelOptions,
 }
 
@@ -41,7 +43,7 @@ impl Default for RedisOptions {
     }
 }
 
-/// How to log in to the sentinels themselves.
+/// The login at the sentinels.
 #[derive(Clone, Default)]
 pub struct SentinelOptions {
     /// The user. Default none: Redis' `default` user.

@@ -1,16 +1,15 @@
-//! Opening a connection to the right node: sockets, TLS, Sentinel.
+//! The connector: opens a connection to the right node, over sockets, TLS, Sentinel.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use manager_api::Error;
-use manager_api::backend::tls::{Tls, is_tls_alert};
+use manager_api::backend::tls::Tls;
+use manager_api::backend::url::Address;
 use manager_api::backend::{Failure as _, dial, seconds};
 use redis::cmd;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -18,13 +17,12 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use crate::config::RedisOptions;
 use crate::connection::{Connection, Duplex, Purpose};
-use crate::error::{Asked, Failure};
-use crate::url::{Login, Node, Target, Topology};
+use crate::error::Failure;
+use crate::probe::{DOUBT, is_plain, speaks_tls};
+use crate::refusal::Asked;
+use crate::url::{Login, Target, Topology};
 
-/// How long a handshake of TLS may go without an answer before the server is asked whether it speaks TLS at all.
-const DOUBT: Duration = Duration::from_millis(500);
-
-/// Knows where Redis is, and how to get in.
+/// The addresses of Redis, the logins, and the TLS configuration.
 pub(crate) struct Connector {
     target: Target,
     label: String,
@@ -71,12 +69,12 @@ impl Connector {
         })
     }
 
-    /// Names the place for people.
+    /// Returns the address or addresses, human-readable.
     pub(crate) fn label(&self) -> &str {
         &self.label
     }
 
-    /// Opens one connection; the whole attempt takes no longer than the connect timeout.
+    /// Opens one connection, within the connect timeout.
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Connection, Failure> {
         match &self.target.topology {
             Topology::Unix(path) => {
@@ -92,26 +90,27 @@ impl Connector {
                 let share = self.share(sentinels.len() + 1);
                 let ask = |sentinel| self.ask_for_master(sentinel, service);
                 let master = self.first_of(sentinels, share, ask).await?;
-                // A sentinel may still name a server that was just demoted, whose messages would reach nobody.
+                // A sentinel may still name a server that was just demoted, on which a message
+                // would reach no subscriber of the new master.
                 let opened = self.open_suited(&master, purpose, true);
                 within(share, &master.to_string(), opened).await
             }
         }
     }
 
-    async fn ask_for_master(&self, sentinel: &Node, service: &str) -> Result<Node, Failure> {
+    async fn ask_for_master(&self, sentinel: &Address, service: &str) -> Result<Address, Failure> {
         let answer = self.ask_sentinel(sentinel, service).await;
         self.explained(sentinel, answer).await
     }
 
-    async fn ask_sentinel(&self, sentinel: &Node, service: &str) -> Result<Node, Failure> {
+    async fn ask_sentinel(&self, sentinel: &Address, service: &str) -> Result<Address, Failure> {
         let mut connection = self.open(sentinel, &self.sentinel_login).await?;
-        let question = cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service).to_owned();
+        let request = cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service).to_owned();
         let address = &connection.address.clone();
-        let answer = connection.request(&question).await?;
+        let answer = connection.request(&request).await?;
         let answer = answer.map_err(|error| Failure::server(address, Asked::Sentinel, error))?;
         match redis::from_redis_value::<Option<(String, u16)>>(answer) {
-            Ok(Some((host, port))) => Ok(Node { host, port }),
+            Ok(Some((host, port))) => Ok(Address { host, port }),
             _ => {
                 let text = format!("this sentinel knows no service {service:?}");
                 Err(Failure::other(address, text))
@@ -119,12 +118,13 @@ impl Connector {
         }
     }
 
-    /// Tries `nodes` in turn, beginning after the one tried last, until one succeeds. If none does, a refusal says more than an outage.
+    /// Tries `nodes` in turn, beginning after the one tried last, until one succeeds. If none does, a
+    /// refusal takes precedence over an outage.
     async fn first_of<'a, T, F>(
         &self,
-        nodes: &'a [Node],
+        nodes: &'a [Address],
         share: Duration,
-        mut attempt: impl FnMut(&'a Node) -> F,
+        mut attempt: impl FnMut(&'a Address) -> F,
     ) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -143,7 +143,7 @@ impl Connector {
         Err(told.unwrap_or_else(|| Failure::other(&self.label, "the URL names no server")))
     }
 
-    async fn open_suited(&self, node: &Node, purpose: Purpose, follows_master: bool) -> Result<Connection, Failure> {
+    async fn open_suited(&self, node: &Address, purpose: Purpose, follows_master: bool) -> Result<Connection, Failure> {
         let opened = async {
             let connection = self.open(node, &self.target.login).await?;
             connection.suited(purpose, follows_master).await
@@ -151,8 +151,9 @@ impl Connector {
         self.explained(node, opened.await).await
     }
 
-    /// Finds out whether a server that ended the connection did so because it wants TLS, of which most say nothing.
-    async fn explained<T>(&self, node: &Node, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    /// Replaces the failure of a connection that the server ended if the server turns out to expect TLS,
+    /// which most servers do not report.
+    async fn explained<T>(&self, node: &Address, outcome: Result<T, Failure>) -> Result<T, Failure> {
         match outcome {
             Err(failure) if failure.is_cut && self.tls.is_none() && speaks_tls(node).await.unwrap_or(false) => {
                 Err(Failure::with_tls(&failure.address))
@@ -161,7 +162,7 @@ impl Connector {
         }
     }
 
-    async fn open(&self, node: &Node, login: &Login) -> Result<Connection, Failure> {
+    async fn open(&self, node: &Address, login: &Login) -> Result<Connection, Failure> {
         let address = node.to_string();
         let stream = dial::connect(&node.host, node.port).await;
         let stream = stream.map_err(|error| Failure::io(&address, error))?;
@@ -187,8 +188,9 @@ impl Connector {
     }
 }
 
-/// Begins TLS. A server without TLS waits for more of what it takes for a command: it is asked in its own words.
-async fn shaken_hands(tls: &Tls, node: &Node, stream: TcpStream) -> Result<Box<dyn Duplex>, Failure> {
+/// Completes the TLS handshake. A server without TLS waits for more of what it takes for a command: after
+/// a while it is probed without TLS.
+async fn shaken_hands(tls: &Tls, node: &Address, stream: TcpStream) -> Result<Box<dyn Duplex>, Failure> {
     let address = node.to_string();
     let name = ServerName::try_from(tls.name_of(&node.host).to_owned());
     let name =
@@ -208,28 +210,7 @@ async fn shaken_hands(tls: &Tls, node: &Node, stream: TcpStream) -> Result<Box<d
     }
 }
 
-/// Tells whether the server knows TLS: it finds fault with a greeting that is too short.
-async fn speaks_tls(node: &Node) -> io::Result<bool> {
-    const GREETING: &[u8] = &[22, 3, 1, 0, 4, 1, 0, 0, 0];
-    let asked = async {
-        let mut stream = dial::connect(&node.host, node.port).await?;
-        stream.write_all(GREETING).await?;
-        let mut answer = [0; 2];
-        stream.read_exact(&mut answer).await?;
-        Ok(is_tls_alert(&answer))
-    };
-    timeout(DOUBT, asked).await?
-}
-
-/// Tells whether the server answers without TLS.
-async fn is_plain(peer: std::net::SocketAddr) -> io::Result<bool> {
-    let mut stream = TcpStream::connect(peer).await?;
-    stream.write_all(b"PING\r\n").await?;
-    let mut first = [0];
-    stream.read_exact(&mut first).await?;
-    Ok(matches!(first, [b'+' | b'-']))
-}
-
+/// Limits a step of an attempt to connect.
 async fn within<T>(
     limit: Duration,
     address: &str,

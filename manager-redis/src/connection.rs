@@ -1,42 +1,43 @@
-//! One connection: login, what the server is, one command at a time.
+//! A connection to a Redis server: login, the server's role, one command at a time.
 
 use bytes::{Buf, BytesMut};
-use manager_api::backend::url;
+use manager_api::backend::url::Address;
 use redis::{Cmd, RedisError, Value, cmd};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-use crate::error::{Asked, Failure};
+use crate::error::Failure;
 use crate::hello::{self, Unsuited};
+use crate::refusal::Asked;
 use crate::resp;
 use crate::url::Login;
 
-/// What is read at once.
+/// The capacity of the read buffer, in bytes.
 const READ_LEN: usize = 64 << 10;
-/// The longest reply while logging in.
+/// The maximum length, in bytes, of a reply while logging in.
 const MAX_REPLY_LEN: usize = 64 << 10;
 
-/// A socket of any kind. One virtual call per read or write is nothing beside the system call.
+/// A socket of any kind. One virtual call per read or write is cheap beside the system call.
 pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Purpose {
     Publishing,
-    /// In the newer protocol, if the server knows it: there the connection can be asked while it is subscribed.
+    /// In the newer protocol, if the server supports it: it permits commands while subscribed.
     Listening,
 }
 
-/// A connection that is logged in, and what was read from it and not yet used.
+/// A connection that is logged in, and the bytes that were read and not yet used.
 pub(crate) struct Connection {
     pub(crate) stream: Box<dyn Duplex>,
     pub(crate) input: BytesMut,
     pub(crate) address: String,
-    /// Asks for a sign of life, and for the server's role if it can be asked.
-    pub(crate) question: &'static [u8],
-    /// When the role was asked for last.
-    pub(crate) last_asked: Instant,
+    /// The command that requests a sign of life, and the server's role if the server can report it.
+    pub(crate) keepalive: &'static [u8],
+    /// When it was last sent.
+    pub(crate) last_keepalive: Instant,
     has_tls: bool,
 }
 
@@ -46,12 +47,13 @@ impl Connection {
             stream,
             input: BytesMut::with_capacity(READ_LEN),
             address,
-            question: hello::PING,
-            last_asked: Instant::now(),
+            keepalive: hello::PING,
+            last_keepalive: Instant::now(),
             has_tls,
         }
     }
 
+    /// Logs in, if there is a password.
     pub(crate) async fn logged_in(mut self, login: &Login) -> Result<Self, Failure> {
         let Some(password) = &login.password else {
             return Ok(self);
@@ -65,15 +67,16 @@ impl Connection {
         Ok(self)
     }
 
-    /// Makes sure that the server serves `purpose`. If it follows a master that others can be told of, trying again may lead there.
+    /// Checks that the server is suitable for `purpose`. With `follows_master`, another attempt may lead to
+    /// the master, so that a replica is not a refusal.
     pub(crate) async fn suited(mut self, purpose: Purpose, follows_master: bool) -> Result<Self, Failure> {
-        let (version, question) = match purpose {
+        let (version, keepalive) = match purpose {
             Purpose::Publishing => (2, hello::HELLO_2),
             Purpose::Listening => (3, hello::HELLO_3),
         };
         let judged = match self.request(cmd("HELLO").arg(version)).await? {
             Ok(hello) => {
-                self.question = question;
+                self.keepalive = keepalive;
                 hello::judged(&hello)
             }
             Err(error) if hello::is_unknown(&error) => self.judged_of_old().await?,
@@ -86,55 +89,55 @@ impl Connection {
         }
     }
 
-    /// Asks a server that knows no HELLO.
+    /// Requests the role of a server without HELLO.
     async fn judged_of_old(&mut self) -> Result<Result<(), Unsuited>, Failure> {
         match self.request(&cmd("PING")).await? {
-            // A user without that right is logged in all the same.
+            // A user without that right is logged in nevertheless.
             Err(error) if error.code() != Some("NOPERM") => {
                 return Err(Failure::server(&self.address, Asked::Hello, error));
             }
             _ => {}
         }
         let role = self.request(&cmd("ROLE")).await?;
-        // A user without that right, or a server that knows no roles, is taken for suited.
+        // Without the right to ask, or without roles, the server is taken to be suitable.
         Ok(role.map_or(Ok(()), |role| hello::judged_by_role(&role)))
     }
 
-    /// Says what the server is, and where its master is if it tells.
+    /// Returns the failure of an unsuitable server, which names its master if it is known.
     async fn unsuited(&mut self, unsuited: Unsuited) -> Failure {
         let mut master = None;
         if let Unsuited::Replica = unsuited
             && let Ok(Ok(role)) = self.request(&cmd("ROLE")).await
         {
-            master = hello::master_of(&role).map(|(host, port)| url::address(&host, port));
+            master = hello::master_of(&role).map(|(host, port)| Address { host, port }.to_string());
         }
         Failure::unsuited(&self.address, unsuited, master.as_deref())
     }
 
-    /// Reads an answer to the [question](Self::question).
+    /// Checks the reply to a [keep-alive](Self::keepalive).
     pub(crate) fn check(&self, answer: Result<Value, RedisError>) -> Result<(), Failure> {
         match answer {
             Ok(answer) => hello::judged(&answer).map_err(|unsuited| Failure::demoted(&self.address, unsuited)),
-            // A user that may not ping is alive.
+            // The server responds, although the user lacks the right to PING.
             Err(error) if error.code() == Some("NOPERM") => Ok(()),
             Err(error) => Err(Failure::server(&self.address, Asked::Hello, error)),
         }
     }
 
-    /// Tells whether the server can be asked what it is.
+    /// Returns whether keep-alives report the server's role.
     pub(crate) fn knows_role(&self) -> bool {
-        self.question != hello::PING
+        self.keepalive != hello::PING
     }
 
-    /// Tells whether messages come in the newer protocol.
+    /// Returns whether messages arrive in the newer protocol.
     pub(crate) fn is_resp3(&self) -> bool {
-        self.question == hello::HELLO_3
+        self.keepalive == hello::HELLO_3
     }
 
-    /// Sends the question; the answer is read like all else.
-    pub(crate) async fn ask(&mut self) -> Result<(), Failure> {
-        self.last_asked = Instant::now();
-        self.send(self.question).await
+    /// Sends a keep-alive; its reply arrives among the messages.
+    pub(crate) async fn send_keepalive(&mut self) -> Result<(), Failure> {
+        self.last_keepalive = Instant::now();
+        self.send(self.keepalive).await
     }
 
     /// Sends one command and waits for its reply.
@@ -151,6 +154,7 @@ impl Connection {
         }
     }
 
+    /// Sends a command.
     async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = self.stream.write_all(bytes).await;
         written.map_err(|error| Failure::io(&self.address, error))?;
@@ -158,7 +162,7 @@ impl Connection {
         flushed.map_err(|error| Failure::io(&self.address, error))
     }
 
-    /// Reads what is there, at least one byte.
+    /// Reads at least one byte.
     ///
     /// # Cancel safety
     ///
@@ -177,7 +181,7 @@ impl Connection {
         self.input.advance(len);
     }
 
-    /// The failure of a connection whose input is not a reply.
+    /// Returns the failure of a connection whose input is not a reply.
     pub(crate) fn not_redis(&self) -> Failure {
         Failure::not_redis(&self.address)
     }

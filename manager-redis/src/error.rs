@@ -1,4 +1,4 @@
-//! What can go wrong with Redis, and what the caller is told.
+//! The failures of connections to Redis, and the errors that callers receive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,8 +9,9 @@ use manager_api::{Error, ErrorKind};
 use redis::RedisError;
 
 use crate::hello::Unsuited;
+use crate::refusal::{Asked, judged};
 
-/// One failed attempt to use a connection, shared by all whom it concerns.
+/// A failed attempt to use a connection, shared by all callers that it affects.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) address: String,
@@ -21,27 +22,10 @@ pub(crate) struct Failure {
     source: Option<RedisError>,
 }
 
-/// What a server answered with an error.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Asked<'a> {
-    Login,
-    /// For its role, or a sign of life.
-    Hello,
-    Sentinel,
-    Subscribe(&'a str),
-    Publish(&'a str),
-}
-
 impl Failure {
-    /// The socket, TLS or the name look-up failed.
+    /// Creates the failure of a socket, of TLS or of a name look-up.
     pub(crate) fn io(address: &str, error: std::io::Error) -> Self {
-        let refusal = tls::refusal(&error);
-        let is_refused = refusal.is_some();
-        let what = refusal.unwrap_or_else(|| match error.kind() {
-            std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-            std::io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
-            _ => error.to_string(),
-        });
+        let (is_refused, what) = tls::explained(&error);
         Self {
             address: address.to_owned(),
             what,
@@ -51,7 +35,7 @@ impl Failure {
         }
     }
 
-    /// The server answered with an error.
+    /// Creates the failure of a command that the server answered with an error.
     pub(crate) fn server(address: &str, asked: Asked<'_>, error: RedisError) -> Self {
         let (is_refused, what) = judged(asked, &error);
         Self {
@@ -63,7 +47,7 @@ impl Failure {
         }
     }
 
-    /// The server answers, and will go on to answer the same.
+    /// Creates a refusal: the server responds, and will go on to respond the same.
     pub(crate) fn refusal(address: &str, what: impl Into<String>) -> Self {
         Self {
             is_refused: true,
@@ -71,7 +55,7 @@ impl Failure {
         }
     }
 
-    /// Messages would not reach all who listen.
+    /// Creates the refusal of a server on which messages would not reach every subscriber.
     pub(crate) fn unsuited(address: &str, unsuited: Unsuited, master: Option<&str>) -> Self {
         match unsuited {
             Unsuited::Replica => {
@@ -86,7 +70,7 @@ impl Failure {
         }
     }
 
-    /// The same, of a server that was suited once.
+    /// Creates the failure of a server that was a master when the connection was opened.
     pub(crate) fn demoted(address: &str, unsuited: Unsuited) -> Self {
         match unsuited {
             Unsuited::Replica => Self::other(
@@ -97,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// The server ended the connection.
+    /// Creates the failure of a connection that the server ended.
     pub(crate) fn closed(address: &str) -> Self {
         Self {
             is_cut: true,
@@ -105,7 +89,7 @@ impl Failure {
         }
     }
 
-    /// The server wants TLS.
+    /// Creates the refusal of a server that expects TLS.
     pub(crate) fn with_tls(address: &str) -> Self {
         Self::refusal(
             address,
@@ -113,7 +97,7 @@ impl Failure {
         )
     }
 
-    /// The server has no TLS.
+    /// Creates the refusal of a server without TLS.
     pub(crate) fn without_tls(address: &str) -> Self {
         Self::refusal(
             address,
@@ -121,7 +105,8 @@ impl Failure {
         )
     }
 
-    /// The server said `input` instead of its first reply: another service listens there.
+    /// Creates the refusal of a server that sent `input` instead of its first reply: another service
+    /// listens there.
     pub(crate) fn another_service(address: &str, input: &[u8], has_tls: bool) -> Self {
         match !has_tls && tls::is_tls_alert(input) {
             true => Self::with_tls(address),
@@ -132,12 +117,13 @@ impl Failure {
         }
     }
 
-    /// A server that replied before said something else: the connection is of no use, and the next one may be.
+    /// Creates the failure of a connection on which a server that replied before sent something else; the
+    /// next connection may be usable.
     pub(crate) fn not_redis(address: &str) -> Self {
         Self::other(address, "the answer is not in Redis' protocol")
     }
 
-    /// Anything else that happened at `address`.
+    /// Creates any other failure at `address`; another attempt may succeed.
     pub(crate) fn other(address: &str, what: impl Into<String>) -> Self {
         Self {
             address: address.to_owned(),
@@ -148,7 +134,7 @@ impl Failure {
         }
     }
 
-    /// What a caller is told whose message was on its way when the connection was lost.
+    /// Returns the error of a publish that was in flight when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
         let text = format!(
             "the connection to Redis at {} was lost before it answered ({})",
@@ -159,7 +145,6 @@ impl Failure {
 }
 
 impl backend::Failure for Failure {
-    /// The login is wrong or not enough.
     fn is_refused(&self) -> bool {
         self.is_refused
     }
@@ -189,13 +174,14 @@ impl std::error::Error for Failure {
     }
 }
 
+/// Returns the error of a call whose deadline passed without a failure.
 pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     let within = seconds(deadline);
     let text = format!("Redis at {address} did not answer within {within}");
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// The server at `address` took the message for `channel` and refused it.
+/// Returns the error of a message for `channel` that the server at `address` refused.
 pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error {
     let (is_refusal, what) = judged(Asked::Publish(channel), &error);
     let text = format!("Redis at {address} refused the message: {what}");
@@ -203,72 +189,5 @@ pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error 
     match is_refusal {
         true => told.refused(),
         false => told,
-    }
-}
-
-/// Tells whether an answer is a refusal, and says it in words.
-fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
-    let detail = error.detail().unwrap_or_default();
-    if error.code() == Some("NOPERM") {
-        let right = missing_right(asked, detail);
-        return (
-            true,
-            format!("not permitted: the user lacks the right {right} ({error})"),
-        );
-    }
-    // What a server says to all who connect, whatever they ask.
-    let passes = matches!(
-        error.code(),
-        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN")
-    );
-    if passes || detail.contains("max number of clients") {
-        return (false, format!("the server is not ready: {error}"));
-    }
-    if error.code() == Some("DENIED") {
-        return (
-            true,
-            format!("not permitted: the server takes local connections only (protected mode): {error}"),
-        );
-    }
-    if matches!(error.code(), Some("NOAUTH")) || detail.contains("NOAUTH") {
-        return (
-            true,
-            format!("authentication failed: the server wants a password: {error}"),
-        );
-    }
-    if matches!(asked, Asked::Sentinel) && detail.contains("unknown command") {
-        return (
-            true,
-            format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
-        );
-    }
-    match asked {
-        Asked::Login => (true, format!("authentication failed: {}{error}", login_advice(detail))),
-        _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
-        _ => (false, format!("the server refused: {error}")),
-    }
-}
-
-/// Returns what to change in the URL where the server's words about a login tell it; empty if they do not.
-fn login_advice(detail: &str) -> &'static str {
-    if detail.contains("wrong number of arguments") {
-        return "this server knows no users, as Redis before 6: leave the user out of the URL, as in redis://:password@host: ";
-    }
-    match detail.contains("without any password") || detail.contains("no password is set") {
-        true => "the server has no password: leave it out of the URL: ",
-        false => "",
-    }
-}
-
-/// Names the right that a refused command needs, as `ACL SETUSER` grants it.
-fn missing_right(asked: Asked<'_>, detail: &str) -> String {
-    let is_channel = detail.contains("channel");
-    match asked {
-        Asked::Subscribe(channel) | Asked::Publish(channel) if is_channel => format!("&{channel}"),
-        Asked::Subscribe(_) => "+subscribe".to_owned(),
-        Asked::Publish(_) => "+publish".to_owned(),
-        Asked::Sentinel => "+sentinel|get-master-addr-by-name".to_owned(),
-        Asked::Login => "+auth".to_owned(),
-        Asked::Hello => "+hello or +ping".to_owned(),
     }
 }

@@ -1,26 +1,26 @@
-//! What a server is: whether a message that it takes reaches all who listen.
+//! The role of a server, which decides whether a message published on it reaches every subscriber.
 
 use redis::{RedisError, Value};
 
-/// Asks in either protocol; every user is permitted to.
+/// Requests the role, in either protocol; every user is permitted to.
 pub(crate) const HELLO_2: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n2\r\n";
 pub(crate) const HELLO_3: &[u8] = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n";
-/// Asks a server that knows no HELLO for a sign of life.
+/// The keep-alive for a server without HELLO.
 pub(crate) const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 
-/// Why a server is of no use although it answers.
+/// Why a server is unsuitable although it responds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Unsuited {
-    /// What is published here reaches only those who listen here.
+    /// Messages published on it reach only its own subscribers.
     Replica,
-    /// It has channels of its own only.
+    /// Its channels are its own.
     Sentinel,
 }
 
-/// Reads the answer to HELLO.
+/// Reads the reply to HELLO.
 pub(crate) fn judged(hello: &Value) -> Result<(), Unsuited> {
     match (field(hello, b"mode"), field(hello, b"role")) {
-        // Nodes of a cluster pass on what is published, replicas too.
+        // The nodes of a cluster forward messages, replicas as well.
         (Some(b"cluster"), _) => Ok(()),
         (Some(b"sentinel"), _) => Err(Unsuited::Sentinel),
         (_, Some(b"replica" | b"slave")) => Err(Unsuited::Replica),
@@ -28,7 +28,7 @@ pub(crate) fn judged(hello: &Value) -> Result<(), Unsuited> {
     }
 }
 
-/// Reads the answer to ROLE.
+/// Reads the reply to ROLE.
 pub(crate) fn judged_by_role(role: &Value) -> Result<(), Unsuited> {
     match elements(role).first().and_then(text) {
         Some(b"slave" | b"replica") => Err(Unsuited::Replica),
@@ -37,7 +37,7 @@ pub(crate) fn judged_by_role(role: &Value) -> Result<(), Unsuited> {
     }
 }
 
-/// The master that a replica names in its answer to ROLE.
+/// Returns the master that a replica names in its reply to ROLE.
 pub(crate) fn master_of(role: &Value) -> Option<(String, u16)> {
     match elements(role) {
         [_, Value::BulkString(host), Value::Int(port), ..] => {
@@ -47,7 +47,7 @@ pub(crate) fn master_of(role: &Value) -> Option<(String, u16)> {
     }
 }
 
-/// Tells whether the server knows no such command, or no such version of the protocol.
+/// Returns whether the server lacks this command, or this version of the protocol.
 pub(crate) fn is_unknown(error: &RedisError) -> bool {
     let is_unknown = error.detail().is_some_and(|detail| detail.contains("unknown command"));
     is_unknown || error.code() == Some("NOPROTO")
@@ -60,7 +60,7 @@ fn elements(value: &Value) -> &[Value] {
     }
 }
 
-/// A field of a map, which is a flat list in the older protocol.
+/// Returns a field of a map, which is a flat list in the older protocol.
 fn field<'a>(hello: &'a Value, name: &[u8]) -> Option<&'a [u8]> {
     if let Value::Map(fields) = hello {
         let found = fields.iter().find(|(key, _)| text(key) == Some(name));

@@ -13,7 +13,8 @@ use tokio::time::{timeout, timeout_at};
 use crate::config::RedisOptions;
 use crate::connect::Connector;
 use crate::connection::{Connection, Purpose};
-use crate::error::{Asked, Failure, timed_out};
+use crate::error::{Failure, timed_out};
+use crate::refusal::Asked;
 use crate::resp;
 
 /// The minimum length, in bytes, of a message that is taken out of the read buffer instead of being copied. A shorter
@@ -173,13 +174,13 @@ impl RedisListener {
         if interval.is_zero() {
             return connection.read().await;
         }
-        let is_due = connection.knows_role() && connection.last_asked.elapsed() >= interval;
+        let is_due = connection.knows_role() && connection.last_keepalive.elapsed() >= interval;
         if !is_due && let Ok(read) = timeout(interval, connection.read()).await {
             return read;
         }
         let until = deadline::after(self.options.keepalive_timeout);
         let answered = async {
-            connection.ask().await?;
+            connection.send_keepalive().await?;
             connection.read().await
         };
         let answered = timeout_at(until, answered).await;

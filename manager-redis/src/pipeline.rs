@@ -1,4 +1,4 @@
-//! One connection that takes what is queued, sends it as one pipeline, and matches the replies.
+//! The pipeline: sends queued messages over one connection without waiting, and matches the replies.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -18,43 +18,42 @@ use crate::error::{Failure, refused, timed_out};
 use crate::publish::Queue;
 use crate::resp;
 
-/// What is encoded ahead of the socket, in bytes; a message is never split.
+/// The number of bytes encoded ahead of the socket after which no further message is encoded.
 const MAX_ENCODED: usize = 256 << 10;
-/// A larger output buffer is given back once it is empty.
+/// The capacity, in bytes, above which an empty output buffer is released.
 const MAX_SPARE: usize = 1 << 20;
-/// The longest reply to PUBLISH or PING; an error text is a line.
+/// The maximum length, in bytes, of a reply to PUBLISH or PING; an error text is a line.
 const MAX_REPLY_LEN: usize = 64 << 10;
-/// A server that is busy is asked so often whether it is a master still.
+/// The interval at which a busy server is asked for its role.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One connection at work: polled until it is lost.
+/// One connection in use, polled until it is lost.
 pub(crate) struct Pipeline<'a> {
     queue: &'a Queue,
     connection: Connection,
-    /// Everything of a PUBLISH up to the length of its message.
+    /// A PUBLISH command up to the length of its message.
     head: Vec<u8>,
     output: BytesMut,
-    /// Counts of bytes since the connection was made: where the encoded end, where the written end.
+    /// The numbers of bytes encoded and written since the connection was opened.
     num_encoded: u64,
     num_written: u64,
     needs_flush: bool,
     flights: VecDeque<Flight>,
-    /// When the server last gave a sign of life, or began to owe one.
+    /// When the server last sent anything, or a reply became due.
     last_sign: Instant,
     has_yielded: bool,
     timer: Pin<Box<Sleep>>,
 }
 
-/// One command that is not answered yet.
+/// One command without its reply.
 struct Flight {
     begins_at: u64,
-    /// None for a question, and for a message whose caller's deadline passed.
+    /// `None` for a keep-alive, and for a message whose deadline has passed.
     job: Option<Job>,
-    /// Whether it asks for a sign of life, and for the server's role.
-    is_question: bool,
+    is_keepalive: bool,
 }
 
-/// What was accepted and not yet released.
+/// Jobs that were accepted and not yet released.
 #[derive(Default)]
 struct Accepted {
     count: usize,
@@ -80,7 +79,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
+    /// Sends and receives as much as possible; ready when the connection is lost, or the queue is over.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
         self.queue.register(cx.waker());
         if self.yields_to_callers(cx) {
@@ -104,7 +103,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Lets the callers who are ready to run queue their messages first: then all leave together.
+    /// Yields once to the callers that are ready to run, so that their messages are sent together.
     fn yields_to_callers(&mut self, cx: &mut Context<'_>) -> bool {
         self.has_yielded = !self.has_yielded && self.queue.has_jobs();
         if self.has_yielded {
@@ -113,11 +112,11 @@ impl<'a> Pipeline<'a> {
         self.has_yielded
     }
 
-    /// Encodes queued messages, as many as may be on their way.
+    /// Encodes queued messages, as many as may be in flight.
     fn fill(&mut self) -> bool {
         if self.is_doubtful() && self.queue.has_jobs() {
-            // Before the messages: those that a replica took are not accepted.
-            self.ask();
+            // Before the messages: those that a replica received do not count as accepted.
+            self.send_keepalive();
         }
         let before = self.flights.len();
         let max_unanswered = self.queue.link.options.max_unanswered.max(1);
@@ -140,26 +139,26 @@ impl<'a> Pipeline<'a> {
         if self.flights.is_empty() {
             self.last_sign = Instant::now();
         }
-        let is_question = job.is_none();
+        let is_keepalive = job.is_none();
         self.flights.push_back(Flight {
             begins_at,
             job,
-            is_question,
+            is_keepalive,
         });
     }
 
-    /// Tells whether it was long ago that the server said that it is a master.
+    /// Returns whether the server's role was last reported long ago.
     fn is_doubtful(&self) -> bool {
         let interval = self.queue.link.options.keepalive_interval;
-        let since = self.connection.last_asked.elapsed();
+        let since = self.connection.last_keepalive.elapsed();
         self.connection.knows_role() && !interval.is_zero() && since >= interval.min(ASK_INTERVAL)
     }
 
-    fn ask(&mut self) {
-        let (begins_at, question) = (self.num_encoded, self.connection.question);
-        self.output.put_slice(question);
-        self.num_encoded += question.len() as u64;
-        self.connection.last_asked = Instant::now();
+    fn send_keepalive(&mut self) {
+        let (begins_at, keepalive) = (self.num_encoded, self.connection.keepalive);
+        self.output.put_slice(keepalive);
+        self.num_encoded += keepalive.len() as u64;
+        self.connection.last_keepalive = Instant::now();
         self.expect_reply(begins_at, None);
     }
 
@@ -182,7 +181,7 @@ impl<'a> Pipeline<'a> {
         if self.output.is_empty() && self.output.capacity() > MAX_SPARE {
             self.output = BytesMut::new();
         }
-        // TLS may hold back what it took.
+        // TLS may buffer what was written.
         if self.needs_flush {
             match Pin::new(&mut self.connection.stream).poll_flush(cx) {
                 Poll::Ready(Ok(())) => self.needs_flush = false,
@@ -203,7 +202,7 @@ impl<'a> Pipeline<'a> {
         Ok(true)
     }
 
-    /// Tells the callers whose replies were read.
+    /// Notifies the callers whose replies were read.
     fn take_replies(&mut self) -> Result<(), Arc<Failure>> {
         let mut at = 0;
         let mut accepted = Accepted::default();
@@ -231,7 +230,7 @@ impl<'a> Pipeline<'a> {
         let Some(flight) = self.flights.pop_front() else {
             return Err(Arc::new(self.connection.not_redis()));
         };
-        if flight.is_question {
+        if flight.is_keepalive {
             return self.connection.check(resp::value(reply)).map_err(Arc::new);
         }
         let Some(mut job) = flight.job else { return Ok(()) };
@@ -271,7 +270,8 @@ impl<'a> Pipeline<'a> {
         resp::reply_len(input, MAX_REPLY_LEN).map_err(|_| Arc::new(self.connection.not_redis()))
     }
 
-    /// Fails what is due, asks for a sign of life, gives up on a server that owes one; sets the timer anew.
+    /// Fails overdue jobs, sends a keep-alive if one is due, fails the connection if a reply is overdue, and
+    /// resets the timer.
     fn check_time(&mut self) -> Result<(), Arc<Failure>> {
         self.queue.expire();
         self.expire_flights();
@@ -282,7 +282,7 @@ impl<'a> Pipeline<'a> {
         }
         let interval = options.keepalive_interval;
         if self.flights.is_empty() && !interval.is_zero() && self.last_sign.elapsed() >= interval {
-            self.ask();
+            self.send_keepalive();
         }
         let next = self.next_check();
         self.timer.as_mut().reset(next);
@@ -311,13 +311,13 @@ impl<'a> Pipeline<'a> {
             true => Some(deadline::from(self.last_sign, options.keepalive_interval)),
             false => Some(deadline::from(self.last_sign, options.keepalive_timeout)),
         };
-        // A message sent from now on needs no check before any of these.
+        // A message that is sent from now on needs no earlier check.
         let owed = deadline::after(options.keepalive_timeout);
         let next = self.queue.next_due().min(owed);
         [due, sign].into_iter().flatten().fold(next, Instant::min)
     }
 
-    /// Fails what was sent and puts back what was not, once the connection is lost.
+    /// Fails the jobs that were sent and puts back the others, once the connection is lost.
     pub(crate) fn abandon(&mut self, failure: &Arc<Failure>) {
         let num_written = self.num_written;
         let is_sent = |flight: &Flight| flight.begins_at < num_written;

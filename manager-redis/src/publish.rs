@@ -1,4 +1,4 @@
-//! How messages get to Redis.
+//! The publishing link: one pipelined connection.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::pipeline::Pipeline;
 pub(crate) type Publisher = manager_api::backend::Publisher<RedisLink>;
 pub(crate) type Queue = PublishQueue<RedisLink>;
 
-/// One pipelined connection.
+/// The publishing link to Redis: one pipelined connection.
 #[derive(Debug)]
 pub(crate) struct RedisLink {
     pub(crate) options: RedisOptions,

@@ -1,15 +1,15 @@
-//! Where a reply of Redis ends (RESP2 and RESP3), without copying it. Values are left to the `redis` crate.
+//! The length of a reply in RESP2 or RESP3, found without copying it. The `redis` crate reads the values.
 
 use memchr::memchr;
 use redis::{RedisError, RedisResult, Value};
 
-/// Bytes that are no reply.
+/// Bytes that are not a reply.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Malformed;
 
-/// The longest line of a reply; error texts are lines.
+/// The maximum length of a line, in bytes; an error text is a line.
 const MAX_LINE: usize = 64 << 10;
-/// The most elements of a reply; none that is expected here has more than a dozen.
+/// The maximum number of elements of a reply; expected replies have at most a dozen.
 const MAX_ELEMENTS: usize = 4096;
 
 /// Returns the length of the reply at the start of `buffer`, or `None` while it is incomplete.
@@ -36,12 +36,12 @@ pub(crate) fn reply_len(buffer: &[u8], max_len: usize) -> Result<Option<usize>, 
     Ok(Some(at).filter(|len| *len <= buffer.len()))
 }
 
-/// Turns one whole reply into a value, or the error that it is.
+/// Converts one complete reply into a value, or into the error that it is.
 pub(crate) fn value(reply: &[u8]) -> RedisResult<Value> {
     redis::parse_redis_value(reply)?.extract_error()
 }
 
-/// Turns one whole error reply into an error.
+/// Converts one complete error reply into an error.
 pub(crate) fn error(reply: &[u8]) -> RedisError {
     match value(reply) {
         Err(error) => error,
@@ -49,7 +49,7 @@ pub(crate) fn error(reply: &[u8]) -> RedisError {
     }
 }
 
-/// Reads the digits before the next line end: the number and what follows, or `None` while incomplete.
+/// Reads the digits before the next line end: the number and the index after it, or `None` while incomplete.
 pub(crate) fn length_line(buffer: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
     let Some((digits, next)) = line(buffer, 0)? else {
         return Ok(None);
@@ -57,6 +57,7 @@ pub(crate) fn length_line(buffer: &[u8]) -> Result<Option<(usize, usize)>, Malfo
     Ok(Some((number(digits)?.ok_or(Malformed)?, next)))
 }
 
+/// Returns the line at `at` and the index after it.
 fn line(buffer: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     let rest = buffer.get(at..).unwrap_or_default();
     match memchr(b'\n', &rest[..rest.len().min(MAX_LINE)]) {
@@ -67,7 +68,7 @@ fn line(buffer: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     }
 }
 
-/// The bytes that follow the header of a bulk string, its line end included.
+/// Returns the number of bytes after the header of a bulk string, its line end included.
 fn bulk_len(digits: &[u8]) -> Result<usize, Malformed> {
     Ok(number(digits)?.map_or(0, |len| len + 2))
 }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_malformed_and_nothing_grows() {
+    fn what_is_not_a_reply_is_malformed_and_nothing_grows() {
         let endless = [b'+'; MAX_LINE];
         let nonsense: [&[u8]; 9] = [
             b"HTTP/1.1 400 Bad Request\r\n",

@@ -1,12 +1,13 @@
-//! What a URL says.
+//! The URL of a Redis server, of sentinels, or of a cluster.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use manager_api::Error;
-use manager_api::backend::url::{self, decoded};
+use manager_api::backend::url::{self, Address, decoded};
 use manager_api::backend::{TlsParameters, bad};
 
+/// The accepted schemes.
 pub(crate) const SCHEMES: &[&str] = &[
     "redis",
     "rediss",
@@ -25,36 +26,28 @@ pub(crate) const SCHEMES: &[&str] = &[
     "valkeys+cluster",
 ];
 
-const KNOWN: [&str; 9] = [
-    "username",
-    "password",
-    "db",
-    "sentinel_username",
-    "sentinel_password",
-    "ca",
-    "client_cert",
-    "client_key",
-    "tls_server_name",
-];
+/// The parameters beside those of TLS.
+const KNOWN: [&str; 5] = ["username", "password", "db", "sentinel_username", "sentinel_password"];
 
-/// Where to connect and as whom: a URL, parsed.
+/// A URL, parsed: addresses and logins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Target {
     pub(crate) topology: Topology,
     pub(crate) has_tls: bool,
     pub(crate) login: Login,
-    /// What the sentinels are told, as far as the URL says.
+    /// The login at the sentinels, as far as the URL has one.
     pub(crate) sentinel_login: Login,
     pub(crate) tls: TlsParameters,
 }
 
+/// The servers that a URL names.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Topology {
     Unix(PathBuf),
-    /// One server, or several cluster nodes of which any will do.
-    Nodes(Vec<Node>),
+    /// One server, or several nodes of a cluster, of which any is suitable.
+    Nodes(Vec<Address>),
     Sentinel {
-        sentinels: Vec<Node>,
+        sentinels: Vec<Address>,
         service: String,
     },
 }
@@ -65,18 +58,7 @@ impl Default for Topology {
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Node {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl fmt::Display for Node {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&url::address(&self.host, self.port))
-    }
-}
-
+/// Credentials; without a password there is no login.
 #[derive(Clone, Default, PartialEq)]
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
@@ -112,15 +94,14 @@ impl Target {
             },
             ..Self::default()
         };
-        let mut parameters = (1..).zip(parts.parameters());
-        parameters.try_for_each(|(position, (name, value))| target.apply(position, name, value))?;
+        target.tls = parts.read_parameters(target.has_tls, "rediss", &KNOWN, |name, value| {
+            target.apply(name, value)
+        })?;
         Ok(target)
     }
 
-    fn apply(&mut self, position: usize, name: &str, value: &str) -> Result<(), Error> {
-        if self.tls.apply(name, value, self.has_tls, "rediss")? {
-            return Ok(());
-        }
+    /// Applies a parameter; false if it is unknown.
+    fn apply(&mut self, name: &str, value: &str) -> Result<bool, Error> {
         let value = decoded(value)?;
         match name {
             "username" => self.login.username = Some(value),
@@ -133,14 +114,14 @@ impl Target {
             }
             "sentinel_username" => self.sentinel_login.username = Some(value),
             "sentinel_password" => self.sentinel_login.password = Some(value),
-            _ => return Err(url::unknown_parameter(position, &KNOWN)),
+            _ => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Names the place for people.
+    /// Returns the address or addresses, human-readable.
     pub(crate) fn label(&self) -> String {
-        let list = |nodes: &[Node]| nodes.iter().map(Node::to_string).collect::<Vec<_>>().join(", ");
+        let list = |nodes: &[Address]| nodes.iter().map(Address::to_string).collect::<Vec<_>>().join(", ");
         match &self.topology {
             Topology::Unix(path) => path.display().to_string(),
             Topology::Nodes(nodes) => list(nodes),
@@ -151,6 +132,7 @@ impl Target {
     }
 }
 
+/// Reads the servers: what hosts and path mean depends on the `kind` of URL.
 fn topology(kind: &str, hosts: &str, path: &str, channel: &str) -> Result<Topology, Error> {
     match kind {
         "unix" => match path.is_empty() || !hosts.is_empty() {
@@ -159,12 +141,12 @@ fn topology(kind: &str, hosts: &str, path: &str, channel: &str) -> Result<Topolo
         },
         "sentinel" => {
             let service = sentinel_service(path)?.unwrap_or_else(|| channel.to_owned());
-            let sentinels = nodes(hosts, 26_379)?;
+            let sentinels = Address::parse_list(hosts, 26_379)?;
             Ok(Topology::Sentinel { sentinels, service })
         }
         _ => {
             check_db(path.trim_matches('/'))?;
-            let nodes = nodes(hosts, 6379)?;
+            let nodes = Address::parse_list(hosts, 6379)?;
             if nodes.len() > 1 && kind != "cluster" {
                 return Err(bad(
                     "several hosts need redis+cluster:// or redis+sentinel:// as the scheme",
@@ -190,15 +172,7 @@ fn sentinel_service(path: &str) -> Result<Option<String>, Error> {
     Ok(Some(service).filter(|service| !service.is_empty()))
 }
 
-fn nodes(hosts: &str, default_port: u16) -> Result<Vec<Node>, Error> {
-    hosts.split(',').map(|host| node(host.trim(), default_port)).collect()
-}
-
-fn node(text: &str, default_port: u16) -> Result<Node, Error> {
-    let (host, port) = url::host_and_port(text, default_port)?;
-    Ok(Node { host, port })
-}
-
+/// Accepts a database number, which has no effect.
 fn check_db(db: &str) -> Result<(), Error> {
     match db.is_empty() || db.parse::<u32>().is_ok() {
         true => Ok(()),
@@ -224,9 +198,9 @@ mod tests {
         text
     }
 
-    fn node(host: &str, port: u16) -> Node {
+    fn node(host: &str, port: u16) -> Address {
         let host = host.to_owned();
-        Node { host, port }
+        Address { host, port }
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod limits;
 mod lines;
 mod newer;
 mod no_broker;
-mod permissions;
+mod refusals;
 mod tls;
 mod topology;
 

@@ -5,7 +5,7 @@ mod limits;
 mod no_broker;
 mod outages;
 mod protocols;
-mod rights;
+mod refusals;
 #[cfg(feature = "kafka-tls")]
 mod tls;
 mod topics;

@@ -4,7 +4,7 @@ use integration::brokers::KafkaBroker;
 use integration::brokers::kafka::{KafkaRights, KafkaTls};
 use manager_api::ClientManager;
 
-use super::rights::refusal;
+use super::refusals::refusal;
 use super::{manager, options};
 
 /// Both directions at once, as a server does it.

@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
-pub use refusal::{is_tls_alert, refusal};
+pub use refusal::{explained, is_tls_alert, refusal};
 
 use super::{TlsOptions, bad};
 use crate::Error;

@@ -34,8 +34,8 @@ pub struct TlsParameters {
 }
 
 impl TlsParameters {
-    /// The names of the parameters, for error texts.
-    pub const NAMES: &'static str = "ca, client_cert, client_key, tls_server_name";
+    /// The names of the parameters.
+    pub const NAMES: [&'static str; 4] = ["ca", "client_cert", "client_key", "tls_server_name"];
 
     /// Applies one parameter, still percent-encoded; false if it is not one of these. `tls_scheme` is named in the
     /// error for a URL without TLS.
@@ -44,7 +44,7 @@ impl TlsParameters {
     ///
     /// [`Config`](crate::ErrorKind::Config) if the URL is without TLS, or as [`decoded`].
     pub fn apply(&mut self, name: &str, value: &str, has_tls: bool, tls_scheme: &str) -> Result<bool, Error> {
-        if !matches!(name, "ca" | "client_cert" | "client_key" | "tls_server_name") {
+        if !Self::NAMES.contains(&name) {
             return Ok(false);
         }
         if !has_tls {

@@ -7,7 +7,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::bad;
+use super::{TlsParameters, bad};
 use crate::Error;
 use crate::log::Escaped;
 
@@ -88,7 +88,7 @@ impl fmt::Display for Shown<'_> {
             return f.write_char('…');
         }
         match split(rest) {
-            Some((_, hosts, path, _)) if hosts.split(',').all(|host| is_host_and_port(host.trim())) => {
+            Some((_, hosts, path, _)) if hosts.split(',').all(|host| Address::parse(host.trim(), 1).is_ok()) => {
                 write!(f, "{scheme}://{}{}", Escaped(hosts), Escaped(path))
             }
             _ => write!(f, "{scheme}://…"),
@@ -111,15 +111,33 @@ fn is_scheme(text: &str) -> bool {
             .all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
 }
 
-fn is_host_and_port(text: &str) -> bool {
-    host_and_port(text, 1).is_ok()
-}
-
 impl<'a> Parts<'a> {
     /// Returns the names and values of the query, still percent-encoded; a name without a value has an empty one.
     pub fn parameters(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let parameters = self.query.split('&').filter(|parameter| !parameter.is_empty());
         parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")))
+    }
+
+    /// Reads the parameters of the query: those of TLS into the result, the others by `apply`, which returns false for one
+    /// that is not among `known`. `tls_scheme` is named in the error for a URL without TLS.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) for an unknown parameter, and those of [`TlsParameters::apply`] and `apply`.
+    pub fn read_parameters(
+        &self,
+        has_tls: bool,
+        tls_scheme: &str,
+        known: &[&str],
+        mut apply: impl FnMut(&str, &str) -> Result<bool, Error>,
+    ) -> Result<TlsParameters, Error> {
+        let mut tls = TlsParameters::default();
+        for (number, (name, value)) in (1..).zip(self.parameters()) {
+            if !tls.apply(name, value, has_tls, tls_scheme)? && !apply(name, value)? {
+                return Err(unknown_parameter(number, known));
+            }
+        }
+        Ok(tls)
     }
 
     /// Returns user and password, decoded; empty if missing.
@@ -135,60 +153,80 @@ impl<'a> Parts<'a> {
 
 /// Returns the error of an unknown parameter of a URL, by its number from 1. Its name is not repeated: it may be part
 /// of a value with a raw `&`.
-pub fn unknown_parameter(number: usize, known: &[&str]) -> Error {
-    let known = known.join(", ");
+fn unknown_parameter(number: usize, known: &[&str]) -> Error {
+    let known = [known, &TlsParameters::NAMES].concat().join(", ");
     bad(format!(
         "parameter {number} of the URL is unknown; known are {known} (a '&' in a value must be percent-encoded as %26)"
     ))
 }
 
-/// Reads `host`, `host:port` or `[address]:port`. The host is `localhost` if it is missing, and is returned without
-/// brackets.
-///
-/// # Errors
-///
-/// [`Config`](crate::ErrorKind::Config) for a port that is not a number, an IPv6 address without brackets, or a host
-/// with characters that hosts do not have.
-pub fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), Error> {
-    let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let host = decoded(if host.is_empty() { "localhost" } else { host })?;
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port > 0),
-        None => Some(default_port),
-    };
-    // The text may be part of a password with an unescaped '/'.
-    let Some(port) = port else {
-        return Err(bad(
-            "the URL has a port that is not a number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded, \
-             an IPv6 address stands in brackets)",
-        ));
-    };
-    // The host is repeated in log lines and errors, so text that may be part of a password must not
-    // be accepted as one.
-    match host
-        .chars()
-        .all(|letter| letter.is_alphanumeric() || "-._:%".contains(letter))
-    {
-        true => Ok((host, port)),
-        false => Err(bad(
-            "the URL has a host with characters that hosts do not have (the '@' between a password and the host is not percent-encoded)",
-        )),
+/// A host and a port. `Display` writes them as [`parse`](Self::parse) reads them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// A name or an IP address, without brackets.
+    pub host: String,
+    /// The port, from 1.
+    pub port: u16,
+}
+
+impl Address {
+    /// Reads `host`, `host:port` or `[address]:port`. The host is `localhost` if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) for a port that is not a number, an IPv6 address without brackets, or a
+    /// host with characters that hosts do not have.
+    pub fn parse(text: &str, default_port: u16) -> Result<Self, Error> {
+        let (host, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or_default())),
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        let host = decoded(if host.is_empty() { "localhost" } else { host })?;
+        let port = match port {
+            Some(port) => port.parse().ok().filter(|port| *port > 0),
+            None => Some(default_port),
+        };
+        // The text may be part of a password with an unescaped '/'.
+        let Some(port) = port else {
+            return Err(bad(
+                "the URL has a port that is not a number from 1 to 65535 (a '/', '?' or '#' in a password must be percent-encoded, \
+                 an IPv6 address stands in brackets)",
+            ));
+        };
+        // The host is repeated in log lines and errors, so text that may be part of a password must not
+        // be accepted as one.
+        let is_plausible = |letter: char| letter.is_alphanumeric() || "-._:%".contains(letter);
+        if !host.chars().all(is_plausible) {
+            return Err(bad(
+                "the URL has a host with characters that hosts do not have (the '@' between a password and the host is not percent-encoded)",
+            ));
+        }
+        Ok(Self { host, port })
+    }
+
+    /// Reads several, separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_list(text: &str, default_port: u16) -> Result<Vec<Self>, Error> {
+        let hosts = text.split(',').map(str::trim);
+        hosts.map(|host| Self::parse(host, default_port)).collect()
     }
 }
 
-/// Formats a host and port as [`host_and_port`] reads them.
-pub fn address(host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
     }
 }
 
@@ -241,9 +279,11 @@ mod tests {
             ("[::1]", "::1", 9),
             ("[::1]:2", "::1", 2),
         ] {
-            assert_eq!(host_and_port(text, 9).unwrap(), (host.to_owned(), port), "{text}");
+            let address = Address::parse(text, 9).unwrap();
+            assert_eq!((address.host.as_str(), address.port), (host, port), "{text}");
         }
-        assert_eq!((address("::1", 2), address("h", 1)), ("[::1]:2".into(), "h:1".into()));
+        let list = Address::parse_list("[::1]:2, h:1", 9).unwrap();
+        assert_eq!([list[0].to_string(), list[1].to_string()], ["[::1]:2", "h:1"]);
     }
 
     #[test]
@@ -289,16 +329,22 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_refused_without_repeating_it() {
         let known = &["amqp"];
+        let query = |text: &str| {
+            let url = format!("amqp://{text}");
+            let read = |parts: Parts<'_>| parts.read_parameters(false, "amqps", &["a"], |name, _| Ok(name == "a"));
+            parts(&url, known).and_then(read)
+        };
         for error in [
             parts("secret", known).err(),
             parts("redis://secret", known).err(),
             parts("u:secret://h", known).err(),
-            Some(unknown_parameter(1, &["ca"])),
-            host_and_port("secret%40h", 9).err(),
-            host_and_port("h:secret", 9).err(),
-            host_and_port("h:0", 9).err(),
-            host_and_port("fe80::1", 9).err(),
-            host_and_port("[fe80::1]secret", 9).err(),
+            query("h?secret=1").err(),
+            query("h?a=secret&secret").err(),
+            Address::parse("secret%40h", 9).err(),
+            Address::parse("h:secret", 9).err(),
+            Address::parse("h:0", 9).err(),
+            Address::parse("fe80::1", 9).err(),
+            Address::parse("[fe80::1]secret", 9).err(),
             decoded("secret%4").err(),
             decoded("secret%ff").err(),
             decoded("secret%00").err(),

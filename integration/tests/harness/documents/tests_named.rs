@@ -42,7 +42,6 @@ const SUITES: &[&str] = &[
     "hub/src",
     "manager-testkit/src",
     "manager-testkit/tests",
-    "manager-redis/tests",
     "manager-redis/src",
     "manager-amqp/src",
     "manager-kafka/src",

@@ -27,6 +27,20 @@ pub fn refusal(error: &(dyn StdError + 'static)) -> Option<String> {
     }
 }
 
+/// Explains the failure of a socket, that of TLS included; true if it is a refusal.
+pub fn explained(error: &io::Error) -> (bool, String) {
+    if let Some(text) = refusal(error) {
+        return (true, text);
+    }
+    let text = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::ConnectionAborted => "connection closed".to_owned(),
+        _ => error.to_string(),
+    };
+    (false, text)
+}
+
 fn rustls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     let mut next = Some(error);
     while let Some(error) = next {

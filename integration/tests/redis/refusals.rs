@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::sleep;
 
-use crate::faults::{expect_message, hasty, until_gap};
-use crate::flavours::server_ok;
-use crate::server::{Server, free_port};
+use super::faults::{expect_message, hasty, until_gap};
+use super::flavours::server_ok;
+use super::server::{Server, free_port};
 
 /// Makes the user `me` with password `pw`, who has `rights` on the channel `socketio`.
 pub(crate) async fn add_user(server: &Server, rights: &[&str]) {

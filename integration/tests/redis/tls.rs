@@ -8,9 +8,9 @@ use bytes::Bytes;
 use manager_api::{ClientManager, ErrorKind, Incoming};
 use manager_redis::{RedisManager, RedisOptions, TlsOptions};
 
-use crate::faults::{hasty, next};
-use crate::flavours::round_trip;
-use crate::server::{Server, free_port};
+use super::faults::{hasty, next};
+use super::flavours::round_trip;
+use super::server::{Server, free_port};
 
 fn openssl(dir: &Path, arguments: &str) {
     let done = Command::new("openssl")

@@ -7,10 +7,10 @@ use manager_redis::{RedisManager, RedisOptions};
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
-use crate::faults::{PATIENCE, expect_message, hasty, until_gap};
-use crate::flavours::{follow, server_ok};
-use crate::refusals::add_user;
-use crate::server::Server;
+use super::faults::{PATIENCE, expect_message, hasty, until_gap};
+use super::flavours::{follow, server_ok};
+use super::refusals::add_user;
+use super::server::Server;
 
 /// Publishing and subscribing fails within a second and says `text`.
 async fn named_at_once(url: &str, text: &str) {
@@ -43,14 +43,14 @@ async fn a_publish_on_a_replica_fails_and_names_its_master() {
 async fn a_replica_that_knows_no_hello_is_known_by_its_role() {
     let old = ["--rename-command", "HELLO", ""];
     let (master, replica) = tokio::join!(Server::start_with(&old), Server::start_with(&old));
-    crate::flavours::round_trip(&RedisManager::new(&replica.url(), hasty()).unwrap()).await;
+    super::flavours::round_trip(&RedisManager::new(&replica.url(), hasty()).unwrap()).await;
     follow(&replica, &master).await;
     named_at_once(&replica.url(), "a replica of 127.0.0.1").await;
 }
 
 #[tokio::test]
 async fn a_sentinel_that_is_taken_for_a_server_is_named() {
-    let sentinel = Server::new(crate::server::free_port(), &["{dir}/sentinel.conf", "--sentinel"]);
+    let sentinel = Server::new(super::server::free_port(), &["{dir}/sentinel.conf", "--sentinel"]);
     let config = format!("port {}\n", sentinel.port);
     std::fs::write(sentinel.dir.path().join("sentinel.conf"), config).unwrap();
     sentinel.restart_sentinel().await;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::server::{Server, free_port};
+use super::server::{Server, free_port};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -7,8 +7,8 @@ use manager_api::{ClientManager, ErrorKind, ManagerOptions};
 use manager_redis::{RedisManager, RedisOptions};
 use tokio::time::{sleep, timeout};
 
-use crate::faults::{expect_message, hasty};
-use crate::server::Server;
+use super::faults::{expect_message, hasty};
+use super::server::Server;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 

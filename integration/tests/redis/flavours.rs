@@ -6,8 +6,8 @@ use manager_api::{ClientManager, ErrorKind};
 use manager_redis::RedisManager;
 use tokio::time::{sleep, timeout};
 
-use crate::faults::{expect_message, hasty, next, until_gap, until_published};
-use crate::server::{Server, free_port};
+use super::faults::{expect_message, hasty, next, until_gap, until_published};
+use super::server::{Server, free_port};
 
 /// Publishes one message and receives it.
 pub(crate) async fn round_trip(manager: &RedisManager) {

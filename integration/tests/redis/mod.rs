@@ -1,0 +1,9 @@
+//! Redis: faults and flavours, on servers of the tests' own.
+
+mod faults;
+mod flavours;
+mod limits;
+mod refusals;
+mod replicas;
+mod server;
+mod tls;

@@ -1,0 +1,81 @@
+//! The meaning of Redis' error replies: which are refusals, and which right is missing.
+
+use redis::RedisError;
+
+/// The command that a server answered with an error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Asked<'a> {
+    Login,
+    /// The request for its role, or a keep-alive.
+    Hello,
+    Sentinel,
+    Subscribe(&'a str),
+    Publish(&'a str),
+}
+
+/// Returns whether an error reply is a refusal, and its explanation.
+pub(crate) fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
+    let detail = error.detail().unwrap_or_default();
+    if error.code() == Some("NOPERM") {
+        let right = missing_right(asked, detail);
+        return (
+            true,
+            format!("not permitted: the user lacks the right {right} ({error})"),
+        );
+    }
+    // Sent to every client, regardless of the command.
+    let passes = matches!(
+        error.code(),
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN")
+    );
+    if passes || detail.contains("max number of clients") {
+        return (false, format!("the server is not ready: {error}"));
+    }
+    if error.code() == Some("DENIED") {
+        return (
+            true,
+            format!("not permitted: the server takes local connections only (protected mode): {error}"),
+        );
+    }
+    if matches!(error.code(), Some("NOAUTH")) || detail.contains("NOAUTH") {
+        return (
+            true,
+            format!("authentication failed: the server wants a password: {error}"),
+        );
+    }
+    if matches!(asked, Asked::Sentinel) && detail.contains("unknown command") {
+        return (
+            true,
+            format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
+        );
+    }
+    match asked {
+        Asked::Login => (true, format!("authentication failed: {}{error}", login_advice(detail))),
+        _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
+        _ => (false, format!("the server refused: {error}")),
+    }
+}
+
+/// Returns the change to the URL that the server's text about a login suggests; empty if it suggests none.
+fn login_advice(detail: &str) -> &'static str {
+    if detail.contains("wrong number of arguments") {
+        return "this server knows no users, as Redis before 6: leave the user out of the URL, as in redis://:password@host: ";
+    }
+    match detail.contains("without any password") || detail.contains("no password is set") {
+        true => "the server has no password: leave it out of the URL: ",
+        false => "",
+    }
+}
+
+/// Returns the right that a refused command needs, as `ACL SETUSER` grants it.
+fn missing_right(asked: Asked<'_>, detail: &str) -> String {
+    let is_channel = detail.contains("channel");
+    match asked {
+        Asked::Subscribe(channel) | Asked::Publish(channel) if is_channel => format!("&{channel}"),
+        Asked::Subscribe(_) => "+subscribe".to_owned(),
+        Asked::Publish(_) => "+publish".to_owned(),
+        Asked::Sentinel => "+sentinel|get-master-addr-by-name".to_owned(),
+        Asked::Login => "+auth".to_owned(),
+        Asked::Hello => "+hello or +ping".to_owned(),
+    }
+}

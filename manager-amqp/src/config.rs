@@ -1,4 +1,4 @@
-//! Options.
+//! The options of an [`AmqpManager`](crate::AmqpManager).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,35 +7,36 @@ use lapin::types::{AMQPValue, FieldTable};
 use manager_api::backend::{TlsOptions, bad};
 use manager_api::{Error, ManagerOptions};
 
-/// How an [`AmqpManager`](crate::AmqpManager) connects, what it declares and what its limits are.
+/// The options of an [`AmqpManager`](crate::AmqpManager): connections, declarations, limits.
 #[derive(Clone, Debug)]
 pub struct AmqpOptions {
-    /// What every manager has: channel, deadline, limits, back-off.
+    /// The options of every manager: channel, deadline, limits, back-off.
     pub common: ManagerOptions,
-    /// The longest that one attempt to connect may take, login and declarations included. Default 5 s.
+    /// The limit of one attempt to connect, login and declarations included. Default 5 s.
     pub connect_timeout: Duration,
-    /// How often either side gives a sign of life, in whole seconds; a side silent for twice as long counts as dead.
-    /// Default 10 s; the broker may ask for less. Zero takes what the broker asks for.
+    /// The interval at which either side sends a heartbeat, in whole seconds; a side that is silent for twice
+    /// as long counts as dead. Default 10 s; the broker may request a shorter one. Zero takes the broker's.
     pub heartbeat: Duration,
-    /// The name of the connections in RabbitMQ's lists; ` publish` or ` listen` is added. Default none: `sio` and the
-    /// host id.
+    /// The name of the connections in RabbitMQ's lists; ` publish`, ` listen` or ` check` is appended. Default
+    /// none: `sio` and the host id.
     pub connection_name: Option<String>,
-    /// Messages that the broker sends ahead of their acknowledgement, at most. They are held in memory beside
-    /// `max_buffered_bytes`, and are fewer as soon as larger messages come, so that they take no more than that either;
-    /// but as many messages as were allowed before may be under way when that happens. Default 256; zero counts as one.
+    /// The maximum number of messages that the broker sends ahead of their acknowledgement. They are held in
+    /// memory in addition to `max_buffered_bytes`. The number shrinks when larger messages arrive, so that they
+    /// take no more than as many bytes again; as many messages as were allowed before may be in flight when
+    /// that happens. Default 256; zero counts as one.
     pub prefetch: u16,
-    /// A subscription that hears nothing for this long, or up to half as long again, proves that its queue is bound to
-    /// the exchange still, which an operator or another program may have undone; if it was not, a `Gap` follows. On a
-    /// channel where nothing is published it is a message of two bytes each time, sent by one of all who listen.
-    /// Default 2 s; zero asks only after a connection was lost.
+    /// The time without a message, extended at random by up to a half, after which a subscription proves that
+    /// its queue is still bound to the exchange; an operator or another program may have removed the binding.
+    /// If it was not bound, a `Gap` follows. On an idle channel the proof costs one message of two bytes each
+    /// time, sent by one of all subscribers. Default 2 s; zero proves it only after a connection was lost.
     pub check_interval: Duration,
-    /// Messages sent and not yet confirmed. Default 4,096; zero counts as one.
+    /// The maximum number of messages sent and not yet confirmed. Default 4,096; zero counts as one.
     pub max_unconfirmed: usize,
-    /// The exchange.
+    /// The declaration of the exchange.
     pub exchange: ExchangeOptions,
-    /// The queue of a subscription.
+    /// The declaration of a subscription's queue.
     pub queue: QueueOptions,
-    /// TLS, for URLs that ask for it.
+    /// The files of TLS, for URLs with TLS.
     pub tls: TlsOptions,
 }
 
@@ -56,26 +57,29 @@ impl Default for AmqpOptions {
     }
 }
 
-/// How the exchange is declared. Everybody on the channel must declare the same; python-socketio declares the defaults.
+/// The declaration of the exchange. Every process on the channel must declare the same; python-socketio
+/// declares the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct ExchangeOptions {
-    /// Whether it survives a restart of the broker. Default no. Messages do so only where it does: otherwise nothing
-    /// leads to a queue after a restart, and writing them down would slow every publish for nothing.
+    /// Whether it survives a restart of the broker. Default no. Only then do messages survive it as well:
+    /// otherwise no queue is bound after a restart, and storing messages would slow every publish in vain.
     pub is_durable: bool,
     /// Further arguments, such as `alternate-exchange`. Default none.
     pub arguments: Arguments,
 }
 
-/// How the queue of a subscription is declared. It concerns nobody else.
+/// The declaration of a subscription's queue, which affects no other process.
 #[derive(Clone, Debug)]
 pub struct QueueOptions {
-    /// What its name begins with; the host id follows. Default `sio.`.
+    /// The prefix of its name; the host id follows. Default `sio.`.
     pub prefix: String,
-    /// How long it lives. Default [`QueueKind::Auto`]; `?queue=` in the URL takes precedence.
+    /// Its lifetime. Default [`QueueKind::Auto`]; `?queue=` in the URL takes precedence.
     pub kind: QueueKind,
-    /// How long it stays and collects messages while its server is away (`x-expires`). Default 300 s; at least 1 ms.
+    /// The time for which it remains and collects messages without a consumer (`x-expires`). Default 300 s; at
+    /// least 1 ms.
     pub expires: Duration,
-    /// Further arguments, such as `x-max-length`; they take precedence over those that are set anyway. Default none.
+    /// Further arguments, such as `x-max-length`, which take precedence over the arguments set otherwise.
+    /// Default none.
     pub arguments: Arguments,
 }
 
@@ -90,32 +94,34 @@ impl Default for QueueOptions {
     }
 }
 
-/// What a queue outlives.
+/// The lifetime of a queue: what it outlives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueueKind {
-    /// [`Transient`](Self::Transient) where the broker takes that, [`Durable`](Self::Durable) where it refuses, as
-    /// RabbitMQ does from 4.3 on. Durable at once where the exchange is [durable](ExchangeOptions::is_durable), or
-    /// [`arguments`](QueueOptions::arguments) have an `x-queue-type`.
+    /// [`Transient`](Self::Transient) where the broker accepts that, [`Durable`](Self::Durable) where it
+    /// refuses, as RabbitMQ does from 4.3 on. Durable at once if the exchange is
+    /// [durable](ExchangeOptions::is_durable) or the [`arguments`](QueueOptions::arguments) have an
+    /// `x-queue-type`.
     ///
     /// Neither loses anything silently; but a publisher that marks its messages as persistent, as python-socketio's
     /// aio_pika manager does, waits until they are on the disk of each durable queue.
     #[default]
     Auto,
-    /// Outlives the connection: what is published while that is lost waits in the queue. Outlives the broker's restart
-    /// as well; with a [durable exchange](ExchangeOptions::is_durable) messages do so, too, otherwise a restart is a
-    /// `Gap`. Every version of RabbitMQ takes it.
+    /// Outlives the connection: messages published while it is lost wait in the queue. Outlives the broker's
+    /// restart as well; messages do so with a [durable exchange](ExchangeOptions::is_durable), otherwise a
+    /// restart is a `Gap`. Accepted by every version of RabbitMQ.
     Durable,
-    /// Outlives the connection, not the broker. RabbitMQ refuses it from 4.3 on, unless told otherwise.
+    /// Outlives the connection, not the broker. Refused by RabbitMQ from 4.3 on unless configured otherwise.
     Transient,
-    /// Ends with the connection, at once: leaves nothing behind, and every lost connection is a `Gap`.
+    /// Ends with the connection: leaves nothing behind, and every lost connection is a `Gap`.
     Exclusive,
-    /// As [`Durable`](Self::Durable), kept by several nodes of a cluster; each message is written down by all of them.
+    /// As [`Durable`](Self::Durable), replicated to several nodes of a RabbitMQ cluster, all of which store each
+    /// message.
     Quorum,
 }
 
 impl QueueKind {
-    /// Reads the name that a URL has for it.
+    /// Returns the kind with this name in a URL.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "auto" => Self::Auto,
@@ -143,13 +149,13 @@ pub enum Argument {
     Flag(bool),
 }
 
-/// AMQP writes a name's length into one byte.
+/// The maximum length of a name in AMQP, in bytes.
 const MAX_NAME_LEN: usize = 255;
-/// What follows the prefix of a queue: a host id and a number.
+/// The maximum length of what follows the prefix of a queue's name, a host id and a number, in bytes.
 const MAX_QUEUE_SUFFIX: usize = 64;
 
 impl AmqpOptions {
-    /// Refuses what the protocol has no room for.
+    /// Refuses names that are too long for the protocol.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let channel = &self.common.channel;
         if channel.is_empty() || channel.len() > MAX_NAME_LEN {
@@ -166,11 +172,12 @@ impl AmqpOptions {
     }
 }
 
-/// Picks the type of a queue, which may have no transient ones.
+/// The argument for the type of a queue; some types have no transient queues.
 const QUEUE_TYPE: &str = "x-queue-type";
 
 impl AmqpOptions {
-    /// The kind of queue that is declared first, and whether a durable one follows if the broker refuses it.
+    /// Returns the kind of queue that is declared first, and whether a durable one follows if the broker refuses
+    /// it.
     pub(crate) fn first_queue_kind(&self) -> (QueueKind, bool) {
         match self.queue.kind {
             QueueKind::Auto if self.exchange.is_durable || self.queue.arguments.contains_key(QUEUE_TYPE) => {
@@ -183,12 +190,12 @@ impl AmqpOptions {
 }
 
 impl QueueOptions {
-    /// Everything that the queue is declared with.
+    /// Returns the arguments of the queue's declaration.
     pub(crate) fn table(&self) -> FieldTable {
         let mut arguments = Arguments::new();
         if self.kind != QueueKind::Exclusive {
             let milliseconds = i64::try_from(self.expires.as_millis()).unwrap_or(i64::MAX);
-            // RabbitMQ keeps it in 32 bits.
+            // RabbitMQ stores it in 32 bits.
             let milliseconds = milliseconds.clamp(1, i64::from(u32::MAX));
             arguments.insert("x-expires".to_owned(), Argument::Number(milliseconds));
             arguments.insert("x-single-active-consumer".to_owned(), Argument::Flag(true));
@@ -201,6 +208,7 @@ impl QueueOptions {
     }
 }
 
+/// Converts arguments to the client library's type.
 pub(crate) fn table(arguments: &Arguments) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in arguments {

@@ -1,4 +1,4 @@
-//! Opening a connection, and what is declared on it.
+//! The connector: opens connections, and declares the exchange on them.
 
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
@@ -22,7 +22,7 @@ use crate::driver;
 use crate::error::{During, Failure, Step, Thing, Trouble};
 use crate::url::Target;
 
-/// Knows where RabbitMQ is, how to get in, and what the exchange is.
+/// The address of RabbitMQ, the login, the TLS configuration, and the exchange.
 pub(crate) struct Connector {
     uri: AMQPUri,
     label: String,
@@ -42,7 +42,7 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// A connection. Dropping it cuts the connection; [`close`](Self::close) is the polite way.
+/// A connection. Dropping it cuts the socket; [`close`](Self::close) closes the connection in order.
 pub(crate) struct Link {
     pub(crate) connection: Connection,
     _socket: CutOnDrop,
@@ -75,21 +75,22 @@ impl Connector {
         })
     }
 
-    /// Names the place for people.
+    /// Returns the address, human-readable.
     pub(crate) fn label(&self) -> &str {
         &self.label
     }
 
-    /// The exchange that stands for the channel.
+    /// Returns the exchange, whose name is that of the channel.
     pub(crate) fn exchange(&self) -> &str {
         &self.exchange
     }
 
+    /// Creates the failure of an operation.
     pub(crate) fn failure(&self, trouble: impl Into<Trouble>) -> Failure {
         Failure::amqp(&self.label, trouble)
     }
 
-    /// Opens a connection to publish on, with confirms.
+    /// Opens a connection and a channel with confirms, and declares the exchange.
     pub(crate) async fn open_publishing(&self) -> Result<(Link, Channel), Failure> {
         let opened = async {
             let link = self.connect("publish").await?;
@@ -114,6 +115,7 @@ impl Connector {
         }
     }
 
+    /// Declares the exchange.
     pub(crate) async fn declare_exchange(&self, channel: &Channel) -> Result<(), Trouble> {
         let options = ExchangeDeclareOptions {
             durable: self.is_durable,
@@ -126,7 +128,7 @@ impl Connector {
         declared.await.during(step)
     }
 
-    /// Opens a connection. Whoever drops the future takes the socket along.
+    /// Opens a connection. Dropping the future cuts its socket.
     pub(crate) async fn connect(&self, role: &str) -> Result<Link, Trouble> {
         self.try_connect(role).await.during(|| Step::Login)
     }
@@ -163,7 +165,7 @@ impl Connector {
 }
 
 impl Link {
-    /// Tells whether the connection is open, as far as is known.
+    /// Returns whether the connection is open, as far as is known.
     pub(crate) fn is_up(&self) -> bool {
         self.connection.status().connected()
     }
@@ -175,13 +177,13 @@ impl Link {
         Ok(channel)
     }
 
-    /// Takes leave of the broker, which does not take longer than `patience`.
+    /// Closes the connection, for at most `patience`.
     pub(crate) async fn close(self, patience: Duration) {
         let _ = timeout(patience, self.connection.close(200, "bye".into())).await;
     }
 }
 
-/// The socket of a connection, by which the client library's thread is ended whatever it waits for.
+/// The socket of a connection, by which the client library's thread is ended regardless of what it waits for.
 #[derive(Clone, Default)]
 struct Socket(Arc<Mutex<Slot>>);
 
@@ -205,7 +207,7 @@ impl Socket {
         let mut slot = self.slot();
         slot.is_cut = true;
         if let Some(socket) = slot.socket.take() {
-            // It may be gone already.
+            // It may be closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }
@@ -215,7 +217,7 @@ impl Socket {
     }
 }
 
-/// Cuts the socket of a connection, or of an attempt that was given up.
+/// Guard that cuts the socket of a connection, or of an abandoned attempt.
 struct CutOnDrop(Socket);
 
 impl Drop for CutOnDrop {

@@ -1,7 +1,8 @@
-//! Where the client library works: on a runtime of its own, and without log lines of its own.
+//! The environment of the client library's threads: a runtime of their own, and no log lines.
 //!
-//! It has a thread for each connection, which asks the runtime for sockets and timers, and panics if that is shut down before the connection
-//! has ended. A program may end its runtime at any time, so that the one for these threads is never shut down.
+//! The library has a thread for each connection, which obtains sockets and timers from the runtime, and
+//! panics if the runtime is shut down before the connection has ended. A program may end its runtime at any
+//! time; the one for these threads is therefore never shut down.
 
 use std::cell::RefCell;
 use std::io;
@@ -13,15 +14,15 @@ use tracing::dispatcher::{DefaultGuard, Dispatch, set_default};
 static RUNTIME: OnceLock<Result<Runtime, io::ErrorKind>> = OnceLock::new();
 
 thread_local! {
-    /// Kept until the thread ends.
+    /// The guard that suppresses log lines, until the thread ends.
     static SILENCE: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
 }
 
-/// The runtime that sockets and timers of the client library belong to.
+/// Returns the runtime that the client library's sockets and timers belong to.
 ///
 /// # Errors
 ///
-/// If the system has no thread left for it.
+/// If the system cannot create a thread for it.
 pub(crate) fn handle() -> io::Result<&'static Handle> {
     let make = || {
         let mut builder = Builder::new_multi_thread();
@@ -34,8 +35,8 @@ pub(crate) fn handle() -> io::Result<&'static Handle> {
     }
 }
 
-/// Has nothing logged on this thread, which is one of the client library: what concerns users of the manager is in its errors, and its own
-/// lines repeat messages.
+/// Suppresses log lines on this thread, one of the client library's: the errors have what concerns users of
+/// the manager, and the library's own lines repeat messages.
 pub(crate) fn silence_this_thread() {
     SILENCE.with_borrow_mut(|silence| {
         silence.get_or_insert_with(|| set_default(&Dispatch::none()));

@@ -1,4 +1,4 @@
-//! What can go wrong with RabbitMQ, and what the caller is told.
+//! The failures of connections to RabbitMQ, and the errors that callers receive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use manager_api::{Error, ErrorKind};
 
 use crate::refusal::{Hope, NOT_FOUND, explained, is_unsupported};
 
-/// One failed attempt to use a connection, shared by all whom it concerns.
+/// A failed attempt to use a connection, shared by all callers that it affects.
 #[derive(Debug)]
 pub(crate) struct Failure {
     address: String,
@@ -19,12 +19,12 @@ pub(crate) struct Failure {
     source: Option<lapin::Error>,
 }
 
-/// What was asked of the broker, for the text of a refusal.
+/// The operation that was attempted, for the text of a refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Step {
     /// Opening the connection: login and virtual host.
     Login,
-    /// Anything that needs no right.
+    /// An operation that needs no right.
     Use,
     Declare(Thing),
     Bind {
@@ -35,7 +35,7 @@ pub(crate) enum Step {
     Publish(String),
 }
 
-/// What is declared.
+/// The object of a declaration.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Thing {
     Exchange(String),
@@ -51,7 +51,7 @@ impl fmt::Display for Thing {
     }
 }
 
-/// What the client library says, and at which step.
+/// An error of the client library, and the step at which it occurred.
 #[derive(Debug)]
 pub(crate) struct Trouble {
     pub(crate) step: Box<Step>,
@@ -59,12 +59,12 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    /// Tells whether what was asked for does not exist.
+    /// Returns whether the object does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         is_not_found(&self.error)
     }
 
-    /// Tells whether this version of the broker has no such thing.
+    /// Returns whether this version of the broker does not support it.
     pub(crate) fn is_unsupported(&self) -> bool {
         match self.error.kind() {
             AmqpKind::ProtocolError(refusal) => is_unsupported(refusal.get_id(), refusal.get_message().as_str()),
@@ -82,8 +82,9 @@ impl From<lapin::Error> for Trouble {
     }
 }
 
-/// Names the step at which something failed.
+/// Adds the step to an error of the client library.
 pub(crate) trait During<T> {
+    /// Adds `step`.
     fn during(self, step: impl FnOnce() -> Step) -> Result<T, Trouble>;
 }
 
@@ -97,7 +98,7 @@ impl<T> During<T> for lapin::Result<T> {
 }
 
 impl Failure {
-    /// The client library says that something failed at `address`.
+    /// Creates the failure that the client library reports for `address`.
     pub(crate) fn amqp(address: &str, trouble: impl Into<Trouble>) -> Self {
         let Trouble { step, error } = trouble.into();
         let (hope, what) = match error.kind() {
@@ -121,7 +122,7 @@ impl Failure {
         }
     }
 
-    /// Anything else that happened at `address`.
+    /// Creates any other failure at `address`; another attempt may succeed.
     pub(crate) fn other(address: &str, what: impl Into<String>) -> Self {
         Self {
             address: address.to_owned(),
@@ -131,7 +132,7 @@ impl Failure {
         }
     }
 
-    /// The broker at `address` stopped taking messages.
+    /// Creates the failure of a broker that stopped accepting messages.
     pub(crate) fn blocked(address: &str, reason: &str) -> Self {
         Self {
             hope: Hope::Blocked,
@@ -139,12 +140,12 @@ impl Failure {
         }
     }
 
-    /// Tells whether what was asked for does not exist.
+    /// Returns whether the object does not exist.
     pub(crate) fn is_not_found(&self) -> bool {
         self.source.as_ref().is_some_and(is_not_found)
     }
 
-    /// What a caller is told whose message was on its way when the connection was lost.
+    /// Returns the error of a publish that was in flight when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
         if backend::Failure::is_refused(&**self) {
             return self.refused();
@@ -156,7 +157,7 @@ impl Failure {
         Error::new(ErrorKind::Publish, text).with_source(self.clone())
     }
 
-    /// What a caller is told whom the broker refused.
+    /// Returns the error of a call that the broker refused.
     fn refused(self: &Arc<Self>) -> Error {
         let kind = match self.hope {
             Hope::Mismatch => ErrorKind::Config,
@@ -213,21 +214,21 @@ fn is_not_found(error: &lapin::Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }
 
-/// Nothing was sent, or nothing answered.
+/// Returns the error of a call whose deadline passed before anything was sent.
 pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     let within = seconds(deadline);
     let text = format!("RabbitMQ at {address} did not answer within {within}; nothing was sent");
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// The message was sent, and the broker did not say in time whether it has it.
+/// Returns the error of a publish whose deadline passed before the broker's confirm.
 pub(crate) fn unconfirmed(address: &str, deadline: Duration) -> Error {
     let within = seconds(deadline);
     let text = format!("RabbitMQ at {address} did not confirm within {within}; the message may have been published");
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// The broker took the message and could not keep it.
+/// Returns the error of a message that the broker could not store.
 pub(crate) fn refused(address: &str) -> Error {
     let text = format!(
         "RabbitMQ at {address} refused the message for a queue, whose length may be limited; other queues may have it"

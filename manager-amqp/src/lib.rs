@@ -1,65 +1,17 @@
-//! [`ClientManager`] over RabbitMQ (AMQP 0-9-1).
+#![doc = include_str!("../README.md")]
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), manager_api::Error> {
-//! use manager_api::Emitter;
-//! use manager_amqp::{AmqpManager, AmqpOptions};
+//! # Files
 //!
-//! let manager = AmqpManager::new("amqp://guest:guest@localhost:5672//", AmqpOptions::default())?;
-//! let emitter = Emitter::new(manager);
-//! emitter.to("lobby").emit("job done", &7).await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `config.rs`, `url.rs` | options, what a URL says |
-//! | `connect.rs` | connections, and what is declared on them |
-//! | `driver.rs` | the runtime and the silence of the client library's threads |
-//! | `publish.rs`, `pipeline.rs` | how messages get to RabbitMQ: one channel with confirms, many on their way |
-//! | `listen.rs`, `listen/queue.rs`, `listen/replay.rs` | a subscription that comes back, its queue; what was seen before the connection was lost |
-//! | `listen/proof.rs`, `listen/binding.rs`, `listen/numbers.rs` | proof that the queue is bound; numbers that are missing |
-//! | `error.rs`, `refusal.rs` | what can go wrong, and what the broker's replies mean |
-//!
-//! # Topology
-//!
-//! One fanout exchange, named as the channel; one queue per subscription, named after the [host id](ClientManager::host_id), and an exchange of the same
-//! name that leads to this queue only, for proofs. kombu and aio_pika peers, and so python-socketio's managers, declare the same fanout exchange and
-//! read what is written here.
-//!
-//! # When a connection is lost
-//!
-//! The queue outlives the connection (by [`QueueOptions::expires`]) and collects what is published meanwhile. After the reconnect the same
-//! queue is consumed again: nothing is lost, nothing comes twice, and the order is kept. A `Gap` is admitted if the queue was gone, because the
-//! outage lasted longer than the queue; if it was not bound to the exchange any more, because the broker restarted or an operator undid it; or if
-//! messages of a publisher are missing in it. That the queue is bound is proven by a probe after every reconnect, and whenever nothing came for
-//! [`check_interval`](AmqpOptions::check_interval).
-//!
-//! Messages that were handed over but whose acknowledgement the broker may not have seen come again, flagged as redelivered. They are
-//! recognised by their message id, or where a peer sets none (kombu) by their content: what the broker delivers again is always an end
-//! piece of what it delivered before, so that the first one is looked up among the last [`prefetch`](AmqpOptions::prefetch) messages and
-//! the others must follow it. Where equal messages without ids leave more than one reading, the shorter stream is delivered and a `Gap`
-//! admitted. The queue has a single active consumer, so that a connection that the broker believes to be alive still and its successor
-//! never get messages by turns.
-//!
-//! A message id is taken at its word: a peer that gives two messages the same one may lose the second if a connection breaks between them.
-//!
-//! # At most once
-//!
-//! What was handed to a connection is never sent again: if the connection breaks before the broker's confirm, the publish fails with
-//! [`ErrorKind::Publish`](manager_api::ErrorKind::Publish).
-//!
-//! # Runtimes
-//!
-//! Messages are sent by a task on the runtime of the first publish, and each subscription is read by one on the runtime that subscribed. These
-//! runtimes must keep running while others use the manager: on one that stands still, a publish waits beyond its deadline. When the first
-//! one ends, that of the next publish takes its place; subscriptions end with theirs.
-//!
-//! # Logs
-//!
-//! Connections made (`info`), failed and lost, and gaps (`warn`) have the `tracing` target `manager_api`, as with every manager. At most one line
-//! a second of each kind, without URLs' passwords and without messages. `manager_amqp` has at `debug` a queue that could not be removed.
+//! | `config.rs`, `url.rs` | options; the URL |
+//! | `connect.rs` | connections, and the declaration of the exchange |
+//! | `driver.rs` | the runtime of the client library's threads, and the suppression of their log lines |
+//! | `publish.rs`, `pipeline.rs` | publishing: one channel with confirms, many messages in flight |
+//! | `listen.rs`, `listen/queue.rs`, `listen/window.rs` | the listening side of a subscription, its queue, its prefetch |
+//! | `listen/replay.rs`, `listen/numbers.rs` | redelivered messages; missing messages |
+//! | `listen/binding.rs`, `listen/proof.rs` | the proof that the queue is bound: when it is needed, how it is made |
+//! | `error.rs`, `refusal.rs` | failures and errors; the meaning of the broker's replies |
 #![deny(missing_docs)]
 
 mod config;
@@ -92,9 +44,9 @@ use url::Target;
 
 /// A manager whose broker is RabbitMQ.
 ///
-/// Publishing shares one connection, opened by the first publish; a subscription has its own, because a broker short of memory stops
-/// reading from connections that publish. Dropping the manager ends its subscriptions; what was handed to
-/// [`publish`](ClientManager::publish) is still sent in the background.
+/// Publishing shares one connection, opened by the first publish. Each subscription has its own, because a
+/// broker that is short of memory stops reading from connections that publish. Dropping the manager ends its
+/// subscriptions; messages passed to [`publish`](ClientManager::publish) are still sent in the background.
 #[derive(Debug)]
 pub struct AmqpManager {
     options: AmqpOptions,
@@ -102,28 +54,30 @@ pub struct AmqpManager {
     connector: Arc<Connector>,
     status: Arc<Status>,
     publisher: Publisher,
-    /// Rises with what the publisher sees of queues that are not bound.
+    /// Rises whenever the publisher has reason to doubt that queues are bound.
     doubts: watch::Receiver<u64>,
     num_subscribed: AtomicUsize,
     listeners: Listeners,
 }
 
 impl AmqpManager {
-    /// The URL schemes that [`new`](Self::new) understands.
+    /// The URL schemes that [`new`](Self::new) accepts.
     pub const SCHEMES: &'static [&'static str] = url::SCHEMES;
 
-    /// Checks `url` and `options` and makes a manager; connects on first use.
+    /// Creates a manager, which connects on first use.
     ///
-    /// `amqp://[user:password@]host[:port][/vhost]`, with TLS `amqps://`. User and password default to `guest`, the port to 5672 (5671 with
-    /// TLS), the virtual host to `/`; `amqp://localhost//` and `/%2f` name that one too.
+    /// `amqp://[user:password@]host[:port][/vhost]`, with TLS `amqps://`. User and password default to
+    /// `guest`, the port to 5672 (5671 with TLS), the virtual host to `/`, which `amqp://localhost//` and
+    /// `/%2f` name as well.
     ///
-    /// Query parameters: `heartbeat` and `connection_timeout` (seconds and milliseconds, over the options), `channel_max`, `frame_max`, `queue`
-    /// (`auto`, `durable`, `transient`, `exclusive` or `quorum`: the [`QueueKind`], over the options), and, with TLS, `ca`, `client_cert`, `client_key` and
-    /// `tls_server_name`, which go over [`TlsOptions`].
+    /// Query parameters: `heartbeat` (seconds) and `connection_timeout` (milliseconds), `channel_max`,
+    /// `frame_max`, `queue` (`auto`, `durable`, `transient`, `exclusive` or `quorum`: the [`QueueKind`]), and,
+    /// with TLS, `ca`, `client_cert`, `client_key` and `tls_server_name`. They take precedence over the options.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`](manager_api::ErrorKind::Config) for a URL or an option that cannot be used. The text repeats no password.
+    /// [`ErrorKind::Config`](manager_api::ErrorKind::Config) for a URL or an option that cannot be used. The
+    /// text never contains a password.
     pub fn new(url: &str, mut options: AmqpOptions) -> Result<Self, Error> {
         options.check()?;
         options.queue.kind = Target::parse(url)?.queue_kind.unwrap_or(options.queue.kind);
@@ -152,7 +106,7 @@ impl AmqpManager {
         })
     }
 
-    /// Names the queue of the next subscription: after the host id, and numbered from the second on.
+    /// Returns the name of the queue of the next subscription: the host id, numbered from the second on.
     fn next_queue(&self) -> String {
         let prefix = &self.options.queue.prefix;
         match self.num_subscribed.fetch_add(1, Ordering::Relaxed) {

@@ -164,6 +164,7 @@ impl AmqpListener {
         }
     }
 
+    /// Reads the next delivery, or waits for it.
     async fn read_one(&mut self, connection: &mut QueueConnection, feed: &Feed) -> Result<(), End> {
         if self.binding.is_owed() {
             return self.settle(feed).await;
@@ -171,17 +172,17 @@ impl AmqpListener {
         let next = match connection.consumer.next().now_or_never() {
             Some(next) => next,
             None => {
-                // Nothing more to do: a good moment for what is owed to the broker.
+                // Nothing is waiting: the moment to acknowledge.
                 self.acknowledge(connection).await?;
                 let next = tokio::select! {
                     biased;
                     next = connection.consumer.next() => Some(next),
-                    // Once nothing is published by this manager any more, it has no doubts.
+                    // Ends with the publisher.
                     Ok(()) = self.doubts.changed() => None,
                     () = sleep(self.binding.patience()) => None,
                 };
                 let Some(next) = next else {
-                    self.ask(connection);
+                    self.binding.begin(&self.queue, &connection.channel, false);
                     return Ok(());
                 };
                 next
@@ -213,20 +214,16 @@ impl AmqpListener {
         }
     }
 
-    /// Begins to find out what silence means: that nothing is published, or that the queue is not bound.
-    fn ask(&mut self, connection: &QueueConnection) {
-        self.binding.begin(&self.queue, &connection.channel, false);
-    }
-
-    /// Admits what was found out, as soon as nothing is lost any more.
+    /// Reports the loss that a proof found, once the queue is bound again.
     async fn settle(&mut self, feed: &Feed) -> Result<(), End> {
         let reason = self.binding.settle().await.map_err(End::Lost)?;
         match reason {
-            Some(reason) => Ok(self.admit(reason.to_owned(), feed)?),
+            Some(reason) => Ok(self.report_gap(reason, feed)?),
             None => Ok(()),
         }
     }
 
+    /// Handles one delivery: a mark, a repetition, or a message.
     async fn deliver(&mut self, connection: &mut QueueConnection, delivery: Delivery, feed: &Feed) -> Result<(), End> {
         if let Some(mark) = Mark::of(&delivery.properties, &self.queue) {
             self.binding.note(mark);
@@ -240,13 +237,13 @@ impl AmqpListener {
             Verdict::Doubtful => {
                 let reason =
                     "equal messages without ids were delivered again, and which of them are new cannot be told";
-                return Ok(self.admit(reason.to_owned(), feed)?);
+                return Ok(self.report_gap(reason, feed)?);
             }
         }
         if let Some(id) = id
             && let missing @ 1.. = self.numbers.note(id)
         {
-            self.admit(format!("{missing} messages of a publisher never came"), feed)?;
+            self.report_gap(format!("{missing} messages of a publisher never came"), feed)?;
             self.numbers.note(id);
         }
         let len = delivery.data.len();
@@ -260,6 +257,7 @@ impl AmqpListener {
         Ok(())
     }
 
+    /// Delivers one message.
     async fn hand_over(
         &mut self,
         connection: &mut QueueConnection,
@@ -273,7 +271,7 @@ impl AmqpListener {
         feed.message_after(message, acknowledged).await
     }
 
-    /// Acknowledges everything that was handed over.
+    /// Acknowledges every message that was delivered.
     async fn acknowledge(&self, connection: &mut QueueConnection) -> Result<(), End> {
         if connection.num_unacked == 0 {
             return Ok(());
@@ -286,7 +284,7 @@ impl AmqpListener {
     }
 
     /// Reports a gap.
-    fn admit(&mut self, reason: impl Into<String>, feed: &Feed) -> Result<(), Unsubscribed> {
+    fn report_gap(&mut self, reason: impl Into<String>, feed: &Feed) -> Result<(), Unsubscribed> {
         // What is missing is reported once.
         self.numbers.clear();
         feed.gap(reason)

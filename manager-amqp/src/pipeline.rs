@@ -1,4 +1,4 @@
-//! One channel that takes what is queued, sends it, and matches the broker's confirms.
+//! The pipeline: sends queued messages over one channel without waiting, and matches the broker's confirms.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -19,15 +19,15 @@ use crate::connect::Link;
 use crate::error::{Failure, Step, Trouble, refused, unconfirmed};
 use crate::publish::Queue;
 
-/// How many messages are sent before confirms are looked at.
+/// The number of messages sent before confirms are read.
 const BATCH: usize = 256;
-/// How often that is done before other tasks have their turn.
+/// The number of such rounds before the task yields.
 const MAX_ROUNDS: usize = 8;
-/// AMQP's words for a message that a durable queue writes down, or keeps in memory.
+/// The delivery modes of AMQP: a durable queue stores the message on disk, or keeps it in memory.
 const PERSISTENT: u8 = 2;
 const TRANSIENT: u8 = 1;
 
-/// One channel at work: polled until its connection is lost.
+/// One channel in use, polled until its connection is lost.
 pub(crate) struct Pipeline<'a> {
     queue: &'a Queue,
     link: &'a Link,
@@ -39,15 +39,16 @@ pub(crate) struct Pipeline<'a> {
     began: u64,
     is_blocked: bool,
     flights: VecDeque<Flight>,
-    /// How many at the front of `flights` were told that their deadline passed.
+    /// The number of jobs at the front of `flights` whose callers were notified of their deadlines.
     num_expired: usize,
     timer: Pin<Box<Sleep>>,
 }
 
-/// One message that is not confirmed yet.
+/// One message without its confirm.
 struct Flight {
     confirm: BoxFuture<'static, lapin::Result<Confirmation>>,
-    /// Holds its room until it is confirmed: what the client library holds counts as in flight, whether or not anybody still waits for it.
+    /// Counts against the queue's limit until it is confirmed, because the client library holds the message,
+    /// even if its caller waits no longer.
     job: Job,
 }
 
@@ -55,10 +56,10 @@ impl<'a> Pipeline<'a> {
     pub(crate) fn new(queue: &'a Queue, link: &'a Link, channel: Channel) -> Self {
         let delivery_mode = match queue.link.connector.is_durable {
             true => PERSISTENT,
-            // No queue is bound any more after the restart for which it would be written down.
+            // After the restart for which it would be stored, no queue would be bound.
             false => TRANSIENT,
         };
-        // What kombu writes, so that every peer reads it.
+        // As kombu does, so that every peer reads it.
         let properties = BasicProperties::default()
             .with_content_type("text/plain".into())
             .with_content_encoding("utf-8".into())
@@ -80,7 +81,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Sends and receives whatever can be; ready when the connection is lost, or everything is over.
+    /// Sends and receives as much as possible; ready when the connection is lost, or the queue is over.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Arc<Failure>>> {
         self.queue.register(cx.waker());
         self.poll_events(cx)?;
@@ -106,7 +107,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// Answers everybody whose message was on its way.
+    /// Fails the jobs that were sent, once the connection is lost.
     pub(crate) fn abandon(&mut self, failure: &Arc<Failure>) {
         self.fail_flights(|| failure.lost());
     }
@@ -128,15 +129,15 @@ impl<'a> Pipeline<'a> {
                 }
                 Some(Event::Error(error)) => return Err(self.failure(error)),
                 Some(_) => {}
-                None if self.is_told_why() => break,
+                None if self.has_pending_confirm() => break,
                 None => return Err(self.gone()),
             }
         }
         Ok(())
     }
 
-    /// Whether a message waits for its confirm, which says why the channel was closed: a right that is missing, say.
-    fn is_told_why(&self) -> bool {
+    /// Returns whether a confirm is pending: it will report why the channel was closed, such as a missing right.
+    fn has_pending_confirm(&self) -> bool {
         self.num_expired < self.flights.len()
     }
 
@@ -147,13 +148,14 @@ impl<'a> Pipeline<'a> {
         self.is_blocked = true;
     }
 
-    /// Hands queued messages to the client library; what it cannot send now stays queued here, where it can still expire unsent.
+    /// Passes queued messages to the client library. Those that cannot be sent now stay queued, where they can
+    /// expire unsent.
     fn send(&mut self) -> Result<usize, Arc<Failure>> {
         let limit = self.queue.link.max_unconfirmed.max(1);
         let mut count = 0;
         while count < BATCH && self.flights.len() < limit && !self.is_blocked {
             if !self.is_alive() {
-                match self.is_told_why() {
+                match self.has_pending_confirm() {
                     true => break,
                     false => return Err(self.gone()),
                 }
@@ -167,7 +169,7 @@ impl<'a> Pipeline<'a> {
 
     fn send_one(&mut self, mut job: Job) {
         let mut confirm = self.publish(std::mem::take(&mut job.message));
-        // The first poll sends. What it waits for is asked when it is this message's turn.
+        // The first poll sends. The outcome is polled again when it is this message's turn.
         let early = confirm.poll_unpin(&mut Context::from_waker(Waker::noop()));
         if let Poll::Ready(done) = early {
             confirm = std::future::ready(done).boxed();
@@ -183,7 +185,7 @@ impl<'a> Pipeline<'a> {
         let channel = self.channel.clone();
         async move {
             let options = BasicPublishOptions {
-                // So that it is told what no queue was there for.
+                // So that a message without a queue is reported.
                 mandatory: true,
                 ..BasicPublishOptions::default()
             };
@@ -226,7 +228,8 @@ impl<'a> Pipeline<'a> {
         outcome
     }
 
-    /// Tells those whose deadline passed. The room of those on their way is not given back: the message is still held.
+    /// Notifies callers whose deadline passed. Jobs in flight are not released: the client library still holds
+    /// their messages.
     fn expire(&mut self) {
         self.queue.expire();
         let deadline = self.queue.deadline();
@@ -240,7 +243,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// When the next caller's deadline passes; never later than that of whoever comes from now on.
+    /// Returns the next deadline of a job; never later than that of any job queued from now on.
     fn next_due(&self) -> Instant {
         let oldest = self.flights.get(self.num_expired);
         let due = oldest.map(|flight| deadline::from(flight.job.since, self.queue.deadline()));
@@ -263,7 +266,7 @@ impl<'a> Pipeline<'a> {
     }
 }
 
-/// The task may end before its time, too: whoever still waits is told that the deadline passed.
+/// The task may be aborted: the remaining jobs fail as if their deadlines had passed.
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         let queue = self.queue;

@@ -1,4 +1,4 @@
-//! How messages get to RabbitMQ.
+//! The publishing link: one channel with confirms.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::pipeline::Pipeline;
 pub(crate) type Publisher = manager_api::backend::Publisher<AmqpLink>;
 pub(crate) type Queue = PublishQueue<AmqpLink>;
 
-/// How long taking leave of the broker may take.
+/// The limit for closing the channel, and for closing the connection.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// One channel with publisher confirms, on a connection of its own.
+/// The publishing link to RabbitMQ: one channel with publisher confirms, on a connection of its own.
 #[derive(Debug)]
 pub(crate) struct AmqpLink {
     pub(crate) connector: Arc<Connector>,
@@ -33,7 +33,7 @@ pub(crate) struct AmqpLink {
 }
 
 impl AmqpLink {
-    /// Takes note that the broker had no queue for a message: nothing listens, or what listens has lost its binding.
+    /// Notes that the broker had no queue for a message: there are no listeners, or they have lost their bindings.
     pub(crate) fn unheard(&self) {
         self.doubt();
         if let Some(suppressed) = self.unheard_log.pass() {
@@ -43,10 +43,10 @@ impl AmqpLink {
         }
     }
 
-    /// Passes on what the end of a connection says about the exchange, and about messages that wait.
-    fn tell_of(&self, failure: &Arc<Failure>, queue: &Queue) {
+    /// Draws conclusions from the end of a connection: about the exchange, and about waiting messages.
+    fn conclude_from(&self, failure: &Arc<Failure>, queue: &Queue) {
         if failure.is_not_found() {
-            // The exchange was deleted. It will be made again here, and leads nowhere then.
+            // The exchange was deleted. It will be declared again, and has no bindings then.
             self.doubt();
         }
         if failure.is_refused() {
@@ -56,6 +56,7 @@ impl AmqpLink {
         }
     }
 
+    /// Makes listeners prove that their queues are bound.
     fn doubt(&self) {
         self.doubts.send_modify(|number| *number += 1);
     }
@@ -76,12 +77,12 @@ impl PublishLink for AmqpLink {
             if let Err(failure) = &outcome {
                 queue.lost(failure);
                 pipeline.abandon(failure);
-                queue.link.tell_of(failure, queue);
+                queue.link.conclude_from(failure, queue);
             }
             outcome
         };
         if outcome.is_ok() {
-            // First the channel: what is left of it would be closed when the connection already is.
+            // The channel first: the client library would close it after the connection.
             let _ = timeout(LEAVE, channel.close(200, "bye".into())).await;
             link.close(LEAVE).await;
         }

@@ -1,4 +1,4 @@
-//! What RabbitMQ means by the codes and texts with which it says no.
+//! The meaning of RabbitMQ's reply codes and texts: which are refusals, and which right is missing.
 
 use std::io;
 
@@ -15,19 +15,19 @@ const NOT_ALLOWED: u16 = 530;
 const NOT_IMPLEMENTED: u16 = 540;
 const INTERNAL_ERROR: u16 = 541;
 
-/// Whether trying again soon may help.
+/// Whether another attempt may succeed soon.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Hope {
     Some,
-    /// The login is wrong or not enough.
+    /// No: the login is wrong or insufficient.
     Refused,
-    /// What is declared, here or there, cannot be used.
+    /// No: a declaration, ours or the existing one, cannot be used.
     Mismatch,
-    /// The broker takes no messages for now, whoever sends them.
+    /// The broker accepts no messages from any publisher for now.
     Blocked,
 }
 
-/// Says what a reply means, and whether it is worth asking again.
+/// Explains a reply, and whether another attempt may succeed.
 pub(crate) fn explained(step: &Step, code: u16, text: &str) -> (Hope, String) {
     let text = text.trim();
     match code {
@@ -41,10 +41,10 @@ pub(crate) fn explained(step: &Step, code: u16, text: &str) -> (Hope, String) {
     }
 }
 
-/// Some versions close the channel and others the connection.
+/// The code of a refused feature in versions that close the channel; others close the connection.
 const NOT_ALLOWED_BY_FEATURE: u16 = 405;
 
-/// Tells whether a reply refuses what newer versions call deprecated features, by name.
+/// Returns whether a reply refuses a feature that newer versions have deprecated.
 pub(crate) fn is_unsupported(code: u16, text: &str) -> bool {
     matches!(code, INTERNAL_ERROR | NOT_ALLOWED_BY_FEATURE | PRECONDITION_FAILED) && is_deprecated(text)
 }
@@ -62,7 +62,7 @@ fn deprecated(step: &Step, text: &str) -> String {
     }
 }
 
-/// Names the right that is missing: of `configure`, `write` and `read`, and on what.
+/// Returns the text of a missing right: `configure`, `write` or `read`, and its object.
 fn access_refused(step: &Step, text: &str) -> String {
     let right = match step {
         Step::Login | Step::Use => {
@@ -83,7 +83,7 @@ fn access_refused(step: &Step, text: &str) -> String {
 }
 
 fn not_allowed(text: &str) -> (Hope, String) {
-    // Limits and virtual hosts that start up are matters of time.
+    // Limits, and virtual hosts that are starting, are transient.
     if text.contains("limit") || text.contains("is down") {
         return (Hope::Some, text.to_owned());
     }
@@ -113,7 +113,7 @@ fn precondition_failed(step: &Step, text: &str) -> (Hope, String) {
     }
     match step {
         Step::Declare(thing) => (Hope::Mismatch, format!("{thing} cannot be declared like this: {text}")),
-        // As a consumer that did not acknowledge in time: it comes back.
+        // A consumer that did not acknowledge in time, for example: it reconnects.
         _ => (Hope::Some, text.to_owned()),
     }
 }
@@ -122,7 +122,7 @@ fn too_large(text: &str) -> String {
     format!("a message is over the broker's own limit (max_message_size): {text}")
 }
 
-/// Says what an error of the socket means, that of TLS included.
+/// Explains an error of the socket, that of TLS included.
 pub(crate) fn of_io(error: &io::Error) -> (Hope, String) {
     match tls::explained(error) {
         (true, what) => (Hope::Refused, what),

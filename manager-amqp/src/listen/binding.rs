@@ -1,4 +1,4 @@
-//! Whether the exchange leads to the queue: when that is asked, and what the answers mean. `proof.rs` says how.
+//! The binding of a queue: when it is proven, and the conclusions. The proof itself is in `proof.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,11 +15,11 @@ use super::proof::{Mark, Prober, Sent};
 use crate::connect::Connector;
 use crate::error::{During, Failure, Step, Thing, Trouble};
 
-/// After how many intervals without its fence a proof is begun again: the broker may still give everything to an earlier connection, or an
-/// operator may have emptied the queue.
+/// The number of intervals without its fence after which a proof is repeated: the broker may still deliver to
+/// an earlier connection, or an operator may have purged the queue.
 const PATIENCE: u32 = 3;
 
-/// What a proof needs that goes on beside the reading.
+/// The dependencies of a proof, which runs concurrently with reading.
 #[derive(Clone, Debug)]
 pub(super) struct Means {
     pub(super) connector: Arc<Connector>,
@@ -33,20 +33,20 @@ pub(super) struct Means {
 pub(super) struct Binding {
     means: Means,
     interval: Duration,
-    /// The number of the latest proof that was begun, and when.
+    /// The number of the latest proof, and when it began.
     number: u64,
     since: Instant,
-    /// The latest probe and the latest fence of ours that arrived.
+    /// The latest probe and the latest fence of this queue that arrived.
     probed: u64,
     resolved: u64,
-    /// Proofs at whose end the queue was bound again. Their fences must arrive.
+    /// Proofs that ended with binding the queue again. Their fences must arrive.
     rebound: Arc<Mutex<Vec<u64>>>,
-    /// Why a gap is to be admitted as soon as the queue is bound for sure.
+    /// The reason of a gap that is to be reported once the queue is bound.
     owed: Option<&'static str>,
     task: Option<Task>,
 }
 
-/// A proof under way; ends with its handle.
+/// A proof in progress; dropping it ends the proof.
 #[derive(Debug)]
 struct Task(JoinHandle<Result<(), Failure>>);
 
@@ -71,8 +71,8 @@ impl Binding {
         }
     }
 
-    /// How long silence may last before it is asked what it means. Not the same each time, so that of many listeners one asks first and its
-    /// probe answers the others.
+    /// Returns the time without a message after which the binding is to be proven. It varies, so that one of
+    /// many listeners is first and its probe serves the others.
     pub(super) fn patience(&self) -> Duration {
         match self.interval {
             Duration::ZERO => Duration::MAX,
@@ -80,8 +80,8 @@ impl Binding {
         }
     }
 
-    /// Begins a proof unless one is under way, on a connection that consumes by `channel`. Where `is_doubtful`, what cannot be proven for want of
-    /// a right counts as disproven.
+    /// Begins a proof unless one is in progress, on a connection that consumes by `channel`. With `is_doubtful`, a
+    /// missing right to prove the binding counts as its absence.
     pub(super) fn begin(&mut self, queue: &str, channel: &Channel, is_doubtful: bool) {
         if self.is_under_way() && !is_doubtful {
             return;
@@ -107,12 +107,12 @@ impl Binding {
         self.resolved < self.number && self.since.elapsed() < self.interval.saturating_mul(PATIENCE)
     }
 
-    /// Takes note of a probe or a fence.
+    /// Records a probe or a fence.
     pub(super) fn note(&mut self, mark: Mark) {
         match mark {
             Mark::Foreign => {}
             Mark::Probe(number) => self.probed = self.probed.max(number),
-            // One that comes again.
+            // A redelivered one.
             Mark::Fence(number) if number <= self.resolved => {}
             Mark::Fence(number) => self.resolve(number),
         }
@@ -131,23 +131,23 @@ impl Binding {
         }
     }
 
-    /// Tells whether a gap is to be admitted. Nothing may be read before that is done.
+    /// Returns whether a gap is to be reported, before anything further is read.
     pub(super) fn is_owed(&self) -> bool {
         self.owed.is_some()
     }
 
-    /// Returns why a gap is to be admitted, once the queue is bound.
+    /// Waits until the queue is bound; returns the reason of the gap to report.
     pub(super) async fn settle(&mut self) -> Result<Option<&'static str>, Failure> {
         if let Some(Task(task)) = &mut self.task {
             let bound = task.await;
             self.task = None;
-            // It panics never, and is aborted by nothing else.
+            // It never panics, and is aborted only here.
             bound.unwrap_or(Ok(()))?;
         }
         Ok(self.owed.take())
     }
 
-    /// Ends what is under way: its connection was lost.
+    /// Ends the proof in progress, whose connection was lost.
     pub(super) async fn halt(&mut self) {
         if let Some(mut task) = self.task.take() {
             task.0.abort();
@@ -155,7 +155,7 @@ impl Binding {
         }
     }
 
-    /// Begins anew, with another queue.
+    /// Starts over, with another queue.
     pub(super) fn reset(&mut self) {
         self.task = None;
         self.owed = None;
@@ -163,7 +163,7 @@ impl Binding {
     }
 }
 
-/// One proof: a probe, a fence, and the queue bound again whatever they will say.
+/// One proof: a probe, a fence, and binding the queue again regardless of the outcome.
 struct Proof {
     means: Means,
     queue: String,
@@ -215,7 +215,7 @@ impl Proof {
     }
 }
 
-/// Makes the exchange that leads to the queue only, and ends with it.
+/// Declares the exchange that leads to the queue only, and is deleted with it.
 pub(super) async fn route_fence(channel: &Channel, queue: &str) -> Result<(), Trouble> {
     let options = ExchangeDeclareOptions {
         auto_delete: true,
@@ -228,7 +228,7 @@ pub(super) async fn route_fence(channel: &Channel, queue: &str) -> Result<(), Tr
     bind(channel, queue, queue).await
 }
 
-/// Binds the queue to an exchange; does nothing if it is.
+/// Binds the queue to an exchange; does nothing if it is bound.
 pub(super) async fn bind(channel: &Channel, queue: &str, exchange: &str) -> Result<(), Trouble> {
     let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
     let bound = channel.queue_bind(queue.into(), exchange.into(), "".into(), options, arguments);

@@ -1,13 +1,14 @@
-//! The numbers in the ids of messages: those of one publisher follow each other, so that a missing one was lost.
+//! The numbers in the ids of messages: those of one publisher are consecutive, so that a missing one was lost.
 
 use std::collections::HashMap;
 
-/// Publishers that are kept in mind; beyond that all are forgotten, which finds fewer losses and none that is not there.
+/// The maximum number of publishers that are remembered. Beyond it all are forgotten, which finds fewer
+/// losses, never false ones.
 const MAX_PUBLISHERS: usize = 4096;
-/// A time in microseconds since 1970 has as many hexadecimal digits; what looks like a message id and is another has fewer.
+/// The number of hexadecimal digits of a time in microseconds since 1970; ids of other forms have fewer.
 const MIN_TIME_DIGITS: usize = 12;
 
-/// The last number of each publisher.
+/// The latest number of each publisher.
 #[derive(Debug, Default)]
 pub(super) struct Numbers {
     last: HashMap<Box<str>, Position>,
@@ -21,7 +22,7 @@ struct Position {
 }
 
 impl Numbers {
-    /// Takes note of a message's id; returns how many of its publisher's are missing before it.
+    /// Records the id of a message; returns how many of its publisher's messages are missing before it.
     pub(super) fn note(&mut self, id: &str) -> u64 {
         let Some((publisher, now)) = parse(id) else { return 0 };
         let Some(last) = self.last.get_mut(publisher) else {
@@ -31,7 +32,7 @@ impl Numbers {
             self.last.insert(publisher.into(), now);
             return 0;
         };
-        // What an earlier channel still had under way may come late.
+        // Messages in flight on an earlier channel may arrive late.
         if now.began < last.began {
             return 0;
         }
@@ -43,7 +44,7 @@ impl Numbers {
         missing
     }
 
-    /// Forgets everything: what is missing was admitted.
+    /// Forgets every number, after a gap was reported.
     pub(super) fn clear(&mut self) {
         self.last.clear();
     }

@@ -1,12 +1,14 @@
-//! Proof that the exchange still leads to a queue.
+//! The proof that the exchange still leads to a queue: probes and fences.
 //!
-//! AMQP has no way to ask for a binding. So a **probe** is sent through the exchange and right behind it, on the same channel, a **fence**
-//! through an exchange of the queue's own, which leads nowhere else. What one channel sends to one queue keeps its order: a fence that arrives
-//! without its probe before it proves that the queue was not bound. Only after both are in their queues is the queue bound again, so that every
-//! message that was lost is one before the fence, and every one behind it is seen.
+//! AMQP has no request for a binding. A **probe** is therefore sent through the exchange, followed on the same
+//! channel by a **fence** through an exchange of the queue's own, which leads to no other queue. Messages of
+//! one channel to one queue keep their order: a fence that arrives without its probe proves that the queue was
+//! not bound. The queue is bound again only after both are in their queues, so that every lost message
+//! precedes the fence, and every message after it is received.
 //!
-//! Probes reach every queue on the exchange. Their body is an empty JSON object, which other managers on the channel pass over; one that
-//! arrives proves the bindings of all queues it arrives in, so that an idle cluster sends one at a time and not one for each member.
+//! Probes reach every queue on the exchange. Their body is an empty JSON object, which other managers on the
+//! channel ignore. A probe proves the bindings of all queues in which it arrives, so that an idle cluster
+//! sends one at a time instead of one per member.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,24 +20,24 @@ use tokio::sync::Mutex;
 use crate::connect::{Connector, Link};
 use crate::error::{During, Failure, Step, Trouble};
 
-/// How probes and fences are marked, in the property `type`.
+/// The values of the property `type` that mark probes and fences.
 const PROBE: &str = "sio.probe";
 const FENCE: &str = "sio.fence";
-/// What others see of them.
+/// The body of both.
 const BODY: &[u8] = b"{}";
 
-/// What a marked message is.
+/// The meaning of a marked message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mark {
-    /// One of the queue's own, with its number.
+    /// A probe or fence of this queue, with its number.
     Probe(u64),
     Fence(u64),
-    /// One of another queue.
+    /// A probe or fence of another queue.
     Foreign,
 }
 
 impl Mark {
-    /// Reads the properties of a message that came in `queue`; `None` for one that is not ours to keep.
+    /// Reads the properties of a message from `queue`; `None` for one that is not marked.
     pub(crate) fn of(properties: &BasicProperties, queue: &str) -> Option<Self> {
         let kind = properties.kind().as_ref()?.as_str();
         if kind != PROBE && kind != FENCE {
@@ -53,11 +55,12 @@ impl Mark {
     }
 }
 
-/// Sends probes and fences, on a connection of its own that is opened when the first is sent: a broker short of memory stops reading from
-/// connections that publish, and that of the listener must go on acknowledging.
+/// The sender of probes and fences. It has a connection of its own, opened with the first one: a broker that is
+/// short of memory stops reading from connections that publish, and the listener's must continue to
+/// acknowledge.
 pub(crate) struct Prober {
     connector: Arc<Connector>,
-    line: Mutex<Option<(Link, Channel)>>,
+    open: Mutex<Option<(Link, Channel)>>,
 }
 
 impl fmt::Debug for Prober {
@@ -66,10 +69,10 @@ impl fmt::Debug for Prober {
     }
 }
 
-/// What became of a probe.
+/// The outcome of sending a probe.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Sent {
-    /// The exchange has it; whether a queue has it, too, is to be seen.
+    /// The exchange accepted it; whether a queue received it is yet unknown.
     Yes,
     /// There is no such exchange.
     NoExchange,
@@ -79,11 +82,11 @@ impl Prober {
     pub(crate) fn new(connector: Arc<Connector>) -> Self {
         Self {
             connector,
-            line: Mutex::default(),
+            open: Mutex::default(),
         }
     }
 
-    /// Sends a probe for `queue` through the exchange; returns once the broker has it.
+    /// Sends a probe for `queue` through the exchange; returns once the broker has confirmed it.
     pub(crate) async fn probe(&self, queue: &str, number: u64) -> Result<Sent, Failure> {
         match self.send(self.connector.exchange(), PROBE, queue, number).await {
             Ok(_) => Ok(Sent::Yes),
@@ -92,7 +95,8 @@ impl Prober {
         }
     }
 
-    /// Sends a fence for `queue` through the exchange of its own; returns once the broker has it, or false if that leads nowhere.
+    /// Sends a fence for `queue` through the queue's own exchange; returns once the broker has confirmed it, false
+    /// if that exchange leads nowhere.
     pub(crate) async fn fence(&self, queue: &str, number: u64) -> Result<bool, Failure> {
         match self.send(queue, FENCE, queue, number).await {
             Ok(is_routed) => Ok(is_routed),
@@ -101,15 +105,15 @@ impl Prober {
         }
     }
 
-    /// Returns whether it reached any queue.
+    /// Sends a marked message; returns whether it reached a queue.
     async fn send(&self, exchange: &str, kind: &str, queue: &str, number: u64) -> Result<bool, Failure> {
-        let mut slot = self.line.lock().await;
+        let mut slot = self.open.lock().await;
         let channel = self.channel(&mut slot).await?;
         let sent = self.send_on(&channel, exchange, kind, queue, number).await;
         sent.map_err(|trouble| self.connector.failure(trouble))
     }
 
-    /// Returns the channel that there is, or opens another: the broker closes it to say no.
+    /// Returns the open channel, or opens one: the broker closes a channel to refuse.
     async fn channel(&self, slot: &mut Option<(Link, Channel)>) -> Result<Channel, Failure> {
         let link = match slot.take() {
             Some((link, channel)) if channel.status().connected() && link.is_up() => {
@@ -153,9 +157,9 @@ impl Prober {
         Ok(confirm.await.during(step)?.take_message().is_none())
     }
 
-    /// Takes leave of the broker.
+    /// Closes the connection.
     pub(crate) async fn close(&self) {
-        if let Some((link, _)) = self.line.lock().await.take() {
+        if let Some((link, _)) = self.open.lock().await.take() {
             link.close(super::queue::LEAVE).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The queue of a subscription: declared, bound, consumed, checked, removed.
+//! The queue of a subscription: its declaration, binding, consumption, and removal.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::config::QueueKind;
 use crate::connect::Link;
 use crate::error::{During, Step, Thing, Trouble};
 
-/// How long taking leave of the broker may take, the removal of the queue included.
+/// The limit for leaving the broker, the removal of the queue included.
 pub(crate) const LEAVE: Duration = Duration::from_secs(2);
 
 impl AmqpListener {
-    /// Connects, and consumes the queue, which is declared and bound first where it is new. One that was there already is bound again only
-    /// after it was asked whether it still is (`binding.rs`), since afterwards that cannot be told.
+    /// Connects and consumes the queue, which is declared and bound first where it is new. An existing queue is
+    /// bound again only after a proof (`binding.rs`), since afterwards a missing binding could not be found.
     pub(super) async fn try_open(&mut self) -> Result<QueueConnection, Trouble> {
         let link = self.connector.connect("listen").await?;
         self.was_gone |= self.is_declared && self.was_open && !self.queue_exists(&link).await?;
@@ -45,6 +45,7 @@ impl AmqpListener {
         })
     }
 
+    /// Declares the queue; after a refusal the next attempt may declare another one.
     async fn declare_queue(&mut self, channel: &Channel) -> Result<(), Trouble> {
         let may_exist = std::mem::replace(&mut self.is_declared, true);
         let kind = self.kind;
@@ -58,24 +59,26 @@ impl AmqpListener {
             .await
             .during(|| Step::Declare(Thing::Queue(self.queue.clone())));
         if declared.as_ref().is_err_and(Trouble::is_not_found) {
-            // It is on a node of the cluster that is down, from where it comes back as it was: too late.
+            // It is on a node of the RabbitMQ cluster that is down, from which it returns too late.
             self.rename_queue();
         }
         if self.falls_back && declared.as_ref().is_err_and(Trouble::is_unsupported) {
             (self.kind, self.falls_back) = (QueueKind::Durable, false);
             if may_exist {
-                // Another node of the cluster may have it as it was declared before.
+                // Another node of the RabbitMQ cluster may have it as it was declared before.
                 self.rename_queue();
             }
         }
         declared.map(drop)
     }
 
+    /// Chooses a new name for the queue.
     fn rename_queue(&mut self) {
         self.num_moves += 1;
         self.queue = format!("{}.moved{}", self.first_queue, self.num_moves);
     }
 
+    /// Starts a consumer with the current window.
     async fn consume(&self, channel: &Channel) -> Result<Consumer, Trouble> {
         let ahead = self.window.current();
         channel.basic_qos(ahead, BasicQosOptions::default()).await?;
@@ -85,7 +88,8 @@ impl AmqpListener {
         consuming.await.during(|| Step::Consume(self.queue.clone()))
     }
 
-    /// Has the broker send nothing more until it is told the new window; what it has sent comes still.
+    /// Ends the consumer, so that the broker sends nothing more until it has the new window. Messages in flight
+    /// still arrive.
     pub(super) async fn end_consumer(&self, connection: &mut QueueConnection) -> Result<(), End> {
         if std::mem::replace(&mut connection.is_resizing, true) {
             return Ok(());
@@ -96,7 +100,7 @@ impl AmqpListener {
         self.connector.within_timeout(canceled).await.map_err(End::Lost)
     }
 
-    /// Goes on where the ended consumer stopped.
+    /// Consumes again where the ended consumer stopped.
     pub(super) async fn consume_again(&self, connection: &mut QueueConnection) -> Result<(), End> {
         self.acknowledge(connection).await?;
         let consuming = self.consume(&connection.channel);
@@ -105,7 +109,7 @@ impl AmqpListener {
         Ok(())
     }
 
-    /// Asks on a channel of its own: the broker closes it to say no.
+    /// Returns whether the queue exists. Uses a channel of its own, which the broker closes if it does not.
     async fn queue_exists(&self, link: &Link) -> Result<bool, Trouble> {
         let channel = link.connection.create_channel().await?;
         let options = QueueDeclareOptions {

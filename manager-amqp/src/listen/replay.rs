@@ -1,17 +1,17 @@
-//! Which messages were seen before the connection was lost.
+//! The latest messages that were delivered, by which redelivered ones are recognised.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// What tells one message from another.
+/// The identity of a message.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Key {
     hash: u64,
-    /// Whether its sender gave it an id; then no other message has the same key.
+    /// Whether its publisher gave it an id; then no other message has the same key.
     has_id: bool,
 }
 
-/// The latest messages that were handed over, as many as the broker may deliver again.
+/// The latest messages that were delivered, as many as the broker may redeliver.
 #[derive(Debug)]
 pub(crate) struct Seen {
     keys: VecDeque<Key>,
@@ -27,19 +27,20 @@ struct Replay {
     next: Option<usize>,
 }
 
-/// What a delivery is.
+/// The judgement of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Verdict {
-    /// To be handed over.
+    /// A new message.
     New,
-    /// Handed over before.
+    /// Delivered before.
     Duplicate,
-    /// Handed over before, or one that looks the same: it cannot be told.
+    /// Delivered before, or a new one with the same content: undecidable.
     Doubtful,
 }
 
 impl Seen {
-    /// `limit` is the prefetch: the broker delivers no more than that ahead of acknowledgements, so it can repeat no more.
+    /// Remembers `limit` messages. It is the prefetch: the broker delivers no more than that ahead of
+    /// acknowledgements, and so redelivers no more.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
             keys: VecDeque::new(),
@@ -49,6 +50,7 @@ impl Seen {
         }
     }
 
+    /// Returns the key of a message: of its id, or of its content without one.
     pub(crate) fn key(&self, id: Option<&str>, body: &[u8]) -> Key {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(id.map_or(body, str::as_bytes));
@@ -58,21 +60,21 @@ impl Seen {
         }
     }
 
-    /// Expects messages to be repeated, on a new connection to the same queue.
+    /// Expects redelivered messages, on a new connection to the same queue.
     pub(crate) fn begin_replay(&mut self) {
         self.replay = Some(Replay::default());
     }
 
-    /// Forgets everything: the queue is a new one and repeats nothing.
+    /// Forgets every message: the queue is a new one and redelivers none.
     pub(crate) fn clear(&mut self) {
         self.keys.clear();
         self.replay = None;
     }
 
-    /// Says what a delivery is.
+    /// Judges a delivery.
     pub(crate) fn judge(&mut self, key: Key, is_redelivered: bool) -> Verdict {
         let Some(mut replay) = self.replay.take_if(|_| is_redelivered) else {
-            // What was never delivered before follows everything that was.
+            // A message that was never delivered follows all that were.
             self.replay = None;
             return Verdict::New;
         };
@@ -89,7 +91,7 @@ impl Seen {
         }
     }
 
-    /// Takes note of a message that is handed over.
+    /// Records a message that was delivered.
     pub(crate) fn push(&mut self, key: Key) {
         if self.keys.len() == self.limit {
             self.keys.pop_front();
@@ -97,7 +99,7 @@ impl Seen {
         self.keys.push_back(key);
     }
 
-    /// Finds the first place at or after `next` where `key` is; the one at `next` unless an earlier choice proves wrong.
+    /// Finds the first index at or after `next` with `key`; that is `next` unless an earlier choice was wrong.
     fn find(&self, key: Key, next: Option<usize>) -> Option<usize> {
         let next = next.unwrap_or(0);
         let found = self

@@ -1,6 +1,6 @@
-//! How many messages the broker may send ahead of their acknowledgement.
+//! The window: the number of messages that the broker may send ahead of their acknowledgement.
 
-/// After how many messages it is asked whether they have become smaller.
+/// The number of messages after which the window may grow.
 const BLOCK: usize = 256;
 
 /// A number of messages that follows their size: the broker counts messages, memory is bytes.
@@ -16,7 +16,7 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// As many as `max` messages, if they fit into `max_bytes`; one in any case.
+    /// Creates a window of `max` messages while they fit into `max_bytes`; of one at least.
     pub(super) fn new(max: u16, max_bytes: usize) -> Self {
         let max = max.max(1);
         Self {
@@ -29,13 +29,15 @@ impl Window {
         }
     }
 
+    /// Returns the current number.
     pub(super) fn current(&self) -> u16 {
         self.current
     }
 
-    /// Takes note of the size of a message; tells whether the broker has to be told another number.
+    /// Counts a message of `len` bytes; returns whether the number has changed, so that the broker must be told.
     ///
-    /// It shrinks at once, and grows after messages enough that were smaller. It changes by powers of two, so that this is seldom.
+    /// It shrinks at once, and grows after enough smaller messages. It changes by powers of two, so that
+    /// changes are rare.
     pub(super) fn note(&mut self, len: usize) -> bool {
         self.largest = self.largest.max(len);
         self.num_seen += 1;

@@ -1,24 +1,25 @@
-//! Options.
+//! The options of a [`KafkaManager`](crate::KafkaManager).
 
 use std::fmt;
 use std::time::Duration;
 
 use manager_api::ManagerOptions;
 
-/// How a [`KafkaManager`](crate::KafkaManager) connects and what its limits are.
+/// The options of a [`KafkaManager`](crate::KafkaManager): connections, the topic, limits.
 #[derive(Clone)]
 pub struct KafkaOptions {
-    /// What every manager has: channel (here a topic), deadline, limits, back-off. More than 4 GiB in flight count as 4 GiB, and a `backoff_cap`
-    /// of more than 2 s as 2 s.
+    /// The options of every manager: channel (here a topic), deadline, limits, back-off. More than 4 GiB in
+    /// flight count as 4 GiB, a `backoff_cap` over 2 s as 2 s.
     pub common: ManagerOptions,
-    /// How the topic is created if it is missing.
+    /// The creation of a missing topic.
     pub topic: TopicOptions,
-    /// How long a message may wait for others to travel with. Default 1 ms; more than 5 ms counts as 5 ms.
+    /// The time for which a message may wait for others, to be sent with them. Default 1 ms; more than 5 ms
+    /// counts as 5 ms.
     pub linger: Duration,
-    /// A broker that owes an answer for this long counts as dead and its connection is replaced. Default 10 s; at least 10 ms, at most
-    /// 5 minutes.
+    /// The time without a response after which a broker counts as dead and its connection is replaced. Default
+    /// 10 s; at least 10 ms, at most 5 minutes.
     pub request_timeout: Duration,
-    /// How often a subscription looks for new partitions. Default 10 s; at least 100 ms.
+    /// The interval at which a subscription looks for new partitions. Default 10 s; at least 100 ms.
     pub partition_refresh: Duration,
     /// Further properties of librdkafka, such as `security.protocol`; those in the URL take precedence. Default none.
     pub properties: Vec<(String, String)>,
@@ -52,16 +53,17 @@ impl fmt::Debug for KafkaOptions {
     }
 }
 
-/// How a topic is created that is not there yet.
+/// The creation of a topic that does not exist.
 #[derive(Clone, Debug)]
 pub struct TopicOptions {
     /// Whether a missing topic is created. Default true; otherwise it is an error.
     pub is_created: bool,
-    /// Its partitions. Default none: as many as the broker is configured for.
+    /// The number of partitions. Default none: that of the broker's configuration.
     pub num_partitions: Option<u16>,
-    /// Its replicas. Default none: as many as the broker is configured for.
+    /// The number of replicas. Default none: that of the broker's configuration.
     pub num_replicas: Option<u16>,
-    /// Its properties, such as `retention.ms`. Default none, except that `max.message.bytes` allows for the largest message.
+    /// Properties, such as `retention.ms`. Default none, except `max.message.bytes`, which permits the largest
+    /// message.
     pub properties: Vec<(String, String)>,
 }
 

@@ -1,4 +1,4 @@
-//! How to be a client of the brokers.
+//! The connector: the servers, and the configuration of clients of librdkafka.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use crate::properties;
 use crate::topic::check_topic;
 use crate::url::Target;
 
-/// What a batch and a record take beside the message and its key, generously.
+/// An upper bound of the bytes of a batch and a record beside the message and its key.
 pub(crate) const OVERHEAD: usize = 1024;
-/// The longest that messages may wait for others.
+/// The maximum time for which messages wait for others.
 const MAX_LINGER: Duration = Duration::from_millis(5);
-/// How often librdkafka looks for messages whose time is over.
+/// The interval at which librdkafka looks for expired messages.
 const EXPIRY_SCAN: Duration = Duration::from_secs(1);
-/// Each partition's share of one answer to a fetch; a larger message comes alone.
+/// The maximum bytes of one partition in a response to a fetch; a larger message is sent alone.
 const MAX_FETCH: usize = 1 << 20;
 
-/// The most that one broker answers at once, unless a single message is larger.
+/// The maximum bytes of a broker's response, unless a single message is larger.
 const MAX_ANSWER: usize = 50 << 20;
-/// The longest wait before a broker is connected to again, and the longest that connecting may take, login included: together they are how
-/// long it takes until a network that was cut is used again.
+/// The maximum pause before a reconnect, and the limit of an attempt to connect, login included. A network that
+/// was cut is in use again after their sum.
 const MAX_RECONNECT_WAIT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The range that librdkafka has for the time of a request.
+/// The range of librdkafka's request timeout.
 const MIN_REQUEST: Duration = Duration::from_millis(10);
 const MAX_REQUEST: Duration = Duration::from_secs(300);
-/// The most that librdkafka may be told to queue before it publishes, and to fetch ahead, in KiB.
+/// The maxima of librdkafka's settings for queued and prefetched messages, in KiB.
 const MAX_QUEUED: usize = i32::MAX as usize;
 const MAX_FETCHED: usize = 2_000_000;
 
-/// Knows where Kafka is, and how to be its client.
+/// The servers of Kafka and the properties of its clients.
 pub(crate) struct Connector {
     pub(crate) options: KafkaOptions,
     pub(crate) host_id: HostId,
@@ -65,7 +65,7 @@ impl Connector {
         Ok(connector)
     }
 
-    /// Names the brokers for people.
+    /// Returns the servers, human-readable.
     pub(crate) fn label(&self) -> &str {
         &self.target.servers
     }
@@ -78,25 +78,26 @@ impl Connector {
         self.options.common.deadline
     }
 
-    /// How long a broker may owe an answer.
+    /// Returns the time without a response after which a broker counts as dead.
     pub(crate) fn request_timeout(&self) -> Duration {
         self.options.request_timeout.clamp(MIN_REQUEST, MAX_REQUEST)
     }
 
-    /// Message bytes that may be in flight, as far as they can be counted.
+    /// Returns the limit of message bytes in flight.
     pub(crate) fn in_flight_bytes(&self) -> usize {
         let most = Semaphore::MAX_PERMITS.min(u32::MAX as usize);
         self.options.common.max_in_flight_bytes.clamp(MIN_COST, most)
     }
 
+    /// Returns the configuration of a producer.
     pub(crate) fn producer(&self) -> ClientConfig {
         let common = &self.options.common;
-        // Expired messages are found by a scan, so they expire a little earlier than the deadline.
+        // Expired messages are found by a scan, so they expire somewhat before the deadline.
         let expiry = common.deadline.saturating_sub(EXPIRY_SCAN).max(common.deadline / 2);
         let expiry = expiry.max(Duration::from_millis(2));
         let linger = self.options.linger.min(MAX_LINGER).min(expiry / 2);
-        // A message larger than all the room passes alone. What was reported counts with librdkafka until its whole batch was, while
-        // others have its room already: hence twice as much.
+        // A message over the limit is sent alone. librdkafka counts a message until its whole batch was
+        // reported, when others already have its capacity: hence twice as much.
         let in_flight = self.in_flight_bytes().max(self.largest_message());
         let queued = in_flight.saturating_mul(2).saturating_add(OVERHEAD);
         // Several attempts fit into the deadline of a publish, however long the outage has been.
@@ -106,21 +107,22 @@ impl Connector {
             .set("enable.idempotence", "true")
             .set("message.timeout.ms", millis(expiry))
             .set("linger.ms", (linger.as_secs_f64() * 1000.0).to_string())
-            // The manager's own bound, in bytes and first come first served, is always met first.
+            // The manager's own limit, in bytes and in order, is always reached first.
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", kibibytes(queued, MAX_QUEUED));
         self.with_further_properties(config)
     }
 
+    /// Returns the configuration of a consumer.
     pub(crate) fn consumer(&self) -> ClientConfig {
         let mut config = self.client(Duration::MAX);
         let buffered = self.options.common.max_buffered_bytes;
         config
-            // librdkafka wants a name although no group is ever joined.
+            // librdkafka requires a name although no group is joined.
             .set("group.id", format!("sio-{}", self.host_id))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // Where to go on after a lost offset is decided here, with the loss admitted.
+            // The listener decides where to continue after a lost offset, and reports the gap.
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "500")
             .set("fetch.error.backoff.ms", "100")
@@ -134,7 +136,7 @@ impl Connector {
         self.with_further_properties(config)
     }
 
-    /// What all clients have in common; none waits for longer than `longest_wait` before it connects again.
+    /// Returns the configuration common to all clients, which pause at most `longest_wait` before a reconnect.
     pub(crate) fn client(&self, longest_wait: Duration) -> ClientConfig {
         let common = &self.options.common;
         let longest_wait = longest_wait.min(MAX_RECONNECT_WAIT);
@@ -156,24 +158,25 @@ impl Connector {
             .set("socket.connection.setup.timeout.ms", millis(CONNECT_TIMEOUT))
             .set("reconnect.backoff.ms", millis(first_wait))
             .set("reconnect.backoff.max.ms", millis(longest_wait))
-            // One connection to each broker, at once. By default librdkafka connects where it has to, and looks for that no more often than
-            // every half first wait: the first message of every process would take a second.
+            // One connection to each broker, at once. By default librdkafka connects on demand, and checks for
+            // that only every half first back-off: the first message of every process would take a second.
             .set("enable.sparse.connections", "false")
             .set("topic.metadata.refresh.interval.ms", millis(refresh))
             .set("enable.metrics.push", "false");
         if self.has_tls {
-            // OpenSSL that was built along does not know where this system keeps its certificates.
+            // A bundled OpenSSL does not know the location of the system's certificates.
             config.set("ssl.ca.location", "probe");
         }
         config
     }
 
-    /// The largest message in bytes, with what Kafka adds.
+    /// Returns the maximum length of a message, in bytes, with Kafka's overhead.
     fn largest_message(&self) -> usize {
         let message = self.options.common.max_message_bytes;
         message.saturating_add(OVERHEAD).clamp(1000, 1_000_000_000)
     }
 
+    /// Adds the properties of options and URL.
     pub(crate) fn with_further_properties(&self, mut config: ClientConfig) -> ClientConfig {
         for (name, value) in self.further_properties() {
             config.set(name, value);
@@ -181,7 +184,8 @@ impl Connector {
         config
     }
 
-    /// Makes a refusal of a failure, if a server turns out to speak otherwise than this client. Blocks for `limit` at most.
+    /// Replaces a failure by a refusal if a server turns out to speak otherwise than this client. Blocks for at
+    /// most `limit`.
     pub(crate) fn explained(&self, failure: Failure, limit: Duration) -> Failure {
         if failure.is_refused() {
             return failure;
@@ -213,7 +217,7 @@ impl std::fmt::Debug for Connector {
 }
 
 fn millis(duration: Duration) -> String {
-    // An hour is the most that librdkafka takes for most of its times.
+    // The maximum of most of librdkafka's durations is one hour.
     duration.as_millis().clamp(1, 3_600_000).to_string()
 }
 
@@ -284,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_limit_for_bytes_in_flight_librdkafka_has_room_for_twice_as_many() {
+    fn librdkafka_has_capacity_for_twice_the_bytes_in_flight_at_any_limit() {
         for limit in [0, 1 << 20, 3 << 30, u32::MAX as usize, usize::MAX / 2, usize::MAX] {
             let mut options = KafkaOptions::default();
             options.common.max_in_flight_bytes = limit;

@@ -1,4 +1,4 @@
-//! What clients of librdkafka report by themselves.
+//! The reports of librdkafka's clients: errors and log lines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::refusal::{is_about_rights, is_lost_place};
 use crate::status::{Role, Status};
 
-/// Takes note of what a client reports.
+/// The receiver of a client's reports.
 pub(crate) struct Context {
     pub(crate) status: Arc<Status>,
     pub(crate) role: Role,
@@ -21,21 +21,21 @@ pub(crate) struct Context {
     pub(crate) topic: String,
 }
 
-/// What has to be done before more can be sent.
+/// The trouble that must be resolved before more can be sent.
 #[derive(Debug, Default)]
 pub(crate) struct Trouble(AtomicU8);
 
 impl Trouble {
     /// The topic is gone.
     pub(crate) const TOPIC: u8 = 1;
-    /// The client is of no use any more.
+    /// The client is unusable.
     pub(crate) const CLIENT: u8 = 2;
 
     pub(crate) fn get(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes note of what `code` means for messages to come.
+    /// Records the consequence of `code` for further messages.
     pub(crate) fn note(&self, code: Option<RDKafkaErrorCode>) {
         use RDKafkaErrorCode::*;
         match code {
@@ -49,12 +49,12 @@ impl Trouble {
         }
     }
 
-    /// Takes note that the client has to be replaced.
+    /// Records that the client must be replaced.
     pub(crate) fn client_is_lost(&self) {
         self.0.store(Self::CLIENT, Ordering::Relaxed);
     }
 
-    /// Tells whether the client has to be replaced, and forgets it.
+    /// Returns whether the client must be replaced, and clears that.
     pub(crate) fn take_lost_client(&self) -> bool {
         let taken = self
             .0
@@ -75,14 +75,14 @@ impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         self.trouble.note(code);
-        if code.is_some_and(|code| self.is_told_otherwise(code)) {
+        if code.is_some_and(|code| self.is_reported_elsewhere(code)) {
             return;
         }
         let is_down = code == Some(RDKafkaErrorCode::AllBrokersDown);
         if is_down {
             self.status.down(self.role);
         }
-        // That all are down is no news beside why each of them is.
+        // The cause of each broker's failure says more than that all of them are down.
         if !is_down || self.status.failure(self.role).is_none() {
             self.status
                 .failed(self.role, &Failure::reported(&self.topic, error, reason));
@@ -91,10 +91,11 @@ impl ClientContext for Context {
 }
 
 impl Context {
-    /// Tells whether `code` means nothing here, or is said better where it is met.
-    fn is_told_otherwise(&self, code: RDKafkaErrorCode) -> bool {
+    /// Returns whether `code` has no meaning here, or is reported with more context elsewhere.
+    fn is_reported_elsewhere(&self, code: RDKafkaErrorCode) -> bool {
         match self.role {
-            // librdkafka asks for the group that it wants a name of, and that is never joined: no right on it is needed.
+            // librdkafka looks up the group whose name it requires, and which is never joined: no right on it is
+            // needed.
             Role::Listening => {
                 code == RDKafkaErrorCode::GroupAuthorizationFailed || is_about_rights(code) || is_lost_place(code)
             }
@@ -105,7 +106,7 @@ impl Context {
 
 impl ConsumerContext for Context {}
 
-/// Reports nothing: whoever asked is told.
+/// A context that ignores errors: each request returns its own.
 pub(crate) struct Quiet;
 
 impl ClientContext for Quiet {
@@ -116,7 +117,7 @@ impl ClientContext for Quiet {
     fn error(&self, _error: KafkaError, _reason: &str) {}
 }
 
-/// What matters of librdkafka's log comes as an error as well.
+/// Writes a line of librdkafka's log at `debug`: relevant ones are reported as errors as well.
 fn log(facility: &str, message: &str) {
     quietly(|| tracing::debug!(target: "manager_kafka", facility, "{}", Escaped(message)));
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with Kafka, and what the caller is told.
+//! The failures of attempts to use Kafka, and the errors that callers receive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::refusal::{Right, advice, code_of, is_refusal};
 
-/// One failed attempt to use the brokers, shared by all whom it concerns.
+/// A failed attempt to use the brokers.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     what: String,
@@ -19,7 +19,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What the client library says, while `attempt`ing something.
+    /// Creates the failure that the client library reports for an `attempt`.
     pub(crate) fn new(attempt: &str, error: KafkaError) -> Self {
         let code = code_of(&error);
         let what = match code {
@@ -33,7 +33,7 @@ impl Failure {
         }
     }
 
-    /// What the client library says, while `attempt`ing something for which one needs a right on the topic.
+    /// Creates the failure that the client library reports for an `attempt` that needs a right on the topic.
     pub(crate) fn needing(right: Right, topic: &str, attempt: &str, error: KafkaError) -> Self {
         let missing = code_of(&error).and_then(|code| right.missing(code, topic));
         let failure = Self::new(attempt, error);
@@ -43,7 +43,7 @@ impl Failure {
         }
     }
 
-    /// What the client library reports by itself about the topic or its connections, in words of its own.
+    /// Creates the failure that the client library reports by itself about the topic or its connections.
     pub(crate) fn reported(topic: &str, error: KafkaError, reason: &str) -> Self {
         let code = code_of(&error);
         let missing = code.and_then(|code| Right::missing_to_produce(code, reason, topic));
@@ -57,7 +57,7 @@ impl Failure {
         }
     }
 
-    /// A server answers, and will go on to answer the same.
+    /// Creates a refusal: a server responds, and will go on to respond the same.
     pub(crate) fn refusal(what: String) -> Self {
         Self {
             is_refused: true,
@@ -65,7 +65,7 @@ impl Failure {
         }
     }
 
-    /// Anything else; trying again may help.
+    /// Creates any other failure; another attempt may succeed.
     pub(crate) fn other(what: impl Into<String>) -> Self {
         Self {
             what: what.into(),
@@ -74,12 +74,12 @@ impl Failure {
         }
     }
 
-    /// Tells whether trying again soon is pointless: the login, a permission or the topic's properties are wrong.
+    /// Returns whether retrying soon is pointless: the login, a permission or the topic's properties are wrong.
     pub(crate) fn is_refused(&self) -> bool {
         self.is_refused
     }
 
-    /// What a caller is told whose deadline passed while there was no connection.
+    /// Returns the error of a call that was refused, or whose `deadline` passed while there was no connection.
     pub(crate) fn unreachable(&self, label: &str, deadline: Duration) -> Error {
         let text = match self.is_refused {
             true => format!("cannot use Kafka at {label}: {}", self.what),
@@ -109,15 +109,16 @@ impl std::error::Error for Failure {
     }
 }
 
+/// Returns the error of a call whose deadline passed without a failure.
 pub(crate) fn timed_out(label: &str, deadline: Duration) -> Error {
     let text = format!("Kafka at {label} did not answer within {}", seconds(deadline));
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// The client library cannot be set up like this; nothing was sent.
+/// Returns the error of options that the client library does not accept.
 pub(crate) fn unusable(error: KafkaError) -> Error {
     match error {
-        // Neither the value nor what is said about it: it may be a secret.
+        // Without the value and the library's text about it: it may be a secret.
         KafkaError::ClientConfig(_, _, name, _) => {
             let text = format!("librdkafka has no property {name:?}, or cannot use the value it was given");
             Error::new(ErrorKind::Config, text)
@@ -126,7 +127,7 @@ pub(crate) fn unusable(error: KafkaError) -> Error {
     }
 }
 
-/// The message of `len` bytes was handed over, and came back.
+/// Returns the error of a message of `len` bytes that was not delivered.
 pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaError) -> Error {
     let code = code_of(&error);
     if let Some(missing) = code.and_then(|code| Right::Write.missing(code, topic)) {

@@ -1,4 +1,9 @@
-//! A subscription: the thread that reads for it.
+//! The listening thread of a subscription.
+//!
+//! It uses [`Attempts`] and [`Feed`] as every manager does, but is not a
+//! [`ListenLink`](manager_api::backend::ListenLink). librdkafka keeps and replaces its connections by itself: an
+//! outage ends nothing, so that there is no connection to open again. A thread also needs no runtime that keeps
+//! running.
 
 mod partitions;
 mod place;
@@ -27,11 +32,11 @@ use crate::status::{Role, Status};
 use partitions::{Positions, Step};
 use place::{Place, Seen};
 
-/// The longest that the thread waits for the brokers before it looks whether it is still wanted.
+/// The maximum time for which the thread waits for messages before it checks whether the subscription has ended.
 const LOOK: Duration = Duration::from_millis(100);
-/// The longest that one request may take before it is tried again.
+/// The limit of one request, after which it is repeated.
 const SLICE: Duration = Duration::from_secs(1);
-/// Between two looks at a topic that is being created, of which the broker gives no sign.
+/// The pause between requests for a topic that is being created, which the broker does not announce.
 const PAUSE: Duration = Duration::from_millis(10);
 
 type Subscribed = Result<Subscription, Error>;
@@ -50,7 +55,7 @@ pub(crate) async fn subscribe(
     if let Err(error) = started {
         return Err(Failure::other(format!("there is no thread: {error}")).unreachable(&label, limit));
     }
-    // The thread watches the time; this is for one that hangs.
+    // The thread observes the deadline; this is for one that hangs.
     match timeout(limit.saturating_add(SLICE), subscribed).await {
         Ok(Ok(subscribed)) => subscribed,
         _ => Err(timed_out(&label, limit)),
@@ -97,12 +102,12 @@ fn run(
     let Err(Unsubscribed) = listener.listen_for_ever();
 }
 
-/// Tells whether the manager is closed, or was dropped.
+/// Returns whether the manager is closed, or was dropped.
 fn is_over(is_closed: &watch::Receiver<bool>) -> bool {
     *is_closed.borrow() || is_closed.has_changed().is_err()
 }
 
-/// Begins to read at the end of the topic, within the deadline; `None` if nobody waits any more.
+/// Begins to read at the end of the topic, within the deadline; `None` once `is_over`.
 fn begin(
     connector: Arc<Connector>,
     status: Arc<Status>,
@@ -125,6 +130,7 @@ fn begin(
     Ok(None)
 }
 
+/// Makes one attempt, explains and records its failure.
 fn attempt<T>(place: &Place, limit: Duration, what: impl FnOnce(Duration) -> Result<T, Failure>) -> Result<T, Failure> {
     what(limit.max(Duration::from_millis(1))).map_err(|failure| {
         let failure = place.explained(failure, limit);
@@ -145,17 +151,18 @@ fn pause_unless(pause: Duration, is_over: impl Fn() -> bool) {
     }
 }
 
+/// The state of the thread.
 struct KafkaListener {
     place: Place,
     positions: Positions,
     feed: Feed,
-    /// Waits for room in the subscription.
+    /// Waits for capacity in the subscription.
     waiting: Runtime,
     is_closed: watch::Receiver<bool>,
-    /// A look for partitions that is under way.
+    /// A request for partitions in progress.
     look: Option<Receiver<Seen>>,
     next_look: Instant,
-    /// Why there was a gap, if nothing came since.
+    /// The reason of the latest gap, if no message followed it.
     last_gap: Option<String>,
 }
 
@@ -164,7 +171,7 @@ impl KafkaListener {
         loop {
             self.check_wanted()?;
             self.look_for_partitions()?;
-            // Borrows nothing of the listener but the consumer, which is behind an `Arc`.
+            // A clone, so that the message does not borrow the listener.
             let place = self.place.clone();
             match place.poll(LOOK) {
                 None => {}
@@ -188,6 +195,7 @@ impl KafkaListener {
         self.feed.is_closed() || is_over(&self.is_closed)
     }
 
+    /// Handles one message.
     fn take(&mut self, partition: i32, offset: i64, payload: &[u8]) -> Result<(), Unsubscribed> {
         match self.positions.step(partition, offset) {
             Step::Old => return Ok(()),
@@ -207,10 +215,10 @@ impl KafkaListener {
         self.deliver(Bytes::copy_from_slice(payload))
     }
 
-    /// Reads nothing more until the subscriber has caught up; librdkafka then stops fetching.
+    /// Delivers a message. Reads nothing more until the subscriber has caught up; librdkafka then stops fetching.
     fn deliver(&mut self, message: Bytes) -> Result<(), Unsubscribed> {
         let mut delivered = pin!(self.feed.message(message));
-        // Seldom has to wait, and entering the runtime takes longer than this.
+        // It rarely waits, and entering the runtime takes longer than this.
         if let Poll::Ready(delivered) = delivered.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return delivered;
         }
@@ -231,8 +239,9 @@ impl KafkaListener {
         self.feed.gap(reason)
     }
 
+    /// Handles one error of the consumer.
     fn failed(&mut self, error: KafkaError) -> Result<(), Unsubscribed> {
-        // The client has reported it in better words already.
+        // The client has already reported it with more context.
         match error.rdkafka_error_code() {
             Some(code) if is_about_rights(code) => {
                 let refusal = self.place.refused(Right::Read, "reading the topic", error);
@@ -248,7 +257,7 @@ impl KafkaListener {
         }
     }
 
-    /// Waits until what was refused is allowed, unhealthy and not in silence, and goes on where it was.
+    /// Waits until what was refused is permitted, unhealthy and logged again and again; then continues where it was.
     fn refused(&mut self, mut refusal: Failure) -> Result<(), Unsubscribed> {
         let options = &self.place.connector.options;
         let mut backoff = Backoff::from_options(&options.common);
@@ -269,8 +278,8 @@ impl KafkaListener {
         Ok(())
     }
 
-    /// Goes on reading where that is possible, and admits the loss: for a reason that is known, or where the place in the topic is another
-    /// than before.
+    /// Continues to read where that is possible, and reports a gap for a known `reason`, or if the place in the
+    /// topic has changed.
     fn resume(&mut self, is_new: bool, reason: Option<&str>) -> Result<(), Unsubscribed> {
         let mut backoff = Backoff::from_options(&self.place.connector.options.common);
         loop {
@@ -292,7 +301,7 @@ impl KafkaListener {
         }
     }
 
-    /// Has another thread look for new partitions from time to time, so that no message waits for it.
+    /// Handles new partitions, for which another thread looks from time to time, so that no message waits for it.
     fn look_for_partitions(&mut self) -> Result<(), Unsubscribed> {
         let Some(look) = &self.look else {
             self.start_to_look();
@@ -313,7 +322,7 @@ impl KafkaListener {
         }
     }
 
-    /// Reads partitions that are new, too.
+    /// Reads new partitions as well.
     fn see(&mut self, partitions: &[i32]) -> Result<(), Unsubscribed> {
         self.place.status.up(Role::Listening);
         if !self.positions.add_new(partitions) {
@@ -325,10 +334,11 @@ impl KafkaListener {
         }
     }
 
+    /// Starts the thread that looks for partitions, if that is due.
     fn start_to_look(&mut self) {
         let now = Instant::now();
         if !self.place.status.common.is_up(Role::Listening) {
-            // Health is to know soon that the brokers are back.
+            // So that health reports soon that the brokers are back.
             self.next_look = self.next_look.min(deadline::from(now, SLICE));
         }
         if now < self.next_look {

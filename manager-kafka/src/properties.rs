@@ -1,4 +1,4 @@
-//! Which properties of librdkafka may be set, and what has to be built in for them.
+//! The properties of librdkafka that may be set, and the cargo features that they need.
 
 use manager_api::Error;
 use manager_api::backend::bad;
@@ -8,7 +8,7 @@ use rdkafka::types::RDKafkaConfRes;
 
 use crate::error::unusable;
 
-/// Properties on which the promises of a manager rest, and what to use instead.
+/// Properties on which the contract of a manager depends, and what to use instead.
 const RESERVED: &[(&str, &str)] = &[
     ("bootstrap.servers", "name the brokers in the URL"),
     ("metadata.broker.list", "name the brokers in the URL"),
@@ -30,7 +30,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("transactional.id", "a message is published as soon as it is accepted"),
 ];
 
-/// Refuses what cannot be used, by name; no value is repeated, as it may be a secret.
+/// Refuses properties that cannot be used, by name; a value is never repeated, because it may be a secret.
 pub(crate) fn check<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) -> Result<(), Error> {
     let features = built_in()?;
     let has = |feature: &str| features.split(',').any(|known| known == feature);
@@ -52,7 +52,7 @@ pub(crate) fn check<'a>(properties: impl Iterator<Item = (&'a str, &'a str)>) ->
         needs_login |= name == "security.protocol" && value.to_ascii_lowercase().starts_with("sasl");
         has_mechanism |= is_mechanism(name);
     }
-    // librdkafka would take Kerberos, which is not built in.
+    // librdkafka would default to Kerberos, which is not built in.
     match needs_login && !has_mechanism {
         true => Err(bad(
             "to log in, name how: the property \"sasl.mechanism\" is missing, such as PLAIN or SCRAM-SHA-256",
@@ -103,12 +103,12 @@ fn missing(name: &str, cargo: Option<&str>) -> Error {
     })
 }
 
-/// Tells whether librdkafka was built with TLS.
+/// Returns whether librdkafka was built with TLS.
 pub(crate) fn has_tls() -> Result<bool, Error> {
     Ok(built_in()?.split(',').any(|feature| feature == "ssl"))
 }
 
-/// What librdkafka was built with, by its own words, separated by commas.
+/// Returns the features that librdkafka was built with, separated by commas.
 fn built_in() -> Result<String, Error> {
     let config = ClientConfig::new().create_native_config().map_err(unusable)?;
     config.get("builtin.features").map_err(unusable)

@@ -1,4 +1,9 @@
-//! Publishing: who waits in which order, for how long, and what they are told.
+//! Publishing: the order, capacity and deadlines of callers.
+//!
+//! It does not use the [`PublishQueue`](manager_api::backend::PublishQueue) of the other managers. That queue is
+//! drained by a task on the runtime of the first publish, which must keep running. Here librdkafka is the queue,
+//! with a thread of its own: the caller's thread passes a message to it, and its thread completes the call, so
+//! that neither a stalled runtime nor a switch of tasks is in between. [`ByteBudget`] bounds the bytes in flight.
 
 mod flight;
 mod producer;
@@ -23,40 +28,40 @@ use crate::connect::Connector;
 use crate::context::Trouble;
 use crate::error::{Failure, not_delivered};
 use crate::status::{Role, Status};
-use flight::Flight;
+use flight::Flights;
 pub(crate) use producer::Producer;
 use producer::{Job, Ticket, overdue};
 
-/// How much later than the deadline librdkafka may report that a message expired.
+/// The delay after the deadline within which librdkafka reports that a message expired.
 const REPORT_SLACK: Duration = Duration::from_secs(1);
-/// How long an abandoned producer may take to give its messages back.
+/// The limit for a purged producer to return its messages.
 const PURGE_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Publishes through one client of librdkafka, which the first publish makes.
+/// The callers' side of publishing, through one client of librdkafka that the first publish creates.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     core: Arc<Core>,
 }
 
-/// What callers, the starting thread and `close` share.
+/// The state shared by callers, the starting thread and `close`.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) connector: Arc<Connector>,
     pub(crate) status: Arc<Status>,
     pub(crate) trouble: Arc<Trouble>,
-    flight: Arc<Flight>,
-    /// Passed on in the order of first polls; whoever has it may hand over.
+    flights: Arc<Flights>,
+    /// Acquired in the order of first polls; its holder may pass on a message.
     turn: tokio::sync::Mutex<()>,
-    /// Bytes that may be in flight.
+    /// The bytes in flight.
     budget: ByteBudget,
     phase: Mutex<Phase>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Nothing to do; there may be a producer already.
+    /// No publish is in progress; there may be a producer already.
     Idle(Option<Arc<Producer>>),
-    /// A thread looks for the brokers and the topic.
+    /// A thread connects to the brokers and looks up the topic.
     Starting(VecDeque<Job>),
     Ready(Arc<Producer>),
 }
@@ -68,7 +73,7 @@ impl Publisher {
             connector,
             status,
             trouble: Arc::default(),
-            flight: Arc::default(),
+            flights: Arc::default(),
             turn: tokio::sync::Mutex::new(()),
             budget,
             phase: Mutex::new(Phase::Idle(None)),
@@ -79,7 +84,7 @@ impl Publisher {
     pub(crate) async fn publish(&self, message: Bytes) -> Result<(), Error> {
         let core = &self.core;
         let since = Instant::now();
-        let aboard = Flight::board(&core.flight).ok_or_else(closed)?;
+        let guard = Flights::begin(&core.flights).ok_or_else(closed)?;
         let limit = deadline::from(since, core.connector.deadline());
         let cost = message.len().max(MIN_COST);
         let len = message.len();
@@ -90,16 +95,16 @@ impl Publisher {
                 len,
                 connector: core.connector.clone(),
                 _permit: permit,
-                _aboard: aboard,
+                _flight: guard,
             })
         };
         if let Ok(_turn) = core.turn.try_lock()
             && let Some(permit) = core.budget.try_take(cost)
         {
             let ticket = ticket(permit);
-            let may_be_late = core.hand_over(Job { message, since, ticket });
+            let may_be_late = core.pass_on(Job { message, since, ticket });
             if !may_be_late {
-                // librdkafka watches the time.
+                // librdkafka observes the deadline.
                 return answer.await.unwrap_or_else(|_| Err(closed()));
             }
         } else {
@@ -108,7 +113,7 @@ impl Publisher {
                 let _turn = unconstrained(core.turn.lock()).await;
                 let permit = unconstrained(core.budget.take(cost)).await;
                 let ticket = ticket(permit.expect("the budget is never closed"));
-                core.hand_over(Job { message, since, ticket });
+                core.pass_on(Job { message, since, ticket });
             });
             if entered.await.is_err() {
                 core.status.common.publish_failed();
@@ -119,27 +124,27 @@ impl Publisher {
             Ok(answer) => return answer.unwrap_or_else(|_| Err(closed())),
             Err(_) => core.overdue(),
         };
-        // It was handed over so late that librdkafka would keep it, and send it after its caller was told that it is given up.
+        // It was passed on so late that librdkafka would keep it, and send it after its caller's error.
         core.recall();
         match timeout(PURGE_PATIENCE, answer).await {
-            // Accepted at the last moment, or taken back, perhaps too late.
+            // Accepted at the last moment, or purged, perhaps too late.
             Ok(Ok(answer)) => answer,
             _ => Err(may_be_published(overdue)),
         }
     }
 
-    /// Refuses new publishes and waits until all others are answered, up to the deadline.
+    /// Refuses new publishes and waits until all others are complete, up to the deadline.
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let core = &self.core;
         let num_failures = core.status.common.num_publish_failures();
         let limit = core.connector.deadline();
-        core.flight.close();
+        core.flights.close();
         let mut closing = Closing { core, is_over: false };
-        let settled = timeout(limit, core.flight.until_empty()).await;
+        let settled = timeout(limit, core.flights.until_empty()).await;
         if settled.is_err() {
             core.abandon();
-            // Whoever still waits is answered by then; if not, by the release of the producer.
-            let _ = timeout(PURGE_PATIENCE, core.flight.until_empty()).await;
+            // The remaining callers are notified by then, or else by the release of the producer.
+            let _ = timeout(PURGE_PATIENCE, core.flights.until_empty()).await;
         }
         closing.is_over = true;
         core.release();
@@ -154,12 +159,12 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        self.core.flight.close();
+        self.core.flights.close();
         self.core.release_once_settled();
     }
 }
 
-/// A `close` under way; one that is given up goes on in the background.
+/// Guard of a `close` in progress, which continues in the background if its future is dropped.
 struct Closing<'a> {
     core: &'a Arc<Core>,
     is_over: bool,
@@ -174,8 +179,8 @@ impl Drop for Closing<'_> {
 }
 
 impl Core {
-    /// Sends `job`, or queues it for the start; tells whether it was queued. Only for whoever has the turn.
-    fn hand_over(self: &Arc<Self>, job: Job) -> bool {
+    /// Sends `job`, or queues it for the start; returns whether it was queued. Only the holder of the turn may call it.
+    fn pass_on(self: &Arc<Self>, job: Job) -> bool {
         let mut phase = self.phase();
         let producer = match &mut *phase {
             Phase::Starting(backlog) => {
@@ -212,8 +217,8 @@ impl Core {
         }
     }
 
-    /// Tells whether what is handed to librdkafka goes out soon. While it does not, messages wait here, where each has its own deadline:
-    /// librdkafka gives all of them the same time from when they are handed over, however long they have waited before.
+    /// Returns whether librdkafka can send. While it cannot, messages wait here, each until its own deadline:
+    /// librdkafka gives all of them the same time from when it receives them, regardless of earlier waiting.
     fn is_flowing(&self) -> bool {
         self.trouble.get() == 0 && self.status.common.is_up(Role::Publishing)
     }
@@ -232,7 +237,8 @@ impl Core {
         }
     }
 
-    /// Sends what waited for the start, and whatever comes from now on; false if the client has to be replaced first.
+    /// Sends the jobs that waited for the start; from now on jobs are sent directly. False if the client must be
+    /// replaced first.
     pub(crate) fn become_ready(&self, producer: Arc<Producer>) -> bool {
         let mut phase = self.phase();
         if self.trouble.get() == Trouble::CLIENT {
@@ -243,13 +249,13 @@ impl Core {
         };
         let backlog = std::mem::take(backlog);
         self.status.up(Role::Publishing);
-        // Nobody else hands over until this is done.
+        // No other job is passed on before these.
         backlog.into_iter().for_each(|job| self.send(&producer, job));
         *phase = Phase::Ready(producer);
         true
     }
 
-    /// Ends the start if nobody waits for it any more.
+    /// Ends the start if no job waits for it.
     pub(crate) fn give_up(&self, producer: &Option<Arc<Producer>>) -> bool {
         let mut phase = self.phase();
         match &*phase {
@@ -261,7 +267,7 @@ impl Core {
         true
     }
 
-    /// Fails the jobs that have waited for the start long enough; returns how long the next one may still wait.
+    /// Fails the jobs whose deadline passed during the start; returns the time left for the next one.
     pub(crate) fn expire(&self) -> Option<Duration> {
         loop {
             let mut phase = self.phase();
@@ -290,7 +296,7 @@ impl Core {
         backlog.into_iter().for_each(|job| self.fail(*job.ticket, error()));
     }
 
-    /// Gives every message back that was not accepted yet.
+    /// Fails every job that was not accepted yet.
     fn abandon(&self) {
         self.fail_backlog(|| self.overdue());
         if let Phase::Ready(producer) = &*self.phase() {
@@ -298,9 +304,10 @@ impl Core {
         }
     }
 
-    /// Takes back what librdkafka has and did not deliver, that of others included: the client is replaced, and its release purges it.
+    /// Purges the undelivered messages of librdkafka, those of other callers included: the client is replaced, and
+    /// its release purges it.
     fn recall(&self) {
-        // Under the lock: a start that comes between would forget the trouble, and go on with this client.
+        // Under the lock: a concurrent start would clear the trouble, and continue with this client.
         let mut phase = self.phase();
         self.trouble.client_is_lost();
         self.status.down(Role::Publishing);
@@ -309,22 +316,22 @@ impl Core {
         }
     }
 
-    /// Tells whether the client has to be replaced, once.
+    /// Returns whether the client must be replaced; true once.
     pub(crate) fn has_lost_client(&self) -> bool {
         self.trouble.take_lost_client()
     }
 
-    /// Has a thread release the client as soon as every publish was answered, after the deadline in any case.
+    /// Starts a thread that releases the client once every publish is complete, at the latest after the deadline.
     fn release_once_settled(self: &Arc<Self>) {
-        if self.flight.is_empty() {
+        if self.flights.is_empty() {
             return self.release();
         }
         let core = self.clone();
         let flush = std::thread::Builder::new().name("sio-kafka-flush".to_owned());
-        // If there is no thread to be had, the messages are given back instead of sent.
+        // Without a thread the messages fail instead of being sent.
         let _ = flush.spawn(move || {
             let limit = deadline::after(core.connector.deadline()) + REPORT_SLACK;
-            while !core.flight.is_empty() && Instant::now() < limit {
+            while !core.flights.is_empty() && Instant::now() < limit {
                 std::thread::sleep(Duration::from_millis(10));
             }
             core.abandon();
@@ -342,14 +349,14 @@ impl Core {
         ticket.answer(Err(error));
     }
 
-    /// What a caller is told whose deadline passed.
+    /// Returns the error of a call whose deadline passed.
     pub(crate) fn overdue(&self) -> Error {
         overdue(&self.connector, &self.status)
     }
 
-    /// Tells whether every publish was answered.
+    /// Returns whether every publish is complete.
     pub(crate) fn is_settled(&self) -> bool {
-        self.flight.is_empty()
+        self.flights.is_empty()
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {

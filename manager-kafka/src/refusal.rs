@@ -1,10 +1,10 @@
-//! Rights that a user of Kafka may lack, and what a refusal means.
+//! The meaning of error codes of Kafka and librdkafka: which are refusals, which right is missing, what to do.
 
 use std::fmt;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// What Kafka calls the right to do something with the topic.
+/// A right on the topic, by Kafka's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Describe,
@@ -20,12 +20,12 @@ impl fmt::Display for Right {
 }
 
 impl Right {
-    /// Names this right on `topic` as missing, if that is what `code` says of an attempt that needs it.
+    /// Returns the text of this right as missing on `topic` if `code`, of an attempt that needs it, means that.
     pub(crate) fn missing(self, code: RDKafkaErrorCode, topic: &str) -> Option<String> {
         is_about_rights(code).then(|| format!("the right {self} on the topic {topic:?} is missing"))
     }
 
-    /// The same of what a producer reports by itself, in words of its own: it may not be one.
+    /// Returns that text for a producer's own report, if the code means that it may not produce.
     pub(crate) fn missing_to_produce(code: RDKafkaErrorCode, reason: &str, topic: &str) -> Option<String> {
         let is_refused = code == RDKafkaErrorCode::ClusterAuthorizationFailed
             || code == RDKafkaErrorCode::Fatal && reason.contains("Cluster authorization failed");
@@ -38,7 +38,7 @@ impl Right {
     }
 }
 
-/// What the brokers or the client library answered; also where rdkafka keeps it to itself.
+/// Returns the code of an error, also where rdkafka does not expose it.
 pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     match error {
         KafkaError::AdminOp(code) => Some(*code),
@@ -46,18 +46,18 @@ pub(crate) fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
     }
 }
 
-/// Tells whether a user lacks a right.
+/// Returns whether a user lacks a right.
 pub(crate) fn is_about_rights(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(code, TopicAuthorizationFailed | ClusterAuthorizationFailed)
 }
 
-/// Tells whether trying again soon is pointless: the login, a right, a certificate or the topic's properties are wrong. `reason` are the
-/// client library's own words, if there are any.
+/// Returns whether retrying soon is pointless: the login, a right, a certificate or the topic's properties are
+/// wrong. `reason` is the client library's text, if there is one.
 pub(crate) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
     use RDKafkaErrorCode::*;
     match code {
-        // The client library's own words are about a connection that ended meanwhile.
+        // The client library's own codes concern a connection that ended meanwhile.
         Authentication => !reason.contains(": Local: "),
         SaslAuthenticationFailed
         | UnsupportedSASLMechanism
@@ -67,27 +67,28 @@ pub(crate) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
         | InvalidPartitions
         | InvalidReplicationFactor
         | PolicyViolation => true,
-        // A broker that just ends the connection may be about to stop.
+        // A broker that only ends the connection may be stopping.
         SSL => ["certificate", "wrong version number", "alert"]
             .iter()
             .any(|words| reason.contains(words)),
-        // With TLS 1.3 a broker says so when the handshake seems over.
+        // With TLS 1.3 a broker reports that after the handshake.
         BrokerTransportFailure => is_about_our_certificate(reason),
         code => is_about_rights(code),
     }
 }
 
+/// Returns whether a broker did not accept the client's certificate.
 fn is_about_our_certificate(reason: &str) -> bool {
     reason.contains("alert") && reason.contains("certificate")
 }
 
-/// Tells whether messages can no longer be read from where they were.
+/// Returns whether reading cannot continue at its offset.
 pub(crate) fn is_lost_place(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(code, AutoOffsetReset | LogTruncation | OffsetOutOfRange | NoOffset)
 }
 
-/// Tells whether the topic or a part of it is gone.
+/// Returns whether the topic or a partition is gone.
 pub(crate) fn is_gone(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(
@@ -96,7 +97,7 @@ pub(crate) fn is_gone(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// Tells whether a message is there but cannot be read.
+/// Returns whether a message exists but cannot be read.
 pub(crate) fn is_unreadable(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode::*;
     matches!(
@@ -105,7 +106,7 @@ pub(crate) fn is_unreadable(code: RDKafkaErrorCode) -> bool {
     )
 }
 
-/// What may be changed in the URL, for what the client library says in words of its own.
+/// Returns the change to the URL that the client library's text suggests.
 pub(crate) fn advice(reason: &str) -> Option<&'static str> {
     if is_about_our_certificate(reason) || reason.contains("client SSL authentication might be required") {
         return Some("the broker wants a certificate that it trusts, by client_cert= and client_key=");
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_a_lost_connection_ends_is_no_refusal() {
+    fn a_login_that_a_lost_connection_ends_is_not_a_refusal() {
         let refused = "SASL PLAIN mechanism handshake failed: Broker: Unsupported SASL mechanism: broker's supported mechanisms: SCRAM-SHA-256";
         assert!(is_refusal(RDKafkaErrorCode::Authentication, refused));
         let lost =

@@ -1,4 +1,5 @@
-//! Health, and what failed last in each direction: clients of librdkafka connect by themselves and only tell.
+//! The health of a manager, and the latest failure in each direction as reported by librdkafka's clients, which
+//! connect by themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,19 +9,20 @@ pub(crate) use manager_api::backend::Role;
 
 use crate::error::Failure;
 
+/// The [`Status`](backend::Status) of a manager, with the latest failures.
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) common: Arc<backend::Status>,
-    /// The brokers, for people.
+    /// The servers, human-readable.
     label: String,
     publishing: Last,
     listening: Last,
 }
 
-/// What failed last in one direction, until the brokers answer again.
+/// The latest failure in one direction, until the brokers respond again.
 #[derive(Debug, Default)]
 struct Last {
-    /// Whether there is a failure; looked at for every message.
+    /// Whether there is a failure; read for every message.
     is_some: AtomicBool,
     failure: Mutex<Option<Failure>>,
 }
@@ -35,12 +37,13 @@ impl Status {
         }
     }
 
+    /// Counts a message that the brokers accepted.
     pub(crate) fn published(&self) {
         self.common.published();
         self.up(Role::Publishing);
     }
 
-    /// Takes note that the brokers answer.
+    /// Records that the brokers respond.
     pub(crate) fn up(&self, role: Role) {
         let last = self.last(role);
         if last.is_some.load(Ordering::Relaxed) {
@@ -49,17 +52,17 @@ impl Status {
         self.common.up(role, &self.label);
     }
 
-    /// Takes note that no broker answers, or that there is nothing to connect for.
+    /// Records that no broker responds, or that there is nothing to connect for.
     pub(crate) fn down(&self, role: Role) {
         self.common.down(role);
     }
 
-    /// Health has a subscription until the answer is dropped.
+    /// Records a subscription, until the returned guard is dropped.
     pub(crate) fn begins_to_listen(&self) -> backend::Connected {
         self.common.connected(Role::Listening, &self.label)
     }
 
-    /// Takes note of something that failed or was lost.
+    /// Records a failure.
     pub(crate) fn failed(&self, role: Role, failure: &Failure) {
         if failure.is_refused() {
             self.common.refused();
@@ -68,7 +71,7 @@ impl Status {
         self.last(role).set(Some(failure.clone()));
     }
 
-    /// Returns what failed since the brokers last answered.
+    /// Returns the latest failure since the brokers last responded.
     pub(crate) fn failure(&self, role: Role) -> Option<Failure> {
         self.last(role).failure().clone()
     }

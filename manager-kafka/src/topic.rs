@@ -1,4 +1,4 @@
-//! The topic: whether it is there, its partitions, its creation.
+//! The topic: its existence, partitions, and creation.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::context::Quiet;
 use crate::error::Failure;
 use crate::refusal::Right;
 
-/// What the brokers know of the topic.
+/// The state of the topic at the brokers.
 pub(crate) enum Known {
     Partitions(Vec<i32>),
     /// It is being created.
@@ -22,7 +22,8 @@ pub(crate) enum Known {
 }
 
 impl Connector {
-    /// Returns the topic's partitions, created if need and permission be; `None` if they are not ready yet. Blocks.
+    /// Returns the topic's partitions, `None` if they are not ready yet. Creates a missing topic if that is
+    /// permitted. Blocks.
     pub(crate) fn partitions<C: ClientContext>(
         &self,
         client: &Client<C>,
@@ -40,7 +41,7 @@ impl Connector {
         Ok(None)
     }
 
-    /// Asks for the topic's partitions. Blocks.
+    /// Requests the topic's partitions. Blocks.
     pub(crate) fn known_partitions<C: ClientContext>(
         &self,
         client: &Client<C>,
@@ -71,6 +72,7 @@ impl Connector {
         }
     }
 
+    /// Creates the topic. Blocks.
     fn create_topic(&self, limit: Duration) -> Result<(), Failure> {
         let attempt = format!("creating the topic {:?}", self.topic());
         let failed = |error| Failure::needing(Right::Create, self.topic(), &attempt, error);
@@ -85,7 +87,7 @@ impl Connector {
         for (name, value) in &wanted.properties {
             topic = topic.set(name, value);
         }
-        // Only needed once in the life of a topic, so it is not worth a connection that stays.
+        // Needed once in the life of a topic, so its connection is not kept.
         let admin: AdminClient<_> = self.admin().map_err(failed)?;
         let options = AdminOptions::new()
             .request_timeout(Some(limit))
@@ -109,6 +111,7 @@ impl Connector {
     }
 }
 
+/// Checks that a channel can be the name of a topic.
 pub(crate) fn check_topic(name: &str) -> Result<(), Error> {
     let is_legal = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
     match !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(is_legal) {
@@ -119,7 +122,7 @@ pub(crate) fn check_topic(name: &str) -> Result<(), Error> {
     }
 }
 
-/// A number for librdkafka, to which -1 means the broker's own default.
+/// Converts a number for librdkafka, where -1 stands for the broker's default.
 fn count(wanted: Option<u16>) -> i32 {
     wanted.map_or(-1, |count| i32::from(count.max(1)))
 }

@@ -1,21 +1,21 @@
-//! Where a subscription is in each partition.
+//! The position of a subscription in each partition.
 
 use std::collections::BTreeMap;
 
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-/// The offset that comes next, of each partition.
+/// The next offset of each partition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Positions(BTreeMap<i32, i64>);
 
-/// What a message is in the order of its partition.
+/// The place of a message in the order of its partition.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Step {
     Next,
-    /// It was seen before.
+    /// It was delivered before.
     Old,
-    /// Messages before it, from this offset on, are not there.
+    /// Messages before it, from this offset on, are missing.
     After(i64),
 }
 
@@ -24,7 +24,7 @@ impl Positions {
         self.0.insert(partition, next);
     }
 
-    /// Any partition, the same each time.
+    /// Returns any partition, the same each time.
     pub(crate) fn first(&self) -> Option<i32> {
         self.0.keys().next().copied()
     }
@@ -33,7 +33,7 @@ impl Positions {
         self.0.get(&partition).copied()
     }
 
-    /// Steps over the message at `offset`.
+    /// Advances past the message at `offset`.
     pub(crate) fn step(&mut self, partition: i32, offset: i64) -> Step {
         let next = self.0.entry(partition).or_insert(offset);
         let expected = *next;
@@ -47,7 +47,7 @@ impl Positions {
         }
     }
 
-    /// Adds those of `partitions` that are new, from their beginning; tells whether there were any.
+    /// Adds those of `partitions` that are new, from their beginning; returns whether there were any.
     pub(crate) fn add_new(&mut self, partitions: &[i32]) -> bool {
         let num_before = self.0.len();
         for partition in partitions {

@@ -1,4 +1,4 @@
-//! A consumer, and where in the topic it reads.
+//! The consumer of a subscription, and its place in the topic.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,14 +16,14 @@ use crate::refusal::{Right, is_about_rights, is_gone, is_lost_place};
 use crate::status::{Role, Status};
 use crate::topic::Known;
 
-/// How long a client's report may take to come after the failure itself.
+/// The time within which a client's report follows a failure.
 const REPORT_WAIT: Duration = Duration::from_millis(10);
 /// An offset that no partition reaches.
 const FAR_BEYOND: i64 = i64::MAX / 2;
-/// How many reports of a client are taken at once.
+/// The maximum number of a client's reports that are read at once.
 const MAX_REPORTS: usize = 100;
 
-/// Reads every partition of the topic, in no group. Its methods block.
+/// A consumer of every partition of the topic, without a group. Its methods block.
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) connector: Arc<Connector>,
@@ -78,10 +78,12 @@ impl Place {
         Ok(Some(positions))
     }
 
-    /// Tells whether messages may be read; false if there is no answer in time. Nothing is read until the next [`assign`](Self::assign).
+    /// Returns whether messages may be read; false without a response in time. Nothing is read until the next
+    /// [`assign`](Self::assign).
     ///
-    /// Asks for a message far beyond the end of a partition: the brokers refuse that at once, because there is none, or because of a missing
-    /// right. A request for the messages to come would be answered no sooner than there are some.
+    /// Requests a message far beyond the end of a partition: the brokers refuse that at once, because it does
+    /// not exist, or because of a missing right. A request for future messages would not return before there
+    /// are any.
     pub(crate) fn may_read(&self, positions: &Positions, limit: Duration) -> Result<bool, Failure> {
         let Some(partition) = positions.first() else {
             return Ok(true);
@@ -102,28 +104,28 @@ impl Place {
                 Some(code) if is_about_rights(code) => {
                     return Err(self.refused(Right::Read, "reading the topic", error));
                 }
-                // What becomes of a topic that is gone is seen when it is read on.
+                // A topic that is gone is handled by the next reading.
                 Some(code) if is_lost_place(code) || is_gone(code) => return Ok(true),
                 _ => {}
             }
         }
     }
 
-    /// A failure of an attempt that needs a right on the topic.
+    /// Creates the failure of an attempt that needs a right on the topic.
     pub(crate) fn refused(&self, right: Right, attempt: &str, error: KafkaError) -> Failure {
         Failure::needing(right, self.connector.topic(), attempt, error)
     }
 
-    /// Reads from `positions` on, whatever was read or fetched before.
+    /// Reads from `positions` on, regardless of what was read or prefetched.
     pub(crate) fn assign(&self, positions: &Positions) -> Result<(), Failure> {
         let list = positions.list(self.connector.topic());
         let assigned = list.and_then(|list| self.consumer.assign(&list));
         assigned.map_err(|error| Failure::new("reading the topic", error))
     }
 
-    /// Goes on from `positions` as far as they still exist: where messages are gone from the broker, from the oldest that is left, and where
-    /// the log became shorter than what was read, from its end. A topic that `is_new` is read from its beginning. `None` if the topic is not
-    /// ready yet.
+    /// Continues from `positions` as far as they still exist: from the oldest message that is left if older ones
+    /// are gone, and from the end if the log is now shorter. A topic that `is_new` is read from its beginning.
+    /// `None` if the topic is not ready yet.
     pub(crate) fn resume(
         &self,
         positions: &Positions,
@@ -148,7 +150,7 @@ impl Place {
         Ok(Some(resumed))
     }
 
-    /// Asks what there is to read now.
+    /// Requests the state of the topic.
     pub(crate) fn look(&self, limit: Duration) -> Seen {
         match self.connector.known_partitions(self.consumer.client(), limit) {
             Ok(Known::Partitions(partitions)) => Seen::Partitions(partitions),
@@ -158,8 +160,8 @@ impl Place {
         }
     }
 
-    /// Finds words for a failure: what the client itself has reported says more than that there was no answer, and what the servers speak
-    /// more than that connections end. Blocks for little more than `limit`.
+    /// Explains a failure: the client's own report says more than a missing response, and what the servers speak
+    /// says more than a connection that ended. Blocks for little more than `limit`.
     pub(crate) fn explained(&self, failure: Failure, limit: Duration) -> Failure {
         for _ in 0..MAX_REPORTS {
             if self.poll(REPORT_WAIT).is_none() {
@@ -174,14 +176,14 @@ impl Place {
     }
 }
 
-/// What a look at the topic shows.
+/// The state of the topic.
 pub(crate) enum Seen {
     /// Its partitions.
     Partitions(Vec<i32>),
     /// It is gone.
     Gone,
-    /// It may not be looked at.
+    /// The user may not request it.
     Refused(Failure),
-    /// Nothing, for now.
+    /// Unknown for now.
     Nothing,
 }

@@ -1,4 +1,4 @@
-//! How many publishes were begun and not answered.
+//! The number of publishes in flight: begun and not complete.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -6,27 +6,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-/// The publishes that were begun and not answered.
+/// The publishes in flight.
 #[derive(Debug, Default)]
-pub(super) struct Flight {
+pub(super) struct Flights {
     num: AtomicUsize,
     is_closed: AtomicBool,
     is_empty: Notify,
 }
 
-/// Counts for one publish.
+/// Guard of one publish in flight.
 #[derive(Debug)]
-pub(super) struct Aboard(Arc<Flight>);
+pub(super) struct FlightGuard(Arc<Flights>);
 
-impl Flight {
-    /// Counts one more publish, unless this is closed.
-    pub(super) fn board(flight: &Arc<Self>) -> Option<Aboard> {
-        // Counted first: whoever closes sees either the count or this look at the flag.
-        flight.num.fetch_add(1, Ordering::SeqCst);
-        let aboard = Aboard(flight.clone());
-        (!flight.is_closed()).then_some(aboard)
+impl Flights {
+    /// Counts one more publish; `None` after `close`.
+    pub(super) fn begin(flights: &Arc<Self>) -> Option<FlightGuard> {
+        // Counted first: `close` is followed by a read of the count, this by a read of the flag.
+        flights.num.fetch_add(1, Ordering::SeqCst);
+        let guard = FlightGuard(flights.clone());
+        (!flights.is_closed()).then_some(guard)
     }
 
+    /// Refuses further publishes.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
     }
@@ -39,6 +40,7 @@ impl Flight {
         self.num.load(Ordering::SeqCst) == 0
     }
 
+    /// Waits until no publish is in flight.
     pub(super) async fn until_empty(&self) {
         loop {
             let mut empty = pin!(self.is_empty.notified());
@@ -51,7 +53,7 @@ impl Flight {
     }
 }
 
-impl Drop for Aboard {
+impl Drop for FlightGuard {
     fn drop(&mut self) {
         if self.0.num.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.is_empty.notify_waiters();

@@ -1,4 +1,4 @@
-//! A producer of librdkafka: what is handed to it, and what it reports.
+//! The producer of librdkafka: the messages passed to it, and its delivery reports.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Core;
-use super::flight::Aboard;
+use super::flight::FlightGuard;
 use crate::connect::Connector;
 use crate::context::Context;
 use crate::error::{Failure, not_delivered, timed_out};
 use crate::status::{Role, Status};
 
-/// A producer that is released on a thread of its own, because that takes a while.
+/// A producer that is released on a thread of its own, because releasing takes long.
 pub(crate) struct Producer(Option<ThreadedProducer<Context>>);
 
-/// One message on its way to librdkafka.
+/// One message to be passed to librdkafka.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(super) message: Bytes,
@@ -29,17 +29,18 @@ pub(crate) struct Job {
     pub(super) ticket: Box<Ticket>,
 }
 
-/// Who waits for a message's acceptance; goes through librdkafka with it.
+/// The caller that waits for a message's acceptance; passes through librdkafka with the message.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     pub(super) reply: oneshot::Sender<Result<(), Error>>,
     pub(super) len: usize,
     pub(super) connector: Arc<Connector>,
-    // Given back last to first, after the reply.
+    // Released after the reply, in this order.
     pub(super) _permit: BytePermit,
-    pub(super) _aboard: Aboard,
+    pub(super) _flight: FlightGuard,
 }
 
+/// Returns the error of a call whose deadline passed.
 pub(super) fn overdue(connector: &Connector, status: &Status) -> Error {
     match status.failure(Role::Publishing) {
         Some(failure) => failure.unreachable(connector.label(), connector.deadline()),
@@ -59,7 +60,7 @@ impl Producer {
         Ok(Self(Some(producer)))
     }
 
-    /// Hands `job` over; an error comes with whoever waits.
+    /// Passes `job` to librdkafka; an error comes with the ticket of its caller.
     pub(super) fn send(&self, connector: &Connector, job: Job) -> Result<(), (KafkaError, Box<Ticket>)> {
         let record = BaseRecord::with_opaque_to(connector.topic(), job.ticket)
             .key(connector.host_id.as_str())
@@ -69,13 +70,13 @@ impl Producer {
         sent.map_err(|(error, record)| (error, record.delivery_opaque))
     }
 
-    /// Why the client is of no use any more.
+    /// Returns the fatal error of a client that is unusable.
     pub(super) fn lost_for(&self, connector: &Connector) -> Option<Failure> {
         let (code, text) = self.client().fatal_error()?;
         Some(Failure::reported(connector.topic(), KafkaError::Global(code), &text))
     }
 
-    /// Gives every message back that was not accepted yet.
+    /// Fails every message that was not accepted yet.
     pub(super) fn purge(&self) {
         let producer = self.0.as_ref().expect("taken only by the release");
         producer.purge(PurgeConfig::default().queue().inflight());
@@ -89,7 +90,7 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         let producer = self.0.take();
-        // If there is no thread to be had, the closure is dropped right here, which is slow but does the same.
+        // Without a thread the closure is dropped here, which is slow but does the same.
         let release = std::thread::Builder::new().name("sio-kafka-release".to_owned());
         let _ = release.spawn(move || drop(producer));
     }
@@ -122,12 +123,12 @@ impl ProducerContext for Context {
                 | RDKafkaErrorCode::TimedOutQueue,
             ) => {
                 self.status.down(Role::Publishing);
-                // librdkafka does not tell whether a request with it is on the wire.
+                // librdkafka does not report whether a request with it is on the wire.
                 may_be_published(overdue(&ticket.connector, &self.status))
             }
-            // Without the right to write a client of librdkafka is of no use: why was reported before.
+            // Without the right to write, a client of librdkafka is unusable; the cause was reported before.
             Some(RDKafkaErrorCode::Fatal) if self.is_refused() => overdue(&ticket.connector, &self.status),
-            // Taken back before it was sent, and after.
+            // Purged before it was sent, and after.
             Some(RDKafkaErrorCode::PurgeQueue) => overdue(&ticket.connector, &self.status),
             Some(RDKafkaErrorCode::PurgeInflight) => may_be_published(overdue(&ticket.connector, &self.status)),
             _ => not_delivered(ticket.connector.label(), ticket.connector.topic(), ticket.len, error),
@@ -144,7 +145,7 @@ impl Context {
 }
 
 impl Ticket {
-    /// Tells the caller, if it still waits.
+    /// Notifies the caller, if it still waits.
     pub(super) fn answer(self, result: Result<(), Error>) {
         let _ = self.reply.send(result);
     }

@@ -1,24 +1,24 @@
-//! The first connection: a thread that looks for the brokers and the topic while publishes wait.
+//! The starting thread: connects to the brokers and looks up the topic while publishes wait.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::Backoff;
 
+use super::{Core, Producer};
 use crate::error::{Failure, unusable};
-use crate::publish::{Core, Producer};
 use crate::status::Role;
 use crate::topic::Known;
 
-/// The longest that one request may keep the thread from looking at the time.
+/// The limit of one request, after which the thread checks the deadlines.
 const SLICE: Duration = Duration::from_millis(500);
-/// Between two looks at a topic that is being created, of which the broker gives no sign.
+/// The pause between requests for a topic that is being created, which the broker does not announce.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How often a new client is reminded of its producer id.
+/// The maximum number of requests by which a new client is made to look for its producer id.
 const MAX_NUDGES: usize = 20;
 
-/// Starts the thread. It ends when `core` is ready, or nobody waits for it any more.
+/// Starts the thread. It ends when `core` is ready, or no publish waits for it.
 pub(crate) fn spawn(core: Arc<Core>, producer: Option<Arc<Producer>>) -> std::io::Result<()> {
     let thread = std::thread::Builder::new().name("sio-kafka-start".to_owned());
     thread.spawn(move || run(&core, producer)).map(drop)
@@ -38,7 +38,7 @@ fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
         let pause = match attempt(core, &mut producer, left) {
             Ok(Found::Ready(ready)) => match core.become_ready(ready.clone()) {
                 true => return nudge(core, &ready),
-                // What it sent was taken back meanwhile.
+                // Its messages were purged meanwhile.
                 false => continue,
             },
             Ok(Found::NotYet) => LOOK,
@@ -56,20 +56,20 @@ fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
                 backoff.next_delay()
             }
         };
-        // No longer than the next caller may wait.
+        // At most until the next deadline.
         std::thread::sleep(pause.min(core.expire().unwrap_or(Duration::ZERO)).min(SLICE));
     }
 }
 
-/// Has the client look for its producer id until the first message is accepted: by itself it looks every 500 ms, but also whenever it hears of
-/// the brokers.
+/// Makes the client look for its producer id until the first message is accepted: by itself it looks every
+/// 500 ms, but also whenever it receives metadata.
 fn nudge(core: &Core, producer: &Producer) {
     for _ in 0..MAX_NUDGES {
         std::thread::sleep(LOOK);
         if core.is_settled() {
             return;
         }
-        // Only that there is an answer matters.
+        // The response itself is irrelevant.
         let _ = core.connector.known_partitions(producer.client(), SLICE);
     }
 }
@@ -77,7 +77,7 @@ fn nudge(core: &Core, producer: &Producer) {
 enum Found {
     Ready(Arc<Producer>),
     NotYet,
-    /// No client can be made; everybody was told.
+    /// A client cannot be created; every caller was notified.
     Unusable,
 }
 
@@ -99,7 +99,7 @@ fn attempt(core: &Core, producer: &mut Option<Arc<Producer>>, limit: Duration) -
             connector.partitions(producer.client(), limit.max(SLICE))?;
             Ok(Found::NotYet)
         }
-        // What the client itself has reported says more than that there was no answer.
+        // The client's own report says more than a missing response.
         Err(failure) if failure.is_refused() => Err(failure),
         Err(failure) => Err(core.status.failure(Role::Publishing).unwrap_or(failure)),
     }

@@ -1,4 +1,4 @@
-//! Who releases or replaces the client, where callers and threads meet. Nobody listens at the address.
+//! The release and replacement of the client under concurrency. No broker listens at the address.
 
 use std::pin::pin;
 

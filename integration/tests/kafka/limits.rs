@@ -1,5 +1,6 @@
 //! Durations and byte limits without a bound.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use integration::DEADLINE;
@@ -35,4 +36,22 @@ async fn with_the_longest_times_a_manager_publishes_listens_and_closes() {
         };
         timeout(2 * DEADLINE, everything).await.expect("nothing hangs");
     }
+}
+
+#[tokio::test]
+async fn a_publish_completes_although_the_runtime_of_the_first_one_stands_still() {
+    let kafka = KafkaBroker::shared().await;
+    let mut options = KafkaOptions::default();
+    options.common.channel = unique_channel();
+    let manager = Arc::new(KafkaManager::new(kafka.url(), options).unwrap());
+    let first = manager.clone();
+    let published = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap();
+        runtime.block_on(first.publish("a".into())).map(|()| runtime)
+    });
+    let stalled = published.await.unwrap().unwrap();
+    manager.publish("b".into()).await.unwrap();
+    manager.close().await.unwrap();
+    stalled.shutdown_background();
 }

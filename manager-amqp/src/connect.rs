@@ -49,6 +49,7 @@ pub(crate) struct Link {
 }
 
 impl Connector {
+    /// Reads the URL, and the files of TLS.
     pub(crate) fn new(url: &str, options: &AmqpOptions, host_id: &HostId) -> Result<Self, Error> {
         let target = Target::parse(url)?;
         let label = target.label();
@@ -133,6 +134,7 @@ impl Connector {
         self.try_connect(role).await.during(|| Step::Login)
     }
 
+    /// Connects by the client library, over a socket that can be cut at any time.
     async fn try_connect(&self, role: &str) -> lapin::Result<Link> {
         let socket = Socket::default();
         let slot = socket.clone();
@@ -187,6 +189,7 @@ impl Link {
 #[derive(Clone, Default)]
 struct Socket(Arc<Mutex<Slot>>);
 
+/// A socket, once there is one, and whether it is to be cut.
 #[derive(Default)]
 struct Slot {
     socket: Option<TcpStream>,
@@ -194,6 +197,7 @@ struct Slot {
 }
 
 impl Socket {
+    /// Stores the socket; cuts it if that was requested meanwhile.
     fn fill(&self, socket: TcpStream) {
         let mut slot = self.slot();
         if slot.is_cut {
@@ -203,6 +207,7 @@ impl Socket {
         }
     }
 
+    /// Cuts the socket, now or as soon as there is one.
     fn cut(&self) {
         let mut slot = self.slot();
         slot.is_cut = true;

@@ -203,6 +203,7 @@ impl std::error::Error for Failure {
     }
 }
 
+/// Returns the broker's reply code, if the error is a reply.
 fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {
         AmqpKind::ProtocolError(refusal) => Some(refusal.get_id()),
@@ -210,6 +211,7 @@ fn reply_code(error: &lapin::Error) -> Option<u16> {
     }
 }
 
+/// Returns whether an error means that the object does not exist.
 fn is_not_found(error: &lapin::Error) -> bool {
     reply_code(error) == Some(NOT_FOUND)
 }

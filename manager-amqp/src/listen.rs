@@ -128,6 +128,7 @@ impl ListenLink for AmqpListener {
 }
 
 impl AmqpListener {
+    /// Creates a listener, which is not connected and has not declared its queue.
     pub(crate) fn new(
         connector: Arc<Connector>,
         status: Arc<Status>,

@@ -53,6 +53,7 @@ struct Flight {
 }
 
 impl<'a> Pipeline<'a> {
+    /// Creates a pipeline on a channel with confirms.
     pub(crate) fn new(queue: &'a Queue, link: &'a Link, channel: Channel) -> Self {
         let delivery_mode = match queue.link.connector.is_durable {
             true => PERSISTENT,
@@ -112,6 +113,7 @@ impl<'a> Pipeline<'a> {
         self.fail_flights(|| failure.lost());
     }
 
+    /// Fails every job in flight.
     fn fail_flights(&mut self, error: impl Fn() -> Error) {
         self.num_expired = 0;
         for flight in self.flights.drain(..) {
@@ -119,6 +121,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Reads events of the connection: blocked, unblocked, closed.
     fn poll_events(&mut self, cx: &mut Context<'_>) -> Result<(), Arc<Failure>> {
         while let Poll::Ready(event) = pin!(&mut self.events).poll_next(cx) {
             match event {
@@ -141,6 +144,7 @@ impl<'a> Pipeline<'a> {
         self.num_expired < self.flights.len()
     }
 
+    /// Records that the broker accepts no messages for now.
     fn set_blocked(&mut self, reason: &str) {
         let failure = Failure::blocked(self.queue.link.connector.label(), reason);
         self.queue.status.failed(&failure);
@@ -167,6 +171,7 @@ impl<'a> Pipeline<'a> {
         Ok(count)
     }
 
+    /// Passes one message to the client library.
     fn send_one(&mut self, mut job: Job) {
         let mut confirm = self.publish(std::mem::take(&mut job.message));
         // The first poll sends. The outcome is polled again when it is this message's turn.
@@ -177,6 +182,7 @@ impl<'a> Pipeline<'a> {
         self.flights.push_back(Flight { confirm, job });
     }
 
+    /// Returns the future of a publish and its confirm.
     fn publish(&mut self, message: Bytes) -> BoxFuture<'static, lapin::Result<Confirmation>> {
         self.num_sent += 1;
         let id = format!("{}-{:x}-{}", self.queue.link.host_id, self.began, self.num_sent);
@@ -250,15 +256,18 @@ impl<'a> Pipeline<'a> {
         due.into_iter().fold(self.queue.next_due(), Instant::min)
     }
 
+    /// Returns whether connection and channel are open, as far as is known.
     fn is_alive(&self) -> bool {
         self.link.connection.status().connected() && self.channel.status().connected()
     }
 
+    /// Creates the failure of a connection that was closed without a cause.
     fn gone(&self) -> Arc<Failure> {
         let label = self.queue.link.connector.label();
         Arc::new(Failure::other(label, "the connection was closed"))
     }
 
+    /// Creates the failure of a publish.
     fn failure(&self, error: lapin::Error) -> Arc<Failure> {
         let connector = &self.queue.link.connector;
         let step = Box::new(Step::Publish(connector.exchange().to_owned()));

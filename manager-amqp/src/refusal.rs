@@ -49,10 +49,12 @@ pub(crate) fn is_unsupported(code: u16, text: &str) -> bool {
     matches!(code, INTERNAL_ERROR | NOT_ALLOWED_BY_FEATURE | PRECONDITION_FAILED) && is_deprecated(text)
 }
 
+/// Returns whether a reply concerns a deprecated feature.
 fn is_deprecated(text: &str) -> bool {
     text.contains("deprecated") || text.contains("transient_nonexcl_queues")
 }
 
+/// Explains the refusal of a deprecated feature.
 fn deprecated(step: &Step, text: &str) -> String {
     match step {
         Step::Declare(Thing::Queue(_)) => format!(
@@ -82,6 +84,7 @@ fn access_refused(step: &Step, text: &str) -> String {
     format!("the user lacks the right {right}: {text}")
 }
 
+/// Explains a refused virtual host, or a limit.
 fn not_allowed(text: &str) -> (Hope, String) {
     // Limits, and virtual hosts that are starting, are transient.
     if text.contains("limit") || text.contains("is down") {
@@ -97,6 +100,7 @@ fn not_allowed(text: &str) -> (Hope, String) {
     (Hope::Refused, what)
 }
 
+/// Explains a failed precondition, which has several causes.
 fn precondition_failed(step: &Step, text: &str) -> (Hope, String) {
     if text.contains("inequivalent arg") {
         let what = match step {
@@ -118,6 +122,7 @@ fn precondition_failed(step: &Step, text: &str) -> (Hope, String) {
     }
 }
 
+/// Explains the refusal of a message for its size.
 fn too_large(text: &str) -> String {
     format!("a message is over the broker's own limit (max_message_size): {text}")
 }

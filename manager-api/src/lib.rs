@@ -1,25 +1,4 @@
-//! The contract of a client manager ([`ClientManager`]), the messages that processes exchange through one, and the
-//! [`Emitter`].
-//!
-//! Many processes share the work of one Socket.IO service: servers, each with some of the clients, and workers without
-//! clients. A [`ClientManager`] carries their messages over one channel of a broker. `manager-redis`, `manager-amqp`
-//! and `manager-kafka` implement it; [`memory`] implements it within one process.
-//!
-//! # A worker
-//!
-//! An [`Emitter`] needs a manager but no server. It reports whether the broker has accepted an event.
-//!
-//! ```
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), manager_api::Error> {
-//! use manager_api::Emitter;
-//! use manager_api::memory::MemoryBus;
-//!
-//! let emitter = Emitter::new(MemoryBus::new().manager("socketio"));
-//! emitter.to("lobby").emit("job done", &serde_json::json!({"id": 7})).await?;
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 //!
 //! # A custom manager
 //!

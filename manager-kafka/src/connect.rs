@@ -46,6 +46,7 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// Reads the URL; checks every property, and that librdkafka accepts the whole.
     pub(crate) fn new(url: &str, options: KafkaOptions) -> Result<Self, Error> {
         let target = Target::parse(url)?;
         check_topic(&options.common.channel)?;
@@ -70,10 +71,12 @@ impl Connector {
         &self.target.servers
     }
 
+    /// Returns the topic, whose name is that of the channel.
     pub(crate) fn topic(&self) -> &str {
         &self.options.common.channel
     }
 
+    /// Returns the longest that a call may take.
     pub(crate) fn deadline(&self) -> Duration {
         self.options.common.deadline
     }
@@ -203,6 +206,7 @@ impl Connector {
         advice.map_or(failure, Failure::refusal)
     }
 
+    /// Returns the properties of the options, then those of the URL, which take precedence.
     fn further_properties(&self) -> impl Iterator<Item = &(String, String)> {
         self.options.properties.iter().chain(&self.target.properties)
     }
@@ -216,11 +220,13 @@ impl std::fmt::Debug for Connector {
     }
 }
 
+/// Formats a duration in milliseconds, within librdkafka's range.
 fn millis(duration: Duration) -> String {
     // The maximum of most of librdkafka's durations is one hour.
     duration.as_millis().clamp(1, 3_600_000).to_string()
 }
 
+/// Formats a number of bytes in KiB, from 1 to `most`.
 fn kibibytes(bytes: usize, most: usize) -> String {
     (bytes >> 10).clamp(1, most).to_string()
 }

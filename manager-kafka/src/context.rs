@@ -31,6 +31,7 @@ impl Trouble {
     /// The client is unusable.
     pub(crate) const CLIENT: u8 = 2;
 
+    /// Returns the current trouble; zero if there is none.
     pub(crate) fn get(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
@@ -62,6 +63,7 @@ impl Trouble {
         taken.is_ok()
     }
 
+    /// Clears the trouble.
     pub(crate) fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
     }

@@ -62,6 +62,7 @@ pub(crate) async fn subscribe(
     }
 }
 
+/// The body of the thread: begins, reports to the caller, then listens.
 fn run(
     connector: Arc<Connector>,
     status: Arc<Status>,
@@ -167,6 +168,7 @@ struct KafkaListener {
 }
 
 impl KafkaListener {
+    /// Listens until the subscription ends.
     fn listen_for_ever(mut self) -> Result<Infallible, Unsubscribed> {
         loop {
             self.check_wanted()?;
@@ -184,6 +186,7 @@ impl KafkaListener {
         }
     }
 
+    /// Fails once the subscription has ended.
     fn check_wanted(&self) -> Result<(), Unsubscribed> {
         match self.is_over() {
             true => Err(Unsubscribed),
@@ -191,6 +194,7 @@ impl KafkaListener {
         }
     }
 
+    /// Returns whether the subscription was dropped, or the manager closed.
     fn is_over(&self) -> bool {
         self.feed.is_closed() || is_over(&self.is_closed)
     }
@@ -231,6 +235,7 @@ impl KafkaListener {
         })
     }
 
+    /// Reports a gap, unless it repeats the latest one.
     fn gap(&mut self, reason: String) -> Result<(), Unsubscribed> {
         if self.last_gap.as_ref() == Some(&reason) {
             return Ok(());

@@ -74,6 +74,7 @@ pub(crate) fn check_known(properties: &[(String, String)]) -> Result<(), Error> 
     Ok(())
 }
 
+/// Returns whether a property chooses the mechanism of SASL.
 fn is_mechanism(name: &str) -> bool {
     matches!(name, "sasl.mechanism" | "sasl.mechanisms")
 }
@@ -94,6 +95,7 @@ fn needed(name: &str, value: &str) -> Option<(&'static str, Option<&'static str>
     }
 }
 
+/// Returns the error of a property that needs a cargo feature.
 fn missing(name: &str, cargo: Option<&str>) -> Error {
     bad(match cargo {
         Some(feature) => format!(

@@ -28,6 +28,7 @@ struct Last {
 }
 
 impl Status {
+    /// Creates a status without connections.
     pub(crate) fn new(label: &str) -> Self {
         Self {
             common: Arc::new(backend::Status::new("Kafka")),
@@ -76,6 +77,7 @@ impl Status {
         self.last(role).failure().clone()
     }
 
+    /// Returns the latest failure in a direction.
     fn last(&self, role: Role) -> &Last {
         match role {
             Role::Publishing => &self.publishing,

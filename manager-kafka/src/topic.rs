@@ -105,6 +105,7 @@ impl Connector {
         }
     }
 
+    /// Creates a client for administration.
     fn admin(&self) -> Result<AdminClient<Quiet>, KafkaError> {
         self.with_further_properties(self.client(Duration::MAX))
             .create_with_context(Quiet)

@@ -42,6 +42,7 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
+    /// Reads the URL, and the files of TLS.
     pub(crate) fn new(url: &str, options: &RedisOptions) -> Result<Self, Error> {
         let target = Target::parse(url, &options.common.channel)?;
         let tls = match target.has_tls {
@@ -98,11 +99,13 @@ impl Connector {
         }
     }
 
+    /// Returns the master that a sentinel names for the service.
     async fn ask_for_master(&self, sentinel: &Address, service: &str) -> Result<Address, Failure> {
         let answer = self.ask_sentinel(sentinel, service).await;
         self.explained(sentinel, answer).await
     }
 
+    /// Connects to a sentinel and requests the address of the master.
     async fn ask_sentinel(&self, sentinel: &Address, service: &str) -> Result<Address, Failure> {
         let mut connection = self.open(sentinel, &self.sentinel_login).await?;
         let request = cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(service).to_owned();
@@ -143,6 +146,7 @@ impl Connector {
         Err(told.unwrap_or_else(|| Failure::other(&self.label, "the URL names no server")))
     }
 
+    /// Opens a connection to a node and checks that it is suitable for `purpose`.
     async fn open_suited(&self, node: &Address, purpose: Purpose, follows_master: bool) -> Result<Connection, Failure> {
         let opened = async {
             let connection = self.open(node, &self.target.login).await?;
@@ -162,6 +166,7 @@ impl Connector {
         }
     }
 
+    /// Opens a connection to a node, over TLS if that is configured, and logs in.
     async fn open(&self, node: &Address, login: &Login) -> Result<Connection, Failure> {
         let address = node.to_string();
         let stream = dial::connect(&node.host, node.port).await;
@@ -174,6 +179,7 @@ impl Connector {
         connection.logged_in(login).await
     }
 
+    /// Opens a connection to a Unix socket, and logs in.
     async fn open_unix(&self, path: &Path) -> Result<Connection, Failure> {
         let address = path.display().to_string();
         let stream = UnixStream::connect(path).await;

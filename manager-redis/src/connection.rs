@@ -42,6 +42,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Wraps a socket on which nothing was sent; logging in follows.
     pub(crate) fn new(stream: Box<dyn Duplex>, address: String, has_tls: bool) -> Self {
         Self {
             stream,

@@ -53,6 +53,7 @@ pub(crate) fn is_unknown(error: &RedisError) -> bool {
     is_unknown || error.code() == Some("NOPROTO")
 }
 
+/// Returns the elements of a list; none of any other value.
 fn elements(value: &Value) -> &[Value] {
     match value {
         Value::Array(values) => values,
@@ -72,6 +73,7 @@ fn field<'a>(hello: &'a Value, name: &[u8]) -> Option<&'a [u8]> {
         .and_then(|pair| text(&pair[1]))
 }
 
+/// Returns the text of a string; none of any other value.
 fn text(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(text) => Some(text),

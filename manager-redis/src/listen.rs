@@ -103,6 +103,7 @@ fn head_of_messages(kind: char, channel: &str) -> Vec<u8> {
 }
 
 impl RedisListener {
+    /// Creates a listener, which is not connected.
     pub(crate) fn new(connector: Arc<Connector>, options: &RedisOptions) -> Self {
         Self {
             heads: ['*', '>'].map(|kind| head_of_messages(kind, &options.common.channel)),
@@ -133,6 +134,7 @@ impl RedisListener {
         }
     }
 
+    /// Takes the message whose bytes begin at `begins_at`, if it is complete and not too large.
     fn take_message(&self, connection: &mut Connection, begins_at: usize, len: usize) -> Received {
         let ends_at = begins_at + len;
         if len > self.options.common.max_message_bytes {

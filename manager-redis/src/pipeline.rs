@@ -61,6 +61,7 @@ struct Accepted {
 }
 
 impl<'a> Pipeline<'a> {
+    /// Creates a pipeline on a connection that is ready to publish.
     pub(crate) fn new(queue: &'a Queue, connection: Connection) -> Self {
         let channel = &queue.link.options.common.channel;
         let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n$", channel.len());
@@ -135,6 +136,7 @@ impl<'a> Pipeline<'a> {
         self.flights.len() > before
     }
 
+    /// Records a command that was encoded, of which the reply is to come.
     fn expect_reply(&mut self, begins_at: u64, job: Option<Job>) {
         if self.flights.is_empty() {
             self.last_sign = Instant::now();
@@ -154,6 +156,7 @@ impl<'a> Pipeline<'a> {
         self.connection.knows_role() && !interval.is_zero() && since >= interval.min(ASK_INTERVAL)
     }
 
+    /// Encodes a keep-alive.
     fn send_keepalive(&mut self) {
         let (begins_at, keepalive) = (self.num_encoded, self.connection.keepalive);
         self.output.put_slice(keepalive);
@@ -162,6 +165,7 @@ impl<'a> Pipeline<'a> {
         self.expect_reply(begins_at, None);
     }
 
+    /// Writes encoded commands; returns whether any bytes were written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<bool, Arc<Failure>> {
         let mut has_written = false;
         while !self.output.is_empty() {
@@ -192,6 +196,7 @@ impl<'a> Pipeline<'a> {
         Ok(has_written)
     }
 
+    /// Reads replies; returns whether any bytes were read.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Arc<Failure>> {
         match pin!(self.connection.read()).poll(cx) {
             Poll::Pending => return Ok(false),
@@ -225,6 +230,7 @@ impl<'a> Pipeline<'a> {
         taken
     }
 
+    /// Matches one reply with the oldest command in flight.
     fn take_reply(&mut self, at: usize, len: usize, accepted: &mut Accepted) -> Result<(), Arc<Failure>> {
         let reply = &self.connection.input[at..at + len];
         let Some(flight) = self.flights.pop_front() else {
@@ -256,6 +262,7 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
+    /// Returns the length of the reply that begins at `at`, `None` while it is incomplete.
     fn reply_len(&self, at: usize) -> Result<Option<usize>, Arc<Failure>> {
         let input = &self.connection.input[at..];
         // Almost every reply is the number of receivers.
@@ -289,6 +296,7 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
+    /// Fails the jobs in flight whose deadlines have passed; their replies are still awaited.
     fn expire_flights(&mut self) {
         let deadline = self.queue.deadline();
         for flight in &mut self.flights {
@@ -302,6 +310,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Returns when the time is to be checked next.
     fn next_check(&self) -> Instant {
         let options = &self.queue.link.options;
         let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
@@ -329,6 +338,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
+    /// Creates the failure of the socket.
     fn lost(&self, error: std::io::Error) -> Arc<Failure> {
         Arc::new(Failure::io(&self.connection.address, error))
     }

@@ -1,4 +1,4 @@
-//! A manager that misbehaves on command.
+//! The [`Flaky`] decorator: a manager with injected faults.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,9 +10,9 @@ use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Incoming, Sub
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-/// Wraps a manager and injects faults, by count and therefore the same in every run.
+/// A decorator that injects faults into a manager, by count and therefore the same in every run.
 ///
-/// Clones share the faults and the manager, so that a test keeps one and hands over another.
+/// Clones share the faults and the manager, so that a test keeps one and passes another on.
 #[derive(Debug)]
 pub struct Flaky<M> {
     inner: Arc<M>,
@@ -20,13 +20,14 @@ pub struct Flaky<M> {
     replies: Arc<watch::Sender<Replies>>,
 }
 
-/// What becomes of replies to publishes.
+/// The treatment of the broker's replies to publishes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Replies {
     is_swallowed: bool,
     num_cuts: u64,
 }
 
+/// The faults to come.
 #[derive(Debug, Default)]
 struct Faults {
     num_failing: usize,
@@ -73,22 +74,23 @@ impl<M> Flaky<M> {
         self.faults().num_refused_after_sending = count;
     }
 
-    /// Sends what is published from now on, and withholds the reply: until [`mend`](Self::mend) it is late, with [`cut`](Self::cut) it is lost.
+    /// Sends messages from now on but withholds the replies: until [`mend`](Self::mend) they are late, after
+    /// [`cut`](Self::cut) they are lost.
     pub fn swallow_replies(&self) {
         self.replies.send_modify(|replies| replies.is_swallowed = true);
     }
 
-    /// Drops the next `count` received messages, silently: what the layers above cannot know.
+    /// Drops the next `count` received messages without a gap, which the layers above cannot notice.
     pub fn drop_messages(&self, count: usize) {
         self.faults().num_lost = count;
     }
 
-    /// Hands over each of the next `count` received messages twice.
+    /// Delivers each of the next `count` received messages twice.
     pub fn duplicate_messages(&self, count: usize) {
         self.faults().num_doubled = count;
     }
 
-    /// Holds back every message received from now on for `delay`, one after the other.
+    /// Delays every message received from now on by `delay`, one after the other.
     pub fn delay_messages(&self, delay: Duration) {
         self.faults().delay = delay;
     }
@@ -102,7 +104,7 @@ impl<M> Flaky<M> {
         });
     }
 
-    /// Mends the connection; every subscription gets a gap.
+    /// Restores the connection; every subscription receives a gap.
     pub fn mend(&self) {
         self.replies.send_modify(|replies| replies.is_swallowed = false);
         let mut faults = self.faults();
@@ -113,6 +115,7 @@ impl<M> Flaky<M> {
         }
     }
 
+    /// Returns the faults to come.
     fn faults(&self) -> MutexGuard<'_, Faults> {
         lock(&self.faults)
     }
@@ -155,7 +158,7 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
         let (sender, subscription) = Subscription::channel(1 << 20);
         let mut faults = self.faults();
         faults.subscribers.retain(|subscriber| !subscriber.is_closed());
-        // Kept for `mend`; `close` lets go of it, so that the stream ends.
+        // Kept for `mend`; `close` drops it, so that the stream ends.
         faults.subscribers.push(sender.clone());
         drop(faults);
         tokio::spawn(forward(inner, sender, self.faults.clone()));
@@ -176,6 +179,7 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
     }
 }
 
+/// Forwards a subscription, with faults.
 async fn forward(mut inner: Subscription, sender: SubscriptionSender, faults: Arc<Mutex<Faults>>) {
     loop {
         let incoming = tokio::select! {
@@ -189,6 +193,7 @@ async fn forward(mut inner: Subscription, sender: SubscriptionSender, faults: Ar
     }
 }
 
+/// Forwards one item, with faults.
 async fn pass(incoming: Incoming, sender: &SubscriptionSender, faults: &Mutex<Faults>) -> Result<(), Unsubscribed> {
     let message = match incoming {
         Incoming::Message(message) => message,
@@ -211,6 +216,7 @@ async fn pass(incoming: Incoming, sender: &SubscriptionSender, faults: &Mutex<Fa
     sender.message(message).await
 }
 
+/// Takes one of a count; false if it is zero.
 fn take_one(count: &mut usize) -> bool {
     let is_due = *count > 0;
     *count = count.saturating_sub(1);

@@ -1,4 +1,4 @@
-//! A manager that remembers what passed.
+//! The [`Recorder`] decorator: a manager that records its messages.
 
 use std::sync::Arc;
 
@@ -8,16 +8,17 @@ use manager_api::subscription::SubscriptionSender;
 use manager_api::{ClientManager, Error, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
 
-/// How many entries a [`Recorder`] keeps of each kind; whatever comes after is not recorded.
+/// The maximum number of entries that a [`Recorder`] keeps of each kind; later ones are not recorded.
 pub const MAX_RECORDED: usize = 100_000;
 
-/// Wraps a manager and keeps every accepted message and everything received. Clones share both.
+/// A decorator that records every message accepted and every item received. Clones share the record.
 #[derive(Debug)]
 pub struct Recorder<M> {
     inner: Arc<M>,
     record: Arc<watch::Sender<Record>>,
 }
 
+/// The recorded items.
 #[derive(Debug, Default)]
 struct Record {
     published: Vec<Bytes>,
@@ -100,6 +101,7 @@ impl<M: ClientManager> ClientManager for Recorder<M> {
     }
 }
 
+/// Forwards a subscription, and records it.
 async fn forward(mut inner: Subscription, sender: SubscriptionSender, record: Arc<watch::Sender<Record>>) {
     loop {
         let incoming = tokio::select! {
@@ -119,6 +121,7 @@ async fn forward(mut inner: Subscription, sender: SubscriptionSender, record: Ar
     }
 }
 
+/// Records an item, if there is capacity.
 fn keep<T>(kept: &mut Vec<T>, item: T) {
     if kept.len() < MAX_RECORDED {
         kept.push(item);

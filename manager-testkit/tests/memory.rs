@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, Subscription, memory::MemoryBus};
 use manager_testkit::{Backend, Flaky, OnLink, Recorder};
 
-/// Managers in memory, with or without decorators, which change nothing until told to: the suite passes through both.
+/// Managers in memory, with or without decorators, which change nothing without faults: the suite passes through both.
 struct Memory {
     bus: MemoryBus,
     is_decorated: bool,
@@ -59,7 +59,7 @@ impl Backend for Memory {
         self.bus.start();
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
+    async fn manager_on_link(&self, options: ManagerOptions) -> Option<OnLink> {
         let flaky = Flaky::new(self.bus.manager_with(options));
         let manager: Arc<dyn ClientManager> = match self.is_decorated {
             true => Arc::new(Recorder::new(flaky.clone())),
@@ -156,7 +156,7 @@ async fn recorder_keeps_what_passed() {
     assert_eq!(received, [Incoming::Message(A), Incoming::Message(B)]);
 }
 
-/// Cannot stand still, whatever it says.
+/// Cannot be frozen, although it does not say so.
 struct Restless {
     bus: MemoryBus,
     why: Option<&'static str>,
@@ -186,7 +186,7 @@ impl Backend for Restless {
 
     async fn thaw(&self) {}
 
-    async fn manager_on_a_line(&self, _options: ManagerOptions) -> Option<OnLink> {
+    async fn manager_on_link(&self, _options: ManagerOptions) -> Option<OnLink> {
         None
     }
 
@@ -210,7 +210,7 @@ async fn a_backend_that_lacks_a_fault_and_does_not_tell_why_fails_the_cases_that
     }
 }
 
-/// Managers that break one promise each: the suite must notice.
+/// Managers that break one sentence of the contract each: the suite must notice.
 mod broken {
     use manager_api::{Error, memory::MemoryManager, subscription::SubscriptionSender};
     use manager_testkit::conformance;
@@ -265,7 +265,7 @@ mod broken {
             self.0.start();
         }
 
-        async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
+        async fn manager_on_link(&self, options: ManagerOptions) -> Option<OnLink> {
             let inner = Flaky::new(self.0.manager_with(options));
             let manager = BrokenManager {
                 inner: inner.clone(),
@@ -325,7 +325,7 @@ mod broken {
                     continue;
                 }
             };
-            // That servers say hello is repeated where it matters; a test would not notice.
+            // The presence of servers is published repeatedly; a test would not notice.
             if fault == Fault::Loses && !is_lost && !message.starts_with(b"{\"method\":\"sio_h") {
                 is_lost = true;
                 continue;
@@ -389,7 +389,7 @@ mod broken {
     }
 }
 
-/// What brokers are tested for in their own crates.
+/// The faults that are tested with the brokers.
 #[tokio::test]
 async fn a_subscription_ends_although_the_close_was_given_up() {
     let bus = MemoryBus::new();

@@ -8,6 +8,7 @@ import checks
 from exceptions import Exceptions
 from rings import Crate, expand
 from rust import Source, nesting
+from workspace import Package
 
 
 def function(text):
@@ -96,6 +97,17 @@ class Norms(unittest.TestCase):
         words = checks.load_words(Path(__file__).with_name("words.toml"))
         texts = {"a.md": "Nobody; nobody_else and nobody. Anybodynobody.", "b.rs": "room_of_nobody"}
         self.assertEqual(checks.forbidden_words(texts, words), {("word", "nobody"): 3})
+
+
+class Documentation(unittest.TestCase):
+    def test_a_readme_counts_where_it_is_the_documentation_of_the_crate(self):
+        with tempfile.TemporaryDirectory() as root:
+            crate = Path(root) / "crate"
+            (crate / "src").mkdir(parents=True)
+            (crate / "README.md").write_text("# crate\n\nText.\n")
+            for text, expected in (('#![doc = include_str!("../README.md")]\n//! More.\n', 4), ("//! More.\n", 1)):
+                (crate / "src" / "lib.rs").write_text(text)
+                self.assertEqual(Package(Path(root), crate).num_doc_lines(), expected)
 
 
 class Ratchet(unittest.TestCase):

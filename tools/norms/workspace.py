@@ -15,6 +15,7 @@ class Package:
 
     def __init__(self, root, folder):
         self.name = folder.name
+        self.folder = folder
         self.is_published = self.name not in _INTERNAL
         self.all_sources = {path.relative_to(root).as_posix(): Source(path.read_text()) for path in files(folder, ".rs")}
         inside = f"{self.name}/src/"
@@ -26,7 +27,14 @@ class Package:
         self.rings = Crate(self.modules).rings()
 
     def num_doc_lines(self):
-        return sum(source.without_tests.num_doc_lines() for source in self.modules.values())
+        return self.num_readme_lines() + sum(source.without_tests.num_doc_lines() for source in self.modules.values())
+
+    def num_readme_lines(self):
+        """The lines of the README where it is the documentation of the crate."""
+        root = self.modules.get(())
+        readme = self.folder / "README.md"
+        is_included = root is not None and 'include_str!("../README.md")' in root.text
+        return readme.read_text().count("\n") if is_included else 0
 
     def num_code_lines(self):
         return sum(source.without_tests.num_code_lines() for source in self.modules.values())

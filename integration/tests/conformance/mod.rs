@@ -139,7 +139,7 @@ impl<M: Managers, F: Flavour> Backend for Broker<M, F> {
         self.own().lock().await.thaw();
     }
 
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink> {
+    async fn manager_on_link(&self, options: ManagerOptions) -> Option<OnLink> {
         let (proxy, url) = self.own().lock().await.line().await?;
         Some((M::manager(&url, options), Box::new(ProxyLine(proxy))))
     }

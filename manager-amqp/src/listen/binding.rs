@@ -57,6 +57,7 @@ impl Drop for Task {
 }
 
 impl Binding {
+    /// Creates the state of a queue that is bound, and proven again after each `interval`.
     pub(super) fn new(means: Means, interval: Duration) -> Self {
         Self {
             means,
@@ -99,6 +100,7 @@ impl Binding {
         self.task = Some(Task(tokio::spawn(proof.run())));
     }
 
+    /// Returns whether a proof is in progress: its task runs, or its fence may still arrive.
     fn is_under_way(&self) -> bool {
         let Some(Task(task)) = &self.task else { return false };
         if !task.is_finished() {
@@ -118,6 +120,7 @@ impl Binding {
         }
     }
 
+    /// Concludes from a fence that arrived.
     fn resolve(&mut self, number: u64) {
         let mut rebound = self.rebound.lock().unwrap_or_else(PoisonError::into_inner);
         let is_one_lost = rebound.iter().any(|other| (self.resolved + 1..number).contains(other));
@@ -174,6 +177,7 @@ struct Proof {
 }
 
 impl Proof {
+    /// Sends the probe and the fence, with back-off, and then binds the queue again.
     async fn run(self) -> Result<(), Failure> {
         let connector = &self.means.connector;
         let mut backoff = self.means.backoff.clone();
@@ -189,11 +193,13 @@ impl Proof {
         connector.within_timeout(bound).await
     }
 
+    /// Records that the queue is about to be bound again.
     fn note_rebound(&self) {
         let mut rebound = self.rebound.lock().unwrap_or_else(PoisonError::into_inner);
         rebound.push(self.number);
     }
 
+    /// Sends the probe and the fence once, and restores the queue's own exchange if it is gone.
     async fn send(&self) -> Result<(), Failure> {
         let Means { prober, connector, .. } = &self.means;
         match prober.probe(&self.queue, self.number).await {

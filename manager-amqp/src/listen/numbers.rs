@@ -14,6 +14,7 @@ pub(super) struct Numbers {
     last: HashMap<Box<str>, Position>,
 }
 
+/// The position of a message among those of its publisher.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Position {
     /// When the publisher opened its channel, in microseconds: each channel counts from one.

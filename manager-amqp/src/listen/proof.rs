@@ -79,6 +79,7 @@ pub(crate) enum Sent {
 }
 
 impl Prober {
+    /// Creates a sender without a connection.
     pub(crate) fn new(connector: Arc<Connector>) -> Self {
         Self {
             connector,
@@ -134,6 +135,7 @@ impl Prober {
         Ok(slot.insert(opened).1.clone())
     }
 
+    /// Sends a marked message on a channel; returns whether it reached a queue.
     async fn send_on(
         &self,
         channel: &Channel,

@@ -21,6 +21,7 @@ pub(crate) struct Seen {
     replay: Option<Replay>,
 }
 
+/// A sequence of redelivered messages in progress.
 #[derive(Clone, Copy, Debug, Default)]
 struct Replay {
     /// Where in `keys` the next redelivered message must be, once the first one was found.

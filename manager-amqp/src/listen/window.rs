@@ -54,6 +54,7 @@ impl Window {
         changes
     }
 
+    /// Returns the number that suits the largest recent message.
     fn fitting(&self) -> u16 {
         let largest = self.largest.max(self.largest_before).max(1);
         let fitting = u16::try_from(self.max_bytes / largest).unwrap_or(u16::MAX);

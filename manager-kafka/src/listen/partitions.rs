@@ -20,6 +20,7 @@ pub(crate) enum Step {
 }
 
 impl Positions {
+    /// Sets the next offset of a partition.
     pub(crate) fn set(&mut self, partition: i32, next: i64) {
         self.0.insert(partition, next);
     }
@@ -29,6 +30,7 @@ impl Positions {
         self.0.keys().next().copied()
     }
 
+    /// Returns the next offset of a partition.
     pub(crate) fn get(&self, partition: i32) -> Option<i64> {
         self.0.get(&partition).copied()
     }
@@ -56,6 +58,7 @@ impl Positions {
         self.0.len() > num_before
     }
 
+    /// Converts the positions to the client library's type.
     pub(crate) fn list(&self, topic: &str) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(self.0.len());
         for (partition, next) in &self.0 {

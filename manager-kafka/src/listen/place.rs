@@ -32,6 +32,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Creates a consumer that reads nothing yet.
     pub(crate) fn new(connector: Arc<Connector>, status: Arc<Status>) -> Result<Self, KafkaError> {
         let context = Context {
             status: status.clone(),
@@ -47,6 +48,7 @@ impl Place {
         })
     }
 
+    /// Waits for a message, or an error, for at most `limit`.
     pub(crate) fn poll(&self, limit: Duration) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
         self.consumer.poll(limit)
     }

@@ -32,10 +32,12 @@ impl Flights {
         self.is_closed.store(true, Ordering::SeqCst);
     }
 
+    /// Returns whether further publishes are refused.
     fn is_closed(&self) -> bool {
         self.is_closed.load(Ordering::SeqCst)
     }
 
+    /// Returns whether no publish is in flight.
     pub(super) fn is_empty(&self) -> bool {
         self.num.load(Ordering::SeqCst) == 0
     }

@@ -49,6 +49,7 @@ pub(super) fn overdue(connector: &Connector, status: &Status) -> Error {
 }
 
 impl Producer {
+    /// Creates a producer, which connects at once.
     pub(crate) fn new(core: &Core) -> Result<Self, KafkaError> {
         let context = Context {
             status: core.status.clone(),
@@ -82,6 +83,7 @@ impl Producer {
         producer.purge(PurgeConfig::default().queue().inflight());
     }
 
+    /// Returns the client, for requests.
     pub(crate) fn client(&self) -> &rdkafka::client::Client<Context> {
         self.0.as_ref().expect("taken only by the release").client()
     }
@@ -138,6 +140,7 @@ impl ProducerContext for Context {
 }
 
 impl Context {
+    /// Returns whether the latest failure is a refusal.
     fn is_refused(&self) -> bool {
         let failure = self.status.failure(Role::Publishing);
         failure.is_some_and(|failure| failure.is_refused())

@@ -24,6 +24,7 @@ pub(crate) fn spawn(core: Arc<Core>, producer: Option<Arc<Producer>>) -> std::io
     thread.spawn(move || run(&core, producer)).map(drop)
 }
 
+/// The body of the thread.
 fn run(core: &Core, mut producer: Option<Arc<Producer>>) {
     let mut backoff = Backoff::from_options(&core.connector.options.common);
     loop {
@@ -74,6 +75,7 @@ fn nudge(core: &Core, producer: &Producer) {
     }
 }
 
+/// The outcome of an attempt.
 enum Found {
     Ready(Arc<Producer>),
     NotYet,
@@ -81,6 +83,7 @@ enum Found {
     Unusable,
 }
 
+/// Creates the client if there is none, and looks up the topic, for at most `limit`.
 fn attempt(core: &Core, producer: &mut Option<Arc<Producer>>, limit: Duration) -> Result<Found, Failure> {
     let producer = match producer {
         Some(producer) => producer,

@@ -1,4 +1,4 @@
-//! What `close` promises while the broker is up.
+//! Cases of `close` while the broker is up.
 
 use futures_util::FutureExt;
 use manager_api::ErrorKind;
@@ -6,7 +6,7 @@ use manager_api::ErrorKind;
 use super::Backend;
 use super::support::*;
 
-/// Close flushes what was handed over, then ends the stream.
+/// Close flushes the messages that were queued, then ends the stream.
 pub async fn close_flushes_then_ends_the_stream(backend: &dyn Backend) {
     const COUNT: usize = 500;
     let options = options();
@@ -15,7 +15,7 @@ pub async fn close_flushes_then_ends_the_stream(backend: &dyn Backend) {
     let manager = backend.manager(options.clone()).await;
     let mut own = manager.subscribe().await.expect("subscribe");
     let mut publishes: Vec<_> = (0..COUNT).map(|number| manager.publish(numbered(number))).collect();
-    // The first poll hands a message over.
+    // The first poll queues a message.
     let early: Vec<_> = publishes.iter_mut().map(|publish| publish.now_or_never()).collect();
     soon("close", manager.close()).await.expect("close");
     for (publish, early) in publishes.into_iter().zip(early) {

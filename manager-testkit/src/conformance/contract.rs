@@ -1,4 +1,4 @@
-//! Which case shows which sentence of the contract.
+//! The map from sentences of the contract to cases.
 
 /// Each bullet in the documentation of `ClientManager`, in its order, and the cases that show it.
 const CONTRACT: &[(&str, &[&str])] = &[

@@ -1,4 +1,4 @@
-//! Who gets what, and in which order.
+//! Cases of delivery: recipients, content and order.
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -29,7 +29,7 @@ pub async fn a_message_reaches_every_subscriber_once(backend: &dyn Backend) {
     }
 }
 
-/// Messages of one publisher reach a subscriber in the order in which they were published, whatever others publish.
+/// Messages of one publisher reach a subscriber in the order in which they were published, regardless of others.
 pub async fn order_per_publisher_is_kept(backend: &dyn Backend) {
     const EACH: usize = 300;
     let options = options();
@@ -52,7 +52,7 @@ pub async fn order_per_publisher_is_kept(backend: &dyn Backend) {
     }
 }
 
-/// Bytes arrive exactly, whatever they hold: nothing, every value, line ends, a mebibyte.
+/// Bytes arrive exactly: none, every value, line ends, a mebibyte.
 pub async fn bytes_arrive_exactly(backend: &dyn Backend) {
     let every_value: Vec<u8> = (0..=255).collect();
     let mebibyte: Vec<u8> = every_value.iter().copied().cycle().take(1 << 20).collect();
@@ -74,7 +74,7 @@ pub async fn bytes_arrive_exactly(backend: &dyn Backend) {
     }
 }
 
-/// A manager looks at no message: what nobody can decode passes, and so does what follows.
+/// A manager does not read messages: one that cannot be decoded passes, as does what follows.
 pub async fn undecodable_bytes_pass(backend: &dyn Backend) {
     let manager = backend.manager(options()).await;
     let mut subscription = manager.subscribe().await.expect("subscribe");
@@ -108,7 +108,7 @@ pub async fn channels_are_isolated(backend: &dyn Backend) {
     assert_eq!((on_one.try_recv(), on_other.try_recv()), (None, None));
 }
 
-/// A late subscriber sees nothing earlier.
+/// A late subscriber receives nothing earlier.
 pub async fn a_late_subscriber_sees_nothing_earlier(backend: &dyn Backend) {
     let options = options();
     let publisher = backend.manager(options.clone()).await;
@@ -122,7 +122,7 @@ pub async fn a_late_subscriber_sees_nothing_earlier(backend: &dyn Backend) {
     assert_eq!(subscription.recv().now_or_never(), None);
 }
 
-/// A manager's own subscription sees its own messages too.
+/// A manager's own subscription receives its own messages as well.
 pub async fn own_messages_come_back(backend: &dyn Backend) {
     let manager = backend.manager(options()).await;
     let mut subscription = manager.subscribe().await.expect("subscribe");

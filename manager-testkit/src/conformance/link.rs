@@ -1,4 +1,4 @@
-//! The line between a manager and its broker, for cases that break it.
+//! The link between a manager and its broker, for cases that break it.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use manager_api::ClientManager;
 
 use crate::Flaky;
 
-/// What lies between one manager and the broker.
+/// The link between one manager and the broker.
 #[async_trait]
 pub trait Link: Send + Sync {
-    /// From now on nothing arrives that the broker says; what is said to it does. What it said meanwhile comes with [`mend`](Self::mend),
-    /// unless the line is cut first.
+    /// Withholds everything that the broker sends from now on; what is sent to it arrives. [`mend`](Self::mend) delivers
+    /// what was withheld, unless the link is cut first.
     fn swallow_answers(&self);
 
     /// Cuts every connection, and each new one until [`mend`](Self::mend). Returns when all are cut.
     async fn cut(&self);
 
-    /// Lets everything pass again.
+    /// Restores the link.
     fn mend(&self);
 }
 
-/// A manager, and its line.
+/// A manager, and its link.
 pub type OnLink = (Arc<dyn ClientManager>, Box<dyn Link>);
 
 #[async_trait]

@@ -1,5 +1,5 @@
-//! The conformance suite: one async function per behaviour that the documentation of `ClientManager` promises.
-//! The cases of [`hub`](crate::hub) come on top.
+//! The conformance suite: one async function per sentence of the contract of `ClientManager`. The cases of
+//! [`hub`](crate::hub) are built on it.
 
 mod close;
 #[cfg(test)]
@@ -27,16 +27,16 @@ pub use publish::*;
 pub use subscribe::*;
 pub use unanswered::*;
 
-/// A broker as the suite sees it: something that makes managers and can be taken down.
+/// A broker under test, which creates managers and can be stopped.
 #[async_trait]
 pub trait Backend: Send + Sync {
-    /// Makes a manager with `options`. It must not connect yet.
+    /// Creates a manager with `options`. It must not connect yet.
     async fn manager(&self, options: ManagerOptions) -> Arc<dyn ClientManager>;
 
-    /// Stops the broker, without ceremony. Called only where the broker is the test's own.
+    /// Kills the broker. Called only if the broker is the test's own.
     async fn stop(&self);
 
-    /// Starts the broker again at the same address and returns once it answers.
+    /// Starts the broker again at the same address and returns once it responds.
     async fn start(&self);
 
     /// Stops and starts the broker.
@@ -45,38 +45,38 @@ pub trait Backend: Send + Sync {
         self.start().await;
     }
 
-    /// Tells why a fault is not to be had: cases that need it then show nothing. A backend that has it not and does not tell why fails
-    /// them. Default: all are to be had.
+    /// Returns why a fault is not supported: the cases that need it then show nothing. A backend without the fault and
+    /// without a reason fails them. Default: all faults are supported.
     fn lacks(&self, _fault: Fault) -> Option<&'static str> {
         None
     }
 
-    /// Has the broker stand still: connections stay, nothing is taken, nothing answered. False where that is not to be had, as
-    /// [`lacks`](Self::lacks) tells. Called only where the broker is the test's own.
+    /// Freezes the broker: connections stay open, but it neither reads nor responds. False if that is not supported, of
+    /// which [`lacks`](Self::lacks) names the reason. Called only if the broker is the test's own.
     async fn freeze(&self) -> bool;
 
-    /// Lets a broker that stands still go on.
+    /// Resumes a frozen broker.
     async fn thaw(&self);
 
-    /// As [`manager`](Self::manager), with a line that the case may cut. `None` where that is not to be had, as of a broker that has no
-    /// single address, and as [`lacks`](Self::lacks) tells. Called only where the broker is the test's own.
-    async fn manager_on_a_line(&self, options: ManagerOptions) -> Option<OnLink>;
+    /// As [`manager`](Self::manager), over a link that the case may cut. `None` if that is not supported, as by a broker
+    /// without a single address; [`lacks`](Self::lacks) names the reason. Called only if the broker is the test's own.
+    async fn manager_on_link(&self, options: ManagerOptions) -> Option<OnLink>;
 
-    /// Counts what subscribers of `channel` have on the broker: subscriptions, consumers, queues, groups.
+    /// Counts the objects of subscribers of `channel` at the broker: subscriptions, consumers, queues, groups.
     async fn num_consumers(&self, channel: &str) -> usize;
 
-    /// Tells whether messages may be missed when the broker restarts, so that a `Gap` must follow. Default: yes.
+    /// Returns whether messages may be missed when the broker restarts, so that a `Gap` must follow. Default: yes.
     fn restart_loses_messages(&self) -> bool {
         true
     }
 }
 
-/// A fault that cases bring about, and that not every backend has.
+/// A fault that cases inject, and that not every backend supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// [`Backend::freeze`].
     StandsStill,
-    /// [`Backend::manager_on_a_line`].
+    /// [`Backend::manager_on_link`].
     LosesAnswers,
 }
 
@@ -84,16 +84,18 @@ pub enum Fault {
 ///
 /// # Panics
 ///
-/// If the case panics or takes longer than ten minutes: on a busy machine brokers start for minutes, and some cases start them several times.
+/// If the case panics or takes longer than ten minutes: on a busy machine a broker takes minutes to start, and some cases
+/// start it several times.
 pub async fn run(name: &str, case: impl Future<Output = ()>) {
     let done = tokio::time::timeout(Duration::from_secs(600), case).await;
     assert!(done.is_ok(), "{name} did not end within ten minutes");
 }
 
-/// Makes a module of tests, one per case, for one backend; those of [`hub`](crate::hub) in a module `hub` inside.
+/// Creates a module of tests for one backend, one per case, with those of [`hub`](crate::hub) in a module `hub`.
 ///
-/// `shared` and `private` are expressions that give a [`Backend`](crate::Backend), evaluated in each test; they may await. Cases that stop
-/// the broker evaluate `private`, all others `shared`. The calling crate needs `tokio` with `macros` and `rt-multi-thread`.
+/// `shared` and `private` are expressions of a [`Backend`](crate::Backend), evaluated in each test; they may await. Cases
+/// that stop the broker evaluate `private`, all others `shared`. The calling crate needs `tokio` with `macros` and
+/// `rt-multi-thread`.
 ///
 /// ```ignore
 /// manager_testkit::conformance! {

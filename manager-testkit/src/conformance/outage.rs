@@ -1,4 +1,4 @@
-//! What happens while the broker is away, and after. Each case stops the broker it was given.
+//! Cases of managers during and after an outage. Each stops its broker.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub async fn a_broker_restart_yields_a_gap_then_messages(backend: &dyn Backend) 
     }
 }
 
-/// Under load, what a restart loses is admitted by a gap or by the publisher's error.
+/// Under load, each message that a restart loses is reported by a gap or by the publisher's error.
 pub async fn a_restart_under_load_loses_nothing_silently(backend: &dyn Backend) {
     let options = options();
     let server = backend.manager(options.clone()).await;
@@ -54,13 +54,13 @@ pub async fn a_restart_under_load_loses_nothing_silently(backend: &dyn Backend) 
     assert_no_silent_loss(&received, &accepted);
 }
 
-/// While the broker is down a publish fails with a retryable error, within the deadline and not before its time.
+/// While the broker is down a publish fails with a retryable error, at the deadline and not earlier.
 pub async fn a_publish_while_the_broker_is_down_fails_within_the_deadline(backend: &dyn Backend) {
     let options = hasty_options(backend).await;
     let manager = backend.manager(options.clone()).await;
     soon("publish", publish_until_accepted(&*manager, 0)).await;
     backend.stop().await;
-    // The first may still meet the connection that is breaking.
+    // The first may still use the connection that is breaking.
     let _ = manager.publish(numbered(1)).await;
     for manager in [manager, backend.manager(options.clone()).await] {
         let started = Instant::now();
@@ -113,7 +113,8 @@ pub async fn a_subscribe_waits_for_the_broker_to_come_back(backend: &dyn Backend
     expect_numbers(&mut subscription, 1).await;
 }
 
-/// Closing while the broker is down fails what cannot be flushed and releases everything, within the deadline.
+/// Closing while the broker is down fails the messages that cannot be flushed, and releases everything, within the
+/// deadline.
 pub async fn close_while_the_broker_is_down_releases_everything(backend: &dyn Backend) {
     let options = hasty_options(backend).await;
     let manager = backend.manager(options.clone()).await;
@@ -130,7 +131,7 @@ pub async fn close_while_the_broker_is_down_releases_everything(backend: &dyn Ba
     backend.start().await;
 }
 
-/// Health tells since when there are connections, what failed last, and how much passed.
+/// Health has the time of the connections, the latest failure, and the counters.
 pub async fn health_tells_since_when_and_the_last_error(backend: &dyn Backend) {
     let manager = backend.manager(hasty_options(backend).await).await;
     let fresh = manager.health();
@@ -148,7 +149,7 @@ pub async fn health_tells_since_when_and_the_last_error(backend: &dyn Backend) {
 
     backend.stop().await;
     until_down(&*manager).await;
-    // A manager that calls itself listening while it hears nobody would pass every health check.
+    // A manager that reports to listen without a connection would pass every health check.
     let is_deaf = || async { manager.health().listening_since.is_none() };
     eventually("it no longer says that it listens", is_deaf).await;
     let down = manager.health();
@@ -167,7 +168,7 @@ pub async fn health_tells_since_when_and_the_last_error(backend: &dyn Backend) {
     assert!(manager.health().num_published > 3);
 }
 
-/// Publishes until a publish fails: only then does the manager know that the broker is gone.
+/// Publishes until a publish fails: only then has the manager noticed the outage.
 async fn until_down(manager: &dyn ClientManager) {
     let failed = async {
         loop {
@@ -180,7 +181,7 @@ async fn until_down(manager: &dyn ClientManager) {
     soon("the broker's absence is noticed", failed).await;
 }
 
-/// Publishes ever higher numbers and returns those that were accepted.
+/// Publishes increasing numbers and returns those that were accepted.
 async fn publish_while(publisher: &dyn ClientManager, is_over: &AtomicBool) -> Vec<usize> {
     let mut accepted = Vec::new();
     for number in 0.. {
@@ -196,6 +197,7 @@ async fn publish_while(publisher: &dyn ClientManager, is_over: &AtomicBool) -> V
     accepted
 }
 
+/// Receives `count` items.
 async fn receive(subscription: &mut Subscription, count: usize) -> Vec<Incoming> {
     let mut received = Vec::with_capacity(count);
     for _ in 0..count {
@@ -204,10 +206,12 @@ async fn receive(subscription: &mut Subscription, count: usize) -> Vec<Incoming>
     received
 }
 
+/// Counts the gaps.
 fn num_gaps(received: &[Incoming]) -> usize {
     received.iter().filter(|i| matches!(i, Incoming::Gap { .. })).count()
 }
 
+/// Returns the number of the last message.
 fn last_number(received: &[Incoming]) -> Option<usize> {
     received.iter().rev().find_map(|incoming| match incoming {
         Incoming::Message(message) => Some(number_of(message)),

@@ -1,4 +1,4 @@
-//! What `publish` promises while the broker is up.
+//! Cases of `publish` while the broker is up.
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -20,7 +20,7 @@ pub async fn many_publishes_in_flight_keep_order(backend: &dyn Backend) {
     assert!(accepted.iter().all(Result::is_ok));
 }
 
-/// Bytes in flight are bounded: beyond that a publish waits its turn. A message larger than the bound passes alone.
+/// Bytes in flight are bounded: over the limit a publish waits its turn. A message larger than the limit is sent alone.
 pub async fn bytes_in_flight_are_bounded_and_waiting_publishes_keep_order(backend: &dyn Backend) {
     const COUNT: usize = 500;
     let options = ManagerOptions {
@@ -53,7 +53,7 @@ pub async fn a_message_that_is_too_large_is_refused(backend: &dyn Backend) {
     expect_numbers(&mut subscription, 1).await;
 }
 
-/// Dropping a publish gives up waiting; other publishes are accepted and keep their order.
+/// Dropping a publish ends its waiting; other publishes are accepted and keep their order.
 pub async fn a_cancelled_publish_harms_nobody(backend: &dyn Backend) {
     let manager = backend.manager(options()).await;
     let mut subscription = manager.subscribe().await.expect("subscribe");

@@ -1,4 +1,4 @@
-//! What a subscription promises while the broker is up, and what it leaves on the broker.
+//! Cases of subscriptions while the broker is up, and of what they leave at the broker.
 
 use futures_util::FutureExt;
 use manager_api::{Incoming, ManagerOptions};
@@ -12,7 +12,7 @@ pub async fn dropping_a_pending_receive_loses_nothing(backend: &dyn Backend) {
     let mut subscription = manager.subscribe().await.expect("subscribe");
     let mut received = Vec::new();
     for number in 0..200 {
-        // Polled once and dropped, with luck just as a message arrives.
+        // Polled once and dropped, possibly just as a message arrives.
         let early = subscription.recv().now_or_never().flatten();
         received.extend(early);
         manager.publish(numbered(number)).await.expect("publish");
@@ -24,7 +24,7 @@ pub async fn dropping_a_pending_receive_loses_nothing(backend: &dyn Backend) {
     assert_eq!(received, expected);
 }
 
-/// Dropping a subscription ends it on the broker too; others go on.
+/// Dropping a subscription ends it at the broker as well; others continue.
 pub async fn dropping_a_subscription_ends_it(backend: &dyn Backend) {
     let options = options();
     let manager = backend.manager(options.clone()).await;
@@ -47,7 +47,7 @@ pub async fn dropping_a_pending_subscribe_leaves_nothing_behind(backend: &dyn Ba
     until_no_consumer(backend, &options.channel).await;
 }
 
-/// A manager that nobody subscribed to leaves no consumer, queue or group on the broker.
+/// A manager without subscriptions leaves no consumer, queue or group at the broker.
 pub async fn a_publisher_only_manager_leaves_nothing_behind(backend: &dyn Backend) {
     let options = options();
     let manager = backend.manager(options.clone()).await;
@@ -57,9 +57,9 @@ pub async fn a_publisher_only_manager_leaves_nothing_behind(backend: &dyn Backen
     assert_eq!(backend.num_consumers(&options.channel).await, 0);
 }
 
-/// A slow subscriber costs bounded memory, holds up no publisher, and gets either every message or a gap.
+/// A slow subscriber costs bounded memory, delays no publisher, and receives either every message or a gap.
 pub async fn a_slow_subscriber_is_bounded_and_loses_nothing_silently(backend: &dyn Backend) {
-    // More than a socket's buffers and a broker's limit for one subscriber hold together.
+    // More than a socket's buffers and a broker's limit for one subscriber together.
     const COUNT: usize = 700;
     const LEN: usize = 128 << 10;
     let options = ManagerOptions {
@@ -84,7 +84,7 @@ pub async fn a_slow_subscriber_is_bounded_and_loses_nothing_silently(backend: &d
     }
     let accepted: Vec<_> = (0..COUNT).collect();
     if received.iter().any(|incoming| matches!(incoming, Incoming::Gap { .. })) {
-        // What follows the gap is seen again.
+        // Messages after the gap are received again.
         publisher.publish(numbered(COUNT)).await.expect("publish");
         while !is_message(received.last(), COUNT) {
             received.push(next(&mut subscription).await);
@@ -93,14 +93,17 @@ pub async fn a_slow_subscriber_is_bounded_and_loses_nothing_silently(backend: &d
     assert_no_silent_loss(&received, &accepted);
 }
 
+/// Returns whether the last message is there, or a gap in its place.
 fn is_complete(received: &[Incoming], last: usize) -> bool {
     matches!(received.last(), Some(Incoming::Gap { .. })) || is_message(received.last(), last)
 }
 
+/// Returns whether an item is the message with this number.
 fn is_message(incoming: Option<&Incoming>, number: usize) -> bool {
     matches!(incoming, Some(Incoming::Message(message)) if number_of(message) == number)
 }
 
+/// Waits until the broker has no consumer of the channel.
 async fn until_no_consumer(backend: &dyn Backend, channel: &str) {
     let is_gone = || async { backend.num_consumers(channel).await == 0 };
     eventually("the broker forgets the subscriber", is_gone).await;

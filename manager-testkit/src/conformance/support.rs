@@ -1,4 +1,4 @@
-//! What the cases share: options, numbered messages, and receiving with a limit.
+//! The common parts of the cases: options, numbered messages, and receiving with a limit.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Backend;
 
-/// How long anything may take that is expected to happen.
+/// The limit for anything that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long after a deadline its passing may be noticed on a machine that does much else; hanging for ever is told from it.
+/// The time after a deadline within which it is noticed even on a busy machine; longer means that it never is.
 pub(crate) const SLACK: Duration = Duration::from_secs(10);
 
-/// Options on a channel of the test's own, with waits short enough for a test.
+/// Returns options with a channel of the test's own, and pauses short enough for a test.
 pub(crate) fn options() -> ManagerOptions {
     ManagerOptions {
         channel: format!("sio-test-{}", HostId::random()),
@@ -24,14 +24,14 @@ pub(crate) fn options() -> ManagerOptions {
     }
 }
 
-/// The same with a short deadline, for cases in which it passes.
+/// Returns such options with a short deadline, for cases in which it passes.
 ///
 /// The channel has carried a message: the first one on a broker that has just started may take longer than this deadline.
 pub(crate) async fn hasty_options(backend: &dyn Backend) -> ManagerOptions {
     let patient = options();
     let manager = backend.manager(patient.clone()).await;
     soon("a first message", publish_until_accepted(&*manager, 0)).await;
-    // Whatever can go wrong at the end of this manager is another case's matter.
+    // Failures of closing this manager are the subject of other cases.
     let _ = manager.close().await;
     ManagerOptions {
         deadline: Duration::from_secs(1),
@@ -39,28 +39,32 @@ pub(crate) async fn hasty_options(backend: &dyn Backend) -> ManagerOptions {
     }
 }
 
+/// Publishes a numbered message until the broker accepts it.
 pub(crate) async fn publish_until_accepted(manager: &dyn ClientManager, number: usize) {
     while let Err(error) = manager.publish(numbered(number)).await {
         assert!(error.is_retryable(), "{error:?}");
     }
 }
 
+/// Returns the message with this number.
 pub(crate) fn numbered(number: usize) -> Bytes {
     Bytes::from(number.to_string())
 }
 
-/// A numbered message of `len` bytes.
+/// Returns a numbered message of `len` bytes.
 pub(crate) fn padded(number: usize, len: usize) -> Bytes {
     let mut text = number.to_string().into_bytes();
     text.resize(len, b' ');
     Bytes::from(text)
 }
 
+/// Returns the number of a message.
 pub(crate) fn number_of(message: &Bytes) -> usize {
     let text = std::str::from_utf8(message).expect("a numbered message is text");
     text.trim_end().parse().expect("a numbered message is a number")
 }
 
+/// Completes `future` within the limit; otherwise the test fails with `what`.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match timeout(PATIENCE, future).await {
         Ok(output) => output,
@@ -68,6 +72,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
+/// Receives the next item.
 pub(crate) async fn next(subscription: &mut Subscription) -> Incoming {
     let incoming = soon("receive", subscription.recv()).await;
     incoming.expect("the subscription goes on")
@@ -81,18 +86,19 @@ pub(crate) async fn next_message(subscription: &mut Subscription) -> Bytes {
     }
 }
 
-/// Receives `0..count` in order, nothing else in between.
+/// Receives `0..count` in order, and nothing else.
 pub(crate) async fn expect_numbers(subscription: &mut Subscription, count: usize) {
     for expected in 0..count {
         assert_eq!(number_of(&next_message(subscription).await), expected);
     }
 }
 
+/// Receives up to and including a gap.
 pub(crate) async fn until_gap(subscription: &mut Subscription) {
     while !matches!(next(subscription).await, Incoming::Gap { .. }) {}
 }
 
-/// Waits until `condition` holds: the broker's own bookkeeping sends no event to wait for.
+/// Waits until `condition` holds, by polling: the broker sends no event for it.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {
@@ -101,7 +107,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut conditi
     }
 }
 
-/// Asserts that `received` goes up, and that wherever one of `accepted` is missing there is a gap.
+/// Asserts that the numbers in `received` increase, and that there is a gap wherever one of `accepted` is missing.
 pub(crate) fn assert_no_silent_loss(received: &[Incoming], accepted: &[usize]) {
     let mut last = None;
     let mut admitted = false;

@@ -1,4 +1,4 @@
-//! Answers of the broker that do not come: what `Ok` means, and that nothing is sent twice.
+//! Cases of missing replies of the broker: the meaning of `Ok`, and that no message is sent twice.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use manager_api::{ClientManager, Subscription};
 use super::support::*;
 use super::{Backend, Fault, Link};
 
-/// While the broker stands still nothing is accepted: a publish fails at its deadline, and says that it can be tried again.
+/// While the broker is frozen nothing is accepted: a publish fails at its deadline, with a retryable error.
 pub async fn nothing_is_accepted_while_the_broker_stands_still(backend: &dyn Backend) {
     let options = hasty_options(backend).await;
     let manager = backend.manager(options).await;
     soon("publish", publish_until_accepted(&*manager, 0)).await;
     let stands_still = backend.freeze().await;
-    if !is_to_be_had(backend, Fault::StandsStill, stands_still) {
+    if !is_supported(backend, Fault::StandsStill, stands_still) {
         return;
     }
     let failed = soon("the failure", manager.publish(numbered(1))).await;
@@ -24,7 +24,7 @@ pub async fn nothing_is_accepted_while_the_broker_stands_still(backend: &dyn Bac
     soon("publish", publish_until_accepted(&*manager, 2)).await;
 }
 
-/// `Ok` means that the broker's answer arrived: until then a publish waits, although subscribers have the message.
+/// `Ok` means that the broker's reply arrived: until then a publish waits, although subscribers have the message.
 pub async fn ok_waits_for_the_answer_of_the_broker(backend: &dyn Backend) {
     let Some(mut one) = Unanswered::begin(backend).await else {
         return;
@@ -40,7 +40,7 @@ pub async fn ok_waits_for_the_answer_of_the_broker(backend: &dyn Backend) {
     soon("the answer", publishing).await.expect("accepted");
 }
 
-/// A publish whose answer was lost with the connection reaches subscribers at most once, whatever its caller is told.
+/// A publish whose reply was lost with the connection reaches subscribers at most once, regardless of its outcome.
 pub async fn a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once(backend: &dyn Backend) {
     let Some(mut one) = Unanswered::begin(backend).await else {
         return;
@@ -66,7 +66,7 @@ pub async fn a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once(ba
     );
 }
 
-/// A publisher that hears no answer any more, and a subscription that hears it.
+/// A publisher that receives no further replies, and a subscription to its messages.
 struct Unanswered {
     publisher: Arc<dyn ClientManager>,
     line: Box<dyn Link>,
@@ -75,10 +75,11 @@ struct Unanswered {
 }
 
 impl Unanswered {
+    /// Prepares the case; `None` if the backend has no link to break.
     async fn begin(backend: &dyn Backend) -> Option<Self> {
         let options = options();
-        let on_a_line = backend.manager_on_a_line(options.clone()).await;
-        if !is_to_be_had(backend, Fault::LosesAnswers, on_a_line.is_some()) {
+        let on_a_line = backend.manager_on_link(options.clone()).await;
+        if !is_supported(backend, Fault::LosesAnswers, on_a_line.is_some()) {
             return None;
         }
         let (publisher, line) = on_a_line?;
@@ -96,15 +97,15 @@ impl Unanswered {
     }
 }
 
-/// Tells whether the backend has the fault; if not, the backend has to tell why, and only then.
-fn is_to_be_had(backend: &dyn Backend, fault: Fault, is_there: bool) -> bool {
+/// Returns whether the backend supports the fault. It must name a reason if it does not, and only then.
+fn is_supported(backend: &dyn Backend, fault: Fault, is_there: bool) -> bool {
     match (is_there, backend.lacks(fault)) {
         (true, None) => true,
         (false, Some(why)) => {
-            eprintln!("this case shows nothing, for {fault:?} is not to be had: {why}");
+            eprintln!("this case shows nothing, because {fault:?} is not supported: {why}");
             false
         }
-        (true, Some(why)) => panic!("{fault:?} is to be had, and the backend says that it is not: {why}"),
-        (false, None) => panic!("{fault:?} is not to be had, and the backend does not tell why"),
+        (true, Some(why)) => panic!("{fault:?} is supported, although the backend names a reason why not: {why}"),
+        (false, None) => panic!("{fault:?} is not supported, and the backend names no reason"),
     }
 }

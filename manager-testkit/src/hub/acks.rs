@@ -1,4 +1,4 @@
-//! Acknowledgements across hosts.
+//! Cases of acknowledgements across hosts.
 
 use std::time::Duration;
 
@@ -10,14 +10,17 @@ use super::host::{Delivery, Host, two_hosts};
 use crate::conformance::Backend;
 use crate::conformance::support::{eventually, soon};
 
-/// Answers of clients on every host, binary included, come back to whoever asked, and to nobody else.
+/// Acknowledgements of clients on every host, binary included, reach the process that expects them, and no other.
 pub async fn acks_come_back_to_the_process_that_asked(backend: &dyn Backend) {
     let (mut one, mut two, options) = two_hosts(backend).await;
     let (a, x) = (one.add("a", &["r"]), two.add("x", &["r"]));
     let emitter = Emitter::new(backend.manager(options.clone()).await);
     let bystander = Emitter::new(backend.manager(options).await);
-    let mut others = ask(bystander.to("nobody").timeout(Duration::from_millis(1))).await;
-    soon("nobody's answers", async { while others.next().await.is_some() {} }).await;
+    let mut others = ask(bystander.to("empty").timeout(Duration::from_millis(1))).await;
+    soon("the bystander's acknowledgements", async {
+        while others.next().await.is_some() {}
+    })
+    .await;
     for from in [one.hub.broadcast(), two.hub.broadcast(), emitter.broadcast()] {
         let answers = ask(from.to("r")).await.count(2);
         let (asked_a, asked_x) = (one.next().await, two.next().await);
@@ -34,7 +37,7 @@ pub async fn acks_come_back_to_the_process_that_asked(backend: &dyn Backend) {
     }
 }
 
-/// A second answer, and one of a client that was not asked, count for nothing.
+/// A second acknowledgement of a client, and one of a client that received no event, are ignored.
 pub async fn only_the_first_answer_of_an_asked_client_counts(backend: &dyn Backend) {
     let (one, mut two, _) = two_hosts(backend).await;
     let (x, y) = (two.add("x", &["r"]), two.add("y", &[]));
@@ -50,12 +53,13 @@ pub async fn only_the_first_answer_of_an_asked_client_counts(backend: &dyn Backe
     let asked = two.next().await;
     answer(&two, x, &asked, "last");
     soon("answer", last.next()).await.expect("one").expect("asked");
-    // Whatever the two answers before led to has passed the channel by now.
+    // The effects of the two acknowledgements before have passed the channel by now.
     let nothing = futures_util::FutureExt::now_or_never(answers.next());
     assert!(nothing.is_none(), "{nothing:?}");
 }
 
-/// A question that not everybody answers ends at its deadline, says so, keeps what came, and leaves nothing behind.
+/// A collection that some clients do not acknowledge ends at its deadline, reports that, keeps the others' acknowledgements,
+/// and leaves nothing behind.
 pub async fn a_question_ends_at_its_deadline_and_leaves_nothing(backend: &dyn Backend) {
     let (mut one, mut two, options) = two_hosts(backend).await;
     let a = one.add("a", &[]);
@@ -73,24 +77,28 @@ pub async fn a_question_ends_at_its_deadline_and_leaves_nothing(backend: &dyn Ba
         assert_eq!(sids(&got), [Some(Sid::from("a"))]);
         assert!(answers.timed_out());
     }
-    // The hosts look through the questions of others from time to time.
+    // The hosts remove the expired requests of others from time to time.
     let is_forgotten = || async { one.hub.metrics().pending_acks == 0 && two.hub.metrics().pending_acks == 0 };
     eventually("the questions are forgotten", is_forgotten).await;
 }
 
+/// Emits an event and expects acknowledgements.
 async fn ask(to: Broadcast) -> AckStream {
     soon("ask", to.emit_with_ack("q", &())).await.expect("asked")
 }
 
+/// Acknowledges a delivery.
 fn answer<T: serde::Serialize + ?Sized>(host: &Host, key: u64, asked: &Delivery, with: &T) {
     let id = asked.ack.expect("an answer is wanted");
     host.hub.acknowledge(key, &asked.sid, id, payload(with));
 }
 
+/// Converts a value to a payload.
 fn payload<T: serde::Serialize + ?Sized>(value: &T) -> Payload {
     Payload::new(value).expect("it can be sent")
 }
 
+/// Returns the clients that acknowledged.
 fn sids(answers: &[ClientAck]) -> Vec<Option<Sid>> {
     answers.iter().map(|answer| answer.client.clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! A host without a server: its clients write down what they are handed.
+//! A host without a server, whose clients record their packets.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,13 +15,13 @@ use crate::conformance::support::{options, soon};
 /// The event whose encoding panics.
 pub(super) const PANIC: &str = "panic";
 
-/// One event as a client got it.
+/// One event as a client received it.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) sid: Sid,
     pub(super) event: EventName,
     pub(super) payload: Payload,
-    /// The id of the acknowledgement that is asked for.
+    /// The id of the requested acknowledgement.
     pub(super) ack: Option<u64>,
 }
 
@@ -30,13 +30,14 @@ pub(super) struct HostDelivery {
     disconnected: Mutex<Vec<Sid>>,
 }
 
-/// A client: its id, and where everything ends up that it is handed.
+/// A client: its id, and the record of its packets.
 #[derive(Clone)]
 pub(super) struct Client {
     sid: Sid,
     inbox: mpsc::UnboundedSender<Delivery>,
 }
 
+/// A packet for a client, as recorded.
 pub(super) struct Packet {
     event: EventName,
     payload: Payload,
@@ -63,7 +64,7 @@ impl Deliver for HostDelivery {
             payload: packet.payload.clone(),
             ack: packet.ack,
         };
-        // A host that is gone reads nothing more.
+        // The host may be gone.
         let _ = client.inbox.send(delivery);
         Pressure::Low
     }
@@ -78,7 +79,7 @@ impl Deliver for HostDelivery {
     }
 }
 
-/// A hub that listens, and the inbox that its clients share.
+/// A hub that listens, and the deliveries to its clients.
 pub(super) struct Host {
     pub(super) hub: Arc<Hub<HostDelivery>>,
     inbox: mpsc::UnboundedReceiver<Delivery>,
@@ -87,10 +88,12 @@ pub(super) struct Host {
 }
 
 impl Host {
+    /// Starts a host over a new manager of the backend.
     pub(super) async fn start(backend: &dyn Backend, options: ManagerOptions) -> Self {
         Self::over(backend.manager(options).await).await
     }
 
+    /// Starts a host over a manager.
     pub(super) async fn over(manager: Arc<dyn ClientManager>) -> Self {
         let delivery = HostDelivery {
             disconnected: Mutex::default(),
@@ -125,19 +128,20 @@ impl Host {
         key
     }
 
+    /// Receives the next delivery.
     pub(super) async fn next(&mut self) -> Delivery {
         let next = soon("a delivery", self.inbox.recv()).await;
         next.expect("the host holds the sender")
     }
 
-    /// The next delivery is this one.
+    /// Receives the next delivery, which must be this one.
     pub(super) async fn expect(&mut self, sid: &str, event: &str, json: &str) {
         let next = self.next().await;
         let got = (next.sid.as_str(), next.event.as_str(), next.payload.json());
         assert_eq!(got, (sid, event, json));
     }
 
-    /// Everything that was sent before by `from` has been carried out here; nothing of it is left in the inbox.
+    /// Waits until every earlier message of `from` was carried out here; no delivery may be left.
     ///
     /// `sid` is a client of this host.
     pub(super) async fn settle(&mut self, from: &Host, sid: &str) {
@@ -146,7 +150,7 @@ impl Host {
         self.expect(sid, "settled", "[]").await;
     }
 
-    /// The rooms of a client in the order of their names, without its own.
+    /// Returns the rooms of a client in the order of their names, without its own.
     pub(super) fn rooms(&self, sid: &str) -> Vec<Room> {
         let sid = Sid::from(sid);
         let rooms = self.hub.registry().rooms_of(&NamespaceName::root(), &sid);
@@ -156,6 +160,7 @@ impl Host {
         rooms
     }
 
+    /// Returns the clients that were disconnected.
     pub(super) fn disconnected(&self) -> Vec<Sid> {
         let disconnected = self.hub.deliver().disconnected.lock();
         disconnected.unwrap_or_else(PoisonError::into_inner).clone()
@@ -168,7 +173,7 @@ impl Drop for Host {
     }
 }
 
-/// Two hosts on a channel of their own, and its options.
+/// Starts two hosts on a channel of their own; returns its options as well.
 pub(super) async fn two_hosts(backend: &dyn Backend) -> (Host, Host, ManagerOptions) {
     let options = options();
     let one = Host::start(backend, options.clone()).await;

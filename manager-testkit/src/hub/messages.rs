@@ -1,4 +1,4 @@
-//! Events and commands between two hosts, and from an emitter.
+//! Cases of events and commands between two hosts, and from an emitter.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::Recorder;
 use crate::conformance::Backend;
 use crate::conformance::support::{eventually, options, soon};
 
-/// An emit reaches every member of its rooms once on every host, and none of the excluded.
+/// An emit reaches every member of its rooms once on every host, and no excluded client.
 pub async fn an_emit_reaches_every_member_once_and_not_the_excluded(backend: &dyn Backend) {
     let (mut one, mut two, options) = two_hosts(backend).await;
     for (host, names) in [(&one, ["a", "b", "c"]), (&two, ["x", "y", "z"])] {
@@ -22,7 +22,7 @@ pub async fn an_emit_reaches_every_member_once_and_not_the_excluded(backend: &dy
     for from in [one.hub.broadcast(), two.hub.broadcast(), emitter.broadcast()] {
         let some = from.to_all(["r", "s", "c", "z"]).except("muted").skip("z");
         soon("publish", some.emit("e", &("one", 2))).await.expect("publish");
-        // Two in two rooms each, and one by its own id; the order among the members of a host is open.
+        // Two in two rooms each, and one by its own id; the order among the members of a host is unspecified.
         let mut got = [one.next().await, one.next().await];
         got.sort_by(|a, b| a.sid.as_str().cmp(b.sid.as_str()));
         assert_eq!(got.each_ref().map(|delivery| delivery.sid.as_str()), ["a", "c"]);
@@ -33,7 +33,7 @@ pub async fn an_emit_reaches_every_member_once_and_not_the_excluded(backend: &dy
     two.settle(&one, "y").await;
 }
 
-/// Events and commands of one host are carried out by another in their order.
+/// Another host carries out the events and commands of one host in their order.
 pub async fn events_and_commands_of_one_host_keep_their_order(backend: &dyn Backend) {
     const COUNT: usize = 200;
     let (one, mut two, _) = two_hosts(backend).await;
@@ -52,7 +52,7 @@ pub async fn events_and_commands_of_one_host_keep_their_order(backend: &dyn Back
     two.settle(&one, "x").await;
 }
 
-/// A host carries out what it says once: its own messages come back, are dropped and counted.
+/// A host carries out its own commands once: its messages come back, are dropped and counted.
 pub async fn own_messages_are_dropped(backend: &dyn Backend) {
     let options = options();
     let recorder = Recorder::new(backend.manager(options.clone()).await);
@@ -62,7 +62,7 @@ pub async fn own_messages_are_dropped(backend: &dyn Backend) {
         let emitted = one.hub.broadcast().to("r").emit("e", &number);
         soon("publish", emitted).await.expect("publish");
     }
-    // These, and that it is there, which it says in a task of its own: the order of the two is open.
+    // These and its presence, which a task of its own publishes: the order of the two is unspecified.
     let received = soon("own messages", recorder.until_received(4)).await;
     let message = |incoming| match incoming {
         Incoming::Message(message) => message,
@@ -81,7 +81,7 @@ pub async fn own_messages_are_dropped(backend: &dyn Backend) {
     assert_eq!(one.hub.metrics().own, 3);
 }
 
-/// What cannot be decoded, and what panics on its way to a client, is counted and passed over.
+/// A message that cannot be decoded, or panics on its way to a client, is counted and skipped.
 pub async fn malformed_messages_are_counted_and_the_stream_lives_on(backend: &dyn Backend) {
     let (one, mut two, options) = two_hosts(backend).await;
     two.add("x", &[]);
@@ -110,7 +110,7 @@ pub async fn malformed_messages_are_counted_and_the_stream_lives_on(backend: &dy
     assert_eq!(two.hub.metrics().gaps, 0);
 }
 
-/// Clients enter and leave rooms, rooms are closed and clients disconnected, whichever host they are on and whoever says so.
+/// Clients enter and leave rooms, rooms are closed and clients disconnected, on every host and by command of every host.
 pub async fn clients_and_rooms_are_managed_remotely(backend: &dyn Backend) {
     let (one, mut two, options) = two_hosts(backend).await;
     two.add("x", &["kept"]);
@@ -128,9 +128,9 @@ pub async fn clients_and_rooms_are_managed_remotely(backend: &dyn Backend) {
         two.expect("x", "e", "[]").await;
         assert_eq!(two.rooms("x"), [Room::from("kept")]);
     }
-    // Nobody has that client; nobody minds.
-    let nobody = one.hub.broadcast().enter_room("nobody", "r");
-    soon("enter", nobody).await.expect("enter");
+    // A client of no host: the command has no effect.
+    let unknown = one.hub.broadcast().enter_room("unknown", "r");
+    soon("enter", unknown).await.expect("enter");
     soon("close", one.hub.broadcast().close_room("closed"))
         .await
         .expect("close");
@@ -142,7 +142,7 @@ pub async fn clients_and_rooms_are_managed_remotely(backend: &dyn Backend) {
     assert_eq!(two.rooms("x"), [Room::from("kept")]);
     assert_eq!(two.disconnected(), [Sid::from("y")]);
     soon("disconnect", emitter.disconnect("z")).await.expect("disconnect");
-    // What one publisher says keeps its order; what two say need not.
+    // Messages of one publisher keep their order; those of two need not.
     soon("emit", emitter.to("x").emit("e", &())).await.expect("emit");
     two.expect("x", "e", "[]").await;
     assert_eq!(two.disconnected(), ["y", "z"].map(Sid::from));

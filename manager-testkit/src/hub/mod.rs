@@ -1,5 +1,5 @@
-//! Hub level of the suite: hosts with recorded clients on one channel of a backend, and what the documentation of `Hub` and `Emitter`
-//! promises of them.
+//! The hub level of the suite: hosts with recorded clients on one channel of a backend, for the contract of `Hub` and
+//! `Emitter`.
 
 mod acks;
 mod host;

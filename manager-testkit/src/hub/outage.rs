@@ -1,4 +1,4 @@
-//! Hosts while their broker is away, and after. Each case stops the broker it was given.
+//! Cases of hosts during and after an outage. Each stops its broker.
 
 use futures_util::FutureExt;
 use manager_api::{Emitter, ManagerOptions};
@@ -8,7 +8,8 @@ use super::host::Host;
 use crate::conformance::Backend;
 use crate::conformance::support::{eventually, hasty_options, options, soon};
 
-/// A dead broker stops no delivery to a host's own clients: they have the event before the publish fails, within the deadline.
+/// Without the broker a host delivers to its own clients: they receive the event before the publish fails, within the
+/// deadline.
 pub async fn local_delivery_goes_on_while_the_broker_is_down(backend: &dyn Backend) {
     let options = hasty_options(backend).await;
     let mut one = Host::start(backend, options.clone()).await;
@@ -17,7 +18,7 @@ pub async fn local_delivery_goes_on_while_the_broker_is_down(backend: &dyn Backe
     for number in 0..3 {
         let started = Instant::now();
         let mut emitted = one.hub.broadcast().to("r").emit("e", &number);
-        // One look at the future delivers; the publish waits.
+        // The first poll delivers; the publish waits.
         let at_once = (&mut emitted).now_or_never();
         one.expect("a", "e", &format!("[{number}]")).await;
         let failed = match at_once {
@@ -31,7 +32,7 @@ pub async fn local_delivery_goes_on_while_the_broker_is_down(backend: &dyn Backe
     backend.start().await;
 }
 
-/// After a restart of the broker a host admits the gap, hears the others again and is heard.
+/// After a restart of the broker a host reports the gap, and exchanges messages with the others again.
 pub async fn after_a_restart_the_hosts_hear_each_other_again(backend: &dyn Backend) {
     let options = options();
     let mut one = Host::start(backend, options.clone()).await;
@@ -52,6 +53,7 @@ pub async fn after_a_restart_the_hosts_hear_each_other_again(backend: &dyn Backe
     emits_again(backend, options, &mut two).await;
 }
 
+/// Checks that an emit arrives after the outage.
 async fn emits_again(backend: &dyn Backend, options: ManagerOptions, host: &mut Host) {
     let emitter = Emitter::new(backend.manager(options).await);
     soon("publish", emitter.to("x").emit("e", &2)).await.expect("publish");

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use manager_api::deadline;
+use manager_api::lock::Unpoisoned;
 use tokio::sync::Notify;
 
 use crate::codec::Version;
@@ -193,7 +194,7 @@ impl Outbox {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing that can panic runs under the lock, so a poisoned queue is as good as any.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unpoisoned()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The table of subscriptions.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
+use manager_api::lock::Unpoisoned;
 
 use crate::codec::{self, Reply, Version};
 use crate::glob;
@@ -102,7 +103,7 @@ impl Topics {
 
     fn lock(&self) -> MutexGuard<'_, ByName> {
         // What runs under the lock changes one map at a time: a panic leaves it usable.
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_name.lock().unpoisoned()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_compat::CompatExt;
@@ -14,6 +14,7 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Channel, Connection, ConnectionProperties, ExchangeKind};
 use manager_api::backend::tls::Tls;
 use manager_api::backend::{dial, seconds};
+use manager_api::lock::Unpoisoned;
 use manager_api::{Error, HostId};
 use tokio::time::timeout;
 
@@ -218,7 +219,7 @@ impl Socket {
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

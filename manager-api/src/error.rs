@@ -67,6 +67,12 @@ impl Error {
         self
     }
 
+    /// Marks this as a [refusal](Self::is_refusal) if `is_refusal`.
+    #[must_use]
+    pub fn refused_if(self, is_refusal: bool) -> Self {
+        if is_refusal { self.refused() } else { self }
+    }
+
     /// Adds a remark to the text, after a semicolon.
     pub(crate) fn with_note(mut self, note: &str) -> Self {
         self.message.push_str("; ");

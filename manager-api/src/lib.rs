@@ -72,7 +72,7 @@
 //! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
 //! | [`memory`] | the manager of one process, the reference implementation |
 //! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
-//! | [`byte_budget`], [`tables`], [`turn`], [`deadline`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, loops that yield, deadlines without overflow, log lines, JSON text |
+//! | [`byte_budget`], [`tables`], [`turn`], [`deadline`], [`lock`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, loops that yield, deadlines without overflow, locks after a panic, log lines, JSON text |
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -86,6 +86,7 @@ mod emitter;
 mod error;
 pub mod id;
 pub mod json;
+pub mod lock;
 pub mod log;
 mod manager;
 pub mod memory;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::lock::Unpoisoned;
 use crate::subscription::SubscriptionSender;
 use crate::{ClientManager, Error, ErrorKind, Health, ManagerOptions, Subscription};
 
@@ -125,7 +126,7 @@ impl MemoryBus {
 
     fn channels(&self) -> MutexGuard<'_, HashMap<String, Vec<Subscriber>>> {
         let channels = self.shared.channels.lock();
-        channels.unwrap_or_else(PoisonError::into_inner)
+        channels.unpoisoned()
     }
 }
 
@@ -299,6 +300,6 @@ impl Counters {
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unpoisoned()
     }
 }

@@ -1,12 +1,14 @@
 //! A subscription to a channel: the receiving end, and the sending end that a manager holds.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::lock::Unpoisoned;
 
 /// An item of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,7 +216,7 @@ impl SubscriptionSender {
 }
 
 fn lock(tail: &Mutex<Tail>) -> MutexGuard<'_, Tail> {
-    tail.lock().unwrap_or_else(PoisonError::into_inner)
+    tail.lock().unpoisoned()
 }
 
 /// The minimum cost of a queued message, in bytes: about the size of its bookkeeping.

@@ -89,11 +89,9 @@ impl Failure {
                 self.what
             ),
         };
-        let error = Error::new(ErrorKind::Connect, text).with_source(self.clone());
-        match self.is_refused {
-            true => error.refused(),
-            false => error,
-        }
+        Error::new(ErrorKind::Connect, text)
+            .with_source(self.clone())
+            .refused_if(self.is_refused)
     }
 }
 
@@ -150,11 +148,9 @@ pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaEr
             format!("Kafka at {label} did not take the message: {error}"),
         ),
     };
-    let told = Error::new(kind, text).with_source(error);
-    match code.is_some_and(|code| is_refusal(code, "")) {
-        true => told.refused(),
-        false => told,
-    }
+    Error::new(kind, text)
+        .with_source(error)
+        .refused_if(code.is_some_and(|code| is_refusal(code, "")))
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use manager_api::lock::Unpoisoned;
 use manager_api::log::Escaped;
 
 /// The longest that anything waits for the outcome.
@@ -68,7 +69,7 @@ pub(crate) struct Probe {
 impl Probe {
     /// Says what to change if one of `servers` speaks otherwise than `client`. Blocks for `limit` at most, and asks seldom.
     pub(crate) fn advice(&self, servers: &str, client: Client, limit: Duration) -> Option<String> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unpoisoned();
         if let Some((since, advice)) = &*last
             && since.elapsed() < FRESH
         {

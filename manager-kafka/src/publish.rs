@@ -12,12 +12,13 @@ mod start;
 mod tests;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use manager_api::backend::{closed, may_be_published, not_flushed};
 use manager_api::byte_budget::ByteBudget;
+use manager_api::lock::Unpoisoned;
 use manager_api::subscription::MIN_COST;
 use manager_api::{Error, ErrorKind, deadline};
 use tokio::sync::oneshot;
@@ -360,6 +361,6 @@ impl Core {
     }
 
     fn phase(&self) -> MutexGuard<'_, Phase> {
-        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+        self.phase.lock().unpoisoned()
     }
 }

@@ -2,10 +2,11 @@
 //! connect by themselves.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use manager_api::backend;
 pub(crate) use manager_api::backend::Role;
+use manager_api::lock::Unpoisoned;
 
 use crate::error::Failure;
 
@@ -94,6 +95,6 @@ impl Last {
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failure.lock().unpoisoned()
     }
 }

@@ -154,11 +154,9 @@ impl backend::Failure for Failure {
             true => format!("the broker refuses: {self}"),
             false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
         };
-        let error = Error::new(ErrorKind::Connect, text).with_source(self.clone());
-        match self.is_refused {
-            true => error.refused(),
-            false => error,
-        }
+        Error::new(ErrorKind::Connect, text)
+            .with_source(self.clone())
+            .refused_if(self.is_refused)
     }
 }
 
@@ -185,9 +183,7 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
 pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error {
     let (is_refusal, what) = judged(Asked::Publish(channel), &error);
     let text = format!("Redis at {address} refused the message: {what}");
-    let told = Error::new(ErrorKind::Publish, text).with_source(error);
-    match is_refusal {
-        true => told.refused(),
-        false => told,
-    }
+    Error::new(ErrorKind::Publish, text)
+        .with_source(error)
+        .refused_if(is_refusal)
 }

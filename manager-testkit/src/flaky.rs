@@ -1,10 +1,11 @@
 //! The [`Flaky`] decorator: a manager with injected faults.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use manager_api::lock::Unpoisoned;
 use manager_api::subscription::{SubscriptionSender, Unsubscribed};
 use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
@@ -122,7 +123,7 @@ impl<M> Flaky<M> {
 }
 
 fn lock(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
-    faults.lock().unwrap_or_else(PoisonError::into_inner)
+    faults.lock().unpoisoned()
 }
 
 #[async_trait]

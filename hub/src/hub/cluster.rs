@@ -1,6 +1,6 @@
 //! A hub's participation in the cluster: presence, responses to requests of other processes, and its own requests.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use manager_api::cluster::{
     ServerResponse, server_event,
 };
 use manager_api::id::IntoEventName;
+use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
 use manager_api::turn::Turn;
@@ -82,7 +83,7 @@ impl<D: Deliver> Hub<D> {
     /// Handlers start in the order in which the events of one sender arrive, and may overlap. One that takes longer
     /// than the sender waits is dropped.
     pub fn on_server_event(&self, event: EventName, handler: ServerEventHandler) {
-        let mut handlers = self.server_events.write().unwrap_or_else(PoisonError::into_inner);
+        let mut handlers = self.server_events.write().unpoisoned();
         handlers.insert(event, handler);
     }
 
@@ -238,7 +239,7 @@ impl<D: Deliver> Hub<D> {
     /// Queues the handler of an event for servers, and the response with its output.
     fn start_event(&self, from: HostId, request: Option<u64>, event: EventName, payload: Payload, timeout: Duration) {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let handlers = self.server_events.read().unwrap_or_else(PoisonError::into_inner);
+        let handlers = self.server_events.read().unpoisoned();
         let handler = handlers.get(&event).cloned();
         drop(handlers);
         let Some(handler) = handler else {

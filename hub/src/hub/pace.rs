@@ -1,7 +1,9 @@
 //! Flow control of senders: short pauses while recipients lag, limited so that one recipient cannot stop a sender.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use manager_api::lock::Unpoisoned;
 
 /// A budget of pauses: a sender is delayed for at most a tenth of the time.
 ///
@@ -32,7 +34,7 @@ impl Pace {
     }
 
     fn draw(&self) -> bool {
-        let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budget = self.budget.lock().unpoisoned();
         let now = Instant::now();
         let earned = budget.refilled.map_or(MAX_BUDGET, |last| (now - last) / 10);
         budget.refilled = Some(now);

@@ -1,11 +1,11 @@
 //! The supervision of a hub's parts: restarts after panics, and health.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
+use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::{Backoff, Error, Health};
 use tokio::time::Instant;
@@ -53,7 +53,7 @@ impl<D: Deliver> Hub<D> {
     pub(super) fn note_subscribe_failure(&self, error: &Error, delay: Duration) {
         Counters::add(&self.counters.subscribe_failures);
         let failure = (SystemTime::now(), error.to_string());
-        *self.subscribe_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        *self.subscribe_failure.lock().unpoisoned() = Some(failure);
         let error = Escaped(error);
         quietly(|| {
             tracing::error!(
@@ -74,11 +74,7 @@ impl<D: Deliver> Hub<D> {
             return Some(health);
         }
         health.listening_since = None;
-        let failure = self
-            .subscribe_failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let failure = self.subscribe_failure.lock().unpoisoned().clone();
         let is_later = |(at, _): &(SystemTime, String)| health.last_error.as_ref().is_none_or(|(last, _)| last < at);
         if let Some(failure) = failure.filter(is_later) {
             health.last_error = Some(failure);

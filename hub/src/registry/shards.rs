@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::members::Members;
 use manager_api::ack::ClientKey;
+use manager_api::lock::Unpoisoned;
 
 use super::Member;
 use manager_api::tables::shrink_if_sparse;
@@ -29,7 +30,7 @@ impl<K: Hash + Eq, V> Shards<K, V> {
     /// Locks the shard of `key`. No code under the lock can panic or block, so poisoning is ignored.
     pub(super) fn lock(&self, key: &K) -> MutexGuard<'_, HashMap<K, V>> {
         let shard = self.hasher.hash_one(key) as usize % SHARDS;
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[shard].lock().unpoisoned()
     }
 
     /// Removes an entry.
@@ -41,13 +42,13 @@ impl<K: Hash + Eq, V> Shards<K, V> {
     }
 
     pub(super) fn len(&self) -> usize {
-        let len = |shard: &Mutex<HashMap<K, V>>| shard.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let len = |shard: &Mutex<HashMap<K, V>>| shard.lock().unpoisoned().len();
         self.shards.iter().map(len).sum()
     }
 
     /// Calls a function for every entry of one shard, and returns their number.
     pub(super) fn for_each_in(&self, shard: usize, mut read: impl FnMut(&K, &V)) -> usize {
-        let shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.shards[shard].lock().unpoisoned();
         for (key, value) in shard.iter() {
             read(key, value);
         }

@@ -13,7 +13,7 @@ use socket_io::SocketIo;
 use tokio::task::JoinHandle;
 
 use super::{Host, ROOM, emitter, end};
-use crate::support::{Client, Reader, eventually};
+use crate::support::{Client, Reader, eventually, whole_text};
 
 /// Events on their way to the broker at a time.
 const IN_FLIGHT: usize = 500;
@@ -119,15 +119,4 @@ fn assert_failures_are_clear(emitted: &[Emitted], address: &str) {
         slowest < hasty("").common.deadline + PATIENCE,
         "answered after {slowest:?}"
     );
-}
-
-/// Everything that `error` and its sources say.
-fn whole_text(error: &Error) -> String {
-    let mut text = format!("{error} {error:?}");
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text += &format!(": {error} {error:?}");
-        source = error.source();
-    }
-    text
 }

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use manager_api::{ClientManager, Error, ErrorKind, Incoming, ManagerOptions, Subscription};
+use manager_api::{ClientManager, ErrorKind, Incoming, ManagerOptions, Subscription};
 use manager_redis::{RedisManager, RedisOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::server::{Server, free_port};
+use crate::support::whole_text;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -52,17 +53,6 @@ pub(crate) async fn until_published(manager: &RedisManager, message: &'static st
         }
     };
     timeout(PATIENCE, published).await.expect("accepted at last");
-}
-
-/// Everything that `error` and its sources say.
-fn whole_text(error: &Error) -> String {
-    let mut text = format!("{error} {error:?}");
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text += &format!(": {error} {error:?}");
-        source = error.source();
-    }
-    text
 }
 
 #[tokio::test]

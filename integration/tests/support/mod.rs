@@ -94,3 +94,14 @@ pub(crate) async fn closes_while_it_waits(manager: &impl ClientManager) {
     let subscribed = within("the subscribe ends", subscribing).await;
     assert_eq!(subscribed.unwrap_err().kind(), ErrorKind::Closed);
 }
+
+/// Returns the text of `error` and of all its sources.
+pub(crate) fn whole_text(error: &manager_api::Error) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text += &format!(": {error} {error:?}");
+        source = error.source();
+    }
+    text
+}

@@ -1,6 +1,6 @@
 //! The binding of a queue: when it is proven, and the conclusions. The proof itself is in `proof.rs`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions};
@@ -8,6 +8,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, ExchangeKind};
 use manager_api::Backoff;
 use manager_api::backend::{self, Status};
+use manager_api::lock::Unpoisoned;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
@@ -122,7 +123,7 @@ impl Binding {
 
     /// Concludes from a fence that arrived.
     fn resolve(&mut self, number: u64) {
-        let mut rebound = self.rebound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rebound = self.rebound.lock().unpoisoned();
         let is_one_lost = rebound.iter().any(|other| (self.resolved + 1..number).contains(other));
         rebound.retain(|other| *other > number);
         drop(rebound);
@@ -195,7 +196,7 @@ impl Proof {
 
     /// Records that the queue is about to be bound again.
     fn note_rebound(&self) {
-        let mut rebound = self.rebound.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rebound = self.rebound.lock().unpoisoned();
         rebound.push(self.number);
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use crate::ack::ClientKey;
+use crate::lock::Unpoisoned;
 use crate::turn::Turn;
 
 /// Number of shards, large enough that registering an event for all clients does not delay concurrent acknowledgements.
@@ -65,7 +66,7 @@ impl ByClient {
 
     fn lock(&self, key: ClientKey) -> MutexGuard<'_, BTreeSet<(ClientKey, u64)>> {
         let shard = &self.shards[(key % SHARDS as u64) as usize];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        shard.lock().unpoisoned()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use super::{AckLimits, AckStream, ClientAck, UnreadAck};
 use crate::ack::ClientKey;
 use crate::byte_budget::ByteBudget;
 use crate::deadline;
+use crate::lock::Unpoisoned;
 use crate::log::{LimitedLog, quietly};
 use crate::message::{Callback, CallbackAddress};
 use crate::turn::Turn;
@@ -380,7 +381,7 @@ impl AckTable {
     }
 
     fn pending(&self) -> MutexGuard<'_, BTreeMap<u64, Pending>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unpoisoned()
     }
 }
 

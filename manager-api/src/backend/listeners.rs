@@ -1,6 +1,6 @@
 //! The [`Listeners`]: the subscribers' side of listening.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -8,6 +8,7 @@ use tokio::time::timeout_at;
 
 use super::listen::Listener;
 use super::{ListenLink, Status, closed};
+use crate::lock::Unpoisoned;
 use crate::{Error, ManagerOptions, Subscription, deadline};
 
 /// The subscriptions of a manager, each with a task of its own on the runtime that subscribed.
@@ -96,6 +97,6 @@ impl Listeners {
     }
 
     fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tasks.lock().unpoisoned()
     }
 }

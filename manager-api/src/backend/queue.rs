@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Failure, PublishLink, Role, Status, closed, drive, may_be_published};
 use crate::deadline;
+use crate::lock::Unpoisoned;
 use crate::subscription::MIN_COST;
 use crate::{Error, ManagerOptions};
 
@@ -300,7 +301,7 @@ impl<L: PublishLink> PublishQueue<L> {
     }
 
     fn state(&self) -> MutexGuard<'_, State<L::Failure>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

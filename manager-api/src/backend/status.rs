@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
 use super::Failure;
 use crate::Health;
+use crate::lock::Unpoisoned;
 use crate::log::{Escaped, LimitedLog, quietly};
 
 /// The purpose of a connection.
@@ -203,13 +204,13 @@ impl Status {
     }
 
     fn last_error(&self) -> MutexGuard<'_, Option<(SystemTime, String)>> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_error.lock().unpoisoned()
     }
 }
 
 impl Direction {
     fn state(&self) -> MutexGuard<'_, DirectionState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

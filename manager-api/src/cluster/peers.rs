@@ -1,7 +1,7 @@
 //! The table of other servers known to be running.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::HostId;
 use crate::deadline;
+use crate::lock::Unpoisoned;
 
 /// The servers whose responses a request expects.
 #[derive(Debug)]
@@ -84,6 +85,6 @@ impl Peers {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<HostId, Instant>> {
-        self.last_seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_seen.lock().unpoisoned()
     }
 }

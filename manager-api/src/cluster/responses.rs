@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep};
@@ -11,6 +11,7 @@ use tokio::time::{Instant, Sleep};
 use super::peers::Peers;
 use super::request::{ClusterResponse, ResponsePart};
 use crate::byte_budget::{ByteBudget, BytePermit};
+use crate::lock::Unpoisoned;
 use crate::log::{LimitedLog, quietly};
 use crate::{Error, ErrorKind, HostId};
 
@@ -121,7 +122,7 @@ impl RequestTable {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, mpsc::Sender<ReceivedPart>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unpoisoned()
     }
 }
 

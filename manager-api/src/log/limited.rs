@@ -2,8 +2,9 @@
 
 use std::num::NonZeroU64;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
+
+use crate::lock::Unpoisoned;
 
 /// The number of suppressed lines of the same kind before a line. As a field of a `tracing` event it is absent when
 /// there were none.
@@ -51,7 +52,7 @@ impl LimitedLog {
     }
 
     fn pass_at(&self, now: Instant) -> Option<Suppressed> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unpoisoned();
         if state
             .last
             .is_some_and(|last| now.saturating_duration_since(last) < Self::INTERVAL)

@@ -1,9 +1,10 @@
 //! A host without a server, whose clients record their packets.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use hub::{Deliver, Hub, HubOptions, Pressure};
 use manager_api::ack::ClientKey;
+use manager_api::lock::Unpoisoned;
 use manager_api::message::Emit;
 use manager_api::{ClientManager, EventName, ManagerOptions, NamespaceName, Payload, Room, Sid};
 use tokio::sync::mpsc;
@@ -70,7 +71,7 @@ impl Deliver for HostDelivery {
     }
 
     fn disconnect(&self, client: &Client) {
-        let mut disconnected = self.disconnected.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut disconnected = self.disconnected.lock().unpoisoned();
         disconnected.push(client.sid.clone());
     }
 
@@ -163,7 +164,7 @@ impl Host {
     /// Returns the clients that were disconnected.
     pub(super) fn disconnected(&self) -> Vec<Sid> {
         let disconnected = self.hub.deliver().disconnected.lock();
-        disconnected.unwrap_or_else(PoisonError::into_inner).clone()
+        disconnected.unpoisoned().clone()
     }
 }
 

@@ -163,7 +163,8 @@ impl<L: ListenLink> Listener<L> {
                 Err(_) => return Err(attempts.overdue(|deadline| self.link.timed_out(deadline))),
             };
             self.status.lost(&*failure);
-            let pause = sleep(attempts.failed(failure.unreachable(self.options.deadline))?);
+            let error = failure.unreachable(self.options.deadline);
+            let pause = sleep(attempts.failed(error.refused_if(failure.is_refused()))?);
             if timeout_at(attempts.until(), pause).await.is_err() {
                 return Err(attempts.overdue(|deadline| self.link.timed_out(deadline)));
             }

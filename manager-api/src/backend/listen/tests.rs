@@ -155,6 +155,16 @@ impl Scene {
         attempts.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 
+    /// Waits until the link has left; returns whether there was a connection.
+    async fn until_left(&self) -> bool {
+        loop {
+            if let Some(was_connected) = *self.broker.left.lock().unwrap() {
+                return was_connected;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
     async fn until_attempt(&self, number: usize) {
         while self.broker.attempts.lock().unwrap().len() < number {
             advance(Duration::from_millis(10)).await;
@@ -212,7 +222,7 @@ async fn a_refusal_at_first_is_the_callers_error_at_once() {
         ("failure 1", Duration::ZERO)
     );
     assert_eq!(scene.status.health().num_refusals, 1);
-    assert_eq!(*scene.broker.left.lock().unwrap(), Some(false));
+    assert!(!scene.until_left().await);
 }
 
 #[tokio::test(start_paused = true)]
@@ -296,7 +306,7 @@ async fn a_close_ends_the_subscription_during_a_pause_and_during_an_attempt() {
         scene.listeners.close(async { Ok(()) }).await.unwrap();
         assert_eq!(subscription.recv().await, None, "{second:?}");
         assert_eq!(begun.elapsed(), Duration::ZERO, "{second:?}");
-        assert_eq!(*scene.broker.left.lock().unwrap(), Some(false), "{second:?}");
+        assert!(!scene.until_left().await, "{second:?}");
         let error = scene.subscribe().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Closed);
     }
@@ -310,17 +320,14 @@ async fn a_close_during_the_first_attempt_is_the_error_of_the_subscriber() {
     scene.until_attempt(1).await;
     scene.listeners.close(async { Ok(()) }).await.unwrap();
     assert_eq!(subscribing.await.unwrap_err().kind(), ErrorKind::Closed);
-    assert_eq!(*scene.broker.left.lock().unwrap(), Some(false));
+    assert!(!scene.until_left().await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_subscription_that_was_dropped_leaves_on_the_connection_that_is_open() {
     let scene = Scene::new(&[Act::Accept(LONG, 1)]);
     drop(scene.subscribe().await.unwrap());
-    while scene.broker.left.lock().unwrap().is_none() {
-        advance(SHORT).await;
-    }
-    assert_eq!(*scene.broker.left.lock().unwrap(), Some(true));
+    assert!(scene.until_left().await, "on the open connection");
     assert!(scene.status.health().listening_since.is_none());
 }
 
@@ -328,9 +335,7 @@ async fn a_subscription_that_was_dropped_leaves_on_the_connection_that_is_open()
 async fn a_subscriber_that_gives_up_and_a_manager_that_is_dropped_end_the_attempts() {
     let scene = Scene::new(&[Act::Hang]);
     timeout(SHORT, scene.subscribe()).await.unwrap_err();
-    while scene.broker.left.lock().unwrap().is_none() {
-        advance(SHORT).await;
-    }
+    assert!(!scene.until_left().await);
     let scene = Scene::new(&[Act::Accept(LONG, 1)]);
     let mut subscription = scene.subscribe().await.unwrap();
     drop(scene.listeners);

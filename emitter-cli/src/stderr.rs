@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use manager_api::lock::Unpoisoned;
 
 /// Bytes of lines that wait for the reader: some thousand lines, and nothing beside what a server keeps for its clients.
 const MAX_WAITING_BYTES: usize = 1 << 20;
@@ -118,7 +120,7 @@ impl Outlet {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     fn offer(&self, lines: &[u8]) {
@@ -136,7 +138,7 @@ impl Outlet {
     fn flush(&self, patience: Duration) {
         let is_awaited = |state: &mut State| state.is_pending() && !state.is_stalled;
         let waited = self.tried.wait_timeout_while(self.state(), patience, is_awaited);
-        let (mut state, result) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, result) = waited.unpoisoned();
         if result.timed_out() {
             state.is_stalled = true;
         }
@@ -147,7 +149,7 @@ impl Outlet {
         let mut state = self.state();
         loop {
             let Some(next) = state.next() else {
-                state = self.offered.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.offered.wait(state).unpoisoned();
                 continue;
             };
             state.is_writing = true;

@@ -1,4 +1,7 @@
 //! Rate-limited log lines, which a hostile client cannot multiply.
+//!
+//! `manager_api::log` has the like for the other crates. This crate depends on none of them, so that it serves other
+//! protocols as well, and its limit takes no lock, because every connection may reach it.
 
 use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};

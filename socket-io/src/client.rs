@@ -8,11 +8,12 @@ mod sessions;
 mod waiting;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine_io::{Outgoing, SendError, Sent};
 use manager_api::ack::ClientKey;
 use manager_api::cluster::ClientDetails;
+use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, quietly};
 use manager_api::{Error, ErrorKind, NamespaceName, Room, Sid};
 
@@ -321,7 +322,7 @@ impl Client {
     }
 
     fn aside(&self) -> MutexGuard<'_, Option<Box<Aside>>> {
-        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+        self.aside.lock().unpoisoned()
     }
 }
 

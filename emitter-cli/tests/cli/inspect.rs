@@ -7,8 +7,10 @@ use crate::support::{Broker, Client, Done, Sio, dead_url};
 
 async fn sio(broker: &Broker, args: &[&str]) -> Done {
     // Before the arguments, of which some stand behind `--`.
-    let (command, arguments) = args.split_first().unwrap();
-    Sio::new(&[command]).url(&broker.url).args(arguments).run("").await
+    let [command, arguments @ ..] = args else {
+        panic!("a command is needed");
+    };
+    Sio::new(&[*command]).url(&broker.url).args(arguments).run("").await
 }
 
 fn lines(done: &Done) -> Vec<Value> {

@@ -236,7 +236,7 @@ async fn a_wrong_password_is_named_at_once_and_never_shown() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_named_with_host_and_cause() {
+async fn a_missing_server_is_named_with_host_and_cause() {
     let port = free_port();
     let manager = RedisManager::new(&format!("redis://u:s3cret@127.0.0.1:{port}"), hasty()).unwrap();
     for error in [
@@ -303,8 +303,8 @@ async fn what_is_no_redis_is_an_error_and_is_not_hammered() {
     }
 }
 
-/// Answers HELLO and hangs up on PUBLISH; counts those.
-async fn hangs_up_on_publish() -> (String, Arc<AtomicUsize>) {
+/// Answers HELLO and closes the connection on PUBLISH; counts those.
+async fn closes_on_publish() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     let num_publishes = Arc::new(AtomicUsize::new(0));
@@ -326,7 +326,7 @@ async fn hangs_up_on_publish() -> (String, Arc<AtomicUsize>) {
 
 #[tokio::test]
 async fn what_was_sent_is_never_sent_again() {
-    let (url, num_publishes) = hangs_up_on_publish().await;
+    let (url, num_publishes) = closes_on_publish().await;
     let manager = RedisManager::new(&url, hasty()).unwrap();
     for num_sent in 1..=3 {
         let error = manager.publish("there or not".into()).await.unwrap_err();

@@ -31,7 +31,7 @@ async fn with_the_longest_times_a_manager_publishes_listens_and_closes() {
         let manager = RedisManager::new(&server.url(), options).unwrap();
         let mut subscription = manager.subscribe().await.unwrap();
         if keepalive_interval < Duration::MAX {
-            // Nobody publishes yet: these are the subscription's.
+            // Before the first publish: these are the subscription's.
             let until = server.num_hellos().await + 3;
             let asked = async {
                 while server.num_hellos().await < until {

@@ -1,4 +1,4 @@
-//! Replicas, and masters that are demoted: what is published there reaches nobody elsewhere.
+//! Replicas, and masters that are demoted: messages on them reach their own subscribers only.
 
 use std::time::{Duration, Instant};
 

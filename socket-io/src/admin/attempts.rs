@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use manager_api::lock::Unpoisoned;
 
 /// Addresses that are told apart; the others share one allowance until some of these have not tried for a while.
 const MAX_PEERS: usize = 1024;
@@ -62,7 +64,7 @@ impl Attempts {
     }
 
     fn begin_at(&self, peer: Option<IpAddr>, now: Instant) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unpoisoned();
         let State { total, peers, others } = &mut *state;
         let key = peer.map(network);
         if peers.len() >= MAX_PEERS && !peers.contains_key(&key) {

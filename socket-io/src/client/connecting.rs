@@ -1,9 +1,11 @@
 //! The table of clients whose connect handlers run: no room and no list knows them yet.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use manager_api::lock::Unpoisoned;
 use manager_api::message::Message;
+use manager_api::tables::wastes_memory;
 use manager_api::{Error, ErrorKind, NamespaceName, Sid};
 
 use super::recipient::Recipient;
@@ -32,7 +34,7 @@ impl<C: Recipient> Connecting<C> {
     pub(super) fn remove(&self, sid: &Sid) {
         let mut clients = self.clients();
         clients.remove(sid);
-        if clients.capacity() > 64 && clients.len() < clients.capacity() / 4 {
+        if wastes_memory(clients.len(), clients.capacity()) {
             clients.shrink_to_fit();
         }
     }
@@ -62,7 +64,7 @@ impl<C: Recipient> Connecting<C> {
     }
 
     fn clients(&self) -> MutexGuard<'_, HashMap<Sid, Weak<C>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The values that an application keeps with one client, for as long as the client is connected.
 
 use std::any::{Any, TypeId};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use manager_api::lock::Unpoisoned;
 
 /// The sessions of one client, one of each type; nothing is allocated before the first is used.
 #[derive(Default)]
@@ -68,7 +70,7 @@ impl Sessions {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The list of clients that were closed, until the connection's task takes note.
 
 use std::mem;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use manager_api::lock::Unpoisoned;
 
 /// A list that any thread appends to, and one task takes out of.
 pub(super) struct Ended<T> {
@@ -21,7 +23,7 @@ impl<T> Ended<T> {
 
     /// Appends an entry; returns it if the task is gone.
     pub(super) fn push(&self, entry: T) -> Result<(), T> {
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.lock().unpoisoned();
         let Some(list) = &mut *list else {
             return Err(entry);
         };
@@ -39,13 +41,13 @@ impl<T> Ended<T> {
         if !self.has_some.swap(false, Ordering::AcqRel) {
             return Vec::new();
         }
-        let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list.lock().unpoisoned();
         list.as_mut().map(mem::take).unwrap_or_default()
     }
 
     /// Drops all entries, and accepts no more.
     pub(super) fn close(&self) {
-        let list = self.list.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let list = self.list.lock().unpoisoned().take();
         // Clients are the application's as well, by their sessions: none is dropped under the lock.
         drop(list);
     }

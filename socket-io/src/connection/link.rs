@@ -2,9 +2,10 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use engine_io::{Handshake, Socket as EngineSocket};
+use manager_api::lock::Unpoisoned;
 
 use super::core::Core;
 use super::ended::Ended;
@@ -49,7 +50,7 @@ impl Connection {
 
     /// Gives up its place among the connections that have joined nothing: a client was accepted, or the connection is gone.
     pub(crate) fn settle(&self) {
-        let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let place = self.place.lock().unpoisoned().take();
         drop(place);
     }
 

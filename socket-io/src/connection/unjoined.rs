@@ -4,10 +4,11 @@ mod queue;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use engine_io::Socket as EngineSocket;
+use manager_api::lock::Unpoisoned;
 use manager_api::log::{LimitedLog, quietly};
 use tokio::time::Instant;
 
@@ -29,7 +30,7 @@ struct Shared {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue<Newcomer>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queue.lock().unpoisoned()
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
 
 use manager_api::NamespaceName;
+use manager_api::lock::Unpoisoned;
+use manager_api::tables::wastes_memory;
 
 use super::handlers::Handlers;
 use super::state::NamespaceState;
@@ -56,7 +58,7 @@ impl Directory {
             return Err(invalid());
         }
         let name = NamespaceName::new(name).map_err(|_| invalid())?;
-        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let named = self.named.read().unpoisoned();
         let mut dynamic = self.dynamic();
         // The application or another client may have been quicker.
         if let Some(found) = named.get(&name) {
@@ -75,7 +77,7 @@ impl Directory {
 
     /// Returns the namespace that the application names; clients of one that exists already stay in it.
     pub(crate) fn named(self: &Arc<Self>, name: NamespaceName) -> Arc<NamespaceState> {
-        let mut named = self.named.write().unwrap_or_else(PoisonError::into_inner);
+        let mut named = self.named.write().unpoisoned();
         if let Some(found) = named.get(&name) {
             return found.clone();
         }
@@ -97,7 +99,7 @@ impl Directory {
             matches,
             handlers: handlers.clone(),
         };
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        let mut groups = self.groups.write().unpoisoned();
         *groups = groups.iter().cloned().chain([group]).collect();
         handlers
     }
@@ -105,7 +107,7 @@ impl Directory {
     /// Returns the names of the namespaces that the application named.
     #[cfg(feature = "admin")]
     pub(crate) fn names(&self) -> Vec<NamespaceName> {
-        let named = self.named.read().unwrap_or_else(PoisonError::into_inner);
+        let named = self.named.read().unpoisoned();
         named.keys().cloned().collect()
     }
 
@@ -126,12 +128,7 @@ impl Directory {
     }
 
     fn find(&self, name: &str) -> Option<Arc<NamespaceState>> {
-        let named = self
-            .named
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(name)
-            .cloned();
+        let named = self.named.read().unpoisoned().get(name).cloned();
         named.or_else(|| self.dynamic().get(name).and_then(Weak::upgrade))
     }
 
@@ -151,17 +148,17 @@ impl Directory {
         if dynamic.get(name).is_some_and(|state| state.strong_count() == 0) {
             dynamic.remove(name);
         }
-        if dynamic.capacity() > 64 && dynamic.len() < dynamic.capacity() / 4 {
+        if wastes_memory(dynamic.len(), dynamic.capacity()) {
             dynamic.shrink_to_fit();
         }
     }
 
     fn groups(&self) -> Arc<[Group]> {
-        self.groups.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.groups.read().unpoisoned().clone()
     }
 
     fn dynamic(&self) -> MutexGuard<'_, HashMap<NamespaceName, Weak<NamespaceState>>> {
-        self.dynamic.lock().unwrap_or_else(PoisonError::into_inner)
+        self.dynamic.lock().unpoisoned()
     }
 }
 

@@ -1,9 +1,10 @@
 //! The handlers of a namespace, or of several.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use manager_api::id::IntoEventName;
+use manager_api::lock::Unpoisoned;
 
 use crate::handler::{
     BoxHandler, ConnectContext, DisconnectContext, EventContext, Handler, Methods, MiddlewareContext, NamespaceType,
@@ -201,11 +202,11 @@ impl Handlers {
     }
 
     fn read<R>(&self, look: impl FnOnce(&Lists) -> R) -> R {
-        look(&self.shared.lists.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.shared.lists.read().unpoisoned())
     }
 
     fn write(&self, change: impl FnOnce(&mut Lists)) {
-        let mut lists = self.shared.lists.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lists = self.shared.lists.write().unpoisoned();
         assert!(
             !lists.is_sealed,
             "this namespace belongs to the administrators: `Admin::namespace` chooses another one for them"

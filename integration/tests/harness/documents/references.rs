@@ -22,7 +22,11 @@ fn every_line_that_the_architecture_names_holds_the_item() {
     let found = references(&text);
     assert!(found.len() > 60, "{DOCUMENT} has {} references", found.len());
     let num_links = text.matches(".rs#L").count();
-    assert_eq!(found.len(), num_links, "a link to lines in {DOCUMENT} names no item, or another file");
+    assert_eq!(
+        found.len(),
+        num_links,
+        "a link to lines in {DOCUMENT} names no item, or another file"
+    );
     let mut updated = text.clone();
     for reference in &found {
         let right = reference

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 
+use manager_api::tables::wastes_memory;
 use tokio::time::Instant;
 
 /// How many late connections are taken at once.
@@ -86,7 +87,7 @@ impl<T> Queue<T> {
                 self.peers.remove(&peer);
             }
         }
-        if self.peers.capacity() > 4 * self.peers.len().max(16) {
+        if wastes_memory(self.peers.len(), self.peers.capacity()) {
             self.peers.shrink_to_fit();
         }
         entry.connection.upgrade()

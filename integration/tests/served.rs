@@ -199,7 +199,7 @@ fn application(io: &SocketIo, name: &str) {
         )
         .on("echo", async |arguments: Payload| arguments)
         .on("back", async |socket: Socket, event: EventName, arguments: Payload| {
-            socket.emit_payload(event.as_str(), arguments)
+            socket.emit_payload(event.as_str(), arguments).await
         })
         .on("join", async |socket: Socket, Data(room): Data<String>| {
             socket.join(room).map(|()| true)

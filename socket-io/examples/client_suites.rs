@@ -80,7 +80,7 @@ async fn emit_handshake(
     Query(query): Query<Map<String, Value>>,
     Auth(auth): Auth<Option<Value>>,
 ) -> Result<(), Refusal> {
-    let sent = socket.emit("handshake", &handshake(query, auth));
+    let sent = socket.emit("handshake", &handshake(query, auth)).await;
     sent.map_err(|error| Refusal::new(error.to_string()))
 }
 
@@ -110,7 +110,7 @@ fn javascript(io: &SocketIo) {
             keep_handshake(&socket, query, auth)
         },
     );
-    root.on("hi", async |socket: Socket| socket.emit("hi", &()))
+    root.on("hi", async |socket: Socket| socket.emit("hi", &()).await)
         .on("echo", async |arguments: Payload| arguments)
         .on("getAckDate", async || DATE)
         .on("getId", async |socket: Socket| socket.id().to_string())
@@ -121,7 +121,7 @@ fn javascript(io: &SocketIo) {
             let answer = socket.call::<_, (Value, Value)>("ack", &(), WAIT).await;
             if matches!(answer, Ok((five, test)) if five == 5 && test["test"] == true) {
                 // A client that is gone has seen enough.
-                let _ = socket.emit("got it", &());
+                let _ = socket.emit("got it", &()).await;
             }
         });
         NO_ACK
@@ -131,41 +131,47 @@ fn javascript(io: &SocketIo) {
 }
 
 fn javascript_values(root: &Namespace) {
-    root.on("getDate", async |socket: Socket| socket.emit("takeDate", &DATE))
+    root.on("getDate", async |socket: Socket| socket.emit("takeDate", &DATE).await)
         .on("getDateObj", async |socket: Socket| {
-            socket.emit("takeDateObj", &json!({"date": DATE}))
+            socket.emit("takeDateObj", &json!({"date": DATE})).await
         })
-        .on("false", async |socket: Socket| socket.emit("false", &false))
+        .on("false", async |socket: Socket| socket.emit("false", &false).await)
         .on("getUtf8", async |socket: Socket| {
             let texts = ["てすと", "Я Б Г Д Ж Й", "Ä ä Ü ü ß", "utf8 — string", "utf8 — string"];
-            texts.iter().try_for_each(|text| socket.emit("takeUtf8", text))
+            texts
+                .iter()
+                .try_for_each(|text| socket.emit("takeUtf8", text).into_inner())
         });
 }
 
 fn javascript_binary(root: &Namespace) {
-    root.on("doge", async |socket: Socket| socket.emit("doge", &DOGE))
-        .on("getbin", async |socket: Socket| socket.emit("takebin", &DOGE));
+    root.on("doge", async |socket: Socket| socket.emit("doge", &DOGE).await)
+        .on("getbin", async |socket: Socket| socket.emit("takebin", &DOGE).await);
     // An event whose data is not binary does not fit, and is not answered.
     root.on("buffa", async |socket: Socket, Data(_): Data<Bytes>| {
-        socket.emit("buffack", &())
+        socket.emit("buffack", &()).await
     })
     .on("blob", async |socket: Socket, Data(_): Data<Bytes>| {
-        socket.emit("back", &())
+        socket.emit("back", &()).await
     });
     for name in ["jsonbuff", "jsonblob"] {
         let answer = format!("{name}-ack");
         root.on(name, move |socket: Socket, Data(mixed): Data<Mixed>| {
             let is_right = mixed.hello == "lol" && !mixed.message.is_empty() && mixed.goodbye == "gotcha";
-            let answered = if is_right { socket.emit(&answer, &()) } else { Ok(()) };
+            let answered = if is_right {
+                socket.emit(&answer, &()).into_inner()
+            } else {
+                Ok(())
+            };
             async { answered }
         });
     }
     root.on("abuff1", async |Data(_): Data<Bytes>| {})
-        .on("abuff2", async |socket: Socket| socket.emit("abuff2-ack", &()));
+        .on("abuff2", async |socket: Socket| socket.emit("abuff2-ack", &()).await);
     root.on("blob1", async |Data(_): Data<Bytes>| {})
         .on("blob2", async |Data(_): Data<String>| {})
         .on("blob3", async |socket: Socket, Data(_): Data<Bytes>| {
-            socket.emit("blob3-ack", &())
+            socket.emit("blob3-ack", &()).await
         });
 }
 
@@ -190,15 +196,15 @@ fn java(io: &SocketIo, main: &str) {
     main.on_connect(
         async |socket: Socket, Query(query): Query<Map<String, Value>>, Auth(auth): Auth<Option<Value>>| {
             keep_handshake(&socket, query, auth)?;
-            let sent = socket.send(&"hello client");
+            let sent = socket.send(&"hello client").await;
             sent.map_err(|error| Refusal::new(error.to_string()))
         },
     );
     main.on("message", async |socket: Socket, all: Payload| {
-        socket.emit_payload("message", all)
+        socket.emit_payload("message", all).await
     })
     .on("echo", async |socket: Socket, all: Payload| {
-        socket.emit_payload("echoBack", all)
+        socket.emit_payload("echoBack", all).await
     })
     .on("ack", async |all: Payload| all)
     .on("getAckBinary", async || Bytes::from_static(b"huehue"))
@@ -210,7 +216,7 @@ fn java(io: &SocketIo, main: &str) {
             let itself = socket.io().of(socket.namespace().as_str()).to(socket.id());
             let answers = itself.timeout(WAIT).emit_with_ack("ack", &()).await?;
             match answers.count(1).next().await {
-                Some(answer) => socket.emit_payload("ackBack", answer?.payload),
+                Some(answer) => socket.emit_payload("ackBack", answer?.payload).await,
                 None => Ok(()),
             }
         });

@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     io.namespace("/")
         .on_connect(greet)
         .on("message", async |socket: Socket, arguments: Payload| {
-            socket.emit_payload("message-back", arguments)
+            socket.emit_payload("message-back", arguments).await
         })
         .on("message-with-ack", async |arguments: Payload| arguments);
 
@@ -40,5 +40,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Tells the client what it authenticated with.
 async fn greet(socket: Socket, Auth(auth): Auth<Option<Value>>) -> Result<(), String> {
     let auth = auth.unwrap_or_else(|| serde_json::json!({}));
-    socket.emit("auth", &auth).map_err(|error: Error| error.to_string())
+    socket
+        .emit("auth", &auth)
+        .await
+        .map_err(|error: Error| error.to_string())
 }

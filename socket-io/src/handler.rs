@@ -15,7 +15,7 @@ mod table;
 
 pub use crate::namespace::Handlers;
 pub use call::Handler;
-pub(crate) use call::{BoxHandler, boxed};
+pub(crate) use call::{AnyHandler, BoxHandler, Handled, boxed};
 pub use context::{ConnectContext, Context, DisconnectContext, EventContext, HandlerError, MiddlewareContext, Pass};
 pub use methods::{Method, Methods, NamespaceType};
 pub use outcome::{Ack, IntoOutcome};

@@ -4,11 +4,11 @@
 //! events and namespaces, and errors that may quote them, are a client's choice: they are cut, escaped and quoted, so that none of them ends a
 //! line, begins another or adds a field.
 
-use std::error::Error as _;
-use std::fmt::Display;
+use std::error::Error as StdError;
+use std::fmt;
 
 use manager_api::log::{Escaped, LimitedLog, quietly};
-use manager_api::{EventName, NamespaceName, Sid};
+use manager_api::{ErrorKind, EventName, NamespaceName, Sid};
 
 use crate::extract::Rejection;
 
@@ -47,23 +47,45 @@ pub(crate) fn unfit_connect(namespace: &NamespaceName, rejection: &Rejection) {
     }
 }
 
-/// Says what quotes the client, for whoever has chosen to see payloads.
-fn detail(rejection: &Rejection) {
-    let mut source = rejection.source();
+/// An error and its sources, down to those that may quote the client.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut error = self.0;
+        while let Some(source) = error.source().filter(|_| !has_quoting_source(error)) {
+            write!(f, ": {source}")?;
+            error = source;
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether the text of an error's source may hold values that the client sent.
+fn has_quoting_source(error: &(dyn StdError + 'static)) -> bool {
+    let is_malformed = |error: &manager_api::Error| error.kind() == ErrorKind::Malformed;
+    error.is::<Rejection>() || error.downcast_ref().is_some_and(is_malformed)
+}
+
+/// Logs all sources, those that quote the client among them, at the level that shows payloads.
+fn detail(error: &(dyn StdError + 'static)) {
+    let mut source = error.source();
     while let Some(error) = source {
-        quietly(|| tracing::trace!(target: "socket_io", error = ?Escaped(error), "an argument cannot be had"));
+        quietly(|| tracing::trace!(target: "socket_io", error = ?Escaped(error), "the source of the next error"));
         source = error.source();
     }
 }
 
 /// Middleware does not let an event pass.
-pub(crate) fn refused_event(client: Subject<'_>, event: &str, reason: &dyn Display) {
+pub(crate) fn refused_event(client: Subject<'_>, event: &str, reason: &(dyn StdError + 'static)) {
     static LIMIT: LimitedLog = LimitedLog::new();
+    detail(reason);
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace) = (client.sid, name(client.namespace.as_str()));
         let event = name(event);
         quietly(
-            || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(reason), suppressed, "middleware refused an event"),
+            || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(Chain(reason)), suppressed, "middleware refused an event"),
         );
     }
 }
@@ -81,12 +103,13 @@ pub(crate) fn unhandled_event(client: Subject<'_>, event: &str) {
 }
 
 /// A handler failed: the application's own fault, but one that a client may repeat; [`Metrics`](crate::metrics::Metrics) count every one.
-pub(crate) fn failed(client: Subject<'_>, what: &str, error: &dyn Display) {
+pub(crate) fn failed(client: Subject<'_>, what: &str, error: &(dyn StdError + 'static)) {
     static LIMIT: LimitedLog = LimitedLog::new();
+    detail(error);
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace, event) = (client.sid, name(client.namespace.as_str()), name(what));
         quietly(
-            || tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(error), suppressed, "a handler failed"),
+            || tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(Chain(error)), suppressed, "a handler failed"),
         );
     }
 }
@@ -113,12 +136,13 @@ pub(crate) fn many_attachments(namespace: &NamespaceName, event: &str, attachmen
 }
 
 /// The handler of an event that another server sent failed.
-pub(crate) fn failed_for_server(event: &EventName, error: &dyn Display) {
+pub(crate) fn failed_for_server(event: &EventName, error: &(dyn StdError + 'static)) {
     static LIMIT: LimitedLog = LimitedLog::new();
+    detail(error);
     if let Some(suppressed) = LIMIT.pass() {
         let event = name(event.as_str());
         quietly(
-            || tracing::error!(target: "socket_io", ?event, error = ?Escaped(error), suppressed, "the handler of an event of another server failed"),
+            || tracing::error!(target: "socket_io", ?event, error = ?Escaped(Chain(error)), suppressed, "the handler of an event of another server failed"),
         );
     }
 }
@@ -131,4 +155,34 @@ fn cut(name: &str) -> &str {
     let is_boundary = |at: &usize| name.is_char_boundary(*at);
     let end = (0..=MAX_NAME.min(name.len())).rev().find(is_boundary);
     &name[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use manager_api::Error;
+
+    use super::*;
+
+    fn chain(error: &(dyn StdError + 'static)) -> String {
+        Chain(error).to_string()
+    }
+
+    #[test]
+    fn an_error_is_written_with_all_its_sources() {
+        let refused = std::io::Error::other("refused");
+        let lost = Error::new(ErrorKind::Connect, "the database is gone").with_source(refused);
+        let error = Error::new(ErrorKind::Config, "no order").with_source(lost);
+        assert_eq!(chain(&error), "no order: the database is gone: refused");
+        assert_eq!(chain(&std::io::Error::other("alone")), "alone");
+    }
+
+    #[test]
+    fn what_may_quote_a_client_is_not_written() {
+        let secret = || std::io::Error::other("invalid value \"a secret\"");
+        let malformed = Error::new(ErrorKind::Malformed, "another form").with_source(secret());
+        assert_eq!(chain(&malformed), "another form");
+        let within = Error::new(ErrorKind::Config, "no order").with_source(malformed);
+        assert_eq!(chain(&within), "no order: another form");
+        assert_eq!(chain(&Rejection::new("no user").with_source(secret())), "no user");
+    }
 }

@@ -83,6 +83,6 @@ fn register(io: &SocketIo) {
     io.namespace("/")
         .on("bytes", async |Data(list): Data<Vec<Bytes>>| list.len())
         .on("big", async |socket: Socket, State(big): State<Payload>| {
-            socket.emit_payload("big", big)
+            socket.emit_payload("big", big).await
         });
 }

@@ -64,7 +64,11 @@ async fn volatile(way: Way) {
     let (proxy, options) = through_proxy(way, &server).await;
     let (mut client, socket) = way.join_with(&mut server, &options).await;
     // Between two polls there is nothing that could take it.
-    let reads = || eventually("the client polls", || socket.emit_volatile("tick", &"at once").unwrap());
+    let reads = || {
+        eventually("the client polls", || {
+            socket.emit_volatile("tick", &"at once").into_inner().unwrap()
+        })
+    };
     reads().await;
     assert_eq!(client.next_message(DEADLINE).await.args, [json!("at once")]);
 
@@ -85,7 +89,7 @@ async fn volatile(way: Way) {
         }
     })
     .await;
-    socket.emit("last", &()).unwrap();
+    socket.emit("last", &()).await.unwrap();
     proxy.restore();
     let first = |message: Message| message.args[0].clone();
     let ticks: Vec<_> = client.messages_before("last").await.into_iter().map(first).collect();

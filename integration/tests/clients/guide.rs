@@ -133,7 +133,7 @@ impl NamespaceType for Counter {
 
 impl Counter {
     async fn connect(self: Arc<Self>, socket: Socket) -> bool {
-        socket.emit("count", &self.count.load(Ordering::Relaxed)).is_ok()
+        socket.emit("count", &self.count.load(Ordering::Relaxed)).await.is_ok()
     }
 
     async fn add(self: Arc<Self>, socket: Socket, Data(n): Data<u32>) -> Result<u32, socket_io::Error> {

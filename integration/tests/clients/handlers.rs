@@ -101,7 +101,7 @@ async fn acceptance(way: Way) {
     for decision in [Err(Refusal::new("not yet")), Ok(())] {
         client.command(connect.clone()).await;
         let (socket, decide) = within("the handler runs", asked.recv()).await.unwrap();
-        socket.emit("held back", &()).unwrap();
+        socket.emit("held back", &()).await.unwrap();
         server.io.of("/guarded").emit("for members", &()).await.unwrap();
         let is_refused = decision.is_err();
         decide.send(decision).unwrap();
@@ -110,7 +110,7 @@ async fn acceptance(way: Way) {
             let refused = |event: &Value| event["event"] == "connect_error";
             client.driven().until(DEADLINE, refused).await;
         } else {
-            socket.emit("last", &()).unwrap();
+            socket.emit("last", &()).await.unwrap();
         }
     }
     let events = events_before_last(&mut client).await;

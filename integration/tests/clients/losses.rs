@@ -14,7 +14,7 @@ use crate::served::{Served, any_port, lasting_port};
 pub(super) async fn by_server(way: Way) {
     let mut server = Served::start();
     let (mut client, socket) = way.join(&mut server).await;
-    socket.emit("last", &()).unwrap();
+    socket.emit("last", &()).await.unwrap();
     socket.disconnect();
     assert_eq!(client.next_message(DEADLINE).await.name, "last");
     let expected = match way.kind {
@@ -25,13 +25,13 @@ pub(super) async fn by_server(way: Way) {
     let (left, reason) = server.left().await;
     assert_eq!(left.id(), socket.id());
     assert_eq!(reason, DisconnectReason::ServerNamespaceDisconnect);
-    assert!(socket.emit("too late", &()).is_err());
+    assert!(socket.emit("too late", &()).await.is_err());
 }
 
 pub(super) async fn by_closing(way: Way) {
     let mut server = Served::start();
     let (mut client, socket) = way.join(&mut server).await;
-    socket.emit("last", &()).unwrap();
+    socket.emit("last", &()).await.unwrap();
     socket.disconnect_all();
     assert_eq!(client.next_message(DEADLINE).await.name, "last");
     client.disconnected(DEADLINE).await;
@@ -120,7 +120,7 @@ async fn comes_back(way: Way, end: impl AsyncFnOnce(Served)) {
     came_back(&mut client, after.id().as_str()).await;
     let answer = client.emit_with_ack("echo", json!(["works", "again"]), DEADLINE).await;
     assert_eq!(answer, Some(vec![json!("works"), json!("again")]));
-    after.emit("news", "of the new one").unwrap();
+    after.emit("news", "of the new one").await.unwrap();
     assert_eq!(client.next_message(DEADLINE).await.args, [json!("of the new one")]);
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn in_order(way: Way) {
     let (socket, _) = server.accepted().await;
     for number in 0..count {
         let bytes = Bytes::from(vec![number as u8; 8]);
-        socket.emit("tick", &(number, bytes)).unwrap();
+        socket.emit("tick", &(number, bytes)).await.unwrap();
         client.emit("back", json!([number, binary(&[number as u8; 8])])).await;
     }
     let (mut ticks, mut back) = (Vec::new(), Vec::new());

@@ -85,13 +85,13 @@ async fn connect(feed: &AdminFeed, socket: &Socket, credentials: Credentials) ->
         }
         Login::Accepted => {
             if let Some(token) = options.auth.token(options.session_duration).await {
-                socket.emit("session", &token).map_err(failed)?;
+                socket.emit("session", &token).await.map_err(failed)?;
             }
         }
         Login::Again => {}
     }
     let features = json!({"supportedFeatures": options.features()});
-    socket.emit("config", &features).map_err(failed)
+    socket.emit("config", &features).await.map_err(failed)
 }
 
 fn log_refused(socket: &Socket, reason: &'static str) {

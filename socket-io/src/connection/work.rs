@@ -3,7 +3,7 @@
 mod filter;
 
 use std::collections::VecDeque;
-use std::fmt::Display;
+use std::error::Error as StdError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use manager_api::{EventName, Payload};
 
 use crate::client::Client;
 use crate::error::Refusal;
-use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, HandlerError, MiddlewareContext};
+use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, Handled, MiddlewareContext};
 use crate::log;
 use filter::Filtered;
 
@@ -43,14 +43,10 @@ pub(super) enum Job {
 
 /// A handler at work.
 enum Running {
-    Connect(BoxFuture<'static, Result<(), Refusal>>),
-    Event(
-        BoxFuture<'static, Result<Payload, HandlerError>>,
-        EventName,
-        Option<u64>,
-    ),
+    Connect(Handled<ConnectContext>),
+    Event(Handled<EventContext>, EventName, Option<u64>),
     Filtered(BoxFuture<'static, Filtered>, EventName, Option<u64>),
-    Disconnect(BoxFuture<'static, Result<(), HandlerError>>),
+    Disconnect(Handled<DisconnectContext>),
 }
 
 /// The queue of one client, and its head.
@@ -104,7 +100,7 @@ impl Work {
             load.bytes -= job.size();
             // What its client sent before it learned that the server is done with it.
             let is_void = client.is_disconnected() && !matches!(job, Job::Disconnect(..));
-            self.running = if is_void { None } else { job.start(client) };
+            self.running = (!is_void).then(|| job.start());
         }
     }
 
@@ -125,43 +121,19 @@ impl Job {
         }
     }
 
-    /// Calls the handler; `None` if it could not be called, which has been dealt with then.
-    fn start(self, client: &Arc<Client>) -> Option<Running> {
+    /// Calls the handler, which does nothing before it is polled.
+    fn start(self) -> Running {
         match self {
-            Job::Connect(handler, context) => match guard(client, "connect", || handler(context)) {
-                Some(Ok(future)) => Some(Running::Connect(future)),
-                Some(Err(rejection)) => {
-                    log::unfit_connect(client.namespace(), &rejection);
-                    client.refuse(&Refusal::default());
-                    None
-                }
-                None => {
-                    client.refuse(&Refusal::default());
-                    None
-                }
-            },
+            Job::Connect(handler, context) => Running::Connect(handler.call(context)),
             Job::Event(handler, context, ack) => {
                 let event = context.event.clone();
-                match guard(client, event.as_str(), || handler(context))? {
-                    Ok(future) => Some(Running::Event(future, event, ack)),
-                    Err(rejection) => {
-                        log::unfit_event(client.subject(), event.as_str(), &rejection);
-                        None
-                    }
-                }
+                Running::Event(handler.call(context), event, ack)
             }
             Job::Filtered(steps, handler, context, ack) => {
                 let event = context.event.clone();
-                let future = Box::pin(filter::run(steps, handler, context));
-                Some(Running::Filtered(future, event, ack))
+                Running::Filtered(Box::pin(filter::run(steps, handler, context)), event, ack)
             }
-            Job::Disconnect(handler, context) => match guard(client, "disconnect", || handler(context))? {
-                Ok(future) => Some(Running::Disconnect(future)),
-                Err(rejection) => {
-                    failed(client, "disconnect", &rejection);
-                    None
-                }
-            },
+            Job::Disconnect(handler, context) => Running::Disconnect(handler.call(context)),
         }
     }
 }
@@ -169,25 +141,30 @@ impl Job {
 impl Running {
     fn poll(&mut self, client: &Arc<Client>, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Running::Connect(future) => future.as_mut().poll(cx).map(|outcome| match outcome {
-                Ok(()) => client.accept(),
-                Err(refusal) => client.refuse(&refusal),
+            Running::Connect(future) => future.as_mut().poll(cx).map(|handled| match handled {
+                Ok(Ok(())) => client.accept(),
+                Ok(Err(refusal)) => client.refuse(&refusal),
+                Err(rejection) => {
+                    log::unfit_connect(client.namespace(), &rejection);
+                    client.refuse(&Refusal::default());
+                }
             }),
-            Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|outcome| match outcome {
-                Ok(payload) => acknowledge(client, event, &payload, *ack),
-                Err(error) => failed(client, event.as_str(), &error),
+            Running::Event(future, event, ack) => future.as_mut().poll(cx).map(|handled| match handled {
+                Ok(Ok(payload)) => acknowledge(client, event, &payload, *ack),
+                Ok(Err(error)) => failed(client, event.as_str(), &*error),
+                Err(rejection) => log::unfit_event(client.subject(), event.as_str(), &rejection),
             }),
             Running::Filtered(future, event, ack) => future.as_mut().poll(cx).map(|filtered| match filtered {
                 Filtered::Handled(payload) => acknowledge(client, event, &payload, *ack),
                 Filtered::Unhandled => {}
-                Filtered::Refused(reason) => log::refused_event(client.subject(), event.as_str(), &reason),
+                Filtered::Refused(reason) => log::refused_event(client.subject(), event.as_str(), &*reason),
                 Filtered::Unfit(rejection) => log::unfit_event(client.subject(), event.as_str(), &rejection),
-                Filtered::Failed(error) => failed(client, event.as_str(), &error),
+                Filtered::Failed(error) => failed(client, event.as_str(), &*error),
             }),
-            Running::Disconnect(future) => future.as_mut().poll(cx).map(|outcome| {
-                if let Err(error) = outcome {
-                    failed(client, "disconnect", &error);
-                }
+            Running::Disconnect(future) => future.as_mut().poll(cx).map(|handled| match handled {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failed(client, "disconnect", &*error),
+                Err(rejection) => failed(client, "disconnect", &rejection),
             }),
         }
     }
@@ -205,15 +182,6 @@ impl Running {
     }
 }
 
-/// Runs a piece of a handler; `None` if it panicked.
-fn guard<R>(client: &Client, what: &str, call: impl FnOnce() -> R) -> Option<R> {
-    let result = catch_unwind(AssertUnwindSafe(call)).ok();
-    if result.is_none() {
-        panicked(client, what);
-    }
-    result
-}
-
 fn acknowledge(client: &Client, event: &EventName, payload: &Payload, ack: Option<u64>) {
     let Some(id) = ack else { return };
     let parser = client.parser();
@@ -224,7 +192,7 @@ fn acknowledge(client: &Client, event: &EventName, payload: &Payload, ack: Optio
     }
 }
 
-fn failed(client: &Client, what: &str, error: &dyn Display) {
+fn failed(client: &Client, what: &str, error: &(dyn StdError + 'static)) {
     client.core().counters.failed();
     log::failed(client.subject(), what, error);
 }

@@ -12,7 +12,7 @@ use crate::handler::{ConnectContext, EventContext, MiddlewareContext};
 pub struct Data<T>(pub T);
 
 impl<T: DeserializeOwned> FromContext<EventContext> for Data<T> {
-    fn from_context(context: &EventContext) -> Result<Self, Rejection> {
+    async fn from_context(context: &EventContext) -> Result<Self, Rejection> {
         parse(&context.payload).map(Data)
     }
 }
@@ -24,7 +24,7 @@ impl<T: DeserializeOwned> FromContext<EventContext> for Data<T> {
 pub struct Auth<T>(pub T);
 
 impl<T: DeserializeOwned> FromContext<ConnectContext> for Auth<T> {
-    fn from_context(context: &ConnectContext) -> Result<Self, Rejection> {
+    async fn from_context(context: &ConnectContext) -> Result<Self, Rejection> {
         let auth = &context.auth;
         let read = parse(auth).or_else(|unfit| match auth.json() {
             "[{}]" => parse(&Payload::empty()).map_err(|_| unfit),
@@ -35,7 +35,7 @@ impl<T: DeserializeOwned> FromContext<ConnectContext> for Auth<T> {
 }
 
 impl<T: DeserializeOwned> FromContext<MiddlewareContext> for Data<T> {
-    fn from_context(context: &MiddlewareContext) -> Result<Self, Rejection> {
+    async fn from_context(context: &MiddlewareContext) -> Result<Self, Rejection> {
         parse(&context.payload).map(Data)
     }
 }

@@ -26,7 +26,7 @@ use crate::handler::Context;
 pub struct Query<T>(pub T);
 
 impl<C: Context, T: DeserializeOwned> FromContext<C> for Query<T> {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
         let query = serde_urlencoded::from_str(context.socket().handshake().query());
         let unfit = |error| Rejection::new("the query has another form than expected").with_source(error);
         query.map(Query).map_err(unfit)
@@ -48,7 +48,7 @@ impl<C: Context, T: DeserializeOwned> FromContext<C> for Query<T> {
 pub struct Extension<T>(pub T);
 
 impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Extension<T> {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
         let value = context.socket().handshake().extensions().get::<T>().cloned();
         let missing = || {
             let name = std::any::type_name::<T>();
@@ -61,15 +61,15 @@ impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Extension<
 /// `None` if nobody put such a value there. `Option` is for what can be absent and nothing else: data that does not fit must not pass for
 /// data that was not sent.
 impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Option<Extension<T>> {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
-        Ok(Extension::from_context(context).ok())
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(Extension::from_context(context).await.ok())
     }
 }
 
 /// All headers of the request that opened the connection, decoded for each handler that asks; for a single one,
 /// [`Handshake::header`](engine_io::Handshake::header) is cheaper.
 impl<C: Context> FromContext<C> for HeaderMap {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
         Ok(context.socket().handshake().headers())
     }
 }
@@ -77,7 +77,7 @@ impl<C: Context> FromContext<C> for HeaderMap {
 /// The address of whoever opened the connection, if it was told by whoever accepted it: [`serve`](crate::serve()) does so. Behind a proxy it
 /// is the proxy's.
 impl<C: Context> FromContext<C> for PeerAddr {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
         let address = context.socket().handshake().peer_addr();
         let unknown = || Rejection::new("nobody told the address of the client");
         address.map(PeerAddr).ok_or_else(unknown)
@@ -86,7 +86,7 @@ impl<C: Context> FromContext<C> for PeerAddr {
 
 /// `None` if nobody told the address, as on a Unix socket.
 impl<C: Context> FromContext<C> for Option<PeerAddr> {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
-        Ok(PeerAddr::from_context(context).ok())
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
+        Ok(PeerAddr::from_context(context).await.ok())
     }
 }

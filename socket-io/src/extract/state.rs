@@ -9,7 +9,7 @@ use crate::handler::Context;
 pub struct State<T>(pub T);
 
 impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for State<T> {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
         let state = context.socket().states().get::<T>().cloned();
         let missing = || {
             let name = std::any::type_name::<T>();

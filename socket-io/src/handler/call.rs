@@ -1,6 +1,7 @@
 //! The trait of handlers: async functions whose arguments say what they need.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -18,15 +19,15 @@ use crate::extract::{FromContext, Rejection};
     label = "not a handler",
     note = "a handler is an async function or a `move` closure that returns a future which is `Send + 'static`",
     note = "each argument must implement `FromContext` (such as `Socket`, `Data<T>`, `Payload`, `EventName`, `NamespaceName`, `State<T>`, `Query<T>`; in connect handlers `Auth<T>`; in disconnect handlers `DisconnectReason`)",
-    note = "its return value must implement `IntoOutcome`: for events `()`, strings, numbers, tuples, `Ack(T)`, or a `Result` of them"
+    note = "its return value must implement `IntoOutcome`: for events `()`, strings, numbers, tuples, `Ack(T)`, or a `Result` of them whose error converts into `Box<dyn Error + Send + Sync>`"
 )]
 pub trait Handler<C: Context, Arguments>: Send + Sync + 'static {
-    /// Takes the arguments out of the context and starts the function.
+    /// Takes the arguments out of the context, then runs the function.
     ///
     /// # Errors
     ///
-    /// [`Rejection`] if an argument cannot be had.
-    fn call(&self, context: C) -> Result<BoxFuture<'static, C::Outcome>, Rejection>;
+    /// [`Rejection`] if an argument cannot be had; the function has not run then.
+    fn call(&self, context: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send;
 }
 
 macro_rules! handler {
@@ -38,12 +39,14 @@ macro_rules! handler {
             F: Fn($($argument),*) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Fut::Output: IntoOutcome<C>,
-            $($argument: FromContext<C>,)*
+            $($argument: FromContext<C> + Send + 'static,)*
         {
-            #[allow(unused_variables, reason = "the function without arguments needs no context")]
-            fn call(&self, context: C) -> Result<BoxFuture<'static, C::Outcome>, Rejection> {
-                let future = self($($argument::from_context(&context)?),*);
-                Ok(Box::pin(async move { future.await.into_outcome() }))
+            #[allow(non_snake_case, reason = "an argument is named as its type is")]
+            async fn call(&self, context: C) -> Result<C::Outcome, Rejection> {
+                $(let $argument = $argument::from_context(&context).await?;)*
+                // A handler that runs for long keeps no payload that it did not ask for.
+                drop(context);
+                Ok(self($($argument),*).await.into_outcome())
             }
         }
     };
@@ -59,10 +62,30 @@ handler!(A1, A2, A3, A4, A5, A6);
 handler!(A1, A2, A3, A4, A5, A6, A7);
 handler!(A1, A2, A3, A4, A5, A6, A7, A8);
 
-/// A handler whose arguments are forgotten.
-pub(crate) type BoxHandler<C> =
-    Arc<dyn Fn(C) -> Result<BoxFuture<'static, <C as Context>::Outcome>, Rejection> + Send + Sync>;
+/// The outcome of a handler, once it has run; or why it could not.
+pub(crate) type Handled<C> = BoxFuture<'static, Result<<C as Context>::Outcome, Rejection>>;
 
-pub(crate) fn boxed<C: Context, A>(handler: impl Handler<C, A>) -> BoxHandler<C> {
-    Arc::new(move |context| handler.call(context))
+/// A handler whose arguments are forgotten.
+pub(crate) trait AnyHandler<C: Context>: Send + Sync {
+    /// As [`Handler::call`]; the handler lives as long as the future.
+    fn call(self: Arc<Self>, context: C) -> Handled<C>;
+}
+
+/// A shared [`AnyHandler`].
+pub(crate) type BoxHandler<C> = Arc<dyn AnyHandler<C>>;
+
+struct Function<F, A> {
+    function: F,
+    arguments: PhantomData<fn() -> A>,
+}
+
+impl<C: Context, F: Handler<C, A>, A: 'static> AnyHandler<C> for Function<F, A> {
+    fn call(self: Arc<Self>, context: C) -> Handled<C> {
+        Box::pin(async move { self.function.call(context).await })
+    }
+}
+
+pub(crate) fn boxed<C: Context, A: 'static>(function: impl Handler<C, A>) -> BoxHandler<C> {
+    let arguments = PhantomData;
+    Arc::new(Function { function, arguments })
 }

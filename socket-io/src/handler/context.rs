@@ -1,5 +1,7 @@
 //! The contexts that handlers are called with, and what becomes of their return values.
 
+use std::error::Error as StdError;
+
 use manager_api::{EventName, Payload};
 
 use crate::error::{DisconnectReason, Refusal};
@@ -35,7 +37,7 @@ pub struct DisconnectContext {
 }
 
 /// What a handler can be called with: [`EventContext`], [`ConnectContext`], [`DisconnectContext`], or [`MiddlewareContext`].
-pub trait Context: Send + Sized + 'static {
+pub trait Context: Send + Sync + Sized + 'static {
     /// What becomes of the handler's return value.
     type Outcome: Send + 'static;
 
@@ -99,5 +101,9 @@ pub enum Pass {
     With(Payload),
 }
 
-/// Says why a handler failed; it is logged, and the client gets no acknowledgement.
-pub type HandlerError = String;
+/// Says why a handler failed; it is logged with its sources, and the client gets no acknowledgement.
+///
+/// Texts and all errors that are `Send` and `Sync` convert into it, so that `?` works on them. Sources that may quote the client
+/// (those of a [`Rejection`](crate::extract::Rejection), and of an [`Error`](manager_api::Error) of the kind
+/// [`Malformed`](manager_api::ErrorKind::Malformed)) are logged at the level `trace` only.
+pub type HandlerError = Box<dyn StdError + Send + Sync>;

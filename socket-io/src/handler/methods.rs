@@ -1,12 +1,12 @@
 //! Namespace types: a value with a method per event.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
 use manager_api::id::IntoEventName;
 
-use super::call::BoxHandler;
+use super::call::{AnyHandler, BoxHandler, Handled};
 use super::context::{ConnectContext, Context, DisconnectContext, EventContext};
 use super::outcome::IntoOutcome;
 use super::table::Table;
@@ -70,13 +70,13 @@ impl<T: NamespaceType> Methods<T> {
     }
 
     /// Names the method that accepts or refuses clients; see [`Handlers::on_connect`](crate::handler::Handlers::on_connect).
-    pub fn on_connect<A>(&mut self, method: impl Method<T, ConnectContext, A>) -> &mut Self {
+    pub fn on_connect<A: 'static>(&mut self, method: impl Method<T, ConnectContext, A>) -> &mut Self {
         self.table.connect = Some(self.bound(method));
         self
     }
 
     /// Names the method that learns of clients that have left; see [`Handlers::on_disconnect`](crate::handler::Handlers::on_disconnect).
-    pub fn on_disconnect<A>(&mut self, method: impl Method<T, DisconnectContext, A>) -> &mut Self {
+    pub fn on_disconnect<A: 'static>(&mut self, method: impl Method<T, DisconnectContext, A>) -> &mut Self {
         self.table.disconnect = Some(self.bound(method));
         self
     }
@@ -86,7 +86,7 @@ impl<T: NamespaceType> Methods<T> {
     /// # Panics
     ///
     /// If the event's name is empty or reserved by Socket.IO.
-    pub fn on<A>(&mut self, event: impl IntoEventName, method: impl Method<T, EventContext, A>) -> &mut Self {
+    pub fn on<A: 'static>(&mut self, event: impl IntoEventName, method: impl Method<T, EventContext, A>) -> &mut Self {
         let event = event.into_event_name().unwrap_or_else(|error| panic!("{error}"));
         let method = self.bound(method);
         self.table.events.insert(event, method);
@@ -94,14 +94,30 @@ impl<T: NamespaceType> Methods<T> {
     }
 
     /// Names the method of all other events; see [`Handlers::on_any`](crate::handler::Handlers::on_any).
-    pub fn on_any<A>(&mut self, method: impl Method<T, EventContext, A>) -> &mut Self {
+    pub fn on_any<A: 'static>(&mut self, method: impl Method<T, EventContext, A>) -> &mut Self {
         self.table.any = Some(self.bound(method));
         self
     }
 
-    fn bound<C: Context, A>(&self, method: impl Method<T, C, A>) -> BoxHandler<C> {
-        let this = self.this.clone();
-        Arc::new(move |context| method.call(this.clone(), context))
+    fn bound<C: Context, A: 'static>(&self, method: impl Method<T, C, A>) -> BoxHandler<C> {
+        Arc::new(Bound {
+            this: self.this.clone(),
+            method,
+            arguments: PhantomData,
+        })
+    }
+}
+
+/// A method and its value.
+struct Bound<T, M, A> {
+    this: Arc<T>,
+    method: M,
+    arguments: PhantomData<fn() -> A>,
+}
+
+impl<T: NamespaceType, C: Context, M: Method<T, C, A>, A: 'static> AnyHandler<C> for Bound<T, M, A> {
+    fn call(self: Arc<Self>, context: C) -> Handled<C> {
+        Box::pin(async move { self.method.call(self.this.clone(), context).await })
     }
 }
 
@@ -118,12 +134,12 @@ impl<T> std::fmt::Debug for Methods<T> {
     note = "it must be async, take `self: Arc<Self>` first, then arguments that implement `FromContext`, and return what a handler may return"
 )]
 pub trait Method<T, C: Context, Arguments>: Send + Sync + 'static {
-    /// Takes the arguments out of the context and starts the method.
+    /// Takes the arguments out of the context, then runs the method.
     ///
     /// # Errors
     ///
-    /// [`Rejection`] if an argument cannot be had.
-    fn call(&self, this: Arc<T>, context: C) -> Result<BoxFuture<'static, C::Outcome>, Rejection>;
+    /// [`Rejection`] if an argument cannot be had; the method has not run then.
+    fn call(&self, this: Arc<T>, context: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send;
 }
 
 macro_rules! method {
@@ -131,16 +147,19 @@ macro_rules! method {
         #[diagnostic::do_not_recommend]
         impl<T, C, F, Fut, $($argument,)*> Method<T, C, ($($argument,)*)> for F
         where
+            T: Send + Sync + 'static,
             C: Context,
             F: Fn(Arc<T>, $($argument),*) -> Fut + Send + Sync + 'static,
             Fut: Future + Send + 'static,
             Fut::Output: IntoOutcome<C>,
-            $($argument: FromContext<C>,)*
+            $($argument: FromContext<C> + Send + 'static,)*
         {
-            #[allow(unused_variables, reason = "the method without arguments needs no context")]
-            fn call(&self, this: Arc<T>, context: C) -> Result<BoxFuture<'static, C::Outcome>, Rejection> {
-                let future = self(this, $($argument::from_context(&context)?),*);
-                Ok(Box::pin(async move { future.await.into_outcome() }))
+            #[allow(non_snake_case, reason = "an argument is named as its type is")]
+            async fn call(&self, this: Arc<T>, context: C) -> Result<C::Outcome, Rejection> {
+                $(let $argument = $argument::from_context(&context).await?;)*
+                // A method that runs for long keeps no payload that it did not ask for.
+                drop(context);
+                Ok(self(this, $($argument),*).await.into_outcome())
             }
         }
     };

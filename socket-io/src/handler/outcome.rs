@@ -1,7 +1,5 @@
 //! The values that handlers may return.
 
-use std::fmt::Display;
-
 use bytes::Bytes;
 use manager_api::Payload;
 use serde::Serialize;
@@ -12,7 +10,7 @@ use crate::error::Refusal;
 /// Something that a handler can return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the return value of this handler",
-    note = "an event handler returns its acknowledgement: `()`, strings, numbers, `Value`, `Bytes`, vectors, options, tuples, `Ack(T)` around your own type, or a `Result` of these whose error can be displayed",
+    note = "an event handler returns its acknowledgement: `()`, strings, numbers, `Value`, `Bytes`, vectors, options, tuples, `Ack(T)` around your own type, or a `Result` of these whose error converts into `Box<dyn Error + Send + Sync>`, as texts and errors do",
     note = "a connect handler returns `()` or `bool`, or a `Result` whose error converts into `Refusal`; a disconnect handler returns `()` or a `Result`; middleware of events returns `()`, `bool`, `Payload`, or a `Result` of these"
 )]
 pub trait IntoOutcome<C: Context> {
@@ -38,9 +36,9 @@ impl IntoOutcome<EventContext> for Payload {
     }
 }
 
-impl<T: IntoOutcome<EventContext>, E: Display> IntoOutcome<EventContext> for Result<T, E> {
+impl<T: IntoOutcome<EventContext>, E: Into<HandlerError>> IntoOutcome<EventContext> for Result<T, E> {
     fn into_outcome(self) -> Result<Payload, HandlerError> {
-        self.map_err(|error| error.to_string())?.into_outcome()
+        self.map_err(Into::into)?.into_outcome()
     }
 }
 
@@ -64,7 +62,7 @@ acknowledgement! {
 }
 
 fn acknowledge<T: Serialize>(value: &T) -> Result<Payload, HandlerError> {
-    Payload::new(value).map_err(|error| error.to_string())
+    Payload::new(value).map_err(Into::into)
 }
 
 impl IntoOutcome<ConnectContext> for () {
@@ -91,9 +89,9 @@ impl IntoOutcome<DisconnectContext> for () {
     }
 }
 
-impl<E: Display> IntoOutcome<DisconnectContext> for Result<(), E> {
+impl<E: Into<HandlerError>> IntoOutcome<DisconnectContext> for Result<(), E> {
     fn into_outcome(self) -> Result<(), HandlerError> {
-        self.map_err(|error| error.to_string())
+        self.map_err(Into::into)
     }
 }
 
@@ -114,7 +112,7 @@ impl IntoOutcome<MiddlewareContext> for bool {
         if self {
             Ok(Pass::Unchanged)
         } else {
-            Err("refused".to_owned())
+            Err("refused".into())
         }
     }
 }
@@ -125,8 +123,8 @@ impl IntoOutcome<MiddlewareContext> for Payload {
     }
 }
 
-impl<T: IntoOutcome<MiddlewareContext>, E: Display> IntoOutcome<MiddlewareContext> for Result<T, E> {
+impl<T: IntoOutcome<MiddlewareContext>, E: Into<HandlerError>> IntoOutcome<MiddlewareContext> for Result<T, E> {
     fn into_outcome(self) -> Result<Pass, HandlerError> {
-        self.map_err(|error| error.to_string())?.into_outcome()
+        self.map_err(Into::into)?.into_outcome()
     }
 }

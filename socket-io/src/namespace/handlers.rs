@@ -74,13 +74,13 @@ impl Handlers {
     ///     socket.join("guests").map_err(|error| Refusal::new(error.to_string()))
     /// });
     /// ```
-    pub fn on_connect<A>(&self, handler: impl Handler<ConnectContext, A>) -> &Self {
+    pub fn on_connect<A: 'static>(&self, handler: impl Handler<ConnectContext, A>) -> &Self {
         self.write(|lists| lists.functions.connect = Some(boxed(handler)));
         self
     }
 
     /// Registers the handler that learns of clients that have left. They are in no room any more.
-    pub fn on_disconnect<A>(&self, handler: impl Handler<DisconnectContext, A>) -> &Self {
+    pub fn on_disconnect<A: 'static>(&self, handler: impl Handler<DisconnectContext, A>) -> &Self {
         self.write(|lists| lists.functions.disconnect = Some(boxed(handler)));
         self
     }
@@ -96,7 +96,7 @@ impl Handlers {
     /// # Panics
     ///
     /// If the name is empty or reserved by Socket.IO: `connect` and `disconnect` have methods of their own.
-    pub fn on<A>(&self, event: impl IntoEventName, handler: impl Handler<EventContext, A>) -> &Self {
+    pub fn on<A: 'static>(&self, event: impl IntoEventName, handler: impl Handler<EventContext, A>) -> &Self {
         let event = event.into_event_name().unwrap_or_else(|error| panic!("{error}"));
         self.write(|lists| drop(lists.functions.events.insert(event, boxed(handler))));
         self
@@ -114,7 +114,7 @@ impl Handlers {
     /// // All events of all namespaces:
     /// io.any_namespace().on_any(async |event: EventName, namespace: NamespaceName| format!("{event} in {namespace}"));
     /// ```
-    pub fn on_any<A>(&self, handler: impl Handler<EventContext, A>) -> &Self {
+    pub fn on_any<A: 'static>(&self, handler: impl Handler<EventContext, A>) -> &Self {
         self.write(|lists| lists.functions.any = Some(boxed(handler)));
         self
     }
@@ -137,7 +137,7 @@ impl Handlers {
     ///     _ => Err(Refusal::new("too old").with_data(&serde_json::json!({"at least": 2}))),
     /// });
     /// ```
-    pub fn use_connect<A>(&self, middleware: impl Handler<ConnectContext, A>) -> &Self {
+    pub fn use_connect<A: 'static>(&self, middleware: impl Handler<ConnectContext, A>) -> &Self {
         self.write(|lists| lists.before_connect.push(boxed(middleware)));
         self
     }
@@ -159,7 +159,7 @@ impl Handlers {
     ///     Ok(arguments)
     /// });
     /// ```
-    pub fn use_event<A>(&self, middleware: impl Handler<MiddlewareContext, A>) -> &Self {
+    pub fn use_event<A: 'static>(&self, middleware: impl Handler<MiddlewareContext, A>) -> &Self {
         self.write(|lists| lists.before_event.push(boxed(middleware)));
         self.shared.filters_events.store(true, Ordering::Release);
         self
@@ -218,5 +218,21 @@ impl Handlers {
 impl std::fmt::Debug for Handlers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handlers").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manager_api::EventName;
+
+    use super::Handlers;
+
+    #[test]
+    fn a_validated_name_of_a_handler_is_not_validated_again() {
+        let (handlers, event) = (Handlers::default(), EventName::new("news").unwrap());
+        handlers.on(&event, async || {});
+        let kept = handlers.function(|table| table.events.keys().next().cloned()).unwrap();
+        // A second validation would copy the text.
+        assert!(std::ptr::eq(kept.as_str(), event.as_str()));
     }
 }

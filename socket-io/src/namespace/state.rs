@@ -7,9 +7,9 @@ use manager_api::{EventName, NamespaceName};
 use super::directory::Directory;
 use super::handlers::Handlers;
 use crate::client::Membership;
-use crate::error::Refusal;
-use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, MiddlewareContext, Table};
-use crate::log;
+use crate::handler::{
+    AnyHandler, BoxHandler, ConnectContext, DisconnectContext, EventContext, Handled, MiddlewareContext, Table,
+};
 
 /// What a namespace is made of, shared by the handles and the clients of it.
 pub(crate) struct NamespaceState {
@@ -30,7 +30,7 @@ impl NamespaceState {
             return handler;
         }
         steps.extend(handler);
-        Some(in_order(steps.into()))
+        Some(Arc::new(InOrder(steps)))
     }
 
     pub(crate) fn on_disconnect(&self) -> Option<BoxHandler<DisconnectContext>> {
@@ -84,26 +84,19 @@ impl Drop for NamespaceState {
     }
 }
 
-/// Runs one after the other, until one refuses.
-fn in_order(steps: Arc<[BoxHandler<ConnectContext>]>) -> BoxHandler<ConnectContext> {
-    Arc::new(move |context: ConnectContext| {
-        let steps = steps.clone();
-        Ok(Box::pin(async move {
-            for step in &*steps {
-                take(step, context.clone()).await?;
-            }
-            Ok(())
-        }))
-    })
-}
+/// Handlers of which each but the first runs if the one before has accepted.
+struct InOrder(Vec<BoxHandler<ConnectContext>>);
 
-async fn take(step: &BoxHandler<ConnectContext>, context: ConnectContext) -> Result<(), Refusal> {
-    let socket = context.socket.clone();
-    match step(context) {
-        Ok(future) => future.await,
-        Err(rejection) => {
-            log::unfit_connect(socket.namespace(), &rejection);
-            Err(Refusal::default())
-        }
+impl AnyHandler<ConnectContext> for InOrder {
+    fn call(self: Arc<Self>, context: ConnectContext) -> Handled<ConnectContext> {
+        Box::pin(async move {
+            for step in &self.0 {
+                let accepted = step.clone().call(context.clone()).await?;
+                if accepted.is_err() {
+                    return Ok(accepted);
+                }
+            }
+            Ok(Ok(()))
+        })
     }
 }

@@ -141,7 +141,7 @@ impl SocketIo {
                 match handled?.await.into_outcome() {
                     Ok(answer) => Some(answer),
                     Err(error) => {
-                        log::failed_for_server(&name, &error);
+                        log::failed_for_server(&name, &*error);
                         None
                     }
                 }

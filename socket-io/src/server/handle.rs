@@ -196,7 +196,7 @@ impl Socket {
 }
 
 impl<C: Context> FromContext<C> for SocketIo {
-    fn from_context(context: &C) -> Result<Self, Rejection> {
+    async fn from_context(context: &C) -> Result<Self, Rejection> {
         Ok(context.socket().io())
     }
 }

@@ -1,6 +1,7 @@
 //! The handle of a client.
 
 use std::fmt;
+use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,12 +38,15 @@ impl Socket {
 
     /// Emits an event to this client; a tuple is several arguments, `()` none, and binary may stand anywhere in the payload.
     ///
+    /// The call has queued the event, and the future is ready: it has the [shape](manager_api::broadcast) of every `emit`. Code that
+    /// is not async takes the result by [`into_inner`](Ready::into_inner).
+    ///
     /// # Errors
     ///
     /// [`Config`](manager_api::ErrorKind::Config) if event or payload cannot be used, [`NotFound`](manager_api::ErrorKind::NotFound) if the
     /// client is gone, [`TooLarge`](manager_api::ErrorKind::TooLarge) if it reads too slowly: it is disconnected then.
-    pub fn emit<T: Serialize + ?Sized>(&self, event: impl IntoEventName, data: &T) -> Result<(), Error> {
-        self.emit_payload(event, Payload::new(data)?)
+    pub fn emit<T: Serialize + ?Sized>(&self, event: impl IntoEventName, data: &T) -> Ready<Result<(), Error>> {
+        ready(Payload::new(data).and_then(|payload| self.queue(event, &payload, false).map(drop)))
     }
 
     /// Emits an event whose arguments are ready-made.
@@ -50,35 +54,37 @@ impl Socket {
     /// # Errors
     ///
     /// As [`emit`](Self::emit).
-    pub fn emit_payload(&self, event: impl IntoEventName, payload: Payload) -> Result<(), Error> {
-        let event = event.into_event_name()?;
-        let parser = self.client.parser();
-        parser.check(&payload)?;
-        let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
-        self.client.send(packet, false)?;
-        self.note_sent(&event, &payload);
-        Ok(())
+    pub fn emit_payload(&self, event: impl IntoEventName, payload: Payload) -> Ready<Result<(), Error>> {
+        ready(self.queue(event, &payload, false).map(drop))
     }
 
-    /// Emits an event that is dropped if the client's connection cannot take it at once; tells whether it was taken.
+    /// Emits an event that is dropped if the client's connection cannot take it at once; the result tells whether it was taken.
     ///
     /// # Errors
     ///
     /// As [`emit`](Self::emit), but never [`TooLarge`](manager_api::ErrorKind::TooLarge).
-    pub fn emit_volatile<T: Serialize + ?Sized>(&self, event: impl IntoEventName, data: &T) -> Result<bool, Error> {
-        let event = event.into_event_name()?;
-        let payload = Payload::new(data)?;
-        let parser = self.client.parser();
-        parser.check(&payload)?;
-        let packet = parser.event(self.namespace(), event.as_str(), &payload, None);
-        let is_taken = self.client.send(packet, true)? != Sent::Dropped;
-        if is_taken {
-            self.note_sent(&event, &payload);
-        }
-        Ok(is_taken)
+    pub fn emit_volatile<T: Serialize + ?Sized>(
+        &self,
+        event: impl IntoEventName,
+        data: &T,
+    ) -> Ready<Result<bool, Error>> {
+        let sent = Payload::new(data).and_then(|payload| self.queue(event, &payload, true));
+        ready(sent.map(|sent| sent != Sent::Dropped))
     }
 
-    /// What waits for the acceptance is noted by nobody: it may never be sent.
+    fn queue(&self, event: impl IntoEventName, payload: &Payload, volatile: bool) -> Result<Sent, Error> {
+        let event = event.into_event_name()?;
+        let parser = self.client.parser();
+        parser.check(payload)?;
+        let packet = parser.event(self.namespace(), event.as_str(), payload, None);
+        let sent = self.client.send(packet, volatile)?;
+        if sent != Sent::Dropped {
+            self.note_sent(&event, payload);
+        }
+        Ok(sent)
+    }
+
+    /// Tells the observer; not of what waits for the acceptance, which may never be sent.
     fn note_sent(&self, event: &EventName, payload: &Payload) {
         if let Some(observer) = self.client.observer().filter(|_| self.client.is_open()) {
             observer.sent(&self.client, event.as_str(), payload);
@@ -90,7 +96,7 @@ impl Socket {
     /// # Errors
     ///
     /// As [`emit`](Self::emit).
-    pub fn send<T: Serialize + ?Sized>(&self, data: &T) -> Result<(), Error> {
+    pub fn send<T: Serialize + ?Sized>(&self, data: &T) -> Ready<Result<(), Error>> {
         self.emit("message", data)
     }
 

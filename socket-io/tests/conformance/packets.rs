@@ -367,7 +367,7 @@ pub(crate) async fn text_and_binary_of_emitters_on_several_threads_never_mingle(
                 let attachment = |nth: u8| Bytes::from(vec![emitter, number, nth]);
                 let event = ([emitter, number], attachment(0), attachment(1));
                 match emitter % 2 {
-                    0 => socket.emit("pair", &event).unwrap(),
+                    0 => socket.emit("pair", &event).into_inner().unwrap(),
                     _ => runtime.block_on(io.emit("pair", &event)).unwrap(),
                 }
             }

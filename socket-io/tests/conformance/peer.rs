@@ -46,7 +46,7 @@ impl Server {
             io.namespace(name)
                 .on("echo", async |arguments: Payload| arguments)
                 .on("back", async |socket: Socket, arguments: Payload| {
-                    socket.emit_payload("back", arguments)
+                    socket.emit_payload("back", arguments).await
                 })
                 .on_disconnect(move |socket: Socket, reason: DisconnectReason| {
                     // The test may have ended.

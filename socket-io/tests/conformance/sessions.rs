@@ -306,7 +306,7 @@ pub(crate) async fn the_server_cannot_emit_reserved_names(over: Over) {
         "",
     ] {
         assert_eq!(server.io.emit(name, &()).await.unwrap_err().kind(), ErrorKind::Config);
-        assert_eq!(socket.emit(name, &()).unwrap_err().kind(), ErrorKind::Config);
+        assert_eq!(socket.emit(name, &()).await.unwrap_err().kind(), ErrorKind::Config);
     }
     peer.expect_alive().await;
 }

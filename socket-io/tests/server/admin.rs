@@ -41,6 +41,7 @@ async fn serve(builder: SocketIoBuilder) -> TestServer {
                 true => {
                     socket
                         .emit("never", &())
+                        .await
                         .map_err(|error| Refusal::new(error.to_string()))?;
                     Err(Refusal::new("no"))
                 }
@@ -219,7 +220,7 @@ async fn everything_that_a_client_does_is_told_in_order() {
         event("event_sent", json!(["news", 1, "two"]))
     );
     let socket = server.io.namespace("/").socket(&client.sid.as_str().into()).unwrap();
-    socket.emit("direct", &()).unwrap();
+    socket.emit("direct", &()).await.unwrap();
     client.expect(r#"42["direct"]"#).await;
     assert_eq!(
         told_of_clients(&mut admin).await,

@@ -87,7 +87,7 @@ async fn nothing_reaches_a_client_before_its_acceptance_and_what_its_handler_sen
         .on_connect(move |socket: Socket, io: SocketIo| {
             let mut gate = gate.clone();
             async move {
-                socket.emit("welcome", &1).unwrap();
+                socket.emit("welcome", &1).await.unwrap();
                 socket.join("lobby").unwrap();
                 io.emit("to everybody", &()).await.unwrap();
                 io.to("lobby").emit("to the lobby", &()).await.unwrap();

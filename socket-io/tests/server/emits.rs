@@ -66,7 +66,7 @@ async fn message_is_the_event_of_send() {
     let root = server.io.namespace("/");
     let (mut one, mut two) = (server.connect().await, server.connect().await);
     root.send(&("to", "all")).await.unwrap();
-    root.socket(&sid(&one)).unwrap().send(&1).unwrap();
+    root.socket(&sid(&one)).unwrap().send(&1).await.unwrap();
     root.emit("done", &()).await.unwrap();
     for packet in ["42[\"message\",\"to\",\"all\"]", "42[\"message\",1]", "42[\"done\"]"] {
         one.expect(packet).await;
@@ -82,11 +82,11 @@ async fn a_volatile_event_reaches_a_client_that_reads_and_is_dropped_for_one_tha
     let root = server.io.namespace("/");
     let mut client = server.connect().await;
     let socket = root.socket(&sid(&client)).unwrap();
-    assert!(socket.emit_volatile("now", &1).unwrap());
+    assert!(socket.emit_volatile("now", &1).await.unwrap());
     client.expect("42[\"now\",1]").await;
     let large = "x".repeat(100_000);
     within(async {
-        while socket.emit_volatile("much", &large).unwrap() {
+        while socket.emit_volatile("much", &large).await.unwrap() {
             tokio::task::yield_now().await;
         }
     })
@@ -95,7 +95,7 @@ async fn a_volatile_event_reaches_a_client_that_reads_and_is_dropped_for_one_tha
     drop(client);
     server.is_empty().await;
     assert_eq!(
-        socket.emit_volatile("late", &()).unwrap_err().kind(),
+        socket.emit_volatile("late", &()).await.unwrap_err().kind(),
         ErrorKind::NotFound
     );
 }

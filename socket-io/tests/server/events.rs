@@ -18,13 +18,13 @@ async fn events_carry_several_arguments_and_binary_both_ways() {
         .io
         .namespace("/")
         .on("mirror", async |socket: Socket, arguments: Payload| {
-            socket.emit_payload("back", arguments)
+            socket.emit_payload("back", arguments).await
         });
     server
         .io
         .namespace("/")
         .on("swap", async |socket: Socket, Data((a, b)): Data<(Bytes, String)>| {
-            socket.emit("back", &(b, a))
+            socket.emit("back", &(b, a)).await
         });
     let mut client = server.connect().await;
     client.send("42[\"mirror\",1,{\"a\":[null]},\"x\"]").await;

@@ -37,7 +37,7 @@ async fn a_client_that_is_kicked_while_its_connection_breaks_is_told_to_its_disc
         let mut client = server.open().await;
         client.join(&format!("/dynamic-{round}")).await;
         let socket = within(accepted.recv()).await.unwrap();
-        if socket.emit("news", &too_much).is_err() {
+        if socket.emit("news", &too_much).await.is_err() {
             socket.disconnect();
         }
         assert_eq!(within(ended.recv()).await.as_ref(), Some(socket.id()), "round {round}");
@@ -203,7 +203,9 @@ async fn what_waits_for_the_acceptance_is_bounded_in_bytes() {
     let (counts, mut counted) = mpsc::unbounded_channel();
     server.io.namespace("/").on_connect(move |socket: Socket| {
         let letters = "x".repeat(1_000);
-        let count = (0..100).take_while(|_| socket.emit("much", &letters).is_ok()).count();
+        let count = (0..100)
+            .take_while(|_| socket.emit("much", &letters).into_inner().is_ok())
+            .count();
         tell(&counts, count)
     });
     let path = "/socket.io/?EIO=4&transport=polling";

@@ -38,8 +38,8 @@ async fn what_one_client_sends_never_closes_the_connections_of_others_because_it
                 let mut outcomes: Vec<Result<(), Error>> = vec![
                     socket.broadcast().emit("shared", &data).await,
                     socket.to("room").emit("shared", &data).await,
-                    socket.emit("shared", &data),
-                    socket.emit_volatile("shared", &data).map(drop),
+                    socket.emit("shared", &data).await,
+                    socket.emit_volatile("shared", &data).await.map(drop),
                     socket.broadcast().emit_with_ack("shared", &data).await.map(drop),
                     socket.call::<_, Value>("shared", &data, DEADLINE).await.map(drop),
                 ];

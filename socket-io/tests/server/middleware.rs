@@ -25,7 +25,7 @@ async fn connect_middleware_runs_in_order_before_the_handler_and_may_refuse() {
     let root = server.io.namespace("/");
     root.use_connect(note("first"));
     root.use_connect(async |socket: Socket, Auth(auth): Auth<serde_json::Value>| {
-        socket.emit("from middleware", &()).map_err(|_| "gone")?;
+        socket.emit("from middleware", &()).await.map_err(|_| "gone")?;
         match auth["token"].as_str() {
             Some("good") => Ok(()),
             _ => Err(Refusal::new("bad token").with_data(&json!({"got": auth["token"]}))),

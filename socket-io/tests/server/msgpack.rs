@@ -30,10 +30,10 @@ async fn a_client_connects_asks_and_answers_in_messagepack() {
     let server = server().await;
     let root = server.io.namespace("/");
     root.on("mirror", async |socket: Socket, arguments: Payload| {
-        socket.emit_payload("back", arguments)
+        socket.emit_payload("back", arguments).await
     });
     root.on("hint", async |socket: Socket| {
-        socket.emit_volatile("hinted", &1).map(|_| ())
+        socket.emit_volatile("hinted", &1).await.map(|_| ())
     });
     root.on("swap", async |Data((a, b)): Data<(Bytes, String)>| (b, a));
     root.on("call", async |socket: Socket| {

@@ -60,7 +60,7 @@ impl Greeting {
             }
         }
         // An administrator that is gone need not know.
-        let _ = self.admin.emit_payload("all_sockets", all.end());
+        let _ = self.admin.emit_payload("all_sockets", all.end()).await;
     }
 }
 

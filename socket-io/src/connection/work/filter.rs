@@ -25,18 +25,16 @@ pub(super) async fn run(
     mut context: EventContext,
 ) -> Filtered {
     for step in steps {
-        let future = match step(MiddlewareContext {
+        let context_of_step = MiddlewareContext {
             socket: context.socket.clone(),
             event: context.event.clone(),
             payload: context.payload.clone(),
-        }) {
-            Ok(future) => future,
-            Err(rejection) => return Filtered::Unfit(rejection),
         };
-        match future.await {
-            Ok(Pass::Unchanged) => {}
-            Ok(Pass::With(payload)) => context.payload = payload,
-            Err(reason) => return Filtered::Refused(reason),
+        match step.call(context_of_step).await {
+            Ok(Ok(Pass::Unchanged)) => {}
+            Ok(Ok(Pass::With(payload))) => context.payload = payload,
+            Ok(Err(reason)) => return Filtered::Refused(reason),
+            Err(rejection) => return Filtered::Unfit(rejection),
         }
         if context.socket.is_disconnected() {
             return Filtered::Unhandled;
@@ -45,8 +43,9 @@ pub(super) async fn run(
     let Some(handler) = handler else {
         return Filtered::Unhandled;
     };
-    match handler(context) {
-        Ok(future) => future.await.map_or_else(Filtered::Failed, Filtered::Handled),
+    match handler.call(context).await {
+        Ok(Ok(payload)) => Filtered::Handled(payload),
+        Ok(Err(error)) => Filtered::Failed(error),
         Err(rejection) => Filtered::Unfit(rejection),
     }
 }

@@ -55,8 +55,8 @@ pub(crate) use task::start;
 ///
 /// # Who is an administrator
 ///
-/// Nothing reaches a client that is not accepted, and whatever would register a handler in [their namespace](Self::namespace) panics. On the
-/// wire, what administrators are told is an event for everybody in that namespace, as it is among Node's servers: a server on the
+/// Nothing reaches a client that is not accepted, and every registration of a handler in [their namespace](Self::namespace) panics. On the
+/// wire, what administrators are told is an event for all clients in that namespace, as it is among Node's servers: a server on the
 /// same channel that is not instrumented must not admit clients to it, as one with handlers for
 /// [every namespace](crate::SocketIo::any_namespace) does.
 ///
@@ -97,14 +97,14 @@ impl Admin {
     ///
     /// # Panics
     ///
-    /// If the password is empty, as one that was forgotten is; to accept everybody there is [`open`](Self::open).
+    /// If the password is empty, as one that was forgotten is; [`open`](Self::open) accepts every client.
     pub fn password(username: impl Into<String>, password: impl Into<String>) -> Self {
         let password = password.into();
         assert!(!password.is_empty(), "the administrators' password is empty");
         Self::new(Auth::password(username.into(), password))
     }
 
-    /// Accepts whoever knows the password of which this is the bcrypt hash, as in the configuration of Node's servers.
+    /// Accepts clients that know the password of which this is the bcrypt hash, as in the configuration of Node's servers.
     ///
     /// Hashes are compared one at a time, on a thread that may block. Tokens are signed with a key made of the hash, which a token tells nothing
     /// of: its salt cannot be guessed. But anyone who reads the hash can make tokens; keep it as secret as a password, or set a
@@ -112,10 +112,10 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) if it is no bcrypt hash (`$2a$`, `$2b$`, `$2x$`, `$2y$`).
+    /// [`Config`](ErrorKind::Config) if it is not a bcrypt hash (`$2a$`, `$2b$`, `$2x$`, `$2y$`).
     pub fn bcrypt(username: impl Into<String>, hash: impl Into<String>) -> Result<Self, Error> {
         let auth = Auth::bcrypt(username.into(), hash.into());
-        let auth = auth.map_err(|error| Error::new(ErrorKind::Config, "no bcrypt hash").with_source(error))?;
+        let auth = auth.map_err(|error| Error::new(ErrorKind::Config, "not a bcrypt hash").with_source(error))?;
         Ok(Self::new(auth))
     }
 
@@ -135,7 +135,7 @@ impl Admin {
         Self::new(Auth::checked(check))
     }
 
-    /// Accepts everybody: for a machine that nobody else can reach.
+    /// Accepts every client: for a machine that others cannot reach.
     pub fn open() -> Self {
         Self::new(Auth::open())
     }
@@ -162,7 +162,7 @@ impl Admin {
         self
     }
 
-    /// Lets administrators look on, and do nothing. Default false.
+    /// Lets administrators watch, and change nothing. Default false.
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
@@ -215,7 +215,7 @@ impl Admin {
     }
 
     /// Sets how many passwords may be tried in a minute: by one address (an IPv6 network of 64 bits counts as one), and by all together.
-    /// Default 20 and 200; zero admits nobody but by a token. Tokens are not counted. Behind a proxy all have one address, its own. At most 1,024
+    /// Default 20 and 200; with zero only tokens are accepted. Tokens are not counted. Behind a proxy all have one address, its own. At most 1,024
     /// addresses are told apart at a time; further ones share one allowance.
     pub fn max_attempts_per_minute(mut self, per_address: u32, in_total: u32) -> Self {
         self.auth.limit_attempts(per_address, in_total);

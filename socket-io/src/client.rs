@@ -34,7 +34,7 @@ const OPEN: u8 = 1;
 const CLOSED: u8 = 2;
 /// Closed by the server, which has no use for what the client sent before it learned of that.
 const DISCONNECTED: u8 = 3;
-/// Closed without ever having been accepted: nobody is told of its end.
+/// Closed without ever having been accepted: no handler learns of its end.
 const REFUSED: u8 = 4;
 
 /// What a client was before it was closed.
@@ -128,9 +128,9 @@ impl Client {
         self.state.load(Ordering::Acquire) >= CLOSED
     }
 
-    /// Lets the client in: registers it, then sends the acceptance and what waited for it.
+    /// Accepts the client: registers it, then sends the acceptance and what waited for it.
     ///
-    /// It is registered first, so that whoever learns of the acceptance can reach it at once; what is delivered meanwhile waits for the
+    /// It is registered first, so that a peer that learns of the acceptance can reach it at once; what is delivered meanwhile waits for the
     /// lock and leaves after the acceptance.
     pub(crate) fn accept(self: &Arc<Self>) {
         let mut aside = self.aside();
@@ -248,7 +248,7 @@ impl Client {
         }
     }
 
-    /// Does not let the client in, unless its fate is decided already.
+    /// Refuses the client, unless it was accepted or closed before.
     pub(crate) fn refuse(self: &Arc<Self>, refusal: &Refusal) {
         if self.close(DisconnectReason::ServerNamespaceDisconnect) == Was::Connecting {
             self.send_refusal(refusal);
@@ -291,7 +291,7 @@ impl Client {
         })
     }
 
-    /// Keeps a packet until the client is accepted; gives it back if that has happened.
+    /// Keeps a packet until the client is accepted; returns it if that has happened.
     fn wait_with(&self, packet: Outgoing) -> Result<Option<Outgoing>, Error> {
         match self.aside().as_deref_mut() {
             Some(Aside::Waiting(waiting)) => waiting.push(packet, self.max_waiting()).map(|()| None),

@@ -26,7 +26,7 @@ pub struct Config {
     pub max_unjoined_per_peer: usize,
     /// The time for which a connection may be idle between two requests, and the time that the head of a request may take, with
     /// [`serve`](crate::serve()). It should be longer than that of a proxy in front, or the proxy may send a request just when the server
-    /// hangs up. Default 75 s: nginx and the load balancers of AWS have 60 s.
+    /// closes the connection. Default 75 s: nginx and the load balancers of AWS have 60 s.
     pub http_idle_timeout: Duration,
     /// The time for which an answer may make no progress because its client does not read, with [`serve`](crate::serve()); then the
     /// connection is closed. It holds for every answer, of the service behind too. Default 30 s.

@@ -1,4 +1,4 @@
-//! What is counted about handlers.
+//! The counters of handlers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

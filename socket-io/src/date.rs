@@ -2,7 +2,7 @@
 
 const DAY: i64 = 86_400_000;
 
-/// Writes milliseconds since 1970 as JavaScript's `toISOString` does; `None` if it is no date there.
+/// Writes milliseconds since 1970 as JavaScript's `toISOString` does; `None` if JavaScript has no such date.
 pub(crate) fn iso(milliseconds: i64) -> Option<String> {
     // ECMA-262, "Time Values and Time Range".
     if milliseconds.unsigned_abs() > 8_640_000_000_000_000 {

@@ -1,4 +1,4 @@
-//! Why a client is refused, and why it is gone.
+//! The reasons why a client is refused, and why it is gone.
 
 use std::fmt;
 
@@ -89,7 +89,7 @@ impl From<String> for Refusal {
 /// | the server shuts down | `server shutting down` |
 /// | the client sent a packet against the rules of Socket.IO | `forced close` |
 /// | the handlers of its connection took nothing for too long | `forced close` |
-/// | the client sent something that is no packet of the transport | `parse error` |
+/// | the client sent something that is not a packet of the transport | `parse error` |
 /// | the client answered no ping in time | `ping timeout` |
 /// | the client closed its transport | `transport close` |
 /// | the transport broke, or was used against its rules | `transport error` |

@@ -1,4 +1,4 @@
-//! What is logged about handlers, in one place so that it names the same things everywhere.
+//! The log lines about handlers, in one place so that they name the same things everywhere.
 //!
 //! Lines that a client can cause by what it sends are limited to one a second each; the number of those left out is in the next. Names of
 //! events and namespaces, and errors that may quote them, are a client's choice: they are cut, escaped and quoted, so that none of them ends a
@@ -35,7 +35,7 @@ pub(crate) fn unfit_event(client: Subject<'_>, event: &str, rejection: &Rejectio
     }
 }
 
-/// The same for a connect handler; whoever cannot be asked about is refused.
+/// The same for a connect handler; its client is refused.
 pub(crate) fn unfit_connect(namespace: &NamespaceName, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
@@ -90,7 +90,7 @@ pub(crate) fn refused_event(client: Subject<'_>, event: &str, reason: &(dyn StdE
     }
 }
 
-/// Nobody handles an event.
+/// No handler for an event.
 pub(crate) fn unhandled_event(client: Subject<'_>, event: &str) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if !tracing::enabled!(target: "socket_io", tracing::Level::DEBUG) {
@@ -114,7 +114,7 @@ pub(crate) fn failed(client: Subject<'_>, what: &str, error: &(dyn StdError + 's
     }
 }
 
-/// A handler panicked: the client harms nobody else, and goes on itself.
+/// A handler panicked: no other client is affected, and this one goes on.
 pub(crate) fn panicked(client: Subject<'_>, what: &str) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {

@@ -17,7 +17,7 @@ pub use service::{StaticBody, StaticFilesService};
 
 /// Serves files: single ones by their paths, and folders.
 ///
-/// It is a layer: what is no file of its goes to the service it wraps. With [`SocketIo::layer`](crate::SocketIo::layer) around it, a
+/// It is a layer: every other request goes to the service it wraps. With [`SocketIo::layer`](crate::SocketIo::layer) around it, a
 /// request is looked up in this order: Socket.IO, files, the service behind, 404.
 ///
 /// - A path that is mapped to a file comes before folders; of several folders the one with the longest path counts.
@@ -89,7 +89,7 @@ impl StaticFiles {
         self.add_file(path, file.into(), None)
     }
 
-    /// Serves a file at a path with a content type of its own, whatever its name.
+    /// Serves a file at a path with a content type of its own, independent of its name.
     ///
     /// # Panics
     ///
@@ -225,7 +225,7 @@ async fn inside(folder: &Path, file: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Devices and pipes are no files: reading them may never end.
+/// Returns whether it is a regular file: reading devices and pipes may never end.
 async fn is_file(file: &Path) -> bool {
     tokio::fs::metadata(file).await.is_ok_and(|metadata| metadata.is_file())
 }

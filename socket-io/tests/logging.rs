@@ -1,4 +1,4 @@
-//! What is logged about handlers: whose, and never with what arguments.
+//! The log of handlers: whose, and never with what arguments.
 //!
 //! A process of its own, because what limits lines is shared by a whole process.
 #![allow(clippy::unwrap_used, reason = "what fails in a helper has failed the test")]

@@ -28,7 +28,7 @@ struct State {
     others: Allowance,
 }
 
-/// A token bucket: what was used of it, which is given back with time.
+/// A token bucket: what was used of it, which is released with time.
 #[derive(Clone, Copy, Default)]
 struct Allowance {
     used: f64,
@@ -36,7 +36,7 @@ struct Allowance {
 }
 
 impl Allowance {
-    /// Gives back what the time since the last look allows; returns what is still in use.
+    /// Releases what the time since the last attempt allows; returns what is still in use.
     fn used(&mut self, limit: u32, now: Instant) -> f64 {
         let passed = self.since.map_or(PERIOD, |since| now.saturating_duration_since(since));
         self.used = (self.used - f64::from(limit) * passed.as_secs_f64() / PERIOD.as_secs_f64()).max(0.0);
@@ -83,7 +83,7 @@ impl Attempts {
     }
 }
 
-/// Whoever has an IPv6 address has a whole network of them.
+/// Returns what counts as one peer: a host with an IPv6 address has a whole network of them.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

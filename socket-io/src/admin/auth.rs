@@ -1,4 +1,4 @@
-//! Who is an administrator.
+//! The authentication of administrators: credentials, tokens, and how they are checked.
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -93,7 +93,7 @@ enum Secret {
 /// How an attempt ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Login {
-    /// By name and password, or because everybody is accepted.
+    /// By name and password, or because every client is accepted.
     Accepted,
     /// By the token of an earlier login.
     Again,
@@ -198,7 +198,7 @@ impl Auth {
         Ok(Self::new(Some(check), secret))
     }
 
-    /// Looks at what an administrator says. Unless it is accepted for its token, the answer takes the same time whatever it is.
+    /// Checks credentials. Unless they are accepted for their token, right and wrong ones are answered after the same time.
     pub(super) async fn login(&self, credentials: Credentials, peer: Option<IpAddr>) -> Login {
         let Some(check) = &self.check else {
             return Login::Accepted;
@@ -207,7 +207,7 @@ impl Auth {
         if self.is_token(&credentials.token, now()).await {
             return Login::Again;
         }
-        // Counted before anything is waited for. Saying nothing is no guess: so begins the page.
+        // Counted before anything is waited for. A client that says nothing does not guess: so begins the page.
         let login = match credentials.is_empty() || self.attempts.begin(peer) {
             true => check(credentials).await,
             false => Login::Limited,
@@ -216,7 +216,7 @@ impl Auth {
         login
     }
 
-    /// Makes a token that is accepted for a time; `None` if nobody needs one.
+    /// Makes a token that is accepted for a time; `None` if none is needed.
     pub(super) async fn token(&self, duration: Duration) -> Option<String> {
         self.check.as_ref()?;
         let seconds = duration
@@ -259,14 +259,14 @@ impl Secret {
             Self::Strong(secret) => labelled(&secret),
             Self::Password { username, password } => {
                 let derived = tokio::task::spawn_blocking(move || slow_key(&username, &password));
-                // It fails when the runtime ends. A key that nobody else has accepts nothing.
+                // It fails when the runtime ends. A random key accepts nothing.
                 derived.await.unwrap_or_else(|_| random())
             }
         }
     }
 }
 
-/// Derives a key from a password at a cost that whoever guesses passwords pays for each guess.
+/// Derives a key from a password at a cost that each guess at a password has as well.
 ///
 /// Nothing is stored and every server must come to the same key, so the salt is made of the name.
 fn slow_key(username: &str, password: &str) -> [u8; 32] {

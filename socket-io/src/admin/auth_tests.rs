@@ -92,7 +92,7 @@ async fn a_token_is_accepted_until_its_end_by_servers_with_the_same_password() {
     }
 }
 
-/// Whoever has a token and guesses at the password pays for a derivation with each guess, or cannot guess at all.
+/// An attacker who has a token and guesses at the password pays for a derivation with each guess, or cannot guess at all.
 #[tokio::test]
 async fn a_token_is_no_fast_oracle_of_the_password() {
     let fast = |secret: &str| {

@@ -22,7 +22,7 @@ pub(super) fn register(namespace: &Namespace, feed: &Arc<AdminFeed>) {
     let for_connects = feed.clone();
     namespace.on_connect(move |socket: Socket, auth: Result<Auth<Credentials>, _>| {
         let feed = for_connects.clone();
-        // What cannot be read is nobody's name and password.
+        // Credentials that cannot be read are those of no administrator.
         let credentials = auth.map_or_else(|_| Credentials::default(), |Auth(credentials)| credentials);
         async move { connect(&feed, &socket, credentials).await }
     });
@@ -104,10 +104,10 @@ fn log_refused(socket: &Socket, reason: &'static str) {
 
 /// The clients of a namespace, or of a room of it, on every server.
 fn select(io: &SocketIo, namespace: &str, filter: Option<String>) -> Broadcast {
-    let everybody = io.of(namespace);
+    let clients = io.of(namespace);
     match filter {
-        Some(room) if !room.is_empty() => everybody.to(room),
-        _ => everybody,
+        Some(room) if !room.is_empty() => clients.to(room),
+        _ => clients,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The feed of the administrators: what is noted of clients, and to whom it is told.
+//! The feed of the administrators: what clients do, until the administrators are told.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ pub(crate) struct AdminFeed {
     pub(super) began: Instant,
     /// Administrators that are connected to this server.
     num_admins: AtomicUsize,
-    /// Until when those of other servers look on, in milliseconds since it began.
+    /// Until when those of other servers watch, in milliseconds since it began.
     watched_until: AtomicU64,
     events: mpsc::Sender<AdminEvent>,
     num_bytes: AtomicUsize,
@@ -74,13 +74,13 @@ impl AdminFeed {
         self.num_admins.load(Ordering::Relaxed)
     }
 
-    /// Takes note that administrators of another server look on for some time.
+    /// Takes note that administrators of another server watch for some time.
     pub(super) fn watch_for(&self, time: Duration) {
         let until = self.now().saturating_add(millis(time));
         self.watched_until.fetch_max(until, Ordering::Relaxed);
     }
 
-    /// Tells whether administrators of other servers look on.
+    /// Tells whether administrators of other servers watch.
     pub(super) fn is_watched_remotely(&self) -> bool {
         let until = self.watched_until.load(Ordering::Relaxed);
         until > 0 && self.now() < until

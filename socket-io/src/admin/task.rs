@@ -57,10 +57,10 @@ async fn run(server: Weak<Server>, feed: Arc<AdminFeed>, receiver: AdminReceiver
             _ = ticks.tick() => {
                 let Some(server) = server.upgrade() else { return };
                 let payload = stats.next(&server, &feed);
-                let everybody = admins(&server, &feed);
+                let all = admins(&server, &feed);
                 // While the broker does not answer, this server's own administrators are told all the same.
-                let whom = if publishing.is_some() { everybody.local() } else { everybody };
-                let sent = whom.emit_payload("server_stats", payload);
+                let recipients = if publishing.is_some() { all.local() } else { all };
+                let sent = recipients.emit_payload("server_stats", payload);
                 match publishing {
                     Some(_) => drop(sent.await),
                     None => publishing = Some(sent),
@@ -98,7 +98,7 @@ async fn run(server: Weak<Server>, feed: Arc<AdminFeed>, receiver: AdminReceiver
     }
 }
 
-/// Ticks at once, and again each time that so much has passed. Ticks that nobody waited for do not come later.
+/// Ticks at once, and again each time that so much has passed. Missed ticks are not made up for.
 fn every(period: Duration) -> Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);

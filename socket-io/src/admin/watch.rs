@@ -10,12 +10,12 @@ use super::feed::AdminFeed;
 use crate::connection::ClientHub;
 use crate::server::SocketIo;
 
-/// Tells the other servers that administrators look on, and for how many milliseconds.
+/// Tells the other servers that administrators watch, and for how many milliseconds.
 const WATCH: &str = "sio_admin_watch";
-/// Asks whether somebody looks on: a server that has just begun does not know.
+/// Asks whether administrators are connected elsewhere: a server that has just started does not know.
 const SEEK: &str = "sio_admin_seek";
 
-/// How long others are taken to look on, and how often they say so.
+/// How long other servers are taken to have administrators, and how often these servers announce it.
 const WATCH_FOR: Duration = Duration::from_secs(30);
 pub(super) const WATCH_EVERY: Duration = Duration::from_secs(10);
 

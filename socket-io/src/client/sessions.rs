@@ -46,7 +46,7 @@ impl Sessions {
         value.downcast().ok()
     }
 
-    /// Saves; gives back what was there before, so that it is not dropped under the lock. `Err` if the client is gone.
+    /// Saves; returns what was there before, so that it is not dropped under the lock. `Err` if the client is gone.
     pub(crate) fn set<T: Send + Sync + 'static>(
         &self,
         value: Arc<T>,

@@ -1,4 +1,4 @@
-//! What is kept for a client that is not accepted yet: the rooms and packets that take effect with the acceptance.
+//! The rooms and packets of a client that is not accepted yet, which take effect with the acceptance.
 
 use std::collections::HashMap;
 

@@ -257,7 +257,7 @@ impl Session for ConnectionSession {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // Whoever ends a client on another thread is about to say so, and wakes us: until then this is not done.
+        // A thread that closes a client is about to say so, and wakes this task: until then it is not done.
         match self.members.iter().any(Member::is_about_to_end) {
             true => Poll::Pending,
             false => poll,
@@ -293,7 +293,7 @@ impl Session for ConnectionSession {
 }
 
 impl Drop for ConnectionSession {
-    /// Whatever became of the task: no client stays behind in a room.
+    /// Removes the clients from their rooms, also if the task was dropped.
     fn drop(&mut self) {
         for member in &self.members {
             member

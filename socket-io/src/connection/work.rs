@@ -1,4 +1,4 @@
-//! What the handlers of one client have to do: one thing at a time, in order.
+//! The work of the handlers of one client: one thing at a time, in order.
 
 mod filter;
 
@@ -77,7 +77,7 @@ impl Work {
     ) -> Poll<()> {
         loop {
             if client.is_closed() && matches!(self.running, Some(Running::Connect(_))) {
-                // Nobody is left to be accepted; a handler that hangs would keep the connection in memory.
+                // There is no client to accept any more; a handler that hangs would keep the connection in memory.
                 self.running = None;
             }
             if let Some(running) = &mut self.running {
@@ -169,7 +169,7 @@ impl Running {
         }
     }
 
-    /// A connect handler that panicked has not accepted anybody.
+    /// A connect handler that panicked has not accepted its client.
     fn panicked(&self, client: &Arc<Client>) {
         match self {
             Running::Connect(_) => {

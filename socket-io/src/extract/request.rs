@@ -58,7 +58,7 @@ impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Extension<
     }
 }
 
-/// `None` if nobody put such a value there. `Option` is for what can be absent and nothing else: data that does not fit must not pass for
+/// `None` if there is no such value. `Option` is for what can be absent and nothing else: data that does not fit must not pass for
 /// data that was not sent.
 impl<C: Context, T: Clone + Send + Sync + 'static> FromContext<C> for Option<Extension<T>> {
     async fn from_context(context: &C) -> Result<Self, Rejection> {
@@ -74,17 +74,17 @@ impl<C: Context> FromContext<C> for HeaderMap {
     }
 }
 
-/// The address of whoever opened the connection, if it was told by whoever accepted it: [`serve`](crate::serve()) does so. Behind a proxy it
-/// is the proxy's.
+/// The address of the peer that opened the connection, if the host framework provides it: [`serve`](crate::serve()) does. Behind a proxy
+/// it is the proxy's.
 impl<C: Context> FromContext<C> for PeerAddr {
     async fn from_context(context: &C) -> Result<Self, Rejection> {
         let address = context.socket().handshake().peer_addr();
-        let unknown = || Rejection::new("nobody told the address of the client");
+        let unknown = || Rejection::new("the address of the client is not known");
         address.map(PeerAddr).ok_or_else(unknown)
     }
 }
 
-/// `None` if nobody told the address, as on a Unix socket.
+/// `None` if the address is not known, as on a Unix socket.
 impl<C: Context> FromContext<C> for Option<PeerAddr> {
     async fn from_context(context: &C) -> Result<Self, Rejection> {
         Ok(PeerAddr::from_context(context).await.ok())

@@ -14,7 +14,7 @@ use crate::extract::{FromContext, Rejection};
 
 /// A type whose methods are the handlers of a namespace, with its own state; [registered](crate::handler::Handlers::register) as one unit.
 ///
-/// Methods take `self: Arc<Self>`, then whatever a handler may take.
+/// Methods take `self: Arc<Self>`, then what a handler may take.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -36,11 +36,11 @@ use crate::extract::{FromContext, Rejection};
 ///
 /// impl Chat {
 ///     async fn connect(self: Arc<Self>, socket: Socket) -> bool {
-///         socket.join("everybody").is_ok()
+///         socket.join("all").is_ok()
 ///     }
 ///
 ///     async fn say(self: Arc<Self>, socket: Socket, Data(text): Data<String>) -> Result<u64, Error> {
-///         socket.to("everybody").emit("said", &text).await?;
+///         socket.to("all").emit("said", &text).await?;
 ///         Ok(self.num_messages.fetch_add(1, Ordering::Relaxed) + 1)
 ///     }
 /// }

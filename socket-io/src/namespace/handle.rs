@@ -46,7 +46,7 @@ impl Namespace {
         &self.state.name
     }
 
-    /// Starts an event for everybody in this namespace.
+    /// Starts an event for all clients in this namespace.
     pub fn broadcast(&self) -> Broadcast {
         self.io.broadcast().of(&self.state.name)
     }
@@ -56,7 +56,7 @@ impl Namespace {
         self.broadcast().to(room)
     }
 
-    /// Emits an event to everybody in this namespace; see [`Broadcast::emit`].
+    /// Emits an event to all clients in this namespace; see [`Broadcast::emit`].
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Namespace {
         self.broadcast().emit(event, data)
     }
 
-    /// Emits `message` to everybody in this namespace; see [`Broadcast::send`].
+    /// Emits `message` to all clients in this namespace; see [`Broadcast::send`].
     ///
     /// # Errors
     ///
@@ -117,7 +117,7 @@ impl Namespace {
         self.broadcast().leave_room(sid, room)
     }
 
-    /// Takes everybody out of a room, on every server; the clients are not told.
+    /// Removes all clients from a room, on every server; the clients are not told.
     ///
     /// # Errors
     ///

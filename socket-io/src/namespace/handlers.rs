@@ -31,8 +31,8 @@ use crate::handler::{
 ///
 /// # Panics
 ///
-/// Whatever registers something panics in the namespace of the administrators (feature `admin`; by default `/admin`): a connect handler there
-/// would let in everybody whom it accepts.
+/// Every registration panics in the namespace of the administrators (feature `admin`; by default `/admin`): a connect handler there
+/// could accept clients that are not administrators.
 #[derive(Clone, Default)]
 pub struct Handlers {
     shared: Arc<Shared>,
@@ -55,7 +55,7 @@ struct Lists {
 }
 
 impl Handlers {
-    /// Registers the handler that accepts or refuses clients. Without one, everybody is accepted.
+    /// Registers the handler that accepts or refuses clients. Without one, every client is accepted.
     ///
     /// Until it has accepted, the client gets nothing of the namespace: what the handler itself sends it, and the rooms it enters it
     /// into, take effect with the acceptance. A handler that fails or panics refuses; one whose client is gone, for instance because of the
@@ -175,7 +175,7 @@ impl Handlers {
         self
     }
 
-    /// Lets nobody register anything here from now on.
+    /// Refuses every further registration.
     #[cfg(feature = "admin")]
     pub(crate) fn seal(&self) {
         self.write(|lists| lists.is_sealed = true);

@@ -46,7 +46,7 @@ impl SocketIo {
 
     /// Returns the handlers of every namespace, for what none of its own handles. Clients can connect to any namespace from now on.
     ///
-    /// A namespace that nobody named exists while it has clients; [`Config`](crate::config::Config) bounds how many there are.
+    /// A namespace that was not [named](Self::namespace) exists while it has clients; [`Config`](crate::config::Config) bounds how many there are.
     ///
     /// ```
     /// # use socket_io::SocketIo;
@@ -58,7 +58,7 @@ impl SocketIo {
         self.server.namespaces.any()
     }
 
-    /// Returns the handlers of namespaces whose name fulfils a condition, and which nobody [named](Self::namespace). Clients can connect
+    /// Returns the handlers of namespaces whose name fulfils a condition, and which were not [named](Self::namespace). Clients can connect
     /// to them from now on.
     ///
     /// The condition is asked when a client wants to connect and the namespace does not exist; the first that holds decides, in the order
@@ -74,7 +74,7 @@ impl SocketIo {
         self.server.namespaces.add_group(Arc::new(condition))
     }
 
-    /// Starts an event for everybody in `/`, on every server.
+    /// Starts an event for all clients in `/`, on every server.
     pub fn broadcast(&self) -> Broadcast {
         self.server.core.hub.broadcast()
     }
@@ -89,7 +89,7 @@ impl SocketIo {
         self.broadcast().to(room)
     }
 
-    /// Emits an event to everybody in `/`; see [`Broadcast::emit`].
+    /// Emits an event to all clients in `/`; see [`Broadcast::emit`].
     ///
     /// # Errors
     ///

@@ -96,7 +96,7 @@ where
         }
     }
     drop((listener, stopped));
-    // Whoever sees the change finishes the request at hand; clients on a WebSocket are the server's to disconnect.
+    // A connection that sees the change finishes its request; clients on a WebSocket are the server's to disconnect.
     stop.send_replace(());
     let closed = io.close().await;
     // Every connection holds a receiver, so this completes when the last is gone.

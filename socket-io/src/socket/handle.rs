@@ -127,7 +127,7 @@ impl Socket {
         self.broadcast().to(room)
     }
 
-    /// Starts an event for everybody in the namespace but this client.
+    /// Starts an event for all clients in the namespace but this one.
     pub fn broadcast(&self) -> Broadcast {
         self.client.core().hub.broadcast().of(self.namespace()).skip(self.id())
     }

@@ -98,7 +98,7 @@ impl Socket {
     /// Waits for the sole right to change what is saved about this client, and returns a guard that saves when it is dropped.
     ///
     /// Starts from what was saved, or the default. Others that ask for a guard of this type wait; [`get_session`](Self::get_session)
-    /// returns what was saved before until the guard is dropped. The value is cloned only if it is changed while somebody still holds what
+    /// returns what was saved before until the guard is dropped. The value is cloned only if it is changed while another handle still holds what
     /// `get_session` returned.
     ///
     /// A handler that asks for a second guard of the same type while it holds the first waits for ever; handlers of one client run one

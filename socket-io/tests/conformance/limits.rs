@@ -1,4 +1,4 @@
-//! How much a client may say.
+//! Limits of what a client may send.
 
 use std::time::Duration;
 
@@ -120,7 +120,7 @@ pub(crate) async fn a_call_is_not_answered_with_an_attachment_that_did_not_come(
     peer.expect_closed("a placeholder out of range").await;
     server.expect_refused(1);
     let error = within(call).await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Timeout, "nobody is left to answer");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "no client is left to answer");
 }
 
 pub(crate) async fn an_id_beyond_64_bits_closes(over: Over) {
@@ -167,7 +167,7 @@ pub(crate) async fn deep_json_harms_nobody(over: Over) {
     );
     let mut peer = server.join(over).await;
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-    // Whoever parses it is told that it does not fit; so the first is not answered.
+    // A handler that parses it does not fit; so the first is not answered.
     peer.send(&format!("21[\"parsed\",{deep}]")).await;
     peer.send(&format!("2[\"back\",{deep}]")).await;
     let back = peer.text().await;

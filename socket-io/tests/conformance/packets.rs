@@ -1,4 +1,4 @@
-//! `<type>[<attachments>-][<namespace>,][<id>][JSON]`.
+//! Packets: `<type>[<attachments>-][<namespace>,][<id>][JSON]`.
 
 use std::time::Duration;
 
@@ -297,7 +297,7 @@ pub(crate) async fn reserved_names_close(over: Over) {
         assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {name}");
     }
     server.expect_refused(2 * names.len());
-    assert!(called.try_recv().is_err(), "a reserved name is no event");
+    assert!(called.try_recv().is_err(), "a reserved name is not an event");
 }
 
 pub(crate) async fn an_event_without_a_payload_does_not_close(over: Over) {
@@ -349,8 +349,8 @@ pub(crate) async fn an_answer_to_nothing_is_ignored(over: Over) {
 pub(crate) async fn an_event_without_a_handler_is_ignored(over: Over) {
     let server = Server::start().await;
     let mut peer = server.join(over).await;
-    peer.send("2[\"nobody\"]").await;
-    peer.send("21[\"nobody\"]").await;
+    peer.send("2[\"unhandled\"]").await;
+    peer.send("21[\"unhandled\"]").await;
     peer.send("22[\"\"]").await;
     peer.expect_alive().await;
 }

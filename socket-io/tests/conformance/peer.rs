@@ -19,7 +19,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::Over;
 
-/// Whatever takes longer than this does not happen.
+/// What takes longer than this does not happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {

@@ -1,4 +1,4 @@
-//! What comes of packets: who is in which namespace, and what reaches whom.
+//! The effects of packets: which client is in which namespace, and what reaches it.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) async fn nothing_happens_before_connect(over: Over) {
     server.expect_refused(packets.len());
 }
 
-/// Whoever is in one namespace is in no other.
+/// A client of one namespace is in no other.
 pub(crate) async fn a_packet_for_a_namespace_that_was_not_joined_closes(over: Over) {
     let mut server = Server::start().await;
     let packets = ["21[\"echo\"]", "31[]", "3", "2/nowhere,[\"echo\"]", "3/nowhere,1[]"];

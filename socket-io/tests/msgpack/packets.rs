@@ -1,4 +1,4 @@
-//! What a client sends where packets are MessagePack: a map `{type, nsp, data?, id?}` in one binary message.
+//! Packets of a client that speaks MessagePack: a map `{type, nsp, data?, id?}` in one binary message.
 
 /// A map of `num_keys` keys: type and namespace, and the rest as it is given.
 pub(crate) fn packet(num_keys: u8, kind: u8, namespace: &str, rest: &[u8]) -> Vec<u8> {

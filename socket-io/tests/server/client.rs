@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// Whatever takes longer than this does not happen.
+/// What takes longer than this does not happen.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn within<T>(what: impl Future<Output = T>) -> T {

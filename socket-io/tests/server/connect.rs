@@ -89,7 +89,7 @@ async fn nothing_reaches_a_client_before_its_acceptance_and_what_its_handler_sen
             async move {
                 socket.emit("welcome", &1).await.unwrap();
                 socket.join("lobby").unwrap();
-                io.emit("to everybody", &()).await.unwrap();
+                io.emit("to all", &()).await.unwrap();
                 io.to("lobby").emit("to the lobby", &()).await.unwrap();
                 gate.wait_for(|open| *open).await.unwrap();
             }

@@ -147,7 +147,7 @@ async fn a_client_that_misses_an_event_is_named_by_its_own_end() {
     };
     let (sid, reason) = tokio::select! {
         ended = within(ended.recv()) => ended.unwrap(),
-        () = flood => unreachable!("it floods until somebody is gone"),
+        () = flood => unreachable!("it floods until a client is gone"),
     };
     assert_eq!((sid, reason.as_str()), (stuck.sid.clone(), "overflow"));
     assert!(server.io.namespace("/").socket(&reader.sid.as_str().into()).is_some());

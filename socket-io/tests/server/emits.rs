@@ -31,7 +31,7 @@ async fn rooms_are_entered_left_closed_and_listed_by_the_id_of_a_client() {
         (vec![own(&one)], vec![own(&two)])
     );
     assert_eq!(server.io.metrics().num_rooms, 0);
-    assert!(root.rooms(&Sid::from("nobody")).is_empty() && root.socket(&Sid::from("nobody")).is_none());
+    assert!(root.rooms(&Sid::from("unknown")).is_empty() && root.socket(&Sid::from("unknown")).is_none());
 }
 
 #[tokio::test]
@@ -54,10 +54,10 @@ async fn a_client_is_found_called_and_disconnected_by_its_id() {
     root.disconnect(sid(&client)).await.unwrap();
     client.expect("41").await;
     assert!(root.socket(&sid(&client)).is_none());
-    let nobody = root
+    let unknown = root
         .call::<_, String>(sid(&client), "question", &(), Duration::from_millis(50))
         .await;
-    assert_eq!(nobody.unwrap_err().kind(), ErrorKind::Timeout);
+    assert_eq!(unknown.unwrap_err().kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
@@ -91,7 +91,10 @@ async fn a_volatile_event_reaches_a_client_that_reads_and_is_dropped_for_one_tha
         }
     })
     .await;
-    assert!(socket.is_connected(), "what was dropped counts against nobody");
+    assert!(
+        socket.is_connected(),
+        "what was dropped does not count against the client"
+    );
     drop(client);
     server.is_empty().await;
     assert_eq!(
@@ -114,7 +117,10 @@ async fn a_volatile_event_for_many_reaches_those_that_read_and_is_dropped_for_on
     })
     .await;
     let socket = server.io.namespace("/").socket(&sid(&stuck)).unwrap();
-    assert!(socket.is_connected(), "what was dropped counts against nobody");
+    assert!(
+        socket.is_connected(),
+        "what was dropped does not count against the client"
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The server in other people's houses, and its end.
+//! The server in other host frameworks, and its end.
 
 use std::net::SocketAddr;
 

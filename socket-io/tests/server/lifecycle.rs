@@ -1,4 +1,4 @@
-//! How clients leave, and that nothing of them stays.
+//! The end of clients: how they leave, and that nothing of them stays.
 
 use std::time::Duration;
 
@@ -136,7 +136,7 @@ async fn a_panicking_disconnect_handler_leaks_neither_client_nor_room() {
         .emit_with_ack("q", &())
         .await
         .unwrap();
-    assert_eq!(within(answers.all()).await.unwrap().len(), 0, "nobody is in the room");
+    assert_eq!(within(answers.all()).await.unwrap().len(), 0, "the room is empty");
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn a_packet_against_the_rules_is_a_forced_close_and_one_that_cannot_be_rea
 async fn a_client_that_answers_no_ping_is_gone_by_ping_timeout() {
     let builder = SocketIo::builder().configure(|config| {
         config.engine.ping_interval = Duration::from_millis(100);
-        // Long enough to join, whatever else the machine does.
+        // Long enough to join on a busy machine.
         config.engine.ping_timeout = Duration::from_secs(1);
     });
     let server = TestServer::with(builder).await;

@@ -1,4 +1,4 @@
-//! What is logged while a test runs.
+//! The lines that are logged while a test runs.
 
 use std::io;
 use std::sync::{Arc, Mutex};

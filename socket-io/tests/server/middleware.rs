@@ -1,4 +1,4 @@
-//! What clients pass before they are connected, and events before they are handled.
+//! Middleware: what clients pass before they are connected, and events before they are handled.
 
 use std::sync::{Arc, Mutex};
 

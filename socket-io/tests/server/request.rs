@@ -1,4 +1,4 @@
-//! What handlers see of the request that opened the connection.
+//! The request that opened the connection, as handlers see it.
 
 use http::HeaderMap;
 use http_body_util::BodyExt;

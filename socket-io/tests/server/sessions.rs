@@ -1,4 +1,4 @@
-//! What is kept about a client while it is connected.
+//! Sessions: what is kept about a client while it is connected.
 
 use std::sync::{Arc, Mutex};
 

@@ -219,7 +219,7 @@ async fn clients_that_join_a_dynamic_namespace_at_once_are_all_in_the_same() {
         });
         let mut clients: Vec<_> = futures_util::future::try_join_all(joining).await.unwrap();
         server.io.of(&name).emit("all", &()).await.unwrap();
-        // Whoever is in another namespace of this name does not see what the application does to it from now on.
+        // A client of another namespace of this name does not see what the application does to it from now on.
         let handlers = server.io.namespace(&name);
         handlers.on("which", async || "the one");
         assert_eq!(handlers.num_clients(), clients.len());
@@ -249,7 +249,7 @@ async fn a_dynamic_namespace_is_joined_at_once_though_the_broker_is_down() {
     let bus = MemoryBus::new();
     bus.stop();
     let options = ManagerOptions {
-        // Whatever waits for the broker waits for longer than this test.
+        // Every call to the broker takes longer than this test.
         deadline: Duration::from_secs(3600),
         ..ManagerOptions::default()
     };

@@ -1,4 +1,4 @@
-//! What an administrator is told when connecting: who is there.
+//! The greeting of an administrator who connects: the list of all clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
-    /// Asks the other servers, and tells them that somebody looks on. A broker that does not answer only delays it.
+    /// Asks the other servers, and tells them that an administrator is connected. A broker that does not answer only delays it.
     ///
     /// The page forgets all clients it knows of when it is told, so there is one list. A client of another server that comes or goes within
     /// the round trip may be missed.

@@ -1,4 +1,4 @@
-//! MessagePack to JSON text and attachments, in one pass and without a tree.
+//! The decoder: MessagePack to JSON text and attachments, in one pass and without a tree.
 
 use bytes::Bytes;
 use engine_io::ProtocolError;
@@ -120,7 +120,7 @@ impl<'a> Reader<'a> {
             Value::Bool(bool) => write(json, &bool),
             Value::Unsigned(number) => write(json, &number),
             Value::Signed(number) => write(json, &number),
-            // What is no number becomes null, as in JavaScript.
+            // NaN and the infinities become null, as in JavaScript.
             Value::Float(number) => write(json, &number),
             Value::Text(text) => write(json, text),
             Value::Date(milliseconds) => write(json, &date::iso(milliseconds)),
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
             Value::Text(text) => write(json, text),
             Value::Unsigned(number) => write(json, &number.to_string()),
             Value::Signed(number) => write(json, &number.to_string()),
-            _ => return Err(ProtocolError::new("a key that is no text")),
+            _ => return Err(ProtocolError::new("a key that is not text")),
         }
         Ok(())
     }
@@ -293,5 +293,5 @@ fn truncated() -> ProtocolError {
 }
 
 fn unknown_extension() -> ProtocolError {
-    ProtocolError::new("a MessagePack extension that nobody knows")
+    ProtocolError::new("an unknown MessagePack extension")
 }

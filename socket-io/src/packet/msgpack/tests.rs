@@ -107,7 +107,7 @@ fn typed_arrays_of_node_which_are_no_buffers_arrive_as_binary() {
         assert_eq!(json, "[{\"_placeholder\":true,\"num\":0}]");
         assert_eq!(attachments, [&b"\x01\xff"[..]]);
     }
-    assert!(data("91c7020101ff").is_err(), "somebody else's extension");
+    assert!(data("91c7020101ff").is_err(), "an unknown extension");
     assert!(data("91c9ffffffff00").is_err(), "truncated");
 }
 
@@ -134,8 +134,8 @@ fn malformed_packets_are_refused() {
         "82a47479706500a36e7370a12f00",                   // something behind the end
         "83a47479706502a36e7370a12fa464617461 91a2c328",  // not UTF-8
         "83a47479706502a36e7370a12fa464617461 91c1",      // a marker without a meaning
-        "83a47479706502a36e7370a12fa464617461 91d40100",  // somebody's extension
-        "83a47479706502a36e7370a12fa464617461 9181c001",  // a key that is no text
+        "83a47479706502a36e7370a12fa464617461 91d40100",  // an unknown extension
+        "83a47479706502a36e7370a12fa464617461 9181c001",  // a key that is not text
     ] {
         assert!(read(hex).is_err(), "{hex}");
     }
@@ -148,7 +148,7 @@ fn deep_values_are_refused_and_not_recursed_into() {
     serde_json::from_str::<serde_json::Value>(&json).expect("what passes can be parsed");
     assert!(data(&nested(read::MAX_DEPTH + 1)).is_err());
     assert!(data(&nested(500_000)).is_err());
-    // Neither where nobody looks.
+    // Neither in a value that is skipped.
     let ignored = format!("83 a474797065 00 a36e7370 a12f a178 {}c0", "91".repeat(500_000));
     assert!(read(&ignored).is_ok());
 }

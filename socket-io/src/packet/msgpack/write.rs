@@ -1,4 +1,4 @@
-//! JSON text and attachments to MessagePack, in two passes: lengths stand in front there, and behind the last element here.
+//! The encoder: JSON text and attachments to MessagePack, in two passes: lengths stand in front there, and behind the last element here.
 
 use std::mem;
 
@@ -15,7 +15,7 @@ use super::{infallible, write_text};
 struct Container {
     /// Elements; keys count too.
     len: u32,
-    /// It is no map, but stands for this attachment.
+    /// A placeholder, which stands for this attachment.
     attachment: Option<usize>,
 }
 

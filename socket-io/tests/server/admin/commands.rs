@@ -1,4 +1,4 @@
-//! What administrators may do.
+//! The commands of administrators.
 
 use super::*;
 

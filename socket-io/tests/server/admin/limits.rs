@@ -1,4 +1,4 @@
-//! What administrators cannot do to a server, and a server not to them: who may, how much is told, and what a broker that is down delays.
+//! Limits of administrators: who is one, how much each is told, and what a broker that is down delays.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

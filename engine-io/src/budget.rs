@@ -1,14 +1,15 @@
-//! The budget of an engine: the bytes that wait for all its clients together.
+//! The budgets of an engine: the bytes that wait for all its clients together, and those that it holds
+//! of their incomplete messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Counts the bytes of packets and responses that wait, each once for any number of clients.
+/// Counts bytes that are held, each once for any number of clients.
 #[derive(Debug)]
 pub(crate) struct Budget {
     /// Bytes above which clients are disconnected.
     limit: usize,
-    /// Bytes that wait now.
+    /// Bytes that are held now.
     used: AtomicUsize,
     /// A task disconnects clients until the limit is kept.
     is_shedding: AtomicBool,
@@ -26,14 +27,24 @@ impl Budget {
 
     /// Counts so many bytes until the charge is dropped.
     pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Charge {
-        self.used.fetch_add(bytes, Ordering::Relaxed);
+        self.add(bytes);
         Charge {
             budget: self.clone(),
             bytes,
         }
     }
 
-    /// Returns the bytes that wait now.
+    /// Counts so many bytes more.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts so many bytes less, which were counted before.
+    pub(crate) fn subtract(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns the bytes that are held now.
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -43,7 +54,7 @@ impl Budget {
         self.used() > self.limit
     }
 
-    /// Tells whether so much waits that the next round of shedding may come too late.
+    /// Tells whether so much is held that the next round of shedding may come too late.
     pub(crate) fn is_far_over(&self) -> bool {
         self.used() / 5 > self.limit / 4
     }
@@ -51,7 +62,12 @@ impl Budget {
     /// Returns how many bytes have to go, so that some room is left afterwards; 0 unless the limit
     /// is exceeded.
     pub(crate) fn excess(&self) -> usize {
-        match self.used() {
+        self.excess_without(0)
+    }
+
+    /// Returns how many bytes have to go beside those that are about to be free.
+    pub(crate) fn excess_without(&self, leaving: usize) -> usize {
+        match self.used().saturating_sub(leaving) {
             used if used > self.limit => used - self.limit / 8 * 7,
             _ => 0,
         }
@@ -77,7 +93,7 @@ pub(crate) struct Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.subtract(self.bytes);
     }
 }
 
@@ -90,6 +106,7 @@ mod tests {
         let budget = Budget::new(100);
         let (one, two) = (budget.charge(60), budget.charge(50));
         assert_eq!((budget.used(), budget.is_over(), budget.excess()), (110, true, 26));
+        assert_eq!((budget.excess_without(9), budget.excess_without(10)), (17, 0));
         assert!(!budget.is_far_over());
         drop(one);
         assert_eq!((budget.used(), budget.is_over(), budget.excess()), (50, false, 0));

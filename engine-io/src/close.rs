@@ -27,7 +27,8 @@ pub enum CloseReason {
     ParseError,
     /// This side closed the connection.
     ForcedClose,
-    /// The client read too slowly: its outbox exceeded a limit of [`Config`](crate::Config).
+    /// A limit of [`Config`](crate::Config) was exceeded: the client read too slowly for what was
+    /// sent to it, or incomplete messages of all clients together were too much.
     Overflow,
     /// [`Engine::shutdown`](crate::Engine::shutdown) was called.
     ServerShutdown,

@@ -143,6 +143,13 @@ pub struct Config {
     /// clients disconnected, those with the fullest outboxes first. A packet for many clients
     /// counts once; responses to polls count until they were written. Default 256 MiB.
     pub outbox_total_limit: usize,
+    /// The bytes held of incomplete messages of all clients together (POST bodies on their way,
+    /// unfinished frames and fragments of WebSockets, and what the protocol above
+    /// [holds](crate::Socket::hold)) above which the server gives some of them up: of clients
+    /// that the protocol above has not [accepted](crate::Socket::mark_accepted) first, then of
+    /// those that hold most. A POST gets the status 503, a WebSocket the close code 1013. What is
+    /// complete when it is read does not count, nor do messages of less than 1 KiB. Default 256 MiB.
+    pub inbound_total_limit: usize,
     /// The time a client may stay above the soft limit without once getting below it; then it is
     /// disconnected. Default 15 s.
     pub slow_client_grace: Duration,
@@ -181,6 +188,7 @@ impl Default for Config {
             outbox_soft_limit: 1024 * 1024,
             outbox_hard_limit: 16 * 1024 * 1024,
             outbox_total_limit: 256 * 1024 * 1024,
+            inbound_total_limit: 256 * 1024 * 1024,
             slow_client_grace: Duration::from_secs(15),
             max_reading_pause: Duration::from_secs(300),
             polling_close_timeout: Duration::from_secs(30),
@@ -214,6 +222,7 @@ impl Config {
             self.outbox_soft_limit,
             self.outbox_hard_limit,
             self.outbox_total_limit,
+            self.inbound_total_limit,
         ];
         let silence = self
             .ping_interval
@@ -265,6 +274,10 @@ mod tests {
         .map(|each| each.as_secs());
         assert_eq!(seconds, [25, 20, 10, 30, 15]);
         assert_eq!((config.max_payload, config.path.as_str()), (1_000_000, "/socket.io/"));
+        assert_eq!(
+            (config.outbox_total_limit, config.inbound_total_limit),
+            (256 << 20, 256 << 20)
+        );
         assert!(config.allow_upgrades && config.transports == Transports::Both);
     }
 
@@ -276,6 +289,7 @@ mod tests {
         assert!(fault(|config| config.max_payload = 0).contains("zero"));
         assert!(fault(|config| config.max_packets_per_polling_response = 0).contains("zero"));
         assert!(fault(|config| config.outbox_hard_limit = 0).contains("zero"));
+        assert!(fault(|config| config.inbound_total_limit = 0).contains("zero"));
         assert!(fault(|config| config.ping_timeout = Duration::MAX).contains("24 days"));
         assert!(fault(|config| config.ping_interval = Duration::from_millis(i32::MAX as u64)).contains("24 days"));
         for origin in ["https://a.example:443", "http://a.example:80", "https://"] {

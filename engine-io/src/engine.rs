@@ -17,7 +17,7 @@ use crate::http::body::ResponseBody;
 use crate::http::service::{self, Work};
 use crate::http::{get, post};
 use crate::log::quietly;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Present};
 
 /// The time that a shutdown waits for sessions to finish their work.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -93,8 +93,12 @@ impl Engine {
     /// Returns a snapshot of the counters.
     pub fn metrics(&self) -> Metrics {
         let core = &self.0.core;
-        core.counters
-            .snapshot(core.sessions.len(), core.timer.len(), core.budget.used())
+        core.counters.snapshot(&Present {
+            sessions: core.sessions.len(),
+            timers: core.timer.len(),
+            queued_bytes: core.budget.used(),
+            inbound_bytes: core.inbound.used(),
+        })
     }
 
     /// Returns the settings.

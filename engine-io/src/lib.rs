@@ -29,6 +29,7 @@ mod websocket;
 
 pub use close::CloseReason;
 pub use config::{Config, Transport};
+pub use connection::held::HeldBytes;
 pub use engine::Engine;
 pub use error::{BoxError, ProtocolError};
 pub use handler::Handler;

@@ -30,6 +30,8 @@ pub(crate) struct Logs {
     pub(crate) overflow: Limited,
     /// A client was disconnected because all outboxes together were over their limit.
     pub(crate) budget: Limited,
+    /// An incomplete message was given up because all of them together were over their limit.
+    pub(crate) inbound: Limited,
     /// A client was disconnected because its session accepted no messages for too long.
     pub(crate) pause: Limited,
     /// A session panicked.
@@ -46,6 +48,7 @@ impl Logs {
         Self {
             overflow: Limited::new(),
             budget: Limited::new(),
+            inbound: Limited::new(),
             pause: Limited::new(),
             panic: Limited::new(),
             full: Limited::new(),

@@ -41,6 +41,18 @@ impl Gauge {
     }
 }
 
+/// The numbers of the moment that are counted elsewhere.
+pub(crate) struct Present {
+    /// Sessions that are open.
+    pub(crate) sessions: usize,
+    /// Entries of the timer wheel.
+    pub(crate) timers: usize,
+    /// Bytes that wait for clients.
+    pub(crate) queued_bytes: usize,
+    /// Bytes of incomplete messages.
+    pub(crate) inbound_bytes: usize,
+}
+
 /// The counters of an engine.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -52,6 +64,8 @@ pub(crate) struct Counters {
     pub(crate) closed: [Counter; CloseReason::ALL.len()],
     /// Clients that were disconnected because all outboxes together were over their limit.
     pub(crate) shed: Counter,
+    /// POSTs and clients that were given up because incomplete messages were over their limit.
+    pub(crate) inbound_shed: Counter,
     /// Volatile packets that were dropped.
     pub(crate) volatile_dropped: Counter,
     /// Messages of clients.
@@ -71,15 +85,17 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Reads all counters; the other numbers are counted elsewhere.
-    pub(crate) fn snapshot(&self, open_sessions: usize, timers: usize, queued_bytes: usize) -> Metrics {
+    /// Reads all counters.
+    pub(crate) fn snapshot(&self, present: &Present) -> Metrics {
         Metrics {
-            open_sessions: open_sessions as u64,
+            open_sessions: present.sessions as u64,
             polling_sessions: self.polling.get(),
             opened: self.opened.get(),
             closed: ClosedBy(self.closed.each_ref().map(Counter::get)),
-            queued_bytes: queued_bytes as u64,
+            queued_bytes: present.queued_bytes as u64,
             shed: self.shed.get(),
+            inbound_bytes: present.inbound_bytes as u64,
+            inbound_shed: self.inbound_shed.get(),
             volatile_dropped: self.volatile_dropped.get(),
             messages_in: self.messages_in.get(),
             messages_out: self.messages_out.get(),
@@ -88,7 +104,7 @@ impl Counters {
             refused: self.refused.get(),
             panics: self.panics.get(),
             fast_upgrades: self.fast_upgrades.get(),
-            timers: timers as u64,
+            timers: present.timers as u64,
         }
     }
 }
@@ -125,6 +141,13 @@ pub struct Metrics {
     /// Clients that were disconnected because all outboxes together exceeded that limit; they count
     /// among those that closed with [`CloseReason::Overflow`], too.
     pub shed: u64,
+    /// Bytes held of incomplete messages of clients now. To be compared with
+    /// [`Config::inbound_total_limit`](crate::Config::inbound_total_limit).
+    pub inbound_bytes: u64,
+    /// Incomplete messages that were given up because all of them together exceeded that limit:
+    /// POSTs that were refused with the status 503, and clients that were disconnected, which
+    /// count among those that closed with [`CloseReason::Overflow`], too.
+    pub inbound_shed: u64,
     /// Volatile packets that were dropped.
     pub volatile_dropped: u64,
     /// Messages received.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::close::CloseReason;
 use crate::config::Transport;
+use crate::connection::held::HeldBytes;
 use crate::connection::session::EngineSession;
 use crate::outgoing::Outgoing;
 use crate::sent::{SendError, Sent};
@@ -76,6 +77,18 @@ impl Socket {
     /// has left it new work: once that method was `Ready`, its waker wakes no task.
     pub fn wake_session(&self) {
         self.0.wake_driver();
+    }
+
+    /// Returns a count of bytes that the protocol above holds of an incomplete message; they count
+    /// for [`Config::inbound_total_limit`](crate::Config::inbound_total_limit).
+    pub fn hold(&self) -> HeldBytes {
+        HeldBytes::new(&self.0)
+    }
+
+    /// Notes that the protocol above has accepted the client: where incomplete messages are too
+    /// much, those of others are given up first.
+    pub fn mark_accepted(&self) {
+        self.0.inbound.mark_accepted();
     }
 
     /// Returns the transport that carries the connection now.

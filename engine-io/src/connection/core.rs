@@ -33,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) logs: Logs,
     /// The bytes that wait for all clients together.
     pub(crate) budget: Arc<Budget>,
+    /// The bytes of incomplete messages of all clients together.
+    pub(crate) inbound: Arc<Budget>,
     /// The number of sessions, and the shutdown.
     pub(crate) admission: Arc<Admission>,
     /// The runtime that served the last handshake.
@@ -50,6 +52,7 @@ impl Core {
             counters: Counters::default(),
             logs: Logs::new(),
             budget: Budget::new(config.outbox_total_limit),
+            inbound: Budget::new(config.inbound_total_limit),
             admission: Admission::new(config.max_sessions),
             runtime: Mutex::default(),
             config,

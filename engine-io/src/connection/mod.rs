@@ -4,7 +4,8 @@
 //! From the bottom up: the values ([`outbox`], [`heartbeat`], [`lifecycle`], [`polling`],
 //! [`driver`], together in [`state`]) know limits and the [`clock`], no session; [`core`] is what
 //! all sessions share; a [`session`] applies the values under its lock; [`calls`] reach the
-//! application; [`ticker`] and [`shedding`] are tasks of an engine.
+//! application; [`held`] counts incomplete messages; [`ticker`], [`shedding`] and
+//! [`inbound_shedding`] are tasks of an engine.
 //!
 //! # Life of a session
 //!
@@ -41,7 +42,9 @@ pub(crate) mod clock;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub(crate) mod heartbeat;
+pub(crate) mod held;
 pub(crate) mod inbound;
+pub(crate) mod inbound_shedding;
 pub(crate) mod lifecycle;
 pub(crate) mod outbox;
 pub(crate) mod polling;

@@ -8,8 +8,8 @@ use std::task::Waker;
 pub(crate) struct Polling {
     /// The GET that waits for packets.
     pub(crate) get: Option<PendingGet>,
-    /// A POST is being read or worked on.
-    pub(crate) has_post: bool,
+    /// How far a POST has come.
+    pub(crate) post: PostPhase,
     /// Wakes a POST that waits for the session, or for a GET.
     pub(crate) post_waker: Option<Waker>,
     /// The next GET is the last: it gets the close packet.
@@ -39,6 +39,20 @@ pub(crate) enum PollPhase {
     BeforeProbe,
     /// The client is likely to move before there are packets for it.
     AfterProbe,
+}
+
+/// How far a POST has come; there is one at a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum PostPhase {
+    /// There is none.
+    #[default]
+    None,
+    /// Its body is being read.
+    Reading,
+    /// Its body is not read any further: bodies of all clients together are too long.
+    Refused,
+    /// Its packets are being handled.
+    Handling,
 }
 
 /// How far a WebSocket has come with replacing long-polling.
@@ -89,7 +103,7 @@ impl Polling {
 
     /// Lets the next POST come.
     pub(crate) fn end_post(&mut self) {
-        self.has_post = false;
+        self.post = PostPhase::None;
         self.post_waker = None;
     }
 

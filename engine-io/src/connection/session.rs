@@ -10,6 +10,7 @@ use crate::connection::cell::SessionCell;
 use crate::connection::clock::millis;
 use crate::connection::core::Core;
 use crate::connection::driver::wake;
+use crate::connection::held::Inbound;
 use crate::connection::lifecycle::Lifecycle;
 use crate::connection::outbox::Overflow;
 use crate::connection::polling::release;
@@ -32,6 +33,8 @@ pub(crate) struct EngineSession {
     pub(crate) cell: Mutex<SessionCell>,
     /// The state that more than one task changes.
     state: Mutex<State>,
+    /// What is held of incomplete messages of the client.
+    pub(crate) inbound: Inbound,
 }
 
 impl EngineSession {
@@ -42,6 +45,7 @@ impl EngineSession {
             core: core.clone(),
             cell: Mutex::new(SessionCell::default()),
             state: Mutex::new(State::new(transport, &core.clock, &core.limits)),
+            inbound: Inbound::default(),
         })
     }
 

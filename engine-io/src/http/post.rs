@@ -11,7 +11,9 @@ use http_body::Body;
 
 use crate::close::CloseReason;
 use crate::config::Transport;
+use crate::connection::held::HeldBytes;
 use crate::connection::inbound::{self, Received};
+use crate::connection::polling::PostPhase;
 use crate::connection::session::EngineSession;
 use crate::error::BoxError;
 use crate::http::body::ResponseBody;
@@ -39,20 +41,30 @@ where
     let announced = content_length(&headers);
     drop(headers);
     let max = session.core.config.max_payload;
+    let mut held = HeldBytes::new(&session);
     let payload = if announced.is_some_and(|length| length > max as u64) {
         Err(Unread::TooLong)
     } else {
         let mut payload = Payload::new(max);
         let mut body = std::pin::pin!(body);
-        std::future::poll_fn(|cx| payload.poll_read(&session, body.as_mut(), cx)).await
+        std::future::poll_fn(|cx| {
+            let read = payload.poll_read(&session, body.as_mut(), cx);
+            if read.is_pending() && held.try_set(payload.capacity()).is_err() {
+                session.core.note_inbound_shed();
+                return Poll::Ready(Err(Unread::TooMuch));
+            }
+            read
+        })
+        .await
     };
     let response = match payload {
         Ok(payload) => {
             session.core.counters.bytes_in.add(payload.len());
-            deliver(&session, &payload).await;
+            deliver(&session, &payload, &mut held).await;
             response::ok()
         }
         Err(Unread::TooLong) => response::empty(413),
+        Err(Unread::TooMuch) => response::unavailable(),
         Err(Unread::Closed) => response::empty(400),
         Err(Unread::Broken) => return response::empty(400),
     };
@@ -72,11 +84,11 @@ fn begin(session: &Arc<EngineSession>, headers: &HeaderMap) -> Result<(), Box<Re
     let binary = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind == "application/octet-stream");
-    if polling.has_post || binary {
+    if polling.post != PostPhase::None || binary {
         session.close_now(state, CloseReason::TransportError);
         return Err(Box::new(response::empty(400)));
     }
-    polling.has_post = true;
+    polling.post = PostPhase::Reading;
     Ok(())
 }
 
@@ -89,6 +101,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 enum Unread {
     /// It is longer than a payload may be.
     TooLong,
+    /// What is read for all clients together is too much.
+    TooMuch,
     /// The session closed, or moved to a WebSocket.
     Closed,
     /// The client aborted it.
@@ -130,6 +144,9 @@ impl Payload {
         if is_over(session, cx) {
             return Poll::Ready(Err(Unread::Closed));
         }
+        if is_refused(session) {
+            return Poll::Ready(Err(Unread::TooMuch));
+        }
         loop {
             let data = match ready!(body.as_mut().poll_frame(cx)) {
                 None => return Poll::Ready(Ok(self.finish())),
@@ -142,6 +159,11 @@ impl Payload {
             }
             self.push(&mut data);
         }
+    }
+
+    /// Returns how many bytes it holds in memory.
+    fn capacity(&self) -> usize {
+        self.first.len() + self.rest.capacity()
     }
 
     /// Appends a piece.
@@ -182,8 +204,26 @@ fn is_over(session: &EngineSession, cx: &mut Context<'_>) -> bool {
     state.closed().is_some()
 }
 
-/// Passes the packets of a payload on, as fast as the session accepts them.
-async fn deliver(session: &Arc<EngineSession>, payload: &[u8]) {
+/// Tells whether the POST was refused: bodies of all clients together are too long.
+fn is_refused(session: &EngineSession) -> bool {
+    let state = session.state();
+    state
+        .polling
+        .as_ref()
+        .is_some_and(|polling| polling.post == PostPhase::Refused)
+}
+
+/// Notes that the body was read, so that the POST is not refused any more.
+fn begin_handling(session: &EngineSession) {
+    if let Some(polling) = &mut session.state().polling {
+        polling.post = PostPhase::Handling;
+    }
+}
+
+/// Passes the packets of a payload on, as fast as the session accepts them; the payload counts as
+/// held while they wait.
+async fn deliver(session: &Arc<EngineSession>, payload: &[u8], held: &mut HeldBytes) {
+    begin_handling(session);
     let Ok(text) = simdutf8::basic::from_utf8(payload) else {
         return session.fail(CloseReason::ParseError);
     };
@@ -195,7 +235,12 @@ async fn deliver(session: &Arc<EngineSession>, payload: &[u8]) {
     let mut messages = 0;
     let result = std::future::poll_fn(|cx| {
         while packets.peek().is_some() {
-            ready!(poll_input_ready(session, cx));
+            if poll_input_ready(session, cx).is_pending() {
+                return match held.set(payload.len()) {
+                    Ok(()) => Poll::Pending,
+                    Err(_) => Poll::Ready(Err(CloseReason::Overflow)),
+                };
+            }
             match receive(session, packets.next().expect("seen")) {
                 Ok(received) => messages += usize::from(matches!(received, Received::Message { .. })),
                 Err(reason) => return Poll::Ready(Err(reason)),

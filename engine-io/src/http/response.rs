@@ -38,6 +38,16 @@ pub(crate) fn empty(status: u16) -> Response<ResponseBody> {
     response
 }
 
+/// Returns the response to a POST that the server has no memory for now; the client may send it
+/// again.
+pub(crate) fn unavailable() -> Response<ResponseBody> {
+    let mut response = empty(503);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
 /// Returns the response 101 to an upgrade, with the extension that was agreed on.
 pub(crate) fn switching_protocols(accept: HeaderValue, extension: Option<HeaderValue>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::default());

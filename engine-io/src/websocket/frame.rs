@@ -158,6 +158,11 @@ impl Decoder {
         }
     }
 
+    /// Returns how many bytes of a fragmented message are held in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.fragments.as_ref().map_or(0, |fragments| fragments.data.capacity())
+    }
+
     /// Returns how much was unpacked for the message that is handed out.
     pub(crate) fn unpacked(&self) -> usize {
         self.fragments

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use crate::close::CloseReason;
+use crate::connection::held::TooMuch;
 use crate::connection::lifecycle::Lifecycle;
 use crate::connection::outbox::trim;
 use crate::connection::session::EngineSession;
@@ -24,6 +25,9 @@ const PIECES: usize = 64;
 /// The rounds of reading and writing after which other tasks get their turn.
 const ROUNDS: usize = 16;
 
+/// The close code of a server that has no memory for what the client sends (1013).
+const TRY_AGAIN_LATER: u16 = 1013;
+
 /// A WebSocket, its session, and what was read and not yet handled; idle, it owns no buffer.
 pub(crate) struct WebSocketTask<I: Io> {
     /// The socket, until it is closed.
@@ -38,10 +42,12 @@ pub(crate) struct WebSocketTask<I: Io> {
     unflushed: bool,
     /// Bytes that are not yet a frame, or wait until the session accepts more messages.
     rest: Vec<u8>,
-    /// How long `rest` must be before it is parsed again.
-    needed: usize,
+    /// How long `rest` must be before it is parsed again, as far as 32 bits tell.
+    needed: u32,
     /// Reads the frames of the client.
     decoder: Decoder,
+    /// The bytes that are counted for `rest` and fragments, as far as 32 bits tell.
+    held: u32,
     /// The pong that the latest ping asks for.
     pong: Option<Outgoing>,
     /// The session accepts no more messages for now.
@@ -80,6 +86,7 @@ impl<I: Io> WebSocketTask<I> {
             rest,
             needed: 0,
             decoder: Decoder::default(),
+            held: 0,
             pong: None,
             input_full: false,
             terms,
@@ -110,7 +117,10 @@ impl<I: Io> WebSocketTask<I> {
         let mut active = true;
         for round in 0..ROUNDS {
             let lifecycle = match self.sync_state(active, cx) {
-                Step::Continue(Lifecycle::Closed(_)) => return Poll::Ready(()),
+                Step::Continue(Lifecycle::Closed(reason)) => {
+                    self.name_overload(reason);
+                    return Poll::Ready(());
+                }
                 Step::Continue(lifecycle) => lifecycle,
                 Step::Park => return Poll::Pending,
             };
@@ -229,16 +239,53 @@ impl<I: Io> WebSocketTask<I> {
         self.session.fail(CloseReason::TransportError);
     }
 
+    /// Tells a client that is closed for the memory it takes so; it may come back.
+    fn name_overload(&mut self, reason: CloseReason) {
+        if reason == CloseReason::Overflow && self.close_frame == CloseFrame::Empty {
+            self.close_frame = CloseFrame::Code(TRY_AGAIN_LATER);
+        }
+    }
+
+    /// Counts what is held of messages that are not complete, or wait for the session.
+    fn count_held(&mut self) -> Result<(), CloseReason> {
+        let held = saturated(self.rest.capacity() + self.decoder.held());
+        self.recount(held).map_err(|TooMuch| {
+            self.session.core.note_inbound_shed();
+            CloseReason::Overflow
+        })
+    }
+
+    /// Releases all that is held.
+    fn release_held(&mut self) {
+        self.rest = Vec::new();
+        self.decoder = Decoder::default();
+        // Nothing is never too much.
+        let _ = self.recount(0);
+    }
+
+    /// Counts so many bytes in the place of those before.
+    fn recount(&mut self, held: u32) -> Result<(), TooMuch> {
+        let mut counted = self.held as usize;
+        let result = self.session.count_held(&mut counted, held as usize);
+        self.held = saturated(counted);
+        result
+    }
+
     /// Closes the socket, with a close frame if the client can still take one.
     fn close_socket(&mut self) {
         let Some(io) = self.io.take() else { return };
         self.sending = VecDeque::new();
-        self.rest = Vec::new();
+        self.release_held();
         // A frame that was cut off leaves no place for another.
         if let (Some(frame), 0) = (self.close_frame.encode(), self.offset) {
             self.session.core.spawn_here(linger(io, frame));
         }
     }
+}
+
+/// Returns a length as far as 32 bits tell it.
+fn saturated(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Writes the pieces of packets, without the first `skip` bytes: as many as one write accepts.
@@ -287,6 +334,7 @@ impl<I: Io> Drop for WebSocketTask<I> {
     // The task may be dropped at any point; nothing of the connection stays.
     fn drop(&mut self) {
         self.session.fail(CloseReason::TransportError);
+        self.release_held();
         let reason = self.session.state().closed().unwrap_or(CloseReason::TransportError);
         self.session.abandon(reason);
     }

@@ -19,6 +19,7 @@ mod shutdown;
 mod stress;
 mod support;
 mod turns;
+mod unfinished;
 mod unread;
 mod upgrade;
 mod websocket;

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::WebSocketTask;
+use super::{WebSocketTask, saturated};
 use crate::close::CloseReason;
 use crate::connection::inbound::{self, Received};
 use crate::log::quietly;
@@ -33,12 +33,20 @@ thread_local! {
 }
 
 impl<I: Io> WebSocketTask<I> {
-    /// Reads once and passes the messages on; tells whether there may be more.
+    /// Reads once and passes the messages on; tells whether there may be more. What is held of
+    /// incomplete ones is counted.
     pub(super) fn read(&mut self, cx: &mut Context<'_>, open: bool) -> Result<bool, CloseReason> {
+        let progress = self.read_once(cx, open)?;
+        self.count_held()?;
+        Ok(progress)
+    }
+
+    /// Reads once and passes the messages on; tells whether there may be more.
+    fn read_once(&mut self, cx: &mut Context<'_>, open: bool) -> Result<bool, CloseReason> {
         if self.session.state().is_reading_paused() {
             return Ok(false);
         }
-        if !self.rest.is_empty() && self.rest.len() >= self.needed {
+        if !self.rest.is_empty() && self.rest.len() >= self.needed as usize {
             let mut buffer = std::mem::take(&mut self.rest);
             let used = self.parse(&mut buffer, open)?;
             buffer.drain(..used);
@@ -72,7 +80,7 @@ impl<I: Io> WebSocketTask<I> {
         self.session.core.counters.bytes_in.add(bytes.len());
         if !self.rest.is_empty() {
             self.rest.extend_from_slice(bytes);
-            if self.rest.len() < self.needed {
+            if self.rest.len() < self.needed as usize {
                 return Ok(());
             }
             let mut buffer = std::mem::take(&mut self.rest);
@@ -113,7 +121,7 @@ impl<I: Io> WebSocketTask<I> {
             match decoder.next(&mut buffer[at..], max, self.terms.deflate) {
                 Ok(Front::Incomplete(needed)) => {
                     debug_assert!(needed <= max + MAX_CLIENT_HEAD);
-                    self.needed = needed;
+                    self.needed = saturated(needed);
                     break Ok(at);
                 }
                 Ok(Front::Event(event, used)) => {

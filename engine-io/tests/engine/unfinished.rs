@@ -1,0 +1,234 @@
+//! Messages that never become complete, on every transport, and what all of them together may hold.
+
+use std::time::Duration;
+
+use engine_io::{CloseReason, Config, Socket};
+use tokio::io::AsyncWriteExt;
+
+use crate::client::{Pending, Ws, masked};
+use crate::support::{Server, poll, within};
+
+/// The limit of most tests, in bytes.
+const TOTAL: usize = 2_000_000;
+
+/// Above five quarters what is not small is refused as soon as its buffer has grown once more.
+const WORST: u64 = TOTAL as u64 / 4 * 5 + 600_000;
+
+/// The bytes of a payload, and of those so many that come.
+const LENGTH: usize = 990_000;
+const SENT: usize = 600_000;
+
+/// The close code of an overloaded server.
+const TRY_AGAIN_LATER: [u8; 2] = 1013_u16.to_be_bytes();
+
+async fn limited() -> Server {
+    Server::start(Config {
+        inbound_total_limit: TOTAL,
+        ..Config::default()
+    })
+    .await
+}
+
+/// Awaits that exactly so many bytes are held, or any number that satisfies the condition.
+async fn holds(server: &Server, condition: impl Fn(u64) -> bool) {
+    within(async {
+        while !condition(server.engine.metrics().inbound_bytes) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// Begins a POST whose body does not end; the server may refuse it meanwhile.
+async fn unfinished_post(server: &Server, sid: &str) -> Pending {
+    let head = format!(
+        "POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: {LENGTH}\r\n\r\n4",
+        poll(sid)
+    );
+    let mut pending = Pending::raw(server.addr, head.as_bytes()).await;
+    let _ = within(pending.stream.write_all(&vec![b'x'; SENT])).await;
+    pending
+}
+
+/// Takes a POST that has got a response out of several.
+async fn take_answered(posts: &mut Vec<(Pending, Socket)>) -> (Pending, Socket) {
+    let answered = async {
+        loop {
+            for (at, (post, _)) in posts.iter().enumerate() {
+                let peeked = tokio::time::timeout(Duration::from_millis(1), post.stream.peek(&mut [0])).await;
+                if peeked.is_ok() {
+                    return at;
+                }
+            }
+        }
+    };
+    let at = within(answered).await;
+    posts.remove(at)
+}
+
+/// Sends the first bytes of a frame, or a fragment of as many bytes; the server may close meanwhile.
+async fn unfinished_message(ws: &mut Ws, as_fragment: bool) {
+    let bytes = if as_fragment {
+        masked(0x01, &vec![b'x'; SENT])
+    } else {
+        masked(0x81, &vec![b'x'; LENGTH])[..SENT].to_vec()
+    };
+    let _ = within(ws.stream.write_all(&bytes)).await;
+}
+
+/// Opens ten sessions on WebSockets.
+async fn websockets(server: &mut Server) -> Vec<(Ws, Socket)> {
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(server.websocket().await);
+    }
+    clients
+}
+
+#[tokio::test]
+async fn bodies_that_never_end_are_refused_above_the_total_and_small_ones_pass() {
+    let mut server = limited().await;
+    let (mut honest, _) = server.websocket().await;
+    let (honest_sid, _) = server.polling().await;
+    let mut sessions = Vec::new();
+    for _ in 0..10 {
+        sessions.push(server.polling().await);
+    }
+    let mut posts = Vec::new();
+    for (number, (sid, socket)) in sessions.into_iter().enumerate() {
+        posts.push((unfinished_post(&server, &sid).await, socket));
+        let held = server.engine.metrics().inbound_bytes;
+        assert!(held < WORST, "{held} bytes after {number} more");
+    }
+    assert_ne!(server.engine.metrics().inbound_bytes, 0);
+    honest.send_text("4hello").await;
+    assert_eq!(honest.text().await, "4hello");
+    let response = server.post(&honest_sid, b"4hello").await;
+    assert_eq!((response.status, response.body.as_str()), (200, "ok"));
+    holds(&server, |held| {
+        held < TOTAL as u64 && server.engine.metrics().inbound_shed >= 7
+    })
+    .await;
+    let (refused, socket) = take_answered(&mut posts).await;
+    let response = refused.response().await;
+    assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+    assert!(socket.is_open(), "it may send the same again");
+    drop(posts);
+    holds(&server, |held| held == 0).await;
+}
+
+/// Has clients leave messages unfinished, and checks what becomes of them.
+async fn unfinished_messages_are_limited(as_fragments: bool) {
+    let mut server = limited().await;
+    let (mut honest, _socket) = server.websocket().await;
+    let mut clients = websockets(&mut server).await;
+    for (number, (ws, _)) in clients.iter_mut().enumerate() {
+        unfinished_message(ws, as_fragments).await;
+        let held = server.engine.metrics().inbound_bytes;
+        assert!(held < WORST, "{held} bytes after {number} more");
+    }
+    holds(&server, |held| {
+        0 < held && held < TOTAL as u64 && server.engine.metrics().inbound_shed >= 7
+    })
+    .await;
+    honest.send_text("4hello").await;
+    assert_eq!(honest.text().await, "4hello");
+    let overflowed = server.engine.metrics().closed.get(CloseReason::Overflow);
+    let (mut closed, open): (Vec<_>, Vec<_>) = clients.into_iter().partition(|(_, socket)| !socket.is_open());
+    assert!((7..=closed.len() as u64).contains(&overflowed), "{overflowed}");
+    assert!(!open.is_empty());
+    closed[0].0.closed(&TRY_AGAIN_LATER).await;
+    drop(open);
+    holds(&server, |held| held == 0).await;
+}
+
+#[tokio::test]
+async fn frames_that_never_end_close_their_websockets_above_the_total() {
+    unfinished_messages_are_limited(false).await;
+}
+
+#[tokio::test]
+async fn messages_whose_last_fragment_never_comes_close_their_websockets_above_the_total() {
+    unfinished_messages_are_limited(true).await;
+}
+
+#[tokio::test]
+async fn clients_that_were_accepted_keep_their_unfinished_messages_while_others_lose_theirs() {
+    let mut server = limited().await;
+    let mut others = websockets(&mut server).await;
+    let (mut large, accepted) = server.websocket().await;
+    accepted.mark_accepted();
+    let mut frame = masked(0x81, format!("4{}", "y".repeat(LENGTH - 1)).as_bytes());
+    let rest = frame.split_off(LENGTH - 1_000);
+    large.stream.write_all(&frame).await.unwrap();
+    holds(&server, |held| held >= LENGTH as u64 - 1_000).await;
+    for (ws, _) in &mut others {
+        unfinished_message(ws, false).await;
+    }
+    holds(&server, |held| {
+        held < TOTAL as u64 && server.engine.metrics().inbound_shed >= 8
+    })
+    .await;
+    assert!(accepted.is_open());
+    large.stream.write_all(&rest).await.unwrap();
+    assert_eq!(large.text().await.len(), LENGTH);
+}
+
+#[tokio::test]
+async fn what_waits_until_a_session_accepts_messages_counts_until_it_was_handled() {
+    let mut server = limited().await;
+    let (mut ws, socket) = server.websocket().await;
+    let (sid, _) = server.polling().await;
+    let text = format!("4{}", "x".repeat(40_000));
+    ws.send_text("4hold").await;
+    ws.send_text(&text).await;
+    holds(&server, |held| held >= 40_000).await;
+    let body = format!("4hold\x1e{text}");
+    let post = Pending::start(server.addr, "POST", &poll(&sid), "", body.as_bytes()).await;
+    holds(&server, |held| held >= 80_000).await;
+    server.release.add_permits(2);
+    assert_eq!(post.response().await.body, "ok");
+    assert_eq!(ws.text().await.len(), text.len());
+    holds(&server, |held| held == 0).await;
+    assert!(socket.is_open());
+}
+
+#[tokio::test]
+async fn a_short_message_that_comes_in_pieces_counts_for_nothing_and_is_never_given_up() {
+    let mut server = Server::start(Config {
+        inbound_total_limit: 1,
+        ..Config::default()
+    })
+    .await;
+    let (mut ws, socket) = server.websocket().await;
+    for length in [100, 900] {
+        let text = format!("4{}", "x".repeat(length));
+        for piece in masked(0x81, text.as_bytes()).chunks(length / 2) {
+            ws.stream.write_all(piece).await.unwrap();
+            tokio::task::yield_now().await;
+            assert_eq!(server.engine.metrics().inbound_bytes, 0);
+        }
+        assert_eq!(ws.text().await, text);
+    }
+    assert!(socket.is_open());
+    assert_eq!(server.engine.metrics().inbound_shed, 0);
+}
+
+#[tokio::test]
+async fn nothing_is_counted_any_more_however_an_unfinished_message_ends() {
+    let mut server = Server::start(Config::default()).await;
+    // The client leaves, breaks a rule, is closed by the server, or aborts its POST.
+    let (mut left, _) = server.websocket().await;
+    let (mut broken, _) = server.websocket().await;
+    let (mut closed, closed_socket) = server.websocket().await;
+    for ws in [&mut left, &mut broken, &mut closed] {
+        unfinished_message(ws, true).await;
+    }
+    let (sid, _) = server.polling().await;
+    let post = unfinished_post(&server, &sid).await;
+    holds(&server, |held| held >= 4 * SENT as u64).await;
+    drop((left, post));
+    broken.send(0x83, b"").await;
+    closed_socket.abort();
+    holds(&server, |held| held == 0).await;
+}

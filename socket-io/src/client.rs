@@ -165,6 +165,7 @@ impl Client {
         }
         self.state.store(OPEN, Ordering::Release);
         self.connection.settle();
+        self.connection.socket.mark_accepted();
         if let Some(observer) = hub.deliver().observer.of_all() {
             observer.connected(self);
         }

@@ -49,6 +49,9 @@ pub struct Config {
     pub max_queued_events: usize,
     /// Bytes of such events. Default 4 MiB.
     pub max_queued_bytes: usize,
+    /// Bytes of events that wait for handlers of all connections together. Beyond, reading pauses from those for which more than 16 KiB
+    /// wait; above five quarters, one for which more would have to wait is closed. Default 256 MiB.
+    pub max_queued_bytes_total: usize,
     /// How this server works with the others.
     pub hub: hub::HubOptions,
 }
@@ -71,6 +74,7 @@ impl Default for Config {
             attachment_timeout: Duration::from_secs(60),
             max_queued_events: 1_024,
             max_queued_bytes: 4 << 20,
+            max_queued_bytes_total: 256 << 20,
             hub: hub::HubOptions::default(),
         }
     }
@@ -114,6 +118,7 @@ mod tests {
         assert_eq!((config.max_namespaces, config.max_dynamic_namespaces), (64, 10_000));
         assert_eq!(config.max_namespace_bytes, 256);
         assert_eq!((config.max_queued_events, config.max_queued_bytes), (1_024, 4_194_304));
+        assert_eq!(config.max_queued_bytes_total, 268_435_456);
         assert_eq!(config.parser, Parser::Json);
     }
 }

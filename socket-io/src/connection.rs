@@ -5,6 +5,7 @@ mod connect;
 mod core;
 mod ended;
 mod link;
+mod load;
 mod member;
 mod session;
 mod unjoined;
@@ -12,5 +13,6 @@ mod work;
 
 pub(crate) use self::core::{ClientHub, Core};
 pub(crate) use link::Connection;
+pub(crate) use load::QueuedTotal;
 pub(crate) use session::ConnectionSession;
 pub(crate) use unjoined::Unjoined;

@@ -27,4 +27,9 @@ pub struct Metrics {
     pub num_unjoined: usize,
     /// Such connections that were closed because there were too many of them.
     pub unjoined_shed: u64,
+    /// Bytes of events that wait for handlers now, of connections for which over 16 KiB wait; see
+    /// [`Config::max_queued_bytes_total`](crate::config::Config::max_queued_bytes_total).
+    pub queued_event_bytes: usize,
+    /// Connections that were closed because far more than that limit waited.
+    pub queue_shed: u64,
 }

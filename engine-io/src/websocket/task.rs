@@ -248,8 +248,11 @@ impl<I: Io> WebSocketTask<I> {
 
     /// Counts what is held of messages that are not complete, or wait for the session.
     fn count_held(&mut self) -> Result<(), CloseReason> {
-        let held = saturated(self.rest.capacity() + self.decoder.held());
-        self.recount(held).map_err(|TooMuch| {
+        let held = self.rest.capacity() + self.decoder.held();
+        if held == 0 && self.held == 0 {
+            return Ok(()); // what was read was complete
+        }
+        self.recount(in_32_bits(held)).map_err(|TooMuch| {
             self.session.core.note_inbound_shed();
             CloseReason::Overflow
         })
@@ -267,7 +270,7 @@ impl<I: Io> WebSocketTask<I> {
     fn recount(&mut self, held: u32) -> Result<(), TooMuch> {
         let mut counted = self.held as usize;
         let result = self.session.count_held(&mut counted, held as usize);
-        self.held = saturated(counted);
+        self.held = in_32_bits(counted);
         result
     }
 
@@ -284,7 +287,7 @@ impl<I: Io> WebSocketTask<I> {
 }
 
 /// Returns a length as far as 32 bits tell it.
-fn saturated(length: usize) -> u32 {
+fn in_32_bits(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 

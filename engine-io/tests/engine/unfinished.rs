@@ -52,17 +52,18 @@ async fn unfinished_post(server: &Server, sid: &str) -> Pending {
 
 /// Takes a POST that has got a response out of several.
 async fn take_answered(posts: &mut Vec<(Pending, Socket)>) -> (Pending, Socket) {
-    let answered = async {
-        loop {
-            for (at, (post, _)) in posts.iter().enumerate() {
-                let peeked = tokio::time::timeout(Duration::from_millis(1), post.stream.peek(&mut [0])).await;
-                if peeked.is_ok() {
-                    return at;
-                }
-            }
-        }
+    let mut at = 0;
+    let is_answered = async |post: &Pending| {
+        let mut byte = [0];
+        let peeked = post.stream.peek(&mut byte);
+        tokio::time::timeout(Duration::from_millis(1), peeked).await.is_ok()
     };
-    let at = within(answered).await;
+    within(async {
+        while !is_answered(&posts[at].0).await {
+            at = (at + 1) % posts.len();
+        }
+    })
+    .await;
     posts.remove(at)
 }
 

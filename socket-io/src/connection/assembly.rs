@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine_io::ProtocolError;
+use engine_io::{HeldBytes, ProtocolError, Socket};
 use tokio::time::{Sleep, sleep};
 
 use crate::config::Config;
@@ -17,6 +17,8 @@ pub(super) struct Assembly {
     bytes_left: usize,
     timeout: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Counts what is here, from the moment on in which there is something to wait for.
+    held: Option<HeldBytes>,
 }
 
 impl Assembly {
@@ -31,6 +33,7 @@ impl Assembly {
             bytes_left: limits.max_attachment_bytes,
             timeout: limits.attachment_timeout,
             timer: None,
+            held: None,
         }))
     }
 
@@ -44,6 +47,12 @@ impl Assembly {
 
     pub(super) fn finish(self) -> (String, Vec<Bytes>) {
         (self.text, self.attachments)
+    }
+
+    /// Counts what is here as held; an error if that is too much, for which the connection was closed.
+    pub(super) fn count(&mut self, socket: &Socket) -> Result<(), ProtocolError> {
+        let bytes = self.text.len() + self.attachments.iter().map(Bytes::len).sum::<usize>();
+        self.held.get_or_insert_with(|| socket.hold()).set(bytes)
     }
 
     /// Ready when the attachments have taken longer than they may.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hub::Hub;
 
+use super::load::QueuedTotal;
 use super::unjoined::Unjoined;
 use crate::client::{Client, Connecting, HubDelivery};
 use crate::config::Config;
@@ -20,6 +21,7 @@ pub(crate) struct Core {
     pub(crate) states: States,
     pub(crate) counters: Counters,
     pub(crate) unjoined: Unjoined,
+    pub(crate) queued: QueuedTotal,
 }
 
 impl Core {

@@ -12,8 +12,9 @@ use manager_api::log::{Escaped, quietly};
 
 use super::assembly::Assembly;
 use super::link::Connection;
+use super::load::Load;
 use super::member::{Member, member, open_member};
-use super::work::{self, Job, Load};
+use super::work::{self, Job};
 use crate::config::Parser;
 use crate::error::DisconnectReason;
 use crate::handler::{DisconnectContext, EventContext};
@@ -118,7 +119,11 @@ impl ConnectionSession {
                 Some(Job::Filtered(steps, Some(handler), context, packet.id))
             }
         };
-        if let Some(job) = job {
+        let Some(job) = job else { return Ok(()) };
+        let connection = &self.connection;
+        if self.load.is_too_much(job.size(), &connection.core.queued) {
+            connection.core.queued.shed(&connection.socket);
+        } else {
             member.work.push(job, &mut self.load);
         }
         Ok(())
@@ -190,11 +195,15 @@ impl ConnectionSession {
         }
     }
 
-    /// Closes the connection if attachments are overdue; pending while some are awaited.
+    /// Closes the connection if attachments are overdue, or too many for all together; pending while some are awaited.
     fn poll_assembly(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(assembly) = &mut self.assembly else {
             return Poll::Ready(());
         };
+        if assembly.count(&self.connection.socket).is_err() {
+            self.assembly = None;
+            return Poll::Ready(());
+        }
         if assembly.poll_overdue(cx).is_pending() {
             return Poll::Pending;
         }
@@ -241,6 +250,7 @@ impl Session for ConnectionSession {
                 break;
             }
         }
+        self.load.count(&self.connection.core.queued);
         if self.poll_assembly(cx).is_pending() {
             poll = Poll::Pending;
         }
@@ -265,8 +275,10 @@ impl Session for ConnectionSession {
     }
 
     fn is_input_full(&self) -> bool {
-        let limits = &self.connection.core.config;
-        self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes
+        let core = &self.connection.core;
+        let limits = &core.config;
+        let is_full = self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes;
+        is_full || self.load.has_to_wait(&core.queued)
     }
 
     fn upgraded(&mut self) {
@@ -302,5 +314,6 @@ impl Drop for ConnectionSession {
             member.client.end();
         }
         self.connection.ended.close();
+        self.load.release(&self.connection.core.queued);
     }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use manager_api::{EventName, Payload};
 
+use super::load::Load;
 use crate::client::Client;
 use crate::error::Refusal;
 use crate::handler::{BoxHandler, ConnectContext, DisconnectContext, EventContext, Handled, MiddlewareContext};
@@ -19,13 +20,6 @@ use filter::Filtered;
 
 /// Handlers that one turn of a connection's task runs at most, so that others get theirs.
 pub(super) const BUDGET: usize = 128;
-
-/// How much waits for handlers of a connection.
-#[derive(Default)]
-pub(super) struct Load {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-}
 
 /// Something for a handler to do.
 pub(super) enum Job {
@@ -113,7 +107,7 @@ impl Work {
 }
 
 impl Job {
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match self {
             Job::Event(_, context, _) | Job::Filtered(_, _, context, _) => context.payload.size(),
             Job::Connect(_, context) => context.auth.size(),

@@ -13,7 +13,7 @@ use super::state::Server;
 use crate::admin;
 use crate::client::{Connecting, HubDelivery, Observer};
 use crate::config::Config;
-use crate::connection::{Core, Unjoined};
+use crate::connection::{Core, QueuedTotal, Unjoined};
 use crate::counters::Counters;
 use crate::states::States;
 
@@ -85,6 +85,7 @@ impl SocketIoBuilder {
             hub: Hub::new(delivery, self.manager, self.config.hub.clone()),
             counters: Counters::default(),
             unjoined: Unjoined::new(&self.config),
+            queued: QueuedTotal::new(self.config.max_queued_bytes_total),
             config: self.config,
             states: self.states,
         }));

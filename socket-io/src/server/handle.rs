@@ -139,6 +139,8 @@ impl SocketIo {
             admin_dropped: observer.of_all().map_or(0, Observe::num_dropped),
             num_unjoined: self.server.core.unjoined.len(),
             unjoined_shed: self.server.core.unjoined.num_shed(),
+            queued_event_bytes: self.server.core.queued.used(),
+            queue_shed: self.server.core.queued.num_shed(),
         }
     }
 

@@ -140,6 +140,11 @@ impl Client {
         self.stream.send(Message::binary(bytes)).await.unwrap();
     }
 
+    /// Sends what the server may refuse by closing the connection.
+    pub(crate) async fn send_bytes_if_open(&mut self, bytes: Vec<u8>) {
+        let _ = self.stream.send(Message::binary(bytes)).await;
+    }
+
     /// The next packet of the server, pings aside; `None` if it closed the connection.
     pub(crate) async fn next(&mut self) -> Option<Message> {
         loop {

@@ -26,4 +26,5 @@ mod sessions;
 #[cfg(feature = "static-files")]
 mod static_files;
 mod types;
+mod unfinished;
 mod wildcards;

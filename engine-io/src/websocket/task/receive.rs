@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::ReadBuf;
 
-use super::{WebSocketTask, saturated};
+use super::{WebSocketTask, in_32_bits};
 use crate::close::CloseReason;
 use crate::connection::inbound::{self, Received};
 use crate::log::quietly;
@@ -121,7 +121,7 @@ impl<I: Io> WebSocketTask<I> {
             match decoder.next(&mut buffer[at..], max, self.terms.deflate) {
                 Ok(Front::Incomplete(needed)) => {
                     debug_assert!(needed <= max + MAX_CLIENT_HEAD);
-                    self.needed = saturated(needed);
+                    self.needed = in_32_bits(needed);
                     break Ok(at);
                 }
                 Ok(Front::Event(event, used)) => {

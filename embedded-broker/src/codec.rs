@@ -20,7 +20,7 @@ const LINES: [&[u8]; 3] = [b"PING", b"INFO", b"QUIT"];
 /// Bytes of such a line, its end included.
 const MAX_LINE_BYTES: usize = 64;
 
-/// Why a connection is closed: the bytes are no command, or one over a limit.
+/// Why a connection is closed: the bytes are not a command, or one over a limit.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ProtocolError(String);
 

@@ -69,7 +69,7 @@ impl Session {
         }
     }
 
-    /// Answers bytes that are no command.
+    /// Answers bytes that are not a command.
     pub(crate) fn refuse(&mut self, error: &impl fmt::Display) {
         self.reply(&Reply::Error(&format!("ERR Protocol error: {error}")));
     }

@@ -360,7 +360,7 @@ async fn only_loopback_is_bound() {
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
 }
 
-/// Long enough for a busy machine; what takes longer hangs.
+/// Long enough for a busy machine; what takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the client may wait, in place of its half second: for a busy machine.

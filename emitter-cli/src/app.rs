@@ -85,8 +85,9 @@ fn serve_rooms(io: &SocketIo, namespace: &str) {
         join(&socket, room)
     });
     clients.on("leave", async |socket: Socket, Data(room): Data<String>| {
-        socket.leave(room).map_err(|error| error.to_string())?;
-        Ok::<_, String>("ok")
+        // As for `join`; that the client has left meanwhile is not an error.
+        let left = socket.leave(room);
+        left.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
     });
 }
 

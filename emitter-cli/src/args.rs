@@ -43,8 +43,9 @@ pub(crate) enum Command {
     Emit(EmitArgs),
     /// Disconnect a client, on any server
     ///
-    /// Servers are asked whether the client is there, and if none of them has it standard error says so. The command is published all the
-    /// same, with exit code 0: servers of python-socketio cannot answer, and may have it.
+    /// Servers are asked first whether the client is there, which takes a second in which they announce themselves, and if none of them has it
+    /// standard error says so. The command is published all the same, with exit code 0: servers of python-socketio cannot answer, and may have
+    /// it. With -q, or a --timeout of 1s or less, nothing is asked, and the command published at once.
     #[command(after_help = "Example:\n  sio disconnect Vq4n9zjY1p0aXl2CAAAB")]
     Disconnect {
         /// The client's id
@@ -55,34 +56,39 @@ pub(crate) enum Command {
     },
     /// Put a client into a room, on any server
     ///
-    /// As with `disconnect`, standard error says if no server that answers has the client; the exit code is 0.
+    /// As with `disconnect`, servers are asked for a second first, but with -q, and standard error says if none that answers has the client;
+    /// the exit code is 0.
     #[command(after_help = "Example:\n  sio enter-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     EnterRoom {
         /// The client's id
         #[arg(allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// The room
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         room: String,
         #[command(flatten)]
         at: NamespaceArgs,
     },
     /// Take a client out of a room, on any server
     ///
-    /// As with `disconnect`, standard error says if no server that answers has the client; the exit code is 0.
+    /// As with `disconnect`, servers are asked for a second first, but with -q, and standard error says if none that answers has the client;
+    /// the exit code is 0.
     #[command(after_help = "Example:\n  sio leave-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     LeaveRoom {
         /// The client's id
         #[arg(allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// The room
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         room: String,
         #[command(flatten)]
         at: NamespaceArgs,
     },
-    /// Take everybody out of a room, on every server
+    /// Take all clients out of a room, on every server
     #[command(after_help = "Example:\n  sio close-room lobby")]
     CloseRoom {
         /// The room
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         room: String,
         #[command(flatten)]
         at: NamespaceArgs,
@@ -116,7 +122,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Emit an event to everybody, to rooms, or to single clients
+/// Emit an event to all clients, to rooms, or to single clients
 #[derive(Debug, clap::Args)]
 #[command(after_help = EMIT_EXAMPLES)]
 pub(crate) struct EmitArgs {
@@ -127,7 +133,7 @@ pub(crate) struct EmitArgs {
     /// stands behind --
     #[arg(conflicts_with = "lines", allow_negative_numbers = true)]
     pub(crate) data: Vec<String>,
-    /// Take DATA, or lines, as text instead of JSON; a text that begins with @ is written @@
+    /// Take DATA, or lines, as text instead of JSON. DATA that begins with @ is written @@; lines are taken as they are
     #[arg(long)]
     pub(crate) text: bool,
     /// Append a file's bytes as one more argument; may be repeated
@@ -136,7 +142,7 @@ pub(crate) struct EmitArgs {
     /// The namespace
     #[arg(short, long, default_value = "/")]
     pub(crate) namespace: String,
-    /// A room, or a client's id; may be repeated: who is in several gets the event once. Default: everybody
+    /// A room, or a client's id; may be repeated: a client in several gets the event once. Default: all clients
     #[arg(short, long, allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) room: Vec<String>,
     /// A client that does not get it, by its id; may be repeated

@@ -9,14 +9,22 @@ use manager_api::backend::url;
 use manager_api::{ClientManager, Emitter, Error, ErrorKind, ManagerOptions};
 use siokit::brokers;
 
-use crate::failure::{Failure, HINT};
-use crate::output;
+use crate::failure::Failure;
+use crate::{log, output};
 
 #[cfg(test)]
 mod secrets;
 
+/// What may help where no Redis answers: `sio serve` is one.
+#[cfg(feature = "serve")]
+const REDIS_HINT: &str = "is Redis running? `sio serve` starts a broker at redis://127.0.0.1:7379; name another with --url, SIO_URL or SIO_URL_FILE";
+/// What may help where no other broker answers.
+const HINT: &str = "is the broker running, and reachable from here? name another with --url, SIO_URL or SIO_URL_FILE";
+/// The schemes of URLs that may lead to the broker of `sio serve`.
+#[cfg(feature = "serve")]
+const SERVED_SCHEMES: [&str; 2] = ["redis", "valkey"];
 /// How long the broker may leave a command waiting before the user is told why.
-const HINT_AFTER: Duration = Duration::from_millis(500);
+const HINT_AFTER: Duration = Duration::from_millis(800);
 
 /// The URL of a broker whose scheme is known. Shown without its password.
 #[derive(Clone)]
@@ -33,6 +41,23 @@ impl BrokerUrl {
     pub(crate) fn parse(url: &str) -> Result<BrokerUrl, Failure> {
         brokers::of(url).map_err(|error| Failure::input(error.to_string()))?;
         Ok(BrokerUrl { url: url.to_owned() })
+    }
+
+    /// What may help where no broker answers.
+    fn hint(&self) -> &'static str {
+        #[cfg(feature = "serve")]
+        if let Some((scheme, _)) = self.url.split_once("://")
+            && SERVED_SCHEMES.iter().any(|served| served.eq_ignore_ascii_case(scheme))
+        {
+            return REDIS_HINT;
+        }
+        HINT
+    }
+
+    /// Tells whether it is shown as it is: without a login and parameters, which may be secrets.
+    #[cfg(feature = "serve")]
+    pub(crate) fn is_shown_whole(&self) -> bool {
+        self.to_string() == self.url
     }
 
     /// Makes the manager.
@@ -91,27 +116,32 @@ impl Backend {
             Failure::Broker(error)
                 if may_be_absent && self.is_out_of_reach() && !self.is_told.load(Ordering::Relaxed) =>
             {
-                Failure::OutOfReach(error)
+                Failure::OutOfReach(error, self.url.hint())
             }
             failure => failure,
         }
     }
 
     /// Does work that needs the broker. If that leaves it waiting because there is no connection, the user learns so soon, and what may help;
-    /// unless only errors are wanted.
+    /// unless only errors are wanted. Meanwhile managers do not warn: what they would say is told here, and by the command's failure.
     ///
     /// # Cancel safety
     ///
     /// As that of the work.
     pub(crate) async fn explaining<T>(&self, quiet: bool, work: impl Future<Output = T>) -> T {
+        let _unheard = log::without_managers();
         let mut work = std::pin::pin!(work);
         tokio::select! {
             done = &mut work => return done,
             () = tokio::time::sleep(HINT_AFTER) => {}
         }
-        let is_failing = self.manager.health().last_error.is_some() && self.is_out_of_reach();
-        if is_failing && !quiet && !self.is_told.swap(true, Ordering::Relaxed) {
-            output::tell(&format!("sio: no connection to {} yet, trying on; {HINT}", self.url));
+        if let Some((_, cause)) = self.manager.health().last_error
+            && self.is_out_of_reach()
+            && !quiet
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            let (url, hint) = (&self.url, self.url.hint());
+            output::tell(&format!("sio: no connection to {url} yet, trying on: {cause}; {hint}"));
         }
         work.await
     }
@@ -146,6 +176,21 @@ mod tests {
             ("REDIS+SENTINEL://me:secret@a,b/main", "REDIS+SENTINEL://a,b/main"),
         ] {
             assert_eq!(BrokerUrl::parse(url).unwrap().to_string(), shown);
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "serve")]
+    fn only_where_the_url_may_lead_to_it_sio_serve_is_proposed() {
+        let known = brokers::all().iter().filter(|broker| broker.is_available);
+        for scheme in known.flat_map(|broker| broker.schemes) {
+            let hint = BrokerUrl::parse(&format!("{scheme}://h")).unwrap().hint();
+            assert_eq!(
+                hint.contains("sio serve"),
+                matches!(*scheme, "redis" | "valkey"),
+                "{scheme}: {hint}"
+            );
+            assert!(hint.contains("SIO_URL_FILE"), "{hint}");
         }
     }
 

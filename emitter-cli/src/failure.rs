@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use manager_api::log::Escaped;
 use manager_api::{Error, ErrorKind};
 
 use crate::output::printable;
@@ -10,13 +11,6 @@ use crate::stop::Signal;
 
 /// The most that is said of a failure, in bytes.
 const MAX_TEXT: usize = 4096;
-/// What may help where no broker answers.
-#[cfg(feature = "serve")]
-pub(crate) const HINT: &str =
-    "is the broker running? start one with `sio serve`, or name another with --url or SIO_URL";
-#[cfg(not(feature = "serve"))]
-pub(crate) const HINT: &str = "is the broker running? name another with --url or SIO_URL";
-
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -24,8 +18,8 @@ pub(crate) enum Failure {
     Input(anyhow::Error),
     /// The broker, a client or the system refused, failed or took too long. Exit code 1.
     Broker(anyhow::Error),
-    /// There is no broker, as far as is known: [`Failure::Broker`] with advice. Exit code 1.
-    OutOfReach(anyhow::Error),
+    /// There is no broker, as far as is known: [`Failure::Broker`] with what may help. Exit code 1.
+    OutOfReach(anyhow::Error, &'static str),
     /// A signal ended the command before its work was done. Exit code 130 or 143.
     Signal(Signal, anyhow::Error),
     /// The command line is wrong, and was refused with words of its parser. Exit code 2.
@@ -59,7 +53,7 @@ impl Failure {
         match self {
             Failure::Input(error) => Failure::Input(add(error)),
             Failure::Broker(error) => Failure::Broker(add(error)),
-            Failure::OutOfReach(error) => Failure::OutOfReach(add(error)),
+            Failure::OutOfReach(error, hint) => Failure::OutOfReach(add(error), hint),
             Failure::Signal(signal, error) => Failure::Signal(signal, add(error)),
             other @ (Failure::Usage | Failure::ClosedPipe) => other,
         }
@@ -76,23 +70,32 @@ impl Failure {
             error.kind(),
             ErrorKind::Config | ErrorKind::Malformed | ErrorKind::TooLarge
         );
-        let error = anyhow::Error::new(error).context(attempt.to_string());
-        if is_input {
-            Failure::Input(error)
+        let told = if is_input && !error.is_refusal() {
+            anyhow::Error::new(error)
         } else {
-            Failure::Broker(error)
+            // It says the cause in words of its own; its source says it again, in those of a client library.
+            tracing::debug!(error = ?Escaped(&error), "{attempt}");
+            anyhow::Error::msg(error.to_string())
+        };
+        let told = told.context(attempt.to_string());
+        match is_input {
+            true => Failure::Input(told),
+            false => Failure::Broker(told),
         }
     }
 
     /// What may help, where that is known.
     pub(crate) fn hint(&self) -> Option<&'static str> {
-        matches!(self, Failure::OutOfReach(_)).then_some(HINT)
+        match self {
+            Failure::OutOfReach(_, hint) => Some(hint),
+            _ => None,
+        }
     }
 
     pub(crate) fn code(&self) -> u8 {
         match self {
             Failure::Input(_) | Failure::Usage => 2,
-            Failure::Broker(_) | Failure::OutOfReach(_) => 1,
+            Failure::Broker(_) | Failure::OutOfReach(..) => 1,
             Failure::Signal(signal, _) => signal.code(),
             Failure::ClosedPipe => 0,
         }
@@ -102,8 +105,10 @@ impl Failure {
 impl fmt::Display for Failure {
     /// The whole chain of causes on one line. A cause that its effect quotes already is not said twice.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Failure::Input(error) | Failure::Broker(error) | Failure::OutOfReach(error) | Failure::Signal(_, error)) =
-            self
+        let (Failure::Input(error)
+        | Failure::Broker(error)
+        | Failure::OutOfReach(error, _)
+        | Failure::Signal(_, error)) = self
         else {
             return f.write_str(match self {
                 Failure::Usage => "the command line is wrong",
@@ -146,6 +151,17 @@ mod tests {
             "cannot emit \"news\": cannot reach h:1: connection refused"
         );
         assert_eq!(failure.code(), 1);
+    }
+
+    #[test]
+    fn a_cause_that_a_client_library_says_again_in_other_words_is_said_once() {
+        let library = io::Error::other("IO error: Connection refused (os error 111)");
+        let error = Error::new(ErrorKind::Connect, "cannot reach h:1 within 1 s: connection refused");
+        let failure = Failure::of(error.with_source(library), "cannot emit");
+        assert_eq!(
+            failure.to_string(),
+            "cannot emit: cannot reach h:1 within 1 s: connection refused"
+        );
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn execute(args: Args) -> Result<(), Failure> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().build().map_err(Failure::system("cannot start"))?;
     let result = runtime.block_on(cmd::run(plan));
-    // Whatever still blocks (a read of a terminal, say) must not keep a finished command alive.
+    // A thread that still blocks (in a read of a terminal, say) must not keep a finished command alive.
     runtime.shutdown_background();
     result
 }

@@ -4,9 +4,12 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{output, stderr};
 
@@ -24,6 +27,10 @@ const OWN_TARGETS: [&str; 9] = [
     "manager_amqp",
     "manager_kafka",
 ];
+/// Where it is logged, and as what, that a broker cannot be used: of a manager, and of the listener of a server.
+const ABOUT_BROKERS: [(&str, Level); 2] = [("manager_api", Level::WARN), ("hub", Level::ERROR)];
+/// Whether warnings of managers are left out.
+static IS_UNHEARD: AtomicBool = AtomicBool::new(false);
 /// How the thread is called whose panic ends the process.
 const MAIN_THREAD: &str = "main";
 /// How the threads are called that run code of ours; a panic in another one is a client library's.
@@ -33,8 +40,12 @@ const OWN_THREADS: [&str; 3] = [MAIN_THREAD, "tokio-", "lines"];
 ///
 /// What client libraries have to say is told by the errors of the managers, so that their own lines are shown from `-v` on only.
 pub(crate) fn init(quiet: bool, verbose: u8) {
+    let mut shows_all = verbose > 0;
     let filter = match std::env::var(VARIABLE) {
-        Ok(directives) if !directives.is_empty() => EnvFilter::builder().parse(&directives).map_err(Some),
+        Ok(directives) if !directives.is_empty() => {
+            shows_all = true;
+            EnvFilter::builder().parse(&directives).map_err(Some)
+        }
         _ => Err(None),
     };
     let filter = filter.unwrap_or_else(|bad| {
@@ -45,7 +56,7 @@ pub(crate) fn init(quiet: bool, verbose: u8) {
     });
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(|| StandardError)
+        .with_writer(Diagnostics { shows_all })
         .log_internal_errors(false)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal());
@@ -64,6 +75,48 @@ fn directives(quiet: bool, verbose: u8) -> String {
     };
     let own = OWN_TARGETS.map(|target| format!("{target}={own}"));
     format!("{libraries},{}", own.join(","))
+}
+
+/// Leaves out that a broker cannot be used, until the answer is dropped; not where more is asked for, by `-v` or `RUST_LOG`.
+pub(crate) fn without_managers() -> Unheard {
+    IS_UNHEARD.store(true, Ordering::Relaxed);
+    Unheard(())
+}
+
+/// Lets managers warn again, though a wait that left that out goes on.
+pub(crate) fn with_managers() {
+    IS_UNHEARD.store(false, Ordering::Relaxed);
+}
+
+/// Until this is dropped managers do not warn.
+pub(crate) struct Unheard(());
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        with_managers();
+    }
+}
+
+/// Writes lines to standard error, but those that are left out.
+struct Diagnostics {
+    shows_all: bool,
+}
+
+impl<'a> MakeWriter<'a> for Diagnostics {
+    type Writer = Box<dyn Write>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Box::new(StandardError)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        let crate_name = metadata.target().split("::").next().unwrap_or_default();
+        let is_about_brokers = ABOUT_BROKERS.contains(&(crate_name, *metadata.level()));
+        match is_about_brokers && !self.shows_all && IS_UNHEARD.load(Ordering::Relaxed) {
+            true => Box::new(io::sink()),
+            false => self.make_writer(),
+        }
+    }
 }
 
 /// Standard error as a log that may be lost: a full disk, and a reader that pauses or has gone, must neither end nor stop what is logged about.

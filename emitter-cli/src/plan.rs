@@ -144,7 +144,7 @@ impl BrokerPlan {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Address {
     pub(crate) namespace: NamespaceName,
-    /// Everybody, if there is none.
+    /// All clients, if there is none.
     pub(crate) rooms: Vec<Room>,
     pub(crate) except: Vec<Sid>,
     /// Their members do not get it, on servers of ours.

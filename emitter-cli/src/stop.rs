@@ -3,6 +3,8 @@
 /// A signal that asks the process to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signal {
+    /// The terminal was closed.
+    Hangup,
     Interrupt,
     Terminate,
 }
@@ -11,6 +13,7 @@ impl Signal {
     /// The exit code of a command that a signal ended before its work was done, as shells count: 128 and the number of the signal.
     pub(crate) fn code(self) -> u8 {
         match self {
+            Signal::Hangup => 129,
             Signal::Interrupt => 130,
             Signal::Terminate => 143,
         }
@@ -18,6 +21,7 @@ impl Signal {
 
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Signal::Hangup => "SIGHUP",
             Signal::Interrupt => "SIGINT",
             Signal::Terminate => "SIGTERM",
         }
@@ -30,6 +34,24 @@ pub(crate) struct Signals {
     terminate: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     interrupt: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+}
+
+/// The signal of a terminal that was closed; none where it is ignored, as `nohup` has it.
+#[cfg(target_os = "linux")]
+fn hangup() -> Option<tokio::signal::unix::Signal> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let ignored = u64::from_str_radix(ignored.trim(), 16).ok()?;
+    // The first bit is that of signal 1.
+    (ignored & 1 == 0).then(|| tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok())?
+}
+
+/// Elsewhere it ends the process by itself, where it is not ignored.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn hangup() -> Option<tokio::signal::unix::Signal> {
+    None
 }
 
 impl Signals {
@@ -40,6 +62,7 @@ impl Signals {
         Signals {
             terminate: signal(SignalKind::terminate()).ok(),
             interrupt: signal(SignalKind::interrupt()).ok(),
+            hangup: hangup(),
         }
     }
 
@@ -66,6 +89,7 @@ impl Signals {
         tokio::select! {
             () = receive(&mut self.interrupt) => Signal::Interrupt,
             () = receive(&mut self.terminate) => Signal::Terminate,
+            () = receive(&mut self.hangup) => Signal::Hangup,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command `sio` with each broker: what `emitter-cli`'s own tests show of every subcommand on the embedded one, once on each
 //! real one.
 
+use integration::brokers::redis::ask;
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::managers;
@@ -199,4 +200,56 @@ async fn several_rooms_named_at_once_are_all_joined_by_real_clients() {
             assert_eq!(message.args, [json!(room)], "{kind:?} {in_url}");
         }
     }
+}
+
+/// Makes the user `me`, or gives it another password, and ends all its connections.
+async fn set_password(broker: &str, password: &str) {
+    let password = format!(">{password}");
+    let rules = ["ACL", "SETUSER", "me", "reset", "on", &password, "&*", "+@all"];
+    for command in [&rules[..], &["CLIENT", "KILL", "USER", "me"]] {
+        let mut asked = ::redis::Cmd::new();
+        for word in command {
+            asked.arg(*word);
+        }
+        ask::<::redis::Value>(broker, &asked).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_is_ended_by_a_refusal_at_its_start_and_not_by_one_later() {
+    let broker = RedisBroker::start().await;
+    set_password(&broker.url(), "right").await;
+    let url_with = |password: &str| broker.url().replace("redis://", &format!("redis://me:{password}@"));
+    let serve = ["serve", "--listen", "127.0.0.1:0"];
+    let mut refused = Channel::new(&url_with("wrong")).sio(&serve);
+    let status = refused.wait(DEADLINE).await;
+    let said = refused.stderr();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert_eq!(
+        (said.lines().count(), said.matches("WRONGPASS").count()),
+        (1, 1),
+        "{said}"
+    );
+
+    let channel = Channel::new(&url_with("right"));
+    let mut serving = channel.sio(&serve);
+    let line = serving.next_line(DEADLINE).await.unwrap();
+    let address = line.split("http://").nth(1).unwrap().trim().trim_end_matches('/');
+    let mut client = Client::connect(address.parse().unwrap(), &[]).await;
+    set_password(&broker.url(), "another").await;
+    eventually("the refusal is logged, and logged again", || {
+        serving.stderr().matches("WRONGPASS").count() > 1
+    })
+    .await;
+    assert_eq!(
+        client.call("join", "room").await,
+        "[\"ok\"]",
+        "local clients are served"
+    );
+    set_password(&broker.url(), "right").await;
+    eventually("it is back", || serving.stderr().contains("may have been missed")).await;
+    channel.run(&["emit", "-r", "room", "back"]).await;
+    assert_eq!(client.packet().await, "42[\"back\"]");
+    serving.signal("TERM");
+    assert!(serving.wait(DEADLINE).await.success(), "{}", serving.stderr());
 }

@@ -106,11 +106,12 @@ impl Failure {
             AmqpKind::IOError(error) => crate::refusal::of_io(error),
             AmqpKind::MissingHeartbeatError => (Hope::Some, "no sign of life from the broker".to_owned()),
             AmqpKind::ParsingError(_) => (
-                Hope::Refused,
-                "what answers does not speak AMQP 0-9-1 (a port with TLS needs amqps://)".to_owned(),
+                Hope::Mismatch,
+                "the answer is not in AMQP 0-9-1: another service listens at this port, or it speaks TLS, which takes amqps://"
+                    .to_owned(),
             ),
             AmqpKind::InvalidProtocolVersion(version) => {
-                (Hope::Refused, format!("it speaks AMQP {version} only; 0-9-1 is needed"))
+                (Hope::Mismatch, format!("it speaks AMQP {version} only; 0-9-1 is needed"))
             }
             _ => (Hope::Some, error.to_string()),
         };

@@ -21,7 +21,7 @@ pub(crate) enum Hope {
     Some,
     /// No: the login is wrong or insufficient.
     Refused,
-    /// No: a declaration, ours or the existing one, cannot be used.
+    /// No: a declaration, ours or the existing one, cannot be used, or the URL leads to another service.
     Mismatch,
     /// The broker accepts no messages from any publisher for now.
     Blocked,

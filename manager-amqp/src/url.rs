@@ -1,5 +1,8 @@
 //! The URL of a RabbitMQ broker.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use manager_api::Error;
 use manager_api::backend::url::{self, Address, decoded};
@@ -11,6 +14,12 @@ use crate::config::QueueKind;
 pub(crate) const SCHEMES: &[&str] = &["amqp", "amqps"];
 /// The parameters beside those of TLS.
 const KNOWN: [&str; 5] = ["heartbeat", "connection_timeout", "channel_max", "frame_max", "queue"];
+/// The smallest frames that AMQP 0-9-1 knows, in bytes: the broker cuts a connection that asks for less.
+const MIN_FRAME: u32 = 4096;
+/// The most channels that a connection of ours has at a time.
+const MIN_CHANNELS: u16 = 2;
+/// In milliseconds; without time no attempt succeeds.
+const MIN_CONNECTION_TIMEOUT: u64 = 1;
 
 /// A URL, parsed: address, login, virtual host, and options that take precedence.
 pub(crate) struct Target {
@@ -52,10 +61,10 @@ impl Target {
     fn apply(&mut self, name: &str, value: &str) -> Result<bool, Error> {
         let known = &mut self.uri.query;
         match name {
-            "heartbeat" => known.heartbeat = Some(number(name, value)?),
-            "connection_timeout" => known.connection_timeout = Some(number(name, value)?),
-            "channel_max" => known.channel_max = Some(number(name, value)?),
-            "frame_max" => known.frame_max = Some(number(name, value)?),
+            "heartbeat" => known.heartbeat = Some(number(name, value, 0)?),
+            "connection_timeout" => known.connection_timeout = Some(number(name, value, MIN_CONNECTION_TIMEOUT)?),
+            "channel_max" => known.channel_max = Some(limit(name, value, MIN_CHANNELS)?),
+            "frame_max" => known.frame_max = Some(limit(name, value, MIN_FRAME)?),
             "queue" => {
                 let text = "the URL parameter \"queue\" is one of auto, durable, transient, exclusive, quorum";
                 self.queue_kind = Some(QueueKind::named(value).ok_or_else(|| bad(text))?);
@@ -93,10 +102,22 @@ fn vhost(path: &str) -> Result<String, Error> {
     }
 }
 
-/// Reads the value of a parameter that is a number.
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Error> {
-    let text = || bad(format!("the URL parameter {name:?} is not a number, or too large"));
-    value.parse().map_err(|_| text())
+/// Reads a number that is not below `least`.
+fn number<T: FromStr + PartialOrd + Display>(name: &str, value: &str, least: T) -> Result<T, Error> {
+    let number: Option<T> = value.parse().ok();
+    let text = || format!("the URL parameter {name:?} is not a number, too large, or less than {least}");
+    match number.filter(|number| *number >= least) {
+        Some(number) => Ok(number),
+        None => Err(bad(text())),
+    }
+}
+
+/// Reads a limit of which zero is none.
+fn limit<T: FromStr + PartialOrd + Display + Default>(name: &str, value: &str, least: T) -> Result<T, Error> {
+    match value.parse() {
+        Ok(none) if none == T::default() => Ok(none),
+        _ => number(name, value, least),
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +174,31 @@ mod tests {
         };
         assert_eq!(login("amqp://me:s%40:%2F@h"), expected);
         assert_eq!(login("amqp://h"), AMQPUserInfo::default());
+    }
+
+    #[test]
+    fn a_number_that_no_connection_can_have_is_refused_by_the_name_of_its_parameter() {
+        for (name, bad, good) in [
+            (
+                "frame_max",
+                &["1", "4095", "4294967296", "-1", "", "x"][..],
+                &["0", "4096", "131072"][..],
+            ),
+            ("channel_max", &["1", "65536", "-1", "", "x"], &["0", "2", "65535"]),
+            ("heartbeat", &["65536", "-1", "", "x", "1.5"], &["0", "1", "60"]),
+            ("connection_timeout", &["0", "-1", "", "x", "10s"], &["1", "10000"]),
+        ] {
+            let parsed = |value: &str| Target::parse(&format!("amqp://h?{name}={value}"));
+            for value in bad {
+                let error = parsed(value)
+                    .err()
+                    .unwrap_or_else(|| panic!("{name}={value} was taken"));
+                assert!(error.to_string().contains(&format!("{name:?}")), "{error}");
+            }
+            for value in good {
+                assert!(parsed(value).is_ok(), "{name}={value}");
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::config::KafkaOptions;
 use crate::error::{Failure, unusable};
-use crate::probe::{Client, Probe};
+use crate::probe::{Advice, Client, Probe};
 use crate::properties;
 use crate::topic::check_topic;
 use crate::url::Target;
@@ -202,8 +202,11 @@ impl Connector {
             has_login: protocol.starts_with("SASL"),
             knows_tls: self.has_tls,
         };
-        let advice = self.probe.advice(&self.target.servers, client, limit);
-        advice.map_or(failure, Failure::refusal)
+        match self.probe.advice(&self.target.servers, client, limit) {
+            None => failure,
+            Some(Advice::WrongUrl(text)) => Failure::wrong_url(text),
+            Some(Advice::Silent(text)) => Failure::other(text),
+        }
     }
 
     /// Returns the properties of the options, then those of the URL, which take precedence.

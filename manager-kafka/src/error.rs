@@ -15,6 +15,8 @@ use crate::refusal::{Right, advice, code_of, is_refusal};
 pub(crate) struct Failure {
     what: String,
     is_refused: bool,
+    /// Whether the URL leads to what is not the server that it says.
+    is_wrong_url: bool,
     source: Option<Arc<KafkaError>>,
 }
 
@@ -29,6 +31,7 @@ impl Failure {
         Self {
             what,
             is_refused: code.is_some_and(|code| is_refusal(code, "")),
+            is_wrong_url: false,
             source: Some(Arc::new(error)),
         }
     }
@@ -53,14 +56,16 @@ impl Failure {
                 Some(advice) => format!("{reason}: {advice}"),
                 None => reason.to_owned(),
             }),
+            is_wrong_url: false,
             source: Some(Arc::new(error)),
         }
     }
 
-    /// Creates a refusal: a server responds, and will go on to respond the same.
-    pub(crate) fn refusal(what: String) -> Self {
+    /// Creates the refusal of what is not the service that the URL says, and will not become it.
+    pub(crate) fn wrong_url(what: String) -> Self {
         Self {
             is_refused: true,
+            is_wrong_url: true,
             ..Self::other(what)
         }
     }
@@ -70,6 +75,7 @@ impl Failure {
         Self {
             what: what.into(),
             is_refused: false,
+            is_wrong_url: false,
             source: None,
         }
     }
@@ -89,7 +95,11 @@ impl Failure {
                 self.what
             ),
         };
-        Error::new(ErrorKind::Connect, text)
+        let kind = match self.is_wrong_url {
+            true => ErrorKind::Config,
+            false => ErrorKind::Connect,
+        };
+        Error::new(kind, text)
             .with_source(self.clone())
             .refused_if(self.is_refused)
     }

@@ -56,13 +56,15 @@ impl Connection {
 
     /// Logs in, if there is a password.
     pub(crate) async fn logged_in(mut self, login: &Login) -> Result<Self, Failure> {
-        let Some(password) = &login.password else {
+        if login.username.is_none() && login.password.is_none() {
             return Ok(self);
-        };
+        }
         let mut auth = cmd("AUTH");
         if let Some(username) = &login.username {
             auth.arg(username);
         }
+        // A user may need no password, and without a word would be taken for another one.
+        let password = login.password.as_deref().unwrap_or_default();
         let answer = self.request(auth.arg(password)).await?;
         answer.map_err(|error| Failure::server(&self.address, Asked::Login, error))?;
         Ok(self)

@@ -9,7 +9,7 @@ use manager_api::{Error, ErrorKind};
 use redis::RedisError;
 
 use crate::hello::Unsuited;
-use crate::refusal::{Asked, judged};
+use crate::refusal::{Asked, is_not_sentinel, judged};
 
 /// A failed attempt to use a connection, shared by all callers that it affects.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Failure {
     pub(crate) address: String,
     what: String,
     is_refused: bool,
+    /// Whether the URL leads to what is not the server that it says.
+    is_wrong_url: bool,
     /// Whether the server ended the connection.
     pub(crate) is_cut: bool,
     source: Option<RedisError>,
@@ -30,6 +32,7 @@ impl Failure {
             address: address.to_owned(),
             what,
             is_refused,
+            is_wrong_url: false,
             is_cut: error.kind() == std::io::ErrorKind::ConnectionReset,
             source: Some(error.into()),
         }
@@ -42,6 +45,7 @@ impl Failure {
             address: address.to_owned(),
             what,
             is_refused,
+            is_wrong_url: is_not_sentinel(asked, &error),
             is_cut: false,
             source: Some(error),
         }
@@ -52,6 +56,14 @@ impl Failure {
         Self {
             is_refused: true,
             ..Self::other(address, what)
+        }
+    }
+
+    /// Creates the refusal of a server that is not what the scheme of the URL says, and will not become it.
+    fn wrong_url(address: &str, what: impl Into<String>) -> Self {
+        Self {
+            is_wrong_url: true,
+            ..Self::refusal(address, what)
         }
     }
 
@@ -66,7 +78,7 @@ impl Failure {
                 );
                 Self::refusal(address, text)
             }
-            Unsuited::Sentinel => Self::refusal(address, "a sentinel: the URL begins with redis+sentinel://"),
+            Unsuited::Sentinel => Self::wrong_url(address, "a sentinel: the URL begins with redis+sentinel://"),
         }
     }
 
@@ -91,7 +103,7 @@ impl Failure {
 
     /// Creates the refusal of a server that expects TLS.
     pub(crate) fn with_tls(address: &str) -> Self {
-        Self::refusal(
+        Self::wrong_url(
             address,
             "this port speaks TLS: connect by rediss:// instead of redis://",
         )
@@ -99,7 +111,7 @@ impl Failure {
 
     /// Creates the refusal of a server without TLS.
     pub(crate) fn without_tls(address: &str) -> Self {
-        Self::refusal(
+        Self::wrong_url(
             address,
             "this port speaks no TLS: connect by redis:// instead of rediss://, or to the TLS port",
         )
@@ -110,7 +122,7 @@ impl Failure {
     pub(crate) fn another_service(address: &str, input: &[u8], has_tls: bool) -> Self {
         match !has_tls && tls::is_tls_alert(input) {
             true => Self::with_tls(address),
-            false => Self::refusal(
+            false => Self::wrong_url(
                 address,
                 "the answer is not in Redis' protocol: another service listens at this port",
             ),
@@ -129,6 +141,7 @@ impl Failure {
             address: address.to_owned(),
             what: what.into(),
             is_refused: false,
+            is_wrong_url: false,
             is_cut: false,
             source: None,
         }
@@ -154,7 +167,11 @@ impl backend::Failure for Failure {
             true => format!("the broker refuses: {self}"),
             false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
         };
-        Error::new(ErrorKind::Connect, text)
+        let kind = match self.is_wrong_url {
+            true => ErrorKind::Config,
+            false => ErrorKind::Connect,
+        };
+        Error::new(kind, text)
             .with_source(self.clone())
             .refused_if(self.is_refused)
     }

@@ -43,7 +43,7 @@ pub(crate) fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
             format!("authentication failed: the server wants a password: {error}"),
         );
     }
-    if matches!(asked, Asked::Sentinel) && detail.contains("unknown command") {
+    if is_not_sentinel(asked, error) {
         return (
             true,
             format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
@@ -54,6 +54,11 @@ pub(crate) fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
         _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
         _ => (false, format!("the server refused: {error}")),
     }
+}
+
+/// Returns whether a server that was asked for a master does not know the command.
+pub(crate) fn is_not_sentinel(asked: Asked<'_>, error: &RedisError) -> bool {
+    asked == Asked::Sentinel && error.detail().is_some_and(|detail| detail.contains("unknown command"))
 }
 
 /// Returns the change to the URL that the server's text about a login suggests; empty if it suggests none.

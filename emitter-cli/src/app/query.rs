@@ -19,7 +19,7 @@ fn values(query: &str, name: &str) -> Vec<String> {
         .collect()
 }
 
-/// Undoes percent-encoding and `+`. What is no encoding stays as it is, what is no UTF-8 is replaced.
+/// Undoes percent-encoding and `+`. What is not an encoding stays as it is, what is not UTF-8 is replaced.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -5,7 +5,7 @@ macro_rules! serving {
     () => {
         "  sio demo                             see it work, with nothing installed
   sio serve                            in one terminal: a server, a page, an embedded broker
-  sio emit --room lobby news '{\"a\":1}'  in another: an event for everybody in the room
+  sio emit --room lobby news '{\"a\":1}'  in another: an event for all in the room
 "
     };
 }
@@ -13,7 +13,7 @@ macro_rules! serving {
 #[cfg(not(feature = "serve"))]
 macro_rules! serving {
     () => {
-        "  sio emit --room lobby news '{\"a\":1}'  an event for everybody in the room
+        "  sio emit --room lobby news '{\"a\":1}'  an event for all in the room
 "
     };
 }
@@ -26,14 +26,15 @@ pub(super) const MAIN_EXAMPLES: &str = concat!(
 Exit code:
   0    done; also if the reader of standard output has had enough, and for `listen`, `serve` and `demo` if a signal ended them
   1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack
-  2    usage or input: the command line, a URL, data or a line that cannot be used
-  130  SIGINT ended it before its work was done
+  2    usage or input: the command line, a URL (also one that leads to something other than it says), data or a line that cannot be used
+  129  SIGHUP ended it before its work was done: the terminal was closed
+  130  SIGINT did
   143  SIGTERM did"
 );
 
 pub(super) const EMIT_EXAMPLES: &str = "\
 Examples:
-  sio emit news '{\"title\":\"hello\"}'               to everybody
+  sio emit news '{\"title\":\"hello\"}'               to all clients
   sio emit -r lobby -r hall news '\"hello\"' 2       to two rooms, with two arguments
   sio emit -r lobby --text news 'hello there'      text needs no quotes of JSON
   sio emit --text log -- -q                        text that begins with a hyphen
@@ -49,8 +50,8 @@ Exit code:
   0    all accepted, and all answers came that --ack waits for
   1    the broker refused or was out of reach, or fewer answers came than --ack waits for (the event was accepted)
   2    usage or input; with --lines, lines before the bad one were sent
-  130  SIGINT ended it; what --lines had read and not sent is counted on standard error, also with -q
-  143  SIGTERM did
+  130  SIGINT ended it; what --lines had read and not sent, or which answers of --ack came, is said on standard error, also with -q
+  143  SIGTERM did; 129: SIGHUP did
 
 An error after which an event may have been published says so: sending it again may deliver it twice.";
 
@@ -68,7 +69,7 @@ pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
   sio serve                                  page at http://127.0.0.1:3000/, broker at redis://127.0.0.1:7379
   sio serve --url redis://redis.internal     any number of servers on one broker
-  sio serve --listen 0.0.0.0:8080            reachable from outside: everybody who connects may join any room
+  sio serve --listen 0.0.0.0:8080            reachable from outside: any client may join any room
   sio serve --listen localhost:8080          a name; 8080 or :8080 alone is 127.0.0.1:8080
   sio serve -n /chat --origin https://app.example
 
@@ -76,10 +77,16 @@ Clients join and leave rooms with the events `join` and `leave` (acknowledged wi
 ?room=a,b or ?room=a&room=b. The JavaScript client keeps only the last of several parameters of one name: there write
 io(\"http://HOST/?room=a,b\") or io(url, {query: {room: [\"a\", \"b\"]}}). A name with a comma is joined by the event.
 
-It serves on although standard output or standard error is closed or full.
+Paths: / is the page, /socket.io/ is Socket.IO, anything else is 404. There is no endpoint for health or metrics: a load
+balancer may ask for /, and a program of your own with the library can have both.
 
-Exit code: 0 ended by a signal, 1 the address is taken, or what was published could not be flushed, 2 usage.
-A second signal ends it at once, with 130 or 143.";
+A broker that refuses the server at its start (a login, a right) ends it. One that is away does not: it serves its own
+clients, and the others' events when the broker is back. So it does when the broker refuses it later, which is logged
+again and again. It serves on although standard output or standard error is closed or full.
+
+Exit code: 0 ended by a signal, 1 the address is taken, the broker refused, or what was published could not be flushed,
+2 usage, or a URL that leads to something other than it says.
+A second signal ends it at once, with 129, 130 or 143.";
 
 #[cfg(feature = "serve")]
 pub(super) const DEMO_EXAMPLES: &str = "\
@@ -88,4 +95,4 @@ Examples:
   sio demo --count 20   ends after 20 deliveries
 
 Exit code: 0 all deliveries came, or without --count it was ended by a signal or by the reader of standard output; 1 one did not;
-130 or 143 if SIGINT or SIGTERM ended it before its count.";
+129, 130 or 143 if SIGHUP, SIGINT or SIGTERM ended it before its count.";

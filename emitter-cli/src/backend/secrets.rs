@@ -1,4 +1,4 @@
-//! No part of a secret of a URL stands in anything that is said about it, whatever the URL looks like.
+//! No part of a secret of a URL stands in anything that is said about it, however the URL is formed.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -99,7 +99,7 @@ fn check(url: &str, said: &str) {
 }
 
 #[tokio::test]
-async fn no_part_of_a_password_is_said_whatever_the_url_looks_like() {
+async fn no_part_of_a_password_is_said_however_the_url_is_formed() {
     let mut numbers = Numbers(0x5EED_0001);
     let known = brokers::all().iter().filter(|broker| broker.is_available);
     for scheme in known.flat_map(|broker| broker.schemes).copied() {

@@ -11,6 +11,8 @@ use crate::plan::{Action, ControlPlan};
 
 /// How long servers may take to say whether they have the client, if `--timeout` allows that much.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long servers have to announce themselves, before one can be asked. It cannot end earlier: who will answer is not known before.
+const ANNOUNCING: Duration = Duration::from_secs(1);
 
 /// What the servers say about a client.
 enum Whereabouts {
@@ -70,6 +72,13 @@ async fn command(
     };
     let timeout = plan.broker.timeout().min(ASK_TIMEOUT);
     let told = match client {
+        // What they say would not be told.
+        Some(_) if plan.broker.quiet => None,
+        Some(client) if timeout <= ANNOUNCING => {
+            let why =
+                format!("servers have a second to announce themselves, for which --timeout {timeout:?} is too short");
+            Some((client, Whereabouts::Unknown(why)))
+        }
         Some(client) => {
             let asked = whereabouts(emitter, clients.clone(), &client, timeout).await;
             // Those who may only publish cannot be answered.

@@ -161,11 +161,14 @@ async fn deliver(
 /// What a counted demo comes to; nothing without a count.
 fn summary(mut latencies: Vec<Duration>) -> String {
     latencies.sort_unstable();
-    let (Some(median), Some(worst)) = (latencies.get(latencies.len() / 2), latencies.last()) else {
+    let Some(worst) = latencies.last() else {
         return String::new();
     };
     let milliseconds = |latency: &Duration| latency.as_secs_f64() * 1e3;
-    let (count, median, worst) = (latencies.len(), milliseconds(median), milliseconds(worst));
+    let count = latencies.len();
+    // Of an even count it lies between the two in the middle.
+    let median = (milliseconds(&latencies[(count - 1) / 2]) + milliseconds(&latencies[count / 2])) / 2.0;
+    let worst = milliseconds(worst);
     format!("\nall {count} delivered; median {median:.2} ms, worst {worst:.2} ms\n")
 }
 
@@ -185,4 +188,23 @@ fn milliseconds_since_epoch() -> f64 {
         .unwrap_or_default()
         .as_secs_f64()
         * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_count_lies_between_the_two_in_the_middle() {
+        let summed_up = |latencies: &[u64]| summary(latencies.iter().copied().map(Duration::from_millis).collect());
+        assert!(summed_up(&[]).is_empty());
+        for (latencies, said) in [
+            (&[4][..], "median 4.00 ms, worst 4.00 ms"),
+            (&[9, 1], "median 5.00 ms, worst 9.00 ms"),
+            (&[9, 1, 2], "median 2.00 ms"),
+            (&[9, 1, 2, 4], "median 3.00 ms"),
+        ] {
+            assert!(summed_up(latencies).contains(said), "{}", summed_up(latencies));
+        }
+    }
 }

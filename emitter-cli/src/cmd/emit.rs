@@ -14,8 +14,9 @@ use tokio::time::timeout;
 
 use crate::backend::Backend;
 use crate::failure::Failure;
-use crate::output;
 use crate::plan::EmitPlan;
+use crate::stop::Signals;
+use crate::{log, output};
 
 pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
@@ -65,7 +66,18 @@ async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize)
     let asked = broadcast.emit_payload_with_ack(plan.event.as_str(), plan.payload).await;
     let mut answers = asked.map_err(|error| backend.failure("emit", error))?.count(count);
     let mut num_answers = 0;
-    while let Some(answer) = answers.next().await {
+    // From here on it matters whether answers may have been missed.
+    log::with_managers();
+    let mut signals = Signals::new();
+    loop {
+        let answer = tokio::select! {
+            answer = answers.next() => answer,
+            signal = signals.next() => {
+                let text = format!("the event was accepted, and {num_answers} of {count} answers had come");
+                return Err(Failure::signal(signal, text));
+            }
+        };
+        let Some(answer) = answer else { break };
         print(&answer.map_err(|error| backend.failure("emit", error))?)?;
         num_answers += 1;
     }

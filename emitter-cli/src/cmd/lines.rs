@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::backend::Backend;
 use crate::failure::Failure;
+use crate::log;
 use crate::plan::LinesPlan;
 use crate::stop::{Signal, Signals};
 use progress::Progress;
@@ -144,7 +145,11 @@ impl Pump<'_> {
     fn land(&mut self, (number, num_bytes, result): Outcome) {
         self.in_flight_bytes -= num_bytes;
         match result {
-            Ok(()) => self.progress.accepted(),
+            Ok(()) => {
+                if self.progress.accepted() == 1 {
+                    log::with_managers();
+                }
+            }
             Err(error) => {
                 let failure = self.backend.failure("emit", error);
                 // Once it gives up, what is still in flight fails for the same reason: counted, not said again.
@@ -159,7 +164,7 @@ impl Pump<'_> {
     fn fail(&mut self, failure: Failure, consequence: &'static str) {
         let decides = match (&self.first_failure, &failure) {
             (None, _) => true,
-            (Some(Failure::Input(_)), Failure::Broker(_) | Failure::OutOfReach(_)) => true,
+            (Some(Failure::Input(_)), Failure::Broker(_) | Failure::OutOfReach(..)) => true,
             (Some(_), _) => false,
         };
         if !decides {
@@ -172,7 +177,7 @@ impl Pump<'_> {
         };
         self.first_failure = Some(match failure {
             Failure::Input(_) | Failure::Usage => Failure::input(summary),
-            Failure::OutOfReach(_) => Failure::OutOfReach(anyhow::Error::msg(summary)),
+            Failure::OutOfReach(_, hint) => Failure::OutOfReach(anyhow::Error::msg(summary), hint),
             Failure::Broker(_) | Failure::Signal(..) => Failure::broker(summary),
             Failure::ClosedPipe => Failure::ClosedPipe,
         });

@@ -10,14 +10,16 @@ use tokio::net::TcpListener;
 
 use crate::app;
 use crate::args::DEFAULT_URL;
-use crate::backend::BrokerUrl;
+use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
-use crate::output;
 use crate::plan::ServePlan;
 use crate::stop;
+use crate::{log, output};
 
-/// How long the server waits for its broker before it says that it is there without.
+/// How long the server waits for its broker before it says that it is there without. What is refused in this time ends it.
 const READY_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it looks whether the broker has refused it.
+const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let listener = listen(&plan.listen.host, plan.listen.port, "name another with --listen").await?;
@@ -31,7 +33,8 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
         (None, Some(embedded)) => BrokerUrl::parse(embedded.url())?,
         (None, None) => unreachable!("without a URL there is an embedded broker"),
     };
-    let backend = url.backend(plan.options)?;
+    let backend = url.backend(plan.options.clone())?;
+    let unheard = log::without_managers();
     let io = app::server(Arc::clone(&backend.manager), &plan.namespaces, &plan.origins);
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
     let stop = async {
@@ -39,32 +42,69 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     };
     let serving = socket_io::service::serve_with(listener, io.clone(), app::Page, stop);
     let announcing = async {
-        ready(&io, &url).await;
+        ready(&io, &backend, unheard).await?;
         if !plan.quiet {
-            announce(addr, &url, embedded.is_some(), &plan.emit_options).await;
+            let text = announcement(addr, &url, embedded.is_some(), &plan);
+            announce(text).await;
         }
+        Ok(())
     };
-    let served = both(serving, announcing).await;
+    let served = both(serving, announcing).await?;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
     served.map_err(|error| backend.failure("flush what was published", error))
 }
 
-/// Serves to the end, while what is to be said is said.
-async fn both<T>(serving: impl Future<Output = T>, announcing: impl Future<Output = ()>) -> T {
+/// Serves to the end, while what is to be said is said; or until that fails.
+async fn both<T>(
+    serving: impl Future<Output = T>,
+    announcing: impl Future<Output = Result<(), Failure>>,
+) -> Result<T, Failure> {
     let mut serving = std::pin::pin!(serving);
     tokio::select! {
-        served = &mut serving => return served,
-        () = announcing => {}
+        served = &mut serving => return Ok(served),
+        announced = announcing => announced?,
     }
-    serving.await
+    Ok(serving.await)
 }
 
-/// Waits until what is emitted elsewhere reaches this server's clients, or says that it does not yet.
-async fn ready(io: &SocketIo, url: &BrokerUrl) {
-    if tokio::time::timeout(READY_PATIENCE, io.ready()).await.is_err() {
-        tracing::warn!(broker = %url, "not subscribed yet; until then clients get only what this server emits itself");
+/// Waits until what is emitted elsewhere reaches this server's clients, or says that it does not yet. Until then only that is told of the
+/// broker.
+///
+/// # Errors
+///
+/// That of subscribing, if the broker refuses it. A server that was ready once serves on when its broker refuses it later.
+async fn ready(io: &SocketIo, backend: &Backend, unheard: log::Unheard) -> Result<(), Failure> {
+    let waited = tokio::time::timeout(READY_PATIENCE, async {
+        tokio::select! {
+            () = io.ready() => Ok(()),
+            failure = refused(backend) => Err(failure),
+        }
+    });
+    let outcome = waited.await;
+    drop(unheard);
+    if let Ok(known) = outcome {
+        return known;
+    }
+    let cause = backend.manager.health().last_error.map(|(_, text)| text);
+    let cause = cause.unwrap_or_else(|| "no answer".to_owned());
+    let broker = &backend.url;
+    tracing::warn!(%broker, "not subscribed yet: {cause}; until then clients get only what this server emits itself");
+    Ok(())
+}
+
+/// Waits until the broker has refused to be listened to, and returns why. The server's own listener tries on, so that it is asked once more.
+async fn refused(backend: &Backend) -> Failure {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if backend.manager.health().num_refusals == 0 {
+            continue;
+        }
+        match backend.manager.subscribe().await {
+            Err(error) if error.is_refusal() => return backend.failure("listen", error),
+            _ => std::future::pending().await,
+        }
     }
 }
 
@@ -81,17 +121,27 @@ pub(super) async fn listen(host: &str, port: u16, remedy: &str) -> Result<TcpLis
     TcpListener::bind(&addrs[..]).await.map_err(Failure::system(attempt))
 }
 
-/// Says where the server is. It serves on although this cannot be printed, or not yet.
-async fn announce(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool, emit_options: &str) {
+/// Where the server is, and what to try.
+fn announcement(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool, plan: &ServePlan) -> String {
     let about = if is_embedded {
         " (embedded, for this machine only)"
     } else {
         ""
     };
-    let text = format!(
+    let missing = if plan.is_url_left_out {
+        "                 with the same URL in SIO_URL, or in the file that SIO_URL_FILE names: its login and parameters are not shown here\n"
+    } else {
+        ""
+    };
+    let emit_options = &plan.emit_options;
+    format!(
         "page and server  http://{addr}/\nbroker           {url}{about}\n\
-         try              sio emit{emit_options} --room lobby news '{{\"hello\":\"world\"}}'\n"
-    );
+         try              sio emit{emit_options} --room lobby news '{{\"hello\":\"world\"}}'\n{missing}"
+    )
+}
+
+/// Says where the server is. It serves on although this cannot be printed, or not yet.
+async fn announce(text: String) {
     match output::printed(text).await {
         Ok(()) | Err(Failure::ClosedPipe) => {}
         Err(failure) => tracing::warn!("{failure}; serving all the same"),

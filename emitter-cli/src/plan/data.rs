@@ -58,7 +58,7 @@ fn add(builder: PayloadBuilder, argument: &str, text: bool, max_bytes: usize) ->
         } else {
             " (to send it as text, add --text)"
         };
-        anyhow::Error::new(error).context(format!("{} is no JSON{hint}", excerpt(argument)))
+        anyhow::Error::new(error).context(format!("{} is not JSON{hint}", excerpt(argument)))
     })
 }
 

@@ -64,7 +64,7 @@ fn text_argument(line: &[u8]) -> Result<Option<Payload>, String> {
     Ok(Some(Payload::builder().text(text).build()))
 }
 
-/// The line between brackets: checked to be JSON, kept as it is. A blank line is no event.
+/// The line between brackets: checked to be JSON, kept as it is. A blank line is not an event.
 fn json_argument(line: &[u8]) -> Result<Option<Payload>, String> {
     let line = line.trim_ascii();
     if line.is_empty() {
@@ -101,7 +101,7 @@ fn not_json(error: serde_json::Error) -> String {
     error.to_string().replace(" at line 1 column ", " at column ")
 }
 
-/// The object of a line. An unknown field is an error: a misspelt `room` must not turn into an event for everybody.
+/// The object of a line. An unknown field is an error: a misspelt `room` must not turn into an event for all clients.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line<'a> {
@@ -165,14 +165,11 @@ impl Line<'_> {
         };
         let rooms = match self.room {
             Some(OneOrMany::Many(none)) if none.is_empty() => {
-                return Err("an empty list of rooms is nobody; leave \"room\" out to reach everybody".into());
+                return Err("an empty list of rooms reaches no client; leave \"room\" out to reach all".into());
             }
             Some(rooms) => rooms.collect(RoomName::room),
             None => default.rooms.clone(),
         };
-        if rooms.iter().any(|room| room.as_str().is_empty()) {
-            return Err("the name of a room must not be empty".into());
-        }
         let except = match self.except {
             Some(ids) => ids.collect(|id| Sid::from(id.as_ref())),
             None => default.except.clone(),
@@ -181,6 +178,13 @@ impl Line<'_> {
             Some(rooms) => rooms.collect(RoomName::room),
             None => default.except_rooms.clone(),
         };
+        // An empty room means all clients for servers of python-socketio.
+        if rooms.iter().chain(&except_rooms).any(|room| room.as_str().is_empty()) {
+            return Err("the name of a room must not be empty".into());
+        }
+        if except.iter().any(|id| id.as_str().is_empty()) {
+            return Err("the id of a client must not be empty".into());
+        }
         Ok(Address {
             namespace,
             rooms,
@@ -287,8 +291,13 @@ mod tests {
             (br#"{"event":"n","namespace":"c"}"#, "must begin with"),
             (br#"{"event":"n","room":{}}"#, "list of names"),
             (br#"{"method":"disconnect","event":"n"}"#, "method"),
-            (br#"{"event":"n","room":[]}"#, "nobody"),
-            (br#"{"event":"n","room":["a",""]}"#, "empty"),
+            (br#"{"event":"n","room":[]}"#, "reaches no client"),
+            (br#"{"event":"n","room":["a",""]}"#, "room must not be empty"),
+            (br#"{"event":"n","room":""}"#, "room must not be empty"),
+            (br#"{"event":"n","except_rooms":""}"#, "room must not be empty"),
+            (br#"{"event":"n","except":[""]}"#, "client must not be empty"),
+            (br#"{"event":"","room":"a"}"#, "event name must not be empty"),
+            (br#"{"event":"n","namespace":""}"#, "must begin with"),
             (br#"{"event":"n","attachments":["AA=="]}"#, "as many"),
             (
                 br#"{"event":"n","data":{"_placeholder":true,"num":0},"attachments":["?"]}"#,

@@ -19,6 +19,8 @@ pub(crate) struct ServePlan {
     /// Options with which another command of this shell reaches the same channel: those of the command line. What the environment names
     /// it names for that command, too.
     pub(crate) emit_options: String,
+    /// Whether the URL was typed and is not repeated in them, because it may hold secrets.
+    pub(crate) is_url_left_out: bool,
     /// Beside `/`.
     pub(crate) namespaces: Vec<NamespaceName>,
     /// Beside the server's own.
@@ -46,12 +48,15 @@ impl ServePlan {
             channel: channel(args.channel)?,
             ..ManagerOptions::default()
         };
-        let emit_options = emit_options(url.as_ref().filter(|_| is_url_typed), typed_channel.as_deref());
+        let typed = url.as_ref().filter(|_| is_url_typed);
+        let emit_options = emit_options(typed, typed_channel.as_deref());
+        let is_url_left_out = typed.is_some_and(|url| !url.is_shown_whole());
         Ok(ServePlan {
             listen: args.listen,
             url,
             options,
             emit_options,
+            is_url_left_out,
             namespaces: args
                 .namespace
                 .iter()
@@ -65,7 +70,7 @@ impl ServePlan {
 
 fn emit_options(url: Option<&BrokerUrl>, channel: Option<&str>) -> String {
     let mut options = String::new();
-    if let Some(url) = url {
+    if let Some(url) = url.filter(|url| url.is_shown_whole()) {
         options.push_str(&format!(" --url {}", quoted(&url.to_string())));
     }
     if let Some(channel) = channel {
@@ -107,6 +112,11 @@ mod tests {
             emit_options(Some(&url), Some("other")),
             format!(" --url {url} --channel other")
         );
+        for secret in ["redis://:pw@127.0.0.1:7000", "redis://127.0.0.1:7000?password=pw"] {
+            // It would not work without its login.
+            let url = BrokerUrl::parse(secret).unwrap();
+            assert_eq!(emit_options(Some(&url), Some("other")), " --channel other");
+        }
         assert_eq!(emit_options(None, Some("it's two")), r" --channel 'it'\''s two'");
     }
 }

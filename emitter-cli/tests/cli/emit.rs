@@ -100,6 +100,14 @@ async fn what_cannot_be_sent_exits_2_and_sends_nothing() {
         (&["emit", ""], "empty"),
         (&["emit", "-n", "chat", "news"], "must begin with '/'"),
         (&["emit"], "<EVENT>"),
+        (&["emit", "-r", "", "news"], "--room"),
+        (&["emit", "--except", "", "news"], "--except"),
+        (&["emit", "--except-room", "", "news"], "--except-room"),
+        (&["close-room", ""], "<ROOM>"),
+        (&["enter-room", "id", ""], "<ROOM>"),
+        (&["leave-room", "id", ""], "<ROOM>"),
+        (&["enter-room", "", "r"], "<ID>"),
+        (&["disconnect", ""], "<ID>"),
         (&["emit", "news", "@/no/such/file"], "/no/such/file"),
         (&["nonsense"], "nonsense"),
         #[cfg(feature = "serve")]
@@ -260,6 +268,45 @@ async fn answers_are_printed_as_json() {
     assert_eq!(done.code, 0, "{}", done.stderr);
     let printed: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(printed["args"], json!(["yes", 2]));
+}
+
+#[tokio::test]
+async fn a_signal_while_answers_are_waited_for_says_how_many_came() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let line = ["-q", "emit", "--ack", "3", "--timeout", "60s", "-r", "id", "question"];
+    let mut asking = Sio::new(&line).url(&broker.url).start();
+    let question = channel.next().await;
+    let answer = json!({"method": "callback", "host_id": question["host_id"], "sid": question["callback"][0], "namespace": question["callback"][1], "id": question["callback"][2], "args": ["yes"]});
+    broker.publish("socketio", &answer.to_string()).await;
+    assert!(asking.line().await.contains("yes"));
+    asking.signal("INT").await;
+    let done = asking.finish().await;
+    assert_eq!(done.code, 130, "{}", done.stderr);
+    assert!(
+        done.stderr.contains("SIGINT") && done.stderr.contains("accepted, and 1 of 3 answers had come"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[tokio::test]
+async fn a_command_about_a_client_whose_outcome_is_not_told_asks_nothing() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    for (line, said) in [
+        (&["-q", "disconnect", "id"][..], ""),
+        (
+            &["disconnect", "id", "--timeout", "300ms"],
+            "--timeout 300ms is too short",
+        ),
+    ] {
+        let done = Sio::new(line).url(&broker.url).run("").await;
+        assert_eq!(done.code, 0, "{line:?}: {}", done.stderr);
+        assert!(done.stderr.contains(said), "{line:?}: {}", done.stderr);
+        assert_eq!(done.stderr.is_empty(), said.is_empty(), "{line:?}: {}", done.stderr);
+        assert_eq!(channel.next_of_all().await["method"], "disconnect", "{line:?}");
+    }
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod memory;
 mod no_server;
 #[cfg(feature = "serve")]
 mod paused_output;
+mod refusals;
 #[cfg(feature = "serve")]
 mod serve;
 mod support;

@@ -52,13 +52,15 @@ pub(crate) async fn serving(url: &str) -> (Running, String) {
 async fn serving_with(url: &str, options: &[&str]) -> (Running, String) {
     let sio = Sio::new(&["serve", "--listen", "127.0.0.1:0"]);
     let mut serving = sio.args(options).url(url).start();
-    let line = serving.line().await;
-    let (_, url) = line
-        .trim_end()
-        .split_once("http://")
-        .expect("the address is printed first");
-    let addr = url.trim_end_matches('/').to_owned();
+    let addr = address(&mut serving).await;
     (serving, addr)
+}
+
+/// The address that a server prints first.
+async fn address(serving: &mut Running) -> String {
+    let line = serving.line().await;
+    let (_, url) = line.trim_end().split_once("http://").expect("an address");
+    url.trim_end_matches('/').to_owned()
 }
 
 /// Emits into a room.
@@ -220,8 +222,51 @@ async fn a_port_that_is_taken_is_named() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_with_events_in_the_queue_is_no_error() {
+    let broker = Broker::start().await;
+    let (serving, addr) = serving(&broker.url).await;
+    let mut client = Client::connect(&addr, "&room=r").await;
+    for _ in 0..500 {
+        client.send("42[\"leave\",\"r\"]").await;
+    }
+    client.send("41").await;
+    drop(client);
+    // Its handlers have ended when the server has.
+    serving.signal("TERM").await;
+    let done = serving.finish().await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_terminal_that_is_closed_ends_a_server_in_order_unless_that_is_ignored() {
+    let broker = Broker::start().await;
+    let line = ["serve", "--listen", "127.0.0.1:0", "--url", &broker.url];
+    // The tests may be run by a command that ignores it.
+    let mut server = Sio::under(&["env", "--default-signal=HUP"], &line).start();
+    address(&mut server).await;
+    server.signal("HUP").await;
+    let done = server.finish().await;
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""));
+
+    let mut server = Sio::under(&["nohup"], &line).start();
+    let addr = address(&mut server).await;
+    server.signal("HUP").await;
+    assert!(http_get(&addr, "/").await.starts_with("HTTP/1.1 200"));
+    server.signal("TERM").await;
+    assert_eq!(server.finish().await.code, 0);
+}
+
+#[tokio::test]
 async fn a_server_without_its_broker_serves_its_own_clients_and_says_so() {
-    let (serving, addr) = serving(&dead_url()).await;
+    let (mut serving, addr) = serving(&dead_url()).await;
+    assert!(serving.line().await.contains("redis://127.0.0.1:"));
+    let proposed = serving.line().await;
+    assert!(
+        proposed.contains("sio emit --room lobby") && !proposed.contains("--url"),
+        "without its password the URL would not work: {proposed}"
+    );
+    assert!(serving.line().await.contains("SIO_URL_FILE"));
     let mut client = Client::connect(&addr, "").await;
     client.send("420[\"join\",\"r\"]").await;
     client.expect("430[\"ok\"]").await;

@@ -18,7 +18,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-/// Long enough for a busy machine; whatever takes longer hangs.
+/// Long enough for a busy machine; a command that takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The embedded broker on a port of its own, for as long as the test runs.
@@ -65,7 +65,7 @@ impl Broker {
                     .unwrap();
             }
         };
-        timeout(PATIENCE, subscribed).await.expect("nobody subscribes");
+        timeout(PATIENCE, subscribed).await.expect("a subscription is made");
     }
 }
 
@@ -82,14 +82,17 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
+    /// The next message, also one that servers and emitters send each other.
+    pub(crate) async fn next_of_all(&mut self) -> Value {
+        let message = timeout(PATIENCE, self.messages.next()).await;
+        let message = message.expect("no message came").unwrap();
+        serde_json::from_slice(message.get_payload_bytes()).unwrap()
+    }
+
     pub(crate) async fn next(&mut self) -> Value {
         loop {
-            let message = timeout(PATIENCE, self.messages.next())
-                .await
-                .expect("no message came")
-                .unwrap();
-            let message: Value = serde_json::from_slice(message.get_payload_bytes()).unwrap();
-            // What servers and emitters ask each other is not for everybody.
+            let message = self.next_of_all().await;
+            // What servers and emitters ask each other is not for the test.
             if !message["method"]
                 .as_str()
                 .is_some_and(|method| method.starts_with("sio_"))
@@ -186,7 +189,7 @@ impl Client {
         self.socket.send(Message::text(packet)).await.unwrap();
     }
 
-    /// The next packet that is no heartbeat.
+    /// The next packet that is not a heartbeat.
     pub(crate) async fn next(&mut self) -> String {
         loop {
             let message = timeout(PATIENCE, self.socket.next())
@@ -220,7 +223,18 @@ pub(crate) struct Done {
 
 impl Sio {
     pub(crate) fn new(args: &[&str]) -> Sio {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sio"));
+        Sio::of(Command::new(env!("CARGO_BIN_EXE_sio")), args)
+    }
+
+    /// As an argument of another command.
+    #[cfg(all(target_os = "linux", feature = "serve"))]
+    pub(crate) fn under(other: &[&str], args: &[&str]) -> Sio {
+        let mut command = Command::new(other[0]);
+        command.args(&other[1..]).arg(env!("CARGO_BIN_EXE_sio"));
+        Sio::of(command, args)
+    }
+
+    fn of(mut command: Command, args: &[&str]) -> Sio {
         command
             .args(args)
             .env_remove("SIO_URL")

@@ -43,14 +43,19 @@ async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_t
     manager.publish("x".into()).await.unwrap();
     assert_eq!(subscription.recv().await, Some(Incoming::Message("x".into())));
 
-    for (url, advice) in [
-        (format!("{url}?ca={ca}"), "tls_server_name"),
-        (format!("{url}?tls_server_name=broker.test"), "itself as ca"),
+    for (url, advice, kind) in [
+        (format!("{url}?ca={ca}"), "tls_server_name", ErrorKind::Connect),
+        (
+            format!("{url}?tls_server_name=broker.test"),
+            "itself as ca",
+            ErrorKind::Connect,
+        ),
         (
             format!("amqps://guest:guest@{}?ca={ca}", broker.server().address()),
             "does this port speak it",
+            ErrorKind::Connect,
         ),
-        (url.replace("amqps://", "amqp://"), "amqps://"),
+        (url.replace("amqps://", "amqp://"), "amqps://", ErrorKind::Config),
     ] {
         let manager = AmqpManager::new(&url, AmqpOptions::default()).unwrap();
         for error in [
@@ -58,7 +63,7 @@ async fn a_self_signed_certificate_is_trusted_as_ca_and_each_refusal_says_what_t
             manager.subscribe().await.unwrap_err(),
         ] {
             let text = error.to_string();
-            assert_eq!(error.kind(), ErrorKind::Connect, "{text}");
+            assert_eq!(error.kind(), kind, "{text}");
             assert!(
                 text.starts_with("cannot use RabbitMQ") && text.contains(advice),
                 "{text}"

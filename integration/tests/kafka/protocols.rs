@@ -1,7 +1,7 @@
 //! Mismatched protocols: a client with the wrong security protocol is refused at once, with what to change.
 
-use integration::brokers::KafkaBroker;
 use integration::brokers::kafka::{KafkaRights, KafkaTls};
+use integration::brokers::{KafkaBroker, RedisBroker};
 use manager_api::ClientManager;
 
 use super::refusals::refusal;
@@ -40,6 +40,18 @@ async fn a_client_without_a_login_at_a_port_that_wants_one_is_told_so() {
     let port = format!("{}: this port wants a login, one of PLAIN", broker.address());
     let url = format!("kafka://{}", broker.address());
     refused_saying(&url, &["cannot use Kafka", &port, "sasl.mechanism"]).await;
+}
+
+#[tokio::test]
+async fn another_service_at_the_port_is_told_at_once() {
+    let redis = RedisBroker::start().await;
+    let port = redis
+        .url()
+        .trim_start_matches("redis://")
+        .trim_end_matches("/0")
+        .to_owned();
+    let told = format!("{port}: this port has Redis, not Kafka");
+    refused_saying(&format!("kafka://{port}"), &["cannot use Kafka", &told]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -25,6 +25,20 @@ fn url_of_me(server: &Server) -> String {
 }
 
 #[tokio::test]
+async fn a_user_without_a_password_is_logged_in_and_not_taken_for_the_default_one() {
+    let server = Server::start().await;
+    let rules = ["me", "reset", "on", "nopass", "resetchannels", "&mine", "+@all"];
+    let set = redis::cmd("ACL").arg("SETUSER").arg(&rules).to_owned();
+    server_ok(&server, &set).await;
+    for user in ["redis://me@127.0.0.1", "redis://127.0.0.1"] {
+        let query = if user.contains('@') { "" } else { "?username=me" };
+        let manager = RedisManager::new(&format!("{user}:{}{query}", server.port), hasty()).unwrap();
+        let error = manager.publish("x".into()).await.expect_err("a right is missing");
+        assert!(error.to_string().contains("lacks the right &socketio"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn each_missing_right_is_named_within_a_second() {
     let server = Server::start().await;
     for (rights, channel, publish_needs, subscribe_needs) in [

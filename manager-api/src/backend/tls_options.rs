@@ -42,7 +42,8 @@ impl TlsParameters {
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if the URL is without TLS, or as [`decoded`].
+    /// [`Config`](crate::ErrorKind::Config) if the URL is without TLS, for a server name that no certificate can have,
+    /// or as [`decoded`].
     pub fn apply(&mut self, name: &str, value: &str, has_tls: bool, tls_scheme: &str) -> Result<bool, Error> {
         if !Self::NAMES.contains(&name) {
             return Ok(false);
@@ -56,7 +57,7 @@ impl TlsParameters {
             "ca" => self.ca = Some(value.into()),
             "client_cert" => self.client_cert = Some(value.into()),
             "client_key" => self.client_key = Some(value.into()),
-            _ => self.server_name = Some(value),
+            _ => self.server_name = Some(server_name(value)?),
         }
         Ok(true)
     }
@@ -78,6 +79,21 @@ impl TlsParameters {
             server_name: self.server_name.clone().or_else(|| options.server_name.clone()),
         })
     }
+}
+
+/// Returns the value of `tls_server_name`, which is a DNS name or an address.
+///
+/// # Errors
+///
+/// [`Config`](crate::ErrorKind::Config) for text that no certificate can have for a name. Without the feature `tls`
+/// nothing is checked, as no connection has TLS.
+fn server_name(value: String) -> Result<String, Error> {
+    #[cfg(feature = "tls")]
+    if let Err(error) = rustls::pki_types::ServerName::try_from(value.as_str()) {
+        let text = "the parameter \"tls_server_name\" is not a name that a certificate can have";
+        return Err(bad(text).with_source(error));
+    }
+    Ok(value)
 }
 
 #[cfg(test)]
@@ -120,6 +136,11 @@ mod tests {
     fn what_cannot_be_used_is_refused() {
         let mut parameters = TlsParameters::default();
         assert!(!parameters.apply("db", "1", true, "rediss").unwrap());
+        #[cfg(feature = "tls")]
+        for name in ["", "a%20b", "http://h"] {
+            let error = parameters.apply("tls_server_name", name, true, "rediss").unwrap_err();
+            assert!(error.to_string().contains("tls_server_name"), "{error}");
+        }
         let error = parameters.apply("ca", "x", false, "rediss").unwrap_err();
         assert!(error.to_string().contains("rediss://"), "{error}");
         let error = applied(&[("client_key", "C")])

@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost but events that nobody waits for.
+    /// Nothing is lost but events that are not waited for.
     pub(super) async fn idle(&mut self) -> Failure {
         loop {
             if let Err(failure) = self.packet().await {

@@ -22,7 +22,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn start(input: &Input, quiet: bool) -> Progress {
-        // Hidden by itself where standard error is no terminal.
+        // Hidden by itself where standard error is not a terminal.
         let target = if quiet {
             ProgressDrawTarget::hidden()
         } else {
@@ -47,12 +47,14 @@ impl Progress {
         }
     }
 
-    pub(super) fn accepted(&mut self) {
+    /// Counts an event, and returns how many there were.
+    pub(super) fn accepted(&mut self) -> u64 {
         self.num_accepted += 1;
         // The bar is for eyes: telling it of every event would cost more than some brokers do.
         if self.num_accepted.is_multiple_of(256) || self.num_accepted < 256 {
             self.bar.set_position(self.num_accepted);
         }
+        self.num_accepted
     }
 
     pub(super) fn refused(&mut self, number: u64, failure: Option<&Failure>) {

@@ -27,7 +27,7 @@ pub(super) enum Read {
         num_bytes: usize,
         publish: BoxFuture<'static, Result<(), Error>>,
     },
-    /// A line that is no event.
+    /// A line that is not an event.
     Bad { number: u64, reason: String },
     /// Standard input cannot be read further.
     Failed(Failure),
@@ -132,7 +132,7 @@ struct Lines<P> {
 }
 
 impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
-    /// Reads to the end; gives up as soon as `send` says that nobody is interested.
+    /// Reads to the end; gives up as soon as `send` says that its receiver is gone.
     fn read_all(&mut self, mut input: impl BufRead, mut send: impl FnMut(Batch) -> bool) {
         loop {
             let bytes = match input.fill_buf() {

@@ -124,7 +124,7 @@ struct Line<'a> {
     attachments: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sid: Option<&'a str>,
-    /// Everybody, if there is none; nobody, if it is empty.
+    /// All clients, if there is none; no client, if it is empty.
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<Vec<Box<RawValue>>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -179,8 +179,8 @@ fn room_value(room: &Room) -> Box<RawValue> {
 
 fn target(target: &Target) -> String {
     match target {
-        Target::Everyone => "everybody".into(),
-        Target::Rooms(rooms) if rooms.is_empty() => "nobody".into(),
+        Target::Everyone => "all clients".into(),
+        Target::Rooms(rooms) if rooms.is_empty() => "no client".into(),
         Target::Rooms(rooms) => rooms
             .iter()
             .map(|room| format!("{room:?}"))

@@ -183,38 +183,45 @@ fn spoken(server: &str) -> Option<Spoken> {
     })
 }
 
-/// Asks in Kafka's words, and then by a line of text what waits for the end of one; `None` if the connection ends without an answer.
+/// Asks in Kafka's words, and where they are not answered by a line of text; `None` if the connection ends without an answer.
 fn first(address: SocketAddr) -> io::Result<Option<Spoken>> {
     let mut stream = dial(address)?;
     stream.write_all(API_VERSIONS)?;
     let mut head = Vec::new();
-    let mut outcome = read_up_to(&mut stream, &mut head, 8);
-    if let Answer::Late = outcome
-        && head.is_empty()
-    {
-        stream.set_read_timeout(Some(LINE_STEP))?;
-        stream.write_all(service::LINE)?;
-        outcome = read_up_to(&mut stream, &mut head, service::MAX_GREETING);
-        if let Answer::Late = outcome
-            && head.is_empty()
-        {
-            return Ok(Some(Spoken::Nothing));
-        }
-    }
+    let outcome = read_up_to(&mut stream, &mut head, 8);
     Ok(match head.as_slice() {
-        [] => None,
+        [] => {
+            drop(stream);
+            return match outcome {
+                Answer::Late => by_line(address),
+                _ => Ok(None),
+            };
+        }
         [0x15 | 0x16, 3, ..] => Some(Spoken::Tls),
         // The beginning of an answer that was cut off.
         [0, ..] if head.len() < 8 => None,
         head => match len_of_rest(head, 1) {
             None => Some(Spoken::Other(service::name(head))),
-            // It was late, and was sent a line that is not in its protocol.
-            Some(_) if head.len() > 8 => Some(Spoken::Plain(None)),
             Some(len) => {
                 stream.read_exact(&mut vec![0; len])?;
                 Some(Spoken::Plain(logins(&mut stream)))
             }
         },
+    })
+}
+
+/// Asks a server that waits for the end of a line.
+fn by_line(address: SocketAddr) -> io::Result<Option<Spoken>> {
+    let mut stream = dial(address)?;
+    stream.set_read_timeout(Some(LINE_STEP))?;
+    stream.write_all(service::LINE)?;
+    let mut head = Vec::new();
+    let outcome = read_up_to(&mut stream, &mut head, service::MAX_GREETING);
+    Ok(match (head.as_slice(), outcome) {
+        ([], Answer::Late) => Some(Spoken::Nothing),
+        ([], _) => None,
+        ([0x15 | 0x16, 3, ..], _) => Some(Spoken::Tls),
+        (head, _) => Some(Spoken::Other(service::name(head))),
     })
 }
 

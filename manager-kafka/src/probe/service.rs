@@ -2,8 +2,8 @@
 
 /// The most that is read of what another service says, in bytes.
 pub(super) const MAX_GREETING: usize = 16;
-/// A line that Redis answers, behind the end of one that was begun; other services of lines find fault with it.
-pub(super) const LINE: &[u8] = b"\r\nPING\r\n";
+/// A line that Redis answers; other services of lines find fault with it.
+pub(super) const LINE: &[u8] = b"PING\r\n\r\n";
 
 /// How services begin to speak, and what they are called.
 const BEGINNINGS: &[(&[u8], &str)] = &[

@@ -11,7 +11,9 @@ mod session;
 mod unjoined;
 mod work;
 
-pub(crate) use self::core::{ClientHub, Core};
+#[cfg(feature = "admin")]
+pub(crate) use self::core::ClientHub;
+pub(crate) use self::core::Core;
 pub(crate) use link::Connection;
 pub(crate) use load::QueuedTotal;
 pub(crate) use session::ConnectionSession;

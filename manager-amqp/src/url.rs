@@ -14,11 +14,11 @@ use crate::config::QueueKind;
 pub(crate) const SCHEMES: &[&str] = &["amqp", "amqps"];
 /// The parameters beside those of TLS.
 const KNOWN: [&str; 5] = ["heartbeat", "connection_timeout", "channel_max", "frame_max", "queue"];
-/// The smallest frames that AMQP 0-9-1 knows, in bytes: the broker cuts a connection that asks for less.
+/// The minimum size of a frame in AMQP 0-9-1, in bytes: the broker cuts a connection that requests less.
 const MIN_FRAME: u32 = 4096;
-/// The most channels that a connection of ours has at a time.
+/// The maximum number of channels that a connection of this crate uses at a time.
 const MIN_CHANNELS: u16 = 2;
-/// In milliseconds; without time no attempt succeeds.
+/// The minimum connection timeout, in milliseconds: without time no attempt succeeds.
 const MIN_CONNECTION_TIMEOUT: u64 = 1;
 
 /// A URL, parsed: address, login, virtual host, and options that take precedence.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `config.rs`, `url.rs`, `properties.rs` | options; the URL; the properties of librdkafka that may be set |
 //! | `connect.rs`, `context.rs`, `topic.rs` | the configuration of clients; their reports; the topic |
-//! | `probe.rs` | what a server speaks that ends connections |
+//! | `probe.rs`, `probe/service.rs` | what a server speaks that ends connections; the names of other services |
 //! | `publish.rs`, `publish/producer.rs`, `publish/flight.rs` | publishing: order, capacity, deadlines; librdkafka's producer; publishes in flight |
 //! | `publish/start.rs` | the first connection |
 //! | `listen.rs` | the listening thread of a subscription |

@@ -1,7 +1,8 @@
-//! What a server speaks, where librdkafka only tells that connections end: TLS or none, with a login or without, or another protocol.
+//! Probes of what a server speaks, where librdkafka only reports that connections end: TLS or not, with a login or
+//! without, or another protocol.
 //!
-//! A server that speaks TLS, or wants a login, ends the connections of clients that come otherwise, as one does that is about to stop. So it
-//! is asked, in either way, and only what it answers counts.
+//! A server that expects TLS or a login ends the connections of other clients, as does one that is about to stop. It
+//! is therefore probed in either way, and only its responses count.
 
 mod service;
 #[cfg(test)]
@@ -17,26 +18,27 @@ use std::time::{Duration, Instant};
 use manager_api::lock::Unpoisoned;
 use manager_api::log::Escaped;
 
-/// The longest that anything waits for the outcome.
+/// The limit for waiting for the outcome.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
-/// How long connecting, and each answer, may take; and an answer to a line of text.
+/// The limit of connecting, and of each response; also of a response to a line of text.
 const STEP: Duration = Duration::from_millis(350);
 const LINE_STEP: Duration = Duration::from_millis(200);
-/// How long an outcome is good for.
+/// The time for which an outcome is valid.
 const FRESH: Duration = Duration::from_secs(5);
-/// The most servers of a URL, and addresses of one, that are asked.
+/// The maximum number of servers of a URL, and of addresses of one, that are probed.
 const MAX_SERVERS: usize = 3;
 const MAX_ADDRESSES: usize = 2;
-/// The largest answer that is read, in bytes.
+/// The maximum length of a response, in bytes.
 const MAX_ANSWER: usize = 1 << 16;
-/// The most that is repeated of what a server says.
+/// The maximum length of a server's text that is repeated.
 const MAX_WORDS: usize = 100;
 
-/// "Which versions do you speak?", version 0, number 1.
+/// A request for the supported versions: version 0, number 1.
 const API_VERSIONS: &[u8] = b"\0\0\0\x0a\0\x12\0\0\0\0\0\x01\xff\xff";
-/// "May I log in by `?`", version 1, number 2: a server that wants logins names those that it knows.
+/// A request to log in by the mechanism `?`: version 1, number 2. A server that requires a login names the mechanisms
+/// that it supports.
 const SASL_HANDSHAKE: &[u8] = b"\0\0\0\x0d\0\x11\0\x01\0\0\0\x02\xff\xff\0\x01?";
-/// The answer of one that wants logins, and knows no `?`.
+/// The response of a server that requires a login by another mechanism than `?`.
 const UNSUPPORTED_MECHANISM: i16 = 33;
 /// The start of TLS 1.2 or 1.3, with usual ciphers and groups and no key.
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\0\x60\x01\0\0\x5c\x03\x03\
@@ -48,7 +50,7 @@ const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\0\x60\x01\0\0\x5c\x03\x03\
     \0\x2b\0\x05\x04\x03\x04\x03\x03\
     \0\x33\0\x02\0\0";
 
-/// How this process comes to the servers.
+/// The way in which this process connects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Client {
     pub(crate) has_tls: bool,
@@ -57,24 +59,24 @@ pub(crate) struct Client {
     pub(crate) knows_tls: bool,
 }
 
-/// What a server speaks.
+/// The protocol of a server.
 #[derive(Debug, PartialEq)]
 enum Spoken {
     Tls,
-    /// Kafka's protocol without TLS; and the logins of which it wants one.
+    /// Kafka's protocol without TLS; and the mechanisms of login, if one is required.
     Plain(Option<String>),
-    /// Not Kafka: the name of what it is, with its article.
+    /// Another service, by its name with the article.
     Other(&'static str),
-    /// Connections are accepted, and nothing is answered.
+    /// Connections are accepted, but there is no response.
     Nothing,
 }
 
-/// What is worth telling of a server.
+/// The advice about a server.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Advice {
-    /// What the URL says is not what answers: trying again does not help.
+    /// The server is not what the URL says: another attempt is pointless.
     WrongUrl(String),
-    /// Nothing answers, which may pass.
+    /// There is no response, which may be transient.
     Silent(String),
 }
 
@@ -93,7 +95,8 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Says what to change if one of `servers` speaks otherwise than `client`. Blocks for `limit` at most, and asks seldom.
+    /// Returns what to change if one of `servers` speaks otherwise than `client`. Blocks for at most `limit`, and probes
+    /// rarely.
     pub(crate) fn advice(&self, servers: &str, client: Client, limit: Duration) -> Option<Advice> {
         let mut last = self.last.lock().unpoisoned();
         if let Some((since, advice)) = &*last
@@ -106,7 +109,7 @@ impl Probe {
         advice
     }
 
-    /// Asks on a thread of its own, because looking a name up may take any time.
+    /// Probes on a thread of its own, because the duration of a name look-up is not limited.
     fn ask(&self, servers: String, client: Client, limit: Duration) -> Option<Advice> {
         if self.is_asking.swap(true, Ordering::Relaxed) {
             return None;
@@ -125,7 +128,7 @@ impl Probe {
     }
 }
 
-/// Until this is dropped a thread asks.
+/// Guard of a probe in progress.
 struct Asking(Arc<AtomicBool>);
 
 impl Drop for Asking {
@@ -171,7 +174,7 @@ impl Client {
     }
 }
 
-/// Asks a server; `None` if it gives no answer that tells.
+/// Probes a server; `None` without a meaningful response.
 fn spoken(server: &str) -> Option<Spoken> {
     let addresses = server.to_socket_addrs().ok()?.take(MAX_ADDRESSES);
     addresses.into_iter().find_map(|address| {
@@ -183,7 +186,8 @@ fn spoken(server: &str) -> Option<Spoken> {
     })
 }
 
-/// Asks in Kafka's words, and where they are not answered by a line of text; `None` if the connection ends without an answer.
+/// Probes in Kafka's protocol, then by a line of text if there is no response; `None` if the connection ends without
+/// a response.
 fn first(address: SocketAddr) -> io::Result<Option<Spoken>> {
     let mut stream = dial(address)?;
     stream.write_all(API_VERSIONS)?;
@@ -198,7 +202,7 @@ fn first(address: SocketAddr) -> io::Result<Option<Spoken>> {
             };
         }
         [0x15 | 0x16, 3, ..] => Some(Spoken::Tls),
-        // The beginning of an answer that was cut off.
+        // The beginning of a response that was cut off.
         [0, ..] if head.len() < 8 => None,
         head => match len_of_rest(head, 1) {
             None => Some(Spoken::Other(service::name(head))),
@@ -210,7 +214,7 @@ fn first(address: SocketAddr) -> io::Result<Option<Spoken>> {
     })
 }
 
-/// Asks a server that waits for the end of a line.
+/// Probes a server that waits for the end of a line.
 fn by_line(address: SocketAddr) -> io::Result<Option<Spoken>> {
     let mut stream = dial(address)?;
     stream.set_read_timeout(Some(LINE_STEP))?;
@@ -225,7 +229,7 @@ fn by_line(address: SocketAddr) -> io::Result<Option<Spoken>> {
     })
 }
 
-/// How reading ended.
+/// The outcome of reading.
 enum Answer {
     Complete,
     Ended,
@@ -249,14 +253,14 @@ fn read_up_to(stream: &mut TcpStream, into: &mut Vec<u8>, len: usize) -> Answer 
     Answer::Complete
 }
 
-/// The logins of which the server wants one.
+/// Returns the mechanisms of login of which the server requires one.
 fn logins(stream: &mut TcpStream) -> Option<String> {
     let answer = answer(stream, SASL_HANDSHAKE, 2).ok()?;
     let wants_login = answer.get(..2) == Some(&UNSUPPORTED_MECHANISM.to_be_bytes()[..]);
     wants_login.then(|| words(answer.get(2..).unwrap_or_default()))
 }
 
-/// Sends a request and returns what follows its number in the answer.
+/// Sends a request and returns what follows its number in the response.
 fn answer(stream: &mut TcpStream, request: &[u8], number: i32) -> io::Result<Vec<u8>> {
     stream.write_all(request)?;
     let mut head = [0; 8];
@@ -267,7 +271,8 @@ fn answer(stream: &mut TcpStream, request: &[u8], number: i32) -> io::Result<Vec
     Ok(rest)
 }
 
-/// How long an answer is behind its first eight bytes; `None` if they do not begin an answer of Kafka to the request of this number.
+/// Returns the length of a response after its first eight bytes; `None` if they do not begin a response of Kafka to
+/// the request with this number.
 fn len_of_rest(head: &[u8], number: i32) -> Option<usize> {
     let (len, told) = head.split_first_chunk::<4>()?;
     let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
@@ -291,7 +296,7 @@ fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The strings of an array, each with its length in front.
+/// Returns the strings of an array, each preceded by its length.
 fn words(array: &[u8]) -> String {
     let mut rest = array.get(4..).unwrap_or_default();
     let mut words = Vec::new();

@@ -1,11 +1,11 @@
-//! The names of other services, by how they begin to speak.
+//! The names of other services, by the beginning of their responses.
 
-/// The most that is read of what another service says, in bytes.
+/// The maximum length, in bytes, that is read of another service's response.
 pub(super) const MAX_GREETING: usize = 16;
-/// A line that Redis answers; other services of lines find fault with it.
+/// A line that Redis responds to; other line-based services report an error.
 pub(super) const LINE: &[u8] = b"PING\r\n\r\n";
 
-/// How services begin to speak, and what they are called.
+/// The beginnings of services' responses, and their names.
 const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"HTTP/", "an HTTP server"),
     (b"<", "an HTTP server"),
@@ -18,7 +18,7 @@ const BEGINNINGS: &[(&[u8], &str)] = &[
     (b"220", "a mail or FTP server"),
 ];
 
-/// Names what said `greeting`.
+/// Returns the name of the service that sent `greeting`.
 pub(super) fn name(greeting: &[u8]) -> &'static str {
     let known = BEGINNINGS.iter().find(|(beginning, _)| greeting.starts_with(beginning));
     known.map_or("another service", |(_, name)| name)

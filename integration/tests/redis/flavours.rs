@@ -111,13 +111,13 @@ async fn sentinel_names_the_master_and_a_failover_is_a_gap() {
     until_published(&manager, "on the second").await;
     expect_message(&mut subscription, "on the second").await;
 
-    let unknown = format!("redis+sentinel://127.0.0.1:{}/nobody", sentinel.port);
+    let unknown = format!("redis+sentinel://127.0.0.1:{}/unknown", sentinel.port);
     let error = RedisManager::new(&unknown, hasty())
         .unwrap()
         .publish("x".into())
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("knows no service \"nobody\""), "{error}");
+    assert!(error.to_string().contains("knows no service \"unknown\""), "{error}");
 }
 
 /// Makes `replica` one of `master`, and returns once it is.
@@ -150,7 +150,7 @@ async fn any_node_of_a_cluster_will_do_and_the_next_one_is_tried() {
     let url = format!("redis+cluster://127.0.0.1:{},127.0.0.1:{}", first.port, second.port);
     let manager = RedisManager::new(&url, hasty()).unwrap();
     // The first connection goes to the first node, the second to the second: the cluster forwards.
-    manager.publish("nobody listens".into()).await.unwrap();
+    manager.publish("unheard".into()).await.unwrap();
     let mut subscription = manager.subscribe().await.unwrap();
     let channels = redis::cmd("PUBSUB").arg("NUMSUB").arg("socketio").to_owned();
     let (_, num_on_second): (String, usize) = second.command(&channels).await.unwrap();

@@ -122,7 +122,7 @@ macro_rules! conformance {
                 many_publishes_in_flight_keep_order
                 bytes_in_flight_are_bounded_and_waiting_publishes_keep_order
                 a_message_that_is_too_large_is_refused
-                a_cancelled_publish_harms_nobody
+                a_cancelled_publish_harms_no_other
                 dropping_a_pending_receive_loses_nothing
                 dropping_a_subscription_ends_it
                 dropping_a_pending_subscribe_leaves_nothing_behind

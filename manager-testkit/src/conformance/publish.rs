@@ -54,7 +54,7 @@ pub async fn a_message_that_is_too_large_is_refused(backend: &dyn Backend) {
 }
 
 /// Dropping a publish ends its waiting; other publishes are accepted and keep their order.
-pub async fn a_cancelled_publish_harms_nobody(backend: &dyn Backend) {
+pub async fn a_cancelled_publish_harms_no_other(backend: &dyn Backend) {
     let manager = backend.manager(options()).await;
     let mut subscription = manager.subscribe().await.expect("subscribe");
     let mut kept = Vec::new();

@@ -12,7 +12,7 @@ use crate::websocket::frame::{self, HEAD_ROOM, OpCode};
 pub(crate) struct Attachment {
     /// The header of its WebSocket frame, right-aligned.
     head: [u8; HEAD_ROOM],
-    /// Where the header begins.
+    /// The beginning of the header.
     head_start: u8,
     /// The bytes themselves.
     pub(crate) data: Bytes,

@@ -49,12 +49,12 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the limit is exceeded.
+    /// Returns whether the limit is exceeded.
     pub(crate) fn is_over(&self) -> bool {
         self.used() > self.limit
     }
 
-    /// Tells whether so much is held that the next round of shedding may come too late.
+    /// Returns whether so much is held that the next round of shedding may come too late.
     pub(crate) fn is_far_over(&self) -> bool {
         self.used() / 5 > self.limit / 4
     }
@@ -73,12 +73,12 @@ impl Budget {
         }
     }
 
-    /// Tells whether the caller is to shed: the limit is exceeded, and no other task sheds.
+    /// Returns whether the caller is to shed: the limit is exceeded, and no other task sheds.
     pub(crate) fn begin_shedding(&self) -> bool {
         self.is_over() && !self.is_shedding.swap(true, Ordering::Relaxed)
     }
 
-    /// Lets another task shed.
+    /// Allows another task to shed.
     pub(crate) fn end_shedding(&self) {
         self.is_shedding.store(false, Ordering::Relaxed);
     }

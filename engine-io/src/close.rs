@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a session closed.
+/// The reason why a session closed.
 ///
 /// A session closes once, for the first reason; [`Session::close`](crate::Session::close) is called with
 /// it, and [`Metrics::closed`](crate::Metrics::closed) counts it.

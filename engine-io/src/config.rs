@@ -45,7 +45,7 @@ pub enum Transports {
 }
 
 impl Transports {
-    /// Tells whether `transport` is among them.
+    /// Returns whether `transport` is among them.
     pub fn contains(self, transport: Transport) -> bool {
         match self {
             Self::Both => true,

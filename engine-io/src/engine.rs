@@ -59,7 +59,7 @@ impl Engine {
         Self(Arc::new(Acceptor::new(Core::new(config), Box::new(handler))))
     }
 
-    /// Tells whether this path of a request is the engine's own.
+    /// Returns whether this path of a request is the engine's own.
     pub fn matches(&self, path: &str) -> bool {
         path.trim_end_matches('/') == self.config().path.trim_end_matches('/')
     }

@@ -18,7 +18,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ProtocolError {
-    /// What was wrong, without any payload.
+    /// The violation, without any payload.
     message: Cow<'static, str>,
     /// The error that led to this one.
     source: Option<BoxError>,

@@ -35,7 +35,7 @@ pub trait Handler: Send + Sync + 'static {
     fn open(&self, socket: Socket, handshake: Handshake) -> Box<dyn Session>;
 
     /// Makes room when [`max_sessions`](crate::Config::max_sessions) is reached: may close a
-    /// session that matters less than a new one, by [`Socket::abort`]; tells whether it did.
+    /// session that matters less than a new one, by [`Socket::abort`]; returns whether it did.
     /// Default: it closes none, and the handshake is refused.
     fn make_room(&self) -> bool {
         false

@@ -158,7 +158,7 @@ impl Outgoing {
         self
     }
 
-    /// Tells whether compressing it was not [ruled out](Self::uncompressed).
+    /// Returns whether compressing it was not [ruled out](Self::uncompressed).
     pub(crate) fn may_be_compressed(&self) -> bool {
         !self.0.uncompressed.load(Ordering::Relaxed)
     }
@@ -182,7 +182,7 @@ impl Outgoing {
         self.0.wire_len + OVERHEAD
     }
 
-    /// Counts it once, in the budget of the first engine that queues it; tells whether that was
+    /// Counts it once, in the budget of the first engine that queues it; returns whether that was
     /// now.
     pub(crate) fn charge(&self, budget: &Arc<Budget>) -> bool {
         let mut is_first = false;
@@ -295,7 +295,7 @@ impl fmt::Debug for Outgoing {
     }
 }
 
-/// Appends a frame; tells whether compression made it shorter.
+/// Appends a frame; returns whether compression made it shorter.
 fn append_deflated(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8], threshold: usize) -> bool {
     let packed = if payload.len() >= threshold {
         deflate::compress(payload)

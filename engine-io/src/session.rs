@@ -68,7 +68,7 @@ pub trait Session: Send {
         Poll::Ready(())
     }
 
-    /// Tells whether so much work is queued that reading from this client pauses; its ping timeout
+    /// Returns whether so much work is queued that reading from this client pauses; its ping timeout
     /// is suspended meanwhile, for [`max_reading_pause`](crate::Config::max_reading_pause) at most.
     /// Default: never.
     fn is_input_full(&self) -> bool {

@@ -102,13 +102,13 @@ impl Socket {
         self.0.state().outbox.cost()
     }
 
-    /// Tells whether the transport would take a small [volatile](Self::send_volatile) packet now.
+    /// Returns whether the transport would take a small [volatile](Self::send_volatile) packet now.
     pub fn is_writable(&self) -> bool {
         let state = self.0.state();
         state.is_open() && state.is_writable(0, &self.0.core.limits.outbox)
     }
 
-    /// Tells whether packets can be sent.
+    /// Returns whether packets can be sent.
     pub fn is_open(&self) -> bool {
         self.0.state().is_open()
     }

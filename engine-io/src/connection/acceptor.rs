@@ -14,7 +14,7 @@ use crate::socket::Socket;
 
 /// The core of an engine, and the handler that makes its sessions.
 pub(crate) struct Acceptor {
-    /// What all sessions of the engine share.
+    /// The core that all sessions of the engine share.
     pub(crate) core: Arc<Core>,
     /// Makes the session of the protocol above for each client.
     handler: Box<dyn Handler>,

@@ -53,7 +53,7 @@ impl Admission {
         self.is_shut_down.store(true, Ordering::SeqCst);
     }
 
-    /// Tells whether the engine was shut down.
+    /// Returns whether the engine was shut down.
     pub(crate) fn is_shut_down(&self) -> bool {
         self.is_shut_down.load(Ordering::SeqCst)
     }

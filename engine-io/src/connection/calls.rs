@@ -16,7 +16,7 @@ use crate::session::Session;
 pub(crate) struct Panicked;
 
 impl EngineSession {
-    /// Lets the handler make the session.
+    /// Makes the session with the handler.
     pub(crate) fn open(self: &Arc<Self>, make: impl FnOnce() -> Box<dyn Session>) -> Result<(), Panicked> {
         let result = self.catch(make);
         if result.is_err() {
@@ -50,7 +50,7 @@ impl EngineSession {
         result.map(Some)
     }
 
-    /// Tells whether the session accepts no more messages for now.
+    /// Returns whether the session accepts no more messages for now.
     pub(crate) fn is_input_full(self: &Arc<Self>) -> bool {
         matches!(self.call(|session| session.is_input_full()), Ok(Some(true)))
     }

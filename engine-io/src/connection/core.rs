@@ -15,7 +15,7 @@ use crate::connection::timer::TimerWheel;
 use crate::log::Logs;
 use crate::metrics::Counters;
 
-/// What all sessions of an engine share.
+/// The state that all sessions of an engine share.
 pub(crate) struct Core {
     /// The settings as they were given.
     pub(crate) config: Config,

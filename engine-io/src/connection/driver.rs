@@ -21,13 +21,13 @@ impl Driver {
         }
     }
 
-    /// Tells whether a temporary task polls the work.
+    /// Returns whether a temporary task polls the work.
     pub(crate) fn is_runner(&self) -> bool {
         matches!(self, Self::Runner { .. })
     }
 }
 
-/// What others need to know of the task that owns the WebSocket.
+/// The state of the task that owns the WebSocket, as other tasks see it.
 #[derive(Debug, Default)]
 pub(crate) struct TaskState {
     /// How the task is woken, until an event has woken it.
@@ -57,7 +57,7 @@ impl TaskState {
         self.take_parked()
     }
 
-    /// Tells whether the session was woken since this was last asked.
+    /// Returns whether the session was woken since this was last asked.
     pub(crate) fn take_session_woken(&mut self) -> bool {
         std::mem::take(&mut self.session_woken)
     }

@@ -49,12 +49,12 @@ impl Heartbeat {
         self.due
     }
 
-    /// Tells whether a ping is not answered yet.
+    /// Returns whether a ping is not answered yet.
     pub(crate) fn awaits_pong(&self) -> bool {
         self.phase != Phase::Idle
     }
 
-    /// Tells whether the time to answer a ping is over.
+    /// Returns whether the time to answer a ping is over.
     pub(crate) fn is_overdue(&self, now: u64) -> bool {
         self.awaits_pong() && now >= self.due
     }

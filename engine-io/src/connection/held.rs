@@ -31,7 +31,7 @@ impl Inbound {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Tells whether the protocol above has accepted the client.
+    /// Returns whether the protocol above has accepted the client.
     pub(crate) fn is_accepted(&self) -> bool {
         self.is_accepted.load(Ordering::Relaxed)
     }

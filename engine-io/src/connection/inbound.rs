@@ -8,7 +8,7 @@ use crate::log::quietly;
 use crate::packet::{Malformed, Packet};
 use crate::session::Message;
 
-/// What a packet led to, unless it ends the session.
+/// The outcome of a packet that does not end the session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
     /// A pong, which was noted.

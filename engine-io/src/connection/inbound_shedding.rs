@@ -63,7 +63,7 @@ async fn shed(core: &Core) {
     }
 }
 
-/// Tells whether a session is about to release its bytes.
+/// Returns whether a session is about to release its bytes.
 fn is_leaving(session: &Arc<EngineSession>) -> bool {
     let state = session.state();
     let polling = state.polling.as_ref();

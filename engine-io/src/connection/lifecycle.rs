@@ -14,7 +14,7 @@ pub(crate) enum Lifecycle {
 }
 
 impl Lifecycle {
-    /// Tells whether packets can be sent.
+    /// Returns whether packets can be sent.
     pub(crate) fn is_open(self) -> bool {
         self == Self::Open
     }

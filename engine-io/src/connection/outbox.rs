@@ -54,7 +54,7 @@ pub(crate) struct Outbox {
     is_blocked: bool,
 }
 
-/// Why a packet was not accepted; its client is to be disconnected.
+/// The limit that refused a packet; its client is to be disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overflow {
     /// The outbox would exceed its hard limit.
@@ -101,22 +101,22 @@ impl Outbox {
         Ok(())
     }
 
-    /// Tells whether one more packet of this cost would exceed the hard limit.
+    /// Returns whether one more packet of this cost would exceed the hard limit.
     pub(crate) fn exceeds_hard(&self, cost: usize, limits: &OutboxLimits) -> bool {
         self.cost + cost > limits.hard
     }
 
-    /// Tells whether more waits than the soft limit allows.
+    /// Returns whether more waits than the soft limit allows.
     pub(crate) fn exceeds_soft(&self, limits: &OutboxLimits) -> bool {
         self.cost > limits.soft
     }
 
-    /// Tells whether senders should slow down.
+    /// Returns whether senders should slow down.
     pub(crate) fn is_congested(&self, limits: &OutboxLimits) -> bool {
         self.cost > LOW_WATER.min(limits.soft / 2)
     }
 
-    /// Tells whether a volatile packet of this cost would be written soon: the last write was
+    /// Returns whether a volatile packet of this cost would be written soon: the last write was
     /// complete, and little waits. A packet larger than that is accepted where nothing waits.
     pub(crate) fn is_writable(&self, cost: usize, limits: &OutboxLimits) -> bool {
         !self.is_blocked && (self.cost == 0 || self.cost + cost <= LOW_WATER.min(limits.soft))
@@ -138,7 +138,7 @@ impl Outbox {
         Some(self.grace_ends(limits))
     }
 
-    /// Tells whether the cost has been above the soft limit without a break.
+    /// Returns whether the cost has been above the soft limit without a break.
     pub(crate) fn is_in_grace(&self) -> bool {
         self.over_since != NEVER
     }

@@ -82,7 +82,7 @@ impl Polling {
         }
     }
 
-    /// Lets a GET wait; returns its phase.
+    /// Makes a GET wait; returns its phase.
     pub(crate) fn begin_get(&mut self) -> PollPhase {
         let phase = self.phase();
         self.get = Some(PendingGet {
@@ -101,7 +101,7 @@ impl Polling {
         get.waker.take()
     }
 
-    /// Lets the next POST come.
+    /// Allows the next POST.
     pub(crate) fn end_post(&mut self) {
         self.post = PostPhase::None;
         self.post_waker = None;

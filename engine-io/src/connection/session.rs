@@ -27,7 +27,7 @@ pub(crate) const FLUSH_TIMEOUT: u64 = 2_000;
 pub(crate) struct EngineSession {
     /// The id, a secret.
     pub(crate) sid: Sid,
-    /// What all sessions of the engine share.
+    /// The core that all sessions of the engine share.
     pub(crate) core: Arc<Core>,
     /// The session of the protocol above.
     pub(crate) cell: Mutex<SessionCell>,
@@ -167,7 +167,7 @@ impl EngineSession {
         self.restart_heartbeat(&mut self.state());
     }
 
-    /// Lets the next ping be due after a whole interval.
+    /// Schedules the next ping after a whole interval.
     pub(crate) fn restart_heartbeat(&self, state: &mut State) {
         let due = state.heartbeat.restart(&self.core.clock, &self.core.limits.heartbeat);
         // With an interval shorter than the timeout, the clock would come too late.

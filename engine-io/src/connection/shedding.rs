@@ -14,7 +14,7 @@ const ROUND: Duration = Duration::from_millis(20);
 const BATCH: usize = 1024;
 
 impl Core {
-    /// Has clients disconnected until the budget is kept, if it is not. May be called under the
+    /// Starts disconnecting clients if the budget is exceeded, until it is kept. May be called under the
     /// lock of a session.
     pub(crate) fn keep_budget(self: &Arc<Self>) {
         if self.budget.begin_shedding() {
@@ -24,7 +24,7 @@ impl Core {
     }
 }
 
-/// Lets another task shed once this one, or its runtime, has ended.
+/// A guard that allows another task to shed once this one, or its runtime, has ended.
 struct Shedding(Arc<Core>);
 
 impl Drop for Shedding {

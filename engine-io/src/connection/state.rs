@@ -63,7 +63,7 @@ pub(crate) struct State {
     pub(crate) polling: Option<Box<Polling>>,
 }
 
-/// Why a client that was in a bad state for too long is to be disconnected.
+/// The reason to disconnect a client that was in a bad state for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overstay {
     /// Its outbox stayed over the soft limit for the whole grace.
@@ -95,7 +95,7 @@ impl State {
         }
     }
 
-    /// Tells whether packets can be sent.
+    /// Returns whether packets can be sent.
     pub(crate) fn is_open(&self) -> bool {
         self.lifecycle.is_open()
     }
@@ -105,12 +105,12 @@ impl State {
         self.lifecycle.closed()
     }
 
-    /// Tells whether a GET waits for packets.
+    /// Returns whether a GET waits for packets.
     pub(crate) fn has_get(&self) -> bool {
         self.polling.as_ref().is_some_and(|polling| polling.get.is_some())
     }
 
-    /// Tells whether the transport would take a volatile packet of this cost now, and the client
+    /// Returns whether the transport would take a volatile packet of this cost now, and the client
     /// keep its session.
     pub(crate) fn is_writable(&self, cost: usize, limits: &OutboxLimits) -> bool {
         if self.outbox.exceeds_hard(cost, limits) {
@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    /// Tells whether reading from the client pauses.
+    /// Returns whether reading from the client pauses.
     pub(crate) fn is_reading_paused(&self) -> bool {
         self.paused_since.is_some()
     }
@@ -152,18 +152,18 @@ impl State {
         self.paused_since = None;
     }
 
-    /// Tells whether the client had its time to answer a ping.
+    /// Returns whether the client had its time to answer a ping.
     pub(crate) fn is_overdue(&self, now: u64) -> bool {
         self.heartbeat.is_overdue(now) && !self.is_reading_paused() && !self.owes_response()
     }
 
-    /// Tells whether a GET was woken for packets and has not taken them yet: the server is late,
+    /// Returns whether a GET was woken for packets and has not taken them yet: the server is late,
     /// not the client.
     fn owes_response(&self) -> bool {
         self.has_get() && !self.outbox.queue().is_empty()
     }
 
-    /// Tells whether the client was in a bad state for too long.
+    /// Returns whether the client was in a bad state for too long.
     pub(crate) fn overstay(&self, now: u64, limits: &Limits) -> Option<Overstay> {
         if now >= self.outbox.grace_ends(&limits.outbox) {
             return Some(Overstay::OverSoftLimit);

@@ -35,7 +35,7 @@ impl<T> SessionTable<T> {
         self.shard(sid).get(sid).cloned()
     }
 
-    /// Removes a session; tells whether it was there.
+    /// Removes a session; returns whether it was there.
     pub(crate) fn remove(&self, sid: &Sid) -> bool {
         // The removed handle is dropped after the lock.
         let removed = {
@@ -55,7 +55,7 @@ impl<T> SessionTable<T> {
             .collect()
     }
 
-    /// Tells whether there is no session.
+    /// Returns whether there is no session.
     pub(crate) fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| lock(shard).is_empty())
     }

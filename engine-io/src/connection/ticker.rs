@@ -29,7 +29,7 @@ fn spawn(core: &Arc<Core>) {
     }));
 }
 
-/// Has the wheel turned by another task if this one ends before it is empty: its runtime may.
+/// A guard that starts another task if this one ends before the wheel is empty, because its runtime may end.
 struct Ticker {
     /// The engine; the task ends with it.
     core: Weak<Core>,

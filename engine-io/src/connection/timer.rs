@@ -36,7 +36,7 @@ struct Wheel {
     is_turning: bool,
 }
 
-/// Where a session was entered.
+/// The outcome of entering a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entered {
     /// The tick at which it is looked at.

@@ -7,7 +7,7 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::Semaphore;
 
-/// What is compressed before other tasks get their turn: less than a millisecond's work.
+/// The bytes that are compressed before other tasks get their turn: less than a millisecond's work.
 const CHUNK: usize = 64 * 1024;
 
 /// Payloads longer than a chunk that are compressed at a time; each holds some 300 KiB meanwhile.

@@ -64,7 +64,7 @@ fn text(value: &HeaderValue) -> Cow<'_, str> {
     String::from_utf8_lossy(value.as_bytes())
 }
 
-/// Tells whether a request is a preflight, by which a browser asks before it sends the request
+/// Returns whether a request is a preflight, by which a browser asks before it sends the request
 /// proper.
 pub(crate) fn is_preflight(config: &Config, parts: &Parts) -> bool {
     parts.method == Method::OPTIONS
@@ -103,7 +103,7 @@ impl Grant {
     }
 }
 
-/// Tells whether a header is a list of names of headers.
+/// Returns whether a header is a list of names of headers.
 fn is_list_of_names(value: &HeaderValue) -> bool {
     let name = |name: &str| HeaderName::from_bytes(name.trim().as_bytes()).is_ok();
     value.to_str().is_ok_and(|names| names.split(',').all(name))

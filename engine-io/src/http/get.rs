@@ -99,7 +99,7 @@ fn end_with_noop(session: &EngineSession) {
     wake(polling.and_then(|polling| polling.end_get_with_noop(PollPhase::AfterProbe)));
 }
 
-/// Lets a GET wait; returns its phase: an upgrade is likely to overtake it after its probe.
+/// Makes a GET wait; returns its phase: an upgrade is likely to overtake it after its probe.
 fn begin(session: &Arc<EngineSession>) -> Result<PollPhase, Box<Response<ResponseBody>>> {
     let mut state = session.state();
     if state.closed().is_some() {

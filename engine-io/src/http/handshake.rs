@@ -119,7 +119,7 @@ impl Handshake {
         self.peer
     }
 
-    /// Tells whether the request came over TLS: it was marked [`Secure`], or its URI says `https`.
+    /// Returns whether the request came over TLS: it was marked [`Secure`], or its URI says `https`.
     pub fn is_secure(&self) -> bool {
         self.secure
     }

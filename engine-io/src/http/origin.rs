@@ -49,7 +49,7 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// Tells whether browsers would write it like this.
+    /// Returns whether browsers would write it like this.
     pub(crate) fn is_canonical(&self) -> bool {
         let Some(default) = default_port(self.scheme) else {
             return true;
@@ -57,7 +57,7 @@ impl<'a> Origin<'a> {
         !self.authority.is_empty() && host_and_port(self.authority).1 != Some(default)
     }
 
-    /// Tells whether the request was sent to this origin.
+    /// Returns whether the request was sent to this origin.
     pub(crate) fn is_same(&self, parts: &Parts) -> bool {
         sent_to(parts).iter().flatten().any(|sent_to| self.equals(sent_to))
     }

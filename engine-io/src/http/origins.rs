@@ -86,13 +86,13 @@ impl AllowedOrigins {
         Self::Matching(Arc::new(decide))
     }
 
-    /// Tells whether a request was sent to `origin`, as [`SameOrigin`](Self::SameOrigin) does: for
+    /// Returns whether a request was sent to `origin`, as [`SameOrigin`](Self::SameOrigin) does: for
     /// predicates that allow more.
     pub fn is_same_origin(origin: &str, request: &Parts) -> bool {
         Origin::parse(origin).is_some_and(|origin| origin.is_same(request))
     }
 
-    /// Tells whether pages of an origin may use the server.
+    /// Returns whether pages of an origin may use the server.
     pub(crate) fn allow(&self, origin: &str, parts: &Parts) -> bool {
         match self {
             Self::SameOrigin => Self::is_same_origin(origin, parts),
@@ -127,7 +127,7 @@ impl AllowedOrigins {
     }
 }
 
-/// Tells whether a list holds an origin, in any spelling.
+/// Returns whether a list holds an origin, in any spelling.
 fn is_listed(list: &[String], text: &str) -> bool {
     let origin = Origin::parse(text);
     list.iter().any(|each| {

@@ -58,7 +58,7 @@ impl Progress {
 }
 
 impl<S> PacedStream<S> {
-    /// Lets writes make no progress for `patience` at most; `Duration::MAX` sets no limit.
+    /// Limits the time without progress of a write to `patience`; `Duration::MAX` sets no limit.
     pub fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,

@@ -72,7 +72,7 @@ where
     response
 }
 
-/// Lets a POST begin; a session accepts one at a time, of text.
+/// Starts a POST; a session accepts one at a time, of text.
 fn begin(session: &Arc<EngineSession>, headers: &HeaderMap) -> Result<(), Box<Response<ResponseBody>>> {
     let mut state = session.state();
     if state.closed().is_some() {
@@ -97,7 +97,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Why a body was not read to its end.
+/// The reason why a body was not read to its end.
 enum Unread {
     /// It is longer than a payload may be.
     TooLong,
@@ -204,7 +204,7 @@ fn is_over(session: &EngineSession, cx: &mut Context<'_>) -> bool {
     state.closed().is_some()
 }
 
-/// Tells whether the POST was refused: bodies of all clients together are too long.
+/// Returns whether the POST was refused: bodies of all clients together are too long.
 fn is_refused(session: &EngineSession) -> bool {
     let state = session.state();
     state
@@ -305,7 +305,7 @@ fn poll_input_ready(session: &Arc<EngineSession>, cx: &mut Context<'_>) -> Poll<
 }
 
 /// Pauses reading while the session accepts no more messages, or too many packets wait for its
-/// client; tells whether it does.
+/// client; returns whether it does.
 fn pause_if_full(session: &Arc<EngineSession>) -> bool {
     let input_full = session.is_input_full();
     let mut state = session.state();

@@ -10,7 +10,7 @@ use crate::http::allow::Forbidden;
 use crate::http::body::ResponseBody;
 use crate::http::response::response;
 
-/// Why a request is refused.
+/// The reason for the refusal of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The transport is not known, or not offered.

@@ -12,7 +12,7 @@ use crate::connection::session::EngineSession;
 use crate::connection::sid::Sid;
 use crate::http::refusal::Refusal;
 
-/// What a valid request asks for.
+/// The purpose of a valid request.
 pub(crate) enum Route {
     /// A new session on this transport.
     Open(Transport),
@@ -100,7 +100,7 @@ fn open(config: &Config, parts: &Parts, transport: Transport, version: bool, upg
     Ok(Route::Open(transport))
 }
 
-/// Tells whether the client of a WebSocket wants bytes as base64: the parameter has any value.
+/// Returns whether the client of a WebSocket wants bytes as base64: the parameter has any value.
 pub(crate) fn wants_base64(parts: &Parts) -> bool {
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     query.base64.is_some_and(|value| !value.is_empty())

@@ -22,7 +22,7 @@ use crate::websocket::accept::{self, Purpose};
 use crate::websocket::stream::Terms;
 use crate::websocket::{deflate, handshake};
 
-/// What is left to do for a request; all of it that could be done at once is.
+/// The remaining work of a request, after everything that could be done at once.
 pub(crate) enum Work<B> {
     /// Nothing: the response is complete.
     Done(Response<ResponseBody>),

@@ -21,7 +21,7 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct InFlight {
     /// The session whose packets they are.
     pub(crate) session: Arc<EngineSession>,
-    /// What they count for its outbox.
+    /// Their cost in its outbox.
     pub(crate) cost: usize,
 }
 
@@ -76,7 +76,7 @@ impl Unsent {
         unsent
     }
 
-    /// Lets the session release the bytes. A response that was made at the very end of a shutdown
+    /// Releases the bytes for the session. A response that was made at the very end of a shutdown
     /// is the last, and stays.
     fn watch(self: &Arc<Self>) {
         let mut state = self.in_flight.session.state();

@@ -119,7 +119,7 @@ pub(crate) fn decompress(payload: &[u8], max: usize) -> Result<Vec<u8>, Violatio
 struct Unpacking<'a> {
     /// The library's state.
     state: &'a mut Decompress,
-    /// What is unpacked so far.
+    /// The bytes unpacked so far.
     unpacked: Vec<u8>,
     /// How long the message may be, in bytes.
     max: usize,

@@ -64,7 +64,7 @@ pub(crate) enum Event<'a> {
     Fragment,
 }
 
-/// What the front of a buffer holds.
+/// The front of a buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Front<'a> {
     /// A frame, of this many bytes.
@@ -109,7 +109,7 @@ struct Head {
     length: usize,
 }
 
-/// What the front of a buffer holds of a header.
+/// The header at the front of a buffer.
 enum ParsedHead {
     /// All of it.
     Complete(Head),

@@ -9,7 +9,7 @@ use sha1::{Digest, Sha1};
 /// The constant of RFC 6455 that the accept key is computed with.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Tells whether a request wants to become a WebSocket.
+/// Returns whether a request wants to become a WebSocket.
 pub(crate) fn is_upgrade(parts: &Parts) -> bool {
     parts.method == Method::GET
         && has_token(&parts.headers, &header::UPGRADE, "websocket")
@@ -38,7 +38,7 @@ pub(crate) fn first_protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::try_from(first).ok()
 }
 
-/// Tells whether a header, which is a list, holds a token.
+/// Returns whether a header, which is a list, holds a token.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     headers
         .get_all(name)

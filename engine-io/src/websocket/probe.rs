@@ -19,7 +19,7 @@ use crate::websocket::stream::{Io, Terms};
 /// The bytes that are read at once; frames of an upgrade are short.
 const READ_SIZE: usize = 1024;
 
-/// Lets a WebSocket prove that it works. Returns it, and the bytes that were read too much, once it
+/// Waits until a WebSocket has proved that it works. Returns it, and the bytes that were read too much, once it
 /// carries the session.
 pub(crate) async fn probe<I: Io>(
     mut io: I,
@@ -199,7 +199,7 @@ fn complete(session: &Arc<EngineSession>) -> bool {
     true
 }
 
-/// Lets another WebSocket try if this one fails.
+/// A guard that allows another WebSocket to try if this one fails.
 struct Probing<'a>(&'a Arc<EngineSession>);
 
 impl Drop for Probing<'_> {

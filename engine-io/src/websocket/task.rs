@@ -201,7 +201,7 @@ impl<I: Io> WebSocketTask<I> {
         Poll::Ready(Ok(()))
     }
 
-    /// Tells whether bytes wait for the kernel.
+    /// Returns whether bytes wait for the kernel.
     fn is_blocked(&self) -> bool {
         !self.sending.is_empty() || self.unflushed
     }

@@ -88,7 +88,7 @@ pub(crate) struct Ws<S = TcpStream> {
 }
 
 impl Ws {
-    /// Lets another task write.
+    /// Splits it, so that another task can write.
     pub(crate) fn split(self) -> (Ws<OwnedReadHalf>, OwnedWriteHalf) {
         let (reader, writer) = self.stream.into_split();
         (

@@ -319,7 +319,7 @@ async fn a_request_marked_secure_is_secure_and_of_the_same_origin_as_https() {
     assert_eq!(server.engine.handle(request(false)).await.status(), 400);
 }
 
-/// Lets in who has a key, and tells some why they are not.
+/// Accepts clients with a key, and refuses others, some with a reason.
 fn guarded() -> Config {
     Config {
         allow_request: AllowRequest::matching(|request| match request.headers.get("x-key") {

@@ -93,7 +93,7 @@ fn patient() -> Config {
     }
 }
 
-/// What of the wait for a pong has passed when another packet comes.
+/// The share of the wait for a pong that has passed when another packet arrives.
 const LATE: Duration = Duration::from_millis(750);
 
 /// Sends other packets all the time, beginning late; the wait for a pong is longer then, but it

@@ -117,7 +117,7 @@ async fn a_client_that_catches_up_stays_and_is_read_again() {
         tokio::task::yield_now().await;
     }
     ws.send_text("4read later").await;
-    // What another client sends after that is read before it.
+    // A later message of another client is read before it.
     for _ in 0..10 {
         other.send_text("4read now").await;
         assert_eq!(server.text().await, "read now");

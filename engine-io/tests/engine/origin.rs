@@ -144,7 +144,7 @@ async fn without_cors_nothing_is_checked_added_or_answered() {
     );
 }
 
-/// What clients and libraries send that are not browsers, and what no client should.
+/// Origins of non-browser clients and libraries, and those that no client should send.
 const ODD: [&[u8]; 12] = [
     b"\xff\xfe",
     b"x",

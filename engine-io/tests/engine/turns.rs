@@ -12,7 +12,7 @@ use crate::support::{Server, within};
 const READ: u64 = 64 * 1024;
 const FRAMES: usize = 300_000;
 
-/// Lets every task run that is ready, once.
+/// Runs every ready task once.
 async fn turn() {
     let mut had_turn = false;
     std::future::poll_fn(|cx| {

@@ -10,7 +10,7 @@ use crate::support::{Event, Server, within};
 /// Longer than what a kernel takes for a client that does not read.
 const LONG: usize = 12_000_000;
 
-/// Has a session's poll answered with a long packet, of which the client reads nothing.
+/// Makes the server respond to a session's poll with a long packet, of which the client reads nothing.
 async fn unread_poll(server: &mut Server) -> (tokio::net::TcpStream, Socket) {
     let (sid, socket) = server.polling().await;
     let _ = socket.send(Outgoing::text(&"x".repeat(LONG))).unwrap();
@@ -74,7 +74,7 @@ async fn unread_responses_of_one_session_do_not_pass_its_hard_limit() {
     server.gone(CloseReason::Overflow).await;
 }
 
-/// Has so many packets of 50 kB wait for a session that does not poll.
+/// Queues this many packets of 50 kB for a session that does not poll.
 fn queue(socket: &Socket, count: usize) {
     for _ in 0..count {
         let _ = socket.send(Outgoing::text(&"x".repeat(50_000))).unwrap();

@@ -85,7 +85,7 @@ async fn a_poll_that_the_upgrade_overtakes_is_refused() {
     panic!("the upgrade never was in time");
 }
 
-/// Tells whether a poll was refused; if not, it was held as long as it may be.
+/// Returns whether a poll was refused; if not, it was held as long as it may be.
 fn refused_in_time(response: &Response, begin: Instant) -> bool {
     if response.body == "6" {
         assert!(begin.elapsed() >= HOLD, "ended as if no upgrade were under way");

@@ -33,7 +33,7 @@ thread_local! {
 }
 
 impl<I: Io> WebSocketTask<I> {
-    /// Reads once and passes the messages on; tells whether there may be more. What is held of
+    /// Reads once and passes the messages on; returns whether there may be more. What is held of
     /// incomplete ones is counted.
     pub(super) fn read(&mut self, cx: &mut Context<'_>, open: bool) -> Result<bool, CloseReason> {
         let progress = self.read_once(cx, open)?;
@@ -41,7 +41,7 @@ impl<I: Io> WebSocketTask<I> {
         Ok(progress)
     }
 
-    /// Reads once and passes the messages on; tells whether there may be more.
+    /// Reads once and passes the messages on; returns whether there may be more.
     fn read_once(&mut self, cx: &mut Context<'_>, open: bool) -> Result<bool, CloseReason> {
         if self.session.state().is_reading_paused() {
             return Ok(false);
@@ -142,7 +142,7 @@ impl<I: Io> WebSocketTask<I> {
         result
     }
 
-    /// Handles one frame; tells whether it was a message.
+    /// Handles one frame; returns whether it was a message.
     fn event(&mut self, event: Event<'_>, open: bool) -> Result<bool, CloseReason> {
         let received = match event {
             Event::Text(text) => inbound::text(&self.session, text, open)?,
@@ -172,7 +172,7 @@ impl<I: Io> WebSocketTask<I> {
         CloseReason::TransportError
     }
 
-    /// Asks again whether the session accepts messages; tells whether it does so now, and did not
+    /// Asks again whether the session accepts messages; returns whether it does so now, and did not
     /// before.
     pub(super) fn resume(&mut self) -> bool {
         if !self.input_full {

@@ -10,6 +10,7 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use futures_util::{FutureExt, StreamExt};
 use manager_api::message::{Emit, Message};
 use manager_api::{Broadcast, Error, EventName};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::commands;
@@ -86,12 +87,7 @@ async fn run(server: Weak<Server>, feed: Arc<AdminFeed>, receiver: AdminReceiver
             Some(greeting) = asking.next(), if !asking.is_empty() => {
                 let Some(server) = server.upgrade() else { return };
                 // What was noted is in the list of clients already: told after it, it would seem to come anew.
-                for _ in 0..events.len() {
-                    let Ok(event) = events.try_recv() else { break };
-                    tell(&server, &feed, event, &mut telling).await;
-                    // Thousands may wait.
-                    tokio::task::consume_budget().await;
-                }
+                tell_waiting(&server, &feed, &mut events, &mut telling).await;
                 greeting.send(&server, &feed).await;
             }
         }
@@ -103,6 +99,21 @@ fn every(period: Duration) -> Interval {
     let mut interval = tokio::time::interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// Tells the notes that wait now.
+async fn tell_waiting(
+    server: &Server,
+    feed: &AdminFeed,
+    events: &mut mpsc::Receiver<AdminEvent>,
+    telling: &mut FuturesOrdered<BoxFuture<'static, Result<(), Error>>>,
+) {
+    for _ in 0..events.len() {
+        let Ok(event) = events.try_recv() else { break };
+        tell(server, feed, event, telling).await;
+        // Thousands may wait.
+        tokio::task::consume_budget().await;
+    }
 }
 
 /// Tells this server's administrators something; those of others, if there are any, when the broker gets to it.

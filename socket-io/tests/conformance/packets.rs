@@ -189,71 +189,73 @@ pub(crate) async fn binary_that_belongs_to_nothing_closes(over: Over) {
     server.expect_refused(1);
 }
 
+/// Packets for each of which the connection is closed.
+const MALFORMED: &[&str] = &[
+    // No type, or none that a client has.
+    "",
+    " ",
+    "x",
+    "7",
+    "8[]",
+    "9",
+    "-1",
+    "ü",
+    "\u{0}",
+    "4",
+    "4\"refused\"",
+    "4{\"message\":\"refused\"}",
+    // DISCONNECT has no data.
+    "1{}",
+    "1[]",
+    // EVENT has an array that begins with a name, and a namespace that was joined.
+    "2/admin",
+    "2/admin,",
+    "2{}",
+    "2\"echo\"",
+    "2null",
+    "2[]",
+    "2[null]",
+    "2[true]",
+    "2[[]]",
+    "2[{}]",
+    "2[\"echo\"",
+    "2[\"echo\",]",
+    "2[\"echo\",x]",
+    "2[\"echo\"]x",
+    "2[\"echo\"][]",
+    "2[\"\\x\"]",
+    "2+1[\"echo\"]",
+    "2-1[\"echo\"]",
+    "2/a,b,[\"echo\"]",
+    // ACK has an array.
+    "3{}",
+    "3null",
+    "3/admin,",
+    "31{}",
+    "31\"a\"",
+    "31[",
+    // Binary packets have a number of attachments.
+    "5",
+    "5[\"echo\"]",
+    "5-[\"echo\"]",
+    "50-[\"echo\"]",
+    "5x-[\"echo\"]",
+    "5+1-[\"echo\"]",
+    "5-1-[\"echo\"]",
+    "51[\"echo\"]",
+    "6-1[]",
+    "60-1[]",
+];
+
 pub(crate) async fn malformed_packets_close(over: Over) {
     let mut server = Server::start().await;
-    let packets = [
-        // No type, or none that a client has.
-        "",
-        " ",
-        "x",
-        "7",
-        "8[]",
-        "9",
-        "-1",
-        "ü",
-        "\u{0}",
-        "4",
-        "4\"refused\"",
-        "4{\"message\":\"refused\"}",
-        // DISCONNECT has no data.
-        "1{}",
-        "1[]",
-        // EVENT has an array that begins with a name, and a namespace that was joined.
-        "2/admin",
-        "2/admin,",
-        "2{}",
-        "2\"echo\"",
-        "2null",
-        "2[]",
-        "2[null]",
-        "2[true]",
-        "2[[]]",
-        "2[{}]",
-        "2[\"echo\"",
-        "2[\"echo\",]",
-        "2[\"echo\",x]",
-        "2[\"echo\"]x",
-        "2[\"echo\"][]",
-        "2[\"\\x\"]",
-        "2+1[\"echo\"]",
-        "2-1[\"echo\"]",
-        "2/a,b,[\"echo\"]",
-        // ACK has an array.
-        "3{}",
-        "3null",
-        "3/admin,",
-        "31{}",
-        "31\"a\"",
-        "31[",
-        // Binary packets have a number of attachments.
-        "5",
-        "5[\"echo\"]",
-        "5-[\"echo\"]",
-        "50-[\"echo\"]",
-        "5x-[\"echo\"]",
-        "5+1-[\"echo\"]",
-        "5-1-[\"echo\"]",
-        "51[\"echo\"]",
-        "6-1[]",
-        "60-1[]",
-    ];
-    for packet in packets {
+    for packet in MALFORMED {
         let mut peer = server.join(over).await;
         peer.send(packet).await;
         peer.expect_closed(packet).await;
         assert_eq!(server.left().await, ("/".to_owned(), "forced close"), "after {packet}");
     }
-    server.expect_refused(packets.len());
+    server.expect_refused(MALFORMED.len());
     assert_eq!(server.io.metrics().num_clients, 0);
 }
 
@@ -362,16 +364,15 @@ pub(crate) async fn text_and_binary_of_emitters_on_several_threads_never_mingle(
     let runtime = Handle::current();
     let emit = |emitter: u8| {
         let (io, socket, runtime) = (server.io.clone(), server.socket("/", &peer), runtime.clone());
-        std::thread::spawn(move || {
-            for number in 0..EVENTS {
-                let attachment = |nth: u8| Bytes::from(vec![emitter, number, nth]);
-                let event = ([emitter, number], attachment(0), attachment(1));
-                match emitter % 2 {
-                    0 => socket.emit("pair", &event).into_inner().unwrap(),
-                    _ => runtime.block_on(io.emit("pair", &event)).unwrap(),
-                }
+        let emit_pair = move |number: u8| {
+            let attachment = |nth: u8| Bytes::from(vec![emitter, number, nth]);
+            let event = ([emitter, number], attachment(0), attachment(1));
+            match emitter % 2 {
+                0 => socket.emit("pair", &event).into_inner().unwrap(),
+                _ => runtime.block_on(io.emit("pair", &event)).unwrap(),
             }
-        })
+        };
+        std::thread::spawn(move || (0..EVENTS).for_each(emit_pair))
     };
     let emitters: Vec<_> = (0..4).map(emit).collect();
     let mut next = [0; 4];

@@ -243,14 +243,8 @@ impl Peer {
                     received,
                 } => match received.pop_front() {
                     Some(packet) => packet,
-                    None => match request(*address, "GET", path, "").await {
-                        (200, body) => {
-                            received.extend(body.split('\u{1e}').map(str::to_owned));
-                            continue;
-                        }
-                        (400, body) if body == UNKNOWN_SESSION => return Received::Closed(None),
-                        other => panic!("to a poll: {other:?}"),
-                    },
+                    None if poll(*address, path, received).await => continue,
+                    None => return Received::Closed(None),
                 },
             };
             match packet.split_at(1) {
@@ -318,4 +312,16 @@ async fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> (
     let (head, body) = response.split_once("\r\n\r\n").expect("a response");
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     (status, body.to_owned())
+}
+
+/// Receives the packets of one poll; `false` if the session is closed.
+async fn poll(address: SocketAddr, path: &str, received: &mut VecDeque<String>) -> bool {
+    match request(address, "GET", path, "").await {
+        (200, body) => {
+            received.extend(body.split('\u{1e}').map(str::to_owned));
+            true
+        }
+        (400, body) if body == UNKNOWN_SESSION => false,
+        other => panic!("to a poll: {other:?}"),
+    }
 }

@@ -315,11 +315,9 @@ async fn in_production_only_counters_are_told() {
                 (&stats[1]["serverId"], &stats[1]["pid"]),
                 (&json!("one"), &json!(std::process::id()))
             );
-            for event in stats[1]["aggregatedEvents"].as_array().unwrap() {
-                if event["type"] == "rawConnection" {
-                    opened += event["count"].as_u64().unwrap();
-                }
-            }
+            let events = stats[1]["aggregatedEvents"].as_array().unwrap().iter();
+            let connections = events.filter(|event| event["type"] == "rawConnection");
+            opened += connections.map(|event| event["count"].as_u64().unwrap()).sum::<u64>();
         }
     })
     .await;

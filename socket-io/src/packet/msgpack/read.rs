@@ -187,11 +187,54 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self) -> Result<Value<'a>, ProtocolError> {
-        let rest = &mut self.rest;
-        Ok(match read_marker(rest).map_err(|_| truncated())? {
+        let marker = read_marker(&mut self.rest).map_err(|_| truncated())?;
+        Ok(match marker {
             Marker::Null => Value::Nil,
             Marker::True => Value::Bool(true),
             Marker::False => Value::Bool(false),
+            Marker::FixStr(len) => self.text(len.into())?,
+            Marker::Str8 | Marker::Str16 | Marker::Str32 => {
+                let len = self.len(marker)?;
+                self.text(len)?
+            }
+            Marker::Bin8 | Marker::Bin16 | Marker::Bin32 => {
+                let len = self.len(marker)?;
+                Value::Binary(self.bytes(len)?)
+            }
+            Marker::FixArray(len) => Value::Array(len.into()),
+            Marker::Array16 | Marker::Array32 => Value::Array(self.len(marker)?),
+            Marker::FixMap(len) => Value::Map(len.into()),
+            Marker::Map16 | Marker::Map32 => Value::Map(self.len(marker)?),
+            Marker::FixExt1 => match (held(self.rest.read_data_i8())?, held(self.rest.read_data_u8())?) {
+                (NOTEPACK, _) => Value::Undefined,
+                _ => return Err(unknown_extension()),
+            },
+            Marker::FixExt8 => match (held(self.rest.read_data_i8())?, held(self.rest.read_data_i64())?) {
+                (NOTEPACK, milliseconds) => Value::Date(milliseconds),
+                _ => return Err(unknown_extension()),
+            },
+            Marker::Ext8 | Marker::Ext16 | Marker::Ext32 => {
+                let len = self.len(marker)?;
+                self.typed_array(len)?
+            }
+            _ => self.number(marker)?,
+        })
+    }
+
+    /// The length behind a marker that does not hold it.
+    fn len(&mut self, marker: Marker) -> Result<u32, ProtocolError> {
+        match marker {
+            Marker::Str8 | Marker::Bin8 | Marker::Ext8 => held(self.rest.read_data_u8()).map(u32::from),
+            Marker::Str16 | Marker::Bin16 | Marker::Array16 | Marker::Map16 | Marker::Ext16 => {
+                held(self.rest.read_data_u16()).map(u32::from)
+            }
+            _ => held(self.rest.read_data_u32()),
+        }
+    }
+
+    fn number(&mut self, marker: Marker) -> Result<Value<'a>, ProtocolError> {
+        let rest = &mut self.rest;
+        Ok(match marker {
             Marker::FixPos(number) => Value::Unsigned(number.into()),
             Marker::FixNeg(number) => Value::Signed(number.into()),
             Marker::U8 => Value::Unsigned(held(rest.read_data_u8())?.into()),
@@ -204,57 +247,6 @@ impl<'a> Reader<'a> {
             Marker::I64 => Value::Signed(held(rest.read_data_i64())?),
             Marker::F32 => Value::Float(held(rest.read_data_f32())?.into()),
             Marker::F64 => Value::Float(held(rest.read_data_f64())?),
-            Marker::FixStr(len) => self.text(len.into())?,
-            Marker::Str8 => {
-                let len = held(rest.read_data_u8())?;
-                self.text(len.into())?
-            }
-            Marker::Str16 => {
-                let len = held(rest.read_data_u16())?;
-                self.text(len.into())?
-            }
-            Marker::Str32 => {
-                let len = held(rest.read_data_u32())?;
-                self.text(len)?
-            }
-            Marker::Bin8 => {
-                let len = held(rest.read_data_u8())?;
-                Value::Binary(self.bytes(len.into())?)
-            }
-            Marker::Bin16 => {
-                let len = held(rest.read_data_u16())?;
-                Value::Binary(self.bytes(len.into())?)
-            }
-            Marker::Bin32 => {
-                let len = held(rest.read_data_u32())?;
-                Value::Binary(self.bytes(len)?)
-            }
-            Marker::FixArray(len) => Value::Array(len.into()),
-            Marker::Array16 => Value::Array(held(rest.read_data_u16())?.into()),
-            Marker::Array32 => Value::Array(held(rest.read_data_u32())?),
-            Marker::FixMap(len) => Value::Map(len.into()),
-            Marker::Map16 => Value::Map(held(rest.read_data_u16())?.into()),
-            Marker::Map32 => Value::Map(held(rest.read_data_u32())?),
-            Marker::FixExt1 => match (held(rest.read_data_i8())?, held(rest.read_data_u8())?) {
-                (NOTEPACK, _) => Value::Undefined,
-                _ => return Err(unknown_extension()),
-            },
-            Marker::FixExt8 => match (held(rest.read_data_i8())?, held(rest.read_data_i64())?) {
-                (NOTEPACK, milliseconds) => Value::Date(milliseconds),
-                _ => return Err(unknown_extension()),
-            },
-            Marker::Ext8 => {
-                let len = held(rest.read_data_u8())?;
-                self.typed_array(len.into())?
-            }
-            Marker::Ext16 => {
-                let len = held(rest.read_data_u16())?;
-                self.typed_array(len.into())?
-            }
-            Marker::Ext32 => {
-                let len = held(rest.read_data_u32())?;
-                self.typed_array(len)?
-            }
             _ => return Err(unknown_extension()),
         })
     }

@@ -118,8 +118,7 @@ impl Broadcast {
     /// the clients.
     ///
     /// A server delivers to its own clients first, then publishes. Completes when every known server has reported, or
-    /// after [`timeout`](Self::timeout), by default
-    /// [`DEFAULT_REQUEST_TIMEOUT`](crate::cluster::DEFAULT_REQUEST_TIMEOUT). Servers of python-socketio deliver the
+    /// after [`timeout`](Self::timeout), by default [`DEFAULT_REQUEST_TIMEOUT`]. Servers of python-socketio deliver the
     /// event and do not report it.
     ///
     /// ```no_run

@@ -132,7 +132,7 @@ impl Outbox {
         }
     }
 
-    /// Gives back room for frames that were written.
+    /// Releases the bytes of frames that were written.
     pub(crate) fn written(&self, num_frames: usize, num_bytes: usize) {
         let mut queue = self.lock();
         queue.num_bytes = queue

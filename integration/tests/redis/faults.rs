@@ -337,7 +337,7 @@ async fn what_was_sent_is_never_sent_again() {
 }
 
 #[tokio::test]
-async fn while_down_the_queue_is_bounded_and_everybody_is_answered() {
+async fn while_down_the_queue_is_bounded_and_every_caller_is_answered() {
     let mut options = hasty();
     options.common.max_in_flight_bytes = 4096;
     let manager = RedisManager::new(&format!("redis://127.0.0.1:{}", free_port()), options).unwrap();

@@ -159,7 +159,7 @@ pub(crate) async fn a_message_over_the_limit_is_not_handled(over: Over) {
     }
 }
 
-pub(crate) async fn deep_json_harms_nobody(over: Over) {
+pub(crate) async fn deep_json_harms_no_other(over: Over) {
     let server = Server::start().await;
     server.io.namespace("/").on(
         "parsed",

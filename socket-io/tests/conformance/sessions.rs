@@ -84,7 +84,7 @@ pub(crate) async fn a_refusal_has_data_only_if_there_is_some(over: Over) {
     assert_eq!(server.io.metrics().num_clients, 0);
 }
 
-pub(crate) async fn whoever_was_refused_may_try_again(over: Over) {
+pub(crate) async fn a_refused_client_may_try_again(over: Over) {
     let server = Server::start().await;
     let accept = async |Auth(auth): Auth<Value>| auth["token"] == "good";
     server.io.namespace("/").on_connect(accept);

@@ -81,7 +81,7 @@ async fn one_limit_of_size_holds_for_both_transports() {
 }
 
 #[tokio::test]
-async fn what_is_configured_stays_whatever_is_configured_after_it() {
+async fn what_is_configured_stays_after_other_settings() {
     let builder = SocketIo::builder()
         .configure(|config| config.engine.max_payload = 777)
         .state("a state")
@@ -118,7 +118,7 @@ async fn the_public_id_of_a_client_is_no_key_to_its_connection() {
 }
 
 #[tokio::test]
-async fn a_pong_that_nobody_asked_for_harms_nothing() {
+async fn an_unasked_pong_harms_nothing() {
     let server = TestServer::start().await;
     server.io.namespace("/").on("ok", async || "ok");
     let mut client = server.connect().await;

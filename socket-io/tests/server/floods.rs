@@ -181,7 +181,7 @@ async fn left_behind(server: std::net::SocketAddr, text: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_end_of_a_server_takes_less_than_a_second_whatever_its_clients_left_half_done() {
+async fn the_end_of_a_server_takes_less_than_a_second_despite_what_its_clients_left_half_done() {
     let io = SocketIo::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -49,7 +49,7 @@ async fn with_peer(ConnectInfo(peer): ConnectInfo<SocketAddr>, mut request: Requ
 }
 
 #[tokio::test]
-async fn a_handler_that_takes_the_address_refuses_nobody_in_an_axum_application() {
+async fn a_handler_that_takes_the_address_refuses_no_client_in_an_axum_application() {
     let io = SocketIo::new();
     let (peers, mut told) = tokio::sync::mpsc::unbounded_channel();
     io.namespace("/").on_connect(move |PeerAddr(peer): PeerAddr| {
@@ -98,7 +98,7 @@ async fn it_is_a_tower_service() {
 }
 
 #[tokio::test]
-async fn shutdown_disconnects_everybody_runs_their_handlers_and_ends() {
+async fn shutdown_disconnects_all_clients_runs_their_handlers_and_ends() {
     let io = SocketIo::new();
     let (told, mut reasons) = tokio::sync::mpsc::unbounded_channel();
     io.namespace("/")

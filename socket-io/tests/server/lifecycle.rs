@@ -183,7 +183,7 @@ async fn events_that_wait_when_a_packet_is_refused_are_handled_and_the_disconnec
 }
 
 #[tokio::test]
-async fn a_slow_handler_of_one_client_holds_up_nobody_else() {
+async fn a_slow_handler_of_one_client_holds_up_no_other() {
     let server = TestServer::start().await;
     server
         .io

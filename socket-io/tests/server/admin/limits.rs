@@ -15,11 +15,11 @@ use super::{admin, log_in, serve, start, start_on, told_of, told_of_clients};
 use crate::client::{Client, DEADLINE, within};
 
 #[tokio::test]
-async fn nobody_else_handles_the_namespace_of_the_administrators() {
+async fn the_namespace_of_the_administrators_takes_no_handlers() {
     let server = start(admin()).await;
     let namespace = server.io.namespace("/admin");
-    let lets_everybody_in = || _ = namespace.on_connect(async || true);
-    assert!(std::panic::catch_unwind(AssertUnwindSafe(lets_everybody_in)).is_err());
+    let accepts_all = || _ = namespace.on_connect(async || true);
+    assert!(std::panic::catch_unwind(AssertUnwindSafe(accepts_all)).is_err());
     let overhears = || _ = namespace.on("join", async || ());
     assert!(std::panic::catch_unwind(AssertUnwindSafe(overhears)).is_err());
     let mut stranger = server.open().await;
@@ -30,7 +30,7 @@ async fn nobody_else_handles_the_namespace_of_the_administrators() {
 
 #[test]
 #[should_panic(expected = "the administrators' password is empty")]
-fn a_forgotten_password_does_not_let_everybody_in() {
+fn a_forgotten_password_does_not_admit_all() {
     let _ = Admin::password("admin", "");
 }
 

@@ -182,7 +182,7 @@ pub(crate) struct BrokerArgs {
     /// The channel that servers and emitters share; also SIO_CHANNEL. Default socketio
     #[arg(long)]
     pub(crate) channel: Option<String>,
-    /// How long the broker may take to accept, and clients to answer: 10s, 500ms, 2m
+    /// How long the broker may take to accept, and clients or servers to respond: 10s, 500ms, 2m; a number alone is seconds
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }

@@ -294,7 +294,7 @@ impl<D: Deliver> Hub<D> {
                 id,
             });
             emit.ack_timeout = Some(left_until(deadline));
-            if let Err(error) = in_time(deadline, self.publish(Message::Emit(emit))).await {
+            if let Err(error) = in_time(self.manager.as_deref(), deadline, self.publish(Message::Emit(emit))).await {
                 acks.fail(error);
             }
         }

@@ -253,7 +253,7 @@ impl Shared {
     }
 
     /// Subscribes and starts discovery before the first request to servers, and before the first one after a gap.
-    async fn discover_servers(&self) -> Result<(), Error> {
+    async fn discover_servers(&self, deadline: Instant) -> Result<(), Error> {
         self.listen().await?;
         let mut discovery_started = self.discovery_started.lock().await;
         if self.had_gap.swap(false, Ordering::Relaxed) {
@@ -261,7 +261,8 @@ impl Shared {
         }
         if !*discovery_started {
             self.publish(Message::Seek).await?;
-            let presence_wait = self.requester.limits.presence_wait;
+            // A short request needs time for the responses, too.
+            let presence_wait = self.requester.limits.presence_wait.min(left_until(deadline) / 2);
             self.requester.peers.restart_discovery(presence_wait);
             *discovery_started = true;
         }
@@ -285,7 +286,7 @@ impl Shared {
             emit.ack_timeout = Some(left_until(deadline));
             self.publish(Message::Emit(emit)).await
         };
-        if let Err(error) = in_time(deadline, published).await {
+        if let Err(error) = in_time(Some(&*self.manager), deadline, published).await {
             acks.fail(error);
             acks.no_more();
         }

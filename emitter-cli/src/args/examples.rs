@@ -24,8 +24,9 @@ pub(super) const MAIN_EXAMPLES: &str = concat!(
     "  sio help emit                        more about a command
 
 Exit code:
-  0    done; also if the reader of standard output has had enough, and for `listen`, `serve` and `demo` if a signal ended them
-  1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack
+  0    done; also if the reader of standard output has had enough, and for `listen`, `serve`, `demo` and --watch if a signal ended them
+  1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack;
+       no client in a --receipt; a server that did not respond to `servers`, `rooms`, `who` or `count`
   2    usage or input: the command line, a URL (also one that leads to something other than it says), data or a line that cannot be used
   129  SIGHUP ended it before its work was done: the terminal was closed
   130  SIGINT did
@@ -47,8 +48,9 @@ Examples:
       {\"event\":\"news\",\"args\":[1,2],\"room\":[\"a\",\"b\"],\"namespace\":\"/chat\",\"except\":\"ID\",\"volatile\":true}
 
 Exit code:
-  0    all accepted, and all answers came that --ack waits for
-  1    the broker refused or was out of reach, or fewer answers came than --ack waits for (the event was accepted)
+  0    all accepted, and all answers came that --ack waits for; with --receipt, a client was handed the event
+  1    the broker refused or was out of reach; or the event was accepted, and fewer answers came than --ack waits for, or no client is
+       known to --receipt
   2    usage or input; with --lines, lines before the bad one were sent
   130  SIGINT ended it; what --lines had read and not sent, or which answers of --ack came, is said on standard error, also with -q
   143  SIGTERM did; 129: SIGHUP did

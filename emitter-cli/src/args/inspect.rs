@@ -11,10 +11,10 @@ macro_rules! exit_codes {
     () => {
         "
 Exit code:
-  0    every known server has responded
+  0    every known server has responded; also if a signal ended --watch
   1    the broker refused or was out of reach, no server responded, or not all did; what is known is printed
   2    usage or input
-  130  SIGINT ended it before the first report
+  130  SIGINT ended it before the report
   143  SIGTERM did"
     };
 }
@@ -61,19 +61,22 @@ pub(crate) struct SelectionArgs {
 /// The form of a report.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ViewArgs {
-    /// One line of JSON for each server, room or client
+    /// Lines of JSON: one for each server, room or client, or for the count
     #[arg(long)]
     pub(crate) json: bool,
-    /// Repeat every TIME until a signal; default 2s
-    #[arg(long, value_name = "TIME", num_args = 0..=1, require_equals = true, default_missing_value = "2s", value_parser = duration)]
-    pub(crate) watch: Option<Duration>,
+    /// Repeat the report until a signal
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// With --watch: the time between reports
+    #[arg(long, value_name = "TIME", default_value = "2s", requires = "watch", value_parser = duration)]
+    pub(crate) interval: Duration,
 }
 
 const SERVERS_EXAMPLES: &str = concat!(
     "Examples:
   sio servers                  a table
   sio servers --json           one line of JSON for each server
-  sio servers --watch=5s       every five seconds
+  sio servers --watch          again and again, until Ctrl-C
 ",
     exit_codes!()
 );

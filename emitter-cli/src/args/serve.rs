@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::examples::{DEMO_EXAMPLES, SERVE_EXAMPLES};
+use super::values::num_deliveries;
 
 /// Run a ready-made server whose clients join rooms and get what is emitted into them
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(crate) struct ServeArgs {
 #[command(after_help = DEMO_EXAMPLES)]
 pub(crate) struct DemoArgs {
     /// End after N deliveries
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = num_deliveries)]
     pub(crate) count: Option<NonZeroU64>,
 }
 

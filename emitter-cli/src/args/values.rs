@@ -12,6 +12,13 @@ pub(super) fn num_answers(text: &str) -> Result<NonZeroU64, String> {
     }
 }
 
+/// Reads the number of deliveries after which the demo ends.
+#[cfg(feature = "serve")]
+pub(super) fn num_deliveries(text: &str) -> Result<NonZeroU64, String> {
+    let count = text.parse::<u64>().ok().and_then(NonZeroU64::new);
+    count.ok_or_else(|| "expected a number of deliveries, 1 or more".to_owned())
+}
+
 /// Reads `10s`, `1.5s`, `500ms`, `2m`, or a number of seconds; more than zero, at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());

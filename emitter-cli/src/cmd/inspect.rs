@@ -3,6 +3,7 @@
 mod report;
 mod table;
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::time::{Duration, SystemTime};
 
@@ -55,6 +56,7 @@ async fn once(plan: &InspectPlan, backend: &Backend, emitter: &Emitter) -> Resul
 async fn watch(plan: &InspectPlan, backend: &Backend, emitter: &Emitter, interval: Duration) -> Result<(), Failure> {
     let clears = !plan.json && std::io::stdout().is_terminal();
     let mut ticks = tokio::time::interval(interval);
+    let mut silent = BTreeSet::new();
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -63,7 +65,8 @@ async fn watch(plan: &InspectPlan, backend: &Backend, emitter: &Emitter, interva
             output::printed(CLEAR.to_owned()).await?;
         }
         let fault = match requested {
-            Ok(report) => {
+            Ok(mut report) => {
+                report.remember(&mut silent);
                 print(&report, plan.json).await?;
                 report.fault(plan.broker.timeout())
             }

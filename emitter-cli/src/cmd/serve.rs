@@ -102,7 +102,7 @@ async fn refused(backend: &Backend) -> Failure {
             continue;
         }
         match backend.manager.subscribe().await {
-            Err(error) if error.is_refusal() => return backend.failure("listen", error),
+            Err(error) if error.is_refusal() => return backend.failure("subscribe", error),
             _ => std::future::pending().await,
         }
     }

@@ -75,7 +75,7 @@ impl InspectPlan {
             broker,
             subject,
             json: view.json,
-            watch: view.watch,
+            watch: view.watch.then_some(view.interval),
         })
     }
 }

@@ -12,8 +12,8 @@ use crate::error::ProtocolError;
 /// costs no more than one that comes at once.
 const UNCOUNTED: usize = 1024;
 
-/// Bytes up to which a session is never refused more: a client with small messages goes on however
-/// much others hold.
+/// Bytes up to which a session is refused nothing at once, and shed last: a client with small messages goes on
+/// although others hold much.
 pub(crate) const SMALL: usize = 16 * 1024;
 
 /// What a session holds of incomplete messages of its client.

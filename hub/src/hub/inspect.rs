@@ -59,7 +59,7 @@ impl<D: Deliver> Hub<D> {
 
 /// Reports of this server.
 impl<D: Deliver> Hub<D> {
-    /// Returns the response to a request for this server's status.
+    /// Returns the response to a request for this server's status: a single part.
     pub(super) fn present(&self) -> ResponsePart {
         ResponsePart::Present(Box::new(self.status()))
     }
@@ -102,7 +102,8 @@ impl<D: Deliver> Hub<D> {
         (rooms, false)
     }
 
-    /// Responds to a request for the rooms of a namespace whose names start with a prefix.
+    /// Responds to a request for the rooms of a namespace whose names start with a prefix. At most `limit` rooms are
+    /// listed, and at most as many as this server's own limit allows.
     pub(super) async fn respond_rooms(
         &self,
         origin: &HostId,
@@ -116,7 +117,8 @@ impl<D: Deliver> Hub<D> {
             .await;
     }
 
-    /// Reports the number of clients that an event was handed to, if its origin requests that.
+    /// Reports the number of clients that an event was handed to, if its origin requests that. The report is queued; if
+    /// too many wait it is dropped, counted and logged, and the origin names this server as missing.
     pub(super) fn respond_receipt(&self, emit: &Emit, origin: Option<&HostId>, num_taken: u64) {
         if let (Some(request), Some(origin)) = (emit.receipt, origin) {
             self.respond(origin, request, ResponsePart::Count(num_taken));
@@ -130,7 +132,8 @@ impl<D: Deliver> Hub<D> {
         select(selecting).await
     }
 
-    /// Counts the selected clients of this server.
+    /// Counts the selected clients of this server, each once in however many of the rooms it is. Yields if they are
+    /// many.
     pub(super) async fn count_local(&self, clients: &Selection) -> u64 {
         num_members(&self.selected(clients).await).await
     }

@@ -83,7 +83,7 @@ impl<D: Deliver> Sink for Hub<D> {
             responses.add_own(self.host_id.clone(), ResponsePart::Count(num_taken), false);
             if others {
                 emit.receipt = Some(request);
-                in_time(deadline, self.publish(Message::Emit(emit))).await?;
+                in_time(self.manager.as_deref(), deadline, self.publish(Message::Emit(emit))).await?;
             }
             Ok(responses)
         }

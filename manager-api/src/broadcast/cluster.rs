@@ -117,6 +117,8 @@ impl Broadcast {
     /// Emits an event and collects from every server the number of clients that it was handed to, without the help of
     /// the clients.
     ///
+    /// The first request of an emitter waits a second for the servers to announce themselves.
+    ///
     /// A server delivers to its own clients first, then publishes. Completes when every known server has reported, or
     /// after [`timeout`](Self::timeout), by default [`DEFAULT_REQUEST_TIMEOUT`]. Servers of python-socketio deliver the
     /// event and do not report it.
@@ -133,9 +135,9 @@ impl Broadcast {
     ///
     /// # Errors
     ///
-    /// [`Busy`](crate::ErrorKind::Busy) if too many requests are open, [`Timeout`](crate::ErrorKind::Timeout) if
-    /// discovery of the other servers did not complete in time: nothing was sent then. Otherwise as
-    /// [`emit`](Self::emit).
+    /// [`Busy`](crate::ErrorKind::Busy) if too many requests are open: nothing was sent then.
+    /// [`Timeout`](crate::ErrorKind::Timeout) if discovery of the servers, or the broker, took too long: the event may
+    /// have been sent. Otherwise as [`emit`](Self::emit).
     ///
     /// # Cancel safety
     ///

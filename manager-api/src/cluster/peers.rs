@@ -55,6 +55,11 @@ impl Peers {
         self.lock().keys().cloned().collect()
     }
 
+    /// Returns the maximum number of servers.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// Counts the known servers.
     pub fn num_known(&self) -> usize {
         self.lock().len()

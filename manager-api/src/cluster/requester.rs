@@ -9,7 +9,7 @@ use super::peers::Peers;
 use super::request::{ClusterRequest, RequestKind};
 use super::responses::{RequestTable, Responses};
 use crate::message::{Envelope, Message};
-use crate::{ClientManager, Error, ErrorKind, HostId, wire};
+use crate::{ClientManager, Error, ErrorKind, Health, HostId, wire};
 
 /// Limits of the requests of one process.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ impl Requester {
                 timeout: left_until(deadline),
             }),
         });
-        in_time(deadline, manager.publish(message)).await?;
+        in_time(Some(manager), deadline, manager.publish(message)).await?;
         Ok(responses)
     }
 
@@ -123,10 +123,22 @@ impl Requester {
     }
 }
 
-/// Runs a step of a request, limited by the deadline of the whole.
-pub async fn in_time<T>(deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+/// Runs a step of a request, limited by the deadline of the whole. Without a connection to the broker, the error has the
+/// manager's reason.
+pub async fn in_time<T>(
+    manager: Option<&dyn ClientManager>,
+    deadline: Instant,
+    step: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let done = timeout_at(deadline, step).await;
-    done.unwrap_or_else(|_| Err(too_late("the broker did not accept the request in time")))
+    done.unwrap_or_else(|_| {
+        let health = manager.map(ClientManager::health);
+        let is_cut_off = |health: &Health| health.publishing_since.is_none() && health.listening_since.is_none();
+        Err(match health.filter(is_cut_off).and_then(|health| health.last_error) {
+            Some((_, reason)) => too_late(&format!("the broker could not be reached in time: {reason}")),
+            None => too_late("the broker did not accept the request in time"),
+        })
+    })
 }
 
 /// Returns the time left until `deadline`; zero once it has passed.

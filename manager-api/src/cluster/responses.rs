@@ -139,6 +139,25 @@ impl Drop for OpenRequest {
     }
 }
 
+/// Returns the next part that counts; never without one. Those of a server whose response is complete, and of servers
+/// beyond `max_servers`, do not: anybody on the channel can invent them.
+async fn next_accepted(
+    incoming: &mut mpsc::Receiver<ReceivedPart>,
+    expected: &HashMap<HostId, Progress>,
+    finished: &HashSet<HostId>,
+    max_servers: usize,
+) -> ReceivedPart {
+    while let Some(received) = incoming.recv().await {
+        let from = &received.from;
+        let is_new = !finished.contains(from);
+        let is_known = expected.contains_key(from) || expected.len() + finished.len() < max_servers;
+        if matches!(received.part, ResponsePart::Left(_)) || (is_new && is_known) {
+            return received;
+        }
+    }
+    std::future::pending().await
+}
+
 /// The number of parts received of a server's response, and the total once it is known.
 #[derive(Debug, Default)]
 struct Progress {
@@ -207,7 +226,7 @@ impl Responses {
         }
         tokio::select! {
             biased;
-            Some(received) = self.incoming.recv() => {
+            received = next_accepted(&mut self.incoming, &self.expected, &self.finished, self.peers.max()) => {
                 self.record(&received);
                 Some(received)
             }

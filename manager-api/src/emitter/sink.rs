@@ -34,7 +34,7 @@ impl Sink for Shared {
         async move {
             let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
             if others {
-                in_time(deadline, self.discover_servers()).await?;
+                in_time(Some(&*self.manager), deadline, self.discover_servers(deadline)).await?;
             }
             let (request, responses) = self.requester.open(others, deadline).await?;
             emit.report = Some(request);
@@ -55,10 +55,10 @@ impl Sink for Shared {
                 // An emitter has no clients.
                 return Ok(self.requester.open(false, deadline).await?.1);
             }
-            in_time(deadline, self.discover_servers()).await?;
+            in_time(Some(&*self.manager), deadline, self.discover_servers(deadline)).await?;
             let (request, responses) = self.requester.open(true, deadline).await?;
             emit.receipt = Some(request);
-            in_time(deadline, self.publish(Message::Emit(emit))).await?;
+            in_time(Some(&*self.manager), deadline, self.publish(Message::Emit(emit))).await?;
             Ok(responses)
         }
         .boxed()
@@ -74,7 +74,7 @@ impl Sink for Shared {
             let deadline = deadline::after(timeout);
             match scope {
                 Scope::Cluster => {
-                    in_time(deadline, self.discover_servers()).await?;
+                    in_time(Some(&*self.manager), deadline, self.discover_servers(deadline)).await?;
                     self.requester.send(&*self.manager, kind, deadline).await
                 }
                 // An emitter has no clients.

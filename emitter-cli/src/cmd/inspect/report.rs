@@ -1,5 +1,6 @@
 //! A report of the servers: its lines, and what is missing of it.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use manager_api::HostId;
@@ -8,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::table::{table, time};
 use crate::output;
+
+/// The silent servers that are listed.
+const MAX_SILENT: usize = 100;
 
 /// A clock that differs by less is as good as equal: the response has taken a part of the time.
 const SKEW_SHOWN: Duration = Duration::from_secs(1);
@@ -56,6 +60,19 @@ impl Report {
     /// Creates the report of `sio count`.
     pub(super) fn count(count: Gathered<u64>) -> Self {
         Self::new(count, Content::Count)
+    }
+
+    /// Adds the servers that were missing in earlier reports and have not responded since: they are not expected any
+    /// more. Only a report of the servers tells which have.
+    pub(super) fn remember(&mut self, silent: &mut BTreeSet<HostId>) {
+        let Content::Servers(servers, _) = &self.content else {
+            return;
+        };
+        silent.extend(self.missing_servers.drain(..));
+        for server in servers {
+            silent.remove(&server.id);
+        }
+        self.missing_servers = silent.iter().take(MAX_SILENT).cloned().collect();
     }
 
     /// Returns why the report is empty or incomplete, if it is.

@@ -1,16 +1,15 @@
 //! Text in columns, and times for people.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use crate::output;
 
-/// Lays rows out in columns under a header; numbers are aligned to the right.
+/// The characters of a cell that are shown: what servers report may be of any length.
+const MAX_CELL: usize = 200;
+
+/// Lays rows out in columns under a header; numbers are aligned to the right, and long cells cut.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<[String; N]> = rows
-        .iter()
-        .map(|row| row.each_ref().map(|cell| output::printable(cell)))
-        .collect();
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell))).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([header[column].len()]).max().unwrap_or_default()
@@ -28,15 +27,25 @@ fn line<const N: usize>(text: &mut String, cells: &[String; N], widths: &[usize;
     let start = text.len();
     for (cell, width) in cells.iter().zip(widths) {
         let is_number = !cell.is_empty() && cell.bytes().all(|byte| byte.is_ascii_digit());
-        // Writing to a string does not fail.
-        let _ = match is_number {
-            true => write!(text, "{cell:>width$}  "),
-            false => write!(text, "{cell:<width$}  "),
-        };
+        let padding = " ".repeat(width.saturating_sub(cell.chars().count()));
+        match is_number {
+            true => text.extend([&padding, cell.as_str(), "  "]),
+            false => text.extend([cell.as_str(), &padding, "  "]),
+        }
     }
     let end = text[start..].trim_end().len();
     text.truncate(start + end);
     text.push('\n');
+}
+
+/// Returns a cell without what a terminal would act on, and cut.
+fn shown(cell: &str) -> String {
+    let start: String = cell.chars().take(MAX_CELL).collect();
+    let mut shown = output::printable(&start);
+    if start.len() < cell.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A time in its two largest units: `45s`, `3m 5s`, `2h 0m`, `4d 3h`.
@@ -68,6 +77,12 @@ mod tests {
         ] {
             assert_eq!(time(Duration::from_secs(seconds)), text);
         }
+    }
+
+    #[test]
+    fn a_cell_of_any_length_is_cut() {
+        let text = table(["HOST"], &[["é".repeat(100_000)], ["short".to_owned()]]);
+        assert_eq!(text, format!("HOST\n{}…\nshort\n", "é".repeat(MAX_CELL)));
     }
 
     #[test]

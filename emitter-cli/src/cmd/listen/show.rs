@@ -87,7 +87,7 @@ pub(super) fn text(envelope: &Envelope) -> String {
         Message::EnterRoom { sid, room, namespace } => format!("{sid} enters {room:?}{}", within(namespace)),
         Message::LeaveRoom { sid, room, namespace } => format!("{sid} leaves {room:?}{}", within(namespace)),
         Message::CloseRoom { room, namespace } => format!("close {room:?}{}", within(namespace)),
-        other => format!("{} of a server, for servers", other.method()),
+        other => format!("{}, for servers", other.method()),
     };
     printable(&format!("{}  {what}", clock()))
 }

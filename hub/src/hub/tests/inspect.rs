@@ -161,3 +161,61 @@ async fn more_rooms_than_the_limit_are_cut_and_the_list_says_so() {
         (vec![("r1", 1), ("r10", 1)], false)
     );
 }
+
+/// Publishes a forged response of `server` to the open request of `host`.
+async fn forge(bus: &MemoryBus, host: &Host, server: &str, part: manager_api::cluster::ResponsePart) {
+    let response = manager_api::cluster::ClusterResponse {
+        to: host.hub.host_id().clone(),
+        id: 1,
+        part,
+        number: 0,
+        is_last: true,
+        is_truncated: false,
+    };
+    let message = wire::encode(&Envelope {
+        host_id: Some(server.into()),
+        message: Message::Response(response),
+    });
+    bus.manager("c").publish(message).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_responds_again_and_servers_beyond_the_limit_do_not_count() {
+    let (bus, one, _two) = two_hosts().await;
+    until_known(&one, 1).await;
+    let (silent, running) = Host::start_with(bus.manager("c"), HubOptions::default()).await;
+    until_known(&one, 2).await;
+    running.abort();
+    let hub = one.hub.clone();
+    let request = tokio::spawn(async move { hub.broadcast().timeout(DEADLINE).count_sockets().await });
+    while one.hub.metrics().open_requests == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for _ in 0..3 {
+        forge(&bus, &one, "again", manager_api::cluster::ResponsePart::Count(5)).await;
+    }
+    for number in 0..1_100 {
+        forge(
+            &bus,
+            &one,
+            &format!("s{number}"),
+            manager_api::cluster::ResponsePart::Count(0),
+        )
+        .await;
+    }
+    let count = request.await.unwrap().unwrap();
+    assert_eq!(count.found, 5);
+    // The limit of servers, and this one.
+    assert_eq!(count.num_servers, HubOptions::default().max_servers - 1 + 1);
+    assert_eq!(count.missing_servers, [silent.hub.host_id().clone()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_request_of_an_emitter_leaves_time_for_the_responses() {
+    let (bus, one, _two) = two_hosts().await;
+    one.add("a");
+    let emitter = Emitter::new(bus.manager("c"));
+    let count = emitter.broadcast().timeout(Duration::from_millis(500)).count_sockets();
+    let count = count.await.unwrap();
+    assert_eq!((count.found, count.num_servers), (1, 2));
+}

@@ -21,6 +21,7 @@ use manager_api::{Error, EventName, Health, HostId, Payload, Sid, wire};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::inspect::num_members;
 use super::metrics::Counters;
@@ -31,6 +32,9 @@ use crate::registry::Recipients;
 
 /// Handlers of events for servers that run concurrently.
 const RUNNING_EVENTS: usize = 256;
+
+/// The time in which the broker may accept the bye before closing begins, which flushes it then.
+const BYE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Delay before a presence message is sent: one message then serves all hellos, or all gaps, within that time.
 const PRESENCE_DELAY: Duration = Duration::from_millis(50);
@@ -100,11 +104,10 @@ impl<D: Deliver> Hub<D> {
         if !*self.subscribed.borrow() || is_cut_off(&manager.health()) {
             return manager.close().await;
         }
-        // Closing flushes the bye, which was published before. If it is lost, the next request of
-        // the others waits for its timeout, once.
-        let bye = manager.publish(self.envelope(Message::Bye));
-        let (_, closed) = tokio::join!(biased; bye, manager.close());
-        closed
+        // Before closing begins, to which a bye that the broker refuses would be a message that was not flushed. If it
+        // is lost, the next request of the others waits for its timeout, once.
+        let _ = timeout(BYE_PATIENCE, manager.publish(self.envelope(Message::Bye))).await;
+        manager.close().await
     }
 
     /// Announces this server and requests the presence of the others. Requests wait for discovery from now on.

@@ -149,6 +149,50 @@ async fn a_server_whose_broker_is_out_of_reach_closes_without_a_bye() {
     running.await.unwrap();
 }
 
+/// A manager whose broker refuses every message, which `close` reports if it happens meanwhile.
+struct RefusesMessages {
+    inner: MemoryManager,
+    num_refused: AtomicUsize,
+}
+
+#[async_trait]
+impl ClientManager for RefusesMessages {
+    async fn publish(&self, _: Bytes) -> Result<(), Error> {
+        tokio::task::yield_now().await;
+        self.num_refused.fetch_add(1, Ordering::SeqCst);
+        Err(Error::new(ErrorKind::Publish, "no right to publish").refused())
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        self.inner.subscribe().await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        let before = self.num_refused.load(Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.inner.close().await?;
+        match self.num_refused.load(Ordering::SeqCst) - before {
+            0 => Ok(()),
+            _ => Err(Error::new(ErrorKind::Timeout, "messages could not be flushed")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bye_that_the_broker_refuses_is_no_message_that_was_not_flushed() {
+    let manager = RefusesMessages {
+        inner: MemoryBus::new().manager("c"),
+        num_refused: AtomicUsize::new(0),
+    };
+    let hub = Hub::new(recorder(), Some(Arc::new(manager)), HubOptions::default());
+    let running = tokio::spawn(hub.clone().run());
+    hub.subscribed().await;
+    // Its own announcement is refused meanwhile.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hub.close().await.unwrap();
+    running.await.unwrap();
+}
+
 fn an_emit() -> Bytes {
     Bytes::from_static(br#"{"method": "emit", "event": "e", "data": [1], "host_id": "python"}"#)
 }

@@ -92,7 +92,9 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Notifies the other servers, then flushes and closes the manager. Without a connection to the
-    /// broker it notifies none: the end of a server does not wait for a broker that only the bye needs.
+    /// broker it notifies none: the end of a server does not wait for a broker that only the bye needs. A broker that is
+    /// slow has a second for it, and after that as long as the manager takes to flush; one that refuses it changes
+    /// nothing else.
     ///
     /// # Errors
     ///

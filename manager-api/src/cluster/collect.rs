@@ -134,8 +134,8 @@ pub(super) async fn gather<T>(
     Gathered {
         found,
         num_servers: responses.num_complete(),
+        is_truncated: is_truncated || responses.has_ignored_servers(),
         missing_servers: responses.into_missing(),
-        is_truncated,
     }
 }
 

@@ -81,6 +81,7 @@ impl RequestTable {
             expected: expected.into_iter().map(|host| (host, Progress::default())).collect(),
             finished: HashSet::new(),
             has_own: false,
+            has_ignored: false,
             missing: Vec::new(),
             peers,
             _guard: OpenRequest {
@@ -146,6 +147,7 @@ async fn next_accepted(
     expected: &HashMap<HostId, Progress>,
     finished: &HashSet<HostId>,
     max_servers: usize,
+    has_ignored: &mut bool,
 ) -> ReceivedPart {
     while let Some(received) = incoming.recv().await {
         let from = &received.from;
@@ -154,6 +156,7 @@ async fn next_accepted(
         if matches!(received.part, ResponsePart::Left(_)) || (is_new && is_known) {
             return received;
         }
+        *has_ignored |= is_new;
     }
     std::future::pending().await
 }
@@ -179,6 +182,8 @@ pub struct Responses {
     finished: HashSet<HostId>,
     /// Whether this server has responded, too.
     has_own: bool,
+    /// Whether responses of servers beyond the limit were ignored.
+    has_ignored: bool,
     missing: Vec<HostId>,
     peers: Arc<Peers>,
     _guard: OpenRequest,
@@ -226,7 +231,7 @@ impl Responses {
         }
         tokio::select! {
             biased;
-            received = next_accepted(&mut self.incoming, &self.expected, &self.finished, self.peers.max()) => {
+            received = next_accepted(&mut self.incoming, &self.expected, &self.finished, self.peers.max(), &mut self.has_ignored) => {
                 self.record(&received);
                 Some(received)
             }
@@ -238,6 +243,11 @@ impl Responses {
                 None
             }
         }
+    }
+
+    /// Returns whether more servers responded than the limit allows, so that some are left out.
+    pub fn has_ignored_servers(&self) -> bool {
+        self.has_ignored
     }
 
     /// Counts the servers whose responses are complete, including this one if it has responded.

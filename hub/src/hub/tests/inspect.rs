@@ -207,6 +207,7 @@ async fn a_server_that_responds_again_and_servers_beyond_the_limit_do_not_count(
     assert_eq!(count.found, 5);
     // The limit of servers, and this one.
     assert_eq!(count.num_servers, HubOptions::default().max_servers - 1 + 1);
+    assert!(count.is_truncated, "the caller learns that servers are left out");
     assert_eq!(count.missing_servers, [silent.hub.host_id().clone()]);
 }
 

@@ -19,7 +19,7 @@ use examples::{EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES};
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
-use values::{duration, num_answers};
+use values::{duration, num_acks};
 
 /// Where commands look for a broker, and where `serve` starts one.
 pub(crate) const DEFAULT_URL: &str = "redis://127.0.0.1:7379";
@@ -44,8 +44,8 @@ pub(crate) enum Command {
     /// Disconnect a client, on any server
     ///
     /// Servers are asked first whether the client is there, which takes a second in which they announce themselves, and if none of them has it
-    /// standard error says so. The command is published all the same, with exit code 0: servers of python-socketio cannot answer, and may have
-    /// it. With -q, or a --timeout of 1s or less, nothing is asked, and the command published at once.
+    /// standard error says so. The command is published all the same, with exit code 0: servers of python-socketio cannot respond, and may
+    /// have it. With -q, or a --timeout of 1s or less, nothing is asked, and the command published at once.
     #[command(after_help = "Example:\n  sio disconnect Vq4n9zjY1p0aXl2CAAAB")]
     Disconnect {
         /// The client's id
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     },
     /// Put a client into a room, on any server
     ///
-    /// As with `disconnect`, servers are asked for a second first, but with -q, and standard error says if none that answers has the client;
+    /// As with `disconnect`, servers are asked for a second first, but with -q, and standard error says if none that responds has the client;
     /// the exit code is 0.
     #[command(after_help = "Example:\n  sio enter-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     EnterRoom {
@@ -71,7 +71,7 @@ pub(crate) enum Command {
     },
     /// Take a client out of a room, on any server
     ///
-    /// As with `disconnect`, servers are asked for a second first, but with -q, and standard error says if none that answers has the client;
+    /// As with `disconnect`, servers are asked for a second first, but with -q, and standard error says if none that responds has the client;
     /// the exit code is 0.
     #[command(after_help = "Example:\n  sio leave-room Vq4n9zjY1p0aXl2CAAAB lobby")]
     LeaveRoom {
@@ -154,13 +154,14 @@ pub(crate) struct EmitArgs {
     /// Clients that read too slowly may miss it, on servers of this project
     #[arg(long)]
     pub(crate) volatile: bool,
-    /// Wait for the answers of N clients and print each as a line of JSON; exit code 1 if fewer came within --timeout
-    #[arg(long, value_name = "N", conflicts_with = "lines", value_parser = num_answers)]
+    /// Wait for the acknowledgements of N clients and print each as a line of JSON; exit code 1 if fewer came within --timeout
+    #[arg(long, value_name = "N", conflicts_with = "lines", value_parser = num_acks)]
     pub(crate) ack: Option<NonZeroU64>,
     /// Print how many clients on which servers were handed the event, as a line of JSON; exit code 1 if there was none
     #[arg(long, conflicts_with_all = ["lines", "ack"])]
     pub(crate) receipt: bool,
-    /// Emit one event for each line of standard input
+    /// Emit one event for each line of standard input: its argument if EVENT is named here, as JSON or with --text as text; otherwise an object
+    /// (see below)
     #[arg(long)]
     pub(crate) lines: bool,
     /// With --lines: at most so many events a second

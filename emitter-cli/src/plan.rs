@@ -48,7 +48,7 @@ pub(crate) struct EmitPlan {
     pub(crate) address: Address,
     pub(crate) event: EventName,
     pub(crate) payload: Payload,
-    pub(crate) num_answers: Option<usize>,
+    pub(crate) num_acks: Option<usize>,
     /// Servers are to report the clients that they handed the event to.
     pub(crate) receipt: bool,
 }
@@ -171,14 +171,14 @@ fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
     let broker = broker_plan(args.broker.clone(), quiet)?;
     let address = address(&args)?;
     let event = event(args.event.as_deref().unwrap_or_default())?;
-    let num_answers = args.ack.map(|count| usize::try_from(count.get()).unwrap_or(usize::MAX));
+    let num_acks = args.ack.map(|count| usize::try_from(count.get()).unwrap_or(usize::MAX));
     let payload = data::payload(&args.data, args.text, &args.binary, broker.options.max_message_bytes)?;
     Ok(EmitPlan {
         broker,
         address,
         event,
         payload,
-        num_answers,
+        num_acks,
         receipt: args.receipt,
     })
 }
@@ -312,7 +312,7 @@ mod tests {
         assert_eq!(plan.address.except_rooms, [Room::from("c")]);
         assert!(plan.address.volatile);
         assert_eq!(plan.payload.json(), "[1,[\"x\"]]");
-        assert_eq!((plan.event.as_str(), plan.num_answers), ("news", Some(2)));
+        assert_eq!((plan.event.as_str(), plan.num_acks), ("news", Some(2)));
         assert_eq!(plan.broker.timeout(), Duration::from_secs(10));
     }
 

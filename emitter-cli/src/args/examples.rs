@@ -25,7 +25,7 @@ pub(super) const MAIN_EXAMPLES: &str = concat!(
 
 Exit code:
   0    done; also if the reader of standard output has had enough, and for `listen`, `serve`, `demo` and --watch if a signal ended them
-  1    the broker, a client or the system refused, failed, took too long or was not there; fewer answers than --ack;
+  1    the broker, a client or the system refused, failed, took too long or was not there; fewer acknowledgements than --ack;
        no client in a --receipt; a server that did not respond to `servers`, `rooms`, `who` or `count`
   2    usage or input: the command line, a URL (also one that leads to something other than it says), data or a line that cannot be used
   129  SIGHUP ended it before its work was done: the terminal was closed
@@ -41,18 +41,21 @@ Examples:
   sio emit --text log -- -q                        text that begins with a hyphen
   sio emit temperature -3.5                        a negative number needs nothing
   sio emit -n /chat --binary photo.png photo       a file's bytes as an argument
-  sio emit --ack 1 --timeout 5s -r ID question 1   print the client's answer
+  sio emit --ack 1 --timeout 5s -r ID question 1   print the client's acknowledgement
   tail -f app.log | sio emit --lines --text log    an event for each line
   sio emit --lines < events.ndjson                 each line an object:
       {\"event\":\"news\",\"data\":1,\"room\":\"lobby\"}
       {\"event\":\"news\",\"args\":[1,2],\"room\":[\"a\",\"b\"],\"namespace\":\"/chat\",\"except\":\"ID\",\"volatile\":true}
+    \"except_rooms\": names of rooms; \"attachments\": binary arguments in base64, in the order of their placeholders. What a line
+    leaves out is taken from the options. The lines of `sio listen --json` can be emitted again; an unknown field is an error
 
 Exit code:
-  0    all accepted, and all answers came that --ack waits for; with --receipt, a client was handed the event
-  1    the broker refused or was out of reach; or the event was accepted, and fewer answers came than --ack waits for, or no client is
-       known to --receipt
+  0    all accepted, and all acknowledgements came that --ack waits for; with --receipt, a client was handed the event
+  1    the broker refused or was out of reach; or the event was accepted, and fewer acknowledgements came than --ack waits for, or no
+       client is known to --receipt
   2    usage or input; with --lines, lines before the bad one were sent
-  130  SIGINT ended it; what --lines had read and not sent, or which answers of --ack came, is said on standard error, also with -q
+  130  SIGINT ended it; what --lines had read and not sent, or how many acknowledgements of --ack came,
+       is said on standard error, also with -q
   143  SIGTERM did; 129: SIGHUP did
 
 An error after which an event may have been published says so: sending it again may deliver it twice.";

@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// Reads how many clients are to answer.
-pub(super) fn num_answers(text: &str) -> Result<NonZeroU64, String> {
+/// Reads how many clients are to acknowledge.
+pub(super) fn num_acks(text: &str) -> Result<NonZeroU64, String> {
     match text.parse::<u64>().map(NonZeroU64::new) {
         Ok(Some(count)) => Ok(count),
-        Ok(None) => Err("an answer is waited for from 1 client or more; leave --ack out to wait for none".into()),
+        Ok(None) => Err("acknowledgements of 1 client or more are waited for; leave --ack out to wait for none".into()),
         Err(_) => Err("expected a number of clients".into()),
     }
 }
@@ -44,10 +44,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_answer_is_not_waited_for() {
-        assert!(num_answers("0").unwrap_err().contains("leave --ack out"));
-        assert_eq!(num_answers("2"), Ok(NonZeroU64::MIN.saturating_add(1)));
-        assert!(num_answers("x").is_err() && num_answers("-1").is_err());
+    fn to_wait_for_no_acknowledgement_is_refused() {
+        assert!(num_acks("0").unwrap_err().contains("leave --ack out"));
+        assert_eq!(num_acks("2"), Ok(NonZeroU64::MIN.saturating_add(1)));
+        assert!(num_acks("x").is_err() && num_acks("-1").is_err());
     }
 
     #[test]

@@ -11,15 +11,15 @@ use crate::plan::{Action, ControlPlan};
 
 /// How long servers may take to say whether they have the client, if `--timeout` allows that much.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long servers have to announce themselves, before one can be asked. It cannot end earlier: who will answer is not known before.
+/// How long servers have to announce themselves, before one can be asked. It cannot end earlier: which servers will respond is not known before.
 const ANNOUNCING: Duration = Duration::from_secs(1);
 
 /// What the servers say about a client.
 enum Whereabouts {
     Found,
-    /// None of so many servers has it, if all can answer.
+    /// None of so many servers has it, if all can respond.
     Nowhere(usize),
-    /// No server answered, or not all of them did.
+    /// No server responded, or not all of them did.
     Unknown(String),
 }
 
@@ -42,8 +42,8 @@ pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
                 format!("any of {num_servers} servers")
             };
             format!(
-                "no client {:?} in namespace {namespace:?} on {servers} that answered; \
-                 published all the same, for servers of python-socketio cannot answer",
+                "no client {:?} in namespace {namespace:?} on {servers} that responded; \
+                 published all the same, for servers of python-socketio cannot respond",
                 output::printable(client.as_str())
             )
         }
@@ -52,7 +52,7 @@ pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
             output::printable(&why)
         ),
     };
-    // No failure: a server that cannot answer may have the client, and does what was published.
+    // No failure: a server that cannot respond may have the client, and does what was published.
     if !quiet {
         output::tell(&format!("sio: {note}"));
     }
@@ -106,14 +106,15 @@ async fn whereabouts(
     let servers = emitter.servers(timeout).await?;
     if servers.found.is_empty() && servers.missing_servers.is_empty() {
         return Ok(Whereabouts::Unknown(
-            "no server answered (those of python-socketio cannot)".into(),
+            "no server responded (those of python-socketio cannot)".into(),
         ));
     }
     let asked = clients.to(client.as_str()).timeout(timeout).count_sockets().await?;
     Ok(
         match (asked.found, asked.missing_servers.len() + servers.missing_servers.len()) {
             (0, 0) => Whereabouts::Nowhere(servers.found.len()),
-            (0, num_missing) => Whereabouts::Unknown(format!("{num_missing} servers did not answer")),
+            (0, 1) => Whereabouts::Unknown("1 server did not respond".into()),
+            (0, num_missing) => Whereabouts::Unknown(format!("{num_missing} servers did not respond")),
             _ => Whereabouts::Found,
         },
     )

@@ -1,4 +1,4 @@
-//! `sio emit`: one event, and the answers to it if they are wanted.
+//! `sio emit`: one event, and its acknowledgements or its receipt on request.
 
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
     let emitter = backend.emitter();
     let quiet = plan.broker.quiet;
     let work = async {
-        match plan.num_answers {
-            Some(count) => ask(&backend, &emitter, plan, count).await,
+        match plan.num_acks {
+            Some(count) => emit_with_acks(&backend, &emitter, plan, count).await,
             None if plan.receipt => emit_with_receipt(&backend, &emitter, plan).await,
             None => emit(&backend, &emitter, plan).await,
         }
@@ -60,47 +60,52 @@ pub(super) async fn close(emitter: &Emitter) {
     }
 }
 
-async fn ask(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize) -> Result<(), Failure> {
+async fn emit_with_acks(backend: &Backend, emitter: &Emitter, plan: EmitPlan, count: usize) -> Result<(), Failure> {
     let timeout = plan.broker.timeout();
     let broadcast = plan.address.broadcast(emitter).timeout(timeout);
-    let asked = broadcast.emit_payload_with_ack(plan.event.as_str(), plan.payload).await;
-    let mut answers = asked.map_err(|error| backend.failure("emit", error))?.count(count);
-    let mut num_answers = 0;
-    // From here on it matters whether answers may have been missed.
+    let emitted = broadcast.emit_payload_with_ack(plan.event.as_str(), plan.payload).await;
+    let mut acks = emitted.map_err(|error| backend.failure("emit", error))?.count(count);
+    let mut num_acks = 0;
+    // From here on it matters whether acknowledgements may have been missed.
     log::with_managers();
     let mut signals = Signals::new();
     loop {
-        let answer = tokio::select! {
-            answer = answers.next() => answer,
+        let ack = tokio::select! {
+            ack = acks.next() => ack,
             signal = signals.next() => {
-                let text = format!("the event was accepted, and {num_answers} of {count} answers had come");
+                let text = format!("the event was accepted, and {num_acks} of {count} acknowledgements had come");
                 return Err(Failure::signal(signal, text));
             }
         };
-        let Some(answer) = answer else { break };
-        print(&answer.map_err(|error| backend.failure("emit", error))?)?;
-        num_answers += 1;
+        let Some(ack) = ack else { break };
+        print(&ack.map_err(|error| backend.failure("emit", error))?)?;
+        num_acks += 1;
     }
-    if num_answers < count {
-        let hint = if num_answers == 0 {
+    if num_acks < count {
+        let hint = if num_acks == 0 {
             "; is anybody in the room, and does it acknowledge this event?"
         } else {
             ""
         };
         return Err(Failure::broker(format!(
-            "the event was accepted, but {num_answers} of {count} answers came within {timeout:?}{hint}"
+            "the event was accepted, but {num_acks} of {count} acknowledgements came within {timeout:?}{hint}"
         )));
     }
-    tracing::info!(num_answers, "all answers came");
+    tracing::info!(num_acks, "all acknowledgements came");
     Ok(())
 }
 
 /// Emits, and prints how many clients on which servers were handed the event.
 async fn emit_with_receipt(backend: &Backend, emitter: &Emitter, plan: EmitPlan) -> Result<(), Failure> {
     let broadcast = plan.address.broadcast(emitter).timeout(plan.broker.timeout());
-    let receipt = broadcast
-        .emit_payload_with_receipt(plan.event.as_str(), plan.payload)
-        .await;
+    let mut signals = Signals::new();
+    let receipt = tokio::select! {
+        receipt = broadcast.emit_payload_with_receipt(plan.event.as_str(), plan.payload) => receipt,
+        signal = signals.next() => {
+            let text = "the event may have been published, and not all servers had reported";
+            return Err(Failure::signal(signal, text));
+        }
+    };
     let receipt = receipt.map_err(|error| backend.failure("emit", error))?;
     let servers: Vec<_> = receipt
         .servers
@@ -125,8 +130,8 @@ async fn emit_with_receipt(backend: &Backend, emitter: &Emitter, plan: EmitPlan)
     )))
 }
 
-/// An answer as a line of JSON; attachments, where there are any, in base64 in the order of their placeholders.
-fn print(answer: &ClientAck) -> Result<(), Failure> {
+/// Prints an acknowledgement as a line of JSON; attachments, where there are any, in base64 in the order of their placeholders.
+fn print(ack: &ClientAck) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Line<'a> {
         client: Option<&'a str>,
@@ -135,9 +140,9 @@ fn print(answer: &ClientAck) -> Result<(), Failure> {
         attachments: Vec<String>,
     }
     let line = Line {
-        client: answer.client.as_ref().map(|sid| sid.as_str()),
-        args: answer.payload.arguments(),
-        attachments: answer
+        client: ack.client.as_ref().map(|sid| sid.as_str()),
+        args: ack.payload.arguments(),
+        attachments: ack
             .payload
             .attachments()
             .iter()

@@ -46,7 +46,7 @@ impl LineFormat {
                 let payload = if *text {
                     text_argument(line)?
                 } else {
-                    json_argument(line)?
+                    json_argument(line).map_err(or_text)?
                 };
                 Ok(payload.map(|payload| ParsedLine {
                     broadcast: prepared.clone(),
@@ -82,6 +82,9 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
+    if line.trim_ascii_start().first() != Some(&b'{') {
+        return Err(NOT_AN_OBJECT.into());
+    }
     let line: Line<'_> = serde_json::from_slice(line).map_err(not_json)?;
     if line.method.as_ref().is_some_and(|method| method != "emit") {
         return Err("a \"method\" other than \"emit\" cannot be emitted".into());
@@ -94,6 +97,14 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
         event,
         payload,
     }))
+}
+
+/// What a line is without an event on the command line.
+const NOT_AN_OBJECT: &str = "not an object such as {\"event\":\"news\",\"data\":1}; with an event on the command line, lines are its data";
+
+/// Adds what makes a line of text an argument.
+fn or_text(error: String) -> String {
+    format!("not JSON: {error}; with --text lines are taken as text")
 }
 
 fn not_json(error: serde_json::Error) -> String {
@@ -303,8 +314,10 @@ mod tests {
                 br#"{"event":"n","data":{"_placeholder":true,"num":0},"attachments":["?"]}"#,
                 "attachments",
             ),
-            (b"[1", "column 2"),
-            (b"\xff", "column 1"),
+            (b"{\"event\":1", "column"),
+            (b"hello there", "with an event on the command line"),
+            (br#"["n"]"#, "not an object"),
+            (b"\xff", "not an object"),
         ] {
             let said = parse(line).unwrap_err();
             assert!(
@@ -330,6 +343,7 @@ mod tests {
         );
         assert!(json(b"").unwrap().is_none());
         assert!(json(b"1,2").unwrap_err().contains("column 2"));
+        assert!(json(b"hello there").unwrap_err().contains("with --text"));
         let mut text = format(true).parser(&emitter);
         assert_eq!(
             text(b"say \"hi\"").unwrap().unwrap().payload.json(),

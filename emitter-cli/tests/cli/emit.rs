@@ -284,7 +284,7 @@ async fn a_signal_while_answers_are_waited_for_says_how_many_came() {
     let done = asking.finish().await;
     assert_eq!(done.code, 130, "{}", done.stderr);
     assert!(
-        done.stderr.contains("SIGINT") && done.stderr.contains("accepted, and 1 of 3 answers had come"),
+        done.stderr.contains("SIGINT") && done.stderr.contains("accepted, and 1 of 3 acknowledgements had come"),
         "{}",
         done.stderr
     );

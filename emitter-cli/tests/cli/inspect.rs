@@ -158,3 +158,22 @@ async fn what_is_watched_is_reported_again_until_a_signal() {
     let done = watching.finish().await;
     assert_eq!((done.code, &*done.stderr), (0, ""));
 }
+
+#[tokio::test]
+async fn a_signal_while_a_receipt_is_waited_for_says_that_the_event_may_have_been_published() {
+    let broker = Broker::start().await;
+    let mut channel = broker.subscribe("socketio").await;
+    let waiting = Sio::new(&["-q", "emit", "--receipt", "--timeout", "60s", "news"])
+        .url(&broker.url)
+        .start();
+    // The request to servers to announce themselves.
+    channel.next().await;
+    waiting.signal("INT").await;
+    let done = waiting.finish().await;
+    assert_eq!((done.code, &*done.stdout), (130, ""), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("SIGINT") && done.stderr.contains("may have been published"),
+        "{}",
+        done.stderr
+    );
+}

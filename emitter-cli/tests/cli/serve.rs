@@ -131,7 +131,7 @@ async fn clients_of_serve_answer_and_are_disconnected() {
 }
 
 /// What is said where the server of a busy machine was too late to tell whether it has the client.
-const TOO_LATE: &str = "is not known: 1 servers did not answer";
+const TOO_LATE: &str = "is not known: 1 server did not respond";
 
 /// Runs a command about a client, and again if the server was too late.
 async fn told(line: &[&str], url: &str) -> Done {
@@ -161,10 +161,10 @@ async fn disconnecting_a_client_that_is_not_there_says_so() {
         (&["-q", "disconnect", &client.id], true),
     ] {
         let done = told(line, &broker.url).await;
-        // A server that cannot answer may have it.
+        // A server that cannot respond may have it.
         assert_eq!(done.code, 0, "{line:?}: {}", done.stderr);
         assert!(channel.next().await["method"].is_string(), "published: {line:?}");
-        let is_told = done.stderr.contains("no client") && done.stderr.contains("on the one server that answered");
+        let is_told = done.stderr.contains("no client") && done.stderr.contains("on the one server that responded");
         assert_eq!(is_told, !is_there, "{line:?}: {}", done.stderr);
         assert_eq!(
             done.stderr.lines().count(),

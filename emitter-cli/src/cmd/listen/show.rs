@@ -65,7 +65,7 @@ pub(super) fn text(envelope: &Envelope) -> String {
                 count => format!(" except {count}"),
             };
             let ack = if emit.callback.is_some() {
-                " (wants answers)"
+                " (expects acknowledgements)"
             } else {
                 ""
             };
@@ -78,7 +78,7 @@ pub(super) fn text(envelope: &Envelope) -> String {
         }
         Message::Callback(callback) => {
             format!(
-                "answer{}  {}",
+                "acknowledgement{}  {}",
                 within(&callback.address.namespace),
                 arguments(&callback.payload)
             )

@@ -59,3 +59,11 @@ release:
 # The picture of the page in the README, anew
 screenshot:
     tools/verb screenshot
+
+# The binary built for release, man pages, completions
+dist:
+    tools/verb dist
+
+# A Debian package of them
+deb:
+    tools/verb deb

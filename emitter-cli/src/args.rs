@@ -120,6 +120,13 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Print the man page, or write that of every command into a folder
+    #[command(after_help = "Examples:\n  sio man | man -l -\n  sio man --output target/man")]
+    Man {
+        /// The folder; it is made if it is not there
+        #[arg(short, long, value_name = "FOLDER")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Emit an event to all clients, to rooms, or to single clients

@@ -8,6 +8,7 @@ mod emit;
 mod inspect;
 mod lines;
 mod listen;
+mod man;
 #[cfg(feature = "serve")]
 mod serve;
 
@@ -27,5 +28,6 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         #[cfg(feature = "serve")]
         Plan::Demo(plan) => demo::run(plan).await,
         Plan::Completions(shell) => completions::run(shell),
+        Plan::Man(folder) => man::run(folder.as_deref()),
     }
 }

@@ -9,6 +9,7 @@ mod serve;
 mod url_source;
 
 use std::env::VarError;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap_complete::Shell;
@@ -39,6 +40,7 @@ pub(crate) enum Plan {
     #[cfg(feature = "serve")]
     Demo(DemoPlan),
     Completions(Shell),
+    Man(Option<PathBuf>),
 }
 
 /// One event.
@@ -116,6 +118,7 @@ impl Plan {
             #[cfg(feature = "serve")]
             Command::Demo(demo) => Ok(Plan::Demo(DemoPlan { count: demo.count })),
             Command::Completions { shell } => Ok(Plan::Completions(shell)),
+            Command::Man { output } => Ok(Plan::Man(output)),
         }
     }
 }

@@ -14,6 +14,7 @@ mod faults;
 mod harness;
 mod interop;
 mod kafka;
+mod packaging;
 mod random_cluster;
 mod redis;
 mod secrets;

@@ -25,7 +25,9 @@ fn commands() -> Vec<String> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let listed = listed.take_while(|line| !line.is_empty());
     let names = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-    names.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+    names
+        .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
+        .collect()
 }
 
 #[test]
@@ -34,14 +36,20 @@ fn every_command_has_a_man_page_and_the_first_page_names_it() {
     let pages = folder.path().join("man");
     succeeds(Command::new(tools::sio()).args(["man", "--output"]).arg(&pages));
     let main = succeeds(Command::new(tools::sio()).arg("man")).stdout;
-    assert_eq!(String::from_utf8_lossy(&main), fs::read_to_string(pages.join("sio.1")).unwrap());
+    assert_eq!(
+        String::from_utf8_lossy(&main),
+        fs::read_to_string(pages.join("sio.1")).unwrap()
+    );
     let commands = commands();
     assert!(commands.iter().any(|name| name == "emit"), "{commands:?}");
     for name in commands {
         let page = fs::read_to_string(pages.join(format!("sio-{name}.1"))).unwrap_or_default();
         assert!(page.contains(".TH") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
         let listed = format!("sio\\-{}(1)", name.replace('-', "\\-"));
-        assert!(String::from_utf8_lossy(&main).contains(&listed), "{listed} is not in sio(1)");
+        assert!(
+            String::from_utf8_lossy(&main).contains(&listed),
+            "{listed} is not in sio(1)"
+        );
     }
 }
 
@@ -60,7 +68,13 @@ fn systemd_accepts_the_unit_and_the_files_it_names() {
     assert!(about_it.is_empty(), "{about_it:?}");
     let broken = fs::read_to_string(&path).unwrap().replace("Type=exec", "Type=exact");
     fs::write(&path, broken).unwrap();
-    let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&path).output();
+    let verified = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&path)
+        .output();
     let said = verified.unwrap().stderr;
-    assert!(String::from_utf8_lossy(&said).contains("sio.service"), "a fault is not told");
+    assert!(
+        String::from_utf8_lossy(&said).contains("sio.service"),
+        "a fault is not told"
+    );
 }

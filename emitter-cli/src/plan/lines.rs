@@ -100,7 +100,8 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
 }
 
 /// What a line is without an event on the command line.
-const NOT_AN_OBJECT: &str = "not an object such as {\"event\":\"news\",\"data\":1}; with an event on the command line, lines are its data";
+const NOT_AN_OBJECT: &str =
+    "not an object such as {\"event\":\"news\",\"data\":1}; with an event on the command line, lines are its data";
 
 /// Adds what makes a line of text an argument.
 fn or_text(error: String) -> String {

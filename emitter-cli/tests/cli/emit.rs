@@ -250,7 +250,7 @@ async fn with_no_broker_the_hint_comes_within_a_second_and_once() {
 }
 
 #[tokio::test]
-async fn answers_are_printed_as_json() {
+async fn acknowledgements_are_printed_as_json() {
     let broker = Broker::start().await;
     let mut channel = broker.subscribe("socketio").await;
     let asking = Sio::new(&["emit", "--ack", "1", "-r", "id", "question"])
@@ -271,7 +271,7 @@ async fn answers_are_printed_as_json() {
 }
 
 #[tokio::test]
-async fn a_signal_while_answers_are_waited_for_says_how_many_came() {
+async fn a_signal_while_acknowledgements_are_waited_for_says_how_many_came() {
     let broker = Broker::start().await;
     let mut channel = broker.subscribe("socketio").await;
     let line = ["-q", "emit", "--ack", "3", "--timeout", "60s", "-r", "id", "question"];
@@ -310,14 +310,14 @@ async fn a_command_about_a_client_whose_outcome_is_not_told_asks_nothing() {
 }
 
 #[tokio::test]
-async fn too_few_answers_exit_1() {
+async fn too_few_acknowledgements_exit_1() {
     let broker = Broker::start().await;
     let done = Sio::new(&["emit", "--ack", "2", "--timeout", "5s", "q"])
         .url(&broker.url)
         .run("")
         .await;
     assert_eq!((done.code, done.stdout.as_str()), (1, ""));
-    assert!(done.stderr.contains("0 of 2 answers"), "{}", done.stderr);
+    assert!(done.stderr.contains("0 of 2 acknowledgements"), "{}", done.stderr);
 }
 
 #[tokio::test]

@@ -166,8 +166,11 @@ async fn a_signal_while_a_receipt_is_waited_for_says_that_the_event_may_have_bee
     let waiting = Sio::new(&["-q", "emit", "--receipt", "--timeout", "60s", "news"])
         .url(&broker.url)
         .start();
-    // The request to servers to announce themselves.
-    channel.next().await;
+    // A server that announces itself, and does not report.
+    assert_eq!(channel.next_of_all().await["method"], "sio_seek");
+    let present = r#"{"method":"sio_here","sio":{"v":1},"host_id":"silent"}"#;
+    broker.publish("socketio", present).await;
+    assert_eq!(channel.next().await["event"], "news");
     waiting.signal("INT").await;
     let done = waiting.finish().await;
     assert_eq!((done.code, &*done.stdout), (130, ""), "{}", done.stderr);

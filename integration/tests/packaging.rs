@@ -42,7 +42,7 @@ fn every_command_has_a_man_page_and_the_first_page_names_it() {
     );
     let commands = commands();
     assert!(commands.iter().any(|name| name == "emit"), "{commands:?}");
-    for name in commands {
+    for name in commands.iter().filter(|name| *name != "help") {
         let page = fs::read_to_string(pages.join(format!("sio-{name}.1"))).unwrap_or_default();
         assert!(page.contains(".TH") && page.contains(".SH SYNOPSIS"), "{name}: {page}");
         let listed = format!("sio\\-{}(1)", name.replace('-', "\\-"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// The bytes of a child's standard error that are kept for failures: its last 64 KiB.
@@ -22,6 +23,8 @@ pub struct Process {
     stdin: Option<ChildStdin>,
     lines: mpsc::Receiver<String>,
     stderr: Arc<Mutex<Vec<u8>>>,
+    /// Reads standard error to its end; `None` once that was seen.
+    stderr_reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -45,13 +48,14 @@ impl Process {
         let (sender, lines) = mpsc::channel(LINES_AHEAD);
         tokio::spawn(read_lines(stdout, sender));
         let kept = Arc::default();
-        tokio::spawn(keep_tail(stderr, Arc::clone(&kept)));
+        let stderr_reader = tokio::spawn(keep_tail(stderr, Arc::clone(&kept)));
         Self {
             name: name.to_owned(),
             stdin: child.stdin.take(),
             child,
             lines,
             stderr: kept,
+            stderr_reader: Some(stderr_reader),
         }
     }
 
@@ -118,13 +122,22 @@ impl Process {
         self.stdin = None;
     }
 
-    /// Waits for the process to end.
+    /// Waits for the process to end, and for the end of its standard error: [`stderr`](Self::stderr) lacks nothing afterwards.
     ///
     /// # Panics
     ///
-    /// When it does not end in time.
+    /// When it does not end in time, or a child of its own keeps standard error open.
     pub async fn wait(&mut self, deadline: Duration) -> ExitStatus {
-        match timeout(deadline, self.child.wait()).await {
+        let ended = async {
+            let status = self.child.wait().await;
+            if let Some(reader) = &mut self.stderr_reader {
+                // It never panics.
+                let _ = reader.await;
+            }
+            self.stderr_reader = None;
+            status
+        };
+        match timeout(deadline, ended).await {
             Ok(status) => status.expect("a child of ours can be waited for"),
             Err(_) => panic!("{} still runs after {deadline:?}{}", self.name, self.complaints()),
         }
@@ -146,7 +159,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Returns the end of the standard error of the process so far.
+    /// Returns the end of the standard error of the process so far; all of it once [`wait`](Self::wait) has returned.
     #[must_use]
     pub fn stderr(&self) -> String {
         let kept = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,3 +47,11 @@ async fn signals_arrive() {
     process.expect_line(DEADLINE, |line| line == "caught").await;
     assert_eq!(process.wait(DEADLINE).await.code(), Some(3));
 }
+
+#[tokio::test]
+async fn what_a_process_said_last_is_there_once_its_end_was_seen() {
+    // Written after the end of the shell, as if it were read late.
+    let mut process = shell("(sleep 0.2; echo last words >&2) & exit 4");
+    assert_eq!(process.wait(DEADLINE).await.code(), Some(4));
+    assert_eq!(process.stderr(), "last words\n");
+}

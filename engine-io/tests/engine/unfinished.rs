@@ -6,7 +6,7 @@ use engine_io::{CloseReason, Config, Socket};
 use tokio::io::AsyncWriteExt;
 
 use crate::client::{Pending, Ws, masked};
-use crate::support::{Server, poll, within};
+use crate::support::{Event, Server, poll, within};
 
 /// The limit of most tests, in bytes.
 const TOTAL: usize = 2_000_000;
@@ -194,6 +194,83 @@ async fn what_waits_until_a_session_accepts_messages_counts_until_it_was_handled
     assert!(socket.is_open());
 }
 
+/// Clients whose messages have to wait, and the bytes of each: as many as are read at once, because nothing more is read of such a client.
+const WAITING: usize = 60;
+const WAITS: usize = 60_000;
+
+/// Of these clients so many must go at least: forty-five of them would still be too much.
+const GONE: usize = 15;
+
+/// Awaits that what waits is limited, and checks that an honest client is served.
+async fn what_waits_is_limited(server: &Server, total: usize, honest: &mut Ws) {
+    holds(server, |held| {
+        0 < held && held < total as u64 && server.engine.metrics().inbound_shed >= GONE as u64
+    })
+    .await;
+    honest.send_text("4hello").await;
+    assert_eq!(honest.text().await, "4hello");
+}
+
+#[tokio::test]
+async fn messages_that_wait_until_their_sessions_accept_them_close_their_websockets_above_the_total() {
+    let mut server = limited().await;
+    let (mut honest, _socket) = server.websocket().await;
+    let mut clients = Vec::new();
+    for _ in 0..WAITING {
+        clients.push(server.websocket().await);
+    }
+    let text = format!("4{}", "x".repeat(WAITS));
+    let frames = [masked(0x81, b"4hold"), masked(0x81, text.as_bytes())].concat();
+    for (number, (ws, _)) in clients.iter_mut().enumerate() {
+        ws.stream.write_all(&frames).await.unwrap();
+        let held = server.engine.metrics().inbound_bytes;
+        assert!(held < WORST, "{held} bytes after {number} more");
+    }
+    what_waits_is_limited(&server, TOTAL, &mut honest).await;
+    let (mut closed, mut open): (Vec<_>, Vec<_>) = clients.into_iter().partition(|(_, socket)| !socket.is_open());
+    assert!(closed.len() >= GONE && !open.is_empty(), "{} are closed", closed.len());
+    for (ws, _) in &mut closed {
+        ws.closed(&TRY_AGAIN_LATER).await;
+    }
+    server.release.add_permits(WAITING);
+    for (ws, _) in &mut open {
+        assert_eq!(ws.text().await, text);
+    }
+    holds(&server, |held| held == 0).await;
+}
+
+#[tokio::test]
+async fn bodies_that_wait_until_their_sessions_accept_them_are_given_up_above_the_total() {
+    // So short that each body comes with its head: nothing was counted for it while it was read.
+    const LENGTH: usize = 7_000;
+    const SMALL_TOTAL: usize = LENGTH * 40;
+    let mut server = Server::start(Config {
+        inbound_total_limit: SMALL_TOTAL,
+        ..Config::default()
+    })
+    .await;
+    let (mut honest, _socket) = server.websocket().await;
+    let mut sessions = Vec::new();
+    for _ in 0..WAITING {
+        sessions.push(server.polling().await);
+    }
+    let body = format!("4hold\x1e4{}", "x".repeat(LENGTH));
+    let mut posts = Vec::new();
+    for (sid, socket) in sessions {
+        let post = Pending::start(server.addr, "POST", &poll(&sid), "", body.as_bytes()).await;
+        posts.push((post, socket));
+    }
+    what_waits_is_limited(&server, SMALL_TOTAL, &mut honest).await;
+    server.release.add_permits(WAITING);
+    let mut num_gone = 0;
+    for (post, socket) in posts {
+        // One that was still on its way was refused, others were closed for it.
+        num_gone += usize::from(post.response().await.status == 503 || !socket.is_open());
+    }
+    assert!((GONE..WAITING).contains(&num_gone), "{num_gone} of {WAITING}");
+    holds(&server, |held| held == 0).await;
+}
+
 #[tokio::test]
 async fn a_short_message_that_comes_in_pieces_counts_for_nothing_and_is_never_given_up() {
     let mut server = Server::start(Config {
@@ -215,10 +292,8 @@ async fn a_short_message_that_comes_in_pieces_counts_for_nothing_and_is_never_gi
     assert_eq!(server.engine.metrics().inbound_shed, 0);
 }
 
-#[tokio::test]
-async fn nothing_is_counted_any_more_however_an_unfinished_message_ends() {
-    let mut server = Server::start(Config::default()).await;
-    // The client leaves, breaks a rule, is closed by the server, or aborts its POST.
+/// Leaves messages unfinished that end in all ways: the client leaves, breaks a rule, is closed by the server, or aborts its POST.
+async fn unfinished_messages_that_end(server: &mut Server) {
     let (mut left, _) = server.websocket().await;
     let (mut broken, _) = server.websocket().await;
     let (mut closed, closed_socket) = server.websocket().await;
@@ -226,10 +301,35 @@ async fn nothing_is_counted_any_more_however_an_unfinished_message_ends() {
         unfinished_message(ws, true).await;
     }
     let (sid, _) = server.polling().await;
-    let post = unfinished_post(&server, &sid).await;
-    holds(&server, |held| held >= 4 * SENT as u64).await;
+    let post = unfinished_post(server, &sid).await;
+    holds(server, |held| held >= 4 * SENT as u64).await;
     drop((left, post));
     broken.send(0x83, b"").await;
     closed_socket.abort();
-    holds(&server, |held| held == 0).await;
+    holds(server, |held| held == 0).await;
+    // Until nothing is left of them.
+    let mut num_dropped = 0;
+    while num_dropped < 4 {
+        num_dropped += usize::from(matches!(server.event().await, Event::Dropped));
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_counted_any_more_however_an_unfinished_message_ends() {
+    const ROUNDS: usize = 10;
+    // Enough for one round, and buffers that grew; not for what two of the four would leave behind in all rounds.
+    let mut server = Server::start(Config {
+        inbound_total_limit: 5_000_000,
+        ..Config::default()
+    })
+    .await;
+    for _ in 0..ROUNDS {
+        unfinished_messages_that_end(&mut server).await;
+    }
+    assert_eq!(server.engine.metrics().inbound_shed, 0);
+    // A message that is not small, and comes in pieces, is taken.
+    let (mut ws, _) = server.websocket().await;
+    let text = format!("4{}", "x".repeat(SENT));
+    ws.send_text(&text).await;
+    assert_eq!(ws.text().await, text);
 }

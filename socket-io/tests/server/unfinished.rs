@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use socket_io::metrics::Metrics;
 use socket_io::{Data, SocketIo};
 use tokio::sync::{Mutex, Semaphore};
@@ -17,6 +18,14 @@ async fn until(server: &TestServer, condition: impl Fn(&Metrics) -> bool) {
         }
     })
     .await;
+}
+
+/// Awaits that the server closes so many of the connections; the others stay.
+async fn closes(clients: &mut [Client], count: usize) {
+    let mut closing: FuturesUnordered<_> = clients.iter_mut().map(Client::expect_closed).collect();
+    for _ in 0..count {
+        closing.next().await.expect("there are more");
+    }
 }
 
 /// Connects ten clients.
@@ -49,6 +58,8 @@ async fn attachments_whose_packet_never_becomes_complete_close_their_connections
         0 < held && held < TOTAL && metrics.engine.inbound_shed >= 7
     })
     .await;
+    closes(&mut holding, 7).await;
+    assert!(server.io.metrics().engine.open_sessions > 1, "some keep theirs");
     honest.send("420[\"ping\"]").await;
     honest.expect("430[\"pong\"]").await;
     drop(holding);
@@ -82,6 +93,8 @@ fn note(number: usize, length: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_that_wait_for_slow_handlers_of_many_clients_pause_reading_and_none_is_lost() {
     const TOTAL: usize = 1_000_000;
+    // A quarter more may wait, and of each client as much as is read at once, and one event more.
+    const MAX_READ: u64 = 1_250_000 + 4 * (65_536 + 20_100);
     let (server, allowed, noted) = slow_server(TOTAL).await;
     let mut honest = server.connect().await;
     let mut sending = Vec::new();
@@ -99,8 +112,11 @@ async fn events_that_wait_for_slow_handlers_of_many_clients_pause_reading_and_no
     for _ in 0..20 {
         honest.send("420[\"ping\"]").await;
         honest.expect("430[\"pong\"]").await;
-        let queued = server.io.metrics().queued_event_bytes;
+        let metrics = server.io.metrics();
+        let (queued, read) = (metrics.queued_event_bytes, metrics.engine.bytes_in);
         assert!(queued < TOTAL / 4 * 5, "{queued}");
+        // None was handled yet: what was read is what is held.
+        assert!(read < MAX_READ, "{read} of 8,000,000 bytes were read");
     }
     allowed.add_permits(4);
     for client in sending {
@@ -128,6 +144,8 @@ async fn where_pausing_is_not_enough_clients_whose_events_would_have_to_wait_are
         assert!(queued < TOTAL / 4 * 5 + 250_000, "{queued}");
     }
     until(&server, |metrics| metrics.queue_shed >= 3).await;
+    closes(&mut holding, 3).await;
+    assert!(server.io.metrics().engine.open_sessions > 1, "some keep theirs");
     honest.send("420[\"ping\"]").await;
     honest.expect("430[\"pong\"]").await;
     allowed.add_permits(10);

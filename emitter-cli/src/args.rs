@@ -4,6 +4,8 @@ mod examples;
 mod inspect;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod token;
 mod values;
 
 use std::num::NonZeroU64;
@@ -19,6 +21,8 @@ use examples::{EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES};
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
+#[cfg(feature = "serve")]
+pub(crate) use token::{Lifetime, TokenCheckArgs, TokenCommand, TokenGenArgs};
 use values::{duration, num_acks};
 
 /// Where commands look for a broker, and where `serve` starts one.
@@ -114,6 +118,12 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     #[cfg(feature = "serve")]
     Demo(DemoArgs),
+    /// Make and check the tokens that clients show to `sio serve`
+    #[cfg(feature = "serve")]
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sio completions bash > ~/.local/share/bash-completion/completions/sio")]
     Completions {

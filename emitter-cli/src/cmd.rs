@@ -11,6 +11,8 @@ mod listen;
 mod man;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod token;
 
 use crate::failure::Failure;
 use crate::plan::Plan;
@@ -27,6 +29,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Serve(plan) => serve::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Demo(plan) => demo::run(plan).await,
+        #[cfg(feature = "serve")]
+        Plan::Token(plan) => token::run(&plan),
         Plan::Completions(shell) => completions::run(shell),
         Plan::Man(folder) => man::run(folder.as_deref()),
     }

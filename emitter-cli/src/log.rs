@@ -16,8 +16,9 @@ use crate::{output, stderr};
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
 /// Where lines of this project come from; all others are from client libraries.
-const OWN_TARGETS: [&str; 9] = [
+const OWN_TARGETS: [&str; 10] = [
     "emitter_cli",
+    "gateway",
     "embedded_broker",
     "socket_io",
     "engine_io",

@@ -6,6 +6,8 @@ mod inspect;
 mod lines;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod token;
 mod url_source;
 
 use std::env::VarError;
@@ -26,6 +28,8 @@ pub(crate) use inspect::{InspectPlan, Subject};
 pub(crate) use lines::{LineFormat, ParsedLine};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoPlan, ServePlan};
+#[cfg(feature = "serve")]
+pub(crate) use token::{TokenCheckPlan, TokenGenPlan, TokenPlan, in_words};
 
 /// A command whose input is known to be usable.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(crate) enum Plan {
     Serve(ServePlan),
     #[cfg(feature = "serve")]
     Demo(DemoPlan),
+    #[cfg(feature = "serve")]
+    Token(TokenPlan),
     Completions(Shell),
     Man(Option<PathBuf>),
 }
@@ -117,6 +123,8 @@ impl Plan {
             Command::Serve(serve) => ServePlan::new(serve, quiet).map(Plan::Serve),
             #[cfg(feature = "serve")]
             Command::Demo(demo) => Ok(Plan::Demo(DemoPlan { count: demo.count })),
+            #[cfg(feature = "serve")]
+            Command::Token { command } => TokenPlan::new(command).map(Plan::Token),
             Command::Completions { shell } => Ok(Plan::Completions(shell)),
             Command::Man { output } => Ok(Plan::Man(output)),
         }

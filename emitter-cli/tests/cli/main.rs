@@ -18,6 +18,8 @@ mod refusals;
 #[cfg(feature = "serve")]
 mod serve;
 mod support;
+#[cfg(all(unix, feature = "serve"))]
+mod token;
 
 use support::Sio;
 

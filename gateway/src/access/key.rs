@@ -95,8 +95,16 @@ impl Key {
     ///
     /// [`KeyError::File`], or as the functions above.
     pub fn read_file(path: &Path) -> Result<Vec<Self>, KeyError> {
-        let bytes = read(path)?;
-        match kind_of(&bytes) {
+        Self::from_bytes(&read(path)?)
+    }
+
+    /// Reads what would stand in a key file, such as the value of a variable of the environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_file`](Self::read_file), but for [`KeyError::File`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Vec<Self>, KeyError> {
+        match kind_of(bytes) {
             FileKind::Jwks(text) => Self::jwks(text),
             FileKind::Pem(text) => Self::pem(text),
             FileKind::Secret(secret) => Ok(vec![Self::secret(secret)?]),

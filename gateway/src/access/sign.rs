@@ -83,8 +83,16 @@ impl SigningKey {
     ///
     /// [`KeyError::File`], [`KeyError::Public`] if it is a JWK set, or as the functions above.
     pub fn read_file(path: &Path) -> Result<Self, KeyError> {
-        let bytes = read(path)?;
-        match kind_of(&bytes) {
+        Self::from_bytes(&read(path)?)
+    }
+
+    /// Reads what would stand in a key file, such as the value of a variable of the environment.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_file`](Self::read_file), but for [`KeyError::File`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyError> {
+        match kind_of(bytes) {
             FileKind::Jwks(_) => Err(KeyError::Public),
             FileKind::Pem(text) => Self::pem(text),
             FileKind::Secret(secret) => Self::secret(secret),

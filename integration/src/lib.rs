@@ -41,3 +41,8 @@ pub struct Guide;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/deploy.md")]
 pub struct Deploy;
+
+/// The examples of the page about access, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/access.md")]
+pub struct Access;

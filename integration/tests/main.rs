@@ -1,6 +1,7 @@
 //! Tests across crates, brokers, processes and languages: one binary, these modules.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod access;
 mod admin_ui;
 mod amqp;
 mod clients;

@@ -9,11 +9,11 @@ const SECRET: &str = "a secret of these tests, longer than 32 bytes";
 /// A folder with a secret that only this user can read.
 fn secret() -> (tempfile::TempDir, String) {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("secret");
-    std::fs::write(&path, format!("{SECRET}\n")).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-    let path = path.to_str().unwrap().to_owned();
+    std::fs::write(&path, format!("{SECRET}\n")).expect("it can be written");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).expect("it is ours");
+    let path = path.to_str().expect("a path of text").to_owned();
     (folder, path)
 }
 

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::{read, root};
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "SECURITY.md",
     "bench/README.md",
+    "docs/access.md",
     "docs/brokers.md",
     "docs/defects.md",
     "docs/deploy.md",

@@ -1,7 +1,11 @@
 //! What the user typed, as close to the command line as it gets.
 
+#[cfg(feature = "connect")]
+mod connect;
+mod doctor;
 mod examples;
 mod inspect;
+mod listen;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -17,8 +21,12 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
-use examples::{EMIT_EXAMPLES, LISTEN_EXAMPLES, MAIN_EXAMPLES};
+#[cfg(feature = "connect")]
+pub(crate) use connect::ConnectArgs;
+pub(crate) use doctor::DoctorArgs;
+use examples::{EMIT_EXAMPLES, MAIN_EXAMPLES};
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
+pub(crate) use listen::ListenArgs;
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
 #[cfg(feature = "serve")]
@@ -97,15 +105,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         at: NamespaceArgs,
     },
-    /// Show what passes on the channel
-    #[command(after_help = LISTEN_EXAMPLES)]
-    Listen {
-        /// One line of JSON for each message; the events can be fed to `sio emit --lines`
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        broker: BrokerArgs,
-    },
+    Listen(ListenArgs),
+    Doctor(DoctorArgs),
     Servers(ServersArgs),
     Rooms(RoomsArgs),
     /// List the clients in rooms, on every server
@@ -124,6 +125,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TokenCommand,
     },
+    #[cfg(feature = "connect")]
+    Connect(ConnectArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sio completions bash > ~/.local/share/bash-completion/completions/sio")]
     Completions {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use manager_api::backend::url;
-use manager_api::{ClientManager, Emitter, Error, ErrorKind, ManagerOptions};
-use siokit::brokers;
+use manager_api::{ClientManager, Emitter, Error, ErrorKind};
+use siokit::{ConnectOptions, brokers};
 
 use crate::failure::Failure;
 use crate::{log, output};
@@ -65,7 +65,7 @@ impl BrokerUrl {
     /// # Errors
     ///
     /// [`Failure::Input`] if the manager cannot use the rest of the URL.
-    pub(crate) fn backend(&self, options: ManagerOptions) -> Result<Backend, Failure> {
+    pub(crate) fn backend(&self, options: impl Into<ConnectOptions>) -> Result<Backend, Failure> {
         let manager = siokit::connect_with(&self.url, options);
         let manager = manager.map_err(|error| Failure::of(error, format!("cannot use {self}")))?;
         Ok(Backend {

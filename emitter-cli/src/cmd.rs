@@ -1,9 +1,12 @@
 //! What each subcommand does, one file each.
 
 mod completions;
+#[cfg(feature = "connect")]
+mod connect;
 mod control;
 #[cfg(feature = "serve")]
 mod demo;
+mod doctor;
 mod emit;
 mod inspect;
 mod lines;
@@ -24,6 +27,7 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Lines(plan) => lines::run(plan).await,
         Plan::Control(plan) => control::run(plan).await,
         Plan::Listen(plan) => listen::run(plan).await,
+        Plan::Doctor(plan) => doctor::run(plan).await,
         Plan::Inspect(plan) => inspect::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Serve(plan) => serve::run(plan).await,
@@ -31,6 +35,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Demo(plan) => demo::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Token(plan) => token::run(&plan),
+        #[cfg(feature = "connect")]
+        Plan::Connect(plan) => connect::run(*plan).await,
         Plan::Completions(shell) => completions::run(shell),
         Plan::Man(folder) => man::run(folder.as_deref()),
     }

@@ -7,6 +7,8 @@
 mod app;
 mod args;
 mod backend;
+#[cfg(feature = "connect")]
+mod client;
 mod cmd;
 mod failure;
 mod log;

@@ -1,9 +1,13 @@
 //! What is to be done: every check of the input happens here, before anything is sent.
 
+#[cfg(feature = "connect")]
+mod connect;
 mod data;
+mod doctor;
 pub(crate) mod encoding;
 mod inspect;
 mod lines;
+mod listen;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -24,8 +28,12 @@ use crate::failure::Failure;
 /// Names the channel where `--channel` does not.
 const CHANNEL_VARIABLE: &str = "SIO_CHANNEL";
 
+#[cfg(feature = "connect")]
+pub(crate) use connect::{ConnectPlan, Wanted};
+pub(crate) use doctor::DoctorPlan;
 pub(crate) use inspect::{InspectPlan, Subject};
 pub(crate) use lines::{LineFormat, ParsedLine};
+pub(crate) use listen::ListenPlan;
 #[cfg(feature = "serve")]
 pub(crate) use serve::{DemoPlan, ServePlan};
 #[cfg(feature = "serve")]
@@ -38,6 +46,7 @@ pub(crate) enum Plan {
     Lines(LinesPlan),
     Control(ControlPlan),
     Listen(ListenPlan),
+    Doctor(DoctorPlan),
     Inspect(InspectPlan),
     #[cfg(feature = "serve")]
     Serve(ServePlan),
@@ -45,6 +54,8 @@ pub(crate) enum Plan {
     Demo(DemoPlan),
     #[cfg(feature = "serve")]
     Token(TokenPlan),
+    #[cfg(feature = "connect")]
+    Connect(Box<ConnectPlan>),
     Completions(Shell),
     Man(Option<PathBuf>),
 }
@@ -86,12 +97,6 @@ pub(crate) enum Action {
     Close(Room),
 }
 
-#[derive(Debug)]
-pub(crate) struct ListenPlan {
-    pub(crate) broker: BrokerPlan,
-    pub(crate) json: bool,
-}
-
 impl Plan {
     /// Checks what the user typed.
     ///
@@ -111,10 +116,8 @@ impl Plan {
                 control_plan(at, Action::Leave(id.as_str().into(), room.into()), quiet)
             }
             Command::CloseRoom { room, at } => control_plan(at, Action::Close(room.into()), quiet),
-            Command::Listen { json, broker } => Ok(Plan::Listen(ListenPlan {
-                broker: broker_plan(broker, quiet)?,
-                json,
-            })),
+            Command::Listen(listen) => ListenPlan::new(listen, quiet).map(Plan::Listen),
+            Command::Doctor(doctor) => DoctorPlan::new(doctor, quiet).map(Plan::Doctor),
             Command::Servers(servers) => InspectPlan::servers(servers, quiet),
             Command::Rooms(rooms) => InspectPlan::rooms(rooms, quiet),
             Command::Who(clients) => InspectPlan::clients(clients, quiet),
@@ -125,6 +128,8 @@ impl Plan {
             Command::Demo(demo) => Ok(Plan::Demo(DemoPlan { count: demo.count })),
             #[cfg(feature = "serve")]
             Command::Token { command } => TokenPlan::new(command).map(Plan::Token),
+            #[cfg(feature = "connect")]
+            Command::Connect(connect) => Ok(Plan::Connect(Box::new(ConnectPlan::new(connect)?))),
             Command::Completions { shell } => Ok(Plan::Completions(shell)),
             Command::Man { output } => Ok(Plan::Man(output)),
         }

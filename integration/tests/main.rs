@@ -10,6 +10,7 @@ mod cluster_wide;
 mod commands;
 mod conformance;
 mod deploy;
+mod doctor;
 mod examples;
 mod faults;
 mod harness;

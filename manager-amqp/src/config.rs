@@ -17,8 +17,8 @@ pub struct AmqpOptions {
     /// The interval at which either side sends a heartbeat, in whole seconds; a side that is silent for twice
     /// as long counts as dead. Default 10 s; the broker may request a shorter one. Zero takes the broker's.
     pub heartbeat: Duration,
-    /// The name of the connections in RabbitMQ's lists; ` publish`, ` listen` or ` check` is appended. Default
-    /// none: `sio` and the host id.
+    /// The name of the connections in RabbitMQ's lists; ` publish`, ` listen`, ` check` or ` examine` is
+    /// appended. Default none: `sio` and the host id.
     pub connection_name: Option<String>,
     /// The maximum number of messages that the broker sends ahead of their acknowledgement. They are held in
     /// memory in addition to `max_buffered_bytes`. The number shrinks when larger messages arrive, so that they

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use lapin::ErrorKind as AmqpKind;
 use manager_api::backend::{self, seconds};
+use manager_api::diagnosis::Code;
 use manager_api::{Error, ErrorKind};
 
-use crate::refusal::{Hope, NOT_FOUND, explained, is_unsupported};
+use crate::refusal::{Hope, NOT_FOUND, cause_of, explained, is_unsupported};
 
 /// A failed attempt to use a connection, shared by all callers that it affects.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct Failure {
     address: String,
     what: String,
     hope: Hope,
+    /// The cause as a diagnosis calls it.
+    cause: Code,
     source: Option<lapin::Error>,
 }
 
@@ -101,6 +104,13 @@ impl Failure {
     /// Creates the failure that the client library reports for `address`.
     pub(crate) fn amqp(address: &str, trouble: impl Into<Trouble>) -> Self {
         let Trouble { step, error } = trouble.into();
+        let cause = match error.kind() {
+            AmqpKind::ProtocolError(refusal) => cause_of(&step, refusal.get_id(), refusal.get_message().as_str()),
+            // The refusals of sockets are those of TLS.
+            AmqpKind::IOError(error) if crate::refusal::of_io(error).0 == Hope::Refused => Code::Tls,
+            AmqpKind::ParsingError(_) | AmqpKind::InvalidProtocolVersion(_) => Code::WrongService,
+            _ => Code::Unreachable,
+        };
         let (hope, what) = match error.kind() {
             AmqpKind::ProtocolError(refusal) => explained(&step, refusal.get_id(), refusal.get_message().as_str()),
             AmqpKind::IOError(error) => crate::refusal::of_io(error),
@@ -119,6 +129,7 @@ impl Failure {
             address: address.to_owned(),
             what,
             hope,
+            cause,
             source: Some(error),
         }
     }
@@ -129,6 +140,7 @@ impl Failure {
             address: address.to_owned(),
             what: what.into(),
             hope: Hope::Some,
+            cause: Code::Unreachable,
             source: None,
         }
     }
@@ -137,6 +149,7 @@ impl Failure {
     pub(crate) fn blocked(address: &str, reason: &str) -> Self {
         Self {
             hope: Hope::Blocked,
+            cause: Code::BrokerAlarm,
             ..Self::other(address, format!("it takes no messages ({reason})"))
         }
     }
@@ -155,7 +168,9 @@ impl Failure {
             "the connection to RabbitMQ at {} was lost before it confirmed ({}); the message may have been published",
             self.address, self.what
         );
-        Error::new(ErrorKind::Publish, text).with_source(self.clone())
+        Error::new(ErrorKind::Publish, text)
+            .with_source(self.clone())
+            .with_cause(self.cause)
     }
 
     /// Returns the error of a call that the broker refused.
@@ -165,7 +180,10 @@ impl Failure {
             _ => ErrorKind::Connect,
         };
         let text = format!("cannot use RabbitMQ at {}: {}", self.address, self.what);
-        Error::new(kind, text).with_source(self.clone()).refused()
+        Error::new(kind, text)
+            .with_source(self.clone())
+            .with_cause(self.cause)
+            .refused()
     }
 }
 
@@ -188,7 +206,7 @@ impl backend::Failure for Failure {
                 format!("cannot publish to RabbitMQ at {address} within {within}: {what}"),
             ),
         };
-        Error::new(kind, text).with_source(self.clone())
+        Error::new(kind, text).with_source(self.clone()).with_cause(self.cause)
     }
 }
 
@@ -224,11 +242,15 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// Returns the error of a publish whose deadline passed before the broker's confirm.
-pub(crate) fn unconfirmed(address: &str, deadline: Duration) -> Error {
+/// Returns the error of a publish whose deadline passed before the broker's confirm. `blocked` is why the broker accepts
+/// no messages, if it says so.
+pub(crate) fn unconfirmed(address: &str, deadline: Duration, blocked: Option<&str>) -> Error {
     let within = seconds(deadline);
-    let text = format!("RabbitMQ at {address} did not confirm within {within}; the message may have been published");
-    Error::new(ErrorKind::Timeout, text)
+    let reason = blocked.map(|reason| format!(": it takes no messages ({reason})"));
+    let reason = reason.unwrap_or_default();
+    let text =
+        format!("RabbitMQ at {address} did not confirm within {within}{reason}; the message may have been published");
+    Error::new(ErrorKind::Timeout, text).with_cause(blocked.map(|_| Code::BrokerAlarm))
 }
 
 /// Returns the error of a message that the broker could not store.

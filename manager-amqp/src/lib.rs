@@ -11,6 +11,7 @@
 //! | `listen.rs`, `listen/queue.rs`, `listen/window.rs` | the listening side of a subscription, its queue, its prefetch |
 //! | `listen/replay.rs`, `listen/numbers.rs` | redelivered messages; missing messages |
 //! | `listen/binding.rs`, `listen/proof.rs` | the proof that the queue is bound: when it is needed, how it is made |
+//! | `examine.rs` | the examination of a broker for a diagnosis |
 //! | `error.rs`, `refusal.rs` | failures and errors; the meaning of the broker's replies |
 #![deny(missing_docs)]
 
@@ -18,6 +19,7 @@ mod config;
 mod connect;
 mod driver;
 mod error;
+mod examine;
 mod listen;
 mod pipeline;
 mod publish;
@@ -30,6 +32,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, Status, check_len};
+use manager_api::diagnosis::{Circumstances, Examination};
 use manager_api::log::LimitedLog;
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 use tokio::sync::watch;
@@ -144,5 +147,19 @@ impl ClientManager for AmqpManager {
 
     fn health(&self) -> Health {
         self.status.health()
+    }
+
+    /// Reports in `listeners` whether a queue was bound when this manager published before it subscribed.
+    async fn examine(&self, known: Circumstances) -> Examination {
+        let mut examination = match known.has_servers {
+            true => Examination::default(),
+            false => examine::other_exchanges(&self.connector).await,
+        };
+        let has_published_alone = self.num_subscribed.load(Ordering::Relaxed) == known.own_subscriptions;
+        let health = self.status.health();
+        if has_published_alone && health.num_published > 0 {
+            examination.listeners = Some(usize::from(health.num_unheard == 0));
+        }
+        examination
     }
 }

@@ -37,7 +37,8 @@ pub(crate) struct Pipeline<'a> {
     num_sent: u64,
     /// Distinguishes this channel's message ids from those of earlier ones.
     began: u64,
-    is_blocked: bool,
+    /// Why the broker accepts no messages for now, if it does not.
+    blocked: Option<String>,
     flights: VecDeque<Flight>,
     /// The number of jobs at the front of `flights` whose callers were notified of their deadlines.
     num_expired: usize,
@@ -75,7 +76,7 @@ impl<'a> Pipeline<'a> {
             properties,
             num_sent: 0,
             began: since_epoch.map_or(0, |since| since.as_micros() as u64),
-            is_blocked: false,
+            blocked: None,
             flights: VecDeque::new(),
             num_expired: 0,
             timer: Box::pin(sleep_until(Instant::now())),
@@ -127,7 +128,7 @@ impl<'a> Pipeline<'a> {
             match event {
                 Some(Event::ConnectionBlocked(reason)) => self.set_blocked(&reason),
                 Some(Event::ConnectionUnblocked) => {
-                    self.is_blocked = false;
+                    self.blocked = None;
                     self.queue.set_trouble(None);
                 }
                 Some(Event::Error(error)) => return Err(self.failure(error)),
@@ -149,7 +150,7 @@ impl<'a> Pipeline<'a> {
         let failure = Failure::blocked(self.queue.link.connector.label(), reason);
         self.queue.status.failed(&failure);
         self.queue.set_trouble(Some(Arc::new(failure)));
-        self.is_blocked = true;
+        self.blocked = Some(reason.to_owned());
     }
 
     /// Passes queued messages to the client library. Those that cannot be sent now stay queued, where they can
@@ -157,7 +158,7 @@ impl<'a> Pipeline<'a> {
     fn send(&mut self) -> Result<usize, Arc<Failure>> {
         let limit = self.queue.link.max_unconfirmed.max(1);
         let mut count = 0;
-        while count < BATCH && self.flights.len() < limit && !self.is_blocked {
+        while count < BATCH && self.flights.len() < limit && self.blocked.is_none() {
             if !self.is_alive() {
                 match self.has_pending_confirm() {
                     true => break,
@@ -244,7 +245,8 @@ impl<'a> Pipeline<'a> {
                 break;
             }
             let place = self.queue.link.connector.label();
-            self.queue.give_up(&mut flight.job, unconfirmed(place, deadline));
+            self.queue
+                .give_up(&mut flight.job, unconfirmed(place, deadline, self.blocked.as_deref()));
             self.num_expired += 1;
         }
     }
@@ -279,6 +281,6 @@ impl<'a> Pipeline<'a> {
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
         let queue = self.queue;
-        self.fail_flights(|| unconfirmed(queue.link.connector.label(), queue.deadline()));
+        self.fail_flights(|| unconfirmed(queue.link.connector.label(), queue.deadline(), None));
     }
 }

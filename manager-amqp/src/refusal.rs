@@ -3,11 +3,13 @@
 use std::io;
 
 use manager_api::backend::tls;
+use manager_api::diagnosis::Code;
 
 use crate::error::{Step, Thing};
 
 /// AMQP reply codes.
 const CONTENT_TOO_LARGE: u16 = 311;
+const CONNECTION_FORCED: u16 = 320;
 const ACCESS_REFUSED: u16 = 403;
 pub(crate) const NOT_FOUND: u16 = 404;
 const PRECONDITION_FAILED: u16 = 406;
@@ -38,6 +40,22 @@ pub(crate) fn explained(step: &Step, code: u16, text: &str) -> (Hope, String) {
         NOT_IMPLEMENTED => (Hope::Mismatch, format!("it does not know what was asked for: {text}")),
         code if is_unsupported(code, text) => (Hope::Mismatch, deprecated(step, text)),
         _ => (Hope::Some, text.to_owned()),
+    }
+}
+
+/// Returns what a diagnosis calls the cause of a reply.
+pub(crate) fn cause_of(step: &Step, code: u16, text: &str) -> Code {
+    match (code, step) {
+        (ACCESS_REFUSED, Step::Login | Step::Use) => Code::Login,
+        (ACCESS_REFUSED, _) => Code::MissingRight,
+        // The broker stops; or a limit of connections, or a virtual host that is starting.
+        (CONNECTION_FORCED, _) => Code::Unreachable,
+        (NOT_ALLOWED, _) if not_allowed(text).0 == Hope::Some => Code::Unreachable,
+        (NOT_ALLOWED, _) => Code::VirtualHost,
+        (PRECONDITION_FAILED, Step::Declare(Thing::Exchange(_))) => Code::ForeignExchange,
+        (PRECONDITION_FAILED, Step::Declare(Thing::Queue(_))) => Code::QueueRefused,
+        (code, Step::Declare(Thing::Queue(_))) if is_unsupported(code, text) => Code::QueueRefused,
+        _ => Code::Refused,
     }
 }
 
@@ -189,6 +207,9 @@ mod tests {
                 "password is wrong",
             ),
         ] {
+            let is_login = step == Step::Login;
+            let cause = if is_login { Code::Login } else { Code::MissingRight };
+            assert_eq!(cause_of(&step, ACCESS_REFUSED, text), cause);
             let (hope, said) = explained(&step, ACCESS_REFUSED, text);
             assert_eq!(hope, Hope::Refused, "{said}");
             assert!(said.contains(right), "{said}");
@@ -223,6 +244,9 @@ mod tests {
                 "max_message_size",
             ),
         ] {
+            let is_queue = matches!(step, Step::Declare(Thing::Queue(_)));
+            let cause = if is_queue { Code::QueueRefused } else { Code::Refused };
+            assert_eq!(cause_of(&step, PRECONDITION_FAILED, text), cause);
             let (found, text) = explained(&step, PRECONDITION_FAILED, text);
             assert_eq!(found, hope, "{text}");
             assert!(text.contains(said), "{text}");
@@ -235,6 +259,7 @@ mod tests {
         let (hope, said) = explained(&queue(), INTERNAL_ERROR, text);
         assert_eq!(hope, Hope::Mismatch);
         assert!(said.contains("?queue=durable"), "{said}");
+        assert_eq!(cause_of(&queue(), INTERNAL_ERROR, text), Code::QueueRefused);
         assert_eq!(explained(&queue(), INTERNAL_ERROR, "INTERNAL_ERROR").0, Hope::Some);
     }
 
@@ -250,6 +275,8 @@ mod tests {
             ("vhost '/' is down", Hope::Some),
         ] {
             assert_eq!(explained(&Step::Login, NOT_ALLOWED, text).0, hope, "{text}");
+            let is_refused = cause_of(&Step::Login, NOT_ALLOWED, text) == Code::VirtualHost;
+            assert_eq!(is_refused, hope == Hope::Refused, "{text}");
         }
     }
 }

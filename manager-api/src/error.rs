@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::diagnosis::Code;
+
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// The category of an [`Error`], as far as a caller would act on it.
@@ -38,6 +40,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     is_refusal: bool,
+    cause: Option<Code>,
     message: String,
     source: Option<Source>,
 }
@@ -48,6 +51,7 @@ impl Error {
         Self {
             kind,
             is_refusal: false,
+            cause: None,
             message: message.into(),
             source: None,
         }
@@ -73,6 +77,13 @@ impl Error {
         if is_refusal { self.refused() } else { self }
     }
 
+    /// Adds what a [diagnosis](crate::doctor) calls the cause, where it is known.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<Option<Code>>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
     /// Adds a remark to the text, after a semicolon.
     pub(crate) fn with_note(mut self, note: &str) -> Self {
         self.message.push_str("; ");
@@ -89,6 +100,11 @@ impl Error {
     /// the protocol is wrong. The same call fails again until one of them is changed.
     pub fn is_refusal(&self) -> bool {
         self.is_refusal
+    }
+
+    /// Returns what a [diagnosis](crate::doctor) calls the cause; `None` where the manager does not know it.
+    pub fn cause(&self) -> Option<Code> {
+        self.cause
     }
 
     /// Returns whether the same call may succeed later without a change. False for every [refusal](Self::is_refusal).

@@ -70,6 +70,7 @@
 //! | [`message`], [`wire`] | the messages between processes, and their encoding: that of python-socketio |
 //! | [`payload`] | the arguments of an event: typed values to JSON and attachments, and back |
 //! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
+//! | [`doctor`], [`diagnosis`] | what keeps events from arriving, with evidence and remedy |
 //! | [`memory`] | the manager of one process, the reference implementation |
 //! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
 //! | [`byte_budget`], [`tables`], [`turn`], [`deadline`], [`lock`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, loops that yield, deadlines without overflow, locks after a panic, log lines, JSON text |
@@ -82,6 +83,8 @@ pub mod broadcast;
 pub mod byte_budget;
 pub mod cluster;
 pub mod deadline;
+pub mod diagnosis;
+pub mod doctor;
 mod emitter;
 mod error;
 pub mod id;

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+use crate::diagnosis::{Circumstances, Examination};
 use crate::{Error, HostId, Subscription};
 
 /// Carries opaque messages between processes over one channel of a broker.
@@ -108,6 +109,19 @@ pub trait ClientManager: Send + Sync + 'static {
     fn health(&self) -> Health {
         Health::default()
     }
+
+    /// Examines the broker for what keeps messages from arriving and no other method can tell: limits, other channels,
+    /// addresses that clients cannot reach. Default: finds nothing.
+    ///
+    /// It changes nothing on the broker, and completes within `known.limit`. What the login does not permit is
+    /// [not checked](Examination::not_checked). It is part of a [diagnosis](crate::doctor::diagnose).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the examination.
+    async fn examine(&self, _known: Circumstances) -> Examination {
+        Examination::default()
+    }
 }
 
 /// Managers behind pointers are managers: so that one can be shared, and be of a kind that is chosen at run time.
@@ -146,6 +160,14 @@ macro_rules! forward {
 
             fn health(&self) -> Health {
                 (**self).health()
+            }
+
+            fn examine<'a, 'f>(&'a self, known: Circumstances) -> BoxFuture<'f, Examination>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).examine(known)
             }
         }
     )+};
@@ -250,11 +272,20 @@ mod tests {
                 ..Health::default()
             }
         }
+
+        async fn examine(&self, known: Circumstances) -> Examination {
+            Examination {
+                listeners: Some(known.own_subscriptions + 1),
+                ..Examination::default()
+            }
+        }
     }
 
     async fn check(manager: impl ClientManager) {
         assert_eq!(manager.host_id(), Some(HostId::from("named")));
         assert_eq!(manager.health().num_gaps, 7);
+        let examination = manager.examine(Circumstances::new(Duration::ZERO)).await;
+        assert_eq!(examination.listeners, Some(1));
         let mut subscription = manager.subscribe().await.unwrap();
         manager.publish("hello".into()).await.unwrap();
         assert_eq!(subscription.recv().await, Some(Incoming::Message("hello".into())));

@@ -204,7 +204,7 @@ impl Connector {
         };
         match self.probe.advice(&self.target.servers, client, limit) {
             None => failure,
-            Some(Advice::WrongUrl(text)) => Failure::wrong_url(text),
+            Some(Advice::WrongUrl(cause, text)) => Failure::wrong_url(cause, text),
             Some(Advice::Silent(text)) => Failure::other(text),
         }
     }

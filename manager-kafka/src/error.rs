@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::backend::seconds;
+use manager_api::diagnosis::Code;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::refusal::{Right, advice, code_of, is_refusal};
+use crate::refusal::{Right, advice, cause_of, code_of, is_refusal};
 
 /// A failed attempt to use the brokers.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Failure {
     is_refused: bool,
     /// Whether the URL leads to what is not the server that it says.
     is_wrong_url: bool,
+    /// The cause as a diagnosis calls it.
+    cause: Code,
     source: Option<Arc<KafkaError>>,
 }
 
@@ -32,6 +35,7 @@ impl Failure {
             what,
             is_refused: code.is_some_and(|code| is_refusal(code, "")),
             is_wrong_url: false,
+            cause: code.map_or(Code::Unreachable, |code| cause_of(code, "")),
             source: Some(Arc::new(error)),
         }
     }
@@ -50,6 +54,10 @@ impl Failure {
     pub(crate) fn reported(topic: &str, error: KafkaError, reason: &str) -> Self {
         let code = code_of(&error);
         let missing = code.and_then(|code| Right::missing_to_produce(code, reason, topic));
+        let cause = match missing {
+            Some(_) => Code::MissingRight,
+            None => code.map_or(Code::Unreachable, |code| cause_of(code, reason)),
+        };
         Self {
             is_refused: missing.is_some() || code.is_some_and(|code| is_refusal(code, reason)),
             what: missing.unwrap_or_else(|| match advice(reason) {
@@ -57,16 +65,26 @@ impl Failure {
                 None => reason.to_owned(),
             }),
             is_wrong_url: false,
+            cause,
             source: Some(Arc::new(error)),
         }
     }
 
     /// Creates the refusal of what is not the service that the URL says, and will not become it.
-    pub(crate) fn wrong_url(what: String) -> Self {
+    pub(crate) fn wrong_url(cause: Code, what: String) -> Self {
         Self {
             is_refused: true,
             is_wrong_url: true,
+            cause,
             ..Self::other(what)
+        }
+    }
+
+    /// Creates the failure of a topic that does not exist, and is not to be created.
+    pub(crate) fn no_topic(topic: &str) -> Self {
+        Self {
+            cause: Code::TopicMissing,
+            ..Self::other(format!("there is no topic {topic:?}"))
         }
     }
 
@@ -76,6 +94,7 @@ impl Failure {
             what: what.into(),
             is_refused: false,
             is_wrong_url: false,
+            cause: Code::Unreachable,
             source: None,
         }
     }
@@ -101,6 +120,7 @@ impl Failure {
         };
         Error::new(kind, text)
             .with_source(self.clone())
+            .with_cause(self.cause)
             .refused_if(self.is_refused)
     }
 }
@@ -140,7 +160,8 @@ pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaEr
     let code = code_of(&error);
     if let Some(missing) = code.and_then(|code| Right::Write.missing(code, topic)) {
         let text = format!("Kafka at {label} refused the message: {missing}");
-        return Error::new(ErrorKind::Publish, text).with_source(error).refused();
+        let refused = Error::new(ErrorKind::Publish, text).with_source(error).refused();
+        return refused.with_cause(Code::MissingRight);
     }
     let (kind, text) = match code {
         Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge) => {
@@ -160,6 +181,7 @@ pub(crate) fn not_delivered(label: &str, topic: &str, len: usize, error: KafkaEr
     };
     Error::new(kind, text)
         .with_source(error)
+        .with_cause(code.map(|code| cause_of(code, "")))
         .refused_if(code.is_some_and(|code| is_refusal(code, "")))
 }
 

@@ -11,6 +11,7 @@
 //! | `publish/start.rs` | the first connection |
 //! | `listen.rs` | the listening thread of a subscription |
 //! | `listen/place.rs`, `listen/partitions.rs` | its consumer; its position in each partition |
+//! | `examine.rs` | the examination of the brokers for a diagnosis |
 //! | `status.rs`, `error.rs`, `refusal.rs` | health; failures and errors; the meaning of error codes |
 #![deny(missing_docs)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -19,6 +20,7 @@ mod config;
 mod connect;
 mod context;
 mod error;
+mod examine;
 mod listen;
 mod probe;
 mod properties;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, check_len, closed};
+use manager_api::diagnosis::{Circumstances, Examination};
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 
 pub use config::{KafkaOptions, TopicOptions};
@@ -106,5 +109,12 @@ impl ClientManager for KafkaManager {
 
     fn health(&self) -> Health {
         self.status.common.health()
+    }
+
+    async fn examine(&self, known: Circumstances) -> Examination {
+        let connector = self.connector.clone();
+        // It waits for the client library on a thread, at most as long as the limit.
+        let examined = tokio::task::spawn_blocking(move || examine::examine(&connector, &known)).await;
+        examined.unwrap_or_default()
     }
 }

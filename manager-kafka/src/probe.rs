@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use manager_api::diagnosis::Code;
 use manager_api::lock::Unpoisoned;
 use manager_api::log::Escaped;
 
@@ -74,15 +75,15 @@ enum Spoken {
 /// The advice about a server.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Advice {
-    /// The server is not what the URL says: another attempt is pointless.
-    WrongUrl(String),
+    /// The server is not what the URL says: another attempt is pointless. The cause as a diagnosis calls it comes first.
+    WrongUrl(Code, String),
     /// There is no response, which may be transient.
     Silent(String),
 }
 
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::WrongUrl(text) | Self::Silent(text)) = self;
+        let (Self::WrongUrl(_, text) | Self::Silent(text)) = self;
         f.write_str(text)
     }
 }
@@ -139,7 +140,7 @@ impl Drop for Asking {
 
 impl Client {
     fn advice(self, server: &str, spoken: &Spoken) -> Option<Advice> {
-        let advice = match spoken {
+        let (cause, advice) = match spoken {
             Spoken::Tls if self.has_tls => return None,
             Spoken::Tls => {
                 let instead = match self.has_login {
@@ -150,27 +151,36 @@ impl Client {
                     true => "",
                     false => ", and a build with the cargo feature \"tls\" of manager-kafka (\"kafka-tls\" of sio)",
                 };
-                format!("this port speaks TLS, which takes {instead}{build}")
+                (Code::Tls, format!("this port speaks TLS, which takes {instead}{build}"))
             }
             Spoken::Plain(_) if self.has_tls => {
                 let instead = match self.has_login {
                     true => "take security.protocol=SASL_PLAINTEXT instead of SASL_SSL",
                     false => "leave security.protocol=SSL out",
                 };
-                format!("this port speaks no TLS: {instead}, or name the port with TLS")
+                (
+                    Code::Tls,
+                    format!("this port speaks no TLS: {instead}, or name the port with TLS"),
+                )
             }
-            Spoken::Plain(Some(logins)) if !self.has_login => format!(
-                "this port wants a login, one of {}: security.protocol=SASL_PLAINTEXT&sasl.mechanism=…&sasl.username=…&sasl.password=…",
-                Escaped(logins)
-            ),
+            Spoken::Plain(Some(logins)) if !self.has_login => {
+                let text = format!(
+                    "this port wants a login, one of {}: security.protocol=SASL_PLAINTEXT&sasl.mechanism=…&sasl.username=…&sasl.password=…",
+                    Escaped(logins)
+                );
+                (Code::Login, text)
+            }
             Spoken::Plain(_) => return None,
-            Spoken::Other(name) => format!("this port has {name}, not Kafka: name the port of a Kafka broker"),
+            Spoken::Other(name) => (
+                Code::WrongService,
+                format!("this port has {name}, not Kafka: name the port of a Kafka broker"),
+            ),
             Spoken::Nothing => {
                 let text = "it accepts connections and answers nothing: it stands still, or another service listens at this port";
                 return Some(Advice::Silent(format!("{server}: {text}")));
             }
         };
-        Some(Advice::WrongUrl(format!("{server}: {advice}")))
+        Some(Advice::WrongUrl(cause, format!("{server}: {advice}")))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use manager_api::diagnosis::Code;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 /// A right on the topic, by Kafka's name.
@@ -74,6 +75,20 @@ pub(crate) fn is_refusal(code: RDKafkaErrorCode, reason: &str) -> bool {
         // With TLS 1.3 a broker reports that after the handshake.
         BrokerTransportFailure => is_about_our_certificate(reason),
         code => is_about_rights(code),
+    }
+}
+
+/// Returns what a diagnosis calls the cause. `reason` is the client library's text, if there is one.
+pub(crate) fn cause_of(code: RDKafkaErrorCode, reason: &str) -> Code {
+    use RDKafkaErrorCode::*;
+    match code {
+        code if is_about_rights(code) => Code::MissingRight,
+        SaslAuthenticationFailed | UnsupportedSASLMechanism | IllegalSASLState => Code::Login,
+        Authentication if is_refusal(code, reason) => Code::Login,
+        SSL | BrokerTransportFailure if is_refusal(code, reason) => Code::Tls,
+        code if is_gone(code) => Code::TopicMissing,
+        code if is_refusal(code, reason) => Code::Refused,
+        _ => Code::Unreachable,
     }
 }
 
@@ -154,6 +169,8 @@ mod tests {
     fn certificates_that_are_not_trusted_are_refusals_and_connections_that_end_are_not() {
         let failed = "SSL handshake failed: certificate verify failed";
         assert!(is_refusal(RDKafkaErrorCode::SSL, failed));
+        assert_eq!(cause_of(RDKafkaErrorCode::SSL, failed), Code::Tls);
+        assert_eq!(cause_of(RDKafkaErrorCode::SSL, "Disconnected"), Code::Unreachable);
         assert!(is_refusal(
             RDKafkaErrorCode::SSL,
             "SSL handshake failed: wrong version number"

@@ -33,7 +33,7 @@ impl Connector {
             Known::Partitions(partitions) => return Ok(Some(partitions)),
             Known::NotReady => return Ok(None),
             Known::Missing if !self.options.topic.is_created => {
-                return Err(Failure::other(format!("there is no topic {:?}", self.topic())));
+                return Err(Failure::no_topic(self.topic()));
             }
             Known::Missing => {}
         }
@@ -106,7 +106,7 @@ impl Connector {
     }
 
     /// Creates a client for administration.
-    fn admin(&self) -> Result<AdminClient<Quiet>, KafkaError> {
+    pub(crate) fn admin(&self) -> Result<AdminClient<Quiet>, KafkaError> {
         self.with_further_properties(self.client(Duration::MAX))
             .create_with_context(Quiet)
     }

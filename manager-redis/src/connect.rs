@@ -199,8 +199,7 @@ impl Connector {
 async fn shaken_hands(tls: &Tls, node: &Address, stream: TcpStream) -> Result<Box<dyn Duplex>, Failure> {
     let address = node.to_string();
     let name = ServerName::try_from(tls.name_of(&node.host).to_owned());
-    let name =
-        name.map_err(|error| Failure::refusal(&address, format!("not a name that a certificate can have: {error}")))?;
+    let name = name.map_err(|error| Failure::unnamable(&address, error))?;
     let peer = stream.peer_addr().map_err(|error| Failure::io(&address, error))?;
     let connector = TlsConnector::from(tls.config());
     let shaking = connector.connect(name, stream);

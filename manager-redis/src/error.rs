@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::backend::{self, may_be_published, seconds, tls};
+use manager_api::diagnosis::Code;
 use manager_api::{Error, ErrorKind};
 use redis::RedisError;
 
 use crate::hello::Unsuited;
-use crate::refusal::{Asked, is_not_sentinel, judged};
+use crate::refusal::{Asked, cause_of, is_not_sentinel, judged};
 
 /// A failed attempt to use a connection, shared by all callers that it affects.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Failure {
     is_wrong_url: bool,
     /// Whether the server ended the connection.
     pub(crate) is_cut: bool,
+    /// The cause as a diagnosis calls it.
+    cause: Code,
     source: Option<RedisError>,
 }
 
@@ -34,6 +37,8 @@ impl Failure {
             is_refused,
             is_wrong_url: false,
             is_cut: error.kind() == std::io::ErrorKind::ConnectionReset,
+            // The refusals of sockets are those of TLS.
+            cause: if is_refused { Code::Tls } else { Code::Unreachable },
             source: Some(error.into()),
         }
     }
@@ -47,23 +52,34 @@ impl Failure {
             is_refused,
             is_wrong_url: is_not_sentinel(asked, &error),
             is_cut: false,
+            cause: cause_of(asked, &error),
             source: Some(error),
         }
     }
 
     /// Creates a refusal: the server responds, and will go on to respond the same.
-    pub(crate) fn refusal(address: &str, what: impl Into<String>) -> Self {
+    fn refusal(address: &str, cause: Code, what: impl Into<String>) -> Self {
         Self {
             is_refused: true,
+            cause,
             ..Self::other(address, what)
         }
     }
 
+    /// Creates the refusal of a host whose name no certificate can have.
+    pub(crate) fn unnamable(address: &str, error: impl fmt::Display) -> Self {
+        Self::refusal(
+            address,
+            Code::Tls,
+            format!("not a name that a certificate can have: {error}"),
+        )
+    }
+
     /// Creates the refusal of a server that is not what the scheme of the URL says, and will not become it.
-    fn wrong_url(address: &str, what: impl Into<String>) -> Self {
+    fn wrong_url(address: &str, cause: Code, what: impl Into<String>) -> Self {
         Self {
             is_wrong_url: true,
-            ..Self::refusal(address, what)
+            ..Self::refusal(address, cause, what)
         }
     }
 
@@ -76,9 +92,13 @@ impl Failure {
                     "a replica{whose}, on which messages reach only those who listen there: name the master in the URL, or the sentinels \
                      (redis+sentinel://)"
                 );
-                Self::refusal(address, text)
+                Self::refusal(address, Code::Replica, text)
             }
-            Unsuited::Sentinel => Self::wrong_url(address, "a sentinel: the URL begins with redis+sentinel://"),
+            Unsuited::Sentinel => Self::wrong_url(
+                address,
+                Code::WrongService,
+                "a sentinel: the URL begins with redis+sentinel://",
+            ),
         }
     }
 
@@ -105,6 +125,7 @@ impl Failure {
     pub(crate) fn with_tls(address: &str) -> Self {
         Self::wrong_url(
             address,
+            Code::Tls,
             "this port speaks TLS: connect by rediss:// instead of redis://",
         )
     }
@@ -113,6 +134,7 @@ impl Failure {
     pub(crate) fn without_tls(address: &str) -> Self {
         Self::wrong_url(
             address,
+            Code::Tls,
             "this port speaks no TLS: connect by redis:// instead of rediss://, or to the TLS port",
         )
     }
@@ -124,6 +146,7 @@ impl Failure {
             true => Self::with_tls(address),
             false => Self::wrong_url(
                 address,
+                Code::WrongService,
                 "the answer is not in Redis' protocol: another service listens at this port",
             ),
         }
@@ -143,6 +166,7 @@ impl Failure {
             is_refused: false,
             is_wrong_url: false,
             is_cut: false,
+            cause: Code::Unreachable,
             source: None,
         }
     }
@@ -153,7 +177,7 @@ impl Failure {
             "the connection to Redis at {} was lost before it answered ({})",
             self.address, self.what
         );
-        may_be_published(Error::new(ErrorKind::Publish, text).with_source(self.clone()))
+        may_be_published(Error::new(ErrorKind::Publish, text).with_source(self.clone())).with_cause(self.cause)
     }
 }
 
@@ -173,6 +197,7 @@ impl backend::Failure for Failure {
         };
         Error::new(kind, text)
             .with_source(self.clone())
+            .with_cause(self.cause)
             .refused_if(self.is_refused)
     }
 }
@@ -200,7 +225,9 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
 pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error {
     let (is_refusal, what) = judged(Asked::Publish(channel), &error);
     let text = format!("Redis at {address} refused the message: {what}");
+    let cause = cause_of(Asked::Publish(channel), &error);
     Error::new(ErrorKind::Publish, text)
+        .with_cause(cause)
         .with_source(error)
         .refused_if(is_refusal)
 }

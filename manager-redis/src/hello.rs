@@ -28,6 +28,11 @@ pub(crate) fn judged(hello: &Value) -> Result<(), Unsuited> {
     }
 }
 
+/// Returns whether the reply to HELLO is that of a node of a cluster.
+pub(crate) fn is_of_cluster(hello: &Value) -> bool {
+    field(hello, b"mode") == Some(b"cluster")
+}
+
 /// Reads the reply to ROLE.
 pub(crate) fn judged_by_role(role: &Value) -> Result<(), Unsuited> {
     match elements(role).first().and_then(text) {
@@ -54,7 +59,7 @@ pub(crate) fn is_unknown(error: &RedisError) -> bool {
 }
 
 /// Returns the elements of a list; none of any other value.
-fn elements(value: &Value) -> &[Value] {
+pub(crate) fn elements(value: &Value) -> &[Value] {
     match value {
         Value::Array(values) => values,
         _ => &[],
@@ -74,7 +79,7 @@ fn field<'a>(hello: &'a Value, name: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// Returns the text of a string; none of any other value.
-fn text(value: &Value) -> Option<&[u8]> {
+pub(crate) fn text(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(text) => Some(text),
         Value::SimpleString(text) => Some(text.as_bytes()),

@@ -10,6 +10,7 @@
 //! | `publish.rs`, `pipeline.rs` | publishing: one connection, many messages in flight |
 //! | `listen.rs` | the listening side of a subscription |
 //! | `resp.rs` | the length of a reply |
+//! | `examine.rs` | the examination of a server for a diagnosis |
 //! | `error.rs`, `refusal.rs` | failures and errors; the meaning of error replies |
 #![deny(missing_docs)]
 
@@ -17,6 +18,7 @@ mod config;
 mod connect;
 mod connection;
 mod error;
+mod examine;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod hello;
@@ -33,6 +35,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, Status, check_len};
+use manager_api::diagnosis::{Circumstances, Examination};
 use manager_api::{ClientManager, Error, Health, Subscription};
 
 pub use config::{RedisOptions, SentinelOptions};
@@ -114,5 +117,9 @@ impl ClientManager for RedisManager {
 
     fn health(&self) -> Health {
         self.status.health()
+    }
+
+    async fn examine(&self, known: Circumstances) -> Examination {
+        examine::examine(&self.connector, &self.options.common.channel, &known).await
     }
 }

@@ -1,5 +1,6 @@
 //! The meaning of Redis' error replies: which are refusals, and which right is missing.
 
+use manager_api::diagnosis::Code;
 use redis::RedisError;
 
 /// The command that a server answered with an error.
@@ -53,6 +54,19 @@ pub(crate) fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
         Asked::Login => (true, format!("authentication failed: {}{error}", login_advice(detail))),
         _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
         _ => (false, format!("the server refused: {error}")),
+    }
+}
+
+/// Returns what a diagnosis calls the cause of an error reply.
+pub(crate) fn cause_of(asked: Asked<'_>, error: &RedisError) -> Code {
+    match error.code() {
+        Some("NOPERM") => Code::MissingRight,
+        Some("NOAUTH" | "WRONGPASS") => Code::Login,
+        Some("LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN") => Code::Unreachable,
+        Some("DENIED") => Code::Refused,
+        _ if is_not_sentinel(asked, error) => Code::WrongService,
+        _ if asked == Asked::Login || error.detail().is_some_and(|detail| detail.contains("NOAUTH")) => Code::Login,
+        _ => Code::Refused,
     }
 }
 

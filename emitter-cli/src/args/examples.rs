@@ -21,12 +21,14 @@ macro_rules! serving {
 pub(super) const MAIN_EXAMPLES: &str = concat!(
     "Examples:\n",
     serving!(),
-    "  sio help emit                        more about a command
+    "  sio doctor                           why do events not arrive?
+  sio help emit                        more about a command
 
 Exit code:
   0    done; also if the reader of standard output has had enough, and for `listen`, `serve`, `demo` and --watch if a signal ended them
   1    the broker, a client or the system refused, failed, took too long or was not there; fewer acknowledgements than --ack;
-       no client in a --receipt; a server that did not respond to `servers`, `rooms`, `who` or `count`
+       no client in a --receipt; a server that did not respond to `servers`, `rooms`, `who` or `count`; a problem that `doctor` found;
+       what `connect` or `listen --count` waited for did not come
   2    usage or input: the command line, a URL (also one that leads to something other than it says), data or a line that cannot be used
   129  SIGHUP ended it before its work was done: the terminal was closed
   130  SIGINT did
@@ -59,15 +61,6 @@ Exit code:
   143  SIGTERM did; 129: SIGHUP did
 
 An error after which an event may have been published says so: sending it again may deliver it twice.";
-
-pub(super) const LISTEN_EXAMPLES: &str = "\
-Examples:
-  sio listen                                        what passes, for people
-  sio listen --json | head -1                       one line of JSON for each message
-  sio listen --json > day.ndjson                    record, then play it again:
-  grep '\"method\":\"emit\"' day.ndjson | sio emit --lines --rate 100
-
-Exit code: 0 ended by a signal or by the reader of standard output, 1 the broker or standard output failed, 2 usage.";
 
 #[cfg(feature = "serve")]
 pub(super) const SERVE_EXAMPLES: &str = "\

@@ -19,6 +19,12 @@ pub(super) fn num_deliveries(text: &str) -> Result<NonZeroU64, String> {
     count.ok_or_else(|| "expected a number of deliveries, 1 or more".to_owned())
 }
 
+/// Reads a number of messages or events to wait for.
+pub(super) fn num_wanted(text: &str) -> Result<NonZeroU64, String> {
+    let count = text.parse::<u64>().ok().and_then(NonZeroU64::new);
+    count.ok_or_else(|| "expected a number, 1 or more".to_owned())
+}
+
 /// Reads `10s`, `1.5s`, `500ms`, `2m`, or a number of seconds; more than zero, at most a day.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());

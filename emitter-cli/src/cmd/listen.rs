@@ -2,23 +2,34 @@
 
 mod show;
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use manager_api::log::Escaped;
-use manager_api::{Incoming, wire};
-use tokio::time::timeout;
+use manager_api::{Incoming, Subscription, deadline, wire};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::failure::Failure;
 use crate::output;
 use crate::plan::ListenPlan;
-use crate::stop;
+use crate::stop::{self, Signal};
 
 /// How long the reader of standard output may take for the last lines, once a signal has ended the command.
 const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of lines that are printed together.
 const MAX_BATCH_BYTES: usize = 64 << 10;
 
+/// What ended listening.
+enum End {
+    Signal(Signal),
+    /// The time that the user gave.
+    Time,
+    /// As many messages as were wanted.
+    Count,
+}
+
 pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
+    let ends_at = deadline::after(plan.limit.unwrap_or(Duration::MAX));
     let backend = plan.broker.backend()?;
     let quiet = plan.broker.quiet;
     // From before it says that it listens.
@@ -27,7 +38,7 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
         subscribed = backend.explaining(quiet, backend.manager.subscribe()) => subscribed,
         signal = &mut stop => return Err(Failure::signal(signal, "it was not listening yet")),
     };
-    let mut subscription = subscribed.map_err(|error| backend.failure("listen", error))?;
+    let subscription = subscribed.map_err(|error| backend.failure("listen", error))?;
     if !quiet {
         let channel = output::printable(&plan.broker.options.channel);
         output::tell(&format!(
@@ -35,51 +46,115 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
             backend.url
         ));
     }
-    loop {
-        let incoming = tokio::select! {
-            incoming = subscription.recv() => incoming,
-            _ = &mut stop => break,
-        };
-        let Some(incoming) = incoming else {
-            return Err(Failure::broker(format!("the subscription at {} ended", backend.url)));
-        };
-        let mut lines = line(&incoming, plan.json);
-        // What came together is printed together: a busy channel is not slowed by a write for each line.
-        while lines.len() < MAX_BATCH_BYTES
-            && let Some(incoming) = subscription.try_recv()
-        {
-            lines.push_str(&line(&incoming, plan.json));
-        }
-        let mut printing = std::pin::pin!(output::printed(lines));
-        tokio::select! {
-            printed = &mut printing => printed?,
-            _ = &mut stop => {
-                // The reader may have paused for ever.
-                if let Ok(printed) = timeout(LAST_LINES_PATIENCE, printing).await {
-                    printed?;
-                }
-                break;
-            }
-        }
-    }
+    let mut listening = Listening {
+        plan: &plan,
+        subscription,
+        num_shown: 0,
+    };
+    let end = listening.until_end(ends_at, stop).await?;
+    let Some(end) = end else {
+        return Err(Failure::broker(format!("the subscription at {} ended", backend.url)));
+    };
     if let Err(error) = backend.manager.close().await {
         tracing::info!(error = ?Escaped(error), "the connection to the broker did not close cleanly");
     }
-    Ok(())
+    listening.verdict(end)
 }
 
-fn line(incoming: &Incoming, is_json: bool) -> String {
-    let mut line = match incoming {
-        Incoming::Message(bytes) => match (wire::decode(bytes), is_json) {
-            (Ok(envelope), true) => output::json_line(show::json(&envelope)),
-            (Ok(envelope), false) => show::text(&envelope),
-            (Err(error), true) => output::json_line(show::undecodable_json(&error, bytes.len())),
-            (Err(error), false) => show::undecodable_text(&error, bytes.len()),
-        },
-        Incoming::Gap { reason } if is_json => output::json_line(show::gap_json(reason)),
-        Incoming::Gap { reason } => show::gap_text(reason),
-        _ => return String::new(),
-    };
-    line.push('\n');
-    line
+/// A subscription of which some messages are shown.
+struct Listening<'a> {
+    plan: &'a ListenPlan,
+    subscription: Subscription,
+    num_shown: u64,
+}
+
+impl Listening<'_> {
+    /// Prints messages until something ends that; `None` if the subscription ended by itself.
+    async fn until_end(
+        &mut self,
+        ends_at: Instant,
+        mut stop: std::pin::Pin<&mut impl Future<Output = Signal>>,
+    ) -> Result<Option<End>, Failure> {
+        loop {
+            let incoming = tokio::select! {
+                incoming = self.subscription.recv() => incoming,
+                signal = &mut stop => return Ok(Some(End::Signal(signal))),
+                () = sleep_until(ends_at) => return Ok(Some(End::Time)),
+            };
+            let Some(incoming) = incoming else { return Ok(None) };
+            let lines = self.lines(incoming);
+            if lines.is_empty() {
+                continue;
+            }
+            let mut printing = std::pin::pin!(output::printed(lines));
+            tokio::select! {
+                printed = &mut printing => printed?,
+                signal = &mut stop => {
+                    // The reader may have paused for ever.
+                    if let Ok(printed) = timeout(LAST_LINES_PATIENCE, printing).await {
+                        printed?;
+                    }
+                    return Ok(Some(End::Signal(signal)));
+                }
+            }
+            if self.is_complete() {
+                return Ok(Some(End::Count));
+            }
+        }
+    }
+
+    /// Returns the lines of a message and of those that came with it: a busy channel is not slowed by a write for each.
+    fn lines(&mut self, first: Incoming) -> String {
+        let mut lines = self.line(&first);
+        while lines.len() < MAX_BATCH_BYTES
+            && !self.is_complete()
+            && let Some(incoming) = self.subscription.try_recv()
+        {
+            let line = self.line(&incoming);
+            lines.push_str(&line);
+        }
+        lines
+    }
+
+    /// Tells whether as many messages were shown as are wanted.
+    fn is_complete(&self) -> bool {
+        self.plan.count.is_some_and(|count| self.num_shown >= count.get())
+    }
+
+    /// Returns the line of what came; nothing if it is not to be shown.
+    fn line(&mut self, incoming: &Incoming) -> String {
+        let is_json = self.plan.json;
+        let mut line = match incoming {
+            Incoming::Message(bytes) => match wire::decode(bytes) {
+                Ok(envelope) if !self.plan.filter.passes(&envelope) => return String::new(),
+                Err(_) if !self.plan.filter.is_open() => return String::new(),
+                Ok(envelope) if is_json => output::json_line(show::json(&envelope)),
+                Ok(envelope) => show::text(&envelope),
+                Err(error) if is_json => output::json_line(show::undecodable_json(&error, bytes.len())),
+                Err(error) => show::undecodable_text(&error, bytes.len()),
+            },
+            Incoming::Gap { reason } if is_json => output::json_line(show::gap_json(reason)),
+            Incoming::Gap { reason } => show::gap_text(reason),
+            _ => return String::new(),
+        };
+        self.num_shown += u64::from(matches!(incoming, Incoming::Message(_)));
+        line.push('\n');
+        line
+    }
+
+    /// Returns what the end means: a failure if messages were waited for that did not come.
+    fn verdict(&self, end: End) -> Result<(), Failure> {
+        let Some(count) = self.plan.count.map(NonZeroU64::get) else {
+            return Ok(());
+        };
+        let came = format!("{} of {count} messages came", self.num_shown);
+        match (end, self.plan.limit) {
+            (End::Count, _) => Ok(()),
+            (End::Signal(signal), _) => Err(Failure::signal(signal, came)),
+            (End::Time, limit) => Err(Failure::broker(format!(
+                "{came} within {:?}",
+                limit.unwrap_or_default()
+            ))),
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! The binary as its users run it: arguments, input, exit codes, output; over the embedded broker.
 
 #[cfg(feature = "serve")]
+mod connect;
+#[cfg(feature = "serve")]
 mod dead_output;
+mod doctor;
 mod emit;
 mod input;
 #[cfg(feature = "serve")]
@@ -33,6 +36,10 @@ async fn help_completions_and_version_need_no_broker() {
         (&["help", "emit"], "sio emit --lines"),
         (&["--help"], "143"),
         (&["--version"], "redis+sentinel"),
+        (&["doctor", "--help"], "docs/doctor.md"),
+        (&["listen", "--help"], "--count"),
+        #[cfg(feature = "connect")]
+        (&["connect", "--help"], "connect_error"),
         (&["completions", "bash"], "_sio()"),
         (&["completions", "zsh"], "#compdef sio"),
         (&["--version"], env!("CARGO_PKG_VERSION")),

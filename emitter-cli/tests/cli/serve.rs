@@ -49,7 +49,7 @@ pub(crate) async fn serving(url: &str) -> (Running, String) {
     serving_with(url, &[]).await
 }
 
-async fn serving_with(url: &str, options: &[&str]) -> (Running, String) {
+pub(crate) async fn serving_with(url: &str, options: &[&str]) -> (Running, String) {
     let sio = Sio::new(&["serve", "--listen", "127.0.0.1:0"]);
     let mut serving = sio.args(options).url(url).start();
     let addr = address(&mut serving).await;

@@ -40,6 +40,14 @@ fn line_server(answer: &'static [u8]) -> String {
     address
 }
 
+/// Returns the cause that a probe finds, and its text.
+fn cause(server: &str, client: Client) -> Option<Code> {
+    match Probe::default().advice(server, client, PATIENCE)? {
+        Advice::WrongUrl(cause, _) => Some(cause),
+        Advice::Silent(_) => None,
+    }
+}
+
 fn told(server: &str, client: Client) -> String {
     let advice = Probe::default().advice(server, client, PATIENCE);
     advice.map(|advice| advice.to_string()).unwrap_or_default()
@@ -86,6 +94,13 @@ fn only_what_a_server_answers_counts() {
         assert_eq!(told(server, client), "", "{client:?}");
     }
     assert!(told(&format!("{silent},{tls}"), PLAIN).contains(&tls));
+    for (server, client, expected) in [
+        (&tls, PLAIN, Code::Tls),
+        (&plain, with_tls, Code::Tls),
+        (&login, PLAIN, Code::Login),
+    ] {
+        assert_eq!(cause(server, client), Some(expected));
+    }
 }
 
 /// What other services answer, and what they are called.
@@ -98,7 +113,7 @@ const SERVICES: [(&[&[u8]], &str); 4] = [
 
 fn wrong_url(advice: Option<Advice>) -> Option<String> {
     match advice? {
-        Advice::WrongUrl(text) => Some(text),
+        Advice::WrongUrl(_, text) => Some(text),
         Advice::Silent(_) => None,
     }
 }
@@ -130,7 +145,7 @@ fn another_service_is_named_and_one_that_says_nothing_is_no_refusal() {
 fn a_broker_that_answers_late_is_not_taken_for_another_service() {
     let late = server(&[b"", b"\0\0\0\x0a\0\0\0\x01\0\0\0\0\0\0"]);
     let advice = Probe::default().advice(&late, PLAIN, PATIENCE);
-    assert!(!matches!(advice, Some(Advice::WrongUrl(_))), "{advice:?}");
+    assert!(!matches!(advice, Some(Advice::WrongUrl(..))), "{advice:?}");
     let cut_off = server(&[b"\0\0\0"]);
     assert_eq!(told(&cut_off, PLAIN), "");
 }

@@ -66,6 +66,12 @@ impl KafkaBroker {
         (Self::start_with(&[&listener]).await, proxy)
     }
 
+    /// Returns a URL whose port tells clients to find the broker at another one, where nothing listens.
+    #[must_use]
+    pub fn misadvertised_url(&self) -> String {
+        format!("kafka://127.0.0.1:{}", self.kind().proxied.0)
+    }
+
     /// Starts a second broker, number 2, in the cluster of this one.
     ///
     /// # Panics

@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/brokers.md",
     "docs/defects.md",
     "docs/deploy.md",
+    "docs/doctor.md",
     "docs/guide.md",
     "docs/performance.md",
     "fuzz/README.md",

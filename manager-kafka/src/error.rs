@@ -9,7 +9,7 @@ use manager_api::diagnosis::Code;
 use manager_api::{Error, ErrorKind};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::refusal::{Right, advice, cause_of, code_of, is_refusal};
+use crate::refusal::{Right, advice, cause_of, code_of, is_about_advertised, is_refusal};
 
 /// A failed attempt to use the brokers.
 #[derive(Clone, Debug)]
@@ -118,9 +118,13 @@ impl Failure {
             true => ErrorKind::Config,
             false => ErrorKind::Connect,
         };
+        let cause = match self.cause {
+            Code::Unreachable if is_about_advertised(&self.what, label) => Code::AdvertisedListener,
+            cause => cause,
+        };
         Error::new(kind, text)
             .with_source(self.clone())
-            .with_cause(self.cause)
+            .with_cause(cause)
             .refused_if(self.is_refused)
     }
 }

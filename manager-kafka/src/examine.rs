@@ -13,6 +13,8 @@ use crate::context::Quiet;
 
 /// The limit of connecting to one address of a broker.
 const DIAL: Duration = Duration::from_millis(500);
+/// The limit of one request, after which it is repeated.
+const SLICE: Duration = Duration::from_secs(1);
 /// The brokers whose addresses are tried.
 const MAX_BROKERS: usize = 16;
 /// The shortest retention that is not reported.
@@ -31,7 +33,7 @@ pub(crate) fn examine(connector: &Connector, known: &Circumstances) -> Examinati
         return examination;
     };
     // Why there is no connection was found out before.
-    let Ok(metadata) = admin.inner().fetch_metadata(None, left() / 2) else {
+    let Some(metadata) = metadata(&admin, known.limit / 2) else {
         return examination;
     };
     let are_reached = reach(&metadata, until, &mut examination);
@@ -54,6 +56,21 @@ pub(crate) fn examine(connector: &Connector, known: &Circumstances) -> Examinati
         examination.other_channels.sort();
     }
     examination
+}
+
+/// Requests the brokers and topics; `None` without a response within `limit`, as where no advertised address can be
+/// reached: the client library gives up those of the URL once it knows the others. Errors of calls name that cause.
+fn metadata(admin: &AdminClient<Quiet>, limit: Duration) -> Option<Metadata> {
+    let until = Instant::now() + limit;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return None;
+        }
+        if let Ok(metadata) = admin.inner().fetch_metadata(None, left.min(SLICE)) {
+            return Some(metadata);
+        }
+    }
 }
 
 /// Connects to every broker where the metadata says that it is; false if one cannot be reached.

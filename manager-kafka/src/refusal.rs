@@ -92,6 +92,22 @@ pub(crate) fn cause_of(code: RDKafkaErrorCode, reason: &str) -> Code {
     }
 }
 
+/// Returns whether the client library's text about a connection, `host:port/id: Connect to …`, concerns an address that
+/// only the brokers have named: it is not among `servers`. Those of the URL have no number until they respond.
+pub(crate) fn is_about_advertised(reason: &str, servers: &str) -> bool {
+    let Some((place, what)) = reason.split_once(": ") else {
+        return false;
+    };
+    let Some((address, id)) = place.rsplit_once('/') else {
+        return false;
+    };
+    let is_numbered = !id.is_empty() && id.chars().all(|digit| digit.is_ascii_digit());
+    let is_about_connecting = ["Connect to ", "Failed to resolve ", "Connection setup timed out"]
+        .iter()
+        .any(|beginning| what.starts_with(beginning));
+    is_numbered && is_about_connecting && !servers.split(',').any(|server| server == address)
+}
+
 /// Returns whether a broker did not accept the client's certificate.
 fn is_about_our_certificate(reason: &str) -> bool {
     reason.contains("alert") && reason.contains("certificate")
@@ -154,6 +170,28 @@ mod tests {
             "{missing}"
         );
         assert_eq!(Right::missing_to_produce(RDKafkaErrorCode::Fatal, "fenced", "t"), None);
+    }
+
+    #[test]
+    fn an_address_that_only_the_brokers_have_named_is_told_from_one_of_the_url() {
+        for (reason, is_advertised) in [
+            (
+                "kafka:9092/1: Failed to resolve 'kafka:9092': Name or service not known",
+                true,
+            ),
+            (
+                "10.0.0.1:9092/12: Connect to ipv4#10.0.0.1:9092 failed: Connection refused",
+                true,
+            ),
+            ("10.0.0.1:9092/1: Connection setup timed out in state CONNECT", true),
+            ("h:1/1: Connect to ipv4#127.0.0.1:1 failed: Connection refused", false),
+            ("kafka:9092/bootstrap: Failed to resolve 'kafka:9092'", false),
+            ("kafka:9092/1: Disconnected", false),
+            ("1/1 brokers are down", false),
+            ("", false),
+        ] {
+            assert_eq!(is_about_advertised(reason, "h:1,h:2"), is_advertised, "{reason}");
+        }
     }
 
     #[test]

@@ -72,13 +72,13 @@ fn serve_rooms(io: &SocketIo, namespace: &str) {
             socket.join(room).map_err(|error| Refusal::new(error.to_string()))?;
         }
         if let Some(suppressed) = CONNECTED.pass() {
-            tracing::info!(id = %socket.id(), transport = ?socket.transport(), suppressed, "client connected");
+            tracing::info!(sid = %socket.id(), namespace = %socket.namespace(), transport = ?socket.transport(), suppressed, "client connected");
         }
         Ok(())
     });
     clients.on_disconnect(async |socket: Socket| {
         if let Some(suppressed) = DISCONNECTED.pass() {
-            tracing::info!(id = %socket.id(), suppressed, "client disconnected");
+            tracing::info!(sid = %socket.id(), namespace = %socket.namespace(), suppressed, "client disconnected");
         }
     });
     clients.on("join", async |socket: Socket, Data(room): Data<String>| {

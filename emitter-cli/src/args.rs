@@ -31,6 +31,7 @@ pub(crate) use listen::ListenArgs;
 pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
 #[cfg(feature = "serve")]
 pub(crate) use token::{Lifetime, TokenCheckArgs, TokenCommand, TokenGenArgs};
+pub(crate) use values::LogFormat;
 use values::{duration, num_acks};
 
 /// Where commands look for a broker, and where `serve` starts one.
@@ -46,6 +47,17 @@ pub(crate) struct Args {
     /// More diagnostics on standard error; repeat for still more
     #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 91)]
     pub(crate) verbose: u8,
+    /// How lines on standard error are written; also SIO_LOG_FORMAT. What is wrong with the command line itself is told as text
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        env = "SIO_LOG_FORMAT",
+        hide_env = true,
+        display_order = 92
+    )]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -180,6 +192,9 @@ pub(crate) struct EmitArgs {
     /// Print how many clients on which servers were handed the event, as a line of JSON; exit code 1 if there was none
     #[arg(long, conflicts_with_all = ["lines", "ack"])]
     pub(crate) receipt: bool,
+    /// The trace that the event is a part of, as W3C's traceparent; also TRACEPARENT
+    #[arg(long, value_name = "CONTEXT")]
+    pub(crate) traceparent: Option<String>,
     /// Emit one event for each line of standard input: its argument if EVENT is named here, as JSON or with --text as text; otherwise an object
     /// (see below)
     #[arg(long)]

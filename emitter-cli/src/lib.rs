@@ -11,6 +11,7 @@ mod backend;
 mod client;
 mod cmd;
 mod failure;
+mod form;
 mod log;
 mod output;
 mod plan;
@@ -35,7 +36,7 @@ pub fn run() -> ExitCode {
             return ended(refuse_or_help(without_secrets(error)));
         }
     };
-    log::init(args.quiet, args.verbose);
+    log::init(args.quiet, args.verbose, args.log_format);
     ended(execute(args))
 }
 

@@ -11,7 +11,8 @@ use tracing::{Level, Metadata};
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::{output, stderr};
+use crate::args::LogFormat;
+use crate::{form, output, stderr};
 
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
@@ -20,6 +21,7 @@ const OWN_TARGETS: [&str; 10] = [
     "emitter_cli",
     "gateway",
     "embedded_broker",
+    "gateway",
     "socket_io",
     "engine_io",
     "manager_api",
@@ -40,7 +42,10 @@ const OWN_THREADS: [&str; 3] = [MAIN_THREAD, "tokio-", "lines"];
 /// Sends diagnostics to standard error: warnings, more with `-v`, errors only with `-q`; `RUST_LOG` overrides both.
 ///
 /// What client libraries have to say is told by the errors of the managers, so that their own lines are shown from `-v` on only.
-pub(crate) fn init(quiet: bool, verbose: u8) {
+pub(crate) fn init(quiet: bool, verbose: u8, format: LogFormat) {
+    if format == LogFormat::Json {
+        form::use_json();
+    }
     let mut shows_all = verbose > 0;
     let filter = match std::env::var(VARIABLE) {
         Ok(directives) if !directives.is_empty() => {
@@ -58,10 +63,11 @@ pub(crate) fn init(quiet: bool, verbose: u8) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(Diagnostics { shows_all })
-        .log_internal_errors(false)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal());
-    log.init();
+        .log_internal_errors(false);
+    match format {
+        LogFormat::Text => log.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+    }
     std::panic::set_hook(Box::new(report));
 }
 
@@ -144,7 +150,7 @@ fn report(panic: &PanicHookInfo<'_>) {
         tracing::error!(place, "thread {name} panicked: {text}");
         let backtrace = Backtrace::capture();
         if backtrace.status() == BacktraceStatus::Captured {
-            stderr::log(format!("{backtrace}\n").as_bytes());
+            stderr::log(&form::lines(&backtrace.to_string()));
         }
         if name == MAIN_THREAD {
             // It may end the process, with what is not written yet.
@@ -189,7 +195,11 @@ mod tests {
         if std::env::var_os(PANICS).is_none() {
             return;
         }
-        init(false, u8::from(std::env::var_os(VERBOSE).is_some()) * 2);
+        init(
+            false,
+            u8::from(std::env::var_os(VERBOSE).is_some()) * 2,
+            LogFormat::Text,
+        );
         for name in ["tokio-rt-worker", "amqp-io", "main"] {
             let text = format!("from {name}\n\u{1b}[2J");
             let thread = thread::Builder::new().name(name.to_owned());

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use manager_api::log::Escaped;
 
 use crate::failure::Failure;
-use crate::stderr;
+use crate::{form, stderr};
 
 /// Prints a line and flushes it, so that the reader of a pipe gets it at once.
 pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
@@ -35,7 +35,7 @@ pub(crate) async fn printed(text: String) -> Result<(), Failure> {
 /// Tells the user something on standard error, and waits a moment until it is written. Where that is full, closed or not read nothing else
 /// happens: it changes neither what the command does nor its exit code.
 pub(crate) fn tell(line: &str) {
-    stderr::tell(format!("{line}\n").as_bytes());
+    stderr::tell(&form::lines(line));
 }
 
 /// What it means that standard output takes no more: the reader of a pipe has had enough, or there is no room.

@@ -12,6 +12,7 @@ mod listen;
 mod serve;
 #[cfg(feature = "serve")]
 mod token;
+mod trace;
 mod url_source;
 
 use std::env::VarError;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap_complete::Shell;
+use manager_api::trace::TraceParent;
 use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, NamespaceName, Payload, Room, Sid};
 
 use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, EmitArgs, NamespaceArgs};
@@ -166,6 +168,7 @@ pub(crate) struct Address {
     /// Their members do not get it, on servers of ours.
     pub(crate) except_rooms: Vec<Room>,
     pub(crate) volatile: bool,
+    pub(crate) trace: Option<TraceParent>,
 }
 
 impl Address {
@@ -173,6 +176,7 @@ impl Address {
         let broadcast = emitter.of(&self.namespace).to_all(&self.rooms);
         let broadcast = self.except.iter().fold(broadcast, Broadcast::skip);
         let broadcast = self.except_rooms.iter().fold(broadcast, Broadcast::except);
+        let broadcast = self.trace.into_iter().fold(broadcast, Broadcast::traceparent);
         if self.volatile { broadcast.volatile() } else { broadcast }
     }
 }
@@ -272,6 +276,7 @@ fn address(args: &EmitArgs) -> Result<Address, Failure> {
         except: args.except.iter().map(|id| Sid::from(id.as_str())).collect(),
         except_rooms: args.except_room.iter().map(Room::from).collect(),
         volatile: args.volatile,
+        trace: trace::find(args.traceparent.as_deref())?,
     })
 }
 

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use manager_api::lock::Unpoisoned;
 
+use crate::form;
+
 /// Bytes of lines that wait for the reader: some thousand lines, and nothing beside what a server keeps for its clients.
 const MAX_WAITING_BYTES: usize = 1 << 20;
 /// How long a command waits for the reader, so that its lines are in order with standard output and the last one is not lost.
@@ -106,7 +108,9 @@ fn note(count: u64) -> Vec<u8> {
         1 => "1 line was".to_owned(),
         count => format!("{count} lines were"),
     };
-    format!("sio: {lines} left out hereabouts, because standard error did not take them in time\n").into_bytes()
+    form::lines(&format!(
+        "sio: {lines} left out hereabouts, because standard error did not take them in time"
+    ))
 }
 
 impl Outlet {

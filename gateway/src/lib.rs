@@ -2,6 +2,10 @@
 #![deny(missing_docs)]
 
 pub mod access;
+pub mod admin;
 pub mod api;
+pub mod health;
+pub mod metrics;
+mod respond;
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,11 @@ pub trait Deliver: Send + Sync + 'static {
     /// Puts a packet into a client's outbox.
     fn deliver(&self, client: &Self::Client, packet: &Self::Packet, volatile: bool) -> Pressure;
 
+    /// Returns the bytes in a client's outbox, for metrics. Default: 0.
+    fn outbox_bytes(&self, _client: &Self::Client) -> usize {
+        0
+    }
+
     /// Disconnects a client from its namespace.
     fn disconnect(&self, client: &Self::Client);
 

@@ -4,6 +4,7 @@ mod cluster;
 mod inspect;
 mod listen;
 mod metrics;
+mod observed;
 mod outgoing;
 mod pace;
 mod parts;
@@ -23,6 +24,7 @@ use manager_api::broadcast::Scope;
 use manager_api::byte_budget::ByteBudget;
 use manager_api::cluster::{Requester, ServerEventHandler, in_time, left_until};
 use manager_api::log::{LimitedLog, quietly};
+use manager_api::measure::{self, Quantity, Stopwatch};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message};
 use manager_api::turn::{Turn, YIELD_EVERY};
 use manager_api::wire::{self, OwnMark};
@@ -212,6 +214,7 @@ impl<D: Deliver> Hub<D> {
     /// Delivers to the clients of this host; requests acknowledgements if there is an `ack` id. Returns the number of
     /// clients whose outbox has taken the event.
     async fn deliver_local(&self, emit: &Emit, recipients: &Recipients<D::Client>, ack: Option<u64>) -> u64 {
+        let stopwatch = Stopwatch::start();
         let packet = self.deliver.encode(emit, ack);
         let observer = self.observer(&emit.namespace);
         let mut turn = Turn::default();
@@ -232,6 +235,8 @@ impl<D: Deliver> Hub<D> {
             }
             turn.spend(num_offered.max(SKIPPED_COST)).await;
         }
+        stopwatch.record(Quantity::FanOutTime);
+        self.measure_outbox(recipients);
         if is_under_pressure {
             self.pace.pause().await;
         }
@@ -259,10 +264,10 @@ impl<D: Deliver> Hub<D> {
     /// As [`ClientManager::publish`].
     pub fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
         let manager = self.manager.clone();
-        let message = manager.is_some().then(|| self.envelope(message));
+        let message = manager.is_some().then(|| self.envelope(message.stamped()));
         async move {
             match (manager, message) {
-                (Some(manager), Some(message)) => manager.publish(message).await,
+                (Some(manager), Some(message)) => measure::timed(Quantity::PublishTime, manager.publish(message)).await,
                 _ => Ok(()),
             }
         }

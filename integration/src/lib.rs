@@ -46,3 +46,8 @@ pub struct Deploy;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/access.md")]
 pub struct Access;
+
+/// The examples of the page about observability, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/observability.md")]
+pub struct Observability;

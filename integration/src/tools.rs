@@ -82,6 +82,12 @@ pub fn haproxy() -> PathBuf {
     system_program("SIO_TEST_HAPROXY", "haproxy")
 }
 
+/// Returns promtool, which checks metrics and rules, as its path or its name.
+#[must_use]
+pub fn promtool() -> PathBuf {
+    system_program("SIO_TEST_PROMTOOL", "promtool")
+}
+
 /// Debian keeps servers in a folder that is not on every user's path.
 fn system_program(variable: &str, name: &str) -> PathBuf {
     let debian = || Some(Path::new("/usr/sbin").join(name)).filter(|path| path.exists());

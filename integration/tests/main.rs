@@ -16,6 +16,7 @@ mod faults;
 mod harness;
 mod interop;
 mod kafka;
+mod observed;
 mod packaging;
 mod random_cluster;
 mod redis;

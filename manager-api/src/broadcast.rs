@@ -19,6 +19,7 @@
 //! one recipient, on this server: its future is ready when it is returned, so that code that is not async can take the result out of it.
 
 mod cluster;
+mod traced;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::ack::AckStream;
 use crate::cluster::{Change, RequestKind, RequestLimits, Responses, Selection};
 use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::message::{Emit, Message, Target};
+use crate::trace::TraceParent;
 use crate::wire::DecodeLimits;
 use crate::{Error, ErrorKind, NamespaceName, Payload, Room, Sid};
 use cluster::check_count;
@@ -134,6 +136,7 @@ pub struct Broadcast {
     is_uncompressed: bool,
     scope: Scope,
     timeout: Option<Duration>,
+    trace: Option<TraceParent>,
 }
 
 impl Broadcast {
@@ -149,6 +152,7 @@ impl Broadcast {
             is_uncompressed: false,
             scope: Scope::Cluster,
             timeout: None,
+            trace: None,
         }
     }
 
@@ -335,28 +339,6 @@ impl Broadcast {
         }
     }
 
-    fn emit_result(
-        self,
-        event: impl IntoEventName,
-        payload: Result<Payload, Error>,
-    ) -> BoxFuture<'static, Result<(), Error>> {
-        let (sink, scope) = (self.sink.clone(), self.scope);
-        match self.into_emit(event, payload) {
-            Ok(emit) => sink.emit(emit, scope),
-            Err(error) => std::future::ready(Err(error)).boxed(),
-        }
-    }
-
-    fn emit_expecting(
-        self,
-        event: impl IntoEventName,
-        payload: Result<Payload, Error>,
-    ) -> BoxFuture<'static, Result<AckStream, Error>> {
-        let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.ack_timeout());
-        let emit = self.into_emit(event, payload);
-        async move { Ok(sink.emit_with_ack(emit?, scope, timeout).await) }.boxed()
-    }
-
     fn ack_timeout(&self) -> Duration {
         self.timeout.unwrap_or(DEFAULT_ACK_TIMEOUT)
     }
@@ -368,6 +350,7 @@ impl Broadcast {
         emit.except = self.except;
         emit.volatile = self.volatile;
         emit.is_uncompressed = self.is_uncompressed;
+        emit.trace = self.trace;
         let limits = self.sink.message_limits();
         let num_attachments = emit.payload.attachments().len();
         check_count("attachments", num_attachments, limits.max_attachments)?;

@@ -20,6 +20,7 @@ use crate::cluster::{self, RequestLimits, Requester, in_time, left_until, server
 use crate::cluster::{ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo, ServerResponse};
 use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::log::{Escaped, LimitedLog, quietly};
+use crate::measure::{self, Quantity};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
 use crate::{Broadcast, ClientManager, Error, HostId, Incoming, Room, Sid, Subscription, wire};
 
@@ -225,11 +226,11 @@ impl Shared {
     fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
         let envelope = Envelope {
             host_id: Some(self.host_id.clone()),
-            message,
+            message: message.stamped(),
         };
         let bytes = wire::encode(&envelope);
         let manager = self.manager.clone();
-        async move { manager.publish(bytes).await }.boxed()
+        async move { measure::timed(Quantity::PublishTime, manager.publish(bytes)).await }.boxed()
     }
 
     /// Subscribes before the first request is sent, so that no response can be missed, and again if the subscription

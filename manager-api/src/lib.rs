@@ -72,6 +72,7 @@
 //! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
 //! | [`doctor`], [`diagnosis`] | what keeps events from arriving, with evidence and remedy |
 //! | [`memory`] | the manager of one process, the reference implementation |
+//! | [`measure`], [`trace`] | measurements for metrics; traces of events from the emitter to the delivery |
 //! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
 //! | [`byte_budget`], [`tables`], [`turn`], [`deadline`], [`lock`], [`log`], [`json`] | utilities: byte budgets, tables that shrink, loops that yield, deadlines without overflow, locks after a panic, log lines, JSON text |
 #![deny(missing_docs)]
@@ -92,12 +93,14 @@ pub mod json;
 pub mod lock;
 pub mod log;
 mod manager;
+pub mod measure;
 pub mod memory;
 pub mod message;
 pub mod payload;
 mod retry;
 pub mod subscription;
 pub mod tables;
+pub mod trace;
 pub mod turn;
 pub mod wire;
 

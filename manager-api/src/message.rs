@@ -1,8 +1,9 @@
 //! The messages between processes.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::cluster::{Change, ClusterRequest, ClusterResponse, Selection};
+use crate::trace::TraceParent;
 use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 
 /// A message together with the process it comes from.
@@ -94,6 +95,14 @@ impl Message {
             Self::Bye => "sio_bye",
         }
     }
+
+    /// Stamps an event with the time at which it is published; other messages stay as they are.
+    pub fn stamped(mut self) -> Self {
+        if let Self::Emit(emit) = &mut self {
+            emit.sent = Some(SystemTime::now());
+        }
+        self
+    }
 }
 
 /// An event and its recipients.
@@ -124,6 +133,12 @@ pub struct Emit {
     pub report: Option<u64>,
     /// The id of the request in whose responses servers count the clients that the event was handed to. An extension.
     pub receipt: Option<u64>,
+    /// When it was published, by the clock of the emitter; carried in microseconds. An extension.
+    pub sent: Option<SystemTime>,
+    /// Its position in a trace. An extension.
+    pub trace: Option<TraceParent>,
+    /// Extensions that were malformed and are ignored: of those that are for observation only.
+    pub num_malformed: u8,
 }
 
 impl Emit {
@@ -142,6 +157,9 @@ impl Emit {
             ack_timeout: None,
             report: None,
             receipt: None,
+            sent: None,
+            trace: None,
+            num_malformed: 0,
         }
     }
 }

@@ -30,19 +30,19 @@ pub(crate) fn unfit_event(client: Subject<'_>, event: &str, rejection: &Rejectio
         let (sid, namespace) = (client.sid, name(client.namespace.as_str()));
         let event = name(event);
         quietly(
-            || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, rejection = ?Escaped(rejection), suppressed, "an event does not fit its handler"),
+            || tracing::warn!(target: "socket_io", %sid, namespace, event, rejection = ?Escaped(rejection), suppressed, "an event does not fit its handler"),
         );
     }
 }
 
 /// The same for a connect handler; its client is refused.
-pub(crate) fn unfit_connect(namespace: &NamespaceName, rejection: &Rejection) {
+pub(crate) fn unfit_connect(client: Subject<'_>, rejection: &Rejection) {
     static LIMIT: LimitedLog = LimitedLog::new();
     detail(rejection);
     if let Some(suppressed) = LIMIT.pass() {
-        let namespace = name(namespace.as_str());
+        let (sid, namespace) = (client.sid, name(client.namespace.as_str()));
         quietly(
-            || tracing::warn!(target: "socket_io", ?namespace, rejection = ?Escaped(rejection), suppressed, "a connect handler cannot be called; the client is refused"),
+            || tracing::warn!(target: "socket_io", %sid, namespace, rejection = ?Escaped(rejection), suppressed, "a connect handler cannot be called; the client is refused"),
         );
     }
 }
@@ -85,7 +85,7 @@ pub(crate) fn refused_event(client: Subject<'_>, event: &str, reason: &(dyn StdE
         let (sid, namespace) = (client.sid, name(client.namespace.as_str()));
         let event = name(event);
         quietly(
-            || tracing::warn!(target: "socket_io", %sid, ?namespace, ?event, reason = ?Escaped(Chain(reason)), suppressed, "middleware refused an event"),
+            || tracing::warn!(target: "socket_io", %sid, namespace, event, reason = ?Escaped(Chain(reason)), suppressed, "middleware refused an event"),
         );
     }
 }
@@ -97,8 +97,8 @@ pub(crate) fn unhandled_event(client: Subject<'_>, event: &str) {
         return;
     }
     if let Some(suppressed) = LIMIT.pass() {
-        let (namespace, event) = (name(client.namespace.as_str()), name(event));
-        quietly(|| tracing::debug!(target: "socket_io", ?namespace, ?event, suppressed, "no handler for an event"));
+        let (sid, namespace, event) = (client.sid, name(client.namespace.as_str()), name(event));
+        quietly(|| tracing::debug!(target: "socket_io", %sid, namespace, event, suppressed, "no handler for an event"));
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn failed(client: Subject<'_>, what: &str, error: &(dyn StdError + 's
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace, event) = (client.sid, name(client.namespace.as_str()), name(what));
         quietly(
-            || tracing::error!(target: "socket_io", %sid, ?namespace, ?event, error = ?Escaped(Chain(error)), suppressed, "a handler failed"),
+            || tracing::error!(target: "socket_io", %sid, namespace, event, error = ?Escaped(Chain(error)), suppressed, "a handler failed"),
         );
     }
 }
@@ -119,7 +119,7 @@ pub(crate) fn panicked(client: Subject<'_>, what: &str) {
     static LIMIT: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = LIMIT.pass() {
         let (sid, namespace, event) = (client.sid, name(client.namespace.as_str()), name(what));
-        quietly(|| tracing::error!(target: "socket_io", %sid, ?namespace, ?event, suppressed, "a handler panicked"));
+        quietly(|| tracing::error!(target: "socket_io", %sid, namespace, event, suppressed, "a handler panicked"));
     }
 }
 
@@ -129,9 +129,7 @@ pub(crate) fn many_attachments(namespace: &NamespaceName, event: &str, attachmen
     if let Some(suppressed) = LIMIT.pass() {
         let (namespace, event) = (name(namespace.as_str()), name(event));
         let text = "a packet has more attachments than JavaScript's clients accept: they close the connection";
-        quietly(
-            || tracing::warn!(target: "socket_io", ?namespace, ?event, attachments, accepted, suppressed, "{text}"),
-        );
+        quietly(|| tracing::warn!(target: "socket_io", namespace, event, attachments, accepted, suppressed, "{text}"));
     }
 }
 
@@ -142,16 +140,13 @@ pub(crate) fn failed_for_server(event: &EventName, error: &(dyn StdError + 'stat
     if let Some(suppressed) = LIMIT.pass() {
         let event = name(event.as_str());
         quietly(
-            || tracing::error!(target: "socket_io", ?event, error = ?Escaped(Chain(error)), suppressed, "the handler of an event of another server failed"),
+            || tracing::error!(target: "socket_io", event, error = ?Escaped(Chain(error)), suppressed, "the handler of an event of another server failed"),
         );
     }
 }
 
-fn name(name: &str) -> Escaped<&str> {
-    Escaped(cut(name))
-}
-
-fn cut(name: &str) -> &str {
+/// Cuts a name. As a value of text it is quoted and escaped by what writes the line, and a string where that is JSON.
+pub(crate) fn name(name: &str) -> &str {
     let is_boundary = |at: &usize| name.is_char_boundary(*at);
     let end = (0..=MAX_NAME.min(name.len())).rev().find(is_boundary);
     &name[..end.unwrap_or(0)]

@@ -54,7 +54,10 @@ async fn failures_of_handlers_are_logged_with_event_and_client_and_without_argum
             line.contains(level) && line.contains(" socket_io: ") && line.contains(event),
             "{line}"
         );
-        assert!(line.contains(&client.sid) || event == "missing", "{line}");
+        assert!(
+            line.contains(&format!("sid={}", client.sid)) && line.contains("namespace=\"/\""),
+            "{line}"
+        );
     }
     let metrics = server.io.metrics();
     assert_eq!((metrics.handler_panics, metrics.handler_failures), (1, 1));

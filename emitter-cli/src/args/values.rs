@@ -1,7 +1,16 @@
-//! Values of options: times and counts.
+//! Values of options: times, counts and formats.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
+
+/// How lines on standard error are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// An object of JSON for each line
+    Json,
+}
 
 /// Reads how many clients are to acknowledge.
 pub(super) fn num_acks(text: &str) -> Result<NonZeroU64, String> {

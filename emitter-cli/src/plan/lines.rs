@@ -203,6 +203,7 @@ impl Line<'_> {
             except,
             except_rooms,
             volatile: self.volatile.unwrap_or(default.volatile),
+            trace: default.trace,
         })
     }
 }

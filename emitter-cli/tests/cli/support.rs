@@ -240,6 +240,8 @@ impl Sio {
             .env_remove("SIO_URL")
             .env_remove("SIO_CHANNEL")
             .env_remove("SIO_URL_FILE")
+            .env_remove("SIO_LOG_FORMAT")
+            .env_remove("TRACEPARENT")
             .env_remove("RUST_LOG")
             .kill_on_drop(true);
         command

@@ -11,8 +11,10 @@ use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Emit, Envelope, Message};
 use manager_api::{Backoff, ClientManager, Error, ErrorKind, HostId, Incoming, Subscription, wire};
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument;
 
 use super::metrics::Counters;
+use super::observed::deliver_span;
 use super::outgoing::Queued;
 use super::{Hub, keys};
 use crate::deliver::Deliver;
@@ -170,8 +172,17 @@ impl<D: Deliver> Hub<D> {
     }
 
     async fn emit_remote(&self, emit: Emit, origin: Option<HostId>) {
-        let recipients = self.recipients(&emit).await;
-        self.deliver_remote(&emit, origin, &recipients).await;
+        self.note_malformed(&emit);
+        match deliver_span(&emit) {
+            None => self.deliver_emit(&emit, origin).await,
+            // Boxed, so that events without a trace have no larger future.
+            Some(span) => Box::pin(self.deliver_emit(&emit, origin)).instrument(span).await,
+        }
+    }
+
+    async fn deliver_emit(&self, emit: &Emit, origin: Option<HostId>) {
+        let recipients = self.recipients(emit).await;
+        self.deliver_remote(emit, origin, &recipients).await;
     }
 
     pub(super) async fn deliver_remote(&self, emit: &Emit, origin: Option<HostId>, recipients: &Recipients<D::Client>) {
@@ -205,6 +216,7 @@ impl<D: Deliver> Hub<D> {
             _ => None,
         };
         let num_taken = self.deliver_local(emit, recipients, ack).await;
+        self.note_delivered(emit, num_taken);
         self.respond_receipt(emit, origin.as_ref(), num_taken);
     }
 

@@ -16,6 +16,9 @@ pub struct HubMetrics {
     /// Messages skipped because they could not be decoded, held more names than
     /// [allowed](crate::HubOptions::max_message_names), or because their event must not be sent to clients.
     pub undecodable: u64,
+    /// Extensions for observation only, the time of the publish and the trace, that were malformed and ignored; their
+    /// events were delivered.
+    pub malformed_extensions: u64,
     /// Times when messages may have been missed.
     pub gaps: u64,
     /// Acknowledgements and responses for other processes that could not be published.
@@ -51,6 +54,7 @@ pub(super) struct Counters {
     pub(super) received: AtomicU64,
     pub(super) own: AtomicU64,
     pub(super) undecodable: AtomicU64,
+    pub(super) malformed_extensions: AtomicU64,
     pub(super) gaps: AtomicU64,
     pub(super) callbacks_dropped: AtomicU64,
     pub(super) emits_without_acks: AtomicU64,
@@ -76,6 +80,7 @@ impl Counters {
             received: self.received.load(Relaxed),
             own: self.own.load(Relaxed),
             undecodable: self.undecodable.load(Relaxed),
+            malformed_extensions: self.malformed_extensions.load(Relaxed),
             gaps: self.gaps.load(Relaxed),
             callbacks_dropped: self.callbacks_dropped.load(Relaxed),
             emits_without_acks: self.emits_without_acks.load(Relaxed),

@@ -5,11 +5,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
+use tracing::Instrument;
 
 use super::Broadcast;
 use crate::cluster::{self, AckReport, DEFAULT_REQUEST_TIMEOUT, Gathered, Receipt, RemoteSocket};
 use crate::cluster::{Change, RequestKind, Selection};
 use crate::id::IntoEventName;
+use crate::trace;
 use crate::{Error, ErrorKind, Payload, Room};
 
 /// Clients of every server. Servers of python-socketio do not support this: their clients are neither found nor moved.
@@ -108,7 +110,10 @@ impl Broadcast {
         let emit = Payload::new(data).and_then(|payload| self.into_emit(event, Ok(payload)));
         async move {
             let limit = sink.max_sockets();
-            let (acks, responses) = sink.emit_with_report(emit?, scope, timeout).await?;
+            let mut emit = emit?;
+            let span = trace::begin(&mut emit);
+            let emitted = sink.emit_with_report(emit, scope, timeout).instrument(span);
+            let (acks, responses) = emitted.await?;
             Ok(cluster::acknowledgements(acks, responses, limit).await)
         }
         .boxed()
@@ -173,7 +178,10 @@ impl Broadcast {
         let (sink, scope, timeout) = (self.sink.clone(), self.scope, self.request_timeout());
         let emit = self.into_emit(event, payload);
         async move {
-            let responses = sink.emit_with_receipt(emit?, scope, timeout).await?;
+            let mut emit = emit?;
+            let span = trace::begin(&mut emit);
+            let emitted = sink.emit_with_receipt(emit, scope, timeout).instrument(span);
+            let responses = emitted.await?;
             Ok(cluster::receipt(responses).await)
         }
         .boxed()

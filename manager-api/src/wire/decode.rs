@@ -2,6 +2,7 @@
 
 mod cluster;
 mod names;
+mod observed;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -177,6 +178,10 @@ struct Extensions<'a> {
     ack_timeout_ms: Option<u64>,
     report: Option<u64>,
     receipt: Option<u64>,
+    #[serde(borrow)]
+    sent_us: Option<&'a RawValue>,
+    #[serde(borrow)]
+    traceparent: Option<&'a RawValue>,
     /// A lone `null` is an argument, and not how python-socketio writes an event without arguments.
     #[serde(default)]
     null: bool,
@@ -241,6 +246,7 @@ impl Reader<'_> {
             emit.ack_timeout = extensions.ack_timeout_ms.map(Duration::from_millis);
             emit.report = extensions.report;
             emit.receipt = extensions.receipt;
+            observed::read(&extensions, &mut emit);
         }
         Ok(emit)
     }

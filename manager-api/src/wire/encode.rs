@@ -3,7 +3,7 @@
 mod cluster;
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -154,7 +154,9 @@ impl Writer {
     fn extensions(&mut self, emit: &Emit) {
         let is_null = emit.payload.is_null();
         let is_plain = emit.except.is_empty() && !emit.volatile && !emit.is_uncompressed && !is_null;
-        if is_plain && emit.ack_timeout.is_none() && emit.report.is_none() && emit.receipt.is_none() {
+        let is_unobserved = emit.sent.is_none() && emit.trace.is_none();
+        let has_no_id = emit.ack_timeout.is_none() && emit.report.is_none() && emit.receipt.is_none();
+        if is_plain && has_no_id && is_unobserved {
             return;
         }
         self.begin_extensions();
@@ -179,6 +181,12 @@ impl Writer {
         }
         if let Some(request) = emit.receipt {
             write!(self.0, ",\"receipt\":{request}").expect("writing to memory");
+        }
+        if let Some(sent) = emit.sent.and_then(|sent| sent.duration_since(UNIX_EPOCH).ok()) {
+            write!(self.0, ",\"sent_us\":{}", sent.as_micros()).expect("writing to memory");
+        }
+        if let Some(trace) = emit.trace {
+            write!(self.0, ",\"traceparent\":\"{trace}\"").expect("writing to memory");
         }
         self.raw("}");
     }

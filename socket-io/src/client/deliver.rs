@@ -47,6 +47,10 @@ impl<C: Recipient> Deliver for HubDelivery<C> {
         }
     }
 
+    fn outbox_bytes(&self, client: &Arc<C>) -> usize {
+        client.outbox_bytes()
+    }
+
     fn disconnect(&self, client: &Arc<C>) {
         client.disconnect();
     }

@@ -17,6 +17,9 @@ pub(crate) trait Recipient: Send + Sync + 'static {
     /// Puts a packet into the outbox of its connection.
     fn send(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error>;
 
+    /// Returns the bytes in the outbox of its connection.
+    fn outbox_bytes(&self) -> usize;
+
     /// Enters a room now, or when it is accepted.
     fn enter(&self, room: Room) -> Result<(), Error>;
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use engine_io::{CloseReason, Message, ProtocolError, Session};
 use manager_api::EventName;
-use manager_api::log::{Escaped, quietly};
+use manager_api::log::quietly;
 
 use super::assembly::Assembly;
 use super::link::Connection;
@@ -153,7 +153,7 @@ impl ConnectionSession {
             };
             member.is_ended = true;
             quietly(
-                || tracing::debug!(target: "socket_io", namespace = ?Escaped(client.namespace()), %reason, "client disconnected"),
+                || tracing::debug!(target: "socket_io", sid = %client.sid, namespace = log::name(client.namespace().as_str()), %reason, "client disconnected"),
             );
             if let Some(handler) = member.namespace.on_disconnect() {
                 let socket = Socket::new(client);

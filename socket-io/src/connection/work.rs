@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
+use manager_api::measure::{self, Quantity};
 use manager_api::{EventName, Payload};
 
 use super::load::Load;
@@ -121,14 +122,22 @@ impl Job {
             Job::Connect(handler, context) => Running::Connect(handler.call(context)),
             Job::Event(handler, context, ack) => {
                 let event = context.event.clone();
-                Running::Event(handler.call(context), event, ack)
+                Running::Event(measured(handler.call(context)), event, ack)
             }
             Job::Filtered(steps, handler, context, ack) => {
                 let event = context.event.clone();
-                Running::Filtered(Box::pin(filter::run(steps, handler, context)), event, ack)
+                Running::Filtered(measured(Box::pin(filter::run(steps, handler, context))), event, ack)
             }
             Job::Disconnect(handler, context) => Running::Disconnect(handler.call(context)),
         }
+    }
+}
+
+/// Measures how long a handler takes, for some of them.
+fn measured<T: Send + 'static>(handled: BoxFuture<'static, T>) -> BoxFuture<'static, T> {
+    match measure::is_sampled(Quantity::HandlerTime) {
+        true => Box::pin(measure::timed(Quantity::HandlerTime, handled)),
+        false => handled,
     }
 }
 
@@ -139,7 +148,7 @@ impl Running {
                 Ok(Ok(())) => client.accept(),
                 Ok(Err(refusal)) => client.refuse(&refusal),
                 Err(rejection) => {
-                    log::unfit_connect(client.namespace(), &rejection);
+                    log::unfit_connect(client.subject(), &rejection);
                     client.refuse(&Refusal::default());
                 }
             }),

@@ -17,6 +17,7 @@ const DOCUMENTS: [&str; 13] = [
     "docs/deploy.md",
     "docs/doctor.md",
     "docs/guide.md",
+    "docs/observability.md",
     "docs/performance.md",
     "fuzz/README.md",
 ];

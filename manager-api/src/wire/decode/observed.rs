@@ -1,0 +1,39 @@
+//! Extensions that serve observation only: malformed ones are ignored and counted, and the event is delivered.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::value::RawValue;
+
+use super::Extensions;
+use crate::message::Emit;
+use crate::trace::{self, TraceParent};
+
+/// Reads the time of the publish and the trace of an event.
+pub(super) fn read(extensions: &Extensions<'_>, emit: &mut Emit) {
+    let mut num_malformed = 0;
+    emit.sent = well_formed(extensions.sent_us, sent, &mut num_malformed);
+    emit.trace = well_formed(extensions.traceparent, traceparent, &mut num_malformed);
+    emit.num_malformed = num_malformed;
+}
+
+/// Reads a field that may be absent; counts one that cannot be read.
+fn well_formed<T>(field: Option<&RawValue>, read: fn(&str) -> Option<T>, num_malformed: &mut u8) -> Option<T> {
+    let value = read(field?.get());
+    *num_malformed += u8::from(value.is_none());
+    value
+}
+
+fn sent(json: &str) -> Option<SystemTime> {
+    let since_epoch = Duration::from_micros(serde_json::from_str(json).ok()?);
+    UNIX_EPOCH.checked_add(since_epoch)
+}
+
+fn traceparent(json: &str) -> Option<TraceParent> {
+    // With the quotes; longer ones are not looked at.
+    if json.len() > trace::MAX_LEN + 2 {
+        return None;
+    }
+    let text: Cow<'_, str> = serde_json::from_str(json).ok()?;
+    text.parse().ok()
+}

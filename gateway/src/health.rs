@@ -5,8 +5,7 @@
 //! | `/health/ready` | new clients may be sent here | at once: while the server drains, before it first listens to its channel, and while it does not |
 //! | `/health/live` | the process works, with or without its broker | slowly: when the server has not listened for [`live_patience`](HealthOptions::live_patience) |
 //!
-//! Both fail differently on purpose: an outage of the broker is no reason to restart every server, which would disconnect every
-//! client. A probe asks nothing of the broker; it reads what the server knows, so that it responds while the broker stands still.
+//! Both fail differently on purpose: an outage of the broker must not restart every server, which would disconnect every client. A probe asks nothing of the broker; it reads what the server knows, so that it responds while the broker stands still.
 //! A runtime that is blocked does not respond at all, which probes count as a failure.
 //!
 //! ```

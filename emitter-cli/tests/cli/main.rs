@@ -15,6 +15,7 @@ mod listen;
 mod memory;
 #[cfg(not(feature = "serve"))]
 mod no_server;
+mod observed;
 #[cfg(feature = "serve")]
 mod paused_output;
 mod refusals;

@@ -1,7 +1,6 @@
 //! Every metric moves when it should.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +15,10 @@ use manager_api::{ClientManager, Emitter};
 use manager_redis::RedisManager;
 use serde_json::json;
 use socket_io::{Data, Socket, SocketIo};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 
+use super::watch::{Polling, Watch};
 use super::{get, serve};
-use crate::support::http::request;
-use crate::support::{Client, Server, eventually, within};
+use crate::support::{Client, Server, within};
 
 /// Metrics that need a defect or a flood, with the test of their counter; that they are exported is a test of `gateway`.
 const ELSEWHERE: [&str; 6] = [
@@ -37,49 +34,6 @@ const ELSEWHERE: [&str; 6] = [
     // In `health`, where a broker stands still.
     "sio_live",
 ];
-
-/// Watches the metrics of a server, and notes which of them have moved.
-struct Watch {
-    exporter: Exporter,
-    moved: BTreeSet<String>,
-}
-
-impl Watch {
-    fn of(health: &Health) -> Self {
-        Self {
-            exporter: Exporter::new(health),
-            moved: BTreeSet::new(),
-        }
-    }
-
-    /// The value of each metric; of one with labels the sum, of a histogram the number of values.
-    fn values(&self) -> BTreeMap<String, f64> {
-        let page = self.exporter.render();
-        let mut values = BTreeMap::new();
-        for line in page.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (sample, value) = line.rsplit_once(' ').unwrap();
-            let name = sample.split('{').next().unwrap();
-            if name.ends_with("_bucket") || name.ends_with("_sum") {
-                continue;
-            }
-            let name = name.trim_end_matches("_count").to_owned();
-            *values.entry(name).or_default() += value.parse::<f64>().unwrap();
-        }
-        values
-    }
-
-    /// Does something, which must move these metrics.
-    async fn during<T>(&mut self, names: &[&str], action: impl Future<Output = T>) -> T {
-        let before = self.values();
-        let output = action.await;
-        for name in names {
-            let was = *before.get(*name).unwrap_or_else(|| panic!("there is no {name}"));
-            eventually(name, || self.values()[*name] != was).await;
-            self.moved.insert((*name).to_owned());
-        }
-        output
-    }
-}
 
 /// Events: `panics`, `fails`, `hangs`; events for servers `panics` and `hangs`. A namespace `/panics` cannot be asked for.
 fn register(io: &SocketIo) {
@@ -100,49 +54,6 @@ fn register(io: &SocketIo) {
     .on_server_event("hangs", async |_: SocketIo, _: ServerEvent| {
         std::future::pending::<()>().await
     });
-}
-
-/// A client on long-polling that polls no more, once it has joined `/`.
-struct Polling {
-    address: SocketAddr,
-    sid: String,
-}
-
-impl Polling {
-    async fn open(address: SocketAddr) -> Self {
-        let path = "/socket.io/?EIO=4&transport=polling";
-        let opened = get(address, path).await.body;
-        let sid = opened
-            .split("\"sid\":\"")
-            .nth(1)
-            .and_then(|rest| rest.split('"').next());
-        Self {
-            address,
-            sid: sid.expect(&opened).to_owned(),
-        }
-    }
-
-    fn path(&self) -> String {
-        format!("/socket.io/?EIO=4&transport=polling&sid={}", self.sid)
-    }
-
-    async fn join(&self) {
-        let posted = request(Ipv4Addr::LOCALHOST, self.address, "POST", &self.path(), "", "40").await;
-        assert_eq!(posted.unwrap().status, 200);
-        get(self.address, &self.path()).await;
-    }
-
-    /// Sends the head of a POST and a part of its body.
-    async fn post_partly(&self, bytes: usize) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!(
-            "POST {} HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n",
-            self.path()
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&vec![b'4'; bytes]).await.unwrap();
-        stream
-    }
 }
 
 fn manager(url: &str, channel: &str) -> RedisManager {
@@ -372,7 +283,7 @@ async fn limits(watch: &mut Watch) {
     let secured = RedisBroker::shared()
         .await
         .url()
-        .replace("redis://", "redis://nobody:wrong@");
+        .replace("redis://", "redis://stranger:wrong@");
     let refused = SocketIo::builder().manager(manager(&secured, "c")).build();
     let mut own = Watch::of(&Health::new(refused));
     own.during(&["sio_broker_refusals_total"], std::future::ready(())).await;

@@ -3,6 +3,7 @@
 mod health;
 mod metrics;
 mod traces;
+mod watch;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

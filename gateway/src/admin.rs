@@ -36,6 +36,17 @@ use crate::respond::{self, Body, Responding, TEXT};
 pub use serve::serve;
 
 /// Responds to requests for metrics and health by their paths, and to all others with 404. Cloning is cheap.
+///
+/// [`serve`] has a listener for it. In a router of your own it may be the fallback, or stand under a path that strips its prefix:
+///
+/// ```
+/// use gateway::admin::AdminService;
+/// use gateway::health::Health;
+/// use socket_io::SocketIo;
+///
+/// let health = Health::new(SocketIo::new());
+/// let app: axum::Router = axum::Router::new().nest_service("/internal", AdminService::new(&health));
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdminService {
     exporter: Exporter,

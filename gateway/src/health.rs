@@ -42,6 +42,18 @@ pub const LIVE_PATH: &str = "/health/live";
 pub const READY_PATH: &str = "/health/ready";
 
 /// How slowly a server ceases to be live.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use gateway::health::{Health, HealthOptions};
+/// use socket_io::SocketIo;
+///
+/// let mut options = HealthOptions::default();
+/// options.live_patience = Duration::from_secs(3_600);
+/// let health = Health::with_options(SocketIo::new(), options);
+/// assert!(health.check_live().is_ok());
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HealthOptions {
@@ -59,6 +71,8 @@ impl Default for HealthOptions {
 }
 
 /// The health of a server. Cloning is cheap; clones are of the same server.
+///
+/// It holds the server, as a clone of [`SocketIo`] does, and only reads it: nothing is sent to the broker, and no task runs.
 #[derive(Clone)]
 pub struct Health {
     shared: Arc<Shared>,

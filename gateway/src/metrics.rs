@@ -50,6 +50,9 @@ use metric::Source;
 use view::View;
 
 /// Hands the counters and the numbers of this moment to the recorder of the facade, with their descriptions.
+///
+/// Distributions are not among them: they are recorded where they happen, see [`record_distributions`]. With several servers
+/// in one process the last one wins; an [`Exporter`] keeps them apart.
 pub fn record(health: &Health) {
     record_view(&View::of(health));
 }

@@ -98,7 +98,7 @@ pub fn is_sampled(quantity: Quantity) -> bool {
         })
 }
 
-/// A running measurement of a time; nothing if there is no meter.
+/// A running measurement of a time; nothing without a meter.
 #[derive(Debug)]
 #[must_use]
 pub struct Stopwatch(Option<Instant>);

@@ -28,6 +28,15 @@ impl Kind {
 }
 
 /// A metric of a server; [`ALL`](super::ALL) lists them.
+///
+/// ```
+/// use gateway::metrics::{ALL, Kind};
+///
+/// // The rates that a page of one's own may show.
+/// for metric in ALL.iter().filter(|metric| metric.kind() == Kind::Counter) {
+///     println!("rate({}[5m])  {}", metric.name(), metric.help());
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Metric {
     pub(super) name: &'static str,

@@ -1,4 +1,12 @@
 //! Every metric, in one place. `docs/observability.md` holds the same table, and a test compares them.
+//!
+//! # To add one
+//!
+//! 1. A row here: a name that ends with its unit (`_seconds`, `_bytes`), counters with `_total`; a sentence; how it is read.
+//!    A label has few values, none of them a choice of clients.
+//! 2. A change of its counter in `tests`, and what moves it in `integration/tests/observed/metrics.rs`.
+//! 3. `UPDATE=1 cargo test -p integration the_table_of_metrics` for the document.
+//! 4. If it calls for action: an alert rule, named here, and a line about it in the document.
 
 use engine_io::CloseReason;
 use manager_api::measure::Quantity;

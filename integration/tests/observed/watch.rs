@@ -47,7 +47,7 @@ impl Watch {
         let before = self.values();
         let output = action.await;
         for name in names {
-            let was = *before.get(*name).unwrap_or_else(|| panic!("there is no {name}"));
+            let was = *before.get(*name).unwrap_or_else(|| panic!("no metric {name}"));
             eventually(name, || self.values()[*name] != was).await;
             self.moved.insert((*name).to_owned());
         }

@@ -102,7 +102,7 @@ fn every_alert_of_the_table_is_a_rule_over_its_metric_and_every_rule_is_explaine
     let rule_of = |alert: &str| rules.iter().find(|rule| name(rule) == alert);
     for metric in ALL {
         let Some(alert) = metric.alert() else { continue };
-        let rule = rule_of(alert).unwrap_or_else(|| panic!("there is no rule {alert}"));
+        let rule = rule_of(alert).unwrap_or_else(|| panic!("no rule {alert}"));
         assert!(
             named(rule).contains(metric.name()),
             "{alert} does not use {}",

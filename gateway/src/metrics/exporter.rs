@@ -20,7 +20,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Renders the metrics of a server as Prometheus reads them.
 ///
-/// A page of one server takes some hundred microseconds and 15 KB, and locks nothing that clients or publishes wait for. It is a service that responds with them to every GET and HEAD.
+/// Counters are read one by one, so that sums may be off by the events of the moment. Nothing is sent to the broker. It is a service that responds with them to every GET and HEAD.
 /// Cloning is cheap.
 #[derive(Clone)]
 pub struct Exporter {

@@ -21,7 +21,6 @@ const OWN_TARGETS: [&str; 10] = [
     "emitter_cli",
     "gateway",
     "embedded_broker",
-    "gateway",
     "socket_io",
     "engine_io",
     "manager_api",

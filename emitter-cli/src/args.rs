@@ -28,7 +28,7 @@ use examples::{EMIT_EXAMPLES, MAIN_EXAMPLES};
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 pub(crate) use listen::ListenArgs;
 #[cfg(feature = "serve")]
-pub(crate) use serve::{DemoArgs, ListenAddr, ServeArgs};
+pub(crate) use serve::{ConfigAction, ConfigArgs, DemoArgs, ServeArgs};
 #[cfg(feature = "serve")]
 pub(crate) use token::{Lifetime, TokenCheckArgs, TokenCommand, TokenGenArgs};
 pub(crate) use values::LogFormat;
@@ -139,6 +139,8 @@ pub(crate) enum Command {
     },
     #[cfg(feature = "connect")]
     Connect(ConnectArgs),
+    #[cfg(feature = "serve")]
+    Config(ConfigArgs),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  sio completions bash > ~/.local/share/bash-completion/completions/sio")]
     Completions {

@@ -1,6 +1,8 @@
 //! What each subcommand does, one file each.
 
 mod completions;
+#[cfg(feature = "serve")]
+mod config;
 #[cfg(feature = "connect")]
 mod connect;
 mod control;
@@ -30,13 +32,15 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Doctor(plan) => doctor::run(plan).await,
         Plan::Inspect(plan) => inspect::run(plan).await,
         #[cfg(feature = "serve")]
-        Plan::Serve(plan) => serve::run(plan).await,
+        Plan::Serve(plan) => serve::run(*plan).await,
         #[cfg(feature = "serve")]
         Plan::Demo(plan) => demo::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Token(plan) => token::run(&plan),
         #[cfg(feature = "connect")]
         Plan::Connect(plan) => connect::run(*plan).await,
+        #[cfg(feature = "serve")]
+        Plan::Config(plan) => config::run(&plan),
         Plan::Completions(shell) => completions::run(shell),
         Plan::Man(folder) => man::run(folder.as_deref()),
     }

@@ -3,8 +3,6 @@
 //! What the user typed (`args`) becomes a validated `plan`, which is then run (`cmd`): what is wrong with the input is found
 //! before anything is sent.
 
-#[cfg(feature = "serve")]
-mod app;
 mod args;
 mod backend;
 #[cfg(feature = "connect")]

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -31,6 +32,8 @@ const OWN_TARGETS: [&str; 10] = [
 ];
 /// Where it is logged, and as what, that a broker cannot be used: of a manager, and of the listener of a server.
 const ABOUT_BROKERS: [(&str, Level); 2] = [("manager_api", Level::WARN), ("hub", Level::ERROR)];
+/// Replaces the filter, where it may be replaced.
+static RELOAD: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 /// Whether warnings of managers are left out.
 static IS_UNHEARD: AtomicBool = AtomicBool::new(false);
 /// How the thread is called whose panic ends the process.
@@ -63,11 +66,46 @@ pub(crate) fn init(quiet: bool, verbose: u8, format: LogFormat) {
         .with_env_filter(filter)
         .with_writer(Diagnostics { shows_all })
         .log_internal_errors(false);
+    let may_change = !quiet && !shows_all;
     match format {
-        LogFormat::Text => log.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
+        LogFormat::Text => {
+            let log = log.with_target(false).with_ansi(io::stderr().is_terminal());
+            let log = log.with_filter_reloading();
+            let handle = log.reload_handle();
+            reload_by(may_change, move |filter| drop(handle.reload(filter)));
+            log.init();
+        }
+        LogFormat::Json => {
+            let log = log.json().flatten_event(true).with_span_list(false);
+            let log = log.with_filter_reloading();
+            let handle = log.reload_handle();
+            reload_by(may_change, move |filter| drop(handle.reload(filter)));
+            log.init();
+        }
     }
     std::panic::set_hook(Box::new(report));
+}
+
+/// Keeps what replaces the filter, where it may be replaced. A process has one subscriber, so that this is done once.
+fn reload_by(may_change: bool, reload: impl Fn(EnvFilter) + Send + Sync + 'static) {
+    if may_change {
+        let _ = RELOAD.set(Box::new(reload));
+    }
+}
+
+/// Chooses how much is logged, unless `-q`, `-v` or `RUST_LOG` have.
+#[cfg(feature = "serve")]
+pub(crate) fn set_level(level: gateway::config::LogLevel) {
+    use gateway::config::LogLevel;
+    let Some(reload) = RELOAD.get() else { return };
+    let verbose = match level {
+        LogLevel::Error => return reload(EnvFilter::builder().parse_lossy(directives(true, 0))),
+        LogLevel::Warn => 0,
+        LogLevel::Info => 1,
+        LogLevel::Debug => 2,
+        _ => 3,
+    };
+    reload(EnvFilter::builder().parse_lossy(directives(false, verbose)));
 }
 
 /// The filter for `-q` and `-v`: a level for client libraries, and one for each crate of this project.
@@ -251,7 +289,7 @@ mod tests {
     #[test]
     fn every_crate_of_this_project_is_heard() {
         let manifest = include_str!("../Cargo.toml");
-        let names = ["embedded-broker", "manager-", "socket-io", "engine-io"];
+        let names = ["embedded-broker", "gateway", "manager-", "socket-io", "engine-io"];
         let used = manifest.lines().filter_map(|line| line.split(['.', ' ']).next());
         for used in used.filter(|line| names.iter().any(|name| line.starts_with(name))) {
             assert!(OWN_TARGETS.contains(&used.replace('-', "_").as_str()), "{used}");

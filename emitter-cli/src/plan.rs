@@ -37,7 +37,7 @@ pub(crate) use inspect::{InspectPlan, Subject};
 pub(crate) use lines::{LineFormat, ParsedLine};
 pub(crate) use listen::ListenPlan;
 #[cfg(feature = "serve")]
-pub(crate) use serve::{DemoPlan, ServePlan};
+pub(crate) use serve::{ConfigPlan, DemoPlan, ServePlan, checked};
 #[cfg(feature = "serve")]
 pub(crate) use token::{TokenCheckPlan, TokenGenPlan, TokenPlan, in_words};
 
@@ -51,13 +51,15 @@ pub(crate) enum Plan {
     Doctor(DoctorPlan),
     Inspect(InspectPlan),
     #[cfg(feature = "serve")]
-    Serve(ServePlan),
+    Serve(Box<ServePlan>),
     #[cfg(feature = "serve")]
     Demo(DemoPlan),
     #[cfg(feature = "serve")]
     Token(TokenPlan),
     #[cfg(feature = "connect")]
     Connect(Box<ConnectPlan>),
+    #[cfg(feature = "serve")]
+    Config(ConfigPlan),
     Completions(Shell),
     Man(Option<PathBuf>),
 }
@@ -125,13 +127,15 @@ impl Plan {
             Command::Who(clients) => InspectPlan::clients(clients, quiet),
             Command::Count(clients) => InspectPlan::count(clients, quiet),
             #[cfg(feature = "serve")]
-            Command::Serve(serve) => ServePlan::new(serve, quiet).map(Plan::Serve),
+            Command::Serve(serve) => ServePlan::new(serve, quiet).map(Box::new).map(Plan::Serve),
             #[cfg(feature = "serve")]
             Command::Demo(demo) => Ok(Plan::Demo(DemoPlan { count: demo.count })),
             #[cfg(feature = "serve")]
             Command::Token { command } => TokenPlan::new(command).map(Plan::Token),
             #[cfg(feature = "connect")]
             Command::Connect(connect) => Ok(Plan::Connect(Box::new(ConnectPlan::new(connect)?))),
+            #[cfg(feature = "serve")]
+            Command::Config(config) => ConfigPlan::new(config.action).map(Plan::Config),
             Command::Completions { shell } => Ok(Plan::Completions(shell)),
             Command::Man { output } => Ok(Plan::Man(output)),
         }
@@ -349,6 +353,14 @@ mod tests {
         assert!(refused(&["serve", "--origin", "app.example/"]).contains("--origin"));
         #[cfg(feature = "serve")]
         assert!(refused(&["serve", "-n", "chat"]).contains("namespace"));
+        #[cfg(feature = "serve")]
+        assert!(refused(&["serve", "--listen", "nowhere"]).contains("--listen: expected HOST:PORT"));
+        #[cfg(feature = "serve")]
+        assert!(refused(&["serve", "--listen", "0.0.0.0:3000"]).contains("--open"));
+        #[cfg(feature = "serve")]
+        assert!(refused(&["serve", "--tls-cert", "a.pem"]).contains("tls.key"));
+        #[cfg(feature = "serve")]
+        assert!(refused(&["config", "check", "--admin-ui"]).contains("SIO_ADMIN_UI_PASSWORD_FILE"));
         assert!(refused(&["emit", "--lines", "--rate", "0", "x"]).contains("--rate"));
         assert!(refused(&["close-room", "a", "-n", "x"]).contains("namespace"));
     }
@@ -370,7 +382,7 @@ mod tests {
             &["emit", "--ack", "0", "news"],
             &["-q", "-v", "emit", "news"],
             &["demo", "--count", "0"],
-            &["serve", "--listen", "nowhere"],
+            &["serve", "--open=perhaps", "--unknown"],
         ] {
             assert!(Args::try_parse_from([&["sio"], line].concat()).is_err(), "{line:?}");
         }

@@ -102,17 +102,27 @@ impl Signals {
     }
 }
 
+/// Ends the process at the next signal: the command is closing down. Where SIGHUP reloads, it is not such a signal.
+pub(crate) fn end_at_once(mut signals: Signals, hangup_reloads: bool) {
+    tokio::spawn(async move {
+        let second = loop {
+            match signals.next().await {
+                Signal::Hangup if hangup_reloads => {}
+                second => break second,
+            }
+        };
+        crate::output::tell(&format!("sio: {} while closing down: ended at once", second.name()));
+        std::process::exit(i32::from(second.code()));
+    });
+}
+
 /// The first signal that arrives after this call, polled or not; with it the command closes down, and a second signal ends the
 /// process at once.
 pub(crate) fn requested() -> impl Future<Output = Signal> {
     let mut signals = Signals::new();
     async move {
         let first = signals.next().await;
-        tokio::spawn(async move {
-            let second = signals.next().await;
-            crate::output::tell(&format!("sio: {} while closing down: ended at once", second.name()));
-            std::process::exit(i32::from(second.code()));
-        });
+        end_at_once(signals, false);
         first
     }
 }

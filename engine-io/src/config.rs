@@ -5,6 +5,7 @@ use std::time::Duration;
 
 pub use crate::http::allow::{AllowRequest, Forbidden};
 pub use crate::http::cookie::{Cookie, SameSite};
+pub use crate::http::forwarded::TrustedProxies;
 pub use crate::http::origins::AllowedOrigins;
 
 /// The longest time that the timers of JavaScript can wait, in milliseconds; beyond it they fire at
@@ -164,6 +165,15 @@ pub struct Config {
     /// [handler](crate::Handler::make_room) may close one, otherwise it gets the status 503.
     /// Default 1,000,000.
     pub max_sessions: usize,
+    /// The handshakes a second that are accepted of all clients together; those of one second may
+    /// come at once. Further ones get the status 503 with a `Retry-After`. Default 20,000.
+    pub max_handshakes_per_second: u32,
+    /// The handshakes a second that are accepted from one address (a network of 64 bits of IPv6), as far as
+    /// [`PeerAddr`](crate::http::PeerAddr) and [`trusted_proxies`](Self::trusted_proxies) tell it.
+    /// Default 20,000: behind a proxy that is not trusted all clients have one address.
+    pub max_handshakes_per_second_per_peer: u32,
+    /// The proxies that name the addresses of their clients. Default none.
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for Config {
@@ -193,6 +203,9 @@ impl Default for Config {
             max_reading_pause: Duration::from_secs(300),
             polling_close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
+            max_handshakes_per_second: 20_000,
+            max_handshakes_per_second_per_peer: 20_000,
+            trusted_proxies: TrustedProxies::default(),
         }
     }
 }
@@ -202,12 +215,19 @@ impl Default for Config {
 #[error("{0}")]
 pub struct ConfigError(Cow<'static, str>);
 
+impl ConfigError {
+    /// Creates the error of a setting that cannot be used.
+    pub(crate) fn new(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
 impl Config {
     /// Checks the settings; [`Engine::new`](crate::Engine::new) panics where this fails.
     ///
     /// # Errors
     /// - The path does not begin with a slash, or has no name after it.
-    /// - A limit of bytes or packets is zero.
+    /// - A limit of bytes, packets or handshakes is zero.
     /// - Ping interval and timeout together are longer than 24 days: the timers of browsers end
     ///   there, and fire at once.
     /// - An allowed origin is not as browsers send it: a scheme, `://` and a host, with a port only
@@ -232,6 +252,8 @@ impl Config {
             Some("the path must begin with a slash and a name")
         } else if limits.contains(&0) {
             Some("a limit of bytes or packets must not be zero")
+        } else if self.max_handshakes_per_second == 0 || self.max_handshakes_per_second_per_peer == 0 {
+            Some("a limit of handshakes must not be zero")
         } else if silence > LONGEST_WAIT {
             Some("ping interval and timeout together exceed the timers of browsers, which end after 24 days")
         } else {
@@ -278,6 +300,13 @@ mod tests {
             (config.outbox_total_limit, config.inbound_total_limit),
             (256 << 20, 256 << 20)
         );
+        assert_eq!(
+            (
+                config.max_handshakes_per_second,
+                config.max_handshakes_per_second_per_peer
+            ),
+            (20_000, 20_000)
+        );
         assert!(config.allow_upgrades && config.transports == Transports::Both);
     }
 
@@ -288,6 +317,7 @@ mod tests {
         assert!(fault(|config| config.path = "/".to_owned()).contains("path"));
         assert!(fault(|config| config.max_payload = 0).contains("zero"));
         assert!(fault(|config| config.max_packets_per_polling_response = 0).contains("zero"));
+        assert!(fault(|config| config.max_handshakes_per_second_per_peer = 0).contains("zero"));
         assert!(fault(|config| config.outbox_hard_limit = 0).contains("zero"));
         assert!(fault(|config| config.inbound_total_limit = 0).contains("zero"));
         assert!(fault(|config| config.ping_timeout = Duration::MAX).contains("24 days"));

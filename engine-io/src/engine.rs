@@ -31,6 +31,10 @@ const CLOSED_AT_ONCE: usize = 256;
 /// How often a shutdown looks for sessions that were opened while it began.
 const SHUTDOWN_LOOK: Duration = Duration::from_millis(50);
 
+/// The time between the ends of two sessions that a drain needs at most: ten clients a second that
+/// come back are not a storm.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+
 /// An Engine.IO server; clones refer to the same one.
 ///
 /// It owns no listener and no task of its own: requests come from a host, and the few tasks that it
@@ -106,10 +110,45 @@ impl Engine {
         &self.0.core.config
     }
 
+    /// Returns whether new sessions are refused, because of [`drain`](Self::drain) or
+    /// [`shutdown`](Self::shutdown): a load balancer should send no more clients.
+    pub fn is_draining(&self) -> bool {
+        self.0.core.admission.is_draining()
+    }
+
+    /// Refuses new sessions, with the status 503 and a `Retry-After`, and closes all others with
+    /// [`CloseReason::ServerShutdown`], spread at random over a time, so that their clients do not
+    /// come back all at once. Returns when the last one was told to close; call
+    /// [`shutdown`](Self::shutdown) then, which flushes.
+    ///
+    /// The host has to go on accepting requests meanwhile: sessions on long-polling need them. It
+    /// takes no longer than a tenth of a second for each session, if that is less than `over`.
+    ///
+    /// # Cancel safety
+    /// New sessions are refused when the future is dropped, and those that were not told yet stay
+    /// open until [`shutdown`](Self::shutdown).
+    pub async fn drain(&self, over: Duration) {
+        let core = &self.0.core;
+        core.admission.drain();
+        let mut sessions = core.sessions.all();
+        fastrand::shuffle(&mut sessions);
+        let num_sessions = u32::try_from(sessions.len()).unwrap_or(u32::MAX).max(1);
+        // Each session has a slot of the time, and closes at random within it.
+        let slot = over.min(DRAIN_INTERVAL.saturating_mul(num_sessions)) / num_sessions;
+        let begun = Instant::now();
+        for (at, session) in (0_u32..).zip(sessions) {
+            let due = slot.saturating_mul(at).saturating_add(slot.mul_f64(fastrand::f64()));
+            if let Some(due) = begun.checked_add(due) {
+                tokio::time::sleep_until(due).await;
+            }
+            session.close(CloseReason::ServerShutdown);
+        }
+    }
+
     /// Refuses new sessions, closes all others with [`CloseReason::ServerShutdown`], and returns
     /// when all are done, or after ten seconds.
     ///
-    /// Clients have half a second to take what waits for them; the rest of the time is for the work
+    /// Call [`drain`](Self::drain) before to spread that over a time. Clients have half a second to take what waits for them; the rest of the time is for the work
     /// of sessions.
     ///
     /// # Cancel safety
@@ -117,7 +156,7 @@ impl Engine {
     pub async fn shutdown(&self) {
         let core = &self.0.core;
         core.admission.shut_down();
-        if tokio::time::timeout(SHUTDOWN_TIMEOUT, drain(core)).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, close_all(core)).await.is_err() {
             let sessions = core.admission.num_live();
             quietly(|| tracing::warn!(target: "engine_io", sessions, "sessions were still at work after the shutdown"));
         }
@@ -125,7 +164,7 @@ impl Engine {
 }
 
 /// Closes all sessions, and completes when their work is done.
-async fn drain(core: &Core) {
+async fn close_all(core: &Core) {
     let flushed = Instant::now() + SHUTDOWN_FLUSH;
     loop {
         let is_late = Instant::now() >= flushed;

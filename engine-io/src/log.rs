@@ -38,6 +38,8 @@ pub(crate) struct Logs {
     pub(crate) panic: Limited,
     /// A handshake was refused for want of a place.
     pub(crate) full: Limited,
+    /// A handshake was refused because too many came within a second.
+    pub(crate) rate: Limited,
     /// A request of a foreign origin was refused.
     pub(crate) origin: Limited,
 }
@@ -52,6 +54,7 @@ impl Logs {
             pause: Limited::new(),
             panic: Limited::new(),
             full: Limited::new(),
+            rate: Limited::new(),
             origin: Limited::new(),
         }
     }

@@ -78,6 +78,10 @@ pub(crate) struct Counters {
     pub(crate) bytes_out: Counter,
     /// Requests that were refused.
     pub(crate) refused: Counter,
+    /// Handshakes that were refused because too many came within a second.
+    pub(crate) handshakes_limited: Counter,
+    /// Handshakes that were refused because the engine was full, or drained.
+    pub(crate) handshakes_unavailable: Counter,
     /// Panics that were caught.
     pub(crate) panics: Counter,
     /// WebSockets on bare sockets.
@@ -102,6 +106,8 @@ impl Counters {
             bytes_in: self.bytes_in.get(),
             bytes_out: self.bytes_out.get(),
             refused: self.refused.get(),
+            handshakes_limited: self.handshakes_limited.get(),
+            handshakes_unavailable: self.handshakes_unavailable.get(),
             panics: self.panics.get(),
             fast_upgrades: self.fast_upgrades.get(),
             timers: present.timers as u64,
@@ -160,6 +166,15 @@ pub struct Metrics {
     pub bytes_out: u64,
     /// Requests that were refused.
     pub refused: u64,
+    /// Handshakes that got the status 503 because more came within a second than
+    /// [`Config::max_handshakes_per_second`](crate::Config::max_handshakes_per_second) or
+    /// [`Config::max_handshakes_per_second_per_peer`](crate::Config::max_handshakes_per_second_per_peer)
+    /// allow; they count among those refused, too.
+    pub handshakes_limited: u64,
+    /// Handshakes that got the status 503 because there were
+    /// [`Config::max_sessions`](crate::Config::max_sessions), or because the engine drained; they
+    /// count among those refused, too.
+    pub handshakes_unavailable: u64,
     /// Panics caught in sessions and handlers.
     pub panics: u64,
     /// WebSockets whose bare socket could be taken over from the HTTP server.

@@ -4,8 +4,13 @@
 pub mod access;
 pub mod admin;
 pub mod api;
+pub mod config;
 pub mod health;
+pub mod listen;
 pub mod metrics;
+pub mod page;
 mod respond;
+pub mod server;
 #[cfg(test)]
 mod tests;
+pub mod tls;

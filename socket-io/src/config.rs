@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 pub use engine_io::Config as EngineConfig;
-pub use engine_io::config::{AllowRequest, AllowedOrigins, Cookie, Forbidden, SameSite, Transports};
+pub use engine_io::config::{
+    AllowRequest, AllowedOrigins, ConfigError, Cookie, Forbidden, SameSite, Transports, TrustedProxies,
+};
 pub use hub::HubOptions;
 
 /// How a server behaves; the default is right for most.
@@ -52,6 +54,9 @@ pub struct Config {
     /// Bytes of events that wait for handlers of all connections together. Beyond, reading pauses from those for which more than 16 KiB
     /// wait; above five quarters, one for which more would have to wait is closed. Default 256 MiB.
     pub max_queued_bytes_total: usize,
+    /// Events a second of one connection; beyond them reading from it pauses until the second is over. No event is lost, and a connection that
+    /// was silent may send twice as many in a row. Default 1,000,000.
+    pub max_events_per_second: u32,
     /// How this server works with the others.
     pub hub: hub::HubOptions,
 }
@@ -75,6 +80,7 @@ impl Default for Config {
             max_queued_events: 1_024,
             max_queued_bytes: 4 << 20,
             max_queued_bytes_total: 256 << 20,
+            max_events_per_second: 1_000_000,
             hub: hub::HubOptions::default(),
         }
     }
@@ -119,6 +125,7 @@ mod tests {
         assert_eq!(config.max_namespace_bytes, 256);
         assert_eq!((config.max_queued_events, config.max_queued_bytes), (1_024, 4_194_304));
         assert_eq!(config.max_queued_bytes_total, 268_435_456);
+        assert_eq!(config.max_events_per_second, 1_000_000);
         assert_eq!(config.parser, Parser::Json);
     }
 }

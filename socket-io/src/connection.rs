@@ -1,5 +1,6 @@
 //! A connection: its packets in, and the work that its clients' handlers have to do.
 
+mod allowance;
 mod assembly;
 mod connect;
 mod core;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct Counters {
     panics: AtomicU64,
     failures: AtomicU64,
+    event_pauses: AtomicU64,
 }
 
 impl Counters {
@@ -16,6 +17,14 @@ impl Counters {
 
     pub(crate) fn failed(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn event_pause(&self) {
+        self.event_pauses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn event_pauses(&self) -> u64 {
+        self.event_pauses.load(Ordering::Relaxed)
     }
 
     pub(crate) fn panics(&self) -> u64 {

@@ -32,4 +32,7 @@ pub struct Metrics {
     pub queued_event_bytes: usize,
     /// Connections that were closed because far more than that limit waited.
     pub queue_shed: u64,
+    /// How often reading from a connection paused because it sent more than
+    /// [`Config::max_events_per_second`](crate::config::Config::max_events_per_second).
+    pub event_pauses: u64,
 }

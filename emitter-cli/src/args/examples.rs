@@ -67,16 +67,22 @@ pub(super) const SERVE_EXAMPLES: &str = "\
 Examples:
   sio serve                                  page at http://127.0.0.1:3000/, broker at redis://127.0.0.1:7379
   sio serve --url redis://redis.internal     any number of servers on one broker
-  sio serve --listen 0.0.0.0:8080            reachable from outside: any client may join any room
   sio serve --listen localhost:8080          a name; 8080 or :8080 alone is 127.0.0.1:8080
+  sio serve --listen 0.0.0.0:8080 --open     reachable from outside: anybody may join any room
+  sio serve --listen unix:/run/sio.sock      for a proxy on this machine
+  sio serve --listen 0.0.0.0:443 --open --tls-cert chain.pem --tls-key key.pem
   sio serve -n /chat --origin https://app.example
+  sio serve --config /etc/sio/sio.toml       flags outrank the environment, which outranks the file
 
 Clients join and leave rooms with the events `join` and `leave` (acknowledged with \"ok\"), or when they connect, with
 ?room=a,b or ?room=a&room=b. The JavaScript client keeps only the last of several parameters of one name: there write
 io(\"http://HOST/?room=a,b\") or io(url, {query: {room: [\"a\", \"b\"]}}). A name with a comma is joined by the event.
 
-Paths: / is the page, /socket.io/ is Socket.IO, anything else is 404. There is no endpoint for health or metrics: a load
-balancer may ask for /, and a program of your own with the library can have both.
+Paths: / is the page, /socket.io/ is Socket.IO, anything else is a file of --static, or 404.
+
+SIGTERM drains: new clients get 503 with a Retry-After, the others are closed spread over --drain. SIGINT closes at once.
+SIGHUP, with a configuration file, reads it again: allowed origins, the level of the log, the time of --drain and the
+certificate are taken over; what else has changed is named in the log. Without a file SIGHUP ends the server.
 
 A broker that refuses the server at its start (a login, a right) ends it. One that is away does not: it serves its own
 clients, and the others' events when the broker is back. So it does when the broker refuses it later, which is logged
@@ -85,6 +91,15 @@ again and again. It serves on although standard output or standard error is clos
 Exit code: 0 ended by a signal, 1 the address is taken, the broker refused, or what was published could not be flushed,
 2 usage, or a URL that leads to something other than it says.
 A second signal ends it at once, with 129, 130 or 143.";
+
+#[cfg(feature = "serve")]
+pub(super) const CONFIG_EXAMPLES: &str = "\
+Examples:
+  sio config defaults > sio.toml             a file to start with
+  sio config check --config sio.toml         what `serve` would make of it, with this environment
+  sio config doc                             every setting, with its flag, variable, type and default
+
+Exit code: 0, or 2 where `check` finds that the configuration cannot be used.";
 
 #[cfg(feature = "serve")]
 pub(super) const DEMO_EXAMPLES: &str = "\

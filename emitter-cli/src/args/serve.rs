@@ -1,30 +1,44 @@
-//! The command lines of `serve` and `demo`, with the feature `serve`.
+//! The command lines of `serve`, `config` and `demo`, with the feature `serve`.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 
-use super::examples::{DEMO_EXAMPLES, SERVE_EXAMPLES};
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches, Subcommand};
+use gateway::config::{SETTINGS, Setting};
+
+use super::examples::{CONFIG_EXAMPLES, DEMO_EXAMPLES, SERVE_EXAMPLES};
 use super::values::num_deliveries;
 
 /// Run a ready-made server whose clients join rooms and get what is emitted into them
 #[derive(Debug, clap::Args)]
 #[command(after_help = SERVE_EXAMPLES)]
 pub(crate) struct ServeArgs {
-    /// The address to serve HTTP on: HOST:PORT, or a port of 127.0.0.1
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = listen_addr)]
-    pub(crate) listen: ListenAddr,
-    /// The broker; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Without any of them, an embedded broker for
-    /// this machine is started on 127.0.0.1:7379
-    #[arg(long)]
-    pub(crate) url: Option<String>,
-    /// The channel that servers and emitters share; also SIO_CHANNEL. Default socketio
-    #[arg(long)]
-    pub(crate) channel: Option<String>,
-    /// A further namespace with rooms to join, beside `/`; may be repeated
-    #[arg(short, long, value_name = "NAMESPACE")]
-    pub(crate) namespace: Vec<String>,
-    /// A further origin whose pages may connect, such as https://app.example; `*` for all; may be repeated. The server's own page always may
-    #[arg(long, value_name = "ORIGIN")]
-    pub(crate) origin: Vec<String>,
+    /// A file of settings, in TOML; also SIO_CONFIG. `sio config defaults` prints one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+}
+
+/// Check the settings of `serve`, print their defaults, or what they mean
+#[derive(Debug, clap::Args)]
+#[command(after_help = CONFIG_EXAMPLES)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Check file, environment and flags as `serve` would, and print the settings that are not left at their defaults
+    #[command(
+        after_help = "Example:\n  sio config check --config /etc/sio/sio.toml\n\nExit code: 0 it can be used, 2 it cannot."
+    )]
+    Check(ServeArgs),
+    /// Print a file with every setting, its default and its meaning
+    Defaults,
+    /// Print a table of all settings, in Markdown
+    Doc,
 }
 
 /// See it work: server, broker, client and emitter in one process, over real connections
@@ -36,57 +50,111 @@ pub(crate) struct DemoArgs {
     pub(crate) count: Option<NonZeroU64>,
 }
 
-/// Where to listen; the host may be a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ListenAddr {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+/// The settings that were given as flags: keys and values, one flag for each setting of the table.
+#[derive(Debug, Clone)]
+pub(crate) struct SettingFlags(pub(crate) Vec<(&'static str, Vec<String>)>);
+
+impl clap::Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        command.args(with_flags().map(flag))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
-/// Reads `HOST:PORT`, `[IPv6]:PORT`, `:PORT` or `PORT`; without a host it is this machine's own address, never one that others reach.
-fn listen_addr(text: &str) -> Result<ListenAddr, String> {
-    let expected =
-        || "expected HOST:PORT or PORT, such as 127.0.0.1:3000, localhost:3000, [::1]:3000 or 3000".to_owned();
-    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-    let port = port.parse().map_err(|_| expected())?;
-    let host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').ok_or_else(expected)?,
-        None if host.contains(':') => return Err(expected()),
-        None if host.is_empty() => "127.0.0.1",
-        None => host,
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = with_flags().filter_map(|setting| {
+            let values = matches.get_many::<String>(setting.key)?;
+            Some((setting.key, values.cloned().collect()))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn with_flags() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| !setting.flag.is_empty())
+}
+
+/// Makes the flag of a setting. Its value is read with those of the other layers.
+fn flag(setting: &'static Setting) -> Arg {
+    let mut help = setting.help().trim_end_matches('.').to_owned();
+    if setting.is_list {
+        help.push_str("; may be repeated");
+    }
+    let default = setting.default();
+    let default = default.trim_matches('"');
+    if !default.is_empty() && default != "[]" && default != "false" {
+        help.push_str(&format!(". Default {default}"));
+    }
+    let flag = Arg::new(setting.key)
+        .long(setting.flag)
+        .help(help)
+        .value_name(value_name(setting));
+    let flag = if setting.flag == "namespace" {
+        flag.short('n')
+    } else {
+        flag
     };
-    let host = host.to_owned();
-    Ok(ListenAddr { host, port })
+    match (setting.is_switch, setting.is_list) {
+        (true, _) => flag.num_args(0..=1).require_equals(true).default_missing_value("true"),
+        (false, true) => flag.action(ArgAction::Append),
+        (false, false) => flag,
+    }
+}
+
+fn value_name(setting: &Setting) -> &'static str {
+    match setting.kind {
+        "number" => "N",
+        "time" => "TIME",
+        "size" => "BYTES",
+        "address" => "ADDR",
+        "level" => "LEVEL",
+        "true or false" => "BOOL",
+        _ => "TEXT",
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
     #[test]
-    fn an_address_to_listen_on_may_be_a_name_or_a_port() {
-        for (text, host, port) in [
-            ("127.0.0.1:3000", "127.0.0.1", 3000),
-            ("localhost:3000", "localhost", 3000),
-            (":3000", "127.0.0.1", 3000),
-            ("3000", "127.0.0.1", 3000),
-            ("0.0.0.0:0", "0.0.0.0", 0),
-            ("[::1]:80", "::1", 80),
-        ] {
-            let host = host.to_owned();
-            assert_eq!(listen_addr(text), Ok(ListenAddr { host, port }), "{text}");
-        }
-        for bad in [
+    fn a_switch_needs_no_value_and_a_list_is_a_flag_that_is_repeated() {
+        let line = [
             "",
-            "nowhere",
-            "localhost:",
-            "::1:80",
-            "[::1]",
-            "[::1:80",
-            "h:70000",
-            "http://h:80",
-        ] {
-            assert!(listen_addr(bad).unwrap_err().contains("HOST:PORT"), "{bad}");
-        }
+            "--open",
+            "--page=false",
+            "-n",
+            "/a",
+            "--namespace",
+            "/b,/c",
+            "--drain",
+            "5s",
+        ];
+        let given = Line::parse_from(line).serve.settings.0;
+        let values = |key: &str| {
+            let found = given.iter().find(|(each, _)| *each == key);
+            found.map(|(_, values)| values.join(" "))
+        };
+        assert_eq!(values("open").as_deref(), Some("true"));
+        assert_eq!(values("page").as_deref(), Some("false"));
+        assert_eq!(values("namespaces").as_deref(), Some("/a /b,/c"));
+        assert_eq!((values("drain").as_deref(), values("path")), (Some("5s"), None));
     }
 }

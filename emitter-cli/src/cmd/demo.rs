@@ -4,20 +4,21 @@
 
 mod client;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use gateway::config::Config;
+use gateway::listen::{Address, Bound};
+use gateway::server::{Admission, Server};
 use manager_api::log::Escaped;
 use manager_api::{Emitter, ManagerOptions};
 use serde_json::json;
 use socket_io::SocketIo;
-use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval, timeout};
 
 use super::serve::start_broker;
-use crate::app;
 use crate::args::DEFAULT_URL;
 use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
@@ -43,17 +44,15 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
         Err(_) => start_broker("127.0.0.1:0").await?,
     };
     let url = BrokerUrl::parse(broker.url())?;
-    let listener = listen().await?;
+    let (bound, addr) = listen().await?;
     let requested = stop::requested();
-    let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
-    let io = app::server(url.backend(ManagerOptions::default())?.manager, &[], &[]);
+    let manager = url.backend(ManagerOptions::default())?.manager;
+    let server = Server::new(&Config::default(), manager, &Admission::Open { publish: true });
+    let server = server.map_err(Failure::input)?;
+    let io = server.io().clone();
     let (stop_server, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(socket_io::service::serve_with(
-        listener,
-        io.clone(),
-        app::Page,
-        async move { drop(stopped.await) },
-    ));
+    let serving = async move { server.serve(bound, None, async { drop(stopped.await) }).await };
+    let serving = tokio::spawn(serving);
 
     let sending = url.backend(ManagerOptions {
         deadline: PATIENCE,
@@ -66,17 +65,24 @@ pub(super) async fn run(plan: DemoPlan) -> Result<(), Failure> {
     };
     super::emit::close(&emitter).await;
     drop(stop_server);
-    if let Ok(Err(error)) = server.await {
+    if let Ok(Err(error)) = serving.await {
         tracing::info!(error = ?Escaped(error), "the server did not close cleanly");
     }
     broker.stop().await;
     shown
 }
 
-async fn listen() -> Result<TcpListener, Failure> {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, PREFERRED_PORT)).await {
-        Ok(listener) => Ok(listener),
-        Err(_) => super::serve::listen(&Ipv4Addr::LOCALHOST.to_string(), 0, "no port is free").await,
+async fn listen() -> Result<(Bound, SocketAddr), Failure> {
+    let bound = match Bound::bind(&Address::local(PREFERRED_PORT)).await {
+        Ok(bound) => bound,
+        Err(_) => super::serve::bind(&Address::local(0), "no port is free").await?,
+    };
+    match &bound {
+        Bound::Tcp(listener) => {
+            let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
+            Ok((bound, addr))
+        }
+        _ => unreachable!("a port of this machine is bound by TCP"),
     }
 }
 

@@ -1,20 +1,24 @@
 //! `sio serve`: the ready-made server, with a real broker or the embedded one.
 
-use std::net::SocketAddr;
+mod reload;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_broker::EmbeddedBroker;
+use gateway::config::Config;
+use gateway::listen::{Address, Bound};
+use gateway::server::{Admission, Server};
+use gateway::tls::Tls;
 use socket_io::SocketIo;
-use tokio::net::TcpListener;
 
-use crate::app;
 use crate::args::DEFAULT_URL;
 use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
 use crate::plan::ServePlan;
-use crate::stop;
+use crate::stop::{self, Signal, Signals};
 use crate::{log, output};
+use reload::Reloader;
 
 /// How long the server waits for its broker before it says that it is there without. What is refused in this time ends it.
 const READY_PATIENCE: Duration = Duration::from_secs(3);
@@ -22,8 +26,11 @@ const READY_PATIENCE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(20);
 
 pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
-    let listener = listen(&plan.listen.host, plan.listen.port, "name another with --listen").await?;
-    let requested = stop::requested();
+    log::set_level(plan.config.log_level);
+    warn(&plan);
+    let tls = tls(&plan.config)?;
+    let bound = bind(&plan.config.listen, "name another with --listen").await?;
+    let signals = Signals::new();
     let embedded = match plan.url {
         Some(_) => None,
         None => Some(start_broker(DEFAULT_URL.trim_start_matches("redis://")).await?),
@@ -35,16 +42,16 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     };
     let backend = url.backend(plan.options.clone())?;
     let unheard = log::without_managers();
-    let io = app::server(Arc::clone(&backend.manager), &plan.namespaces, &plan.origins);
-    let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
-    let stop = async {
-        requested.await;
-    };
-    let serving = socket_io::service::serve_with(listener, io.clone(), app::Page, stop);
+    let server = Server::new(&plan.config, Arc::clone(&backend.manager), &admission(&plan.config));
+    let server = server.map_err(Failure::input)?;
+    let place = bound.url(tls.is_some()).map_err(Failure::system("cannot listen"))?;
+    let text = announcement(&place, &url, embedded.is_some(), &plan);
+    let quiet = plan.quiet;
+    let stop = stopped(signals, Reloader::new(plan, server.clone(), tls.clone()));
+    let serving = server.serve(bound, tls, stop);
     let announcing = async {
-        ready(&io, &backend, unheard).await?;
-        if !plan.quiet {
-            let text = announcement(addr, &url, embedded.is_some(), &plan);
+        ready(server.io(), &backend, unheard).await?;
+        if !quiet {
             announce(text).await;
         }
         Ok(())
@@ -54,6 +61,51 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
         embedded.stop().await;
     }
     served.map_err(|error| backend.failure("flush what was published", error))
+}
+
+/// Says what an operator may not have meant.
+fn warn(plan: &ServePlan) {
+    for (name, meant) in &plan.misspelt {
+        tracing::warn!(
+            "the variable {} is not a setting; did you mean {meant}?",
+            output::printable(name)
+        );
+    }
+    if plan.config.open && !plan.config.listen.is_local() {
+        let listen = output::printable(&plan.config.listen.to_string());
+        tracing::warn!("--open: anybody may join any room, and others reach {listen}");
+    }
+}
+
+/// Who may connect. What is not of this machine alone was said to be open, or the plan would have been refused.
+fn admission(config: &Config) -> Admission {
+    Admission::Open {
+        publish: config.publish.unwrap_or_else(|| config.listen.is_local()),
+    }
+}
+
+/// Reads the certificate, if there is one, and watches its files.
+fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
+    let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+        return Ok(None);
+    };
+    let tls = Tls::new(certificate, key).map_err(|error| Failure::input(format!("cannot use TLS: {error}")))?;
+    tokio::spawn(tls.clone().watch());
+    Ok(Some(tls))
+}
+
+/// Waits until the server is to end, and drains it if a service manager asks for that: people at a terminal do not want to wait.
+async fn stopped(mut signals: Signals, mut reloader: Reloader) {
+    let signal = loop {
+        match signals.next().await {
+            Signal::Hangup if reloader.has_file() => reloader.reload().await,
+            signal => break signal,
+        }
+    };
+    stop::end_at_once(signals, reloader.has_file());
+    if signal == Signal::Terminate {
+        reloader.io().drain(reloader.drain()).await;
+    }
 }
 
 /// Serves to the end, while what is to be said is said; or until that fails.
@@ -108,21 +160,14 @@ async fn refused(backend: &Backend) -> Failure {
     }
 }
 
-/// Binds the first address of the host that can be bound, those of IPv4 before those of IPv6.
-pub(super) async fn listen(host: &str, port: u16, remedy: &str) -> Result<TcpListener, Failure> {
-    let attempt = if host.contains(':') {
-        format!("cannot listen on [{host}]:{port} ({remedy})")
-    } else {
-        format!("cannot listen on {host}:{port} ({remedy})")
-    };
-    let found = tokio::net::lookup_host((host, port)).await;
-    let mut addrs: Vec<SocketAddr> = found.map_err(Failure::system(attempt.clone()))?.collect();
-    addrs.sort_by_key(SocketAddr::is_ipv6);
-    TcpListener::bind(&addrs[..]).await.map_err(Failure::system(attempt))
+/// Binds an address, or says what to do.
+pub(super) async fn bind(address: &Address, remedy: &str) -> Result<Bound, Failure> {
+    let attempt = format!("cannot listen on {address} ({remedy})");
+    Bound::bind(address).await.map_err(Failure::system(attempt))
 }
 
-/// Where the server is, and what to try.
-fn announcement(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool, plan: &ServePlan) -> String {
+/// Where the server is, what to try, and who may connect.
+fn announcement(place: &str, url: &BrokerUrl, is_embedded: bool, plan: &ServePlan) -> String {
     let about = if is_embedded {
         " (embedded, for this machine only)"
     } else {
@@ -133,10 +178,15 @@ fn announcement(addr: SocketAddr, url: &BrokerUrl, is_embedded: bool, plan: &Ser
     } else {
         ""
     };
+    let who = match plan.config.listen.is_local() && !plan.config.open {
+        true => "any program of this machine may join any room",
+        false => "anybody may join any room (--open)",
+    };
     let emit_options = &plan.emit_options;
     format!(
-        "page and server  http://{addr}/\nbroker           {url}{about}\n\
-         try              sio emit{emit_options} --room lobby news '{{\"hello\":\"world\"}}'\n{missing}"
+        "page and server  {place}\nbroker           {url}{about}\n\
+         try              sio emit{emit_options} --room lobby news '{{\"hello\":\"world\"}}'\n{missing}\
+         access           {who}\n"
     )
 }
 

@@ -1,30 +1,32 @@
-//! The plans of `serve` and `demo`, with the feature `serve`.
+//! The plans of `serve`, `config` and `demo`, with the feature `serve`.
 
 use std::num::NonZeroU64;
 
-use manager_api::{ManagerOptions, NamespaceName};
+use gateway::config::{Config, Loaded, Sources};
+use manager_api::ManagerOptions;
 
-use super::{channel, namespace, url_source};
-use crate::args::{ListenAddr, ServeArgs};
+use crate::args::{ConfigAction, ServeArgs};
 use crate::backend::BrokerUrl;
 use crate::failure::Failure;
 use crate::output::printable;
 
 #[derive(Debug)]
 pub(crate) struct ServePlan {
-    pub(crate) listen: ListenAddr,
+    pub(crate) config: Config,
+    /// Where the configuration came from, to be read again.
+    pub(crate) sources: Sources,
+    /// Whether there is a file, which may be changed while the server runs.
+    pub(crate) has_file: bool,
     /// `None` starts the embedded broker.
     pub(crate) url: Option<BrokerUrl>,
     pub(crate) options: ManagerOptions,
-    /// Options with which another command of this shell reaches the same channel: those of the command line. What the environment names
-    /// it names for that command, too.
+    /// Options with which another command of this shell reaches the same channel: those of the command line and the file. What the
+    /// environment names it names for that command, too.
     pub(crate) emit_options: String,
-    /// Whether the URL was typed and is not repeated in them, because it may hold secrets.
+    /// Whether the URL is not repeated in them, because it may hold secrets.
     pub(crate) is_url_left_out: bool,
-    /// Beside `/`.
-    pub(crate) namespaces: Vec<NamespaceName>,
-    /// Beside the server's own.
-    pub(crate) origins: Vec<String>,
+    /// Variables that look like a misspelt setting, each with the one that may be meant.
+    pub(crate) misspelt: Vec<(String, String)>,
     pub(crate) quiet: bool,
 }
 
@@ -33,38 +35,84 @@ pub(crate) struct DemoPlan {
     pub(crate) count: Option<NonZeroU64>,
 }
 
+#[derive(Debug)]
+pub(crate) enum ConfigPlan {
+    Check(Box<Loaded>),
+    Defaults,
+    Doc,
+}
+
 impl ServePlan {
-    /// Checks what the user typed.
+    /// Reads the configuration and checks it.
     ///
     /// # Errors
     ///
     /// [`Failure::Input`], which says what to change.
     pub(super) fn new(args: ServeArgs, quiet: bool) -> Result<ServePlan, Failure> {
-        let is_url_typed = args.url.is_some();
-        let typed_channel = args.channel.clone();
-        let url = url_source::find(args.url)?;
-        let url = url.as_deref().map(BrokerUrl::parse).transpose()?;
-        let options = ManagerOptions {
-            channel: channel(args.channel)?,
-            ..ManagerOptions::default()
-        };
-        let typed = url.as_ref().filter(|_| is_url_typed);
-        let emit_options = emit_options(typed, typed_channel.as_deref());
-        let is_url_left_out = typed.is_some_and(|url| !url.is_shown_whole());
+        let sources = sources(args);
+        let loaded = checked(&sources)?;
+        let Loaded { config, places, .. } = loaded;
+        // Variables also hold for the command that is proposed.
+        let is_here = |key: &str| places.get(key).is_some_and(|place| !place.starts_with("SIO_"));
+        let url = config
+            .url
+            .as_ref()
+            .map(|url| BrokerUrl::parse(url.expose()))
+            .transpose()?;
+        let named = url.as_ref().filter(|_| is_here("url"));
+        let channel = is_here("channel").then_some(config.channel.as_str());
         Ok(ServePlan {
-            listen: args.listen,
+            emit_options: emit_options(named, channel),
+            is_url_left_out: named.is_some_and(|url| !url.is_shown_whole()),
+            options: ManagerOptions {
+                channel: config.channel.clone(),
+                ..ManagerOptions::default()
+            },
             url,
-            options,
-            emit_options,
-            is_url_left_out,
-            namespaces: args
-                .namespace
-                .iter()
-                .map(|name| namespace(name))
-                .collect::<Result<_, _>>()?,
-            origins: origins(args.origin)?,
+            config,
+            sources,
+            has_file: loaded.file.is_some(),
+            misspelt: loaded.misspelt,
             quiet,
         })
+    }
+}
+
+impl ConfigPlan {
+    /// Reads the configuration if it is to be checked.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`], which says what is wrong.
+    pub(super) fn new(action: ConfigAction) -> Result<ConfigPlan, Failure> {
+        match action {
+            ConfigAction::Defaults => Ok(ConfigPlan::Defaults),
+            ConfigAction::Doc => Ok(ConfigPlan::Doc),
+            ConfigAction::Check(args) => {
+                let loaded = checked(&sources(args))?;
+                if let Some(url) = &loaded.config.url {
+                    BrokerUrl::parse(url.expose())?;
+                }
+                Ok(ConfigPlan::Check(Box::new(loaded)))
+            }
+        }
+    }
+}
+
+fn sources(args: ServeArgs) -> Sources {
+    Sources {
+        flags: args.settings.0,
+        env: std::env::vars_os().collect(),
+        file: args.config,
+    }
+}
+
+/// Reads all layers, and checks that they go together.
+pub(crate) fn checked(sources: &Sources) -> Result<Loaded, Failure> {
+    let loaded = sources.load().map_err(Failure::input)?;
+    match gateway::server::check(&loaded.config) {
+        Ok(()) => Ok(loaded),
+        Err(problem) => Err(Failure::input(loaded.locate(problem))),
     }
 }
 
@@ -86,18 +134,6 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// Origins as browsers send them, or `*`.
-fn origins(origins: Vec<String>) -> Result<Vec<String>, Failure> {
-    let named: Vec<String> = origins.iter().filter(|origin| *origin != "*").cloned().collect();
-    let config = socket_io::config::EngineConfig {
-        cors_allowed_origins: named.into(),
-        ..Default::default()
-    };
-    let checked = config.validate();
-    checked.map_err(|error| Failure::input(format!("--origin cannot be used: {error}")))?;
-    Ok(origins)
 }
 
 #[cfg(test)]

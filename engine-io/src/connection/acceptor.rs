@@ -1,5 +1,6 @@
 //! The acceptor of an engine: turns valid handshakes into engine sessions.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::close::CloseReason;
@@ -20,6 +21,17 @@ pub(crate) struct Acceptor {
     handler: Box<dyn Handler>,
 }
 
+/// The reason for which a valid handshake is not accepted now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// The engine drains, or was shut down.
+    Draining,
+    /// There are as many sessions as there may be.
+    Full,
+    /// More came within a second, from all addresses or from this one, than are accepted.
+    TooManyHandshakes,
+}
+
 /// There is no session; its connection is closed.
 pub(crate) struct NotOpened;
 
@@ -32,16 +44,20 @@ impl Acceptor {
         }
     }
 
-    /// Reserves a place for a session; the handler may make room for it.
-    pub(crate) fn reserve(&self) -> Option<Reservation> {
+    /// Reserves a place for a session of a client with this address; the handler may make room for it.
+    pub(crate) fn reserve(&self, peer: Option<IpAddr>) -> Result<Reservation, Unavailable> {
         let admission = &self.core.admission;
-        if admission.is_shut_down() {
-            return None;
+        if admission.is_draining() {
+            return Err(Unavailable::Draining);
         }
-        admission.try_reserve().or_else(|| {
+        if !self.core.rates.admit(peer) {
+            return Err(Unavailable::TooManyHandshakes);
+        }
+        let reservation = admission.try_reserve().or_else(|| {
             let has_room = self.handler.make_room();
             has_room.then(|| admission.try_reserve()).flatten()
-        })
+        });
+        reservation.ok_or(Unavailable::Full)
     }
 
     /// Puts a session on the table and calls the handler for it.

@@ -14,7 +14,9 @@ pub(crate) struct Admission {
     reserved: AtomicUsize,
     /// Sessions of the protocol above that are not dropped yet.
     live: AtomicUsize,
-    /// No session is accepted any more.
+    /// No session is accepted any more; those that are open are closed little by little.
+    is_draining: AtomicBool,
+    /// … or at once.
     is_shut_down: AtomicBool,
     /// Notified of each session that ends during a shutdown.
     changed: Notify,
@@ -27,6 +29,7 @@ impl Admission {
             max_sessions,
             reserved: AtomicUsize::new(0),
             live: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
             is_shut_down: AtomicBool::new(false),
             changed: Notify::new(),
         })
@@ -49,7 +52,18 @@ impl Admission {
     }
 
     /// Refuses sessions from now on.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns whether sessions are refused because the engine drains or was shut down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
+    /// Refuses sessions from now on, and expects those that are open to end.
     pub(crate) fn shut_down(&self) {
+        self.drain();
         self.is_shut_down.store(true, Ordering::SeqCst);
     }
 

@@ -8,6 +8,7 @@ use crate::budget::Budget;
 use crate::config::Config;
 use crate::connection::admission::Admission;
 use crate::connection::clock::Clock;
+use crate::connection::rate::Rates;
 use crate::connection::session::EngineSession;
 use crate::connection::state::Limits;
 use crate::connection::table::SessionTable;
@@ -37,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) inbound: Arc<Budget>,
     /// The number of sessions, and the shutdown.
     pub(crate) admission: Arc<Admission>,
+    /// The handshakes a second, in total and of each address.
+    pub(crate) rates: Rates,
     /// The runtime that served the last handshake.
     runtime: Mutex<Option<Handle>>,
 }
@@ -54,6 +57,10 @@ impl Core {
             budget: Budget::new(config.outbox_total_limit),
             inbound: Budget::new(config.inbound_total_limit),
             admission: Admission::new(config.max_sessions),
+            rates: Rates::new(
+                config.max_handshakes_per_second,
+                config.max_handshakes_per_second_per_peer,
+            ),
             runtime: Mutex::default(),
             config,
         }

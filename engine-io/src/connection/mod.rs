@@ -48,6 +48,7 @@ pub(crate) mod inbound_shedding;
 pub(crate) mod lifecycle;
 pub(crate) mod outbox;
 pub(crate) mod polling;
+pub(crate) mod rate;
 pub(crate) mod session;
 pub(crate) mod shedding;
 pub(crate) mod sid;

@@ -116,7 +116,8 @@ impl EngineSession {
         if let Some(polling) = &mut state.polling {
             // A waiting GET takes the close packet at once; at shutdown there is no time to wait
             // for the next one.
-            let (has_get, is_shutdown) = (polling.get.is_some(), reason == CloseReason::ServerShutdown);
+            let is_shutdown = reason == CloseReason::ServerShutdown && self.core.admission.is_shut_down();
+            let has_get = polling.get.is_some();
             if (is_empty && has_get) || (is_shutdown && !has_get) {
                 return self.close_now(state, reason);
             }

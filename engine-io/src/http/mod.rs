@@ -18,6 +18,7 @@ pub(crate) mod body;
 pub(crate) mod coding;
 pub(crate) mod cookie;
 pub(crate) mod cors;
+pub(crate) mod forwarded;
 pub(crate) mod get;
 pub(crate) mod handshake;
 pub(crate) mod origin;

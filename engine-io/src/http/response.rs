@@ -11,6 +11,9 @@ use crate::http::unsent::{InFlight, PacketBody};
 /// No cache may store packets of a session.
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
+/// The longest time after which a client that was turned away may try again, in seconds.
+const RETRY_WITHIN: u16 = 5;
+
 /// Returns the response to a POST whose packets were accepted.
 pub(crate) fn ok() -> Response<ResponseBody> {
     response(200, Some("text/html"), "ok")
@@ -45,6 +48,15 @@ pub(crate) fn unavailable() -> Response<ResponseBody> {
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// Returns the response to a handshake that cannot be accepted now. Clients that are turned away
+/// together do not come back together.
+pub(crate) fn try_later() -> Response<ResponseBody> {
+    let mut response = empty(503);
+    let seconds = fastrand::u16(1..=RETRY_WITHIN);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
 }
 

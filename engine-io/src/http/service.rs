@@ -7,13 +7,14 @@ use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::upgrade::OnUpgrade;
 
 use crate::config::Transport;
-use crate::connection::acceptor::Acceptor;
+use crate::connection::acceptor::{Acceptor, Unavailable};
+use crate::connection::admission::Reservation;
 use crate::connection::core::Core;
 use crate::connection::session::EngineSession;
 use crate::http::body::ResponseBody;
 use crate::http::coding::Coding;
 use crate::http::cors::{self, Grant};
-use crate::http::handshake::Handshake;
+use crate::http::handshake::{Handshake, PeerAddr};
 use crate::http::refusal::Refusal;
 use crate::http::response;
 use crate::http::route::{self, Route, route};
@@ -83,15 +84,16 @@ fn coding(core: &Core, parts: &Parts) -> Option<Coding> {
 /// Opens a session on long-polling; responds with the opening packet.
 fn open_polling(acceptor: &Acceptor, mut parts: Parts) -> Response<ResponseBody> {
     let core = &acceptor.core;
-    let Some(reservation) = acceptor.reserve() else {
-        return full(core);
+    let reservation = match reserve(acceptor, &mut parts) {
+        Ok(reservation) => reservation,
+        Err(unavailable) => return turn_away(core, unavailable),
     };
     let handshake = Handshake::new(&mut parts);
     drop(parts);
     let session = EngineSession::new(core, Transport::Polling);
     if acceptor.open(&session, handshake, reservation).is_err() {
         return if core.admission.is_shut_down() {
-            full(core)
+            turn_away(core, Unavailable::Draining)
         } else {
             response::empty(500)
         };
@@ -126,8 +128,9 @@ fn switch(acceptor: &Arc<Acceptor>, mut parts: Parts, purpose: Option<Purpose>) 
     let purpose = match purpose {
         Some(purpose) => purpose,
         None => {
-            let Some(reservation) = acceptor.reserve() else {
-                return full(core);
+            let reservation = match reserve(acceptor, &mut parts) {
+                Ok(reservation) => reservation,
+                Err(unavailable) => return turn_away(core, unavailable),
             };
             Purpose::Open(Box::new((Handshake::new(&mut parts), reservation)))
         }
@@ -140,11 +143,33 @@ fn switch(acceptor: &Arc<Acceptor>, mut parts: Parts, purpose: Option<Purpose>) 
     response
 }
 
-/// Counts and logs a handshake that was refused for want of a place; returns the response.
-fn full(core: &Core) -> Response<ResponseBody> {
+/// Reserves a place for the session of a client, whose address a proxy may have named.
+fn reserve(acceptor: &Acceptor, parts: &mut Parts) -> Result<Reservation, Unavailable> {
+    acceptor.core.config.trusted_proxies.resolve(parts);
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
+    acceptor.reserve(peer)
+}
+
+/// Counts and logs a valid handshake that is not accepted now; returns the response.
+fn turn_away(core: &Core, unavailable: Unavailable) -> Response<ResponseBody> {
     core.counters.refused.add(1);
-    core.logs
-        .full
-        .warn("a handshake was refused: too many sessions, or the server is shutting down");
-    response::empty(503)
+    match unavailable {
+        Unavailable::TooManyHandshakes => {
+            core.counters.handshakes_limited.add(1);
+            core.logs
+                .rate
+                .warn("a handshake was refused: too many a second, of its address or of all together");
+        }
+        Unavailable::Full => {
+            core.counters.handshakes_unavailable.add(1);
+            core.logs
+                .full
+                .warn("a handshake was refused: there are too many sessions");
+        }
+        Unavailable::Draining => {
+            core.counters.handshakes_unavailable.add(1);
+            quietly(|| tracing::debug!(target: "engine_io", "a handshake was refused: the server is shutting down"));
+        }
+    }
+    response::try_later()
 }

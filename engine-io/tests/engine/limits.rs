@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine_io::config::TrustedProxies;
 use engine_io::{CloseReason, Config, Outgoing, SendError, Sent, Socket};
 use tokio::io::AsyncWriteExt;
 
@@ -323,4 +324,59 @@ async fn a_ping_that_lifts_the_outbox_over_the_soft_limit_starts_the_grace() {
     let (_sid, socket) = server.polling().await;
     socket.send(Outgoing::text("x")).unwrap();
     server.gone(CloseReason::Overflow).await;
+}
+
+/// The address of the client, as a proxy on this machine names it.
+fn forwarded_for(address: &str) -> String {
+    format!("x-forwarded-for: {address}\r\n")
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_handshakes_a_second_is_told_to_try_again_later() {
+    let server = Server::start(Config {
+        max_handshakes_per_second_per_peer: 1,
+        ..Config::default()
+    })
+    .await;
+    let target = "/?EIO=4&transport=polling";
+    let mut refused = 0;
+    // A slow machine may take a second for some of them.
+    for _ in 0..20 {
+        let response = server.get(target).await;
+        if response.status == 503 {
+            let after = response
+                .header("retry-after")
+                .expect("says when")
+                .parse::<u8>()
+                .unwrap();
+            assert!((1..=5).contains(&after), "{after}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0);
+    let metrics = server.engine.metrics();
+    assert_eq!((metrics.handshakes_limited, metrics.refused), (refused, refused));
+    assert_eq!(metrics.opened, 20 - refused);
+}
+
+#[tokio::test]
+async fn clients_behind_a_trusted_proxy_have_limits_and_addresses_of_their_own() {
+    let mut server = Server::start(Config {
+        max_handshakes_per_second_per_peer: 1,
+        trusted_proxies: TrustedProxies::of(["127.0.0.1"]).unwrap(),
+        ..Config::default()
+    })
+    .await;
+    let target = "/?EIO=4&transport=polling";
+    for number in 1..=5 {
+        let address = format!("192.0.2.{number}");
+        let response = server.http("GET", target, &forwarded_for(&address), b"").await;
+        assert_eq!(response.status, 200, "{address}");
+        let (_, handshake) = server.opened().await;
+        assert_eq!(handshake.peer_addr().unwrap().ip().to_string(), address);
+    }
+    let target = "/?EIO=4&transport=websocket";
+    let (_ws, _) = Ws::connect_with(server.addr, target, &forwarded_for("2001:db8::1")).await;
+    let (_, handshake) = server.opened().await;
+    assert_eq!(handshake.peer_addr().unwrap().ip().to_string(), "2001:db8::1");
 }

@@ -1,6 +1,7 @@
 //! The shutdown of an engine: what clients still get, and sessions that it overtakes.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use engine_io::{CloseReason, Config, Outgoing};
 use hyper::Request;
@@ -33,6 +34,57 @@ async fn a_shutdown_flushes_and_refuses() {
     );
     assert_eq!(server.get("/?EIO=4&transport=polling").await.status, 503);
     assert_eq!(server.get(&poll(&silent)).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_drain_refuses_new_sessions_and_gives_the_others_time_to_fetch_what_waits_for_them() {
+    let mut server = Server::start(Config::default()).await;
+    let (mut ws, _) = server.websocket().await;
+    let (sid, polling) = server.polling().await;
+    polling.send(Outgoing::text("bye")).unwrap();
+    assert!(!server.engine.is_draining());
+    let engine = server.engine.clone();
+    let drain = tokio::spawn(async move { engine.drain(Duration::from_secs(20)).await });
+    let draining = async {
+        while !server.engine.is_draining() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(draining).await;
+    let refused = server.get("/?EIO=4&transport=polling").await;
+    let after: Option<u8> = refused.header("retry-after").and_then(|value| value.parse().ok());
+    assert!(refused.status == 503 && after.is_some_and(|seconds| (1..=5).contains(&seconds)));
+    let mut fetched = String::new();
+    while !fetched.ends_with('1') {
+        fetched += &server.poll(&sid).await.response().await.body;
+    }
+    assert!(fetched.starts_with("4bye"), "{fetched}");
+    ws.closed(&[]).await;
+    within(drain).await.unwrap();
+    within(server.engine.shutdown()).await;
+    let metrics = server.engine.metrics();
+    assert_eq!(metrics.closed.get(CloseReason::ServerShutdown), 2);
+    assert_eq!((metrics.handshakes_unavailable, metrics.refused), (1, 1));
+}
+
+#[tokio::test]
+async fn a_drain_is_spread_over_its_time_but_a_few_sessions_need_no_more_than_a_tenth_of_a_second_each() {
+    for (over, num_sessions, least, most) in [(20, 5, 400, 500), (1, 100, 990, 1_000), (0, 100, 0, 0)] {
+        let mut server = Server::start(Config::default()).await;
+        let mut sessions = Vec::new();
+        for _ in 0..num_sessions {
+            sessions.push(server.websocket().await);
+        }
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        server.engine.drain(Duration::from_secs(over)).await;
+        let took = begun.elapsed().as_millis();
+        tokio::time::resume();
+        assert!(
+            (least..=most + 5).contains(&took),
+            "{num_sessions} in {over} s: {took} ms"
+        );
+    }
 }
 
 #[tokio::test]

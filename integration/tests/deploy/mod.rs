@@ -2,6 +2,7 @@
 //! through real clients.
 
 mod front;
+mod gateway;
 mod haproxy;
 mod nginx;
 mod polling;

@@ -10,6 +10,7 @@ use engine_io::{CloseReason, Message, ProtocolError, Session};
 use manager_api::EventName;
 use manager_api::log::quietly;
 
+use super::allowance::Allowance;
 use super::assembly::Assembly;
 use super::link::Connection;
 use super::load::Load;
@@ -31,18 +32,21 @@ pub(crate) struct ConnectionSession {
     pub(super) members: Vec<Member>,
     assembly: Option<Box<Assembly>>,
     pub(super) load: Load,
+    allowance: Allowance,
     /// A packet was against the rules; the connection closes for it.
     is_refused: bool,
 }
 
 impl ConnectionSession {
     pub(crate) fn new(connection: Arc<Connection>, namespaces: Arc<Directory>) -> Self {
+        let allowance = Allowance::new(connection.core.config.max_events_per_second);
         Self {
             connection,
             namespaces,
             members: Vec::new(),
             assembly: None,
             load: Load::default(),
+            allowance,
             is_refused: false,
         }
     }
@@ -75,6 +79,9 @@ impl ConnectionSession {
     }
 
     fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
+        if self.allowance.take() {
+            self.connection.core.counters.event_pause();
+        }
         if packet.json.is_empty() {
             // It names no event: nothing runs and nothing is acknowledged, as in Node.
             return open_member(&mut self.members, packet.namespace).map(drop);
@@ -251,7 +258,7 @@ impl Session for ConnectionSession {
             }
         }
         self.load.count(&self.connection.core.queued);
-        if self.poll_assembly(cx).is_pending() {
+        if self.poll_assembly(cx).is_pending() | self.allowance.poll_renewed(cx).is_pending() {
             poll = Poll::Pending;
         }
         self.members.retain(|member| {
@@ -278,7 +285,7 @@ impl Session for ConnectionSession {
         let core = &self.connection.core;
         let limits = &core.config;
         let is_full = self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes;
-        is_full || self.load.has_to_wait(&core.queued)
+        is_full || self.allowance.is_used_up() || self.load.has_to_wait(&core.queued)
     }
 
     fn upgraded(&mut self) {
@@ -291,6 +298,7 @@ impl Session for ConnectionSession {
 
     fn close(&mut self, reason: CloseReason) {
         self.assembly = None;
+        self.allowance.end();
         self.connection.settle();
         // Node speaks of a parse error only where a message of the transport below cannot be read.
         let reason = if self.is_refused {

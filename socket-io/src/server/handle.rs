@@ -1,6 +1,7 @@
 //! The handle of a server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine_io::Engine;
 use futures_util::future::BoxFuture;
@@ -111,6 +112,33 @@ impl SocketIo {
         self.server.core.hub.subscribed().await;
     }
 
+    /// Refuses new clients, with the status 503 and a `Retry-After`, and disconnects the others, spread at random over a time: they come back
+    /// to other servers, not all at once. Returns when the last was told to leave; [`close`](Self::close) is next, which flushes, and which
+    /// [`serve`](crate::serve()) calls itself once its shutdown signal completes.
+    ///
+    /// Requests have to be answered meanwhile: clients on long-polling need them. With few clients it takes less time, a tenth of a second for
+    /// each.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # async fn example(io: &socket_io::SocketIo, signal: impl Future<Output = ()>) {
+    /// signal.await;
+    /// io.drain(Duration::from_secs(20)).await; // a readiness probe that asks `is_draining` fails from here on
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped new clients are still refused, and those that are left stay.
+    pub async fn drain(&self, over: Duration) {
+        self.engine().drain(over).await;
+    }
+
+    /// Returns whether new clients are refused, because the server [drains](Self::drain) or is closed: a load balancer should send no more.
+    pub fn is_draining(&self) -> bool {
+        self.engine().is_draining()
+    }
+
     /// Disconnects every client, waits for their handlers, says bye to the other servers, then flushes and closes the manager.
     ///
     /// # Errors
@@ -141,6 +169,7 @@ impl SocketIo {
             unjoined_shed: self.server.core.unjoined.num_shed(),
             queued_event_bytes: self.server.core.queued.used(),
             queue_shed: self.server.core.queued.num_shed(),
+            event_pauses: self.server.core.counters.event_pauses(),
         }
     }
 

@@ -11,20 +11,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine_io::BoxError;
-use engine_io::http::{PacedStream, PeerAddr, Progress};
+use engine_io::http::{PacedStream, PeerAddr, Progress, Secure};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use manager_api::log::{LimitedLog, quietly};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::host::HostRequired;
+use super::listen::{Accepted, Listen, Opening};
 use super::not_found::NotFound;
 use crate::server::SocketIo;
 
@@ -76,6 +78,43 @@ where
     R: http_body::Body<Data = Bytes> + Unpin + Send + 'static,
     R::Error: Into<BoxError>,
 {
+    serve_on(listener, io, fallback, shutdown).await
+}
+
+/// As [`serve_with`], on a listener of any kind.
+///
+/// To shut down without a storm of reconnecting clients, let `shutdown` [drain](SocketIo::drain) the server before it completes:
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use socket_io::service::{NotFound, serve_on};
+/// # async fn example(listener: tokio::net::TcpListener) -> Result<(), socket_io::Error> {
+/// let io = socket_io::SocketIo::new();
+/// let shutdown = async {
+///     tokio::signal::ctrl_c().await.ok();
+///     io.drain(Duration::from_secs(20)).await;
+/// };
+/// serve_on(listener, io.clone(), NotFound, shutdown).await
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn serve_on<L, S, R>(
+    mut listener: L,
+    io: SocketIo,
+    fallback: S,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), manager_api::Error>
+where
+    L: Listen,
+    S: Service<Request<Incoming>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
+    S::Future: Send + 'static,
+    R: http_body::Body<Data = Bytes> + Unpin + Send + 'static,
+    R::Error: Into<BoxError>,
+{
     let service = HostRequired(io.layer().layer(fallback));
     let patience = {
         let config = &io.core().config;
@@ -89,7 +128,7 @@ where
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, peer)) => drop(tokio::spawn(connection(stream, peer, service.clone(), patience, stopped.clone()))),
+                Ok(accepted) => drop(tokio::spawn(connection(accepted, service.clone(), patience, stopped.clone()))),
                 Err(error) => accept_failed(&error).await,
             },
             () = &mut shutdown => break,
@@ -121,28 +160,70 @@ struct Patience {
     write: Duration,
 }
 
-async fn connection<S, R>(
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: S,
-    patience: Patience,
-    mut stopped: watch::Receiver<()>,
-) where
+/// Serves a connection, once its stream is open.
+async fn connection<Io, S, R>(accepted: Accepted<Io>, service: S, patience: Patience, mut stopped: watch::Receiver<()>)
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Incoming>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
     S::Future: Send + 'static,
     R: http_body::Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    // Packets are small and wait for nothing; a socket that cannot be told so still works.
-    let _ = stream.set_nodelay(true);
+    let Accepted {
+        opening,
+        peer,
+        is_secure,
+    } = accepted;
+    let opened = match opening {
+        Opening::Open(stream) => Ok(stream),
+        Opening::Pending(opening) => tokio::select! {
+            opened = opening => opened,
+            _ = stopped.changed() => return,
+        },
+    };
+    match opened {
+        Ok(stream) => http(stream, Client { peer, is_secure }, service, patience, stopped).await,
+        Err(error) => quietly(|| tracing::debug!(target: "socket_io", %error, "a connection did not open")),
+    }
+}
+
+/// What is known about the client of a connection.
+#[derive(Clone, Copy)]
+struct Client {
+    peer: Option<SocketAddr>,
+    is_secure: bool,
+}
+
+impl Client {
+    /// Tells a request who sent it.
+    fn mark(self, request: &mut Request<Incoming>) {
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(PeerAddr(peer));
+        }
+        if self.is_secure {
+            request.extensions_mut().insert(Secure);
+        }
+    }
+}
+
+/// Answers the requests of a connection.
+async fn http<Io, S, R>(stream: Io, client: Client, service: S, patience: Patience, mut stopped: watch::Receiver<()>)
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>> + 'static,
+    S::Future: Send + 'static,
+    R: http_body::Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
+{
     let stream = PacedStream::new(stream, patience.write);
     let progress = stream.progress();
     // Requests of one connection are answered one after the other.
     let at_work = Arc::new(AtomicBool::new(false));
     let working = at_work.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(PeerAddr(peer));
+        client.mark(&mut request);
         let mut service = service.clone();
         let working = working.clone();
         async move {

@@ -2,6 +2,20 @@
 //!
 //! A flag outranks a variable of the environment, which outranks the file, which outranks the default. [`SETTINGS`] lists every setting with all its
 //! names; `docs/configuration.md` is made of it.
+//!
+//! Reading is strict: a key that is not known, a value of another kind or a secret that is given twice is a [`Problem`] with its place, and all of
+//! them are told at once. A value may be written as its kind or as text: `rooms = 8` and `rooms = "8"` mean the same.
+//!
+//! ```
+//! use gateway::config::{Setting, Sources};
+//!
+//! let sources = Sources { env: vec![("SIO_LIMITS_PAYLOAD".into(), "64KiB".into())], ..Sources::default() };
+//! let loaded = sources.load()?;
+//! assert_eq!(loaded.config.max_payload.0, 65_536);
+//! assert_eq!(loaded.places["limits.payload"], "SIO_LIMITS_PAYLOAD");
+//! assert_eq!(Setting::of("limits.payload").unwrap().variable(), "SIO_LIMITS_PAYLOAD");
+//! # Ok::<(), gateway::config::Problems>(())
+//! ```
 
 mod doc;
 mod file;

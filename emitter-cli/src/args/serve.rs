@@ -79,6 +79,7 @@ impl FromArgMatches for SettingFlags {
     }
 }
 
+/// The settings that can be given on the command line: all but the secrets.
 fn with_flags() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| !setting.flag.is_empty())
 }
@@ -110,6 +111,7 @@ fn flag(setting: &'static Setting) -> Arg {
     }
 }
 
+/// How the value of a setting is called in the help.
 fn value_name(setting: &Setting) -> &'static str {
     match setting.kind {
         "number" => "N",

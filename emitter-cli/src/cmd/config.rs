@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::output;
 use crate::plan::ConfigPlan;
 
+/// Prints what the plan is for: a report, a file of settings, or a table.
 pub(super) fn run(plan: &ConfigPlan) -> Result<(), Failure> {
     match plan {
         ConfigPlan::Check(loaded) => output::print(report(loaded).as_bytes()),

@@ -99,6 +99,7 @@ impl ConfigPlan {
     }
 }
 
+/// The layers of the configuration: flags, the environment of this process, and the file that either names.
 fn sources(args: ServeArgs) -> Sources {
     Sources {
         flags: args.settings.0,

@@ -6,6 +6,8 @@ mod connect;
 mod dead_output;
 mod doctor;
 mod emit;
+#[cfg(feature = "serve")]
+mod hosting;
 mod input;
 #[cfg(feature = "serve")]
 mod inspect;
@@ -21,6 +23,8 @@ mod paused_output;
 mod refusals;
 #[cfg(feature = "serve")]
 mod serve;
+#[cfg(feature = "serve")]
+mod settings;
 mod support;
 #[cfg(all(unix, feature = "serve"))]
 mod token;

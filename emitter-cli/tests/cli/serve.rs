@@ -57,7 +57,7 @@ pub(crate) async fn serving_with(url: &str, options: &[&str]) -> (Running, Strin
 }
 
 /// The address that a server prints first.
-async fn address(serving: &mut Running) -> String {
+pub(crate) async fn address(serving: &mut Running) -> String {
     let line = serving.line().await;
     let (_, url) = line.trim_end().split_once("http://").expect("an address");
     url.trim_end_matches('/').to_owned()
@@ -267,6 +267,7 @@ async fn a_server_without_its_broker_serves_its_own_clients_and_says_so() {
         "without its password the URL would not work: {proposed}"
     );
     assert!(serving.line().await.contains("SIO_URL_FILE"));
+    assert!(serving.line().await.contains("any program of this machine"));
     let mut client = Client::connect(&addr, "").await;
     client.send("420[\"join\",\"r\"]").await;
     client.expect("430[\"ok\"]").await;

@@ -204,6 +204,12 @@ impl Client {
         }
     }
 
+    /// Waits until the server has closed the connection.
+    pub(crate) async fn closed(mut self) {
+        let closed = async { while let Some(Ok(_)) = self.socket.next().await {} };
+        timeout(PATIENCE, closed).await.expect("the connection stays open");
+    }
+
     pub(crate) async fn expect(&mut self, packet: &str) {
         assert_eq!(self.next().await, packet);
     }
@@ -242,6 +248,7 @@ impl Sio {
             .env_remove("SIO_URL_FILE")
             .env_remove("SIO_LOG_FORMAT")
             .env_remove("TRACEPARENT")
+            .env_remove("SIO_CONFIG")
             .env_remove("RUST_LOG")
             .kill_on_drop(true);
         command

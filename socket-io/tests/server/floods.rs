@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use engine_io::ResponseBody;
+use engine_io::{CloseReason, ResponseBody};
 use http::{Request, Response};
-use socket_io::SocketIo;
+use socket_io::{Data, SocketIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -226,4 +226,52 @@ async fn the_end_of_a_server_takes_less_than_a_second_despite_what_its_clients_l
     stop.send(()).unwrap();
     within(serving).await.unwrap().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_sends_more_events_a_second_than_it_may_is_read_more_slowly_and_loses_none() {
+    let server = TestServer::with(SocketIo::builder().configure(|config| config.max_events_per_second = 20)).await;
+    server
+        .io
+        .namespace("/")
+        .on("count", async |Data(number): Data<u32>| number);
+    let mut client = server.connect().await;
+    let mut other = server.connect().await;
+    let begun = Instant::now();
+    for number in 0..50 {
+        client.send(&format!("42{number}[\"count\",{number}]")).await;
+    }
+    other.send("420[\"count\",7]").await;
+    other.expect("430[7]").await;
+    for number in 0..50 {
+        client.expect(&format!("43{number}[{number}]")).await;
+    }
+    // Two seconds were used up, and the third begun.
+    assert!(begun.elapsed() >= Duration::from_millis(1_900), "{:?}", begun.elapsed());
+    // On a slow machine the clock alone may have held it back once.
+    assert!((1..=2).contains(&server.io.metrics().event_pauses));
+}
+
+#[tokio::test]
+async fn a_drain_disconnects_clients_for_the_shutdown_and_accepts_no_more() {
+    let server = TestServer::start().await;
+    let mut client = server.connect().await;
+    assert!(!server.io.is_draining());
+    within(server.io.drain(Duration::from_secs(20))).await;
+    assert!(server.io.is_draining());
+    while client.next().await.is_some() {}
+    let refused = request(server.address, "GET", "/socket.io/?EIO=4&transport=polling", "").await;
+    assert!(
+        refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: "),
+        "{refused}"
+    );
+    server.is_empty().await;
+    let metrics = server.io.metrics().engine;
+    assert_eq!(
+        (
+            metrics.closed.get(CloseReason::ServerShutdown),
+            metrics.handshakes_unavailable
+        ),
+        (1, 1)
+    );
 }

@@ -18,6 +18,7 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
+    /// Takes the server and the plan that it was made of.
     pub(super) fn new(plan: ServePlan, server: Server, tls: Option<Tls>) -> Self {
         Self { plan, server, tls }
     }
@@ -27,6 +28,7 @@ impl Reloader {
         self.plan.has_file
     }
 
+    /// Returns the server whose settings these are.
     pub(super) fn io(&self) -> &SocketIo {
         self.server.io()
     }

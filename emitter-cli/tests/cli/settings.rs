@@ -1,5 +1,7 @@
 //! The settings of `sio serve`: files, their mistakes, `sio config`, and SIGHUP.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what fails is to panic")]
+
 use std::path::PathBuf;
 
 use tempfile::TempDir;

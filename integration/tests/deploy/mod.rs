@@ -6,6 +6,7 @@ mod gateway;
 mod haproxy;
 mod nginx;
 mod polling;
+mod production;
 mod programs;
 mod proxied;
 

@@ -278,6 +278,7 @@ fn the_guide_shows_the_files_that_are_tested() {
         nginx::STICKY_COOKIE,
         nginx::UNIX_SOCKET,
         haproxy::STICKY,
+        haproxy::ROLLING,
     ];
     for file in files {
         assert!(guide.contains(file), "docs/deploy.md lacks, or has changed:\n{file}");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{read, root};
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 17] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -13,12 +13,14 @@ const DOCUMENTS: [&str; 15] = [
     "bench/README.md",
     "docs/access.md",
     "docs/brokers.md",
+    "docs/configuration.md",
     "docs/defects.md",
     "docs/deploy.md",
     "docs/doctor.md",
     "docs/guide.md",
     "docs/observability.md",
     "docs/performance.md",
+    "docs/production.md",
     "fuzz/README.md",
 ];
 

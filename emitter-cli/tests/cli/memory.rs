@@ -68,7 +68,14 @@ const WORST_KIB: u64 = 430 << 10;
 #[tokio::test]
 async fn clients_that_leave_their_messages_unfinished_hold_no_more_than_the_total() {
     let broker = Broker::start().await;
-    let mut serving = Sio::new(&["serve", "--listen", "127.0.0.1:0"]).url(&broker.url).start();
+    let line = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--max-handshakes-per-address",
+        "2000",
+    ];
+    let mut serving = Sio::new(&line).url(&broker.url).start();
     let printed = serving.line().await;
     let (_, addr) = printed.trim_end().trim_end_matches('/').split_once("http://").unwrap();
     let mut honest = Client::connect(addr, "&room=reader").await;

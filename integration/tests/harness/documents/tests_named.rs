@@ -48,6 +48,7 @@ const SUITES: &[&str] = &[
     "embedded-broker/src",
     "emitter-cli/tests",
     "emitter-cli/src",
+    "gateway/src",
     "examples/src",
 ];
 

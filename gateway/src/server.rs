@@ -42,11 +42,11 @@ pub use origins::Origins;
 /// use gateway::config::Config;
 /// use gateway::listen::Bound;
 /// use gateway::server::{Admission, Server};
-/// use manager_api::memory::MemoryManager;
+/// use manager_api::memory::MemoryBus;
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = Config { origins: vec!["https://app.example".to_owned()], ..Config::default() };
-/// let server = Server::new(&config, MemoryManager::new(), &Admission::Open { publish: false })?;
+/// let server = Server::new(&config, MemoryBus::new().manager("chat"), &Admission::Open { publish: false })?;
 /// let shutdown = async {
 ///     tokio::signal::ctrl_c().await.ok();
 ///     server.io().drain(Duration::from_secs(20)).await;

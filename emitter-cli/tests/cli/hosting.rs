@@ -173,3 +173,25 @@ async fn files_of_a_folder_are_served_beside_the_page() {
     assert!(http_get(&addr, "/").await.contains("<title>sio"));
     assert!(http_get(&addr, "/../Cargo.toml").await.starts_with("HTTP/1.1 404"));
 }
+
+#[tokio::test]
+async fn the_admin_ui_is_for_those_who_know_the_password_of_its_file() {
+    let broker = Broker::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let mut server = Sio::new(&["serve", "--listen", "127.0.0.1:0", "--admin-ui"])
+        .env("SIO_ADMIN_UI_PASSWORD_FILE", file.to_str().unwrap())
+        .url(&broker.url)
+        .start();
+    let addr = address(&mut server).await;
+    let mut client = Client::connect(&addr, "").await;
+    client
+        .send("40/admin,{\"username\":\"admin\",\"password\":\"wrong\"}")
+        .await;
+    assert!(client.next().await.starts_with("44/admin,"));
+    client
+        .send("40/admin,{\"username\":\"admin\",\"password\":\"hunter2\"}")
+        .await;
+    assert!(client.next().await.starts_with("40/admin,"));
+}

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use crate::serve::address;
-use crate::support::{Broker, Running, Sio, http_get_with};
+use crate::support::{Broker, Client, Running, Sio, http_get_with};
 
 /// A folder with a file of settings.
 struct Settings {
@@ -145,6 +145,11 @@ async fn sighup_takes_over_what_can_change_and_names_what_cannot() {
     assert!(said.contains("only a restart takes them over: path"), "{said}");
     assert!(said.contains("sio: reloaded: origins"), "{said}");
     assert!(!admits(&addr, "https://old.example").await && admits(&addr, "https://new.example").await);
+
+    settings.write("origins = [\"https://new.example\"]\n[log]\nlevel = \"info\"\n");
+    assert!(reload(&mut server).await.concat().contains("sio: reloaded: log.level"));
+    let _client = Client::connect(&addr, "").await;
+    while !server.error_line().await.contains("client connected") {}
 
     settings.write("orgins = []\n");
     let said = reload(&mut server).await.concat();

@@ -32,19 +32,30 @@ pub fn defaults() -> String {
     let mut text =
         "# Settings of `sio serve`, each with its default. Remove the # in front of those that you change.\n"
             .to_owned();
-    let mut table = "";
-    // TOML wants the keys outside tables first, which is their order.
+    // TOML wants the keys outside tables first, and each table once.
+    let mut tables = vec![""];
     for setting in SETTINGS {
-        let (own_table, name) = setting.key.rsplit_once('.').unwrap_or(("", setting.key));
-        if own_table != table {
-            table = own_table;
+        let (table, _) = parts(setting);
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    for table in tables {
+        if !table.is_empty() {
             text.push_str(&format!("\n[{table}]\n"));
         }
-        let value = setting.default();
-        let value = if value.is_empty() { example(setting) } else { value };
-        text.push_str(&format!("\n# {}\n#{name} = {value}\n", setting.help()));
+        for setting in SETTINGS.iter().filter(|setting| parts(setting).0 == table) {
+            let value = setting.default();
+            let value = if value.is_empty() { example(setting) } else { value };
+            text.push_str(&format!("\n# {}\n#{} = {value}\n", setting.help(), parts(setting).1));
+        }
     }
     text
+}
+
+/// Returns the table of a setting, empty if it stands outside of tables, and its name there.
+fn parts(setting: &Setting) -> (&'static str, &'static str) {
+    setting.key.rsplit_once('.').unwrap_or(("", setting.key))
 }
 
 /// Returns a value for a setting that has no default.

@@ -9,6 +9,7 @@ mod cluster;
 mod cluster_wide;
 mod commands;
 mod conformance;
+mod connect;
 mod deploy;
 mod doctor;
 mod examples;

@@ -2,6 +2,7 @@
 
 use integration::brokers::rabbitmq::RabbitTls;
 use integration::brokers::{Flavour, RabbitBroker, unique_channel};
+use integration::python::PyManager;
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, ExchangeKind};
@@ -22,6 +23,11 @@ async fn declare(url: &str, exchange: &str, kind: ExchangeKind) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_channel_is_called_healthy() {
     a_channel_with_a_server_is_healthy(RabbitBroker::shared().await.url(), &unique_channel()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_python_socketio_is_heard_of() {
+    super::a_server_of_python_socketio_is_heard_of_by_the_broker(PyManager::AioPika).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,9 +8,6 @@ use tokio::net::TcpListener;
 
 use super::{Diagnosis, a_channel_with_a_server_is_healthy};
 
-/// The JVM of a busy machine takes its time for the first request of a kind.
-const PATIENT: &[&str] = &["--timeout", "40s"];
-
 /// Makes a topic.
 async fn create(url: &str, topic: &str, num_partitions: u16, properties: &[(&str, &str)]) {
     let properties = properties
@@ -52,20 +49,20 @@ async fn a_topic_that_is_missing_divided_or_forgetful_is_named_and_none_is_creat
     create(url, &other, 1, &[]).await;
     for _ in 0..2 {
         // The second time it would be there, if the first had created it.
-        let diagnosis = Diagnosis::of(url, &missing, &[]).await;
+        let diagnosis = Diagnosis::of(url, &missing, &["--timeout", "16s"]).await;
         diagnosis
             .names("topic-missing", &missing)
             .names("other-channel", &other)
             .lacks("no-server");
     }
     create(url, &divided, 3, &[]).await;
-    let diagnosis = Diagnosis::of(url, &divided, PATIENT).await;
+    let diagnosis = Diagnosis::of(url, &divided, &[]).await;
     diagnosis
         .names("several-partitions", "3 partitions")
         .names("several-partitions", "python-socketio");
     diagnosis.names("no-server", "no server of this project");
     create(url, &forgetful, 1, &[("retention.ms", "5000")]).await;
-    Diagnosis::of(url, &forgetful, PATIENT)
+    Diagnosis::of(url, &forgetful, &[])
         .await
         .names("short-retention", "after 5s");
 }
@@ -82,7 +79,7 @@ async fn an_address_that_clients_cannot_reach_is_named() {
 
     let broker = KafkaBroker::start().await;
     create(&broker.url(), "socketio", 1, &[]).await;
-    let diagnosis = Diagnosis::of(&broker.misadvertised_url(), "socketio", PATIENT).await;
+    let diagnosis = Diagnosis::of(&broker.misadvertised_url(), "socketio", &[]).await;
     diagnosis
         .names("advertised-listener", "refused")
         .names("advertised-listener", "advertised.listeners");
@@ -93,22 +90,22 @@ async fn a_login_that_is_missing_or_wrong_and_each_missing_right_are_named() {
     let broker = KafkaRights::start().await;
     create(&broker.server().url(), "socketio", 1, &[]).await;
     let plainly = format!("kafka://{}", broker.address());
-    Diagnosis::of(&plainly, "socketio", PATIENT)
+    Diagnosis::of(&plainly, "socketio", &[])
         .await
         .names("login", "wants a login");
     let wrong = broker.url_with("sasl.mechanism=PLAIN&sasl.username=sio&sasl.password=hunter2");
-    Diagnosis::of(&wrong, "socketio", PATIENT)
+    Diagnosis::of(&wrong, "socketio", &[])
         .await
         .names("login", "uthentication");
     for (rights, right) in [(&[][..], "Describe"), (&["DESCRIBE", "WRITE"], "Read")] {
         if !rights.is_empty() {
             broker.allow("sio", "socketio", rights).await;
         }
-        let diagnosis = Diagnosis::of(&broker.url_of("sio"), "socketio", PATIENT).await;
+        let diagnosis = Diagnosis::of(&broker.url_of("sio"), "socketio", &[]).await;
         diagnosis.names("missing-right", right).lacks("no-server");
     }
     broker.allow("other", "socketio", &["DESCRIBE", "READ"]).await;
-    Diagnosis::of(&broker.url_of("other"), "socketio", PATIENT)
+    Diagnosis::of(&broker.url_of("other"), "socketio", &[])
         .await
         .names("missing-right", "Write");
 }

@@ -1,9 +1,10 @@
 //! Redis: out of reach, TLS, logins, rights, roles, limits, other channels.
 
 use futures_util::StreamExt;
-use integration::brokers::redis::{RedisTls, ask};
-use integration::brokers::{Flavour, RedisBroker, unique_channel};
+use integration::brokers::redis::{RedisCluster, RedisSentinel, RedisTls, ask};
+use integration::brokers::{Flavour, RedisBroker, shared, unique_channel};
 use integration::process::Process;
+use integration::python::PyManager;
 use integration::{DEADLINE, tools};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -34,6 +35,22 @@ async fn num_subscribers(broker: &RedisBroker) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_healthy_channel_is_called_healthy() {
     a_channel_with_a_server_is_healthy(RedisBroker::shared().await.url(), &unique_channel()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_healthy_channel_of_a_sentinel_or_a_cluster_is_called_healthy() {
+    let sentinel = shared::<RedisSentinel>().await.url();
+    let cluster = shared::<RedisCluster>().await.url();
+    let (one, other) = (unique_channel(), unique_channel());
+    tokio::join!(
+        a_channel_with_a_server_is_healthy(sentinel, &one),
+        a_channel_with_a_server_is_healthy(cluster, &other)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_of_python_socketio_is_heard_of() {
+    super::a_server_of_python_socketio_is_heard_of_by_the_broker(PyManager::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

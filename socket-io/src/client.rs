@@ -20,7 +20,7 @@ use manager_api::{Error, ErrorKind, NamespaceName, Room, Sid};
 use crate::config::Parser;
 use crate::connection::{Connection, Core};
 use crate::error::{DisconnectReason, Refusal};
-use crate::log::{self, Subject};
+use crate::log::Subject;
 pub(crate) use connecting::Connecting;
 pub(crate) use deliver::HubDelivery;
 pub(crate) use observe::{Observe, Observer};
@@ -143,7 +143,7 @@ impl Client {
             // Twenty random characters do not repeat.
             Err(error) => {
                 return quietly(
-                    || tracing::error!(target: "socket_io", sid = %self.sid, namespace = log::name(namespace.as_str()), error = ?Escaped(error), "a client could not be registered"),
+                    || tracing::error!(target: "socket_io", sid = %self.sid, namespace = crate::log::name(namespace.as_str()), error = ?Escaped(error), "a client could not be registered"),
                 );
             }
         };

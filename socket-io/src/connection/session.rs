@@ -160,7 +160,7 @@ impl ConnectionSession {
             };
             member.is_ended = true;
             quietly(
-                || tracing::debug!(target: "socket_io", sid = %client.sid, namespace = log::name(client.namespace().as_str()), %reason, "client disconnected"),
+                || tracing::debug!(target: "socket_io", sid = %client.sid, namespace = crate::log::name(client.namespace().as_str()), %reason, "client disconnected"),
             );
             if let Some(handler) = member.namespace.on_disconnect() {
                 let socket = Socket::new(client);

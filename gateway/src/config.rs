@@ -189,6 +189,8 @@ settings! {
     "tls.cert" "tls-cert" tls_cert: Option<String> = None, [];
     /// The file with its private key, in PEM.
     "tls.key" "tls-key" tls_key: Option<String> = None, [];
+    /// The address of metrics and health, for operators alone: HOST:PORT, or a port of 127.0.0.1. Without it there is none.
+    "admin.listen" "admin-listen" admin_listen: Option<Address> = None, [];
     /// Lets the official Admin UI look at the server; it needs a password, and its page's origin among the allowed ones.
     "admin_ui.enabled" "admin-ui" admin_ui: bool = false, [];
     /// The name of administrators.

@@ -131,14 +131,15 @@ impl Health {
         &self.shared.io
     }
 
-    /// Makes the server not ready, for good. It stays live, and goes on to serve the clients that it has.
+    /// Makes the server not ready, for good. It stays live, and goes on to serve the clients that it has; [`SocketIo::drain`] makes it
+    /// not ready as well, and disconnects them.
     pub fn start_draining(&self) {
         self.shared.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Returns whether the server drains.
     pub fn is_draining(&self) -> bool {
-        self.shared.is_draining.load(Ordering::Relaxed)
+        self.shared.is_draining.load(Ordering::Relaxed) || self.shared.io.is_draining()
     }
 
     /// Checks whether new clients may be sent to the server. One without a manager has no channel to listen to.

@@ -4,7 +4,7 @@
 //!
 //! Counters and numbers of the moment are read when they are asked for: they cost a server nothing. Distributions (times,
 //! ages, sizes) are recorded where they happen, for the whole process, from the first [`Exporter`] on; see
-//! [`measure`](manager_api::measure). They keep the cost of a fan-out and of an event within one percent.
+//! [`measure`](manager_api::measure).
 //!
 //! ```
 //! use gateway::health::Health;

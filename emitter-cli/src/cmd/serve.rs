@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use embedded_broker::EmbeddedBroker;
+use gateway::admin::AdminService;
 use gateway::config::Config;
+use gateway::health::Health;
 use gateway::listen::{Address, Bound};
 use gateway::server::{Admission, Server};
 use gateway::tls::Tls;
@@ -44,8 +46,9 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let unheard = log::without_managers();
     let server = Server::new(&plan.config, Arc::clone(&backend.manager), &admission(&plan.config));
     let server = server.map_err(Failure::input)?;
+    let operators = operators(&plan.config, server.io()).await?;
     let place = bound.url(tls.is_some()).map_err(Failure::system("cannot listen"))?;
-    let text = announcement(&place, &url, embedded.is_some(), &plan);
+    let text = announcement(&place, &url, embedded.is_some(), &plan) + &operators;
     let quiet = plan.quiet;
     let stop = stopped(signals, Reloader::new(plan, server.clone(), tls.clone()));
     let serving = server.serve(bound, tls, stop);
@@ -158,6 +161,25 @@ async fn refused(backend: &Backend) -> Failure {
             _ => std::future::pending().await,
         }
     }
+}
+
+/// Serves metrics and health for operators, if they have an address, to the end of the process: a server that drains is probed. Returns
+/// the line that says where.
+async fn operators(config: &Config, io: &SocketIo) -> Result<String, Failure> {
+    let Some(address) = &config.admin_listen else {
+        return Ok(String::new());
+    };
+    let Bound::Tcp(listener) = bind(address, "name another with --admin-listen").await? else {
+        return Err(Failure::input(
+            "--admin-listen: scrapers and probes need HOST:PORT, not a Unix socket",
+        ));
+    };
+    let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
+    let service = AdminService::new(&Health::new(io.clone()));
+    tokio::spawn(gateway::admin::serve(listener, service, std::future::pending()));
+    Ok(format!(
+        "for operators    http://{addr}/metrics  /health/ready  /health/live\n"
+    ))
 }
 
 /// Binds an address, or says what to do.

@@ -63,3 +63,65 @@ async fn each_line_on_standard_error_is_an_object_if_that_is_asked_for() {
         );
     }
 }
+
+#[cfg(feature = "serve")]
+#[tokio::test]
+async fn metrics_and_health_have_an_address_of_their_own_to_the_end_of_a_drain() {
+    use crate::support::{Client, http_get};
+    let broker = Broker::start().await;
+    let options = ["--admin-listen", "127.0.0.1:0", "--drain", "20s"];
+    let (mut server, addr) = crate::serve::serving_with(&broker.url, &options).await;
+    let operators = loop {
+        let line = server.line().await;
+        if let Some(rest) = line.strip_prefix("for operators    http://") {
+            break rest.split('/').next().unwrap().to_owned();
+        }
+    };
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(Client::connect(&addr, "").await);
+    }
+    let page = http_get(&operators, "/metrics").await;
+    assert!(
+        page.contains("\nsio_clients 20\n") && page.contains("\nsio_ready 1\n"),
+        "{page}"
+    );
+    assert!(http_get(&operators, "/health/ready").await.starts_with("HTTP/1.1 200"));
+    assert!(
+        http_get(&addr, "/metrics").await.starts_with("HTTP/1.1 404"),
+        "not for clients"
+    );
+    server.signal("TERM").await;
+    while http_get(&operators, "/health/ready").await.starts_with("HTTP/1.1 200") {}
+    assert!(
+        http_get(&operators, "/health/ready")
+            .await
+            .ends_with("\r\n\r\ndraining\n")
+    );
+    assert!(http_get(&operators, "/health/live").await.starts_with("HTTP/1.1 200"));
+    for client in clients {
+        client.closed().await;
+    }
+    assert_eq!(server.finish().await.code, 0);
+}
+
+#[cfg(feature = "serve")]
+#[tokio::test]
+async fn an_address_for_operators_that_cannot_be_used_is_told_at_once() {
+    let broker = Broker::start().await;
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (address, code, said) in [
+        (taken.as_str(), 1, "--admin-listen"),
+        ("unix:/nonexistent/x", 1, "--admin-listen"),
+    ] {
+        let sio = Sio::new(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", address]);
+        let done = sio.url(&broker.url).run("").await;
+        assert!(
+            done.code == code && done.stderr.contains(said),
+            "{address}: {} {}",
+            done.code,
+            done.stderr
+        );
+    }
+}

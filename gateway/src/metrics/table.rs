@@ -69,6 +69,18 @@ pub static ALL: &[Metric] = &[
         view.server.engine.refused
     }),
     Metric::counter(
+        "sio_handshakes_limited_total",
+        "Handshakes refused because too many came within a second.",
+        |view| view.server.engine.handshakes_limited,
+    )
+    .alerted("SioHandshakesRefused"),
+    Metric::counter(
+        "sio_handshakes_unavailable_total",
+        "Handshakes refused because the server was full, or drained.",
+        |view| view.server.engine.handshakes_unavailable,
+    )
+    .alerted("SioHandshakesRefused"),
+    Metric::counter(
         "sio_unjoined_shed_total",
         "Connections closed because too many had joined no namespace.",
         |view| view.server.unjoined_shed,
@@ -151,6 +163,11 @@ pub static ALL: &[Metric] = &[
         "sio_queued_events_bytes",
         "Bytes of events that wait for handlers.",
         |view| view.server.queued_event_bytes as u64,
+    ),
+    Metric::counter(
+        "sio_event_pauses_total",
+        "Pauses of reading from clients that sent too many events.",
+        |view| view.server.event_pauses,
     ),
     Metric::counter(
         "sio_queued_events_shed_total",

@@ -17,6 +17,13 @@ const CHANGES: &[(&str, Set)] = &[
     }),
     ("sio_sessions_opened_total", |view, to| view.server.engine.opened = to),
     ("sio_requests_refused_total", |view, to| view.server.engine.refused = to),
+    ("sio_handshakes_limited_total", |view, to| {
+        view.server.engine.handshakes_limited = to
+    }),
+    ("sio_handshakes_unavailable_total", |view, to| {
+        view.server.engine.handshakes_unavailable = to
+    }),
+    ("sio_event_pauses_total", |view, to| view.server.event_pauses = to),
     ("sio_unjoined_shed_total", |view, to| view.server.unjoined_shed = to),
     ("sio_messages_received_total", |view, to| {
         view.server.engine.messages_in = to

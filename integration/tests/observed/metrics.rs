@@ -17,7 +17,7 @@ use serde_json::json;
 use socket_io::{Data, Socket, SocketIo};
 
 use super::watch::{Polling, Watch};
-use super::{get, serve};
+use super::{get, limits, serve};
 use crate::support::{Client, Server, within};
 
 /// Metrics that need a defect or a flood, with the test of their counter; that they are exported is a test of `gateway`.
@@ -36,7 +36,7 @@ const ELSEWHERE: [&str; 6] = [
 ];
 
 /// Events: `panics`, `fails`, `hangs`; events for servers `panics` and `hangs`. A namespace `/panics` cannot be asked for.
-fn register(io: &SocketIo) {
+pub(super) fn register(io: &SocketIo) {
     io.namespace("/")
         .on("panics", async || -> u8 { panic!("on purpose") })
         .on("fails", async || Err::<(), _>("on purpose"))
@@ -56,7 +56,7 @@ fn register(io: &SocketIo) {
     });
 }
 
-fn manager(url: &str, channel: &str) -> RedisManager {
+pub(super) fn manager(url: &str, channel: &str) -> RedisManager {
     RedisManager::new(url, hasty(channel)).unwrap()
 }
 
@@ -84,7 +84,7 @@ async fn every_metric_moves_when_it_should() {
     )
     .await;
     waiting_bytes(&mut watch, &server).await;
-    limits(&mut watch).await;
+    limits::reached(&mut watch).await;
     outage(&mut watch, &server, &mut broker, (&other, &mut client)).await;
     let closing = server.io.clone();
     watch
@@ -224,70 +224,13 @@ async fn waiting_bytes(watch: &mut Watch, server: &Server) {
     watch.during(&["sio_queued_events_bytes"], events).await;
 }
 
-fn json_event(name: &str, len: usize) -> String {
+pub(super) fn json_event(name: &str, len: usize) -> String {
     format!("42{}", json!([name, "x".repeat(len)]))
 }
 
 /// Emits to the clients of one server.
-async fn emit_local(io: &SocketIo, data: &str) {
+pub(super) async fn emit_local(io: &SocketIo, data: &str) {
     io.broadcast().local().emit("m", data).await.unwrap();
-}
-
-/// A server with limits that are reached soon.
-async fn limits(watch: &mut Watch) {
-    let (url, channel) = (RedisBroker::shared().await.url(), unique_channel());
-    let builder = SocketIo::builder().manager(manager(url, &channel)).configure(|config| {
-        config.engine.outbox_total_limit = 300_000;
-        config.engine.inbound_total_limit = 100_000;
-        config.max_queued_bytes_total = 50_000;
-        config.hub.max_expected_acks = 0;
-    });
-    let small = Server::start(builder).await;
-    register(&small.io);
-    let health = Health::new(small.io.clone());
-    let mut own = Watch::of(&health);
-    let slow = Polling::open(small.address).await;
-    slow.join().await;
-    let emits = async {
-        for _ in 0..4 {
-            emit_local(&small.io, &"x".repeat(200_000)).await;
-        }
-    };
-    own.during(&["sio_outbox_shed_total"], emits).await;
-    let (one, two) = (Polling::open(small.address).await, Polling::open(small.address).await);
-    let partly = async { (one.post_partly(90_000).await, two.post_partly(90_000).await) };
-    let streams = own.during(&["sio_incomplete_messages_shed_total"], partly).await;
-    drop(streams);
-    let _client = Client::connect(small.address, &["room"]).await;
-    let emitter = Emitter::new(manager(url, &channel));
-    let asked = emitter.to("room").emit_with_ack("question", &());
-    drop(own.during(&["sio_emits_without_acks_total"], asked).await.unwrap());
-    let mut hanging = Vec::new();
-    let events = async {
-        for _ in 0..4 {
-            let mut client = Client::connect(small.address, &[]).await;
-            for len in [1, 30_000] {
-                client.send(&json_event("hangs", len)).await;
-            }
-            hanging.push(client);
-        }
-    };
-    own.during(&["sio_queued_events_shed_total"], events).await;
-    watch.moved.append(&mut own.moved);
-
-    let dead = SocketIo::builder().manager(manager("redis://127.0.0.1:1", "c")).build();
-    let mut own = Watch::of(&Health::new(dead));
-    own.during(&["sio_subscribe_failures_total"], std::future::ready(()))
-        .await;
-    watch.moved.append(&mut own.moved);
-    let secured = RedisBroker::shared()
-        .await
-        .url()
-        .replace("redis://", "redis://stranger:wrong@");
-    let refused = SocketIo::builder().manager(manager(&secured, "c")).build();
-    let mut own = Watch::of(&Health::new(refused));
-    own.during(&["sio_broker_refusals_total"], std::future::ready(())).await;
-    watch.moved.append(&mut own.moved);
 }
 
 /// The broker dies while an acknowledgement is on its way, and comes back.

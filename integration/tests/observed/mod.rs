@@ -1,6 +1,7 @@
 //! Metrics, health and traces, as an operator's tools see them.
 
 mod health;
+mod limits;
 mod metrics;
 mod traces;
 mod watch;

@@ -76,6 +76,46 @@ async fn only_known_tokens_are_accepted_and_have_a_name() {
 }
 
 #[tokio::test]
+async fn tokens_say_what_clients_may_do_and_workers_publish_by_http() {
+    let (secret, key) = (
+        "a secret of at least 32 bytes, for tokens",
+        "a-key-of-at-least-32-bytes-for-workers",
+    );
+    let variables = [("TOKEN_SECRET", secret), ("API_KEY", key)];
+    let program = Program::start_with("with_tokens", &["127.0.0.1:0"], &variables).await;
+    let signing = gateway::access::SigningKey::secret(secret).unwrap();
+    let token = |publish: bool| {
+        let claims = json!({"sub": "ada", "exp": 4_000_000_000_u64, "rooms": "order:*", "publish": publish});
+        signing.sign(claims.as_object().unwrap()).unwrap()
+    };
+    let mut options = ConnectOptions::to(&program.url());
+    let refusal = RealClient::spawn(Kind::Node).await.connect(&options).await.unwrap_err();
+    assert_eq!(refusal.data, json!({"code": "unauthorized"}));
+    options.auth = Some(json!({ "token": token(false) }));
+    let mut reading = RealClient::connected(Kind::Node, &options).await;
+    options.auth = Some(json!({ "token": token(true) }));
+    let mut closing = RealClient::connected(Kind::Node, &options).await;
+    assert_eq!(ask(&mut reading, "join", json!(["order:7"])).await, json!("ok"));
+    assert_eq!(ask(&mut reading, "close order", json!([7])).await, json!("not allowed"));
+    assert_eq!(ask(&mut closing, "close order", json!([7])).await, json!("closed"));
+    expect(&mut reading, "closed", json!(["ada"])).await;
+    let mut curl = Command::new("curl");
+    let url = format!("{}/api/emit", program.url());
+    curl.args([
+        "-sf",
+        &url,
+        "-H",
+        &format!("Authorization: Bearer {key}"),
+        "-d",
+        r#"{"event":"news","rooms":"order:7"}"#,
+    ]);
+    let published = curl.output().await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&published.stdout), r#"{"accepted":1}"#);
+    expect(&mut reading, "news", json!([])).await;
+    program.stop().await;
+}
+
+#[tokio::test]
 async fn middleware_logs_refuses_and_changes() {
     let mut program = Program::start("middleware").await;
     let old = ConnectOptions::to(&format!("{}?version=1", program.url()));

@@ -51,6 +51,8 @@ pub struct Setting {
     pub reloads: bool,
     /// Whether it is never shown, and may also come from a file of its own.
     pub is_secret: bool,
+    /// Whether it may have several lines, as keys have.
+    pub has_lines: bool,
     help: &'static [&'static str],
 }
 
@@ -82,6 +84,7 @@ impl Setting {
 enum Mark {
     Reloads,
     Secret,
+    Lines,
 }
 
 /// Tells whether a mark is among others.
@@ -122,6 +125,7 @@ macro_rules! settings {
                 is_switch: <$kind as Value>::IS_SWITCH,
                 reloads: has(&[$(Mark::$mark),*], Mark::Reloads),
                 is_secret: has(&[$(Mark::$mark),*], Mark::Secret),
+                has_lines: has(&[$(Mark::$mark),*], Mark::Lines),
                 help: &[$($help),+],
             }, )*
         ];
@@ -163,7 +167,7 @@ settings! {
     "url" "url" url: Option<Secret> = None, [Secret];
     /// The channel that servers and emitters share.
     "channel" "channel" channel: String = "socketio".to_owned(), [];
-    /// Anybody may join any room. Needed on an address that is not of this machine alone, unless clients need tokens.
+    /// Anybody may join any room. Needed on an address that is not of this machine alone, unless there are keys for tokens.
     "open" "open" open: bool = false, [];
     /// With open access: clients may also emit events into rooms. Without a value: only on an address of this machine.
     "publish" "publish" publish: Option<bool> = None, [];
@@ -191,6 +195,24 @@ settings! {
     "tls.key" "tls-key" tls_key: Option<String> = None, [];
     /// The address of metrics and health, for operators alone: HOST:PORT, or a port of 127.0.0.1. Without it there is none.
     "admin.listen" "admin-listen" admin_listen: Option<Address> = None, [];
+    /// The key that tokens of clients are checked with: a secret of at least 32 bytes, a public key in PEM, or a JWK set. With a key, each client needs a token.
+    "tokens.key" "" token_key: Option<Secret> = None, [Reloads Secret Lines];
+    /// Files with such keys; several while one replaces another.
+    "tokens.key_files" "token-key-file" token_key_files: Vec<String> = Vec::new(), [Reloads];
+    /// Issuers that tokens must be of (iss). Without any: of any.
+    "tokens.issuers" "token-issuer" token_issuers: Vec<String> = Vec::new(), [];
+    /// Audiences that this server is (aud). Without any, a token that names one is refused.
+    "tokens.audiences" "token-audience" token_audiences: Vec<String> = Vec::new(), [];
+    /// How far the clock of the issuer may differ; 10 minutes at most.
+    "tokens.leeway" "token-leeway" token_leeway: Duration = Duration::from_secs(5), [];
+    /// Whether a token must expire (exp).
+    "tokens.expiry" "token-expiry" token_expiry: bool = true, [];
+    /// Whether a token may stand in the query, `?token=`, which proxies write into their logs.
+    "tokens.query" "token-query" token_in_query: bool = true, [];
+    /// The claim that holds what a token grants, as an object, if the issuer cannot set claims of their own.
+    "tokens.grants_claim" "token-grants-claim" token_grants_claim: Option<String> = None, [];
+    /// The keys of the HTTP API at /api, one in each line, with what it may do behind it. Without any there is no API.
+    "api.keys" "" api_keys: Option<Secret> = None, [Reloads Secret Lines];
     /// Lets the official Admin UI look at the server; it needs a password, and its page's origin among the allowed ones.
     "admin_ui.enabled" "admin-ui" admin_ui: bool = false, [];
     /// The name of administrators.

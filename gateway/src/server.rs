@@ -12,6 +12,7 @@
 //! Rooms may also be named when connecting, `?room=a,b`. [`Admission`] decides who may do what.
 
 mod admission;
+mod keys;
 mod origins;
 mod query;
 mod rooms;
@@ -26,12 +27,15 @@ use socket_io::service::serve_on;
 use socket_io::static_files::{StaticFiles, StaticFilesService};
 use tower_layer::Layer;
 
+use crate::access::Access;
+use crate::api::{Api, ApiConfig, ApiLayer, WithApi};
 use crate::config::{Config, Problem, Secret};
 use crate::listen::{Address, Bound, TlsListener};
 use crate::page::Page;
 use crate::tls::Tls;
 
 pub use admission::Admission;
+pub use keys::admission;
 pub use origins::Origins;
 
 /// A server made of a [`Config`].
@@ -59,11 +63,13 @@ pub use origins::Origins;
 pub struct Server {
     io: SocketIo,
     origins: Origins,
+    access: Option<Access>,
+    api: Option<Api>,
     fallback: Fallback,
 }
 
-/// The service for requests that are not Socket.IO's: static files, then the page, then 404.
-pub type Fallback = StaticFilesService<Page>;
+/// The service for requests that are not Socket.IO's: the HTTP API, static files, then the page, then 404.
+pub type Fallback = WithApi<StaticFilesService<Page>>;
 
 impl Server {
     /// Builds the server; with a manager it begins to listen to the others.
@@ -92,11 +98,26 @@ impl Server {
             builder = builder.instrument(admin);
         }
         let io = builder.build();
+        let access = match admission {
+            Admission::Tokens(access) => Some(access.clone()),
+            Admission::Open { .. } => None,
+        };
         for name in &namespaces {
+            if let Some(access) = &access {
+                access.protect(&io.namespace(name));
+            }
             rooms::serve(&io, name);
         }
-        let fallback = fallback(config);
-        Ok(Self { io, origins, fallback })
+        let api_keys = keys::of_api(config)?;
+        let api = api_keys.map(|keys| Api::new(io.clone(), keys, ApiConfig::default()));
+        let fallback = ApiLayer::from(api.clone()).layer(fallback(config));
+        Ok(Self {
+            io,
+            origins,
+            access,
+            api,
+            fallback,
+        })
     }
 
     /// Returns the Socket.IO server.
@@ -134,13 +155,22 @@ impl Server {
         }
     }
 
-    /// Takes over what can change while the server runs: the allowed origins.
+    /// Takes over what can change while the server runs: the allowed origins, and the keys of tokens and of the HTTP API. Whether
+    /// there are any keys stays as it is: a server that needs tokens does not become one that is open.
     ///
     /// # Errors
     ///
-    /// If an origin cannot be used; nothing changes then.
+    /// If an origin or a key cannot be used; nothing changes then.
     pub fn reload(&self, config: &Config) -> Result<(), Problem> {
-        self.origins.replace(&config.origins)
+        let (token_keys, api_keys) = (keys::of_tokens(config)?, keys::of_api(config)?);
+        self.origins.replace(&config.origins)?;
+        if let (Some(access), Some(keys)) = (&self.access, token_keys) {
+            access.set_keys(&keys);
+        }
+        if let (Some(api), Some(keys)) = (&self.api, api_keys) {
+            api.set_keys(keys);
+        }
+        Ok(())
     }
 }
 
@@ -167,12 +197,7 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         }
         _ => {}
     }
-    if !config.open && !config.listen.is_local() {
-        let text = "others than programs of this machine reach this address: say with --open that anybody may join any room, or listen on \
-                    127.0.0.1 behind a proxy that decides who may connect";
-        return Err(Problem::of("listen", text));
-    }
-    Ok(())
+    keys::check(config)
 }
 
 /// Returns the settings of the transport.
@@ -250,7 +275,7 @@ fn administrators_password(config: &Config) -> Result<&str, Problem> {
     })
 }
 
-fn fallback(config: &Config) -> Fallback {
+fn fallback(config: &Config) -> StaticFilesService<Page> {
     let page = match config.page {
         true => Page::new(&with_slash(&config.path)),
         false => Page::hidden(),

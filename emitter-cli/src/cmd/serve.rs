@@ -44,11 +44,12 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     };
     let backend = url.backend(plan.options.clone())?;
     let unheard = log::without_managers();
-    let server = Server::new(&plan.config, Arc::clone(&backend.manager), &admission(&plan.config));
+    let admission = gateway::server::admission(&plan.config).map_err(Failure::input)?;
+    let server = Server::new(&plan.config, Arc::clone(&backend.manager), &admission);
     let server = server.map_err(Failure::input)?;
     let operators = operators(&plan.config, server.io()).await?;
     let place = bound.url(tls.is_some()).map_err(Failure::system("cannot listen"))?;
-    let text = announcement(&place, &url, embedded.is_some(), &plan) + &operators;
+    let text = announcement(&place, &url, embedded.is_some(), &plan, &admission) + &operators;
     let quiet = plan.quiet;
     let stop = stopped(signals, Reloader::new(plan, server.clone(), tls.clone()));
     let serving = server.serve(bound, tls, stop);
@@ -77,13 +78,6 @@ fn warn(plan: &ServePlan) {
     if plan.config.open && !plan.config.listen.is_local() {
         let listen = output::printable(&plan.config.listen.to_string());
         tracing::warn!("--open: anybody may join any room, and others reach {listen}");
-    }
-}
-
-/// Who may connect. What is not of this machine alone was said to be open, or the plan would have been refused.
-fn admission(config: &Config) -> Admission {
-    Admission::Open {
-        publish: config.publish.unwrap_or_else(|| config.listen.is_local()),
     }
 }
 
@@ -189,7 +183,7 @@ pub(super) async fn bind(address: &Address, remedy: &str) -> Result<Bound, Failu
 }
 
 /// Where the server is, what to try, and who may connect.
-fn announcement(place: &str, url: &BrokerUrl, is_embedded: bool, plan: &ServePlan) -> String {
+fn announcement(place: &str, url: &BrokerUrl, is_embedded: bool, plan: &ServePlan, admission: &Admission) -> String {
     let about = if is_embedded {
         " (embedded, for this machine only)"
     } else {
@@ -200,15 +194,20 @@ fn announcement(place: &str, url: &BrokerUrl, is_embedded: bool, plan: &ServePla
     } else {
         ""
     };
-    let who = match plan.config.listen.is_local() && !plan.config.open {
-        true => "any program of this machine may join any room",
-        false => "anybody may join any room (--open)",
+    let who = match (admission, plan.config.listen.is_local() && !plan.config.open) {
+        (Admission::Tokens(_), _) => "clients need a token, which says what they may do",
+        (_, true) => "any program of this machine may join any room",
+        (_, false) => "anybody may join any room (--open)",
+    };
+    let api = match plan.config.api_keys {
+        Some(_) => format!("HTTP API         {place}api/openapi.json\n"),
+        None => String::new(),
     };
     let emit_options = &plan.emit_options;
     format!(
         "page and server  {place}\nbroker           {url}{about}\n\
          try              sio emit{emit_options} --room lobby news '{{\"hello\":\"world\"}}'\n{missing}\
-         access           {who}\n"
+         access           {who}\n{api}"
     )
 }
 

@@ -76,6 +76,20 @@ impl Grants {
         &self.0.enter
     }
 
+    /// Returns the patterns of rooms that the client may join.
+    pub fn join(&self) -> &[Pattern] {
+        &self.0.join
+    }
+
+    /// Returns the patterns of rooms that the client may emit to; `None` if they are those that it may
+    /// join.
+    pub fn publish(&self) -> Option<&[Pattern]> {
+        match &self.0.publish {
+            Publish::WhereItMayJoin => None,
+            Publish::To(rooms) => Some(rooms),
+        }
+    }
+
     /// Tells whether the client may join a room. The empty name and names that are too long are not
     /// allowed.
     pub fn may_join(&self, room: &str) -> bool {

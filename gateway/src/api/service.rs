@@ -35,7 +35,9 @@ impl Api {
 
     /// Returns a layer that answers requests of the API, and passes everything else on.
     pub fn layer(&self) -> ApiLayer {
-        ApiLayer { api: self.clone() }
+        ApiLayer {
+            api: Some(self.clone()),
+        }
     }
 
     /// Tells whether a path is one of the API's, such as `/api/emit`; also one below its path that
@@ -189,7 +191,14 @@ where
 /// Wraps a service so that requests of the API are answered by it.
 #[derive(Clone, Debug)]
 pub struct ApiLayer {
-    api: Api,
+    api: Option<Api>,
+}
+
+impl From<Option<Api>> for ApiLayer {
+    /// Makes a layer that passes everything on if there is no API.
+    fn from(api: Option<Api>) -> Self {
+        Self { api }
+    }
 }
 
 impl<S> Layer<S> for ApiLayer {
@@ -204,7 +213,7 @@ impl<S> Layer<S> for ApiLayer {
 /// Answers requests of the API, and everything else by another service.
 #[derive(Clone, Debug)]
 pub struct WithApi<S> {
-    api: Api,
+    api: Option<Api>,
     inner: S,
 }
 
@@ -227,8 +236,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.api.matches(request.uri().path()) {
-            let answer = self.api.clone().handle(request);
+        let api = self.api.as_ref().filter(|api| api.matches(request.uri().path()));
+        if let Some(api) = api {
+            let answer = api.clone().handle(request);
             async move { Ok(answer.await.map(Either::Left)) }.boxed()
         } else {
             let response = self.inner.call(request);

@@ -161,7 +161,7 @@ impl Layers {
     }
 
     fn set_from_file(&mut self, setting: &'static Setting, path: &Path, place: String) {
-        match secret(path) {
+        match secret(path, setting.has_lines) {
             Ok(text) => self.set(setting, &Raw::Text(text), place),
             Err(text) => self.problems.push(Problem::of(setting.key, text).placed(&place)),
         }
@@ -224,7 +224,7 @@ fn unknown(key: &str) -> String {
 }
 
 /// Reads a secret from a file: one line.
-fn secret(path: &Path) -> Result<String, String> {
+fn secret(path: &Path, has_lines: bool) -> Result<String, String> {
     let shown = path.display();
     let mut text = String::new();
     let file = File::open(path).map_err(|error| format!("{shown} cannot be opened: {error}"))?;
@@ -235,7 +235,7 @@ fn secret(path: &Path) -> Result<String, String> {
     }
     match text.trim_start_matches('\u{feff}').trim() {
         "" => Err(format!("{shown} is empty")),
-        text if text.contains('\n') => Err(format!("{shown} holds more than one line")),
+        text if !has_lines && text.contains('\n') => Err(format!("{shown} holds more than one line")),
         text => Ok(text.to_owned()),
     }
 }

@@ -71,6 +71,9 @@ impl Reloader {
             tracing::warn!("changed, but only a restart takes them over: {}", names(&kept));
         }
         own.origins.clone_from(&config.origins);
+        own.token_key.clone_from(&config.token_key);
+        own.token_key_files.clone_from(&config.token_key_files);
+        own.api_keys.clone_from(&config.api_keys);
         own.drain = config.drain;
         own.log_level = config.log_level;
         log::set_level(config.log_level);

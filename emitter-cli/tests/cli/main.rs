@@ -26,7 +26,7 @@ mod serve;
 #[cfg(feature = "serve")]
 mod settings;
 mod support;
-#[cfg(all(unix, feature = "serve"))]
+#[cfg(all(target_os = "linux", feature = "serve"))]
 mod token;
 
 use support::Sio;

@@ -170,6 +170,16 @@ pub(crate) struct Client {
 impl Client {
     /// Connects to `/`, with more of a query.
     pub(crate) async fn connect(addr: &str, query: &str) -> Client {
+        let mut client = Client::open(addr, query).await;
+        client.send("40").await;
+        let accepted = client.next().await;
+        let accepted: Value = serde_json::from_str(accepted.strip_prefix("40").unwrap()).unwrap();
+        client.id = accepted["sid"].as_str().unwrap().to_owned();
+        client
+    }
+
+    /// Opens a connection, and joins no namespace.
+    pub(crate) async fn open(addr: &str, query: &str) -> Client {
         let url = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket{query}");
         let connecting = timeout(PATIENCE, tokio_tungstenite::connect_async(url));
         let (socket, _) = connecting.await.expect("no handshake").unwrap();
@@ -178,10 +188,6 @@ impl Client {
             socket,
         };
         assert!(client.next().await.starts_with('0'));
-        client.send("40").await;
-        let accepted = client.next().await;
-        let accepted: Value = serde_json::from_str(accepted.strip_prefix("40").unwrap()).unwrap();
-        client.id = accepted["sid"].as_str().unwrap().to_owned();
         client
     }
 

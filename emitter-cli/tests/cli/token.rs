@@ -1,8 +1,10 @@
 //! `sio token`: tokens made and checked on the command line.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::Sio;
+use crate::serve::address;
+use crate::support::{Broker, Client, Running, Sio, dead_url};
 
 const SECRET: &str = "a secret of these tests, longer than 32 bytes";
 
@@ -173,4 +175,203 @@ async fn a_secret_that_other_users_can_read_is_used_with_a_warning() {
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     let done = Sio::new(&["token", "gen", "--key-file", &key]).run("").await;
     assert!(done.code == 0 && done.stderr.contains("chmod 600"), "{}", done.stderr);
+}
+
+const API_KEY: &str = "a-key-of-the-tests-with-32-bytes-and-more";
+const UNAUTHORIZED: &str = r#"44{"message":"unauthorized","data":{"code":"unauthorized"}}"#;
+
+/// A server with a file of settings.
+async fn serving(broker: &Broker, folder: &std::path::Path, settings: &str) -> (Running, String) {
+    let path = folder.join("sio.toml");
+    std::fs::write(&path, settings).unwrap();
+    let line = ["serve", "--listen", "127.0.0.1:0", "--config", path.to_str().unwrap()];
+    // The tests may be run by a command that ignores SIGHUP.
+    let sio = Sio::under(&["env", "--default-signal=HUP"], &line);
+    let mut server = sio.env("SIO_API_KEYS", API_KEY).url(&broker.url).start();
+    let addr = address(&mut server).await;
+    (server, addr)
+}
+
+/// Returns the answer to a client with a token.
+async fn connect(addr: &str, token: &str) -> (Client, String) {
+    let mut client = Client::open(addr, "").await;
+    client.send(&format!("40{}", json!({ "token": token.trim() }))).await;
+    let answer = client.next().await;
+    (client, answer)
+}
+
+/// Posts to the HTTP API, and returns the whole answer.
+async fn post(addr: &str, path: &str, body: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let len = body.len();
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nAuthorization: Bearer {API_KEY}\r\n");
+    let request = format!("{head}Content-Length: {len}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_server_with_keys_accepts_tokens_only_and_does_what_they_say() {
+    let (folder, key) = secret();
+    let broker = Broker::start().await;
+    let settings = format!("namespaces = [\"/chat\"]\n[tokens]\nkey_files = [{key:?}]\naudiences = [\"chat\"]\n");
+    let (mut server, addr) = serving(&broker, folder.path(), &settings).await;
+    let mut printed = String::new();
+    while !printed.contains("HTTP API") {
+        printed.push_str(&server.line().await);
+    }
+    assert!(printed.contains("clients need a token"), "{printed}");
+
+    let arguments = [
+        "--key-file",
+        &key,
+        "--aud",
+        "chat",
+        "--sub",
+        "ada",
+        "--rooms",
+        "order:*",
+        "--enter",
+        "hall",
+        "--publish",
+        "order:7",
+    ];
+    let token = made(&arguments).await;
+    let (mut ada, answer) = connect(&addr, &token).await;
+    assert!(answer.starts_with("40{"), "{answer}");
+    let (mut other, _) = connect(&addr, &token).await;
+    for (event, answer) in [
+        (r#"["join","order:7"]"#, "ok"),
+        (r#"["join","other"]"#, "not allowed"),
+        (r#"["publish","order:8","moved"]"#, "not allowed"),
+        (r#"["publish","order:7","moved",1]"#, "ok"),
+    ] {
+        for client in [&mut other, &mut ada] {
+            client.send(&format!("421{event}")).await;
+            let mut got = client.next().await;
+            // The other one's event may come before the answer.
+            if got.starts_with("42") {
+                got = client.next().await;
+            }
+            assert_eq!(got, format!("431[\"{answer}\"]"), "{event}");
+        }
+    }
+    ada.send(r#"422["rights"]"#).await;
+    let rights = r#"{"join":["order:*","hall"],"namespaces":["/","/chat"],"publish":["order:7"]}"#;
+    let mut got = ada.next().await;
+    while !got.starts_with("432") {
+        got = ada.next().await;
+    }
+    assert_eq!(got, format!("432[{rights}]"));
+    for refused in ["", "nonsense", &made(&["--key-file", &key]).await] {
+        assert_eq!(connect(&addr, refused).await.1, UNAUTHORIZED);
+    }
+
+    let answer = post(&addr, "/api/emit", r#"{"event":"news","rooms":"hall","receipt":true}"#).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains(r#""clients":2"#),
+        "{answer}"
+    );
+    while ada.next().await != r#"42["news"]"# {}
+    let answer = post(&addr, "/api/emit", r#"{"event":"connect"}"#).await;
+    assert!(
+        answer.contains("application/problem+json") && answer.contains("reserved_event"),
+        "{answer}"
+    );
+
+    // A key is exchanged while the server runs.
+    let new = "the secret of next month, longer than 32 bytes";
+    std::fs::write(&key, new).unwrap();
+    server.signal("HUP").await;
+    assert!(server.error_line().await.contains("reloaded"));
+    assert_eq!(connect(&addr, &token).await.1, UNAUTHORIZED);
+    let token = made(&["--key-file", &key, "--aud", "chat"]).await;
+    assert!(connect(&addr, &token).await.1.starts_with("40{"));
+    ada.send(r#"423["leave","order:7"]"#).await;
+    ada.expect(r#"433["ok"]"#).await;
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_used_or_contradict_other_settings_are_refused_with_their_place() {
+    let (folder, key) = secret();
+    let public = folder.path().join("private.pem");
+    std::fs::write(
+        &public,
+        "-----BEGIN PRIVATE KEY-----\ns3cret\n-----END PRIVATE KEY-----\n",
+    )
+    .unwrap();
+    let public = public.to_str().unwrap();
+    for (arguments, variables, said) in [
+        (
+            &["--open", "--token-key-file", &key][..],
+            &[][..],
+            &["--open", "leave out either"][..],
+        ),
+        (
+            &["--listen", "0.0.0.0:0"],
+            &[],
+            &["--listen", "--token-key-file", "--open"],
+        ),
+        (&["--token-key-file", public], &[], &["--token-key-file", "public one"]),
+        (&["--token-key-file", "/nonexistent"], &[], &["/nonexistent"]),
+        (&[], &[("SIO_TOKENS_KEY", "s3cret")], &["SIO_TOKENS_KEY", "at least 32"]),
+        (&[], &[("SIO_API_KEYS", "s3cret")], &["SIO_API_KEYS", "at least 32"]),
+        (
+            &["--token-leeway", "11m", "--token-key-file", &key],
+            &[],
+            &["10 minutes"],
+        ),
+    ] {
+        let sio = Sio::new(&["serve"]).args(arguments).url(&dead_url());
+        let sio = variables.iter().fold(sio, |sio, (name, value)| sio.env(name, value));
+        let done = sio.run("").await;
+        assert_eq!(done.code, 2, "{arguments:?}: {}", done.stderr);
+        for said in said {
+            assert!(done.stderr.contains(said), "{arguments:?}: {}", done.stderr);
+        }
+        assert!(!done.stderr.contains("s3cret"), "{}", done.stderr);
+    }
+}
+
+#[tokio::test]
+async fn keys_of_several_lines_stand_in_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let pem = |name: &str| {
+        let path = format!("{}/../gateway/testdata/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(&path).unwrap()
+    };
+    let public = file("public.pem", &(pem("rsa.pub") + &pem("ed25519.pub")));
+    let private = file("private.pem", &pem("ed25519"));
+    let keys = file(
+        "keys",
+        &format!("# two keys\n{API_KEY} only=emit\n{API_KEY}-2 name=b rate=5\n"),
+    );
+    let broker = Broker::start().await;
+    let sio = Sio::new(&["serve", "--listen", "127.0.0.1:0"]).url(&broker.url);
+    let mut server = sio
+        .env("SIO_TOKENS_KEY_FILE", &public)
+        .env("SIO_API_KEYS_FILE", &keys)
+        .start();
+    let addr = address(&mut server).await;
+    let token = Sio::new(&["token", "gen"])
+        .env("SIO_SIGNING_KEY_FILE", &private)
+        .run("")
+        .await;
+    assert!(
+        connect(&addr, &token.stdout).await.1.starts_with("40{"),
+        "{}",
+        token.stderr
+    );
+    let answer = post(&addr, "/api/emit", r#"{"event":"news"}"#).await;
+    assert!(answer.contains(r#"{"accepted":1}"#), "{answer}");
+    let answer = post(&addr, "/api/disconnect", r#"{"all":true}"#).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
 }

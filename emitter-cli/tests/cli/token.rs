@@ -269,10 +269,19 @@ async fn a_server_with_keys_accepts_tokens_only_and_does_what_they_say() {
     for refused in ["", "nonsense", &made(&["--key-file", &key]).await] {
         assert_eq!(connect(&addr, refused).await.1, UNAUTHORIZED);
     }
+}
 
+#[tokio::test]
+async fn workers_publish_by_http_and_a_key_is_exchanged_while_the_server_runs() {
+    let (folder, key) = secret();
+    let broker = Broker::start().await;
+    let settings = format!("[tokens]\nkey_files = [{key:?}]\n");
+    let (mut server, addr) = serving(&broker, folder.path(), &settings).await;
+    let token = made(&["--key-file", &key, "--enter", "hall"]).await;
+    let (mut ada, _) = connect(&addr, &token).await;
     let answer = post(&addr, "/api/emit", r#"{"event":"news","rooms":"hall","receipt":true}"#).await;
     assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.contains(r#""clients":2"#),
+        answer.starts_with("HTTP/1.1 200") && answer.contains(r#""clients":1"#),
         "{answer}"
     );
     while ada.next().await != r#"42["news"]"# {}
@@ -288,9 +297,9 @@ async fn a_server_with_keys_accepts_tokens_only_and_does_what_they_say() {
     server.signal("HUP").await;
     assert!(server.error_line().await.contains("reloaded"));
     assert_eq!(connect(&addr, &token).await.1, UNAUTHORIZED);
-    let token = made(&["--key-file", &key, "--aud", "chat"]).await;
+    let token = made(&["--key-file", &key, "--sub", "ada"]).await;
     assert!(connect(&addr, &token).await.1.starts_with("40{"));
-    ada.send(r#"423["leave","order:7"]"#).await;
+    ada.send(r#"423["leave","hall"]"#).await;
     ada.expect(r#"433["ok"]"#).await;
 }
 

@@ -1,5 +1,7 @@
 //! `sio token`: tokens made and checked on the command line.
 
+#![allow(clippy::unwrap_used, reason = "in a test, what fails is to panic")]
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -68,8 +68,10 @@ async fn every_command_of_the_checklist_does_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), "sio.toml", blocks("toml")[0]);
     written(folder.path(), "url", &broker);
-    let ports = [lasting_port(), lasting_port(), lasting_port()].map(|listener| listener.local_addr().unwrap());
-    let [one, two, front] = ports.map(|address| address.to_string());
+    let ports = [(); 5]
+        .map(|()| lasting_port())
+        .map(|listener| listener.local_addr().unwrap());
+    let [one, two, front, first_probed, second_probed] = ports.map(|address| address.to_string());
     let config = replaced(haproxy::ROLLING, "bind :8080", &format!("bind {front}"));
     let config = replaced(&config, "127.0.0.1:3001", &one);
     let config = replaced(&config, "127.0.0.1:3002", &two);
@@ -84,6 +86,9 @@ async fn every_command_of_the_checklist_does_what_it_says() {
     let mut client: Option<RealClient> = None;
     for command in commands {
         let here = command.replace("127.0.0.1:3001", &one).replace("127.0.0.1:3002", &two);
+        let here = here
+            .replace("127.0.0.1:9101", &first_probed)
+            .replace("127.0.0.1:9102", &second_probed);
         let is_served = here.starts_with("sio serve");
         let here = match here.strip_suffix('&') {
             Some(job) => format!("{job} > /dev/null &"),

@@ -18,7 +18,8 @@ const PATH: &str = "data-path=\"/socket.io/\"";
 /// A service that answers `GET /` with a page for people, and everything else with 404.
 ///
 /// The page connects to the server that it comes from, enters rooms and shows what arrives in them. It needs nothing else from the network, and no
-/// other page may frame it. Its query may name a namespace and rooms: `/?namespace=/chat&room=lobby`.
+/// other page may frame it. Its query may name a namespace and rooms, its fragment a token, which no proxy sees:
+/// `/?namespace=/chat&room=lobby#token=…`.
 ///
 /// ```no_run
 /// use gateway::page::Page;

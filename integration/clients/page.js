@@ -24,6 +24,13 @@ const commands = {
     await state.page.click("#join button");
     await state.page.locator("#rooms li", { hasText: command.room }).waitFor();
   },
+  // Asks for a room that is refused; returns what the page says to it.
+  async try_join({ state, command }) {
+    await state.page.fill("#room", command.room);
+    await state.page.click("#join button");
+    await state.page.waitForFunction(() => document.querySelector("#joined").textContent !== "");
+    return state.page.textContent("#joined");
+  },
   // Emits by the form; returns what the page says to it.
   async emit({ state, command }) {
     await state.page.fill("#to", command.room);

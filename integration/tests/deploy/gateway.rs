@@ -196,6 +196,39 @@ async fn the_page_emits_to_other_clients_where_that_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_connects_with_the_token_of_its_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "a secret of at least 32 bytes, for the tests alone").unwrap();
+    let key = key.to_str().unwrap();
+    let serving = Serving::start(&["--token-key-file", key]).await;
+    let mut command = Command::new(tools::sio());
+    command.args([
+        "token",
+        "gen",
+        "--key-file",
+        key,
+        "--sub",
+        "ada",
+        "--rooms",
+        "attic",
+        "--expires",
+        "15m",
+    ]);
+    let made = command.env_remove("RUST_LOG").output().await.unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let token = String::from_utf8(made.stdout).unwrap();
+    let mut page = Page(Driven::node("page.js", &[&tools::chromium()]));
+    let url = format!("{}/#token={}", serving.url, token.trim());
+    page.call(json!({"cmd": "open", "url": url, "width": 360, "scheme": "light"}))
+        .await;
+    page.call(json!({"cmd": "join", "room": "attic"})).await;
+    let said = page.call(json!({"cmd": "try_join", "room": "cellar"})).await;
+    assert_eq!(said, "not allowed");
+    serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_behind_a_proxy_brings_every_client_back_without_a_storm() {
     let (broker, channel) = (RedisBroker::shared().await.url().to_owned(), unique_channel());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/rolling-restart.js");

@@ -101,7 +101,9 @@ async fn every_command_of_the_checklist_does_what_it_says() {
         }
         if command.starts_with("haproxy") {
             eventually("the proxy listens", || std::net::TcpStream::connect(&front).is_ok()).await;
-            let options = ConnectOptions::to(&format!("http://{front}/?room=lobby")).only("websocket");
+            let token = std::fs::read_to_string(folder.path().join("token")).unwrap();
+            let mut options = ConnectOptions::to(&format!("http://{front}")).only("websocket");
+            options.auth = Some(json!({ "token": token.trim() }));
             client = Some(RealClient::connected(Kind::Node, &options).await);
         }
         if command.starts_with("sio emit") {

@@ -162,10 +162,13 @@ impl Diagnosis<'_> {
         for finding in examination.findings {
             report.add(finding);
         }
+        let is_observed = roster.is_some();
         if let Some(roster) = roster {
             roster.judge(self.checks, examination.listeners, report);
         }
-        if !has_servers && !examination.other_channels.is_empty() {
+        // Without a connection or a right it is not known whether there are servers on this one.
+        let is_empty = !has_servers && (is_observed || report.has(Code::TopicMissing));
+        if is_empty && !examination.other_channels.is_empty() {
             let names: Vec<_> = examination
                 .other_channels
                 .iter()
@@ -225,7 +228,8 @@ impl Diagnosis<'_> {
             return None;
         }
         let watch_until = deadline::from(begun, self.checks.watch);
-        let limit = self.step();
+        // The other steps take moments, if they get this far.
+        let limit = self.checks.timeout / 2;
         let mut asking = std::pin::pin!(Roster::request(&self.manager, self.checks, limit));
         let mut roster = None;
         loop {

@@ -34,7 +34,7 @@ impl Roster {
         let asked_at = SystemTime::now();
         let Ok(Gathered {
             found, missing_servers, ..
-        }) = emitter.servers(limit / 2).await
+        }) = emitter.servers(limit / 3 * 2).await
         else {
             return Self::default();
         };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use manager_api::Room;
-use manager_api::log::{LimitedLog, quietly};
+use manager_api::log::{LimitedLog, cut, quietly};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use socket_io::extract::Rejection;
@@ -244,11 +244,11 @@ impl Access {
         self.inner.attempts.refused(peer);
         self.inner.counts.refused();
         if let Some(suppressed) = REFUSED.pass() {
-            let (sid, namespace) = (socket.id(), socket.namespace());
+            let (sid, namespace) = (socket.id(), cut(socket.namespace().as_str()));
             // The reason, and nothing of the token.
             let reason = fault.code();
             quietly(
-                || tracing::info!(target: "gateway", %sid, ?namespace, ?peer, reason, suppressed, "a token is refused"),
+                || tracing::info!(target: "gateway", %sid, namespace, ?peer, reason, suppressed, "a token is refused"),
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manager_api::log::{Escaped, LimitedLog};
+use manager_api::log::{Escaped, LimitedLog, cut};
 use manager_api::{EventName, NamespaceName, Payload, Room};
 use serde_json::{Value, json};
 use socket_io::extract::{Rejection, State};
@@ -177,7 +177,8 @@ impl Rules {
         let payload = Payload::from_trusted(json.into(), arguments.attachments().to_vec());
         let emitted = socket.to(room).emit_payload(event, payload).await;
         emitted.map_err(|error| {
-            tracing::debug!(sid = %socket.id(), error = ?Escaped(&error), "an event of a client was not published");
+            let namespace = cut(socket.namespace().as_str());
+            tracing::debug!(sid = %socket.id(), namespace, error = ?Escaped(&error), "an event of a client was not published");
             "the event could not be published".to_owned()
         })
     }

@@ -187,8 +187,9 @@ async fn others(watch: &mut Watch, server: &Server, (url, channel): (&str, &str)
     assert!(client.packet().await.starts_with("42"));
     let calling = server.io.clone();
     register(&other);
-    let call = tokio::spawn(async move { calling.server_side_call("hangs", &(), Duration::from_secs(60)).await });
-    watch.during(&["sio_open_requests"], tokio::task::yield_now()).await;
+    let call =
+        async { tokio::spawn(async move { calling.server_side_call("hangs", &(), Duration::from_secs(60)).await }) };
+    let call = watch.during(&["sio_open_requests"], call).await;
     call.abort();
     let panic = async { other.server_side_emit("panics", &()).await.unwrap() };
     watch.during(&["sio_delivery_panics_total"], panic).await;

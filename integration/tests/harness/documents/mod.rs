@@ -1,6 +1,7 @@
 //! What documents say about the repository is true: tests and items that they name exist, links lead somewhere.
 
 mod links;
+mod logs;
 mod metrics;
 mod references;
 mod tests_named;

@@ -4,6 +4,8 @@
 mod connect;
 mod doctor;
 mod examples;
+#[cfg(feature = "serve")]
+mod health;
 mod inspect;
 mod listen;
 #[cfg(feature = "serve")]
@@ -25,6 +27,8 @@ use clap_complete::Shell;
 pub(crate) use connect::ConnectArgs;
 pub(crate) use doctor::DoctorArgs;
 use examples::{EMIT_EXAMPLES, MAIN_EXAMPLES};
+#[cfg(feature = "serve")]
+pub(crate) use health::HealthArgs;
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 pub(crate) use listen::ListenArgs;
 #[cfg(feature = "serve")]
@@ -129,6 +133,8 @@ pub(crate) enum Command {
     Count(SelectionArgs),
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
+    #[cfg(feature = "serve")]
+    Health(HealthArgs),
     #[cfg(feature = "serve")]
     Demo(DemoArgs),
     /// Make and check the tokens that clients show to `sio serve`

@@ -10,6 +10,8 @@ mod control;
 mod demo;
 mod doctor;
 mod emit;
+#[cfg(feature = "serve")]
+mod health;
 mod inspect;
 mod lines;
 mod listen;
@@ -33,6 +35,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Inspect(plan) => inspect::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Serve(plan) => serve::run(*plan).await,
+        #[cfg(feature = "serve")]
+        Plan::Health(args) => health::run(args).await,
         #[cfg(feature = "serve")]
         Plan::Demo(plan) => demo::run(plan).await,
         #[cfg(feature = "serve")]

@@ -23,6 +23,8 @@ use clap_complete::Shell;
 use manager_api::trace::TraceParent;
 use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, NamespaceName, Payload, Room, Sid};
 
+#[cfg(feature = "serve")]
+use crate::args::HealthArgs;
 use crate::args::{Args, BrokerArgs, Command, DEFAULT_URL, EmitArgs, NamespaceArgs};
 use crate::backend::{Backend, BrokerUrl};
 use crate::failure::Failure;
@@ -52,6 +54,8 @@ pub(crate) enum Plan {
     Inspect(InspectPlan),
     #[cfg(feature = "serve")]
     Serve(Box<ServePlan>),
+    #[cfg(feature = "serve")]
+    Health(HealthArgs),
     #[cfg(feature = "serve")]
     Demo(DemoPlan),
     #[cfg(feature = "serve")]
@@ -128,6 +132,8 @@ impl Plan {
             Command::Count(clients) => InspectPlan::count(clients, quiet),
             #[cfg(feature = "serve")]
             Command::Serve(serve) => ServePlan::new(serve, quiet).map(Box::new).map(Plan::Serve),
+            #[cfg(feature = "serve")]
+            Command::Health(args) => Ok(Plan::Health(args)),
             #[cfg(feature = "serve")]
             Command::Demo(demo) => Ok(Plan::Demo(DemoPlan { count: demo.count })),
             #[cfg(feature = "serve")]

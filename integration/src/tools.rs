@@ -82,6 +82,12 @@ pub fn haproxy() -> PathBuf {
     system_program("SIO_TEST_HAPROXY", "haproxy")
 }
 
+/// Returns Caddy, as its path or its name.
+#[must_use]
+pub fn caddy() -> PathBuf {
+    system_program("SIO_TEST_CADDY", "caddy")
+}
+
 /// Returns promtool, which checks metrics and rules, as its path or its name.
 #[must_use]
 pub fn promtool() -> PathBuf {

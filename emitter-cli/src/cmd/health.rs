@@ -42,7 +42,9 @@ fn silent(address: &Address, within: Duration) -> Failure {
 /// Requests a path, and returns the status and the text of the response.
 async fn probe(host: &str, port: u16, path: &str) -> Result<(StatusCode, String), Failure> {
     let attempt = || format!("cannot ask {host}:{port}");
-    let stream = TcpStream::connect((host, port)).await.map_err(Failure::system(attempt()))?;
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(Failure::system(attempt()))?;
     let response = async {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);

@@ -91,6 +91,8 @@ async fn metrics_and_health_have_an_address_of_their_own_to_the_end_of_a_drain()
         http_get(&addr, "/metrics").await.starts_with("HTTP/1.1 404"),
         "not for clients"
     );
+    let ready = Sio::new(&["health", &operators]).run("").await;
+    assert_eq!((ready.code, &*ready.stdout), (0, "ready\n"), "{}", ready.stderr);
     server.signal("TERM").await;
     while http_get(&operators, "/health/ready").await.starts_with("HTTP/1.1 200") {}
     assert!(
@@ -98,7 +100,15 @@ async fn metrics_and_health_have_an_address_of_their_own_to_the_end_of_a_drain()
             .await
             .ends_with("\r\n\r\ndraining\n")
     );
-    assert!(http_get(&operators, "/health/live").await.starts_with("HTTP/1.1 200"));
+    let draining = Sio::new(&["health", &operators]).run("").await;
+    assert_eq!(
+        (draining.code, &*draining.stdout),
+        (1, "draining\n"),
+        "{}",
+        draining.stderr
+    );
+    let live = Sio::new(&["health", "--live", &operators]).run("").await;
+    assert_eq!(live.code, 0, "{} {}", live.stdout, live.stderr);
     for client in clients {
         client.closed().await;
     }

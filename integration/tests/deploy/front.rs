@@ -7,7 +7,7 @@ use integration::process::Process;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::{haproxy, nginx};
+use super::{caddy, haproxy, nginx};
 use crate::support::eventually;
 
 /// A configuration file of `docs`, by the program that it is for.
@@ -15,6 +15,7 @@ use crate::support::eventually;
 pub(super) enum Config {
     Nginx(&'static str),
     HaProxy(&'static str),
+    Caddy(&'static str),
 }
 
 /// A running proxy. Dropping it kills it.
@@ -43,6 +44,10 @@ impl Front {
             Config::HaProxy(file) => {
                 let text = replace_all(file, "bind :8080", &format!("bind {address}"));
                 ("haproxy", haproxy::command(folder.path(), &text))
+            }
+            Config::Caddy(site) => {
+                let site = replace_all(site, "http://:8080 {", &format!("http://{address} {{"));
+                ("caddy", caddy::command(folder.path(), &site))
             }
         };
         let process = listening(name, command, address).await;

@@ -1,6 +1,7 @@
-//! Deployments of `docs/deploy.md`: each program of `examples`, nginx and HAProxy with the very files of `docs`,
+//! Deployments of `docs/deploy.md`: each program of `examples`, nginx, HAProxy and Caddy with the very files of `docs`,
 //! through real clients.
 
+mod caddy;
 mod front;
 mod gateway;
 mod haproxy;

@@ -1,4 +1,4 @@
-//! Servers behind nginx and HAProxy.
+//! Servers behind nginx, HAProxy and Caddy.
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -10,12 +10,13 @@ use serde_json::json;
 
 use super::front::{Config, Front, replaced};
 use super::polling::Poller;
-use super::{Program, echoes, haproxy, nginx, polls_and_upgrades, who};
+use super::{Program, caddy, echoes, haproxy, nginx, polls_and_upgrades, who};
 use crate::support::http;
 
 const HASH: Config = Config::Nginx(nginx::STICKY_HASH);
 const COOKIE: Config = Config::Nginx(nginx::STICKY_COOKIE);
 const SOURCE: Config = Config::HaProxy(haproxy::STICKY);
+const ADDRESS: Config = Config::Caddy(caddy::STICKY);
 
 /// Clients that poll: enough that both servers get some, regardless of the numbers of their ports.
 const NUM_CLIENTS: u8 = 24;
@@ -106,6 +107,7 @@ macro_rules! behind_each_proxy {
     ($($case:ident),* $(,)?) => {
         behind_each_proxy! { @ behind_nginx, super::HASH, $($case),* }
         behind_each_proxy! { @ behind_haproxy, super::SOURCE, $($case),* }
+        behind_each_proxy! { @ behind_caddy, super::ADDRESS, $($case),* }
     };
     (@ $module:ident, $config:expr, $($case:ident),*) => {
         mod $module {

@@ -39,7 +39,7 @@ async function main() {
   const browser = await chromium.launch({ executablePath: process.env.SIO_TEST_CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
   try {
     const { page: url, broker } = await addresses(server);
-    const page = await browser.newPage({ viewport: { width: 900, height: 600 }, reducedMotion: "reduce" });
+    const page = await browser.newPage({ viewport: { width: 900, height: 890 }, reducedMotion: "reduce" });
     await page.goto(`${url}?room=lobby`);
     await page.waitForSelector("#state[data-state=connected]");
     await page.waitForSelector("#rooms li");

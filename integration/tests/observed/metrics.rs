@@ -187,8 +187,10 @@ async fn others(watch: &mut Watch, server: &Server, (url, channel): (&str, &str)
     assert!(client.packet().await.starts_with("42"));
     let calling = server.io.clone();
     register(&other);
-    let call =
-        async { tokio::spawn(async move { calling.server_side_call("hangs", &(), Duration::from_secs(60)).await }) };
+    let call = async {
+        let called = async move { calling.server_side_call("hangs", &(), Duration::from_secs(60)).await };
+        tokio::spawn(called).abort_handle()
+    };
     let call = watch.during(&["sio_open_requests"], call).await;
     call.abort();
     let panic = async { other.server_side_emit("panics", &()).await.unwrap() };

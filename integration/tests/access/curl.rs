@@ -3,8 +3,8 @@
 use std::process::Stdio;
 
 use gateway::api::{Api, ApiConfig, ApiKey};
-use integration::DEADLINE;
 use integration::client::{ConnectOptions, Kind, RealClient};
+use integration::{DEADLINE, tools};
 use serde_json::{Value, json};
 use socket_io::{Data, Socket, SocketIo};
 use tokio::net::TcpListener;
@@ -102,5 +102,36 @@ async fn every_example_with_curl_answers_as_documented() {
     assert_eq!(
         (news.name.as_str(), news.args),
         ("news", vec![json!({"hello": "world"})])
+    );
+}
+
+#[tokio::test]
+async fn the_commands_about_tokens_make_and_check_one_as_documented() {
+    let text = std::fs::read_to_string(DOCUMENT).unwrap();
+    let section = text
+        .split("## On the command line\n")
+        .nth(1)
+        .expect("the section is there");
+    let block = section
+        .split("```sh\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let folder = tempfile::tempdir().unwrap();
+    let sio = tools::sio();
+    let path = format!("{}:{}", sio.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", block.expect("it has commands")])
+        .env("PATH", path)
+        .env_remove("SIO_TOKENS_KEY")
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && printed.contains("checked    good"),
+        "{output:?}"
     );
 }

@@ -173,7 +173,7 @@ settings! {
     "publish" "publish" publish: Option<bool> = None, [];
     /// Further namespaces with rooms to join, beside `/`.
     "namespaces" "namespace" namespaces: Vec<String> = Vec::new(), [];
-    /// Further origins whose pages may connect, such as https://app.example; `*` for all. The server's own page always may.
+    /// Further origins whose pages may connect, such as `https://app.example`; `*` for all. The server's own page always may.
     "origins" "origin" origins: Vec<String> = Vec::new(), [Reloads];
     /// The path of Socket.IO.
     "path" "path" path: String = "/socket.io/".to_owned(), [];

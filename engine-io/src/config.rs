@@ -170,7 +170,8 @@ pub struct Config {
     pub max_handshakes_per_second: u32,
     /// The handshakes a second that are accepted from one address (a network of 64 bits of IPv6), as far as
     /// [`PeerAddr`](crate::http::PeerAddr) and [`trusted_proxies`](Self::trusted_proxies) tell it.
-    /// Default 20,000: behind a proxy that is not trusted all clients have one address.
+    /// Default 5,000: a quarter of the total, so that one address cannot use up what all others
+    /// need. Behind a proxy that is not trusted all clients have one address.
     pub max_handshakes_per_second_per_peer: u32,
     /// The proxies that name the addresses of their clients. Default none.
     pub trusted_proxies: TrustedProxies,
@@ -204,7 +205,7 @@ impl Default for Config {
             polling_close_timeout: Duration::from_secs(30),
             max_sessions: 1_000_000,
             max_handshakes_per_second: 20_000,
-            max_handshakes_per_second_per_peer: 20_000,
+            max_handshakes_per_second_per_peer: 5_000,
             trusted_proxies: TrustedProxies::default(),
         }
     }
@@ -305,7 +306,7 @@ mod tests {
                 config.max_handshakes_per_second,
                 config.max_handshakes_per_second_per_peer
             ),
-            (20_000, 20_000)
+            (20_000, 5_000)
         );
         assert!(config.allow_upgrades && config.transports == Transports::Both);
     }

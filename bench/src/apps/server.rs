@@ -26,7 +26,11 @@ impl Server {
     ///
     /// If the port is taken, or the URL cannot be used.
     pub async fn run(&self) -> Result<()> {
-        let mut builder = SocketIo::builder();
+        // All clients of the generator have one address.
+        let mut builder = SocketIo::builder().configure(|config| {
+            config.engine.max_handshakes_per_second = 1_000_000;
+            config.engine.max_handshakes_per_second_per_peer = 1_000_000;
+        });
         if let Some(url) = &self.url {
             builder = builder.manager(siokit::connect(url)?);
         }

@@ -109,11 +109,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_rate_below_the_limit_never_pauses() {
+    async fn a_client_below_the_limit_never_waits() {
         let mut allowance = Allowance::new(10);
-        for _ in 0..100 {
-            assert!(!allowance.take());
+        for number in 0..100 {
+            allowance.take();
             tokio::time::advance(Duration::from_millis(101)).await;
+            let is_renewed = std::future::poll_fn(|cx| Poll::Ready(allowance.poll_renewed(cx).is_ready()));
+            assert!(is_renewed.await, "the event after {number} waits");
         }
     }
 }

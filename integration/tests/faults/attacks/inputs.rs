@@ -244,7 +244,10 @@ async fn unread_files(target: Target) -> Vec<TcpStream> {
 /// 100,000 handshakes one after the other on one connection.
 async fn handshakes(target: Target) -> Vec<TcpStream> {
     const BATCH: usize = 1_000;
-    let (mut read, mut write) = TcpStream::connect(target.json).await.unwrap().into_split();
+    // From an address of its own: what it uses up is not what the others need.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.66:0".parse().unwrap()).unwrap();
+    let (mut read, mut write) = socket.connect(target.json).await.unwrap().into_split();
     let batch = head(target.json, "GET", "", 0).repeat(BATCH);
     let writing = async {
         for _ in 0..100 {

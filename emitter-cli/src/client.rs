@@ -84,7 +84,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Failure::Broker`] if there is no connection, or no Socket.IO.
+    /// [`Failure::Broker`] if the server cannot be reached, or does not speak Socket.IO.
     pub(crate) async fn connect(
         target: &Target,
         namespace: &NamespaceName,

@@ -140,7 +140,7 @@ macro_rules! settings {
                 Ok(())
             }
 
-            /// Returns the value of a key as the file would write it, a secret as `"…"`; `None` if it has none, or there is no such key.
+            /// Returns the value of a key as the file would write it, a secret as `"…"`; `None` if it has none, or the key is unknown.
             pub fn shown(&self, key: &str) -> Option<String> {
                 match key {
                     $( $key => self.$field.show(), )*
@@ -211,7 +211,7 @@ settings! {
     "tokens.query" "token-query" token_in_query: bool = true, [];
     /// The claim that holds what a token grants, as an object, if the issuer cannot set claims of their own.
     "tokens.grants_claim" "token-grants-claim" token_grants_claim: Option<String> = None, [];
-    /// The keys of the HTTP API at /api, one in each line, with what it may do behind it. Without any there is no API.
+    /// The keys of the HTTP API at /api, one in each line, with what it may do behind it. Without any the API is off.
     "api.keys" "" api_keys: Option<Secret> = None, [Reloads Secret Lines];
     /// Lets the official Admin UI look at the server; it needs a password, and its page's origin among the allowed ones.
     "admin_ui.enabled" "admin-ui" admin_ui: bool = false, [];

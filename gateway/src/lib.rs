@@ -11,6 +11,7 @@ pub mod metrics;
 pub mod page;
 mod respond;
 pub mod server;
+mod small_file;
 #[cfg(test)]
 mod tests;
 pub mod tls;

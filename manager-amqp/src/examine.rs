@@ -19,7 +19,7 @@ const KNOWN: [&str; 4] = ["socketio", "flask-socketio", "socket.io", "socket.io-
 /// Looks for exchanges with well-known names.
 pub(crate) async fn other_exchanges(connector: &Connector) -> Examination {
     let mut examination = Examination::default();
-    // Why there is no connection was found out before.
+    // The caller has reported before why it cannot connect.
     let Ok(link) = connector.within_timeout(connector.connect("examine")).await else {
         return examination;
     };

@@ -59,7 +59,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Returns whether there is no problem. Warnings do not count.
+    /// Returns whether no problem was found. Warnings do not count.
     pub fn is_healthy(&self) -> bool {
         self.count(Severity::Problem) == 0
     }

@@ -84,7 +84,7 @@ impl Failure {
     pub(crate) fn no_topic(topic: &str) -> Self {
         Self {
             cause: Code::TopicMissing,
-            ..Self::other(format!("there is no topic {topic:?}"))
+            ..Self::other(format!("the topic {topic:?} does not exist"))
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) fn examine(connector: &Connector, known: &Circumstances) -> Examinati
     let Ok(admin) = connector.admin() else {
         return examination;
     };
-    // Why there is no connection was found out before.
+    // The caller has reported before why it cannot connect.
     let Some(metadata) = metadata(&admin, known.limit / 2) else {
         return examination;
     };

@@ -25,7 +25,7 @@ struct Examined<'a> {
 
 /// Examines the server that a publisher would use. What the user may not ask for is not checked.
 pub(crate) async fn examine(connector: &Connector, channel: &str, known: &Circumstances) -> Examination {
-    // Why there is no connection was found out before.
+    // The caller has reported before why it cannot connect.
     let Ok(connection) = connector.connect(Purpose::Publishing).await else {
         return Examination::default();
     };

@@ -3,6 +3,8 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use manager_api::deadline;
+
 /// How lines on standard error are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -34,24 +36,13 @@ pub(super) fn num_wanted(text: &str) -> Result<NonZeroU64, String> {
     count.ok_or_else(|| "expected a number, 1 or more".to_owned())
 }
 
-/// Reads `10s`, `1.5s`, `500ms`, `2m`, or a number of seconds; more than zero, at most a day.
+/// Reads [a time](deadline::parse) of a millisecond or more.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let seconds_of_unit = match &text[digits.len()..] {
-        "ms" => 0.001,
-        "s" | "" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        unit => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
-    };
-    let number: f64 = digits
-        .parse()
-        .map_err(|_| "expected a time such as 10s or 500ms".to_owned())?;
-    let seconds = number * seconds_of_unit;
-    if !(0.001..=86_400.0).contains(&seconds) {
-        return Err("expected a time from 1ms to 24h".to_owned());
+    let time = deadline::parse(text)?;
+    match time >= Duration::from_millis(1) {
+        true => Ok(time),
+        false => Err("expected a time from 1ms to 24h".to_owned()),
     }
-    Ok(Duration::from_secs_f64(seconds))
 }
 
 #[cfg(test)]

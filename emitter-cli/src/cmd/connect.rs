@@ -135,7 +135,7 @@ impl Session<'_> {
         print(line).await
     }
 
-    /// Returns what a signal means: the end where there is no other.
+    /// Returns what a signal means: the end, if nothing else ends it.
     fn interrupted(&self, signal: Signal) -> Result<(), Failure> {
         match self.has_end {
             true => Err(Failure::signal(signal, format!("connected{}", self.missing()))),

@@ -214,7 +214,7 @@ fn find(names: &[&str], variable: impl Fn(&str) -> Option<OsString>) -> Result<S
         }
     }
     let text = format!(
-        "there is no key: name its file with --key-file, or with {}{OF_FILE}",
+        "a key is missing: name its file with --key-file, or with {}{OF_FILE}",
         names[0]
     );
     Err(Failure::input(text))

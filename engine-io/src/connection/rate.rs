@@ -1,10 +1,12 @@
 //! Rates of handshakes: how many a second an engine accepts, in total and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::time::Instant;
+
+use crate::http::PeerNetwork;
 
 /// One second, in nanoseconds. It is also the burst: an address that was silent may send the
 /// handshakes of a second at once.
@@ -30,23 +32,9 @@ struct State {
     /// Of the total.
     total: u64,
     /// Of each address. An entry whose time has passed means nothing.
-    peers: HashMap<Peer, u64>,
+    peers: HashMap<PeerNetwork, u64>,
     /// The length of the table at which such entries are removed.
     purge_at: usize,
-}
-
-/// The origin of a handshake: an address, or a network of 64 bits of IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Peer(IpAddr);
-
-impl Peer {
-    /// Returns the origin that an address belongs to.
-    fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-            address => address,
-        })
-    }
 }
 
 impl Rates {
@@ -76,7 +64,7 @@ impl Rates {
         let Some(total) = take(state.total, now, self.total) else {
             return false;
         };
-        if let Some(peer) = address.map(Peer::of) {
+        if let Some(peer) = address.map(PeerNetwork::of) {
             let used = state.peers.get(&peer).copied().unwrap_or_default();
             let Some(used) = take(used, now, self.per_peer) else {
                 return false;
@@ -130,6 +118,19 @@ mod tests {
         assert_eq!(admitted(&rates, ip("192.0.2.1"), 100), 2);
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(admitted(&rates, ip("192.0.2.1"), 100), 10, "no more is saved up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn by_default_one_address_leaves_most_handshakes_to_the_others() {
+        let config = crate::Config::default();
+        let (total, per_peer) = (
+            config.max_handshakes_per_second,
+            config.max_handshakes_per_second_per_peer,
+        );
+        let rates = Rates::new(total, per_peer);
+        admitted(&rates, ip("192.0.2.1"), 1_000_000);
+        let others = (2..=10).map(|last| admitted(&rates, ip(&format!("192.0.2.{last}")), 1_000));
+        assert_eq!(others.collect::<Vec<_>>(), [1_000; 9]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The handshake: the facts of the request that opened a session.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::SystemTime;
 
 use http::request::Parts;
@@ -21,6 +21,31 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
+
+/// What limits by address count as one client: an address of IPv4, or a network of 64 bits of IPv6,
+/// because a host has a whole network of those. IPv4 mapped into IPv6 is IPv4.
+///
+/// ```
+/// use engine_io::http::PeerNetwork;
+///
+/// # fn main() -> Result<(), std::net::AddrParseError> {
+/// assert_eq!(PeerNetwork::of("2001:db8::7:1".parse()?), PeerNetwork::of("2001:db8::8:2".parse()?));
+/// assert_eq!(PeerNetwork::of("::ffff:192.0.2.1".parse()?), PeerNetwork::of("192.0.2.1".parse()?));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PeerNetwork(IpAddr);
+
+impl PeerNetwork {
+    /// Returns the network that an address belongs to.
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+            address => address,
+        })
+    }
+}
 
 /// Marks a request that came over TLS; the server that accepts the connection inserts it into the
 /// extensions.

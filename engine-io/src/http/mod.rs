@@ -32,5 +32,5 @@ pub(crate) mod service;
 pub(crate) mod unsent;
 
 pub use body::ResponseBody;
-pub use handshake::{PeerAddr, Secure};
+pub use handshake::{PeerAddr, PeerNetwork, Secure};
 pub use paced::{PacedStream, Progress};

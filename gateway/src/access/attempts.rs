@@ -6,10 +6,11 @@
 //! forgotten, so that many addresses cannot hide one that tries all the time.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use engine_io::http::PeerNetwork;
 use manager_api::lock::Unpoisoned;
 
 use super::config::AccessLimits;
@@ -31,7 +32,7 @@ pub(super) struct Attempts {
 
 #[derive(Debug, Default)]
 struct State {
-    counts: HashMap<IpAddr, Count>,
+    counts: HashMap<PeerNetwork, Count>,
     swept: Option<Instant>,
 }
 
@@ -77,7 +78,7 @@ impl Attempts {
             return true;
         };
         let state = self.state.lock().unpoisoned();
-        let count = state.counts.get(&network(peer));
+        let count = state.counts.get(&PeerNetwork::of(peer));
         count.is_none_or(|count| count.at(now, self.per_minute) + 1.0 <= f64::from(self.per_minute))
     }
 
@@ -86,7 +87,7 @@ impl Attempts {
         let Some(peer) = peer.filter(|_| self.per_minute > 0 && self.max_addresses > 0) else {
             return;
         };
-        let peer = network(peer);
+        let peer = PeerNetwork::of(peer);
         let mut state = self.state.lock().unpoisoned();
         if state.counts.len() >= self.max_addresses && !state.counts.contains_key(&peer) {
             self.make_place(&mut state, now);
@@ -117,14 +118,6 @@ impl Attempts {
             };
             state.counts.remove(&least);
         }
-    }
-}
-
-/// Returns what counts as one address: a host with an IPv6 address has a whole network of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
     }
 }
 

@@ -8,7 +8,7 @@
 #[non_exhaustive]
 pub enum TokenFault {
     /// The client gave none.
-    #[error("there is no token")]
+    #[error("the token is missing")]
     Missing,
     /// It is longer than [`max_token_bytes`](super::AccessLimits::max_token_bytes).
     #[error("the token has {bytes} bytes: the limit is {max}")]
@@ -25,9 +25,7 @@ pub enum TokenFault {
     #[error("the header names an algorithm that is not accepted, such as `none`")]
     Algorithm,
     /// No key has the algorithm and the `kid` of the header.
-    #[error(
-        "there is no key for the algorithm and the kid of the header; a key accepts the algorithms of its own kind only"
-    )]
+    #[error("no key fits the algorithm and the kid of the header; a key accepts the algorithms of its own kind only")]
     NoKey,
     /// No key has made the signature.
     #[error("the signature is not by one of the keys")]
@@ -127,7 +125,7 @@ pub enum KeyError {
     /// The algorithm is not one of the key's kind.
     #[error("the algorithm is not for this kind of key")]
     Algorithm,
-    /// There is no key, or there are more than [`Keys::MAX`](super::Keys::MAX).
+    /// The keys are none, or more than [`Keys::MAX`](super::Keys::MAX).
     #[error("{count} keys: there must be from 1 to {max}")]
     Count {
         /// How many there are.

@@ -1,8 +1,6 @@
 //! The keys that tokens are checked with.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +8,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 
 use super::fault::KeyError;
 use super::{jwks, provider};
+use crate::small_file;
 
 /// The largest key file, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -220,12 +219,7 @@ pub(super) fn kind_of(bytes: &[u8]) -> FileKind<'_> {
 
 /// Reads a key file of a limited length.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MAX_FILE_BYTES {
-        true => Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB").into()),
-        false => Ok(bytes),
-    }
+    Ok(small_file::read(path, MAX_FILE_BYTES)?)
 }
 
 /// Checks that a secret is long enough, and not a key file: all who know a public key could sign if

@@ -181,7 +181,7 @@ pub(super) async fn run(
             Ok(Ok(receipt)) => receipt,
             Ok(Err(error)) => return Err(failed(Problem::of(&error))),
             Err(_) => {
-                let detail = "the time for the events of one request is over";
+                let detail = "the time for the events of one request is over; the event that was being sent may have been published";
                 return Err(failed(Problem::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, detail)));
             }
         };

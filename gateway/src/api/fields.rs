@@ -35,7 +35,7 @@ impl<'a> Fields<'a> {
             None => Ok(Self { values }),
             Some(name) => {
                 let name: String = name.chars().take(100).collect();
-                let detail = format!("there is no such field; there are {}", known.join(", "));
+                let detail = format!("unknown field; known are {}", known.join(", "));
                 Err(Problem::field(Code::UnknownField, name, detail))
             }
         }

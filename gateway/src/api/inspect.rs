@@ -108,7 +108,7 @@ impl<'a> Query<'a> {
             None => Ok(Self(pairs)),
             Some((name, _)) => {
                 let name: String = name.chars().take(100).collect();
-                let detail = format!("there is no such parameter; there are {}", known.join(", "));
+                let detail = format!("unknown parameter; known are {}", known.join(", "));
                 Err(Problem::field(Code::UnknownField, name, detail))
             }
         }

@@ -1,8 +1,7 @@
 //! The keys of the API: who may do what, how often.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -13,6 +12,7 @@ use ring::digest::{SHA256, digest};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use crate::access::Pattern;
+use crate::small_file;
 
 /// The largest file of keys, in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -181,12 +181,7 @@ impl ApiKey {
     ///
     /// [`ApiKeyError::File`], or [`ApiKeyError::Line`] with the reason.
     pub fn read_file(path: &Path) -> Result<Vec<Self>, ApiKeyError> {
-        let mut text = String::new();
-        File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > MAX_FILE_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 1 MiB").into());
-        }
-        Self::parse_lines(&text)
+        Self::parse_lines(&small_file::read_text(path, MAX_FILE_BYTES)?)
     }
 
     /// Reads text as [`read_file`](Self::read_file) reads a file.

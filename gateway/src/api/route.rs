@@ -26,7 +26,7 @@ pub(super) const ROUTES: [(&str, &str, Route); 5] = [
 pub(super) fn find(method: &Method, path: &str) -> Result<Route, Problem> {
     let Some((_, wanted, route)) = ROUTES.iter().find(|(known, ..)| *known == path) else {
         let paths: Vec<&str> = ROUTES.iter().map(|(known, ..)| *known).collect();
-        let detail = format!("there is no such path; there are {}", paths.join(", "));
+        let detail = format!("unknown path; known are {}", paths.join(", "));
         return Err(Problem::new(StatusCode::NOT_FOUND, Code::NotFound, detail));
     };
     match method == *wanted {

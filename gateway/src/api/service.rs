@@ -195,7 +195,7 @@ pub struct ApiLayer {
 }
 
 impl From<Option<Api>> for ApiLayer {
-    /// Makes a layer that passes everything on if there is no API.
+    /// Makes a layer that passes everything on without an API.
     fn from(api: Option<Api>) -> Self {
         Self { api }
     }

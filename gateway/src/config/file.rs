@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::value::Raw;
+use crate::small_file;
 
 /// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
@@ -24,13 +25,8 @@ pub(super) struct Entry {
 pub(super) fn read(path: &Path) -> Result<Vec<Entry>, Vec<Problem>> {
     let name = path.display().to_string();
     let unusable = |why: String| vec![Problem::at(name.clone(), why)];
-    let len = std::fs::metadata(path)
-        .map_err(|error| unusable(format!("cannot be read: {error}")))?
-        .len();
-    if len > MAX_BYTES {
-        return Err(unusable("is longer than 1 MiB".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+    let text = small_file::read_text(path, MAX_BYTES);
+    let text = text.map_err(|error| unusable(format!("cannot be read: {error}")))?;
     parse(&name, &text)
 }
 

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::problem::{Problem, Problems};
 use super::value::Raw;
 use super::{Config, SETTINGS, Setting, file};
+use crate::small_file;
 
 /// The variable that names the file where no flag does.
 pub const FILE_VARIABLE: &str = "SIO_CONFIG";
@@ -226,13 +225,8 @@ fn unknown(key: &str) -> String {
 /// Reads a secret from a file: one line.
 fn secret(path: &Path, has_lines: bool) -> Result<String, String> {
     let shown = path.display();
-    let mut text = String::new();
-    let file = File::open(path).map_err(|error| format!("{shown} cannot be opened: {error}"))?;
-    let read = file.take(MAX_SECRET_BYTES + 1).read_to_string(&mut text);
-    read.map_err(|error| format!("{shown} cannot be read: {error}"))?;
-    if text.len() as u64 > MAX_SECRET_BYTES {
-        return Err(format!("{shown} is longer than 64 KiB"));
-    }
+    let text = small_file::read_text(path, MAX_SECRET_BYTES);
+    let text = text.map_err(|error| format!("{shown} cannot be read: {error}"))?;
     match text.trim_start_matches('\u{feff}').trim() {
         "" => Err(format!("{shown} is empty")),
         text if !has_lines && text.contains('\n') => Err(format!("{shown} holds more than one line")),

@@ -92,19 +92,7 @@ impl Value for Duration {
     const KIND: &'static str = "time";
 
     fn read(raw: &Raw) -> Result<Self, String> {
-        let text = raw.one()?;
-        let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-        let seconds_of_unit = match &text[digits.len()..] {
-            "ms" => 0.001,
-            "s" | "" => 1.0,
-            "m" => 60.0,
-            "h" => 3_600.0,
-            unit => return Err(format!("unknown unit {unit:?}: use ms, s, m or h")),
-        };
-        let seconds = digits.parse::<f64>().ok().map(|number| number * seconds_of_unit);
-        let seconds = seconds.filter(|seconds| (0.0..=86_400.0).contains(seconds));
-        let seconds = seconds.ok_or_else(|| "expected a time such as 20s or 500ms, 24h at most".to_owned())?;
-        Ok(Duration::from_secs_f64(seconds))
+        manager_api::deadline::parse(raw.one()?)
     }
 
     fn show(&self) -> Option<String> {

@@ -77,7 +77,7 @@ pub(super) fn of_api(config: &Config) -> Result<Option<Vec<ApiKey>>, Problem> {
     };
     let keys = ApiKey::parse_lines(lines.expose()).map_err(|error| Problem::of("api.keys", error))?;
     match keys.is_empty() {
-        true => Err(Problem::of("api.keys", "there is no key in it")),
+        true => Err(Problem::of("api.keys", "it holds no key")),
         false => Ok(Some(keys)),
     }
 }

@@ -1,10 +1,11 @@
 //! Limits of how often passwords of administrators are tried.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use engine_io::http::PeerNetwork;
 use manager_api::lock::Unpoisoned;
 
 /// Addresses that are told apart; the others share one allowance until some of these have not tried for a while.
@@ -24,7 +25,7 @@ pub(super) struct Attempts {
 #[derive(Default)]
 struct State {
     total: Allowance,
-    peers: HashMap<Option<IpAddr>, Allowance>,
+    peers: HashMap<Option<PeerNetwork>, Allowance>,
     others: Allowance,
 }
 
@@ -66,7 +67,7 @@ impl Attempts {
     fn begin_at(&self, peer: Option<IpAddr>, now: Instant) -> bool {
         let mut state = self.state.lock().unpoisoned();
         let State { total, peers, others } = &mut *state;
-        let key = peer.map(network);
+        let key = peer.map(PeerNetwork::of);
         if peers.len() >= MAX_PEERS && !peers.contains_key(&key) {
             peers.retain(|_, allowance| allowance.used(self.per_peer, now) > 0.0);
         }
@@ -80,14 +81,6 @@ impl Attempts {
             total.used += 1.0;
         }
         is_allowed
-    }
-}
-
-/// Returns what counts as one peer: a host with an IPv6 address has a whole network of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address => address,
     }
 }
 

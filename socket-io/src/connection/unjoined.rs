@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use engine_io::Socket as EngineSocket;
+use engine_io::http::PeerNetwork;
 use manager_api::lock::Unpoisoned;
 use manager_api::log::{LimitedLog, quietly};
 use tokio::time::Instant;
 
 use crate::config::Config;
-use queue::{Limits, Peer, Queue};
+use queue::{Limits, Queue};
 
 /// Connections in the order in which they came, until they have joined or are gone.
 pub(crate) struct Unjoined {
@@ -73,7 +74,7 @@ impl Unjoined {
     pub(crate) fn watch(&self, socket: EngineSocket, address: Option<IpAddr>) -> Place {
         // A time that no clock can tell never comes.
         let deadline = Instant::now().checked_add(self.timeout);
-        let peer = address.map(Peer::of);
+        let peer = address.map(PeerNetwork::of);
         let newcomer = Arc::new(Newcomer { socket, address });
         let mut queue = self.shared.queue();
         let number = queue.insert(&newcomer, peer, deadline);

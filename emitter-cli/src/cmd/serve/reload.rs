@@ -48,13 +48,13 @@ impl Reloader {
             Ok(Err(failure)) => return tracing::error!("nothing was reloaded: {failure}"),
             Err(error) => return tracing::error!("nothing was reloaded: {error}"),
         };
+        if let Err(problem) = self.server.reload(&config) {
+            return tracing::error!("nothing was reloaded: {problem}");
+        }
         if let Some(tls) = &self.tls
             && let Err(error) = tls.reload()
         {
             tracing::error!("the certificate stays as it was: {error}");
-        }
-        if let Err(problem) = self.server.reload(&config) {
-            return tracing::error!("nothing was reloaded: {problem}");
         }
         self.take(&config);
     }

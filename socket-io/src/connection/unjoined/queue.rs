@@ -1,9 +1,9 @@
 //! The queue of connections, by age and by address.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Weak};
 
+use engine_io::http::PeerNetwork;
 use manager_api::tables::wastes_memory;
 use tokio::time::Instant;
 
@@ -17,24 +17,11 @@ pub(super) struct Limits {
     pub(super) per_peer: usize,
 }
 
-/// Whom a connection belongs to, as far as its address tells: all addresses of a network of IPv6 are of one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Peer(IpAddr);
-
-impl Peer {
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-            address => address,
-        })
-    }
-}
-
 pub(super) struct Queue<T> {
     /// By place, which is their order in time; the deadlines of all have the same order.
     waiting: BTreeMap<u64, Entry<T>>,
     /// The places of each peer.
-    peers: HashMap<Peer, BTreeSet<u64>>,
+    peers: HashMap<PeerNetwork, BTreeSet<u64>>,
     last: u64,
     /// A task sees to the deadlines; it ends when the queue is empty.
     pub(super) is_attended: bool,
@@ -42,7 +29,7 @@ pub(super) struct Queue<T> {
 
 struct Entry<T> {
     connection: Weak<T>,
-    peer: Option<Peer>,
+    peer: Option<PeerNetwork>,
     deadline: Option<Instant>,
 }
 
@@ -59,7 +46,7 @@ impl<T> Default for Queue<T> {
 
 impl<T> Queue<T> {
     /// Appends a connection; returns its place, which is not 0.
-    pub(super) fn insert(&mut self, connection: &Arc<T>, peer: Option<Peer>, deadline: Option<Instant>) -> u64 {
+    pub(super) fn insert(&mut self, connection: &Arc<T>, peer: Option<PeerNetwork>, deadline: Option<Instant>) -> u64 {
         self.last += 1;
         let connection = Arc::downgrade(connection);
         self.waiting.insert(
@@ -104,7 +91,7 @@ impl<T> Queue<T> {
 
     /// Takes out the connection that has to go if there are too many, now that one of `peer` came: the oldest of that peer if it has more
     /// than its limit or, where all have too many, more than its share; otherwise the oldest of all.
-    pub(super) fn overfull(&mut self, peer: Option<Peer>, limits: &Limits) -> Option<Arc<T>> {
+    pub(super) fn overfull(&mut self, peer: Option<PeerNetwork>, limits: &Limits) -> Option<Arc<T>> {
         let is_full = self.waiting.len() > limits.total;
         let own = peer.and_then(|peer| self.peers.get(&peer));
         let num_own = own.map_or(0, BTreeSet::len);
@@ -141,12 +128,17 @@ mod tests {
 
     const LIMITS: Limits = Limits { total: 10, per_peer: 6 };
 
-    fn peer(text: &str) -> Option<Peer> {
-        Some(Peer::of(text.parse().unwrap()))
+    fn peer(text: &str) -> Option<PeerNetwork> {
+        Some(PeerNetwork::of(text.parse().unwrap()))
     }
 
     /// Lets connections come, named by their order; returns whom each of them cost the place.
-    fn come(queue: &mut Queue<u32>, all: &mut Vec<Arc<u32>>, peer: Option<Peer>, count: usize) -> Vec<Option<u32>> {
+    fn come(
+        queue: &mut Queue<u32>,
+        all: &mut Vec<Arc<u32>>,
+        peer: Option<PeerNetwork>,
+        count: usize,
+    ) -> Vec<Option<u32>> {
         let one = |_| {
             let connection = Arc::new(all.len() as u32);
             all.push(connection.clone());

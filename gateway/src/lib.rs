@@ -9,6 +9,7 @@ pub mod health;
 pub mod listen;
 pub mod metrics;
 pub mod page;
+mod publication;
 mod respond;
 pub mod server;
 mod small_file;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use manager_api::log::quietly;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
@@ -106,8 +107,10 @@ impl Tls {
             }
             known = stamp;
             match self.reload() {
-                Ok(()) => tracing::info!(file = %self.files.certificate.display(), "the certificate was read again"),
-                Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+                Ok(()) => quietly(
+                    || tracing::info!(target: "gateway", file = %self.files.certificate.display(), "the certificate was read again"),
+                ),
+                Err(error) => quietly(|| tracing::error!(target: "gateway", %error, "the certificate stays as it was")),
             }
         }
     }

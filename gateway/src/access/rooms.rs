@@ -1,12 +1,13 @@
 //! Ready-made events for rooms, within the grants of each client.
 
-use manager_api::{EventName, Payload};
+use manager_api::Payload;
 use socket_io::extract::Rejection;
 use socket_io::handler::Handlers;
 use socket_io::{Data, Socket};
 
 use super::Access;
 use super::grants::Grants;
+use crate::publication::Publication;
 
 /// The acknowledgement of what was done.
 const DONE: &str = "ok";
@@ -72,21 +73,11 @@ fn join(socket: &Socket, grants: &Grants, room: Option<Data<String>>) -> String 
 
 /// Emits `(room, event, ...arguments)`.
 async fn publish(socket: &Socket, grants: &Grants, arguments: &Payload) -> Result<(), String> {
-    let malformed = "expected a room, an event, and its arguments";
-    let (room, event): (String, String) = arguments.parse().map_err(|_| malformed)?;
-    if !grants.may_publish(&room) {
-        return Err(NOT_ALLOWED.to_owned());
+    let publication = Publication::parse(arguments)?;
+    match grants.may_publish(publication.room()) {
+        true => publication.emit(socket).await,
+        false => Err(NOT_ALLOWED.to_owned()),
     }
-    let event = EventName::new(&event).map_err(|error| error.to_string())?;
-    let values = arguments.arguments();
-    let rest = values.get(2..).ok_or(malformed)?;
-    let rest: Vec<&str> = rest.iter().map(|value| value.get()).collect();
-    let json = format!("[{}]", rest.join(","));
-    // The first two are text, so that all placeholders are in the rest and keep the numbers of
-    // their attachments.
-    let payload = Payload::from_trusted(json.into(), arguments.attachments().to_vec());
-    let emitted = socket.to(room).emit_payload(event, payload).await;
-    emitted.map_err(|_| "the event could not be published".to_owned())
 }
 
 /// Makes the acknowledgement: that it is done, or why not.

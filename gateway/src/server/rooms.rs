@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use manager_api::log::{Escaped, LimitedLog, cut};
-use manager_api::{EventName, NamespaceName, Payload, Room};
+use manager_api::log::{LimitedLog, quietly};
+use manager_api::{NamespaceName, Payload, Room};
 use serde_json::{Value, json};
 use socket_io::extract::{Rejection, State};
 use socket_io::{Data, Refusal, Socket, SocketIo};
@@ -11,6 +11,7 @@ use socket_io::{Data, Refusal, Socket, SocketIo};
 use super::admission::Admission;
 use super::query;
 use crate::access::{Grants, Pattern};
+use crate::publication::Publication;
 
 /// The longest name of a room that a client may ask for, in bytes.
 const MAX_ROOM_BYTES: usize = 256;
@@ -58,7 +59,9 @@ pub(super) fn serve(io: &SocketIo, namespace: &NamespaceName) {
     );
     clients.on_disconnect(async |socket: Socket| {
         if let Some(suppressed) = DISCONNECTED.pass() {
-            tracing::info!(sid = %socket.id(), namespace = %socket.namespace(), suppressed, "client disconnected");
+            quietly(
+                || tracing::info!(sid = %socket.id(), namespace = %socket.namespace(), suppressed, "client disconnected"),
+            );
         }
     });
     clients.on(
@@ -136,7 +139,7 @@ impl Rules {
         }
         if let Some(suppressed) = CONNECTED.pass() {
             let (namespace, transport) = (socket.namespace(), socket.transport());
-            tracing::info!(sid = %socket.id(), %namespace, ?transport, suppressed, "client connected");
+            quietly(|| tracing::info!(sid = %socket.id(), %namespace, ?transport, suppressed, "client connected"));
         }
         Ok(())
     }
@@ -158,29 +161,12 @@ impl Rules {
         if self.publish == Some(false) {
             return Err(NOT_ALLOWED.to_owned());
         }
-        let malformed = "expected a room, an event, and its arguments";
-        let (room, event): (String, String) = arguments.parse().map_err(|_| malformed)?;
-        check_room(&room)?;
-        if !self.may_publish(&grants, &room) {
+        let publication = Publication::parse(arguments)?;
+        check_room(publication.room())?;
+        if !self.may_publish(&grants, publication.room()) {
             return Err(NOT_ALLOWED.to_owned());
         }
-        let event = EventName::new(&event).map_err(|error| error.to_string())?;
-        let values = arguments.arguments();
-        let rest: Vec<&str> = values
-            .get(2..)
-            .ok_or(malformed)?
-            .iter()
-            .map(|value| value.get())
-            .collect();
-        let json = format!("[{}]", rest.join(","));
-        // The first two are text, so that all placeholders are in the rest and keep the numbers of their attachments.
-        let payload = Payload::from_trusted(json.into(), arguments.attachments().to_vec());
-        let emitted = socket.to(room).emit_payload(event, payload).await;
-        emitted.map_err(|error| {
-            let namespace = cut(socket.namespace().as_str());
-            tracing::debug!(sid = %socket.id(), namespace, error = ?Escaped(&error), "an event of a client was not published");
-            "the event could not be published".to_owned()
-        })
+        publication.emit(socket).await
     }
 }
 

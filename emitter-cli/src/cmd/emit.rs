@@ -123,6 +123,7 @@ async fn emit_with_receipt(backend: &Backend, emitter: &Emitter, plan: EmitPlan)
         (0, 0) => "no server reported; servers of python-socketio deliver an event and cannot report it".to_owned(),
         (1, 0) => "1 server reported".to_owned(),
         (reported, 0) => format!("{reported} servers reported"),
+        (0, 1) => "the one server did not report in time".to_owned(),
         (reported, missing) => format!("of {} servers, {missing} did not report in time", reported + missing),
     };
     Err(Failure::broker(format!(

@@ -132,11 +132,11 @@ fn measured(lines: &[Line], row: &Row, kind: Kind) -> Option<Measured> {
         target: kind.name().to_owned(),
         num_runs: figures.len(),
         extremes: Some((
-            figures.iter().copied().reduce(f64::min)?,
-            figures.iter().copied().reduce(f64::max)?,
+            rounded(figures.iter().copied().reduce(f64::min)?),
+            rounded(figures.iter().copied().reduce(f64::max)?),
         )),
         median: median(figures)?,
-        lost_share: num_lost as f64 / (num_lost + num_operations).max(1) as f64,
+        lost_share: rounded(num_lost as f64 / (num_lost + num_operations).max(1) as f64),
         num_out_of_order: reports.iter().map(|report| report.num_out_of_order).sum(),
         cost: if row.broker.is_none() {
             Cost::default()
@@ -156,10 +156,16 @@ fn measured(lines: &[Line], row: &Row, kind: Kind) -> Option<Measured> {
 fn median(mut figures: Vec<f64>) -> Option<f64> {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
-    match figures.len().is_multiple_of(2) {
-        true => Some((figures.get(middle.checked_sub(1)?)? + figures.get(middle)?) / 2.0),
-        false => figures.get(middle).copied(),
-    }
+    let median = match figures.len().is_multiple_of(2) {
+        true => (figures.get(middle.checked_sub(1)?)? + figures.get(middle)?) / 2.0,
+        false => *figures.get(middle)?,
+    };
+    Some(rounded(median))
+}
+
+/// Returns a figure to six significant digits: more are noise, and JSON's reader may change the last of seventeen.
+fn rounded(figure: f64) -> f64 {
+    format!("{figure:.5e}").parse().unwrap_or(figure)
 }
 
 fn machine() -> String {
@@ -211,7 +217,14 @@ mod tests {
 
     #[test]
     fn figures_are_read_as_they_were_written() {
-        let figures = Figures::of(&[line("bridge-1", "sio", 1.5, 0), line("soak-redis", "python", 2.0, 1)]);
+        let long = [
+            1.218_166_722_903_976_3,
+            1.016_534_662_379_794_8,
+            1.240_749_280_804_620_3,
+        ];
+        let mut lines = vec![line("soak-redis", "python", 2.0, 1)];
+        lines.extend(long.map(|per_second| line("bridge-1", "sio", per_second, 7)));
+        let figures = Figures::of(&lines);
         let read: Figures = serde_json::from_str(&figures.to_json()).expect("it is JSON");
         assert_eq!(read, figures);
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::diagnosis::{Circumstances, Code, Finding, Severity};
+use crate::diagnosis::{Circumstances, Code, Examination, Finding, Severity};
 use crate::message::{Envelope, Message};
 use crate::{ClientManager, Error, ErrorKind, HostId, NamespaceName, Subscription, deadline, wire};
 use servers::Roster;
@@ -156,9 +156,16 @@ impl Diagnosis<'_> {
     async fn examine(&self, mut known: Circumstances, roster: Option<Roster>, report: &mut Report) {
         known.limit = self.step().min(self.until.saturating_duration_since(Instant::now()));
         let (ends_at, has_servers) = (deadline::after(known.limit), known.has_servers);
-        // One that takes too long says nothing; what was found before remains.
+        let limit = known.limit;
         let examined = timeout_at(ends_at, self.manager.examine(known)).await;
-        let examination = examined.unwrap_or_default();
+        let examination = examined.unwrap_or_else(|_| {
+            let mut unfinished = Examination::default();
+            unfinished.not_checked(
+                &self.checks.broker,
+                format!("its examination was not complete within {limit:?}"),
+            );
+            unfinished
+        });
         for finding in examination.findings {
             report.add(finding);
         }

@@ -81,6 +81,39 @@ fn healthy() -> ServerStatus {
     }
 }
 
+/// A manager whose broker does not respond to an examination.
+struct Unexamined(MemoryManager);
+
+#[async_trait]
+impl ClientManager for Unexamined {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        self.0.publish(message).await
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        self.0.subscribe().await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.0.close().await
+    }
+
+    async fn examine(&self, _: Circumstances) -> Examination {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_examination_that_takes_too_long_is_said_to_be_missing() {
+    let manager = Unexamined(MemoryBus::new().manager("socketio"));
+    let report = diagnose(Arc::new(manager), &checks()).await;
+    assert!(report.has(Code::RoundTrip) && !report.has(Code::TimedOut), "{report:?}");
+    assert!(
+        evidence(&report, Code::NotChecked).contains("not complete within"),
+        "{report:?}"
+    );
+}
+
 #[tokio::test]
 async fn a_server_that_responds_is_healthy() {
     let report = with_server(Some(healthy()), 2).await;

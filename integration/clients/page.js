@@ -47,6 +47,11 @@ const commands = {
     await row.waitFor();
     return row.locator("td").allTextContents();
   },
+  // Waits until a row says how long its event took; returns what it says.
+  async latency({ state, command }) {
+    const row = state.page.locator("#events tr", { has: state.page.locator("td.event", { hasText: command.event }) }).first();
+    return row.locator("td.latency", { hasText: "ms" }).textContent();
+  },
   // What does not fit: how far the page is wider than its window, and what stands out of it.
   async overflow({ state }) {
     return state.page.evaluate(() => {

@@ -1,5 +1,6 @@
 //! One client in one namespace: its state, from connecting to closed, and what is kept of it.
 
+mod ages;
 mod connecting;
 mod deliver;
 mod observe;
@@ -7,7 +8,7 @@ mod recipient;
 mod sessions;
 mod waiting;
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use engine_io::{Outgoing, SendError, Sent};
@@ -21,6 +22,7 @@ use crate::config::Parser;
 use crate::connection::{Connection, Core};
 use crate::error::{DisconnectReason, Refusal};
 use crate::log::Subject;
+pub(crate) use ages::Ages;
 pub(crate) use connecting::Connecting;
 pub(crate) use deliver::HubDelivery;
 pub(crate) use observe::{Observe, Observer};
@@ -60,6 +62,8 @@ pub(crate) struct Client {
     membership: Arc<dyn Membership>,
     pub(crate) connection: Arc<Connection>,
     state: AtomicU8,
+    /// Whether it is told the ages of events. Written under the lock.
+    asks_ages: AtomicBool,
     key: AtomicU64,
     pub(crate) sessions: Sessions,
     /// Nothing while the client is open.
@@ -81,6 +85,7 @@ impl Client {
             membership,
             connection,
             state: AtomicU8::new(CONNECTING),
+            asks_ages: AtomicBool::new(false),
             key: AtomicU64::new(0),
             sessions: Sessions::default(),
             aside: Mutex::new(Some(Box::new(Aside::Waiting(Waiting::default())))),
@@ -195,6 +200,10 @@ impl Client {
         let waiting = aside.take();
         drop(aside);
         drop(waiting);
+        // No other thread asks any more.
+        if self.asks_ages() {
+            self.core().hub.deliver().ages.cease();
+        }
         match was {
             Was::Open => self.remove(reason),
             _ => self.core().connecting().remove(&self.sid),
@@ -221,6 +230,14 @@ impl Client {
         let left = self.aside().take();
         drop(left);
         self.sessions.end();
+    }
+
+    /// Has the client told the ages of events from now on.
+    pub(crate) fn ask_ages(&self) {
+        let _aside = self.aside(); // A client that closes meanwhile is not counted for ever.
+        if !self.is_closed() && !self.asks_ages.swap(true, Ordering::Relaxed) {
+            self.core().hub.deliver().ages.ask();
+        }
     }
 
     /// Returns the rooms it is in, or was in when it left if its disconnect handler has not ended; its own first.
@@ -338,6 +355,10 @@ impl Recipient for Client {
 
     fn send(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error> {
         self.send(packet, volatile)
+    }
+
+    fn asks_ages(&self) -> bool {
+        self.asks_ages.load(Ordering::Relaxed)
     }
 
     fn outbox_bytes(&self) -> usize {

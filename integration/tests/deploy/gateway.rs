@@ -149,6 +149,8 @@ async fn the_page_fits_a_phone_and_a_desk_in_light_and_dark() {
             shown.contains("<256 bytes: 0001 0203 0405") && shown.contains('…'),
             "{shown}"
         );
+        let latency = page.call(json!({"cmd": "latency", "event": event})).await;
+        assert!(latency.as_str().unwrap().ends_with(" ms to the server"), "{latency}");
         let overflow = page.call(json!({"cmd": "overflow"})).await;
         assert_eq!(overflow, json!({"wider": 0, "out": []}), "at {width} px");
         let ground = page.call(json!({"cmd": "color", "selector": "body"})).await;

@@ -8,6 +8,7 @@ use manager_api::cluster::ClientDetails;
 use manager_api::message::{Emit, Message};
 use manager_api::{Error, NamespaceName, Room};
 
+use super::ages::Ages;
 use super::connecting::Connecting;
 use super::observe::Observer;
 use super::recipient::Recipient;
@@ -18,6 +19,7 @@ use crate::config::Parser;
 pub(crate) struct HubDelivery<C> {
     pub(crate) parser: Parser,
     pub(crate) observer: Observer<C>,
+    pub(crate) ages: Ages,
     pub(crate) connecting: Connecting<C>,
 }
 
@@ -60,7 +62,7 @@ impl<C: Recipient> Deliver for HubDelivery<C> {
     }
 
     fn observer(&self) -> Option<&dyn hub::deliver::Observer<Arc<C>>> {
-        self.observer.is_present().then_some(&self.observer as _)
+        (self.observer.is_present() || self.ages.are_asked()).then_some(self as _)
     }
 
     fn details(&self, client: &Arc<C>) -> ClientDetails {
@@ -72,25 +74,26 @@ impl<C: Recipient> Deliver for HubDelivery<C> {
     }
 }
 
-impl<C: Send + Sync> hub::deliver::Observer<Arc<C>> for Observer<C> {
+impl<C: Recipient> hub::deliver::Observer<Arc<C>> for HubDelivery<C> {
     fn watches(&self, namespace: &NamespaceName) -> bool {
-        self.of(namespace).is_some()
+        self.ages.are_asked() || self.observer.of(namespace).is_some()
     }
 
     fn delivered(&self, client: &Arc<C>, emit: &Emit) {
-        if let Some(observer) = self.of_all() {
+        if let Some(observer) = self.observer.of(&emit.namespace) {
             observer.sent(client, emit.event.as_str(), &emit.payload);
         }
+        Ages::tell(&**client, emit, self.parser);
     }
 
     fn entered(&self, client: &Arc<C>, room: &Room) {
-        if let Some(observer) = self.of_all() {
+        if let Some(observer) = self.observer.of(client.namespace()) {
             observer.entered(client, room);
         }
     }
 
     fn left(&self, client: &Arc<C>, room: &Room) {
-        if let Some(observer) = self.of_all() {
+        if let Some(observer) = self.observer.of(client.namespace()) {
             observer.left(client, room);
         }
     }

@@ -17,6 +17,9 @@ pub(crate) trait Recipient: Send + Sync + 'static {
     /// Puts a packet into the outbox of its connection.
     fn send(&self, packet: Outgoing, volatile: bool) -> Result<Sent, Error>;
 
+    /// Tells whether it wants to know how old events are.
+    fn asks_ages(&self) -> bool;
+
     /// Returns the bytes in the outbox of its connection.
     fn outbox_bytes(&self) -> usize;
 

@@ -11,7 +11,7 @@ use super::opener::Opener;
 use super::state::Server;
 #[cfg(feature = "admin")]
 use crate::admin;
-use crate::client::{Connecting, HubDelivery, Observer};
+use crate::client::{Ages, Connecting, HubDelivery, Observer};
 use crate::config::Config;
 use crate::connection::{Core, QueuedTotal, Unjoined};
 use crate::counters::Counters;
@@ -79,6 +79,7 @@ impl SocketIoBuilder {
         let delivery = HubDelivery {
             parser: self.config.parser,
             observer,
+            ages: Ages::default(),
             connecting: Connecting::default(),
         };
         let server = Arc::new(Server::new(Core {

@@ -162,6 +162,15 @@ impl Socket {
         self.client.core().config.hub.max_socket_data_bytes
     }
 
+    /// Has the client told how old events are, until it leaves: each event that another process of this project published is
+    /// followed by the event `sio:age` with the milliseconds from its publish to this client's outbox, by the wall clocks of both, and
+    /// its name. It is volatile. Processes of python-socketio write no time into events, and own events of this server have no age.
+    ///
+    /// For pages that show latencies: it doubles the packets of this client.
+    pub fn tell_ages(&self) {
+        self.client.ask_ages();
+    }
+
     /// Disconnects the client from this namespace; its connection and other namespaces stay.
     pub fn disconnect(&self) {
         self.client.disconnect();

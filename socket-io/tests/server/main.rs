@@ -6,6 +6,7 @@
 mod acks;
 #[cfg(feature = "admin")]
 mod admin;
+mod ages;
 mod client;
 mod connect;
 mod defects;

@@ -1,6 +1,7 @@
 //! Private brokers: each belongs to one test, which may stop, freeze or reconfigure it.
 
-use std::fs::OpenOptions;
+mod launch;
+
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,7 +28,7 @@ pub trait Kind: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// The variable whose value is the URL of one to be shared instead.
     const URL_VARIABLE: &'static str;
-    /// The longest time until it responds.
+    /// The longest time until it responds once it is started.
     const PATIENCE: Duration;
     /// How to install it.
     const INSTALL: &'static str;
@@ -237,76 +238,6 @@ impl<K: Kind> Private<K> {
     /// Returns how this kind of server is run.
     pub(super) fn kind(&self) -> &K {
         &self.kind
-    }
-
-    async fn launch(&mut self) -> Result<(), String> {
-        self.spawn()?;
-        let end = Instant::now() + K::PATIENCE;
-        loop {
-            self.note_pid();
-            let error = match K::ping(&self.kind.url()).await {
-                Ok(()) if self.has_ended() => "another server answers".to_owned(),
-                Ok(()) if self.is_known() => return self.kind.warm_up().await,
-                Ok(()) => "it has not said which process it is".to_owned(),
-                Err(error) => error,
-            };
-            if self.has_ended() || Instant::now() > end {
-                self.kill();
-                return Err(format!("{error}; the log of {}:\n{}", K::NAME, self.log()));
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    fn spawn(&mut self) -> Result<(), String> {
-        let no_log = |error: std::io::Error| format!("no log for {}: {error}", K::NAME);
-        let path = self.folder().join("log");
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(path)
-            .map_err(no_log)?;
-        let errors = log.try_clone().map_err(no_log)?;
-        let mut command = self.kind.command(self.folder());
-        command.stdin(Stdio::null()).stdout(log).stderr(errors);
-        if let Some(file) = self.kind.pid_file() {
-            // Files of the previous start; absent at the first one.
-            let _ = std::fs::remove_file(self.folder().join(file));
-        }
-        let spawned = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => K::INSTALL.to_owned(),
-            _ => format!("{} cannot be started: {error}", K::NAME),
-        });
-        self.running = Some(Running {
-            child: spawned?,
-            server: None,
-        });
-        Ok(())
-    }
-
-    /// Returns the process of the server: the child process, unless that is a script.
-    fn note_pid(&mut self) {
-        let file = self.kind.pid_file().map(|file| self.folder.path().join(file));
-        let Some(running) = self.running.as_mut().filter(|running| running.server.is_none()) else {
-            return;
-        };
-        let pid = match file {
-            None => Some(running.child.id()),
-            Some(file) => {
-                let text = std::fs::read_to_string(file).ok();
-                text.and_then(|text| text.trim().parse().ok())
-            }
-        };
-        running.server = pid.map(|pid| (Guard::kill(pid), pid));
-    }
-
-    fn is_known(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.server.is_some())
-    }
-
-    fn has_ended(&mut self) -> bool {
-        let child = self.running.as_mut().map(|running| &mut running.child);
-        child.is_none_or(|child| child.try_wait().is_ok_and(|status| status.is_some()))
     }
 }
 

@@ -31,7 +31,7 @@ pub use tls::KafkaTls;
 /// The image that is run unless `SIO_TEST_KAFKA_IMAGE` names another.
 const IMAGE: &str = "apache/kafka:4.1.1";
 /// The longest time until a server, a Java process on a busy machine, responds to its first request.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The request "which versions do you speak?", version 0, with its length in front: the only one that needs no state.
 const API_VERSIONS: &[u8] = &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
 /// Settings of every server.

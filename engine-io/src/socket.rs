@@ -88,7 +88,7 @@ impl Socket {
     /// Notes that the protocol above has accepted the client: where incomplete messages are too
     /// much, those of others are given up first.
     pub fn mark_accepted(&self) {
-        self.0.inbound.mark_accepted();
+        self.0.mark_accepted();
     }
 
     /// Returns the transport that carries the connection now.

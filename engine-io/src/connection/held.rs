@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use crate::close::CloseReason;
 use crate::connection::session::EngineSession;
@@ -16,37 +16,16 @@ const UNCOUNTED: usize = 1024;
 /// although others hold much.
 pub(crate) const SMALL: usize = 16 * 1024;
 
-/// What a session holds of incomplete messages of its client.
-#[derive(Default)]
-pub(crate) struct Inbound {
-    /// The bytes of all its holders.
-    held: AtomicUsize,
-    /// The protocol above has accepted the client.
-    is_accepted: AtomicBool,
-}
-
-impl Inbound {
-    /// Returns how many bytes are held.
-    pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Returns whether the protocol above has accepted the client.
-    pub(crate) fn is_accepted(&self) -> bool {
-        self.is_accepted.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the protocol above has accepted the client.
-    pub(crate) fn mark_accepted(&self) {
-        self.is_accepted.store(true, Ordering::Relaxed);
-    }
-}
-
 /// All clients together hold far more than they may, and this one is not small.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct TooMuch;
 
 impl EngineSession {
+    /// Returns how many bytes are held of incomplete messages of the client.
+    pub(crate) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
     /// Counts that a holder has `bytes` now, in the place of those that were `counted` for it.
     ///
     /// An error leaves them counted: the holder has to release them.
@@ -56,7 +35,7 @@ impl EngineSession {
             return Ok(());
         }
         let before = std::mem::replace(counted, bytes);
-        let (held, total) = (&self.inbound.held, &self.core.inbound);
+        let (held, total) = (&self.held, &self.core.inbound);
         if bytes < before {
             held.fetch_sub(before - bytes, Ordering::Relaxed);
             total.subtract(before - bytes);

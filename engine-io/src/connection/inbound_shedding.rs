@@ -54,7 +54,7 @@ async fn shed(core: &Core) {
     let mut leaving: Vec<Arc<EngineSession>> = Vec::new();
     while core.inbound.is_over() {
         leaving.retain(is_leaving);
-        let released = leaving.iter().map(|session| session.inbound.held()).sum();
+        let released = leaving.iter().map(|session| session.held()).sum();
         let excess = core.inbound.excess_without(released);
         if excess > 0 {
             shed_round(core, excess, &mut leaving).await;
@@ -68,7 +68,7 @@ fn is_leaving(session: &Arc<EngineSession>) -> bool {
     let state = session.state();
     let polling = state.polling.as_ref();
     let is_refused = polling.is_some_and(|polling| polling.post == PostPhase::Refused);
-    (is_refused || state.closed().is_some()) && session.inbound.held() > 0
+    (is_refused || state.closed().is_some()) && session.held() > 0
 }
 
 /// Gives up what is held for the sessions that hold most, until that is as much as the excess.
@@ -76,9 +76,9 @@ fn is_leaving(session: &Arc<EngineSession>) -> bool {
 async fn shed_round(core: &Core, excess: usize, leaving: &mut Vec<Arc<EngineSession>>) {
     let mut holders = Vec::new();
     for (at, session) in core.sessions.all().into_iter().enumerate() {
-        let held = session.inbound.held();
+        let held = session.held();
         if held > 0 && !is_leaving(&session) {
-            holders.push((held <= SMALL, session.inbound.is_accepted(), Reverse(held), session));
+            holders.push((held <= SMALL, session.is_accepted(), Reverse(held), session));
         }
         if at % BATCH == BATCH - 1 {
             tokio::task::yield_now().await;

@@ -1,6 +1,7 @@
 //! An engine session: one client's Engine.IO connection, shared by its handles, its task, its
 //! requests and the clock.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -10,7 +11,6 @@ use crate::connection::cell::SessionCell;
 use crate::connection::clock::millis;
 use crate::connection::core::Core;
 use crate::connection::driver::wake;
-use crate::connection::held::Inbound;
 use crate::connection::lifecycle::Lifecycle;
 use crate::connection::outbox::Overflow;
 use crate::connection::polling::release;
@@ -33,8 +33,10 @@ pub(crate) struct EngineSession {
     pub(crate) cell: Mutex<SessionCell>,
     /// The state that more than one task changes.
     state: Mutex<State>,
-    /// What is held of incomplete messages of the client.
-    pub(crate) inbound: Inbound,
+    /// The bytes that are held of incomplete messages of the client.
+    pub(crate) held: AtomicUsize,
+    /// The protocol above has accepted the client.
+    is_accepted: AtomicBool,
 }
 
 impl EngineSession {
@@ -45,8 +47,19 @@ impl EngineSession {
             core: core.clone(),
             cell: Mutex::new(SessionCell::default()),
             state: Mutex::new(State::new(transport, &core.clock, &core.limits)),
-            inbound: Inbound::default(),
+            held: AtomicUsize::new(0),
+            is_accepted: AtomicBool::new(false),
         })
+    }
+
+    /// Returns whether the protocol above has accepted the client.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.is_accepted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the protocol above has accepted the client.
+    pub(crate) fn mark_accepted(&self) {
+        self.is_accepted.store(true, Ordering::Relaxed);
     }
 
     /// Locks the state; nothing that runs under it calls foreign code.

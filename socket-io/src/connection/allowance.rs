@@ -1,6 +1,7 @@
 //! The events a second of one connection: beyond them reading pauses.
 
 use std::pin::Pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,45 +13,37 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// How many events a connection may still send before the clock is looked at.
 ///
 /// An event costs a subtraction; the clock is read once for each allowance that is used up. Windows begin when the one before is used up and
-/// over, so that a connection that was silent may send two allowances in a row.
+/// over, so that a connection that was silent may send two allowances in a row. Each connection has one, so it is small: two words.
+#[derive(Default)]
 pub(super) struct Allowance {
-    /// Events of one window.
-    limit: u32,
+    /// Events that are left of the window; 0 before the first event, and while reading pauses.
     left: u32,
-    /// When the window began; `None` before the first event.
-    since: Option<Instant>,
+    /// When the window began, in milliseconds of [`clock`].
+    since: u32,
     /// Ends when reading may go on.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Allowance {
-    /// Allows so many events a second, at least one.
-    pub(super) fn new(limit: u32) -> Self {
-        let limit = limit.max(1);
-        Self {
-            limit,
-            left: limit,
-            since: None,
-            pause: None,
+    /// Takes one event of those that are allowed in a second, at least one; returns whether a pause begins with it.
+    pub(super) fn take(&mut self, limit: u32) -> bool {
+        if self.pause.is_some() {
+            return false;
         }
-    }
-
-    /// Takes one event; returns whether a pause begins with it.
-    pub(super) fn take(&mut self) -> bool {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
+        if self.left == 0 {
+            self.renew(limit, Instant::now());
         }
-        self.left = self.left.saturating_sub(1);
-        if self.left > 0 || self.pause.is_some() {
+        self.left -= 1;
+        if self.left > 0 {
             return false;
         }
         let now = Instant::now();
-        let due = self.since.map_or(now, |since| since + WINDOW);
-        if due <= now {
-            self.renew(now);
+        let passed = Duration::from_millis(clock(now).wrapping_sub(self.since).into());
+        if passed >= WINDOW {
+            self.renew(limit, now);
             return false;
         }
-        self.pause = Some(Box::pin(sleep_until(due)));
+        self.pause = Some(Box::pin(sleep_until(now + (WINDOW - passed))));
         true
     }
 
@@ -60,10 +53,10 @@ impl Allowance {
     }
 
     /// Pending while reading pauses.
-    pub(super) fn poll_renewed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_renewed(&mut self, limit: u32, cx: &mut Context<'_>) -> Poll<()> {
         if let Some(pause) = &mut self.pause {
             std::task::ready!(pause.as_mut().poll(cx));
-            self.renew(Instant::now());
+            self.renew(limit, Instant::now());
         }
         Poll::Ready(())
     }
@@ -74,10 +67,22 @@ impl Allowance {
         self.left = u32::MAX;
     }
 
-    fn renew(&mut self, now: Instant) {
+    fn renew(&mut self, limit: u32, now: Instant) {
         self.pause = None;
-        self.left = self.limit;
-        self.since = Some(now);
+        self.left = limit.max(1);
+        self.since = clock(now);
+    }
+}
+
+/// Returns a time as milliseconds since another that is the same for all; they begin anew after seven weeks. A connection that was
+/// silent for exactly as long pauses for a second at most.
+fn clock(now: Instant) -> u32 {
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    let base = *BASE.get_or_init(Instant::now);
+    // The clock of a test may be behind that of another.
+    match now.checked_duration_since(base) {
+        Some(after) => after.as_millis() as u32,
+        None => (base.saturating_duration_since(now).as_millis() as u32).wrapping_neg(),
     }
 }
 
@@ -87,16 +92,21 @@ mod tests {
 
     /// Returns how many of so many events were taken before a pause began.
     fn taken(allowance: &mut Allowance, events: usize) -> usize {
-        (1..=events).find(|_| allowance.take()).unwrap_or(events)
+        (1..=events).find(|_| allowance.take(10)).unwrap_or(events)
     }
 
     async fn renewed(allowance: &mut Allowance) {
-        std::future::poll_fn(|cx| allowance.poll_renewed(cx)).await;
+        std::future::poll_fn(|cx| allowance.poll_renewed(10, cx)).await;
+    }
+
+    #[test]
+    fn it_is_two_words() {
+        assert_eq!(size_of::<Allowance>(), 16);
     }
 
     #[tokio::test(start_paused = true)]
     async fn reading_pauses_until_the_second_is_over() {
-        let mut allowance = Allowance::new(10);
+        let mut allowance = Allowance::default();
         assert_eq!(taken(&mut allowance, 9), 9);
         assert!(!allowance.is_used_up());
         tokio::time::advance(Duration::from_millis(400)).await;
@@ -110,11 +120,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_below_the_limit_never_waits() {
-        let mut allowance = Allowance::new(10);
+        let mut allowance = Allowance::default();
         for number in 0..100 {
-            allowance.take();
+            allowance.take(10);
             tokio::time::advance(Duration::from_millis(101)).await;
-            let is_renewed = std::future::poll_fn(|cx| Poll::Ready(allowance.poll_renewed(cx).is_ready()));
+            let is_renewed = std::future::poll_fn(|cx| Poll::Ready(allowance.poll_renewed(10, cx).is_ready()));
             assert!(is_renewed.await, "the event after {number} waits");
         }
     }

@@ -61,22 +61,22 @@ impl QueuedTotal {
     }
 }
 
-/// How much waits for handlers of a connection.
+/// How much waits for handlers of a connection. Each connection has one, so it is small: two words.
 #[derive(Default)]
 pub(super) struct Load {
-    /// The events.
-    pub(super) events: usize,
-    /// Their bytes.
+    /// The bytes of the events.
     pub(super) bytes: usize,
-    /// The bytes that are counted for it in the total.
-    counted: usize,
+    /// The events.
+    pub(super) events: u32,
+    /// What is counted for it in the total, in units of [`SMALL`] bytes.
+    counted: u32,
 }
 
 impl Load {
     /// Counts in the total what waits now, in the place of what waited before.
     pub(super) fn count(&mut self, total: &QueuedTotal) {
         if !self.is_small() {
-            self.recount(self.bytes.next_multiple_of(SMALL), total);
+            self.recount(u32::try_from(self.bytes.div_ceil(SMALL)).unwrap_or(u32::MAX), total);
         } else if self.counted > 0 {
             self.recount(0, total);
         }
@@ -102,14 +102,15 @@ impl Load {
         self.bytes <= SMALL
     }
 
-    /// Counts so many bytes in the place of those before.
-    fn recount(&mut self, bytes: usize, total: &QueuedTotal) {
-        if bytes > self.counted {
-            total.used.fetch_add(bytes - self.counted, Ordering::Relaxed);
-        } else if bytes < self.counted {
-            total.used.fetch_sub(self.counted - bytes, Ordering::Relaxed);
+    /// Counts so many units in the place of those before.
+    fn recount(&mut self, units: u32, total: &QueuedTotal) {
+        let bytes = |units: u32| units as usize * SMALL;
+        if units > self.counted {
+            total.used.fetch_add(bytes(units - self.counted), Ordering::Relaxed);
+        } else if units < self.counted {
+            total.used.fetch_sub(bytes(self.counted - units), Ordering::Relaxed);
         }
-        self.counted = bytes;
+        self.counted = units;
     }
 }
 
@@ -122,6 +123,11 @@ mod tests {
             bytes,
             ..Load::default()
         }
+    }
+
+    #[test]
+    fn it_is_two_words() {
+        assert_eq!(size_of::<Load>(), 16);
     }
 
     #[test]

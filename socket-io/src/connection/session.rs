@@ -39,14 +39,13 @@ pub(crate) struct ConnectionSession {
 
 impl ConnectionSession {
     pub(crate) fn new(connection: Arc<Connection>, namespaces: Arc<Directory>) -> Self {
-        let allowance = Allowance::new(connection.core.config.max_events_per_second);
         Self {
             connection,
             namespaces,
             members: Vec::new(),
             assembly: None,
             load: Load::default(),
-            allowance,
+            allowance: Allowance::default(),
             is_refused: false,
         }
     }
@@ -79,8 +78,9 @@ impl ConnectionSession {
     }
 
     fn event(&mut self, packet: Packet<'_>, attachments: Vec<Bytes>) -> Result<(), ProtocolError> {
-        if self.allowance.take() {
-            self.connection.core.counters.event_pause();
+        let core = &self.connection.core;
+        if self.allowance.take(core.config.max_events_per_second) {
+            core.counters.event_pause();
         }
         if packet.json.is_empty() {
             // It names no event: nothing runs and nothing is acknowledged, as in Node.
@@ -258,7 +258,8 @@ impl Session for ConnectionSession {
             }
         }
         self.load.count(&self.connection.core.queued);
-        if self.poll_assembly(cx).is_pending() | self.allowance.poll_renewed(cx).is_pending() {
+        let limit = self.connection.core.config.max_events_per_second;
+        if self.poll_assembly(cx).is_pending() | self.allowance.poll_renewed(limit, cx).is_pending() {
             poll = Poll::Pending;
         }
         self.members.retain(|member| {
@@ -284,7 +285,8 @@ impl Session for ConnectionSession {
     fn is_input_full(&self) -> bool {
         let core = &self.connection.core;
         let limits = &core.config;
-        let is_full = self.load.events >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes;
+        let is_full =
+            self.load.events as usize >= limits.max_queued_events || self.load.bytes >= limits.max_queued_bytes;
         is_full || self.allowance.is_used_up() || self.load.has_to_wait(&core.queued)
     }
 

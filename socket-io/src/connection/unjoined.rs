@@ -39,19 +39,18 @@ impl Shared {
 struct Newcomer {
     socket: EngineSocket,
     address: Option<IpAddr>,
-}
-
-/// The place of a connection in the queue, which is free again when this is dropped.
-pub(crate) struct Place {
-    /// The queue itself keeps no connection alive.
-    _newcomer: Arc<Newcomer>,
-    number: u64,
+    /// Its number in the queue, written with the queue's lock.
+    number: AtomicU64,
     shared: Arc<Shared>,
 }
 
+/// The place of a connection in the queue, which is free again when this is dropped. The queue itself keeps no connection alive.
+pub(crate) struct Place(Arc<Newcomer>);
+
 impl Drop for Place {
     fn drop(&mut self) {
-        let forgotten = self.shared.queue().remove(self.number);
+        let number = self.0.number.load(Ordering::Relaxed);
+        let forgotten = self.0.shared.queue().remove(number);
         drop(forgotten);
     }
 }
@@ -75,9 +74,15 @@ impl Unjoined {
         // A time that no clock can tell never comes.
         let deadline = Instant::now().checked_add(self.timeout);
         let peer = address.map(PeerNetwork::of);
-        let newcomer = Arc::new(Newcomer { socket, address });
+        let newcomer = Arc::new(Newcomer {
+            socket,
+            address,
+            number: AtomicU64::new(0),
+            shared: self.shared.clone(),
+        });
         let mut queue = self.shared.queue();
         let number = queue.insert(&newcomer, peer, deadline);
+        newcomer.number.store(number, Ordering::Relaxed);
         let shed = queue.overfull(peer, &self.limits);
         let needs_attendant = deadline.is_some() && !std::mem::replace(&mut queue.is_attended, true);
         drop(queue);
@@ -85,12 +90,7 @@ impl Unjoined {
             tokio::spawn(attend(Attendant(Some(self.shared.clone()))));
         }
         self.shed(shed);
-        let shared = self.shared.clone();
-        Place {
-            _newcomer: newcomer,
-            number,
-            shared,
-        }
+        Place(newcomer)
     }
 
     /// Closes the oldest connection to make room for another; tells whether there was one.

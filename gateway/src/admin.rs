@@ -30,8 +30,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response, StatusCode};
 use tower_service::Service;
 
-use crate::health::{self, Health, HealthService};
-use crate::metrics::{self, Exporter};
+use crate::health::{self, HealthService};
+use crate::metrics::{self, Exporter, Observed};
 use crate::respond::{self, Body, Responding, TEXT};
 pub use serve::serve;
 
@@ -56,11 +56,12 @@ pub struct AdminService {
 
 impl AdminService {
     /// Makes the service of a server; see [`Exporter::new`].
-    pub fn new(health: &Health) -> Self {
+    pub fn new(observed: impl Into<Observed>) -> Self {
+        let observed = observed.into();
         Self {
-            exporter: Exporter::new(health),
-            live: health.live(),
-            ready: health.ready(),
+            live: observed.health.live(),
+            ready: observed.health.ready(),
+            exporter: Exporter::new(observed),
         }
     }
 }

@@ -233,6 +233,16 @@ settings! {
     "limits.payload" "max-payload" max_payload: ByteSize = ByteSize(1_000_000), [];
     /// Rooms that a client may be in, its own not counted.
     "limits.rooms" "max-rooms" max_rooms: u32 = 64, [];
+    /// The longest token, in bytes. A longer one is refused unread.
+    "limits.token" "max-token" max_token: ByteSize = ByteSize(8_192), [];
+    /// Refused tokens a minute of one address (a network of 64 bits of IPv6). Its further ones are refused unread for a while.
+    "limits.refused_tokens" "max-refused-tokens" max_refused_tokens: u32 = 60, [];
+    /// The size of a request to the HTTP API, in bytes.
+    "limits.api_body" "max-api-body" max_api_body: ByteSize = ByteSize(1_048_576), [];
+    /// Events in one request to the HTTP API.
+    "limits.api_batch" "max-api-batch" max_api_batch: u32 = 1_000, [];
+    /// Requests to the HTTP API at a time. Further ones get the status 503 with a Retry-After.
+    "limits.api_requests" "max-api-requests" max_api_requests: u32 = 64, [];
 }
 
 #[cfg(test)]

@@ -35,17 +35,18 @@
 mod exporter;
 mod meter;
 mod metric;
+mod observed;
 mod table;
 mod view;
 
 pub use exporter::{Exporter, PATH};
 pub use meter::record_distributions;
 pub use metric::{Kind, Metric};
+pub use observed::Observed;
 pub use table::ALL;
 
 use metrics::{Label, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
-use crate::health::Health;
 use metric::Source;
 use view::View;
 
@@ -53,8 +54,8 @@ use view::View;
 ///
 /// Distributions are not among them: they are recorded where they happen, see [`record_distributions`]. With several servers
 /// in one process the last one wins; an [`Exporter`] keeps them apart.
-pub fn record(health: &Health) {
-    record_view(&View::of(health));
+pub fn record(observed: impl Into<Observed>) {
+    record_view(&View::of(&observed.into()));
 }
 
 fn record_view(view: &View) {

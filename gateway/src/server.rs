@@ -7,7 +7,10 @@
 //! | `join` | room | the client enters the room |
 //! | `leave` | room | it leaves the room |
 //! | `publish` | room, event, arguments … | the event is emitted into the room, for other clients |
+//! | `ages` | | each further event is followed by `sio:age` with its age in milliseconds, see [`Socket::tell_ages`] |
 //! | `rights` | | the acknowledgement is `{"join":…,"publish":…,"namespaces":[…]}` |
+//!
+//! [`Socket::tell_ages`]: socket_io::Socket::tell_ages
 //!
 //! Rooms may also be named when connecting, `?room=a,b`. [`Admission`] decides who may do what.
 
@@ -28,9 +31,11 @@ use socket_io::static_files::{StaticFiles, StaticFilesService};
 use tower_layer::Layer;
 
 use crate::access::Access;
-use crate::api::{Api, ApiConfig, ApiLayer, WithApi};
+use crate::api::{Api, ApiLayer, WithApi};
 use crate::config::{Config, Problem, Secret};
+use crate::health::Health;
 use crate::listen::{Address, Bound, TlsListener};
+use crate::metrics::Observed;
 use crate::page::Page;
 use crate::tls::Tls;
 
@@ -109,7 +114,7 @@ impl Server {
             rooms::serve(&io, name);
         }
         let api_keys = keys::of_api(config)?;
-        let api = api_keys.map(|keys| Api::new(io.clone(), keys, ApiConfig::default()));
+        let api = api_keys.map(|keys| Api::new(io.clone(), keys, keys::api_config(config)));
         let fallback = ApiLayer::from(api.clone()).layer(fallback(config));
         Ok(Self {
             io,
@@ -123,6 +128,15 @@ impl Server {
     /// Returns the Socket.IO server.
     pub fn io(&self) -> &SocketIo {
         &self.io
+    }
+
+    /// Returns what its metrics and its health are read from.
+    pub fn observed(&self) -> Observed {
+        Observed {
+            health: Health::new(self.io.clone()),
+            access: self.access.clone(),
+            api: self.api.clone(),
+        }
     }
 
     /// Returns the service for everything that is not Socket.IO.

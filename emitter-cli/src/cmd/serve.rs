@@ -8,7 +8,6 @@ use std::time::Duration;
 use embedded_broker::EmbeddedBroker;
 use gateway::admin::AdminService;
 use gateway::config::Config;
-use gateway::health::Health;
 use gateway::listen::{Address, Bound};
 use gateway::server::{Admission, Server};
 use gateway::tls::Tls;
@@ -47,7 +46,7 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let admission = gateway::server::admission(&plan.config).map_err(Failure::input)?;
     let server = Server::new(&plan.config, Arc::clone(&backend.manager), &admission);
     let server = server.map_err(Failure::input)?;
-    let operators = operators(&plan.config, server.io()).await?;
+    let operators = operators(&plan.config, &server).await?;
     let place = bound.url(tls.is_some()).map_err(Failure::system("cannot listen"))?;
     let text = announcement(&place, &url, embedded.is_some(), &plan, &admission) + &operators;
     let quiet = plan.quiet;
@@ -159,7 +158,7 @@ async fn refused(backend: &Backend) -> Failure {
 
 /// Serves metrics and health for operators, if they have an address, to the end of the process: a server that drains is probed. Returns
 /// the line that says where.
-async fn operators(config: &Config, io: &SocketIo) -> Result<String, Failure> {
+async fn operators(config: &Config, server: &Server) -> Result<String, Failure> {
     let Some(address) = &config.admin_listen else {
         return Ok(String::new());
     };
@@ -169,7 +168,7 @@ async fn operators(config: &Config, io: &SocketIo) -> Result<String, Failure> {
         ));
     };
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
-    let service = AdminService::new(&Health::new(io.clone()));
+    let service = AdminService::new(server.observed());
     tokio::spawn(gateway::admin::serve(listener, service, std::future::pending()));
     Ok(format!(
         "for operators    http://{addr}/metrics  /health/ready  /health/live\n"

@@ -8,8 +8,7 @@ use http::{Request, Response, StatusCode};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tower_service::Service;
 
-use super::{meter, record};
-use crate::health::Health;
+use super::{Observed, meter, record};
 use crate::respond::{self, Body, Responding};
 
 /// The path under which Prometheus looks for metrics.
@@ -24,16 +23,16 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Cloning is cheap.
 #[derive(Clone)]
 pub struct Exporter {
-    health: Health,
+    observed: Observed,
     histograms: Option<&'static PrometheusHandle>,
 }
 
 impl Exporter {
-    /// Exports the metrics of a server, and from the first exporter on records the distributions of the process; they are the
+    /// Exports the metrics of a server, given by its [`Health`](crate::health::Health) or as an [`Observed`], and from the first exporter on records the distributions of the process; they are the
     /// same for all its servers, and left out if [`record_distributions`](super::record_distributions) was called before.
-    pub fn new(health: &Health) -> Self {
+    pub fn new(observed: impl Into<Observed>) -> Self {
         Self {
-            health: health.clone(),
+            observed: observed.into(),
             histograms: meter::own_histograms(),
         }
     }
@@ -42,7 +41,7 @@ impl Exporter {
     pub fn render(&self) -> String {
         // A recorder for this page alone: several servers in one process do not mix, and no value outlives its label.
         let recorder = meter::builder().build_recorder();
-        metrics::with_local_recorder(&recorder, || record(&self.health));
+        metrics::with_local_recorder(&recorder, || record(self.observed.clone()));
         let mut page = recorder.handle().render();
         if let Some(histograms) = self.histograms {
             page.push_str(&histograms.render());
@@ -54,7 +53,7 @@ impl Exporter {
 impl fmt::Debug for Exporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exporter")
-            .field("health", &self.health)
+            .field("observed", &self.observed)
             .field("has_histograms", &self.histograms.is_some())
             .finish()
     }
@@ -83,6 +82,7 @@ mod tests {
 
     use super::super::{ALL, Kind};
     use super::*;
+    use crate::health::Health;
 
     /// The value of each sample, by its name with labels.
     fn samples(page: &str) -> BTreeMap<&str, f64> {

@@ -1,8 +1,11 @@
-//! Each metric has the value of its counter, and of no other.
+//! Names of metrics, and their values: each has that of its counter, and of no other.
+
+use std::collections::HashSet;
 
 use socket_io::SocketIo;
 
 use super::*;
+use crate::health::Health;
 
 type Set = fn(&mut View, u64);
 
@@ -89,6 +92,15 @@ const CHANGES: &[(&str, Set)] = &[
     ("sio_rooms_refused_total", |view, to| view.server.hub.rooms_refused = to),
     ("sio_delivery_panics_total", |view, to| view.server.hub.panics = to),
     ("sio_hub_restarts_total", |view, to| view.server.hub.restarts = to),
+    ("sio_tokens_accepted_total", |view, to| view.tokens.accepted = to),
+    ("sio_tokens_refused_total", |view, to| view.tokens.refused = to),
+    ("sio_tokens_limited_total", |view, to| view.tokens.limited = to),
+    ("sio_tokens_refreshed_total", |view, to| view.tokens.refreshed = to),
+    ("sio_tokens_expired_total", |view, to| view.tokens.expired = to),
+    ("sio_api_requests_total", |view, to| view.api.requests = to),
+    ("sio_api_refused_total", |view, to| view.api.refused = to),
+    ("sio_api_unauthorized_total", |view, to| view.api.unauthorized = to),
+    ("sio_api_events_total", |view, to| view.api.events = to),
     ("sio_broker_published_total", |view, to| view.manager.num_published = to),
     ("sio_broker_publish_failures_total", |view, to| {
         view.manager.num_publish_failures = to
@@ -107,7 +119,7 @@ fn page(view: &View) -> String {
 
 #[tokio::test]
 async fn each_metric_has_the_value_of_its_counter_and_of_no_other() {
-    let mut view = View::of(&Health::new(SocketIo::new()));
+    let mut view = View::of(&Observed::new(&Health::new(SocketIo::new())));
     for (number, (_, set)) in (1..).zip(CHANGES) {
         set(&mut view, number);
     }
@@ -127,4 +139,19 @@ async fn each_metric_has_the_value_of_its_counter_and_of_no_other() {
     let single = |metric: &&Metric| metric.label().is_none() && metric.kind() != Kind::Histogram;
     let num_flags = ["sio_ready", "sio_live", "sio_listening"].len();
     assert_eq!(ALL.iter().filter(single).count(), CHANGES.len() + num_flags);
+}
+
+#[test]
+fn names_are_unique_and_follow_the_conventions_of_prometheus() {
+    let names: HashSet<_> = ALL.iter().map(Metric::name).collect();
+    assert_eq!(names.len(), ALL.len());
+    for metric in ALL {
+        let name = metric.name();
+        let is_counter = metric.kind() == Kind::Counter;
+        assert!(
+            name.starts_with("sio_") && name.ends_with("_total") == is_counter,
+            "{name}"
+        );
+        assert!(metric.help().ends_with('.') && !metric.help().contains('|'), "{name}");
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Admission;
 use crate::access::{Access, AccessConfig, Key, KeyError, Keys};
-use crate::api::ApiKey;
+use crate::api::{ApiConfig, ApiKey};
 use crate::config::{Config, Problem};
 
 /// Says who may connect, by the settings: clients with a token if there are keys for it, otherwise
@@ -27,6 +27,8 @@ pub fn admission(config: &Config) -> Result<Admission, Problem> {
     if !config.token_in_query {
         access.query_parameter = None;
     }
+    access.limits.max_token_bytes = config.max_token.0;
+    access.limits.refused_per_minute = config.max_refused_tokens;
     // What `sio who` shows of a client.
     access.shows_subject = true;
     let access = Access::new(&keys, access).map_err(|error| Problem::of("tokens.leeway", error))?;
@@ -68,6 +70,15 @@ pub(super) fn of_tokens(config: &Config) -> Result<Option<Keys>, Problem> {
     }
     let keys = Keys::new(keys).map_err(|error| Problem::of("tokens.key_files", error))?;
     Ok(Some(keys))
+}
+
+/// Returns the limits of the HTTP API.
+pub(super) fn api_config(config: &Config) -> ApiConfig {
+    let mut api = ApiConfig::default();
+    api.max_body_bytes = config.max_api_body.0;
+    api.max_batch = config.max_api_batch as usize;
+    api.max_requests = config.max_api_requests as usize;
+    api
 }
 
 /// Reads the keys of the HTTP API; `None` if there is to be none.

@@ -17,7 +17,7 @@ use serde_json::json;
 use socket_io::{Data, Socket, SocketIo};
 
 use super::watch::{Polling, Watch};
-use super::{get, limits, serve};
+use super::{access, get, limits, serve};
 use crate::support::{Client, Server, within};
 
 /// Metrics that need a defect or a flood, with the test of their counter; that they are exported is a test of `gateway`.
@@ -85,6 +85,7 @@ async fn every_metric_moves_when_it_should() {
     .await;
     waiting_bytes(&mut watch, &server).await;
     limits::reached(&mut watch).await;
+    access::counted(&mut watch).await;
     outage(&mut watch, &server, &mut broker, (&other, &mut client)).await;
     let closing = server.io.clone();
     watch

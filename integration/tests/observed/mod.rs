@@ -1,5 +1,6 @@
 //! Metrics, health and traces, as an operator's tools see them.
 
+mod access;
 mod health;
 mod limits;
 mod metrics;

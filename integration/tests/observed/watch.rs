@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 
-use gateway::health::Health;
-use gateway::metrics::Exporter;
+use gateway::metrics::{Exporter, Observed};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -19,9 +18,9 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn of(health: &Health) -> Self {
+    pub(super) fn of(observed: impl Into<Observed>) -> Self {
         Self {
-            exporter: Exporter::new(health),
+            exporter: Exporter::new(observed),
             moved: BTreeSet::new(),
         }
     }

@@ -30,6 +30,19 @@ pub(crate) struct Client {
 impl Client {
     /// Connects, and joins `rooms`.
     pub(crate) async fn connect(address: SocketAddr, rooms: &[&str]) -> Self {
+        let (mut client, accepted) = Self::ask(address, "40").await;
+        let sid = accepted
+            .strip_prefix("40{\"sid\":\"")
+            .and_then(|rest| rest.split('"').next());
+        client.sid = sid.expect(&accepted).to_owned();
+        for room in rooms {
+            assert_eq!(client.call("join", room).await, "[true]");
+        }
+        client
+    }
+
+    /// Opens a connection and asks to join a namespace with this packet; returns the answer, too.
+    pub(crate) async fn ask(address: SocketAddr, connect: &str) -> (Self, String) {
         let stream = TcpStream::connect(address).await.unwrap();
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
         let (stream, _) = within("the handshake", client_async(url, stream)).await.unwrap();
@@ -39,16 +52,9 @@ impl Client {
             num_calls: 0,
         };
         assert!(client.packet().await.starts_with("0{"));
-        client.send("40").await;
-        let accepted = client.packet().await;
-        let sid = accepted
-            .strip_prefix("40{\"sid\":\"")
-            .and_then(|rest| rest.split('"').next());
-        client.sid = sid.expect(&accepted).to_owned();
-        for room in rooms {
-            assert_eq!(client.call("join", room).await, "[true]");
-        }
-        client
+        client.send(connect).await;
+        let answer = client.packet().await;
+        (client, answer)
     }
 
     /// Emits an event with one argument and returns the arguments of the answer, as JSON.

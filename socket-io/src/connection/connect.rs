@@ -47,6 +47,10 @@ impl ConnectionSession {
                     .push(Job::Connect(handler, ConnectContext { socket, auth }), &mut self.load);
             }
         }
+        // Most connections join one namespace: by itself the list would begin with places for four.
+        if self.members.is_empty() {
+            self.members.reserve_exact(1);
+        }
         self.members.push(member);
         Ok(())
     }

@@ -1,14 +1,22 @@
 //! The server of this project under test.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use gateway::admin::AdminService;
+use gateway::health::Health;
 use hub::HubMetrics;
 use socket_io::{Data, SocketIo};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::latency::stamped;
+
+/// The time between two scrapes.
+const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves the events of the test application until SIGINT or SIGTERM; then prints its counters as one line of JSON.
 #[derive(Clone, Debug, Args)]
@@ -17,6 +25,9 @@ pub struct Server {
     port: u16,
     /// Broker to listen on, such as redis://127.0.0.1:6379
     url: Option<String>,
+    /// Serves metrics and health, which are asked for every second, and writes a log in JSON
+    #[arg(long)]
+    observed: bool,
 }
 
 impl Server {
@@ -37,11 +48,47 @@ impl Server {
         let io = builder.build();
         register(&io);
         io.ready().await;
+        if self.observed {
+            observe(&io).await?;
+        }
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
         socket_io::serve(listener, io.clone(), crate::interrupted()).await?;
         println!("{}", serde_json::to_string(&counters(&io.metrics().hub))?);
         Ok(())
     }
+}
+
+/// Turns everything on that operators have, and scrapes it as Prometheus would, but more often.
+async fn observe(io: &SocketIo) -> Result<()> {
+    let log = tracing_subscriber::fmt()
+        .json()
+        .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
+        .with_writer(std::io::sink);
+    log.init();
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let service = AdminService::new(&Health::new(io.clone()));
+    tokio::spawn(gateway::admin::serve(listener, service, std::future::pending()));
+    tokio::spawn(async move {
+        loop {
+            for path in [gateway::metrics::PATH, gateway::health::READY_PATH] {
+                // A scrape that fails is not work: the figure would be too good.
+                ask(address, path).await.expect("the server is observed");
+            }
+            tokio::time::sleep(SCRAPE_INTERVAL).await;
+        }
+    });
+    Ok(())
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    anyhow::ensure!(response.starts_with("HTTP/1.1 200"), "{path}: {response}");
+    Ok(())
 }
 
 /// Registers the handlers of the test application.

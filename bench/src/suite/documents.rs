@@ -22,7 +22,7 @@ struct Block {
     write: fn(&Figures) -> Option<String>,
 }
 
-const BLOCKS: [Block; 4] = [
+const BLOCKS: [Block; 5] = [
     Block {
         document: "README.md",
         name: "headlines",
@@ -32,6 +32,11 @@ const BLOCKS: [Block; 4] = [
         document: "docs/performance.md",
         name: "server",
         write: |figures| table::suites(figures, &[Suite::Server, Suite::Bridge]),
+    },
+    Block {
+        document: "docs/performance.md",
+        name: "observed",
+        write: table::observed,
     },
     Block {
         document: "docs/brokers.md",

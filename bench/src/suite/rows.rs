@@ -101,9 +101,16 @@ impl Figure {
     }
 }
 
-const ALL: &[Kind] = &[Kind::Floor, Kind::Sio, Kind::Socketioxide, Kind::Node, Kind::Python];
+const ALL: &[Kind] = &[
+    Kind::Floor,
+    Kind::Sio,
+    Kind::Observed,
+    Kind::Socketioxide,
+    Kind::Node,
+    Kind::Python,
+];
 /// The floor speaks neither HTTP nor to brokers.
-const WITHOUT_FLOOR: &[Kind] = &[Kind::Sio, Kind::Socketioxide, Kind::Node, Kind::Python];
+const WITHOUT_FLOOR: &[Kind] = &[Kind::Sio, Kind::Observed, Kind::Socketioxide, Kind::Node, Kind::Python];
 /// Whose wire format has all three brokers.
 const ON_BROKERS: &[Kind] = &[Kind::Sio, Kind::Python];
 

@@ -30,7 +30,7 @@ pub struct Run {
     #[arg(long, value_delimiter = ',')]
     rows: Vec<String>,
     /// Targets to run them for, in this order
-    #[arg(long, value_delimiter = ',', default_values = ["floor", "socketioxide", "sio"])]
+    #[arg(long, value_delimiter = ',', default_values = ["floor", "socketioxide", "sio", "observed"])]
     targets: Vec<Kind>,
     /// Rounds
     #[arg(long, default_value_t = 3)]

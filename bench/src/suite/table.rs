@@ -60,6 +60,25 @@ pub(super) fn headlines(figures: &Figures) -> Option<String> {
     table_of(figures, &rows.collect::<Vec<_>>(), cell)
 }
 
+/// Writes what it costs to observe a server: rows that were measured both ways, with their ratio.
+pub(super) fn observed(figures: &Figures) -> Option<String> {
+    let mut text = String::from("| | sio | observed | ratio |\n|---|---:|---:|---:|\n");
+    let empty = text.len();
+    for row in ROWS {
+        let (Some(plain), Some(observed)) = (figures.get(row, Kind::Sio), figures.get(row, Kind::Observed)) else {
+            continue;
+        };
+        let (unit, ratio) = (row.figure.unit(), observed.median / plain.median);
+        let (plain, observed) = (number(plain.median), number(observed.median));
+        let _ = writeln!(
+            text,
+            "| {} | {plain} {unit} | {observed} {unit} | {ratio:.3} |",
+            row.title
+        );
+    }
+    (text.len() > empty).then_some(text)
+}
+
 fn table_of(figures: &Figures, rows: &[&Row], cell: impl Fn(&Row, Kind) -> Option<String>) -> Option<String> {
     let has = |row: &Row, kind: Kind| figures.get(row, kind).is_some();
     let kinds: Vec<Kind> = KINDS

@@ -13,6 +13,8 @@ pub enum Kind {
     Floor,
     /// This project
     Sio,
+    /// This project with everything on that operators have: metrics, health, a log in JSON
+    Observed,
     /// socketioxide, with axum
     Socketioxide,
     /// socket.io, with Node.js
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::Floor => "floor",
             Self::Sio => "sio",
+            Self::Observed => "observed",
             Self::Socketioxide => "socketioxide",
             Self::Node => "node",
             Self::Python => "python",
@@ -52,6 +55,7 @@ impl Kind {
         match self {
             Self::Floor => vec![own(), "floor".into()],
             Self::Sio => vec![own(), "serve".into()],
+            Self::Observed => vec![own(), "serve".into(), "--observed".into()],
             Self::Socketioxide => vec![peer("socketioxide/target/release/server")],
             Self::Node => vec![program("SIO_TEST_NODE", "node"), peer("node/server.js")],
             Self::Python | Self::Kombu => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/server.py")],
@@ -63,7 +67,7 @@ impl Kind {
     pub(super) fn emitter(self) -> Vec<OsString> {
         match self {
             Self::Floor | Self::Tool => Vec::new(),
-            Self::Sio => vec![own(), "emit".into()],
+            Self::Sio | Self::Observed => vec![own(), "emit".into()],
             Self::Socketioxide => vec![peer("socketioxide/target/release/emit")],
             Self::Node => vec![program("SIO_TEST_NODE", "node"), peer("node/emit.js")],
             Self::Python | Self::Kombu => vec![program("SIO_BENCH_PYTHON", "python3"), peer("python/emit.py")],

@@ -17,8 +17,12 @@ use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{Error, InconsistentKeys, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
+use crate::small_file;
+
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest file of a chain or a key, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -101,18 +105,27 @@ impl Tls {
         let mut known = self.stamp();
         loop {
             tokio::time::sleep(LOOK).await;
-            let stamp = self.stamp();
-            if stamp == known {
-                continue;
-            }
+            let tls = self.clone();
+            // A file system may take its time, as one of the network does.
+            let looked = tokio::task::spawn_blocking(move || tls.look(known)).await;
+            let Ok(stamp) = looked else { return };
             known = stamp;
-            match self.reload() {
-                Ok(()) => quietly(
-                    || tracing::info!(target: "gateway", file = %self.files.certificate.display(), "the certificate was read again"),
-                ),
-                Err(error) => quietly(|| tracing::error!(target: "gateway", %error, "the certificate stays as it was")),
-            }
         }
+    }
+
+    /// Reads the files again if they have changed. May block.
+    fn look(&self, known: Stamp) -> Stamp {
+        let stamp = self.stamp();
+        if stamp == known {
+            return known;
+        }
+        match self.reload() {
+            Ok(()) => quietly(
+                || tracing::info!(target: "gateway", file = %self.files.certificate.display(), "the certificate was read again"),
+            ),
+            Err(error) => quietly(|| tracing::error!(target: "gateway", %error, "the certificate stays as it was")),
+        }
+        stamp
     }
 
     /// Accepts a connection.
@@ -150,12 +163,14 @@ impl ResolvesServerCert for Files {
 
 fn read(certificate: &Path, key: &Path) -> io::Result<CertifiedKey> {
     let unusable = |file: &Path, why: &dyn fmt::Display| io::Error::other(format!("{}: {why}", file.display()));
-    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let contents = |file: &Path| small_file::read(file, MAX_FILE_BYTES).map_err(|error| unusable(file, &error));
+    let (chain, private) = (contents(certificate)?, contents(key)?);
+    let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| unusable(certificate, &error))?;
     if chain.is_empty() {
         return Err(unusable(certificate, &"there is no certificate in it"));
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+    let private = PrivateKeyDer::from_pem_slice(&private).map_err(|error| unusable(key, &error))?;
     let private = ring::sign::any_supported_type(&private).map_err(|error| unusable(key, &error))?;
     let certified = CertifiedKey::new(chain, private);
     match certified.keys_match() {

@@ -19,8 +19,8 @@ use super::problem::Problem;
 
 /// The only key of an object that stands for bytes.
 const BASE64: &str = "$base64";
-/// How deep values beside binary may nest.
-const MAX_DEPTH: usize = 100;
+/// How deep values beside binary may nest. Each level reads the text below it once more.
+const MAX_DEPTH: usize = 16;
 
 /// Makes the arguments of an event: those of the list `args`, or the one in `data`, or none. JSON
 /// is passed on as it stands.
@@ -78,7 +78,10 @@ impl<'a> Node<'a> {
             return Ok(Self::Json(value));
         }
         if depth > MAX_DEPTH {
-            return Err(invalid(field, "binary must not stand so deep"));
+            return Err(invalid(
+                field,
+                "binary must not stand deeper than in 16 lists or objects",
+            ));
         }
         if value.get().starts_with('[') {
             let entries: Vec<&RawValue> = serde_json::from_str(value.get()).map_err(unreadable)?;

@@ -74,11 +74,12 @@ pub(super) fn of_tokens(config: &Config) -> Result<Option<Keys>, Problem> {
 
 /// Returns the limits of the HTTP API.
 pub(super) fn api_config(config: &Config) -> ApiConfig {
-    let mut api = ApiConfig::default();
-    api.max_body_bytes = config.max_api_body.0;
-    api.max_batch = config.max_api_batch as usize;
-    api.max_requests = config.max_api_requests as usize;
-    api
+    ApiConfig {
+        max_body_bytes: config.max_api_body.0,
+        max_batch: config.max_api_batch as usize,
+        max_requests: config.max_api_requests as usize,
+        ..ApiConfig::default()
+    }
 }
 
 /// Reads the keys of the HTTP API; `None` if there is to be none.

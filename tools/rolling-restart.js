@@ -2,6 +2,8 @@
 //
 //     ./test --prepare && cargo build --bin sio && node tools/rolling-restart.js --url redis://127.0.0.1 --clients 5000
 //
+// With `--crash yes` all servers are killed at once and started again instead: a reconnect storm.
+//
 // Prints what happens, and as its last line the figures in JSON. Ends with 1 if a client did not come back.
 "use strict";
 
@@ -26,6 +28,7 @@ const OPTIONS = {
   channel: `rolling-${process.pid}`,
   clients: "60",
   drain: "20s",
+  crash: "no",
   sio: path.join(process.env.CARGO_TARGET_DIR ?? path.join(ROOT, "target"), "debug/sio"),
   haproxy: "haproxy",
 };
@@ -120,6 +123,41 @@ function quantile(values, share) {
   return sorted.length === 0 ? 0 : sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
 }
 
+/* Replaces the servers one after the other, each after it drained. Returns how long each took. */
+async function roll(options, servers, ports, areBack) {
+  const took = [];
+  for (const [at, port] of ports.entries()) {
+    const leaving = Date.now();
+    servers[at].kill("SIGTERM");
+    const [code] = await once(servers[at], "exit");
+    if (code !== 0) throw new Error(`a server ended with ${code}`);
+    took.push(Date.now() - leaving);
+    servers[at] = await serve(options, port);
+    await until("all clients are back", areBack);
+    console.log(`server ${at + 1} drained in ${took[at]} ms, and all clients are back`);
+  }
+  return took;
+}
+
+/* Kills all servers at once, and starts them again. */
+async function crash(options, servers, ports, areBack) {
+  await Promise.all(servers.map((server) => {
+    server.kill("SIGKILL");
+    return once(server, "exit");
+  }));
+  for (const [at, port] of ports.entries()) servers[at] = await serve(options, port);
+  await until("all clients are back", areBack);
+  console.log("all servers were killed, and all clients are back");
+}
+
+/* The highest resident memory of each server so far, in MiB. */
+function peakMemory(servers) {
+  return servers.map((server) => {
+    const status = fs.readFileSync(`/proc/${server.pid}/status`, "utf8");
+    return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)[1]) / 1024);
+  });
+}
+
 async function main(options) {
   const count = Number(options.clients);
   const ports = [await freePort(), await freePort(), await freePort()];
@@ -144,17 +182,13 @@ async function main(options) {
   console.log(`${count} clients are connected`);
   const before = await seen(crowds);
   const begun = Date.now();
-  const took = [];
-  for (const [at, port] of ports.entries()) {
-    const leaving = Date.now();
-    servers[at].kill("SIGTERM");
-    const [code] = await once(servers[at], "exit");
-    if (code !== 0) throw new Error(`a server ended with ${code}`);
-    took.push(Date.now() - leaving);
-    servers[at] = await serve(options, port);
-    await until("all clients are back", async () => (await seen(crowds)).connected === count);
-    console.log(`server ${at + 1} drained in ${took[at]} ms, and all clients are back`);
-  }
+  /* In a crash each client was away once. */
+  const absent = options.crash === "yes" ? count : 0;
+  const areBack = async () => {
+    const { connected, absences } = await seen(crowds);
+    return connected === count && absences.length >= absent;
+  };
+  const took = await (options.crash === "yes" ? crash : roll)(options, servers, ports, areBack);
   execFileSync(options.sio, ["emit", "--quiet", "--room", ROOM, "done"], { env: { ...process.env, SIO_URL: options.url, SIO_CHANNEL: options.channel } });
   await until("all clients get an event", async () => (await seen(crowds)).received === count);
   const after = await seen(crowds);
@@ -167,6 +201,7 @@ async function main(options) {
     peak_handshakes_per_second: peak(after.connects, begun),
     absent_ms: { p50: quantile(after.absences, 0.5), p99: quantile(after.absences, 0.99), max: quantile(after.absences, 1) },
     drain_ms: took,
+    peak_memory_mib: peakMemory(servers),
   };
   console.log(JSON.stringify(figures));
 }

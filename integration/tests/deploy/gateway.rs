@@ -230,22 +230,15 @@ async fn the_page_connects_with_the_token_of_its_address() {
     serving.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_rolling_restart_behind_a_proxy_brings_every_client_back_without_a_storm() {
+/// Replaces three servers behind HAProxy under clients, and returns the figures.
+async fn replace_servers(options: &[&str]) -> Value {
     let (broker, channel) = (RedisBroker::shared().await.url().to_owned(), unique_channel());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tools/rolling-restart.js");
     let mut command = Command::new(tools::node());
     command.arg(script).env("SIO_TEST_NODE_PATH", tools::node_modules());
-    command.args([
-        "--url",
-        &broker,
-        "--channel",
-        &channel,
-        "--clients",
-        CLIENTS,
-        "--drain",
-        "2s",
-    ]);
+    command
+        .args(["--url", &broker, "--channel", &channel, "--clients", CLIENTS])
+        .args(options);
     command
         .arg("--sio")
         .arg(tools::sio())
@@ -254,14 +247,26 @@ async fn a_rolling_restart_behind_a_proxy_brings_every_client_back_without_a_sto
     let mut process = Process::spawn("rolling-restart.js", command);
     let figures = process.expect_line(DEADLINE * 4, |line| line.starts_with('{')).await;
     let figures: Value = serde_json::from_str(&figures).unwrap();
-    let clients: u64 = CLIENTS.parse().unwrap();
+    let clients = json!(CLIENTS.parse::<u64>().unwrap());
     assert_eq!(
         (&figures["back"], &figures["received"]),
-        (&json!(clients), &json!(clients)),
+        (&clients, &clients),
         "{figures}"
     );
+    assert!(process.wait(DEADLINE).await.success(), "{}", process.stderr());
+    figures
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_behind_a_proxy_brings_every_client_back_without_a_storm() {
+    let figures = replace_servers(&["--drain", "2s"]).await;
     // Each server had a third of them, and gave up ten a second at most.
     let peak = figures["peak_handshakes_per_second"].as_u64().unwrap();
-    assert!((1..=clients / 2).contains(&peak), "{figures}");
-    assert!(process.wait(DEADLINE).await.success(), "{}", process.stderr());
+    assert!((1..=30).contains(&peak), "{figures}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_of_every_server_behind_a_proxy_brings_every_client_back() {
+    let figures = replace_servers(&["--crash", "yes"]).await;
+    assert!(figures["reconnects"].as_u64().unwrap() >= 60, "{figures}");
 }

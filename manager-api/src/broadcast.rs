@@ -350,7 +350,7 @@ impl Broadcast {
         emit.except = self.except;
         emit.volatile = self.volatile;
         emit.is_uncompressed = self.is_uncompressed;
-        emit.trace = self.trace;
+        emit.trace = self.trace.map(Box::new);
         let limits = self.sink.message_limits();
         let num_attachments = emit.payload.attachments().len();
         check_count("attachments", num_attachments, limits.max_attachments)?;

@@ -135,8 +135,8 @@ pub struct Emit {
     pub receipt: Option<u64>,
     /// When it was published, by the clock of the emitter; carried in microseconds. An extension.
     pub sent: Option<SystemTime>,
-    /// Its position in a trace. An extension.
-    pub trace: Option<TraceParent>,
+    /// Its position in a trace. An extension; in a box because few events have one, and all are moved.
+    pub trace: Option<Box<TraceParent>>,
     /// Extensions that were malformed and are ignored: of those that are for observation only.
     pub num_malformed: u8,
 }

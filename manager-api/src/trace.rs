@@ -149,7 +149,7 @@ impl fmt::Debug for TraceParent {
 
 /// Returns the span of an emit, and makes it the parent of the deliveries; no span if the event has no trace.
 pub(crate) fn begin(emit: &mut Emit) -> Span {
-    let Some(parent) = emit.trace else {
+    let Some(parent) = emit.trace.as_deref() else {
         return Span::none();
     };
     let own = parent.child();
@@ -166,7 +166,7 @@ pub(crate) fn begin(emit: &mut Emit) -> Span {
         );
     });
     if !span.is_disabled() {
-        emit.trace = Some(own);
+        emit.trace = Some(Box::new(own));
     }
     span
 }

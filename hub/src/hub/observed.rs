@@ -51,7 +51,7 @@ impl<D: Deliver> Hub<D> {
 
 /// Returns the span of a delivery within the trace of its event; `None` if the event has no trace, or no subscriber wants it.
 pub(super) fn deliver_span(emit: &Emit) -> Option<Span> {
-    let parent = emit.trace?;
+    let parent = emit.trace.as_deref()?;
     let own = parent.child();
     let mut span = Span::none();
     quietly(|| {

@@ -3,8 +3,8 @@
 mod cluster;
 mod names;
 mod observed;
+mod text;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::encode::EXTENSION_VERSION;
 use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
 use crate::{Error, EventName, HostId, NamespaceName, Payload, Room, Sid};
 use names::{Budget, room_of, string_of};
+use text::Text;
 
 /// Limits of one message, so that decoding needs at most a small multiple of its size.
 #[derive(Clone, Copy, Debug)]
@@ -136,18 +137,18 @@ pub fn decode_within(message: &Bytes, limits: DecodeLimits) -> Result<Envelope, 
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
+    method: Option<Text<'a>>,
     #[serde(borrow)]
-    host_id: Option<Cow<'a, str>>,
+    host_id: Option<Text<'a>>,
     #[serde(borrow)]
-    event: Option<Cow<'a, str>>,
+    event: Option<Text<'a>>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     args: Option<&'a RawValue>,
     binary: Option<bool>,
     #[serde(borrow)]
-    namespace: Option<Cow<'a, str>>,
+    namespace: Option<Text<'a>>,
     #[serde(borrow)]
     room: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -318,7 +319,7 @@ impl Reader<'_> {
                 arguments = is_fit.then(|| self.message.slice_ref(part.get().as_bytes()));
                 return arguments.is_some().then_some(None).ok_or(missing(name));
             }
-            let text: Cow<'_, str> = serde_json::from_str(part.get()).map_err(DecodeError::Json)?;
+            let text: Text<'_> = serde_json::from_str(part.get()).map_err(DecodeError::Json)?;
             let bytes = BASE64_STANDARD.decode(text.as_bytes()).map_err(|_| missing(name))?;
             Ok(Some(Bytes::from(bytes)))
         })?;

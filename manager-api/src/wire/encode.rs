@@ -185,7 +185,7 @@ impl Writer {
         if let Some(sent) = emit.sent.and_then(|sent| sent.duration_since(UNIX_EPOCH).ok()) {
             write!(self.0, ",\"sent_us\":{}", sent.as_micros()).expect("writing to memory");
         }
-        if let Some(trace) = emit.trace {
+        if let Some(trace) = &emit.trace {
             write!(self.0, ",\"traceparent\":\"{trace}\"").expect("writing to memory");
         }
         self.raw("}");

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -27,7 +28,9 @@ pub trait Handler<C: Context, Arguments>: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Rejection`] if an argument cannot be had; the function has not run then.
-    fn call(&self, context: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send;
+    fn call<H>(handler: H, context: C) -> impl Future<Output = Result<C::Outcome, Rejection>> + Send
+    where
+        H: Deref<Target = Self> + Send;
 }
 
 macro_rules! handler {
@@ -42,11 +45,14 @@ macro_rules! handler {
             $($argument: FromContext<C> + Send + 'static,)*
         {
             #[allow(non_snake_case, reason = "an argument is named as its type is")]
-            async fn call(&self, context: C) -> Result<C::Outcome, Rejection> {
+            async fn call<H>(handler: H, context: C) -> Result<C::Outcome, Rejection>
+            where
+                H: Deref<Target = Self> + Send,
+            {
                 $(let $argument = $argument::from_context(&context).await?;)*
                 // A handler that runs for long keeps no payload that it did not ask for.
                 drop(context);
-                Ok(self($($argument),*).await.into_outcome())
+                Ok(handler($($argument),*).await.into_outcome())
             }
         }
     };
@@ -79,9 +85,20 @@ struct Function<F, A> {
     arguments: PhantomData<fn() -> A>,
 }
 
+/// The function of a shared handler, which lives as long as its call: the future has no other within it.
+struct Shared<F, A>(Arc<Function<F, A>>);
+
+impl<F, A> Deref for Shared<F, A> {
+    type Target = F;
+
+    fn deref(&self) -> &F {
+        &self.0.function
+    }
+}
+
 impl<C: Context, F: Handler<C, A>, A: 'static> AnyHandler<C> for Function<F, A> {
     fn call(self: Arc<Self>, context: C) -> Handled<C> {
-        Box::pin(async move { self.function.call(context).await })
+        Box::pin(F::call(Shared(self), context))
     }
 }
 

@@ -1,6 +1,5 @@
 //! Decoding of the messages between our servers.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +7,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::names::{Strict, room_of};
+use super::text::Text;
 use super::{DecodeError, Reader, is_our_version, missing, unknown_method};
 use crate::cluster::{
     Change, ClientDetails, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, RoomInfo, Selection,
@@ -20,13 +20,13 @@ use crate::{HostId, Sid};
 #[derive(Deserialize)]
 struct Fields<'a> {
     #[serde(borrow)]
-    ask: Option<Cow<'a, str>>,
+    ask: Option<Text<'a>>,
     #[serde(borrow)]
-    answer: Option<Cow<'a, str>>,
+    answer: Option<Text<'a>>,
     #[serde(borrow)]
-    change: Option<Cow<'a, str>>,
+    change: Option<Text<'a>>,
     #[serde(borrow)]
-    to: Option<Cow<'a, str>>,
+    to: Option<Text<'a>>,
     count: Option<u64>,
     #[serde(borrow)]
     sockets: Option<&'a RawValue>,
@@ -35,7 +35,7 @@ struct Fields<'a> {
     #[serde(borrow)]
     rooms: Option<&'a RawValue>,
     #[serde(borrow)]
-    prefix: Option<Cow<'a, str>>,
+    prefix: Option<Text<'a>>,
     server: Option<Server>,
     #[serde(borrow)]
     sio: Options<'a>,
@@ -44,14 +44,14 @@ struct Fields<'a> {
 #[derive(Deserialize)]
 struct Socket<'a> {
     #[serde(borrow)]
-    id: Cow<'a, str>,
+    id: Text<'a>,
     #[serde(borrow)]
     rooms: &'a RawValue,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
     connected_ms: Option<u64>,
     #[serde(borrow)]
-    transport: Option<Cow<'a, str>>,
+    transport: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]

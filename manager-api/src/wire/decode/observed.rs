@@ -1,11 +1,11 @@
 //! Extensions that serve observation only: malformed ones are ignored and counted, and the event is delivered.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 
 use super::Extensions;
+use super::text::Text;
 use crate::message::Emit;
 use crate::trace::{self, TraceParent};
 
@@ -13,7 +13,7 @@ use crate::trace::{self, TraceParent};
 pub(super) fn read(extensions: &Extensions<'_>, emit: &mut Emit) {
     let mut num_malformed = 0;
     emit.sent = well_formed(extensions.sent_us, sent, &mut num_malformed);
-    emit.trace = well_formed(extensions.traceparent, traceparent, &mut num_malformed);
+    emit.trace = well_formed(extensions.traceparent, traceparent, &mut num_malformed).map(Box::new);
     emit.num_malformed = num_malformed;
 }
 
@@ -34,6 +34,6 @@ fn traceparent(json: &str) -> Option<TraceParent> {
     if json.len() > trace::MAX_LEN + 2 {
         return None;
     }
-    let text: Cow<'_, str> = serde_json::from_str(json).ok()?;
+    let text: Text<'_> = serde_json::from_str(json).ok()?;
     text.parse().ok()
 }

@@ -53,6 +53,8 @@ pub struct Setting {
     pub is_secret: bool,
     /// Whether it may have several lines, as keys have.
     pub has_lines: bool,
+    /// Whether it names a file or folder: in the file of settings a relative name starts from the folder of that file.
+    pub is_path: bool,
     help: &'static [&'static str],
 }
 
@@ -85,6 +87,7 @@ enum Mark {
     Reloads,
     Secret,
     Lines,
+    Path,
 }
 
 /// Tells whether a mark is among others.
@@ -126,6 +129,7 @@ macro_rules! settings {
                 reloads: has(&[$(Mark::$mark),*], Mark::Reloads),
                 is_secret: has(&[$(Mark::$mark),*], Mark::Secret),
                 has_lines: has(&[$(Mark::$mark),*], Mark::Lines),
+                is_path: has(&[$(Mark::$mark),*], Mark::Path),
                 help: &[$($help),+],
             }, )*
         ];
@@ -180,7 +184,7 @@ settings! {
     /// The transports that are offered.
     "transports" "transport" transports: Vec<String> = vec!["polling".to_owned(), "websocket".to_owned()], [];
     /// A folder whose files are served beside Socket.IO.
-    "static" "static" static_files: Option<String> = None, [];
+    "static" "static" static_files: Option<String> = None, [Path];
     /// Whether there is a page for people at `/`.
     "page" "page" page: bool = true, [];
     /// Proxies whose X-Forwarded-For names the client's address: addresses, networks such as 10.0.0.0/8, and `unix` for Unix sockets.
@@ -190,15 +194,15 @@ settings! {
     /// How much is logged on standard error: error, warn, info, debug or trace. -q, -v and RUST_LOG outrank it.
     "log.level" "log-level" log_level: LogLevel = LogLevel::Warn, [Reloads];
     /// A file with the certificate for TLS and those above it, in PEM. It is read again when it changes, and at SIGHUP.
-    "tls.cert" "tls-cert" tls_cert: Option<String> = None, [];
+    "tls.cert" "tls-cert" tls_cert: Option<String> = None, [Path];
     /// The file with its private key, in PEM.
-    "tls.key" "tls-key" tls_key: Option<String> = None, [];
+    "tls.key" "tls-key" tls_key: Option<String> = None, [Path];
     /// The address of metrics and health, for operators alone: HOST:PORT, or a port of 127.0.0.1. Without it there is none.
     "admin.listen" "admin-listen" admin_listen: Option<Address> = None, [];
     /// The key that tokens of clients are checked with: a secret of at least 32 bytes, a public key in PEM, or a JWK set. With a key, each client needs a token.
     "tokens.key" "" token_key: Option<Secret> = None, [Reloads Secret Lines];
     /// Files with such keys; several while one replaces another.
-    "tokens.key_files" "token-key-file" token_key_files: Vec<String> = Vec::new(), [Reloads];
+    "tokens.key_files" "token-key-file" token_key_files: Vec<String> = Vec::new(), [Reloads Path];
     /// Issuers that tokens must be of (iss). Without any: of any.
     "tokens.issuers" "token-issuer" token_issuers: Vec<String> = Vec::new(), [];
     /// Audiences that this server is (aud). Without any, a token that names one is refused.

@@ -146,12 +146,25 @@ impl Bound {
 pub struct UnixSocket {
     listener: tokio::net::UnixListener,
     path: PathBuf,
+    /// Its file: another server may have taken the path meanwhile.
+    file: Option<FileId>,
 }
+
+/// The identity of a file: device and inode.
+#[cfg(unix)]
+type FileId = (u64, u64);
 
 #[cfg(unix)]
 impl UnixSocket {
     /// Binds a path, in the place of a socket that nothing listens on.
     async fn bind(path: &std::path::Path) -> io::Result<Self> {
+        use std::os::unix::fs::FileTypeExt;
+
+        let kind = std::fs::symlink_metadata(path).map(|metadata| metadata.file_type());
+        if kind.is_ok_and(|kind| !kind.is_socket()) {
+            let text = "it exists and is not a socket";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+        }
         let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
         if tokio::net::UnixStream::connect(path).await.is_err_and(refused) {
             std::fs::remove_file(path)?;
@@ -159,15 +172,26 @@ impl UnixSocket {
         Ok(Self {
             listener: tokio::net::UnixListener::bind(path)?,
             path: path.to_owned(),
+            file: file_id(path),
         })
     }
 }
 
 #[cfg(unix)]
+fn file_id(path: &std::path::Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = std::fs::symlink_metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(unix)]
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // It may be gone, and is then not in the way.
-        let _ = std::fs::remove_file(&self.path);
+        if self.file.is_some() && file_id(&self.path) == self.file {
+            // It may be gone, and is then not in the way.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -260,5 +284,25 @@ mod tests {
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         drop(bound);
         assert!(!path.exists(), "it is removed at the end");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn nothing_is_removed_but_the_own_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sio.sock");
+        let address = Address::Unix(path.clone());
+        std::fs::write(&path, "precious").unwrap();
+        let refused = Bound::bind(&address).await.unwrap_err();
+        assert!(refused.to_string().contains("not a socket"), "{refused}");
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        std::fs::remove_file(&path).unwrap();
+
+        let first = Bound::bind(&address).await.unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = Bound::bind(&address).await.unwrap();
+        drop(first);
+        assert!(path.exists(), "it is the second one's");
+        drop(second);
     }
 }

@@ -4,6 +4,9 @@ use manager_api::log::{Escaped, cut, quietly};
 use manager_api::{EventName, Payload};
 use socket_io::Socket;
 
+/// Events that only the server emits: clients may rely on what they say.
+const OWN_EVENTS: [&str; 2] = ["expired", "sio:age"];
+
 /// What a client wants to emit.
 pub(crate) struct Publication {
     room: String,
@@ -20,6 +23,9 @@ impl Publication {
     pub(crate) fn parse(arguments: &Payload) -> Result<Self, String> {
         let malformed = "expected a room, an event, and its arguments";
         let (room, event): (String, String) = arguments.parse().map_err(|_| malformed)?;
+        if OWN_EVENTS.contains(&event.as_str()) {
+            return Err(format!("the event {event} is the server's own"));
+        }
         let event = EventName::new(&event).map_err(|error| error.to_string())?;
         let values = arguments.arguments();
         let rest: Vec<&str> = values
@@ -53,5 +59,19 @@ impl Publication {
             );
             "the event could not be published".to_owned()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_client_can_say_what_only_the_server_says() {
+        let parse = |event: &str| Publication::parse(&Payload::new(&("room", event, 1)).unwrap());
+        assert_eq!(parse("news").unwrap().event.as_str(), "news");
+        for event in OWN_EVENTS {
+            assert!(parse(event).err().unwrap().contains("the server's own"), "{event}");
+        }
     }
 }

@@ -43,6 +43,9 @@ pub use admission::Admission;
 pub use keys::admission;
 pub use origins::Origins;
 
+/// The namespace of the Admin UI.
+const ADMIN_NAMESPACE: &str = "/admin";
+
 /// A server made of a [`Config`].
 ///
 /// ```no_run
@@ -174,9 +177,18 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If an origin or a key cannot be used; nothing changes then.
+    /// If an origin or a key cannot be used, or if there were keys and are none now, or the reverse; nothing changes then.
     pub fn reload(&self, config: &Config) -> Result<(), Problem> {
         let (token_keys, api_keys) = (keys::of_tokens(config)?, keys::of_api(config)?);
+        let stays = |key: &'static str, is_on: bool, has_keys: bool| match is_on == has_keys {
+            true => Ok(()),
+            false => Err(Problem::of(
+                key,
+                "keys were added where there were none, or all were removed: that takes a restart",
+            )),
+        };
+        stays("tokens.key_files", self.access.is_some(), token_keys.is_some())?;
+        stays("api.keys", self.api.is_some(), api_keys.is_some())?;
         self.origins.replace(&config.origins)?;
         if let (Some(access), Some(keys)) = (&self.access, token_keys) {
             access.set_keys(&keys);
@@ -194,12 +206,17 @@ impl Server {
 ///
 /// The first setting that cannot be used.
 pub fn check(config: &Config) -> Result<(), Problem> {
-    namespaces(&config.namespaces)?;
+    let namespaces = namespaces(&config.namespaces)?;
     engine(config)?;
     Origins::new(&config.origins)?;
-    if config.admin_ui {
-        administrators_password(config)?;
+    if admin(config)?.is_some() && namespaces.iter().any(|name| name.as_str() == ADMIN_NAMESPACE) {
+        return Err(Problem::of("namespaces", "/admin is that of the Admin UI"));
     }
+    if config.api_keys.is_some() && with_slash(&config.path).starts_with("/api/") {
+        return Err(Problem::of("path", "/api is that of the HTTP API"));
+    }
+    check_files(config)?;
+    check_operators(config)?;
     match (&config.tls_cert, &config.tls_key) {
         (Some(_), None) => return Err(Problem::of("tls.cert", "needs its private key: set tls.key, too")),
         (None, Some(_)) => return Err(Problem::of("tls.key", "needs its certificate: set tls.cert, too")),
@@ -212,6 +229,31 @@ pub fn check(config: &Config) -> Result<(), Problem> {
         _ => {}
     }
     keys::check(config)
+}
+
+/// Checks the certificate, and the folder of static files.
+fn check_files(config: &Config) -> Result<(), Problem> {
+    if let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) {
+        Tls::new(certificate, key).map_err(|error| Problem::of("tls.cert", error))?;
+    }
+    match &config.static_files {
+        Some(folder) if !Path::new(folder).is_dir() => Err(Problem::of("static", format!("{folder} is not a folder"))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks the address for operators.
+fn check_operators(config: &Config) -> Result<(), Problem> {
+    match &config.admin_listen {
+        Some(Address::Unix(_)) => Err(Problem::of(
+            "admin.listen",
+            "scrapers and probes need HOST:PORT, not a Unix socket",
+        )),
+        Some(address @ Address::Tcp { port: 1.., .. }) if *address == config.listen => {
+            Err(Problem::of("admin.listen", "it is the address of the clients"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Returns the settings of the transport.
@@ -300,3 +342,6 @@ fn fallback(config: &Config) -> StaticFilesService<Page> {
     };
     files.layer(page)
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,8 +108,8 @@ impl Tls {
             let tls = self.clone();
             // A file system may take its time, as one of the network does.
             let looked = tokio::task::spawn_blocking(move || tls.look(known)).await;
-            let Ok(stamp) = looked else { return };
-            known = stamp;
+            // A panic is none of ours; the next look may go well.
+            known = looked.unwrap_or(known);
         }
     }
 
@@ -163,6 +163,13 @@ impl ResolvesServerCert for Files {
 
 fn read(certificate: &Path, key: &Path) -> io::Result<CertifiedKey> {
     let unusable = |file: &Path, why: &dyn fmt::Display| io::Error::other(format!("{}: {why}", file.display()));
+    // A pipe would be read once, and then wait for ever.
+    for file in [certificate, key] {
+        let metadata = std::fs::metadata(file).map_err(|error| unusable(file, &error))?;
+        if !metadata.is_file() {
+            return Err(unusable(file, &"it is not a regular file"));
+        }
+    }
     let contents = |file: &Path| small_file::read(file, MAX_FILE_BYTES).map_err(|error| unusable(file, &error));
     let (chain, private) = (contents(certificate)?, contents(key)?);
     let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<Vec<_>, _>>();

@@ -36,12 +36,12 @@ pub enum Quantity {
     /// The time to put an event into the outboxes of its recipients on this server, pauses for slow clients left out; in
     /// seconds.
     FanOutTime,
-    /// The time from the start of an event's handler, middleware included, to its end; in seconds. One of 16 is measured.
+    /// The time from the start of an event's handler, middleware included, to its end; in seconds. One of 64 is measured.
     HandlerTime,
     /// The time from the publish of an event by another process until it is in the outboxes of its recipients, by the wall
     /// clocks of both machines; in seconds. Zero if the clock of the emitter is ahead.
     MessageAge,
-    /// Bytes in the outbox of one recipient after an event was put into it. One of 16 events is measured.
+    /// Bytes in the outbox of one recipient after an event was put into it. One of 64 events is measured.
     OutboxBytes,
 }
 
@@ -66,7 +66,7 @@ pub trait Meter: Send + Sync + 'static {
 static METER: OnceLock<Box<dyn Meter>> = OnceLock::new();
 
 /// One of so many events is measured where each costs too much.
-const SAMPLE: u8 = 16;
+const SAMPLE: u8 = 64;
 
 /// Installs the meter of this process, once; returns whether it is the first.
 pub fn install(meter: impl Meter) -> bool {
@@ -85,7 +85,7 @@ pub fn record(quantity: Quantity, value: f64) {
     }
 }
 
-/// Returns whether this value is to be measured: the first of every 16 on each thread, if there is a meter.
+/// Returns whether this value is to be measured: the first of every 64 on each thread, if there is a meter.
 pub fn is_sampled(quantity: Quantity) -> bool {
     thread_local! {
         static CALLS: [Cell<u8>; Quantity::ALL.len()] = const { [const { Cell::new(0) }; Quantity::ALL.len()] };
@@ -147,7 +147,7 @@ mod tests {
 
     // One test, because there is one meter for the process.
     #[tokio::test]
-    async fn nothing_is_measured_before_there_is_a_meter_and_one_of_16_is_sampled_then() {
+    async fn nothing_is_measured_before_there_is_a_meter_and_one_of_64_is_sampled_then() {
         let early = Stopwatch::start();
         assert!(!is_on() && !is_sampled(Quantity::HandlerTime));
         assert!(install(Recorder) && !install(Recorder));
@@ -158,7 +158,7 @@ mod tests {
         let of = |quantity: Quantity| seen.iter().filter(move |seen| seen.0 == quantity).count();
         assert_eq!((of(Quantity::FanOutTime), of(Quantity::MessageAge)), (0, 1));
         assert!(seen.contains(&(Quantity::OutboxBytes, 7.0)));
-        let sampled = |quantity| (0..160).filter(|_| is_sampled(quantity)).count();
+        let sampled = |quantity| (0..640).filter(|_| is_sampled(quantity)).count();
         assert_eq!(
             (sampled(Quantity::HandlerTime), sampled(Quantity::OutboxBytes)),
             (10, 10)

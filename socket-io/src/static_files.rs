@@ -23,6 +23,7 @@ pub use service::{StaticBody, StaticFilesService};
 /// - A path that is mapped to a file comes before folders; of several folders the one with the longest path counts.
 /// - A path that ends with `/` means the [index](Self::index) in that folder.
 /// - Nothing outside a folder is served from it: no `..`, however it is written, and no symbolic link that leads out.
+/// - Nothing whose name begins with a dot is served from a folder, such as `.env` and `.git`, but for `.well-known`.
 /// - `GET` and `HEAD`, conditional requests (`ETag`, `Last-Modified`) and ranges are answered; other methods go to the service behind.
 /// - Content types follow the file's extension, `application/octet-stream` if it has none that is known.
 ///
@@ -230,11 +231,12 @@ async fn is_file(file: &Path) -> bool {
     tokio::fs::metadata(file).await.is_ok_and(|metadata| metadata.is_file())
 }
 
-/// One name within a folder, that neither leads elsewhere nor means something else to any operating system.
+/// One name within a folder, that is not hidden, and neither leads elsewhere nor means something else to any operating system.
 fn is_plain_name(name: &str) -> bool {
     let mut components = Path::new(name).components();
     let is_one = matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none();
-    is_one && !name.contains(['/', '\\', ':', '\0'])
+    let is_hidden = name.starts_with('.') && name != ".well-known";
+    is_one && !is_hidden && !name.contains(['/', '\\', ':', '\0'])
 }
 
 fn header(value: &str) -> HeaderValue {

@@ -94,13 +94,29 @@ fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
 async fn stopped(mut signals: Signals, mut reloader: Reloader) {
     let signal = loop {
         match signals.next().await {
-            Signal::Hangup if reloader.has_file() => reloader.reload().await,
+            Signal::Hangup if reloader.has_file() => {
+                // A file that cannot be read for now, as one of the network, must not keep the server from ending.
+                tokio::select! {
+                    () = reloader.reload() => {}
+                    signal = ending(&mut signals) => break signal,
+                }
+            }
             signal => break signal,
         }
     };
     stop::end_at_once(signals, reloader.has_file());
     if signal == Signal::Terminate {
         reloader.io().drain(reloader.drain()).await;
+    }
+}
+
+/// Waits for a signal that ends the server.
+async fn ending(signals: &mut Signals) -> Signal {
+    loop {
+        match signals.next().await {
+            Signal::Hangup => {}
+            signal => return signal,
+        }
     }
 }
 

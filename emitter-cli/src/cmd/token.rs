@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use gateway::access::{Grants, TokenFault, Verified};
+use gateway::access::{Grants, Pattern, TokenFault, Verified};
+use manager_api::Room;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -64,31 +65,35 @@ fn as_text(token: &str, verified: &Result<Verified, TokenFault>) -> String {
     };
     let mut lines = vec![shown("header", 0), shown("claims", 1)];
     match verified {
-        Ok(verified) => lines.extend(granted(&verified.grants, &verified.claims)),
+        Ok(verified) => lines.extend(granted(&verified.grants)),
+        Err(fault) if fault.is_signed() => lines.push(format!("checked    no: {fault}")),
         Err(_) => lines.push("checked    no: what stands above may be anyone's".to_owned()),
     }
     lines.join("\n")
 }
 
 /// Returns lines about what a good token allows.
-fn granted(grants: &Grants, claims: &serde_json::Map<String, Value>) -> Vec<String> {
+fn granted(grants: &Grants) -> Vec<String> {
     let expires = match grants.expires() {
         Some(at) => in_words(at, SystemTime::now()),
         None => "never".to_owned(),
     };
-    let list = |name: &str| match claims.get(name) {
-        None => "nothing".to_owned(),
-        Some(value) => output::json_line(value.to_string()),
+    let list = |names: Vec<&str>| match names.is_empty() {
+        true => "nothing".to_owned(),
+        false => output::json_line(json!(names).to_string()),
     };
-    let namespaces = claims
-        .get("namespaces")
-        .map_or("all".to_owned(), |_| list("namespaces"));
+    let patterns = |patterns: &[Pattern]| list(patterns.iter().map(Pattern::as_str).collect());
+    let enters = list(grants.enter().iter().map(Room::as_str).collect());
+    let may_emit = grants
+        .publish()
+        .map_or_else(|| "where it may join".to_owned(), patterns);
+    let namespaces = grants.namespaces().map_or_else(|| "all".to_owned(), patterns);
     vec![
         "checked    good".to_owned(),
         format!("expires    {expires}"),
-        format!("enters     {}", list("enter")),
-        format!("may join   {}", list("rooms")),
-        format!("may emit   {}", list("publish")),
+        format!("enters     {enters}"),
+        format!("may join   {}", patterns(grants.join())),
+        format!("may emit   {may_emit}"),
         format!("namespaces {namespaces}"),
     ]
 }

@@ -20,6 +20,8 @@ mod no_server;
 mod observed;
 #[cfg(feature = "serve")]
 mod paused_output;
+#[cfg(all(target_os = "linux", feature = "serve"))]
+mod pipes;
 mod refusals;
 #[cfg(feature = "serve")]
 mod serve;

@@ -123,7 +123,7 @@ async fn an_address_for_operators_that_cannot_be_used_is_told_at_once() {
     let taken = taken.local_addr().unwrap().to_string();
     for (address, code, said) in [
         (taken.as_str(), 1, "--admin-listen"),
-        ("unix:/nonexistent/x", 1, "--admin-listen"),
+        ("unix:/nonexistent/x", 2, "--admin-listen"),
     ] {
         let sio = Sio::new(&["serve", "--listen", "127.0.0.1:0", "--admin-listen", address]);
         let done = sio.url(&broker.url).run("").await;

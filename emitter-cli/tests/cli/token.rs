@@ -11,7 +11,7 @@ use crate::support::{Broker, Client, Running, Sio, dead_url};
 const SECRET: &str = "a secret of these tests, longer than 32 bytes";
 
 /// A folder with a secret that only this user can read.
-fn secret() -> (tempfile::TempDir, String) {
+pub(crate) fn secret() -> (tempfile::TempDir, String) {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("secret");
@@ -81,10 +81,25 @@ async fn a_token_that_was_made_is_good_and_says_what_it_was_made_of() {
     for line in [
         "checked    good",
         "expires    in 1",
+        "enters     [\"user:ada\"]",
         "may join   [\"order:*\",\"news\"]",
+        "may emit   [\"order:7\"]",
         "namespaces all",
     ] {
         assert!(done.stdout.contains(line), "{}", done.stdout);
+    }
+}
+
+#[tokio::test]
+async fn the_check_shows_the_rights_of_the_claim_that_holds_them() {
+    let claims = r#"{"rooms":["a"],"publish":"*","g":{"rooms":["b"],"enter":"e","namespaces":"/x"}}"#;
+    let (_folder, key) = secret();
+    let token = made(&["--key-file", &key, "--claims", claims]).await;
+    let check = ["token", "check", "--grants-claim", "g", "-n", "/x", &token];
+    let checked = Sio::new(&check).env("SIO_TOKENS_KEY", SECRET).run("").await;
+    let lines = ["enters     [\"e\"]", "may join   [\"b\"]", "may emit   nothing"];
+    for line in lines {
+        assert!(checked.stdout.contains(line), "{}", checked.stdout);
     }
 }
 
@@ -183,7 +198,7 @@ const API_KEY: &str = "a-key-of-the-tests-with-32-bytes-and-more";
 const UNAUTHORIZED: &str = r#"44{"message":"unauthorized","data":{"code":"unauthorized"}}"#;
 
 /// A server with a file of settings.
-async fn serving(broker: &Broker, folder: &std::path::Path, settings: &str) -> (Running, String) {
+pub(crate) async fn serving(broker: &Broker, folder: &std::path::Path, settings: &str) -> (Running, String) {
     let path = folder.join("sio.toml");
     std::fs::write(&path, settings).unwrap();
     let line = ["serve", "--listen", "127.0.0.1:0", "--config", path.to_str().unwrap()];
@@ -227,20 +242,8 @@ async fn a_server_with_keys_accepts_tokens_only_and_does_what_they_say() {
     }
     assert!(printed.contains("clients need a token"), "{printed}");
 
-    let arguments = [
-        "--key-file",
-        &key,
-        "--aud",
-        "chat",
-        "--sub",
-        "ada",
-        "--rooms",
-        "order:*",
-        "--enter",
-        "hall",
-        "--publish",
-        "order:7",
-    ];
+    let options = "--aud chat --sub ada --rooms order:* --enter hall --publish order:7";
+    let arguments: Vec<&str> = ["--key-file", &key].into_iter().chain(options.split(' ')).collect();
     let token = made(&arguments).await;
     let (mut ada, answer) = connect(&addr, &token).await;
     assert!(answer.starts_with("40{"), "{answer}");
@@ -248,6 +251,12 @@ async fn a_server_with_keys_accepts_tokens_only_and_does_what_they_say() {
     for (event, answer) in [
         (r#"["join","order:7"]"#, "ok"),
         (r#"["join","other"]"#, "not allowed"),
+        (r#"["join",5]"#, "expected the name of a room"),
+        (r#"["leave"]"#, "expected the name of a room"),
+        (
+            r#"["publish","order:7","expired"]"#,
+            "the event expired is the server's own",
+        ),
         (r#"["publish","order:8","moved"]"#, "not allowed"),
         (r#"["publish","order:7","moved",1]"#, "ok"),
     ] {

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::SystemTime;
 
 use manager_api::Room;
@@ -23,6 +24,9 @@ const UNAUTHORIZED: &str = "unauthorized";
 /// The code of a refusal without a look at the token, because too many of its address were refused.
 const TOO_MANY: &str = "too_many_attempts";
 
+/// Refused tokens in a row with which a connected client may try others although too many of its address were refused.
+const MAX_REFUSED_REFRESHES: u32 = 5;
+
 /// What a client is known by while it is connected. Kept as its session, so that it is dropped with
 /// the client.
 pub(super) struct Ticket {
@@ -30,6 +34,8 @@ pub(super) struct Ticket {
     /// Its place among those that expire.
     place: Option<Place>,
     expiries: Arc<Expiries>,
+    /// Tokens of this client that were refused since it connected, or last refreshed.
+    num_refused: AtomicU32,
 }
 
 impl Ticket {
@@ -157,7 +163,10 @@ impl Access {
     /// Decides about a new token of a client, and returns the acknowledgement.
     fn refresh(&self, socket: &Socket, data: Option<Data<Refresh>>) -> Refreshed {
         let peer = peer(socket);
-        if !self.inner.attempts.are_left(peer) {
+        // A client with a good token is not judged by its neighbours, as long as its own tokens are good.
+        let ticket = socket.get_session::<Ticket>();
+        let num_refused = ticket.map_or(0, |ticket| ticket.num_refused.fetch_add(1, Ordering::Relaxed));
+        if num_refused >= MAX_REFUSED_REFRESHES && !self.inner.attempts.are_left(peer) {
             self.inner.counts.limited();
             return Refreshed::failed(TOO_MANY);
         }
@@ -220,6 +229,7 @@ impl Access {
             grants: grants.clone(),
             place,
             expiries,
+            num_refused: AtomicU32::new(0),
         };
         if let Some(old) = old {
             // Others may hold it for a while longer.

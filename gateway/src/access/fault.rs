@@ -62,6 +62,26 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    /// Returns whether the token was signed with a good key, and is refused for what it says.
+    pub fn is_signed(&self) -> bool {
+        match self {
+            Self::Missing
+            | Self::TooLong { .. }
+            | Self::Malformed
+            | Self::Algorithm
+            | Self::NoKey
+            | Self::Signature => false,
+            Self::Expired
+            | Self::NotYetValid
+            | Self::Issuer
+            | Self::Audience
+            | Self::NoClaim(_)
+            | Self::Claim { .. }
+            | Self::Namespace
+            | Self::Subject => true,
+        }
+    }
+
     /// Returns a word for logs and scripts.
     pub fn code(&self) -> &'static str {
         match self {

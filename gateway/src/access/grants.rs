@@ -104,6 +104,11 @@ impl Grants {
         }
     }
 
+    /// Returns the patterns of namespaces that the token is for; `None` if it is for all.
+    pub fn namespaces(&self) -> Option<&[Pattern]> {
+        self.0.namespaces.as_deref()
+    }
+
     /// Tells whether the token is for a namespace.
     pub fn is_for(&self, namespace: &NamespaceName) -> bool {
         let namespaces = self.0.namespaces.as_ref();

@@ -210,11 +210,15 @@ pub(super) fn kind_of(bytes: &[u8]) -> FileKind<'_> {
     match std::str::from_utf8(bytes).map(str::trim_start) {
         Ok(text) if text.starts_with('{') => FileKind::Jwks(text),
         Ok(text) if text.starts_with("-----BEGIN") => FileKind::Pem(text),
-        _ => {
-            let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-            FileKind::Secret(line.strip_suffix(b"\r").unwrap_or(line))
-        }
+        // As the settings read one: an editor's line break, or a byte order mark, is not part of it.
+        Ok(_) => FileKind::Secret(text_of(bytes)),
+        Err(_) => FileKind::Secret(bytes),
     }
+}
+
+/// Returns text without white space and a byte order mark around it.
+fn text_of(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes).trim_ascii()
 }
 
 /// Reads a key file of a limited length.

@@ -24,6 +24,11 @@ where
         let detail = format!("the limit for a body is {max} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, Code::BodyTooLarge, detail)
     };
+    let is_coded = |coding: &http::HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get(header::CONTENT_ENCODING).is_some_and(is_coded) {
+        let detail = "a body must not be compressed";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, Code::BodyBroken, detail));
+    }
     // One that says so is not read at all.
     let length = headers
         .get(header::CONTENT_LENGTH)

@@ -5,10 +5,12 @@
 //! field that is not known is an error: it is more likely a typing error than meant for nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::StatusCode;
 use manager_api::{NamespaceName, Room};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -30,13 +32,18 @@ impl<'a> Fields<'a> {
             let detail = "expected an object";
             return Err(Problem::new(StatusCode::BAD_REQUEST, Code::NotAnObject, detail));
         }
-        let values: BTreeMap<String, &RawValue> = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+        let Pairs(pairs) = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+        let mut values = BTreeMap::new();
+        for (name, value) in pairs {
+            if values.insert(name.clone(), value).is_some() {
+                return Err(invalid(&shortened(&name), "it stands there twice"));
+            }
+        }
         match values.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(Self { values }),
             Some(name) => {
-                let name: String = name.chars().take(100).collect();
                 let detail = format!("unknown field; known are {}", known.join(", "));
-                Err(Problem::field(Code::UnknownField, name, detail))
+                Err(Problem::field(Code::UnknownField, shortened(name), detail))
             }
         }
     }
@@ -77,6 +84,38 @@ impl<'a> Fields<'a> {
         }
         entries.into_iter().map(|entry| room(name, entry)).collect()
     }
+}
+
+/// The fields of an object as they stand there.
+struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+/// Returns the beginning of a name that came from outside.
+fn shortened(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 /// Reads a room: text, or a whole number.

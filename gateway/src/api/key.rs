@@ -98,6 +98,9 @@ pub enum ApiKeyError {
         "the setting `{0}` cannot be used: name=TEXT, only=emit,disconnect,rooms,who, namespace=PATTERN, or rate=EVENTS-PER-SECOND"
     )]
     Setting(String),
+    /// A file holds a key twice, perhaps with different settings.
+    #[error("the key stands there twice")]
+    Twice,
     /// A line of a file cannot be used.
     #[error("line {line}: {source}")]
     Line {
@@ -190,7 +193,7 @@ impl ApiKey {
     ///
     /// [`ApiKeyError::Line`].
     pub fn parse_lines(text: &str) -> Result<Vec<Self>, ApiKeyError> {
-        let lines = text.lines().map(str::trim).enumerate();
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         let key = |(index, line): (usize, &str)| {
             Self::parse(line).map_err(|source| ApiKeyError::Line {
@@ -198,7 +201,19 @@ impl ApiKey {
                 source: Box::new(source),
             })
         };
-        lines.map(key).collect()
+        let mut keys: Vec<Self> = Vec::new();
+        for (index, line) in lines {
+            let new = key((index, line))?;
+            if keys.iter().any(|other| other.digest == new.digest) {
+                let source = Box::new(ApiKeyError::Twice);
+                return Err(ApiKeyError::Line {
+                    line: index + 1,
+                    source,
+                });
+            }
+            keys.push(new);
+        }
+        Ok(keys)
     }
 
     /// Names it in logs.

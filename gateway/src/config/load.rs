@@ -203,6 +203,7 @@ impl Layers {
                     let file = path.parent().unwrap_or(Path::new("")).join(file);
                     self.set_from_file(setting, &file, place);
                 }
+                (_, raw) if setting.is_path => self.set(setting, &raw.below(path.parent(), setting.is_list), place),
                 (_, raw) => self.set(setting, &raw, place),
             }
         }
@@ -332,6 +333,18 @@ mod tests {
         assert!(said.contains("more than one line") && !said.contains("two"), "{said}");
         let said = refused("[admin_ui]\npassword = \"a\"\npassword_file = \"b\"", &[]);
         assert!(said.contains("both set"), "{said}");
+    }
+
+    #[test]
+    fn names_in_the_file_start_from_its_folder_and_all_others_do_not() {
+        let text = "static = \"public\"\n[tokens]\nkey_files = [\"a\", \"/b\"]\n[tls]\ncert = \"c\"\n";
+        let (sources, folder) = sources(Some(text), &[("SIO_TLS_CERT", "d")], &[("tls.key", "e")]);
+        let config = sources.load().unwrap().config;
+        let below = |name: &str| folder.path().join(name).display().to_string();
+        assert_eq!(config.static_files, Some(below("public")));
+        assert_eq!(config.token_key_files, [below("a"), "/b".to_owned()]);
+        let names = (config.tls_cert.as_deref(), config.tls_key.as_deref());
+        assert_eq!(names, (Some("d"), Some("e")));
     }
 
     #[test]

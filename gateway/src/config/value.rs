@@ -1,6 +1,7 @@
 //! Values of settings: how they are read from text, and written into a file.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::listen::Address;
@@ -15,6 +16,19 @@ pub(super) enum Raw {
 }
 
 impl Raw {
+    /// Returns names of files that start from a folder, unless they are absolute.
+    pub(super) fn below(&self, folder: Option<&Path>, is_list: bool) -> Self {
+        let below = |name: &str| match folder {
+            Some(folder) if !name.is_empty() => folder.join(name).display().to_string(),
+            _ => name.to_owned(),
+        };
+        match self {
+            Self::Text(names) if is_list => Self::List(names.split(',').map(str::trim).map(below).collect()),
+            Self::Text(name) => Self::Text(below(name.trim())),
+            Self::List(names) => Self::List(names.iter().map(|name| below(name)).collect()),
+        }
+    }
+
     fn one(&self) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text.trim()),

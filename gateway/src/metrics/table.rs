@@ -278,7 +278,7 @@ pub static ALL: &[Metric] = &[
     ),
     Metric::counter(
         "sio_tokens_refused_total",
-        "Tokens refused, at a connect or a refresh.",
+        "Connects and refreshes refused for their token, or for having none.",
         |view| view.tokens.refused,
     )
     .alerted("SioTokensRefused"),
@@ -364,7 +364,7 @@ pub static ALL: &[Metric] = &[
     .alerted("SioPublishSlow"),
     Metric::new(
         "sio_handler_seconds",
-        "Time of the handlers of events, middleware included; one of 16 is measured.",
+        "Time of the handlers of events, middleware included; one of 64 is measured.",
         Source::Histogram(Quantity::HandlerTime, TIMES),
     ),
     Metric::new(
@@ -380,7 +380,7 @@ pub static ALL: &[Metric] = &[
     .alerted("SioMessagesLate"),
     Metric::new(
         "sio_client_outbox_bytes",
-        "Bytes in the outbox of one recipient after an event; one of 16 events is measured.",
+        "Bytes in the outbox of one recipient after an event; one of 64 events is measured.",
         Source::Histogram(Quantity::OutboxBytes, OUTBOXES),
     ),
 ];

@@ -66,17 +66,17 @@ pub(super) fn serve(io: &SocketIo, namespace: &NamespaceName) {
     });
     clients.on(
         "join",
-        async |socket: Socket, State(Gate(rules)): State<Gate>, grants: Granted, Data(room): Data<String>| {
+        async |socket: Socket, State(Gate(rules)): State<Gate>, grants: Granted, room: Named| {
             // What is wrong is acknowledged as text, so that people who type a name of a room see it.
-            rules
-                .join(&socket, grants, room)
+            named(room)
+                .and_then(|room| rules.join(&socket, grants, room))
                 .map_or_else(|reason| reason, |()| DONE.to_owned())
         },
     );
-    clients.on("leave", async |socket: Socket, Data(room): Data<String>| {
+    clients.on("leave", async |socket: Socket, room: Named| {
         // As for `join`; that the client has left meanwhile is not an error.
-        let left = socket.leave(room);
-        left.map_or_else(|error| error.to_string(), |()| DONE.to_owned())
+        let left = named(room).and_then(|room| socket.leave(room).map_err(|error| error.to_string()));
+        left.map_or_else(|reason| reason, |()| DONE.to_owned())
     });
     clients.on(
         "publish",
@@ -92,6 +92,16 @@ pub(super) fn serve(io: &SocketIo, namespace: &NamespaceName) {
     clients.on("rights", async |State(Gate(rules)): State<Gate>, grants: Granted| {
         rules.rights(grants)
     });
+}
+
+/// The room that a client names.
+type Named = Result<Data<String>, Rejection>;
+
+fn named(room: Named) -> Result<String, String> {
+    match room {
+        Ok(Data(room)) => Ok(room),
+        Err(_) => Err("expected the name of a room".to_owned()),
+    }
 }
 
 /// What the token of a client grants; none where clients need no token.
@@ -131,7 +141,8 @@ impl Rules {
 
     fn connect(&self, socket: &Socket, grants: Granted) -> Result<(), Refusal> {
         let named = query::names(socket.handshake().query(), "room");
-        if named.len() > self.max_rooms {
+        let num_entered = grants.as_ref().map_or(0, |grants| grants.enter().len());
+        if named.len() + num_entered > self.max_rooms {
             return Err(Refusal::new(format!("at most {} rooms", self.max_rooms)));
         }
         for room in named {

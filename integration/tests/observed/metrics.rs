@@ -113,7 +113,7 @@ async fn clients(watch: &mut Watch, address: SocketAddr) -> Client {
     ];
     let mut client = watch.during(&connected, Client::connect(address, &["room"])).await;
     let calls = async {
-        for _ in 0..64 {
+        for _ in 0..256 {
             client.call("echo", "x").await;
         }
     };

@@ -98,6 +98,22 @@ async fn a_file_is_served_at_its_path_with_the_type_of_its_extension_or_the_give
 }
 
 #[tokio::test]
+async fn hidden_files_are_not_served_from_a_folder() {
+    let folder = folder();
+    let public = folder.path().join("public");
+    for name in [".git", ".well-known"] {
+        std::fs::create_dir(public.join(name)).unwrap();
+        std::fs::write(public.join(name).join("file.txt"), name).unwrap();
+    }
+    std::fs::write(public.join(".env"), "secret").unwrap();
+    let address = serve_public(&folder).await;
+    for path in ["/static/.env", "/static/%2eenv", "/static/.git/file.txt"] {
+        assert_eq!(get_path(address, path).await.status, 404, "{path}");
+    }
+    expect(address, "/static/.well-known/file.txt", "text/plain", ".well-known").await;
+}
+
+#[tokio::test]
 async fn every_extension_that_the_guide_names_has_its_type() {
     let folder = folder();
     for (extension, content_type) in [

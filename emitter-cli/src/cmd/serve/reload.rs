@@ -40,6 +40,10 @@ impl Reloader {
 
     /// Reads the configuration again, and takes over what can change. What is wrong with it, and what needs a restart, is logged; the
     /// server goes on with what it has.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes it may have taken over the certificate, and nothing else.
     pub(super) async fn reload(&mut self) {
         let sources = self.plan.sources.clone();
         let loaded = tokio::task::spawn_blocking(move || checked(&sources)).await;
@@ -48,13 +52,14 @@ impl Reloader {
             Ok(Err(failure)) => return tracing::error!("nothing was reloaded: {failure}"),
             Err(error) => return tracing::error!("nothing was reloaded: {error}"),
         };
+        if let Some(tls) = self.tls.clone() {
+            let renewed = tokio::task::spawn_blocking(move || tls.reload()).await;
+            if let Ok(Err(error)) = renewed {
+                return tracing::error!("nothing was reloaded: {error}");
+            }
+        }
         if let Err(problem) = self.server.reload(&config) {
             return tracing::error!("nothing was reloaded: {problem}");
-        }
-        if let Some(tls) = &self.tls
-            && let Err(error) = tls.reload()
-        {
-            tracing::error!("the certificate stays as it was: {error}");
         }
         self.take(&config);
     }
@@ -79,7 +84,7 @@ impl Reloader {
         log::set_level(config.log_level);
         if !self.plan.quiet {
             let what = if taken.is_empty() {
-                "nothing has changed".to_owned()
+                "no setting has changed; key files and the certificate were read again".to_owned()
             } else {
                 names(&taken)
             };

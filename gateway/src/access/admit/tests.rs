@@ -219,6 +219,31 @@ async fn a_flood_of_wrong_tokens_is_limited_and_one_connection_is_enough_for_it(
 }
 
 #[tokio::test]
+async fn a_connected_client_refreshes_although_its_neighbours_show_bad_tokens() {
+    let mut config = AccessConfig::default();
+    config.limits.refused_per_minute = 2;
+    let (_io, access, address) = protected(config).await;
+    let mut client = connected(address, json!({})).await;
+    for _ in 0..3 {
+        Client::connect(address, &json!({ "token": "bad" })).await;
+    }
+    assert_eq!(access.metrics().limited, 1);
+    let good = json!(["refresh", token(json!({"exp": seconds_from_now(90)}))]);
+    for _ in 0..2 {
+        assert_eq!(client.call(&good).await[0]["ok"], true);
+    }
+    // Its own bad tokens count, and a good one makes up for them.
+    for _ in 0..4 {
+        assert_eq!(client.call(&json!(["refresh", "bad"])).await[0]["code"], "unauthorized");
+    }
+    assert_eq!(client.call(&good).await[0]["ok"], true);
+    for _ in 0..5 {
+        assert_eq!(client.call(&json!(["refresh", "bad"])).await[0]["code"], "unauthorized");
+    }
+    assert_eq!(client.call(&good).await[0]["code"], "too_many_attempts");
+}
+
+#[tokio::test]
 async fn handlers_know_the_grants_and_may_refuse_on_top() {
     let access = Access::new(&secret_keys(), AccessConfig::default()).unwrap();
     let io = SocketIo::new();

@@ -52,6 +52,15 @@ fn a_line_that_cannot_be_used_is_named_without_its_key() {
 }
 
 #[test]
+fn a_key_that_stands_there_twice_is_refused_because_one_line_would_be_for_nothing() {
+    let error = ApiKey::parse_lines(&format!("\u{feff}{KEY} only=rooms\n{KEY}\n")).unwrap_err();
+    assert!(
+        error.to_string().contains("line 2: the key stands there twice"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_rate_is_kept_and_a_large_list_is_followed_by_a_pause() {
     let ring = KeyRing::new([ApiKey::parse(&format!("{KEY} rate=10")).unwrap()]);
     let (key, start) = (ring.find(KEY).unwrap(), Instant::now());

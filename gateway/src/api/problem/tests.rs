@@ -90,6 +90,9 @@ async fn a_body_that_is_not_json_or_no_object_is_a_problem() {
         let answer = ask(&api, request("POST", "/api/emit", body)).await;
         is_problem(&answer, 400, code, Value::Null);
     }
+    let twice = br#"{"event":"e","event":"f"}"#;
+    let answer = ask(&api, request("POST", "/api/emit", &twice[..])).await;
+    is_problem(&answer, 400, "invalid_field", json!("event"));
     let many = Value::Array(vec![json!({"event": "e"}); 1001]);
     is_problem(&post(&api, "/api/emit", &many).await, 400, "too_many", Value::Null);
 }

@@ -135,6 +135,11 @@ impl Payload {
         std::str::from_utf8(&self.json).expect("JSON text is UTF-8")
     }
 
+    /// Returns the bytes of [`json`](Self::json), which takes them for text only after it has read all of them.
+    pub fn json_bytes(&self) -> &[u8] {
+        &self.json
+    }
+
     /// Returns the arguments' JSON text without the brackets around it, as it follows the event name in a packet.
     pub fn inner_json(&self) -> &[u8] {
         self.json[1..self.json.len() - 1].trim_ascii()

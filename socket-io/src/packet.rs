@@ -79,14 +79,14 @@ fn number(digits: &str) -> Result<u64, ProtocolError> {
 
 /// Encodes an event for every kind of transport; with an id if it is to be acknowledged.
 pub(crate) fn encode_event(namespace: &NamespaceName, event: &str, payload: &Payload, id: Option<u64>) -> Outgoing {
-    let capacity = 48 + namespace.as_str().len() + event.len() + payload.json().len();
+    let capacity = 48 + namespace.as_str().len() + event.len() + payload.json_bytes().len();
     let write = |out: &mut Vec<u8>| write_event(out, namespace, event, payload, id);
     Outgoing::build(capacity, write, payload.attachments())
 }
 
 /// Encodes the acknowledgement of event `id`.
 pub(crate) fn encode_ack(namespace: &NamespaceName, payload: &Payload, id: u64) -> Outgoing {
-    let capacity = 48 + namespace.as_str().len() + payload.json().len();
+    let capacity = 48 + namespace.as_str().len() + payload.json_bytes().len();
     Outgoing::build(
         capacity,
         |out| write_ack(out, namespace, payload, id),
@@ -136,7 +136,7 @@ fn write_event(out: &mut Vec<u8>, namespace: &NamespaceName, event: &str, payloa
 fn write_ack(out: &mut Vec<u8>, namespace: &NamespaceName, payload: &Payload, id: u64) {
     write_kind(out, b"3", b"6", payload);
     write_head(out, b"", namespace, Some(id));
-    out.extend_from_slice(payload.json().as_bytes());
+    out.extend_from_slice(payload.json_bytes());
 }
 
 fn write_connect(out: &mut Vec<u8>, namespace: &NamespaceName, sid: &Sid) {

@@ -216,10 +216,10 @@ impl Writer {
     fn arguments(&mut self, key: &str, payload: &Payload) {
         self.key(key);
         if payload.attachments().is_empty() {
-            return self.raw(payload.json());
+            return self.0.extend_from_slice(payload.json_bytes());
         }
         self.raw("[");
-        self.raw(payload.json());
+        self.0.extend_from_slice(payload.json_bytes());
         for attachment in payload.attachments() {
             self.raw(",\"");
             let start = self.0.len();

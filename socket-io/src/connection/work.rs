@@ -22,13 +22,16 @@ use filter::Filtered;
 /// Handlers that one turn of a connection's task runs at most, so that others get theirs.
 pub(super) const BUDGET: usize = 128;
 
+/// Places of a queue when the first job comes.
+const FIRST_QUEUE: usize = 8;
+
 /// Something for a handler to do.
 pub(super) enum Job {
     Connect(BoxHandler<ConnectContext>, ConnectContext),
     Event(BoxHandler<EventContext>, EventContext, Option<u64>),
     /// An event that has to pass middleware first, and may have no handler behind it.
     Filtered(
-        Vec<BoxHandler<MiddlewareContext>>,
+        Box<[BoxHandler<MiddlewareContext>]>,
         Option<BoxHandler<EventContext>>,
         EventContext,
         Option<u64>,
@@ -55,6 +58,10 @@ impl Work {
     pub(super) fn push(&mut self, job: Job, load: &mut Load) {
         load.events += 1;
         load.bytes += job.size();
+        // As clients send several at once, and as much as the allocator of the system hands out fast.
+        if self.queue.capacity() == 0 {
+            self.queue.reserve_exact(FIRST_QUEUE);
+        }
         self.queue.push_back(job);
     }
 
@@ -203,4 +210,14 @@ fn failed(client: &Client, what: &str, error: &(dyn StdError + 'static)) {
 fn panicked(client: &Client, what: &str) {
     client.core().counters.panicked();
     log::panicked(client.subject(), what);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_queue_is_a_kibibyte() {
+        assert!(FIRST_QUEUE * size_of::<Job>() <= 1_024, "{}", size_of::<Job>());
+    }
 }

@@ -42,7 +42,7 @@ impl NamespaceState {
     }
 
     /// Returns what an event has to pass; `None` if nothing.
-    pub(crate) fn before_event(&self) -> Option<Vec<BoxHandler<MiddlewareContext>>> {
+    pub(crate) fn before_event(&self) -> Option<Box<[BoxHandler<MiddlewareContext>]>> {
         let is_filtered = self.outer_first().any(Handlers::filters_events);
         is_filtered.then(|| self.outer_first().flat_map(Handlers::before_event).collect())
     }

@@ -20,7 +20,7 @@ pub(super) enum Filtered {
 }
 
 pub(super) async fn run(
-    steps: Vec<BoxHandler<MiddlewareContext>>,
+    steps: Box<[BoxHandler<MiddlewareContext>]>,
     handler: Option<BoxHandler<EventContext>>,
     mut context: EventContext,
 ) -> Filtered {

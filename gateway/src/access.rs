@@ -36,7 +36,7 @@ mod provider;
 mod rooms;
 mod sign;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod verify;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +46,7 @@ use manager_api::lock::Unpoisoned;
 
 use attempts::Attempts;
 pub use config::{AccessConfig, AccessLimits};
+pub(crate) use expiry::EXPIRED;
 use expiry::Expiries;
 pub use fault::{KeyError, TokenFault};
 pub use grants::Grants;

@@ -38,6 +38,7 @@ mod emit;
 mod fields;
 mod inspect;
 mod key;
+mod members;
 mod problem;
 mod route;
 mod service;

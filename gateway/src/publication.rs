@@ -5,7 +5,7 @@ use manager_api::{EventName, Payload};
 use socket_io::Socket;
 
 /// Events that only the server emits: clients may rely on what they say.
-const OWN_EVENTS: [&str; 2] = ["expired", "sio:age"];
+const OWN_EVENTS: [&str; 2] = [crate::access::EXPIRED, Socket::AGE_EVENT];
 
 /// What a client wants to emit.
 pub(crate) struct Publication {

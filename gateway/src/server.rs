@@ -43,9 +43,6 @@ pub use admission::Admission;
 pub use keys::admission;
 pub use origins::Origins;
 
-/// The namespace of the Admin UI.
-const ADMIN_NAMESPACE: &str = "/admin";
-
 /// A server made of a [`Config`].
 ///
 /// ```no_run
@@ -209,11 +206,11 @@ pub fn check(config: &Config) -> Result<(), Problem> {
     let namespaces = namespaces(&config.namespaces)?;
     engine(config)?;
     Origins::new(&config.origins)?;
-    if admin(config)?.is_some() && namespaces.iter().any(|name| name.as_str() == ADMIN_NAMESPACE) {
-        return Err(Problem::of("namespaces", "/admin is that of the Admin UI"));
+    if admin(config)?.is_some() && namespaces.iter().any(|name| name.as_str() == Admin::NAMESPACE) {
+        return Err(Problem::of("namespaces", "/admin belongs to the Admin UI"));
     }
     if config.api_keys.is_some() && with_slash(&config.path).starts_with("/api/") {
-        return Err(Problem::of("path", "/api is that of the HTTP API"));
+        return Err(Problem::of("path", "/api belongs to the HTTP API"));
     }
     check_files(config)?;
     check_operators(config)?;

@@ -92,6 +92,9 @@ pub enum AdminMode {
 }
 
 impl Admin {
+    /// The namespace of administrators, unless another is [chosen](Self::namespace).
+    pub const NAMESPACE: &str = "/admin";
+
     /// Accepts clients that know a password. Choose a long one: the key of tokens is derived from it, with bcrypt at cost 12, so that a stolen
     /// token allows some five guesses a second and core; [`session_secret`](Self::session_secret) allows none.
     ///
@@ -143,7 +146,7 @@ impl Admin {
     fn new(auth: Auth) -> Self {
         Self {
             auth,
-            namespace: NamespaceName::new("/admin").expect("begins with a slash"),
+            namespace: NamespaceName::new(Self::NAMESPACE).expect("begins with a slash"),
             mode: AdminMode::default(),
             read_only: false,
             server_id: None,

@@ -1,6 +1,6 @@
 //! One client in one namespace: its state, from connecting to closed, and what is kept of it.
 
-mod ages;
+pub(crate) mod ages;
 mod connecting;
 mod deliver;
 mod observe;
@@ -232,12 +232,12 @@ impl Client {
         self.sessions.end();
     }
 
-    /// Has the client told the ages of events from now on.
-    pub(crate) fn ask_ages(&self) {
+    /// Has the client told the ages of events from now on; `false` if too many are.
+    pub(crate) fn ask_ages(&self) -> bool {
         let _aside = self.aside(); // A client that closes meanwhile is not counted for ever.
-        if !self.is_closed() && !self.asks_ages.swap(true, Ordering::Relaxed) {
-            self.core().hub.deliver().ages.ask();
-        }
+        let is_told = self.asks_ages() || (!self.is_closed() && self.core().hub.deliver().ages.ask());
+        self.asks_ages.store(is_told, Ordering::Relaxed);
+        is_told
     }
 
     /// Returns the rooms it is in, or was in when it left if its disconnect handler has not ended; its own first.

@@ -1,6 +1,7 @@
 //! The server of this project under test.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -48,18 +49,23 @@ impl Server {
         let io = builder.build();
         register(&io);
         io.ready().await;
-        if self.observed {
-            observe(&io).await?;
-        }
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await?;
-        socket_io::serve(listener, io.clone(), crate::interrupted()).await?;
+        let serving = socket_io::serve(listener, io.clone(), crate::interrupted());
+        match self.observed {
+            false => serving.await?,
+            // A scrape that fails ends the run: without its work the figure would be too good.
+            true => tokio::select! {
+                served = serving => served?,
+                Err(error) = observed(&io) => return Err(error),
+            },
+        }
         println!("{}", serde_json::to_string(&counters(&io.metrics().hub))?);
         Ok(())
     }
 }
 
 /// Turns everything on that operators have, and scrapes it as Prometheus would, but more often.
-async fn observe(io: &SocketIo) -> Result<()> {
+async fn observed(io: &SocketIo) -> Result<Infallible> {
     let log = tracing_subscriber::fmt()
         .json()
         .with_max_level(tracing_subscriber::filter::LevelFilter::INFO)
@@ -69,16 +75,12 @@ async fn observe(io: &SocketIo) -> Result<()> {
     let address = listener.local_addr()?;
     let service = AdminService::new(&Health::new(io.clone()));
     tokio::spawn(gateway::admin::serve(listener, service, std::future::pending()));
-    tokio::spawn(async move {
-        loop {
-            for path in [gateway::metrics::PATH, gateway::health::READY_PATH] {
-                // A scrape that fails is not work: the figure would be too good.
-                ask(address, path).await.expect("the server is observed");
-            }
-            tokio::time::sleep(SCRAPE_INTERVAL).await;
+    loop {
+        for path in [gateway::metrics::PATH, gateway::health::READY_PATH] {
+            ask(address, path).await?;
         }
-    });
-    Ok(())
+        tokio::time::sleep(SCRAPE_INTERVAL).await;
+    }
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Result<()> {

@@ -92,15 +92,18 @@ fn tls(config: &Config) -> Result<Option<Tls>, Failure> {
 
 /// Waits until the server is to end, and drains it if a service manager asks for that: people at a terminal do not want to wait.
 async fn stopped(mut signals: Signals, mut reloader: Reloader) {
+    let mut is_due = false;
     let signal = loop {
-        match signals.next().await {
-            Signal::Hangup if reloader.has_file() => {
-                // A file that cannot be read for now, as one of the network, must not keep the server from ending.
-                tokio::select! {
-                    () = reloader.reload() => {}
-                    signal = ending(&mut signals) => break signal,
-                }
+        if std::mem::take(&mut is_due) {
+            // A file that cannot be read for now, as one of the network, must not keep the server from ending.
+            tokio::select! {
+                () = reloader.reload() => {}
+                signal = ending(&mut signals, &mut is_due) => break signal,
             }
+            continue;
+        }
+        match signals.next().await {
+            Signal::Hangup if reloader.has_file() => is_due = true,
             signal => break signal,
         }
     };
@@ -110,11 +113,12 @@ async fn stopped(mut signals: Signals, mut reloader: Reloader) {
     }
 }
 
-/// Waits for a signal that ends the server.
-async fn ending(signals: &mut Signals) -> Signal {
+/// Waits for a signal that ends the server; notes that another reload is due, because the one at work may have read the files before they
+/// changed.
+async fn ending(signals: &mut Signals, is_due: &mut bool) -> Signal {
     loop {
         match signals.next().await {
-            Signal::Hangup => {}
+            Signal::Hangup => *is_due = true,
             signal => return signal,
         }
     }
@@ -179,9 +183,7 @@ async fn operators(config: &Config, server: &Server) -> Result<String, Failure> 
         return Ok(String::new());
     };
     let Bound::Tcp(listener) = bind(address, "name another with --admin-listen").await? else {
-        return Err(Failure::input(
-            "--admin-listen: scrapers and probes need HOST:PORT, not a Unix socket",
-        ));
+        unreachable!("a Unix socket was refused when the settings were checked");
     };
     let addr = listener.local_addr().map_err(Failure::system("cannot listen"))?;
     let service = AdminService::new(server.observed());

@@ -135,6 +135,9 @@ async fn a_token_that_is_refused_is_shown_with_the_reason() {
             .run(token)
             .await;
         assert_eq!(done.code, 1, "{arguments:?}: {}", done.stderr);
+        // Only what is signed is the issuer's.
+        let is_signed = !["not a JWT", "signature"].contains(&reason);
+        assert_eq!(done.stdout.contains("anyone's"), !is_signed, "{}", done.stdout);
         assert!(done.stderr.contains(reason), "{reason}: {}", done.stderr);
         assert!(
             done.stdout.contains("checked    no") && !done.stderr.contains(SECRET),

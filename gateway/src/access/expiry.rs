@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// Clients that are closed before other tasks get their turn.
 const AT_ONCE: usize = 64;
 /// The event that a client is sent before it is closed.
-const EXPIRED: &str = "expired";
+pub(crate) const EXPIRED: &str = "expired";
 
 /// The place of a client in the order of expiry.
 pub(super) type Place = (SystemTime, u64);

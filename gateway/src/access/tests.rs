@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{AccessConfig, Key, Keys, SigningKey, TokenFault, Verified, Verifier};
 
-pub(super) const SECRET: &str = "a secret of the tests, longer than 32 bytes";
+pub(crate) const SECRET: &str = "a secret of the tests, longer than 32 bytes";
 
 /// Reads a key of `testdata`.
 pub(super) fn pem(name: &str) -> String {
@@ -15,7 +15,7 @@ pub(super) fn pem(name: &str) -> String {
 }
 
 /// Returns the seconds since 1970 of a moment that lies so many seconds ahead.
-pub(super) fn seconds_from_now(seconds: i64) -> i64 {
+pub(crate) fn seconds_from_now(seconds: i64) -> i64 {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or(Duration::ZERO);
@@ -29,7 +29,7 @@ pub(super) fn claims(json: Value) -> Map<String, Value> {
     }
 }
 
-pub(super) fn signed(key: &SigningKey, json: Value) -> String {
+pub(crate) fn signed(key: &SigningKey, json: Value) -> String {
     key.sign(&claims(json)).unwrap()
 }
 

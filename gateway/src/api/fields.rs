@@ -5,15 +5,14 @@
 //! field that is not known is an error: it is more likely a typing error than meant for nothing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use http::StatusCode;
 use manager_api::{NamespaceName, Room};
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::members::Members;
 use super::problem::{Code, Problem};
 
 /// The longest name of a room or client, in bytes.
@@ -32,12 +31,13 @@ impl<'a> Fields<'a> {
             let detail = "expected an object";
             return Err(Problem::new(StatusCode::BAD_REQUEST, Code::NotAnObject, detail));
         }
-        let Pairs(pairs) = serde_json::from_str(json).map_err(|error| not_json(&error))?;
+        let Members(members) = serde_json::from_str(json).map_err(|error| not_json(&error))?;
         let mut values = BTreeMap::new();
-        for (name, value) in pairs {
-            if values.insert(name.clone(), value).is_some() {
+        for (name, value) in members {
+            if values.contains_key(&name) {
                 return Err(invalid(&shortened(&name), "it stands there twice"));
             }
+            values.insert(name, value);
         }
         match values.keys().find(|name| !known.contains(&name.as_str())) {
             None => Ok(Self { values }),
@@ -83,33 +83,6 @@ impl<'a> Fields<'a> {
             return Err(too_many(name, entries.len(), max));
         }
         entries.into_iter().map(|entry| room(name, entry)).collect()
-    }
-}
-
-/// The fields of an object as they stand there.
-struct Pairs<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Pairs<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder)
     }
 }
 

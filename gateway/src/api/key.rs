@@ -1,5 +1,6 @@
 //! The keys of the API: who may do what, how often.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -195,25 +196,21 @@ impl ApiKey {
     pub fn parse_lines(text: &str) -> Result<Vec<Self>, ApiKeyError> {
         let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        let mut seen = HashSet::new();
+        let mut once = |line: &str| {
+            let key = Self::parse(line)?;
+            match seen.insert(key.digest) {
+                true => Ok(key),
+                false => Err(ApiKeyError::Twice),
+            }
+        };
         let key = |(index, line): (usize, &str)| {
-            Self::parse(line).map_err(|source| ApiKeyError::Line {
+            once(line).map_err(|source| ApiKeyError::Line {
                 line: index + 1,
                 source: Box::new(source),
             })
         };
-        let mut keys: Vec<Self> = Vec::new();
-        for (index, line) in lines {
-            let new = key((index, line))?;
-            if keys.iter().any(|other| other.digest == new.digest) {
-                let source = Box::new(ApiKeyError::Twice);
-                return Err(ApiKeyError::Line {
-                    line: index + 1,
-                    source,
-                });
-            }
-            keys.push(new);
-        }
-        Ok(keys)
+        lines.map(key).collect()
     }
 
     /// Names it in logs.

@@ -37,8 +37,7 @@ pub fn admission(config: &Config) -> Result<Admission, Problem> {
 
 /// Checks the keys, and that the settings say who may connect.
 pub(super) fn check(config: &Config) -> Result<(), Problem> {
-    admission(config)?;
-    let has_keys = of_tokens(config)?.is_some();
+    let has_keys = matches!(admission(config)?, Admission::Tokens(_));
     of_api(config)?;
     match (has_keys, config.open, config.listen.is_local()) {
         (true, true, _) => {

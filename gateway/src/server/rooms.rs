@@ -85,9 +85,9 @@ pub(super) fn serve(io: &SocketIo, namespace: &NamespaceName) {
             published.map_or_else(|reason| reason, |()| DONE.to_owned())
         },
     );
-    clients.on("ages", async |socket: Socket| {
-        socket.tell_ages();
-        DONE
+    clients.on("ages", async |socket: Socket| match socket.tell_ages() {
+        true => DONE,
+        false => "too many clients are told ages",
     });
     clients.on("rights", async |State(Gate(rules)): State<Gate>, grants: Granted| {
         rules.rights(grants)

@@ -2,10 +2,14 @@
 
 use manager_api::memory::MemoryBus;
 
-use super::*;
-use crate::config::ByteSize;
+use serde_json::json;
 
-const SECRET: &str = "a secret that has at least 32 bytes";
+use super::*;
+use crate::access::SigningKey;
+use crate::access::tests::{SECRET, seconds_from_now, signed};
+use crate::config::ByteSize;
+use crate::tests::{Client, serve};
+
 const API_KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// The key that a configuration is refused for.
@@ -84,4 +88,25 @@ async fn keys_that_were_all_removed_are_not_said_to_be_taken_over() {
         let problem = server.reload(config).unwrap_err().to_string();
         assert!(problem.contains("takes a restart"), "{problem}");
     }
+}
+
+#[tokio::test]
+async fn rooms_of_a_token_and_of_the_query_count_together() {
+    let config = Config {
+        token_key: Some(Secret::new(SECRET)),
+        max_rooms: 3,
+        ..Config::default()
+    };
+    let admission = admission(&config).unwrap();
+    let server = Server::new(&config, MemoryBus::new().manager("c"), &admission).unwrap();
+    let address = serve(server.io()).await;
+    let claims = json!({"exp": seconds_from_now(60), "rooms": "*", "enter": ["a", "b"]});
+    let auth = json!({ "token": signed(&SigningKey::secret(SECRET).unwrap(), claims) });
+    let answer_to = async |query: &str| {
+        let mut client = Client::open(address, query).await;
+        client.send(&format!("40{auth}")).await;
+        client.packet().await
+    };
+    assert!(answer_to("&room=c").await.starts_with("40"));
+    assert!(answer_to("&room=c,d").await.contains("at most 3 rooms"));
 }

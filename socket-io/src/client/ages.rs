@@ -9,6 +9,9 @@ use manager_api::message::Emit;
 use super::recipient::Recipient;
 use crate::config::Parser;
 
+/// Clients of a server that are told ages at a time: each costs a packet more for each event, which is encoded for it alone.
+const MAX_ASKING: usize = 64;
+
 /// The event that tells a client how old the one before it is: `["sio:age", milliseconds, event]`.
 pub(crate) const EVENT: &str = "sio:age";
 
@@ -19,9 +22,13 @@ pub(crate) struct Ages {
 }
 
 impl Ages {
-    /// Counts a client that asks.
-    pub(crate) fn ask(&self) {
-        self.num_asking.fetch_add(1, Ordering::Relaxed);
+    /// Counts a client that asks; `false` if as many do as are told.
+    pub(crate) fn ask(&self) -> bool {
+        let one_more = |num: usize| (num < MAX_ASKING).then_some(num + 1);
+        let counted = self
+            .num_asking
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.is_ok()
     }
 
     /// Forgets one that had asked.

@@ -12,7 +12,7 @@ use manager_api::{Broadcast, Error, EventName, NamespaceName, Payload, Room, Sid
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::client::{Client, Sessions};
+use crate::client::{Client, Sessions, ages};
 use crate::states::States;
 
 /// A client in a namespace. Cloning is cheap; a handle may outlive the client.
@@ -162,13 +162,18 @@ impl Socket {
         self.client.core().config.hub.max_socket_data_bytes
     }
 
+    /// The event that follows another one for clients that are [told ages](Self::tell_ages).
+    pub const AGE_EVENT: &str = ages::EVENT;
+
     /// Has the client told how old events are, until it leaves: each event that another process of this project published is
-    /// followed by the event `sio:age` with the milliseconds from its publish to this client's outbox, by the wall clocks of both, and
-    /// its name. It is volatile. Processes of python-socketio write no time into events, and own events of this server have no age.
+    /// followed by the event [`sio:age`](Self::AGE_EVENT) with the milliseconds from its publish to this client's outbox, by the wall
+    /// clocks of both, and its name. It is volatile. Processes of python-socketio write no time into events, and own events of this
+    /// server have no age.
     ///
-    /// For pages that show latencies: it doubles the packets of this client.
-    pub fn tell_ages(&self) {
-        self.client.ask_ages();
+    /// For pages that show latencies: it doubles the packets of this client. Returns `false` if 64 clients of this server are told
+    /// already, or if it is gone.
+    pub fn tell_ages(&self) -> bool {
+        self.client.ask_ages()
     }
 
     /// Disconnects the client from this namespace; its connection and other namespaces stay.

@@ -4,7 +4,7 @@ use manager_api::Emitter;
 use manager_api::memory::MemoryBus;
 use socket_io::{Data, Socket, SocketIo};
 
-use crate::client::TestServer;
+use crate::client::{Client, TestServer, within};
 
 /// A server on `bus` whose clients enter `hall`, and ask by `ages`.
 async fn start_on(bus: &MemoryBus) -> TestServer {
@@ -25,7 +25,7 @@ async fn who_asks_is_told_the_age_of_each_event_of_another_process_and_no_other_
     let server = start_on(&bus).await;
     let (mut asking, mut other) = (server.connect().await, server.connect().await);
     asking.send(r#"421["ages"]"#).await;
-    assert_eq!(asking.text().await, "431[]");
+    assert_eq!(asking.text().await, "431[true]");
     let emitter = Emitter::new(bus.manager("c"));
     for text in ["one", "two"] {
         emitter.to("hall").emit("said", text).await.unwrap();
@@ -46,4 +46,24 @@ async fn who_asks_is_told_the_age_of_each_event_of_another_process_and_no_other_
     emitter.to("hall").emit("said", "four").await.unwrap();
     assert_eq!(other.text().await, r#"42["said","three"]"#);
     assert_eq!(other.text().await, r#"42["said","four"]"#);
+}
+
+#[tokio::test]
+async fn as_many_are_told_as_the_limit_says_and_one_that_leaves_makes_place() {
+    let server = start_on(&MemoryBus::new()).await;
+    let ask = async |client: &mut Client| {
+        client.send(r#"421["ages"]"#).await;
+        client.text().await
+    };
+    let mut told = Vec::new();
+    for _ in 0..64 {
+        let mut client = server.connect().await;
+        assert_eq!(ask(&mut client).await, "431[true]");
+        assert_eq!(ask(&mut client).await, "431[true]", "twice is once");
+        told.push(client);
+    }
+    let mut other = server.connect().await;
+    assert_eq!(ask(&mut other).await, "431[false]");
+    told.pop();
+    within(async { while ask(&mut other).await == "431[false]" {} }).await;
 }

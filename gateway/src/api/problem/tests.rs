@@ -93,6 +93,10 @@ async fn a_body_that_is_not_json_or_no_object_is_a_problem() {
     let twice = br#"{"event":"e","event":"f"}"#;
     let answer = ask(&api, request("POST", "/api/emit", &twice[..])).await;
     is_problem(&answer, 400, "invalid_field", json!("event"));
+    let mut compressed = request("POST", "/api/emit", &br#"{"event":"e"}"#[..]);
+    let coding = header::HeaderValue::from_static("gzip");
+    compressed.headers_mut().insert(header::CONTENT_ENCODING, coding);
+    is_problem(&ask(&api, compressed).await, 400, "body_broken", Value::Null);
     let many = Value::Array(vec![json!({"event": "e"}); 1001]);
     is_problem(&post(&api, "/api/emit", &many).await, 400, "too_many", Value::Null);
 }

@@ -133,7 +133,7 @@ mod tests {
         const NAME: &'static str = "Hanging";
         const URL_VARIABLE: &'static str = "SIO_TEST_HANGING";
         const PATIENCE: Duration = Duration::from_millis(500);
-        const INSTALL: &'static str = "there is no shell";
+        const INSTALL: &'static str = "a shell is missing";
 
         fn prepare(_: &[&str], folder: &Path) -> Result<Self, String> {
             Ok(Self(folder.to_owned()))

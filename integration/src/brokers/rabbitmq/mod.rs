@@ -21,7 +21,7 @@ pub use tls::RabbitTls;
 /// The image that is run unless `SIO_TEST_AMQP_IMAGE` names another.
 const IMAGE: &str = "rabbitmq:3.13";
 /// The longest time until a server responds: on a very busy machine it boots for minutes.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The folder of the server's scripts in packages. Those in the path switch to another user first.
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 

@@ -217,11 +217,8 @@ mod tests {
 
     #[test]
     fn figures_are_read_as_they_were_written() {
-        let long = [
-            1.218_166_722_903_976_3,
-            1.016_534_662_379_794_8,
-            1.240_749_280_804_620_3,
-        ];
+        // serde_json reads each of these as its neighbour.
+        let long = [1.240_749_280_804_620_5, 13.708_575_983_590_325, 20.504_865_921_550_298];
         let mut lines = vec![line("soak-redis", "python", 2.0, 1)];
         lines.extend(long.map(|per_second| line("bridge-1", "sio", per_second, 7)));
         let figures = Figures::of(&lines);

@@ -119,6 +119,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_allowance_that_took_longer_than_a_second_is_renewed_without_a_pause() {
+        let mut allowance = Allowance::default();
+        for number in 0..100 {
+            assert!(!allowance.take(10), "a pause after {number}");
+            tokio::time::advance(Duration::from_millis(150)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_below_the_limit_never_waits() {
         let mut allowance = Allowance::default();
         for number in 0..100 {

@@ -14,10 +14,13 @@ const O_NONBLOCK: i32 = 0o4000;
 async fn reloading(broker: &Broker, folder: &Path, key: &str) -> (Running, File) {
     let (server, _) = serving(broker, folder, &format!("[tokens]\nkey_files = [{key:?}]\n")).await;
     let pipe = folder.join("pipe");
-    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .expect("mkfifo");
     assert!(made.success());
     let settings = format!("drain = \"0s\"\n[tokens]\nkey_files = [{pipe:?}]\n");
-    std::fs::write(folder.join("sio.toml"), settings).unwrap();
+    std::fs::write(folder.join("sio.toml"), settings).expect("the folder is the test's");
     server.signal("HUP").await;
     // A pipe can be opened so as soon as its reader waits, who then waits for what is written.
     let mut options = File::options();

@@ -75,6 +75,7 @@ pub(crate) struct QueueConnection {
 impl ListenLink for AmqpListener {
     type Failure = Failure;
     type Connection = QueueConnection;
+    type Message = Bytes;
 
     /// Connects, and declares and consumes the queue.
     async fn open(&mut self) -> Result<QueueConnection, Failure> {

@@ -71,6 +71,7 @@
 //! | [`payload`] | the arguments of an event: typed values to JSON and attachments, and back |
 //! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
 //! | [`doctor`], [`diagnosis`] | what keeps events from arriving, with evidence and remedy |
+//! | [`topics`] | the optional part of the contract: named topics and streams of a broker |
 //! | [`memory`] | the manager of one process, the reference implementation |
 //! | [`measure`], [`trace`] | measurements for metrics; traces of events from the emitter to the delivery |
 //! | [`backend`], [`subscription`] | the common parts of managers over a broker, for implementors |
@@ -100,6 +101,7 @@ pub mod payload;
 mod retry;
 pub mod subscription;
 pub mod tables;
+pub mod topics;
 pub mod trace;
 pub mod turn;
 pub mod wire;

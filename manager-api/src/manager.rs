@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::diagnosis::{Circumstances, Examination};
+use crate::topics::Topics;
 use crate::{Error, HostId, Subscription};
 
 /// Carries opaque messages between processes over one channel of a broker.
@@ -105,6 +106,11 @@ pub trait ClientManager: Send + Sync + 'static {
         None
     }
 
+    /// Returns the topics of the broker, for wires that use several; `None` for a broker without topics. Default: none.
+    fn topics(&self) -> Option<&dyn Topics> {
+        None
+    }
+
     /// Returns the state of the connections to the broker. Default: unknown.
     fn health(&self) -> Health {
         Health::default()
@@ -156,6 +162,10 @@ macro_rules! forward {
 
             fn host_id(&self) -> Option<HostId> {
                 (**self).host_id()
+            }
+
+            fn topics(&self) -> Option<&dyn Topics> {
+                (**self).topics()
             }
 
             fn health(&self) -> Health {

@@ -13,9 +13,9 @@ use crate::lock::Unpoisoned;
 /// An item of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Incoming {
+pub enum Incoming<M = Bytes> {
     /// One message, exactly as it was published.
-    Message(Bytes),
+    Message(M),
     /// Messages may have been missed since the previous item.
     Gap {
         /// The cause, human-readable: "reconnected to the broker", "the subscriber fell behind".
@@ -23,12 +23,24 @@ pub enum Incoming {
     },
 }
 
-/// The messages of a channel, from the moment of subscribing on.
+/// A message that a subscription can hold: its size counts against the limit of what is not yet received.
+pub trait Measured {
+    /// Returns the size in bytes.
+    fn size(&self) -> usize;
+}
+
+impl Measured for Bytes {
+    fn size(&self) -> usize {
+        self.len()
+    }
+}
+
+/// The messages of a channel, from the moment of subscribing on; or those of [topics](crate::topics).
 ///
 /// It ends when the manager is closed. Dropping it ends the subscription.
 #[derive(Debug)]
-pub struct Subscription {
-    queue: mpsc::UnboundedReceiver<Queued>,
+pub struct Subscription<M = Bytes> {
+    queue: mpsc::UnboundedReceiver<Queued<M>>,
     /// Closed when the subscription is dropped, which wakes a sender that waits for capacity.
     budget: Arc<Semaphore>,
     tail: Arc<Mutex<Tail>>,
@@ -44,8 +56,8 @@ struct Tail {
 }
 
 #[derive(Debug)]
-struct Queued {
-    incoming: Incoming,
+struct Queued<M> {
+    incoming: Incoming<M>,
     /// The number of a gap.
     number: Option<u64>,
     _permit: Option<OwnedSemaphorePermit>,
@@ -56,6 +68,13 @@ impl Subscription {
     ///
     /// A message counts as at least [`MIN_COST`] bytes, so that empty ones are bounded too.
     pub fn channel(max_bytes: usize) -> (SubscriptionSender, Subscription) {
+        Self::channel_of(max_bytes)
+    }
+}
+
+impl<M> Subscription<M> {
+    /// Creates both ends of a subscription to messages of any type, as [`channel`](Subscription::channel) does.
+    pub fn channel_of(max_bytes: usize) -> (SubscriptionSender<M>, Subscription<M>) {
         let (sender, queue) = mpsc::unbounded_channel();
         let capacity = max_bytes.clamp(MIN_COST, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         let (budget, tail) = (Arc::new(Semaphore::new(capacity)), Arc::<Mutex<Tail>>::default());
@@ -73,16 +92,16 @@ impl Subscription {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub async fn recv(&mut self) -> Option<Incoming> {
+    pub async fn recv(&mut self) -> Option<Incoming<M>> {
         self.queue.recv().await.map(|queued| self.received(queued))
     }
 
     /// Receives an item that is queued already, without waiting.
-    pub fn try_recv(&mut self) -> Option<Incoming> {
+    pub fn try_recv(&mut self) -> Option<Incoming<M>> {
         self.queue.try_recv().ok().map(|queued| self.received(queued))
     }
 
-    fn received(&self, queued: Queued) -> Incoming {
+    fn received(&self, queued: Queued<M>) -> Incoming<M> {
         if let Some(number) = queued.number {
             let mut tail = lock(&self.tail);
             tail.gap = tail.gap.filter(|&gap| gap != number);
@@ -91,25 +110,25 @@ impl Subscription {
     }
 }
 
-impl Stream for Subscription {
-    type Item = Incoming;
+impl<M> Stream for Subscription<M> {
+    type Item = Incoming<M>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming<M>>> {
         let next = self.queue.poll_recv(cx);
         next.map(|next| next.map(|queued| self.received(queued)))
     }
 }
 
-impl Drop for Subscription {
+impl<M> Drop for Subscription<M> {
     fn drop(&mut self) {
         self.budget.close();
     }
 }
 
 /// The end of a subscription that a manager fills.
-#[derive(Clone, Debug)]
-pub struct SubscriptionSender {
-    queue: mpsc::UnboundedSender<Queued>,
+#[derive(Debug)]
+pub struct SubscriptionSender<M = Bytes> {
+    queue: mpsc::UnboundedSender<Queued<M>>,
     budget: Arc<Semaphore>,
     tail: Arc<Mutex<Tail>>,
     capacity: usize,
@@ -119,7 +138,18 @@ pub struct SubscriptionSender {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Unsubscribed;
 
-impl SubscriptionSender {
+impl<M> Clone for SubscriptionSender<M> {
+    fn clone(&self) -> Self {
+        Self {
+            queue: self.queue.clone(),
+            budget: self.budget.clone(),
+            tail: self.tail.clone(),
+            capacity: self.capacity,
+        }
+    }
+}
+
+impl<M: Measured> SubscriptionSender<M> {
     /// Queues one message; waits while the unread messages exceed the limit.
     ///
     /// A manager that calls this from its reading loop thereby stops reading, so that the broker's own flow control
@@ -132,7 +162,7 @@ impl SubscriptionSender {
     /// # Cancel safety
     ///
     /// If the future is dropped before it completes, the message was not queued.
-    pub async fn message(&self, message: Bytes) -> Result<(), Unsubscribed> {
+    pub async fn message(&self, message: M) -> Result<(), Unsubscribed> {
         let permit = self.budget.clone().acquire_many_owned(self.cost(&message));
         let permit = permit.await.map_err(|_| Unsubscribed)?;
         self.enqueue(message, permit)
@@ -143,7 +173,7 @@ impl SubscriptionSender {
     /// # Errors
     ///
     /// [`Unsubscribed`] when the subscription was dropped.
-    pub fn try_message(&self, message: Bytes) -> Result<bool, Unsubscribed> {
+    pub fn try_message(&self, message: M) -> Result<bool, Unsubscribed> {
         if self.is_closed() {
             return Err(Unsubscribed);
         }
@@ -187,7 +217,7 @@ impl SubscriptionSender {
         self.queue.closed().await;
     }
 
-    fn enqueue(&self, message: Bytes, permit: OwnedSemaphorePermit) -> Result<(), Unsubscribed> {
+    fn enqueue(&self, message: M, permit: OwnedSemaphorePermit) -> Result<(), Unsubscribed> {
         // Held until the message is in the queue, so that a later gap is queued after it.
         let mut tail = lock(&self.tail);
         tail.gap = None;
@@ -196,7 +226,7 @@ impl SubscriptionSender {
 
     fn send(
         &self,
-        incoming: Incoming,
+        incoming: Incoming<M>,
         number: Option<u64>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Result<(), Unsubscribed> {
@@ -208,9 +238,9 @@ impl SubscriptionSender {
         self.queue.send(queued).map_err(|_| Unsubscribed)
     }
 
-    fn cost(&self, message: &Bytes) -> u32 {
+    fn cost(&self, message: &M) -> u32 {
         // A message larger than the whole limit is admitted alone.
-        let cost = message.len().clamp(MIN_COST, self.capacity);
+        let cost = message.size().clamp(MIN_COST, self.capacity);
         u32::try_from(cost).expect("capacity fits u32")
     }
 }

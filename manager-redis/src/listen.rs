@@ -47,6 +47,7 @@ enum Received {
 impl ListenLink for RedisListener {
     type Failure = Failure;
     type Connection = Connection;
+    type Message = Bytes;
 
     /// Connects and subscribes.
     async fn open(&mut self) -> Result<Connection, Failure> {

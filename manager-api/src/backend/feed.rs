@@ -7,21 +7,21 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::Status;
-use crate::subscription::{SubscriptionSender, Unsubscribed};
+use crate::subscription::{Measured, SubscriptionSender, Unsubscribed};
 use crate::{ManagerOptions, Subscription};
 
 /// The sending end of a subscription, which counts in [`Status`] what it delivers.
 #[derive(Debug)]
-pub struct Feed {
-    sender: SubscriptionSender,
+pub struct Feed<M = Bytes> {
+    sender: SubscriptionSender<M>,
     status: Arc<Status>,
     max_message_bytes: usize,
 }
 
-impl Feed {
+impl<M: Measured> Feed<M> {
     /// Creates a subscription with the limits of `options`, and its feed.
-    pub fn new(options: &ManagerOptions, status: Arc<Status>) -> (Self, Subscription) {
-        let (sender, subscription) = Subscription::channel(options.max_buffered_bytes);
+    pub fn new(options: &ManagerOptions, status: Arc<Status>) -> (Self, Subscription<M>) {
+        let (sender, subscription) = Subscription::channel_of(options.max_buffered_bytes);
         let feed = Self {
             sender,
             status,
@@ -45,7 +45,7 @@ impl Feed {
     /// # Cancel safety
     ///
     /// If the future is dropped before it completes, the message was counted and not delivered.
-    pub async fn message(&self, message: Bytes) -> Result<(), Unsubscribed> {
+    pub async fn message(&self, message: M) -> Result<(), Unsubscribed> {
         self.message_after(message, async {}).await
     }
 
@@ -60,7 +60,7 @@ impl Feed {
     /// If the future is dropped before it completes, the message was counted and not delivered.
     pub async fn message_after(
         &self,
-        message: Bytes,
+        message: M,
         before_waiting: impl Future<Output = ()>,
     ) -> Result<(), Unsubscribed> {
         // Before it is delivered: a subscriber that has a message finds it counted.

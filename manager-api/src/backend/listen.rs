@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Attempts, Connected, Failure, Feed, Reconnect, Role, Status};
-use crate::subscription::Unsubscribed;
+use crate::subscription::{Measured, Unsubscribed};
 use crate::{Error, ManagerOptions, Subscription};
 
 /// The listening side of one subscription: the part of a listener that a manager implements. [`Listeners`] drives it.
@@ -38,6 +38,8 @@ pub trait ListenLink: Send + Sized + 'static {
     type Failure: Failure;
     /// A connection that receives.
     type Connection: Send + 'static;
+    /// The type of the messages: [`Bytes`](bytes::Bytes), or [`Delivery`](crate::topics::Delivery) of topics.
+    type Message: Measured + Send + 'static;
 
     /// Opens a connection; each message that is published after it completes will be received. The attempt is limited
     /// in time.
@@ -56,7 +58,7 @@ pub trait ListenLink: Send + Sized + 'static {
     fn read(
         &mut self,
         connection: &mut Self::Connection,
-        feed: &Feed,
+        feed: &Feed<Self::Message>,
     ) -> impl Future<Output = Result<Infallible, End<Self::Failure>>> + Send;
 
     /// Ends what uses a connection that was lost, before it is dropped.
@@ -111,7 +113,7 @@ pub enum Resumed {
 }
 
 /// The caller of `subscribe`, who waits for the first connection.
-pub(super) type Ready = oneshot::Sender<Result<Subscription, Error>>;
+pub(super) type Ready<M> = oneshot::Sender<Result<Subscription<M>, Error>>;
 
 /// The listening task of one subscription.
 pub(super) struct Listener<L> {
@@ -122,7 +124,7 @@ pub(super) struct Listener<L> {
 
 impl<L: ListenLink> Listener<L> {
     /// Listens until the subscription is dropped or the manager closed; completes `ready` with the first connection.
-    pub(super) async fn run(mut self, ready: Ready, mut is_closed: watch::Receiver<bool>) {
+    pub(super) async fn run(mut self, ready: Ready<L::Message>, mut is_closed: watch::Receiver<bool>) {
         let mut connection = None;
         tokio::select! {
             // Also when the manager is dropped.
@@ -133,7 +135,7 @@ impl<L: ListenLink> Listener<L> {
     }
 
     /// Listens until the subscription is dropped. The connection is in `slot`, so that it outlives this future.
-    async fn serve(&mut self, mut ready: Ready, slot: &mut Option<L::Connection>) {
+    async fn serve(&mut self, mut ready: Ready<L::Message>, slot: &mut Option<L::Connection>) {
         let opened = tokio::select! {
             opened = self.open_within_deadline() => opened,
             // The caller gave up.
@@ -176,7 +178,7 @@ impl<L: ListenLink> Listener<L> {
         &mut self,
         slot: &mut Option<L::Connection>,
         mut up: Connected,
-        feed: &Feed,
+        feed: &Feed<L::Message>,
     ) -> Result<(), Unsubscribed> {
         let mut reconnect = Reconnect::from_options(&self.options);
         while let Some(connection) = slot {

@@ -43,7 +43,7 @@ impl Listeners {
     /// # Cancel safety
     ///
     /// Dropping the future ends the subscription.
-    pub async fn subscribe<L: ListenLink>(&self, link: L) -> Result<Subscription, Error> {
+    pub async fn subscribe<L: ListenLink>(&self, link: L) -> Result<Subscription<L::Message>, Error> {
         let is_closed = self.closing()?;
         let listener = Listener {
             link,

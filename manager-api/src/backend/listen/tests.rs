@@ -64,6 +64,7 @@ impl Failure for FakeFailure {
 impl ListenLink for FakeLink {
     type Failure = FakeFailure;
     type Connection = (Duration, u64);
+    type Message = Bytes;
 
     async fn open(&mut self) -> Result<(Duration, u64), FakeFailure> {
         let number = {

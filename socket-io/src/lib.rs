@@ -14,7 +14,6 @@ mod client;
 pub mod config;
 mod connection;
 mod counters;
-mod date;
 mod error;
 pub mod extract;
 #[cfg(fuzzing)]

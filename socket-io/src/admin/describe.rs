@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use engine_io::Handshake;
 use http::HeaderName;
 use manager_api::Room;
+use msgpack::date;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::client::Client;
-use crate::date;
 
 const REDACTED: &str = "[redacted]";
 

@@ -21,7 +21,7 @@ use crate::error::DisconnectReason;
 use crate::handler::{DisconnectContext, EventContext};
 use crate::log;
 use crate::namespace::Directory;
-use crate::packet::msgpack::{self, Limits};
+use crate::packet::msgpack;
 use crate::packet::{self, Kind, Packet};
 use crate::socket::Socket;
 
@@ -60,7 +60,7 @@ impl ConnectionSession {
     }
 
     fn take_msgpack(&mut self, bytes: &[u8]) -> Result<(), ProtocolError> {
-        let mut decoded = msgpack::decode(bytes, Limits::of(&self.connection.core.config))?;
+        let mut decoded = msgpack::decode(bytes, msgpack::limits(&self.connection.core.config))?;
         let attachments = mem::take(&mut decoded.attachments);
         self.take(decoded.packet(), attachments)
     }

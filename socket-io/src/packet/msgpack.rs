@@ -2,17 +2,13 @@
 //!
 //! Everything behind this border knows JSON and attachments only.
 
-mod read;
-mod write;
-
 use bytes::Bytes;
 use engine_io::ProtocolError;
 use manager_api::{NamespaceName, Payload, Sid};
-use rmp::encode::{write_map_len, write_str, write_uint};
+use msgpack::{Error, Limits, Reader, write_array_behind, write_json, write_map_len, write_text, write_uint};
 
 use super::{Kind, Packet};
 use crate::config::Config;
-use read::Reader;
 
 /// A packet of a client whose data has become JSON and attachments.
 #[derive(Debug)]
@@ -24,20 +20,9 @@ pub(crate) struct Decoded {
     pub(crate) attachments: Vec<Bytes>,
 }
 
-/// How much binary a packet may hold.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) max_attachments: usize,
-    pub(crate) max_attachment_bytes: usize,
-}
-
-impl Limits {
-    pub(crate) fn of(config: &Config) -> Self {
-        Self {
-            max_attachments: config.max_attachments,
-            max_attachment_bytes: config.max_attachment_bytes,
-        }
-    }
+/// Returns how much binary a packet may hold.
+pub(crate) fn limits(config: &Config) -> Limits {
+    Limits::new(config.max_attachments, config.max_attachment_bytes)
 }
 
 impl Decoded {
@@ -55,6 +40,10 @@ impl Decoded {
 
 /// Reads a packet of a client.
 pub(crate) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded, ProtocolError> {
+    read(bytes, limits).map_err(|error| ProtocolError::new(error.message()))
+}
+
+fn read(bytes: &[u8], limits: Limits) -> Result<Decoded, Error> {
     let mut reader = Reader::new(bytes, limits);
     let (mut kind, mut namespace, mut id, mut data) = (None, None, None, None);
     for _ in 0..reader.map_len()? {
@@ -67,32 +56,32 @@ pub(crate) fn decode(bytes: &[u8], limits: Limits) -> Result<Decoded, ProtocolEr
             _ => reader.skip().map(|()| true)?,
         };
         if !is_first {
-            return Err(ProtocolError::new("a packet that says something twice"));
+            return Err(Error::new("a packet that says something twice"));
         }
     }
     let attachments = reader.finish()?;
-    let kind = kind.ok_or(ProtocolError::new("a packet without a type"))?;
+    let kind = kind.ok_or(Error::new("a packet without a type"))?;
     let json = data.flatten().unwrap_or_default();
     if kind == Kind::Event && json.is_empty() {
         // Only text may leave it out; JavaScript's parser makes the same difference.
-        return Err(ProtocolError::new("an event without data"));
+        return Err(Error::new("an event without data"));
     }
     Ok(Decoded {
         kind,
-        namespace: namespace.ok_or(ProtocolError::new("a packet without a namespace"))?,
+        namespace: namespace.ok_or(Error::new("a packet without a namespace"))?,
         id: id.flatten(),
         json,
         attachments,
     })
 }
 
-fn kind_of(number: u64) -> Result<Kind, ProtocolError> {
+fn kind_of(number: u64) -> Result<Kind, Error> {
     match number {
         0 => Ok(Kind::Connect),
         1 => Ok(Kind::Disconnect),
         2 => Ok(Kind::Event),
         3 => Ok(Kind::Ack),
-        _ => Err(ProtocolError::new("unknown packet type")),
+        _ => Err(Error::new("unknown packet type")),
     }
 }
 
@@ -100,20 +89,20 @@ pub(crate) fn encode_event(namespace: &NamespaceName, event: &str, payload: &Pay
     let json = payload.json();
     let capacity = 48 + namespace.as_str().len() + event.len() + payload.size();
     packet(capacity, 2, namespace.as_str(), id, |out| {
-        write::array_behind(out, event, json, payload.attachments());
+        write_array_behind(out, event, json, payload.attachments());
     })
 }
 
 pub(crate) fn encode_ack(namespace: &NamespaceName, payload: &Payload, id: u64) -> Bytes {
     let capacity = 48 + namespace.as_str().len() + payload.size();
     packet(capacity, 3, namespace.as_str(), Some(id), |out| {
-        write::json(out, payload.json(), payload.attachments());
+        write_json(out, payload.json(), payload.attachments());
     })
 }
 
 pub(crate) fn encode_connect(namespace: &NamespaceName, sid: &Sid) -> Bytes {
     packet(64 + namespace.as_str().len(), 0, namespace.as_str(), None, |out| {
-        infallible(write_map_len(out, 1).map(drop));
+        write_map_len(out, 1);
         write_text(out, "sid");
         write_text(out, sid.as_str());
     })
@@ -122,7 +111,7 @@ pub(crate) fn encode_connect(namespace: &NamespaceName, sid: &Sid) -> Bytes {
 pub(crate) fn encode_connect_error(namespace: &str, json: &[u8]) -> Bytes {
     let json = std::str::from_utf8(json).expect("JSON text is UTF-8");
     packet(32 + namespace.len() + json.len(), 4, namespace, None, |out| {
-        write::json(out, json, &[]);
+        write_json(out, json, &[]);
     })
 }
 
@@ -130,7 +119,7 @@ pub(crate) fn encode_connect_error(namespace: &str, json: &[u8]) -> Bytes {
 pub(crate) fn encode_disconnect(namespace: &NamespaceName) -> Bytes {
     let namespace = namespace.as_str();
     let mut out = Vec::with_capacity(16 + namespace.len());
-    infallible(write_map_len(&mut out, 2).map(drop));
+    write_map_len(&mut out, 2);
     write_head(&mut out, 1, namespace);
     out.into()
 }
@@ -143,11 +132,11 @@ fn packet(
     write_data: impl FnOnce(&mut Vec<u8>),
 ) -> Bytes {
     let mut out = Vec::with_capacity(capacity);
-    infallible(write_map_len(&mut out, 3 + u32::from(id.is_some())).map(drop));
+    write_map_len(&mut out, 3 + u32::from(id.is_some()));
     write_head(&mut out, kind, namespace);
     if let Some(id) = id {
         write_text(&mut out, "id");
-        infallible(write_uint(&mut out, id).map(drop));
+        write_uint(&mut out, id);
     }
     write_text(&mut out, "data");
     write_data(&mut out);
@@ -156,17 +145,9 @@ fn packet(
 
 fn write_head(out: &mut Vec<u8>, kind: u64, namespace: &str) {
     write_text(out, "type");
-    infallible(write_uint(out, kind).map(drop));
+    write_uint(out, kind);
     write_text(out, "nsp");
     write_text(out, namespace);
-}
-
-fn write_text(out: &mut Vec<u8>, text: &str) {
-    infallible(write_str(out, text));
-}
-
-fn infallible<E: std::fmt::Debug>(written: Result<(), E>) {
-    written.expect("writing to memory cannot fail");
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ const SUITES: &[&str] = &[
     "engine-io/src",
     "manager-api/src",
     "hub/src",
+    "msgpack/src",
     "manager-testkit/src",
     "manager-testkit/tests",
     "manager-redis/src",

@@ -1,9 +1,14 @@
-//! Dates as text.
+//! Dates as ISO 8601 text.
 
 const DAY: i64 = 86_400_000;
 
-/// Writes milliseconds since 1970 as JavaScript's `toISOString` does; `None` if JavaScript has no such date.
-pub(crate) fn iso(milliseconds: i64) -> Option<String> {
+/// Returns milliseconds since 1970 as JavaScript's `toISOString` writes them; `None` if JavaScript
+/// has no such date.
+///
+/// ```
+/// assert_eq!(msgpack::date::iso(0).as_deref(), Some("1970-01-01T00:00:00.000Z"));
+/// ```
+pub fn iso(milliseconds: i64) -> Option<String> {
     // ECMA-262, "Time Values and Time Range".
     if milliseconds.unsigned_abs() > 8_640_000_000_000_000 {
         return None;
@@ -23,7 +28,8 @@ pub(crate) fn iso(milliseconds: i64) -> Option<String> {
 
 /// Year, month and day of a day counted from 1970, in the Gregorian calendar.
 ///
-/// Years begin in March here, so that the leap day is a year's last, and come in eras of 400, which are all of one length.
+/// Years begin in March here, so that the leap day is a year's last, and come in eras of 400, which
+/// are all of one length.
 fn civil(day: i64) -> (i64, i64, i64) {
     const DAYS_TO_1970: i64 = 719_468; // from the first of March of the year 0
     const ERA: i64 = 146_097;

@@ -13,7 +13,8 @@
 //! | `dial` (feature `dial`) | a connection to a name with several addresses |
 //! | [`Status`], [`Connected`] | health, log lines at a limited rate |
 //! | [`url`] | the parts of a URL, without repeating secrets |
-//! | [`check_len`], [`closed`], [`bad`], [`seconds`], [`may_be_published`], [`not_flushed`] | errors with the same text in every manager |
+//! | [`check_name`], [`check_interests`], [`check_entry`], [`glob`] | topics: limits of names; patterns |
+//! | [`check_len`], [`check_size`], [`closed`], [`bad`], [`seconds`], [`may_be_published`], [`not_flushed`] | errors with the same text in every manager |
 //!
 //! `manager-redis` is the shortest complete example.
 
@@ -22,8 +23,10 @@ pub mod dial;
 mod drive;
 mod failure;
 mod feed;
+pub mod glob;
 mod listen;
 mod listeners;
+mod names;
 mod publish;
 mod queue;
 mod reconnect;
@@ -34,10 +37,11 @@ mod tls_options;
 pub mod url;
 
 pub use drive::PublishLink;
-pub use failure::{Attempts, Failure, bad, check_len, closed, may_be_published, not_flushed, seconds};
+pub use failure::{Attempts, Failure, bad, check_len, check_size, closed, may_be_published, not_flushed, seconds};
 pub use feed::Feed;
 pub use listen::{End, ListenLink, Resumed};
 pub use listeners::Listeners;
+pub use names::{MAX_NAME_LEN, check_entry, check_interests, check_name};
 pub use publish::Publisher;
 pub use queue::{Job, PublishQueue};
 pub use reconnect::Reconnect;

@@ -1,5 +1,9 @@
 //! The reference manager: a broker inside this process, for tests, examples and programs of one process.
 
+mod counters;
+mod subscriber;
+mod topics;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,9 +14,14 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::backend::{check_size, closed};
 use crate::lock::Unpoisoned;
-use crate::subscription::SubscriptionSender;
+use crate::subscription::Measured;
+use crate::topics::Topics;
 use crate::{ClientManager, Error, ErrorKind, Health, ManagerOptions, Subscription};
+use counters::Counters;
+use subscriber::Subscriber;
+use topics::TopicTable;
 
 /// A broker in memory. Clones share it, as processes share a broker.
 ///
@@ -26,17 +35,15 @@ pub struct MemoryBus {
 #[derive(Debug)]
 struct Shared {
     is_up: watch::Sender<bool>,
-    channels: Mutex<HashMap<String, Vec<Subscriber>>>,
+    state: Mutex<State>,
     num_managers: AtomicU64,
 }
 
-#[derive(Debug)]
-struct Subscriber {
-    manager: u64,
-    sender: SubscriptionSender,
-    /// Whether the latest message was missed: consecutive missed messages are reported as one gap.
-    is_behind: bool,
-    counters: Arc<Counters>,
+/// The subscriptions to channels and topics, and the streams.
+#[derive(Debug, Default)]
+struct State {
+    channels: HashMap<String, Vec<Subscriber>>,
+    topics: TopicTable,
 }
 
 impl Default for MemoryBus {
@@ -50,7 +57,7 @@ impl MemoryBus {
     pub fn new() -> Self {
         let shared = Shared {
             is_up: watch::Sender::new(true),
-            channels: Mutex::default(),
+            state: Mutex::default(),
             num_managers: AtomicU64::new(0),
         };
         Self {
@@ -80,42 +87,36 @@ impl MemoryBus {
 
     /// Stops the bus, as if a broker went down: publishes and subscribes wait from now on.
     pub fn stop(&self) {
-        let _channels = self.channels();
+        let _state = self.state();
         self.shared.is_up.send_replace(false);
     }
 
-    /// Starts the bus again: every subscriber receives a gap, then waiting publishes are accepted.
+    /// Starts the bus again: every subscriber of more than streams receives a gap, then waiting publishes are accepted.
     pub fn start(&self) {
-        let mut channels = self.channels();
+        let mut state = self.state();
         if *self.shared.is_up.borrow() {
             return;
         }
-        for subscriber in channels.values_mut().flatten() {
-            subscriber.report_gap("the bus was stopped and started again");
+        let reason = "the bus was stopped and started again";
+        for subscriber in state.channels.values_mut().flatten() {
+            subscriber.report_gap(reason);
         }
+        state.topics.report_gap(reason);
         self.shared.is_up.send_replace(true);
     }
 
     /// Counts the subscriptions on `channel`.
     pub fn num_subscribers(&self, channel: &str) -> usize {
-        let channels = self.channels();
-        let subscribers = channels.get(channel).into_iter().flatten();
-        subscribers.filter(|s| !s.sender.is_closed()).count()
+        let state = self.state();
+        let subscribers = state.channels.get(channel).into_iter().flatten();
+        subscribers.filter(|subscriber| !subscriber.is_closed()).count()
     }
 
-    /// Delivers `message` to every subscriber; false while the bus is stopped.
-    fn deliver(&self, channel: &str, message: &Bytes) -> bool {
-        let mut channels = self.channels();
-        if !*self.shared.is_up.borrow() {
-            return false;
-        }
-        if let Some(subscribers) = channels.get_mut(channel) {
-            subscribers.retain_mut(|subscriber| subscriber.offer(message.clone()));
-            if subscribers.is_empty() {
-                channels.remove(channel);
-            }
-        }
-        true
+    /// Returns the state of a running bus; `None` while it is stopped.
+    fn state_if_up(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.state();
+        let is_up = *self.shared.is_up.borrow();
+        is_up.then_some(state)
     }
 
     async fn until_up(&self) {
@@ -124,35 +125,29 @@ impl MemoryBus {
         let _ = is_up.wait_for(|is_up| *is_up).await;
     }
 
-    fn channels(&self) -> MutexGuard<'_, HashMap<String, Vec<Subscriber>>> {
-        let channels = self.shared.channels.lock();
-        channels.unpoisoned()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unpoisoned()
     }
 }
 
-impl Subscriber {
-    /// Queues `message`, or a gap if it exceeds the limit; false once the subscription was dropped.
-    fn offer(&mut self, message: Bytes) -> bool {
-        match self.sender.try_message(message) {
-            Ok(true) => {
-                self.is_behind = false;
-                self.counters.num_received.fetch_add(1, Ordering::Relaxed);
-                true
+impl State {
+    /// Delivers `message` to every subscriber of the channel.
+    fn deliver(&mut self, channel: &str, message: &Bytes) {
+        if let Some(subscribers) = self.channels.get_mut(channel) {
+            subscribers.retain_mut(|subscriber| subscriber.offer(message.clone()));
+            if subscribers.is_empty() {
+                self.channels.remove(channel);
             }
-            Ok(false) if self.is_behind => true,
-            Ok(false) => {
-                self.is_behind = true;
-                self.report_gap("the subscriber fell behind");
-                true
-            }
-            Err(_) => false,
         }
     }
 
-    fn report_gap(&mut self, reason: &str) {
-        self.counters.num_gaps.fetch_add(1, Ordering::Relaxed);
-        // A subscriber that was dropped meanwhile is removed with the next message.
-        let _ = self.sender.gap(reason);
+    /// Ends the subscriptions of a manager.
+    fn release(&mut self, manager: u64) {
+        self.channels.retain(|_, subscribers| {
+            subscribers.retain(|subscriber| subscriber.manager != manager);
+            !subscribers.is_empty()
+        });
+        self.topics.release(manager);
     }
 }
 
@@ -168,72 +163,33 @@ pub struct MemoryManager {
     counters: Arc<Counters>,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    num_published: AtomicU64,
-    num_publish_failures: AtomicU64,
-    num_received: AtomicU64,
-    num_gaps: AtomicU64,
-    last: Mutex<Last>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Last {
-    published_first: Option<SystemTime>,
-    subscribed: Option<SystemTime>,
-    error: Option<(SystemTime, String)>,
-}
-
 #[async_trait]
 impl ClientManager for MemoryManager {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        self.check(&message)?;
-        let accepted = async {
-            // Not subject to the task's budget: the first poll decides the order.
-            let _turn = tokio::task::unconstrained(self.turn.lock()).await;
-            while !self.bus.deliver(&self.options.channel, &message) {
-                self.bus.until_up().await;
-            }
-        };
-        match timeout(self.options.deadline, accepted).await {
-            Ok(()) => {
-                self.counters.published();
-                Ok(())
-            }
-            Err(_) => Err(self.down("publish")),
-        }
+        let deliver = |state: &mut State| state.deliver(&self.options.channel, &message);
+        self.accept(message.len(), deliver).await
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
-        self.check(&Bytes::new())?;
-        if timeout(self.options.deadline, self.bus.until_up()).await.is_err() {
-            return Err(self.down("subscribe"));
-        }
-        let (sender, subscription) = Subscription::channel(self.options.max_buffered_bytes);
-        let subscriber = Subscriber {
-            manager: self.id,
-            sender,
-            is_behind: false,
-            counters: self.counters.clone(),
+        let add = |state: &mut State, subscriber| {
+            let subscribers = state.channels.entry(self.options.channel.clone()).or_default();
+            subscribers.retain(|subscriber: &Subscriber| !subscriber.is_closed());
+            subscribers.push(subscriber);
         };
-        let mut channels = self.bus.channels();
-        // Under the lock that `close` acquires, so that `close` removes this subscriber or is seen
-        // here.
-        self.check(&Bytes::new())?;
-        let subscribers = channels.entry(self.options.channel.clone()).or_default();
-        subscribers.retain(|subscriber| !subscriber.sender.is_closed());
-        subscribers.push(subscriber);
-        self.counters.last().subscribed = Some(SystemTime::now());
-        Ok(subscription)
+        self.add_subscriber(add).await
     }
 
     async fn close(&self) -> Result<(), Error> {
         self.is_closed.store(true, Ordering::SeqCst);
         // Before the flush, which may be cancelled.
-        self.release();
+        self.bus.state().release(self.id);
         // Earlier publishes precede this in the queue of the mutex.
         let flushed = timeout(self.options.deadline, self.turn.lock()).await.is_ok();
         if flushed { Ok(()) } else { Err(self.down("flush")) }
+    }
+
+    fn topics(&self) -> Option<&dyn Topics> {
+        Some(self)
     }
 
     fn health(&self) -> Health {
@@ -255,16 +211,53 @@ impl ClientManager for MemoryManager {
 }
 
 impl MemoryManager {
-    fn check(&self, message: &Bytes) -> Result<(), Error> {
+    /// Waits for its turn and for the bus, then delivers a message of `len` bytes.
+    async fn accept(&self, len: usize, deliver: impl FnOnce(&mut State) + Send) -> Result<(), Error> {
+        self.check(len)?;
+        let accepted = async {
+            // Not subject to the task's budget: the first poll decides the order.
+            let _turn = tokio::task::unconstrained(self.turn.lock()).await;
+            loop {
+                if let Some(mut state) = self.bus.state_if_up() {
+                    return deliver(&mut state);
+                }
+                self.bus.until_up().await;
+            }
+        };
+        match timeout(self.options.deadline, accepted).await {
+            Ok(()) => {
+                self.counters.published();
+                Ok(())
+            }
+            Err(_) => Err(self.down("publish")),
+        }
+    }
+
+    /// Waits for the bus, then adds a subscriber to it by `add`.
+    async fn add_subscriber<M: Measured>(
+        &self,
+        add: impl FnOnce(&mut State, Subscriber<M>) + Send,
+    ) -> Result<Subscription<M>, Error> {
+        self.check(0)?;
+        if timeout(self.options.deadline, self.bus.until_up()).await.is_err() {
+            return Err(self.down("subscribe"));
+        }
+        let (sender, subscription) = Subscription::channel_of(self.options.max_buffered_bytes);
+        let mut state = self.bus.state();
+        // Under the lock that `close` acquires, so that `close` removes this subscriber or is seen
+        // here.
+        self.check(0)?;
+        add(&mut state, Subscriber::new(self.id, sender, self.counters.clone()));
+        self.counters.last().subscribed = Some(SystemTime::now());
+        Ok(subscription)
+    }
+
+    /// Checks that the manager is open, and permits a message of `len` bytes.
+    fn check(&self, len: usize) -> Result<(), Error> {
         if self.is_closed.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Closed, "the manager is closed"));
+            return Err(closed());
         }
-        let limit = self.options.max_message_bytes;
-        if message.len() > limit {
-            let text = format!("a message of {} bytes is over the limit of {limit}", message.len());
-            return Err(Error::new(ErrorKind::TooLarge, text));
-        }
-        Ok(())
+        check_size(len, &self.options)
     }
 
     fn down(&self, attempted: &str) -> Error {
@@ -276,30 +269,10 @@ impl MemoryManager {
         self.counters.last().error = Some((SystemTime::now(), text.clone()));
         Error::new(ErrorKind::Connect, text)
     }
-
-    /// Ends the subscriptions of this manager.
-    fn release(&self) {
-        self.bus.channels().retain(|_, subscribers| {
-            subscribers.retain(|subscriber| subscriber.manager != self.id);
-            !subscribers.is_empty()
-        });
-    }
 }
 
 impl Drop for MemoryManager {
     fn drop(&mut self) {
-        self.release();
-    }
-}
-
-impl Counters {
-    fn published(&self) {
-        if self.num_published.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.last().published_first = Some(SystemTime::now());
-        }
-    }
-
-    fn last(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unpoisoned()
+        self.bus.state().release(self.id);
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::lock::Unpoisoned;
 use manager_api::subscription::{SubscriptionSender, Unsubscribed};
+use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
 use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -126,9 +127,9 @@ fn lock(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
     faults.lock().unpoisoned()
 }
 
-#[async_trait]
-impl<M: ClientManager> ClientManager for Flaky<M> {
-    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+impl<M: ClientManager> Flaky<M> {
+    /// Completes one publish, with the faults that are due.
+    async fn sent(&self, sending: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
         let loses_reply = {
             let mut faults = self.faults();
             if faults.is_cut {
@@ -141,7 +142,7 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
         };
         let mut replies = self.replies.subscribe();
         let num_cuts = replies.borrow().num_cuts;
-        self.inner.publish(message).await?;
+        sending.await?;
         // The sender is this manager's.
         let now = replies
             .wait_for(|replies| !replies.is_swallowed)
@@ -152,6 +153,19 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
             true => Err(Error::new(ErrorKind::Publish, "the reply was lost, on command")),
             false => Ok(()),
         }
+    }
+
+    /// Returns the topics of the manager inside.
+    fn inner_topics(&self) -> Result<&dyn Topics, Error> {
+        let topics = self.inner.topics();
+        topics.ok_or_else(|| Error::new(ErrorKind::Config, "the manager inside has no topics"))
+    }
+}
+
+#[async_trait]
+impl<M: ClientManager> ClientManager for Flaky<M> {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        self.sent(self.inner.publish(message)).await
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
@@ -175,8 +189,32 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
         self.inner.host_id()
     }
 
+    fn topics(&self) -> Option<&dyn Topics> {
+        self.inner.topics().map(|_| self as _)
+    }
+
     fn health(&self) -> Health {
         self.inner.health()
+    }
+}
+
+/// Publishes have faults, subscriptions and counts have none.
+#[async_trait]
+impl<M: ClientManager> Topics for Flaky<M> {
+    async fn publish_to(&self, topic: &Topic, message: Bytes) -> Result<(), Error> {
+        self.sent(self.inner_topics()?.publish_to(topic, message)).await
+    }
+
+    async fn append(&self, stream: &Stream, entry: Entry) -> Result<(), Error> {
+        self.sent(self.inner_topics()?.append(stream, entry)).await
+    }
+
+    async fn subscribe_to(&self, interests: Vec<Interest>) -> Result<Subscription<Delivery>, Error> {
+        self.inner_topics()?.subscribe_to(interests).await
+    }
+
+    async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error> {
+        self.inner_topics()?.count_subscribers(topic).await
     }
 }
 

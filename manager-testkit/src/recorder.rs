@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::subscription::SubscriptionSender;
+use manager_api::topics::Topics;
 use manager_api::{ClientManager, Error, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
 
@@ -94,6 +95,11 @@ impl<M: ClientManager> ClientManager for Recorder<M> {
 
     fn host_id(&self) -> Option<HostId> {
         self.inner.host_id()
+    }
+
+    /// What passes through topics is not recorded.
+    fn topics(&self) -> Option<&dyn Topics> {
+        self.inner.topics()
     }
 
     fn health(&self) -> Health {

@@ -20,6 +20,7 @@ struct Kafka;
 
 #[async_trait]
 impl Managers for Kafka {
+    const NO_TOPICS: Option<&'static str> = Some("the wires that need topics are not spoken over Kafka");
     const RESTART_LOSES_MESSAGES: bool = false;
 
     fn manager(url: &str, mut common: ManagerOptions) -> Arc<dyn ClientManager> {

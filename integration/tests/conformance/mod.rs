@@ -10,7 +10,7 @@ macro_rules! flavours {
         })*
 
         pub(super) fn lacking() -> Vec<(&'static str, Fault, &'static str)> {
-            [$($(#[$when])? super::lacking::<$flavour>()),*].concat()
+            [$($(#[$when])? super::lacking::<$managers, $flavour>()),*].concat()
         }
     };
 }
@@ -45,18 +45,19 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
 }
 
 /// Returns the reason why a flavour lacks a fault, if it does.
-fn why_not<F: Flavour>(fault: Fault) -> Option<&'static str> {
+fn why_not<M: Managers, F: Flavour>(fault: Fault) -> Option<&'static str> {
     match fault {
+        Fault::Topics => M::NO_TOPICS,
         Fault::StandsStill => F::NO_FREEZE,
         Fault::LosesAnswers => F::NO_LINE,
     }
 }
 
 /// The faults that a flavour does not have, and why.
-fn lacking<F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
-    let faults = [Fault::StandsStill, Fault::LosesAnswers].into_iter();
+fn lacking<M: Managers, F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
+    let faults = [Fault::StandsStill, Fault::LosesAnswers, Fault::Topics].into_iter();
     faults
-        .filter_map(|fault| Some((F::NAME, fault, why_not::<F>(fault)?)))
+        .filter_map(|fault| Some((F::NAME, fault, why_not::<M, F>(fault)?)))
         .collect()
 }
 
@@ -65,6 +66,8 @@ fn lacking<F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
 trait Managers: Send + Sync + 'static {
     /// Whether a broker that is restarted forgets what it had accepted.
     const RESTART_LOSES_MESSAGES: bool = true;
+    /// Why managers have no topics, if they have none.
+    const NO_TOPICS: Option<&'static str> = None;
 
     /// Makes a manager for the broker of a URL.
     fn manager(url: &str, options: ManagerOptions) -> Arc<dyn ClientManager>;
@@ -128,7 +131,7 @@ impl<M: Managers, F: Flavour> Backend for Broker<M, F> {
     }
 
     fn lacks(&self, fault: Fault) -> Option<&'static str> {
-        why_not::<F>(fault)
+        why_not::<M, F>(fault)
     }
 
     async fn freeze(&self) -> bool {

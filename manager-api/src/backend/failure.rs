@@ -117,7 +117,16 @@ pub fn bad(text: impl Into<String>) -> Error {
 ///
 /// [`ErrorKind::TooLarge`] with both numbers.
 pub fn check_len(message: &[u8], options: &ManagerOptions) -> Result<(), Error> {
-    let (len, limit) = (message.len(), options.max_message_bytes);
+    check_size(message.len(), options)
+}
+
+/// Checks that a message of `len` bytes is not larger than the options allow.
+///
+/// # Errors
+///
+/// [`ErrorKind::TooLarge`] with both numbers.
+pub fn check_size(len: usize, options: &ManagerOptions) -> Result<(), Error> {
+    let limit = options.max_message_bytes;
     if len > limit {
         let text = format!("a message of {len} bytes is over the limit of {limit}");
         return Err(Error::new(ErrorKind::TooLarge, text));

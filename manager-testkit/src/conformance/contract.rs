@@ -80,9 +80,58 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The bullets in the documentation of the trait, each in one line.
-fn bullets(source: &str) -> Vec<String> {
-    let contract = source.split("pub struct Health").next().unwrap_or_default();
+/// Each bullet in the documentation of `Topics`, in its order, and the cases that show it.
+const TOPICS: &[(&str, &[&str])] = &[
+    (
+        "Topics are isolated from each other, and from the manager's channel.",
+        &["topics_are_isolated"],
+    ),
+    (
+        "At most once, and in the order of publishing for each publisher and topic.",
+        &["a_message_to_a_topic_arrives_once_and_in_order"],
+    ),
+    (
+        "A manager without a subscription to topics leaves no consumer on the broker, and does not count as a subscriber.",
+        &["a_publisher_to_topics_counts_as_no_subscriber"],
+    ),
+    (
+        "A publish to a topic has the guarantees of [`ClientManager::publish`](crate::ClientManager::publish): `Ok` means accepted, bytes in flight are bounded, and it ends at the deadline.",
+        &[
+            "ok_of_a_topic_waits_for_the_answer_of_the_broker",
+            "a_publish_to_a_topic_is_limited_as_any_other",
+            "topics_fail_within_the_deadline_while_the_broker_is_down",
+        ],
+    ),
+    (
+        "Entries of one publisher keep their order, and arrive with their fields unchanged.",
+        &[
+            "entries_keep_their_order_and_their_fields",
+            "a_stream_yields_its_past_then_what_is_new",
+            "a_stream_is_trimmed",
+        ],
+    ),
+    (
+        "A subscription yields the messages of all its topics, each with the name of its topic, and no others.",
+        &["a_subscription_yields_all_its_topics_and_no_others"],
+    ),
+    (
+        "A subscription to topics has the guarantees of [`ClientManager::subscribe`](crate::ClientManager::subscribe): it reconnects by itself, and yields a gap whenever messages may have been missed.",
+        &[
+            "a_broker_restart_yields_a_gap_on_topics_then_messages",
+            "a_stream_continues_after_a_restart",
+            "a_stream_continues_after_a_lost_connection",
+            "topics_fail_within_the_deadline_while_the_broker_is_down",
+        ],
+    ),
+    (
+        "A subscription counts once it is established, and no longer than until it is dropped or its process ends.",
+        &["subscribers_of_a_topic_are_counted"],
+    ),
+];
+
+/// The bullets in the documentation of a trait, each in one line. It ends before the type named `end`.
+fn bullets(source: &str, end: &str) -> Vec<String> {
+    let contract = source.split(&format!("pub struct {end} ")).next().unwrap_or_default();
     let mut bullets: Vec<String> = Vec::new();
     let mut is_in_one = false;
     for line in contract.lines() {
@@ -103,14 +152,17 @@ fn bullets(source: &str) -> Vec<String> {
 
 #[test]
 fn every_sentence_of_the_contract_has_cases() {
-    let written = bullets(include_str!("../../../manager-api/src/manager.rs"));
-    let shown: Vec<_> = CONTRACT.iter().map(|(bullet, _)| *bullet).collect();
-    assert_eq!(
-        written, shown,
-        "a bullet of `ClientManager` has no cases here, or another wording"
-    );
+    let manager = bullets(include_str!("../../../manager-api/src/manager.rs"), "Health");
+    let topics = bullets(include_str!("../../../manager-api/src/topics.rs"), "Topic");
+    for (name, written, contract) in [("ClientManager", manager, CONTRACT), ("Topics", topics, TOPICS)] {
+        let shown: Vec<_> = contract.iter().map(|(bullet, _)| *bullet).collect();
+        assert_eq!(
+            written, shown,
+            "a bullet of `{name}` has no cases here, or another wording"
+        );
+    }
     let run = include_str!("mod.rs");
-    for (bullet, cases) in CONTRACT {
+    for (bullet, cases) in CONTRACT.iter().chain(TOPICS) {
         assert!(!cases.is_empty(), "nothing shows {bullet}");
         for case in *cases {
             assert!(run.lines().any(|line| line.trim() == *case), "{case} is not run");
@@ -121,6 +173,6 @@ fn every_sentence_of_the_contract_has_cases() {
 #[test]
 fn a_bullet_without_a_case_is_noticed() {
     let source =
-        "/// - One.\n///\n    /// - Two goes\n    ///   on.\n    /// - Three.\npub struct Health\n/// - no bullet";
-    assert_eq!(bullets(source), ["One.", "Two goes on.", "Three."]);
+        "/// - One.\n///\n    /// - Two goes\n    ///   on.\n    /// - Three.\npub struct Health {\n/// - no bullet";
+    assert_eq!(bullets(source, "Health"), ["One.", "Two goes on.", "Three."]);
 }

@@ -1,4 +1,4 @@
-//! The conformance suite: one async function per sentence of the contract of `ClientManager`. The cases of
+//! The conformance suite: one async function per sentence of the contract of `ClientManager` and `Topics`. The cases of
 //! [`hub`](crate::hub) are built on it.
 
 mod close;
@@ -8,8 +8,10 @@ mod delivery;
 mod link;
 mod outage;
 mod publish;
+mod streams;
 mod subscribe;
 pub(crate) mod support;
+mod topics;
 mod unanswered;
 
 use std::future::Future;
@@ -24,7 +26,9 @@ pub use delivery::*;
 pub use link::{Link, OnLink};
 pub use outage::*;
 pub use publish::*;
+pub use streams::*;
 pub use subscribe::*;
+pub use topics::*;
 pub use unanswered::*;
 
 /// A broker under test, which creates managers and can be stopped.
@@ -78,6 +82,8 @@ pub enum Fault {
     StandsStill,
     /// [`Backend::manager_on_link`].
     LosesAnswers,
+    /// None, but the [topics](ClientManager::topics) of a manager, which not every broker has.
+    Topics,
 }
 
 /// Runs one case and fails it by name if it hangs. Used by [`conformance!`](crate::conformance!).
@@ -130,6 +136,15 @@ macro_rules! conformance {
                 a_slow_subscriber_is_bounded_and_loses_nothing_silently
                 close_flushes_then_ends_the_stream
                 after_close_everything_is_closed
+                topics_are_isolated
+                a_message_to_a_topic_arrives_once_and_in_order
+                a_publisher_to_topics_counts_as_no_subscriber
+                a_publish_to_a_topic_is_limited_as_any_other
+                a_subscription_yields_all_its_topics_and_no_others
+                subscribers_of_a_topic_are_counted
+                entries_keep_their_order_and_their_fields
+                a_stream_yields_its_past_then_what_is_new
+                a_stream_is_trimmed
             }
             $crate::conformance! { @cases $private;
                 a_broker_restart_yields_a_gap_then_messages
@@ -143,6 +158,11 @@ macro_rules! conformance {
                 nothing_is_accepted_while_the_broker_stands_still
                 ok_waits_for_the_answer_of_the_broker
                 a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once
+                ok_of_a_topic_waits_for_the_answer_of_the_broker
+                topics_fail_within_the_deadline_while_the_broker_is_down
+                a_broker_restart_yields_a_gap_on_topics_then_messages
+                a_stream_continues_after_a_restart
+                a_stream_continues_after_a_lost_connection
             }
 
             mod hub {
@@ -190,7 +210,9 @@ mod tests {
             include_str!("delivery.rs"),
             include_str!("outage.rs"),
             include_str!("publish.rs"),
+            include_str!("streams.rs"),
             include_str!("subscribe.rs"),
+            include_str!("topics.rs"),
             include_str!("unanswered.rs"),
             include_str!("../hub/acks.rs"),
             include_str!("../hub/messages.rs"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use manager_api::{ClientManager, HostId, Incoming, ManagerOptions, Subscription};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Backend;
+use super::{Backend, Fault};
 
 /// The limit for anything that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,7 +73,7 @@ pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// Receives the next item.
-pub(crate) async fn next(subscription: &mut Subscription) -> Incoming {
+pub(crate) async fn next<M>(subscription: &mut Subscription<M>) -> Incoming<M> {
     let incoming = soon("receive", subscription.recv()).await;
     incoming.expect("the subscription goes on")
 }
@@ -104,6 +104,19 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut conditi
     while !condition().await {
         assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
         sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Returns whether the backend supports the fault. It must name a reason if it does not, and only then.
+pub(crate) fn is_supported(backend: &dyn Backend, fault: Fault, is_there: bool) -> bool {
+    match (is_there, backend.lacks(fault)) {
+        (true, None) => true,
+        (false, Some(why)) => {
+            eprintln!("this case shows nothing, because {fault:?} is not supported: {why}");
+            false
+        }
+        (true, Some(why)) => panic!("{fault:?} is supported, although the backend names a reason why not: {why}"),
+        (false, None) => panic!("{fault:?} is not supported, and the backend names no reason"),
     }
 }
 

@@ -96,16 +96,3 @@ impl Unanswered {
         })
     }
 }
-
-/// Returns whether the backend supports the fault. It must name a reason if it does not, and only then.
-fn is_supported(backend: &dyn Backend, fault: Fault, is_there: bool) -> bool {
-    match (is_there, backend.lacks(fault)) {
-        (true, None) => true,
-        (false, Some(why)) => {
-            eprintln!("this case shows nothing, because {fault:?} is not supported: {why}");
-            false
-        }
-        (true, Some(why)) => panic!("{fault:?} is supported, although the backend names a reason why not: {why}"),
-        (false, None) => panic!("{fault:?} is not supported, and the backend names no reason"),
-    }
-}

@@ -13,6 +13,8 @@ mod serve;
 #[cfg(feature = "serve")]
 mod token;
 mod values;
+#[cfg(feature = "redis")]
+mod wire;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ pub(crate) use serve::{ConfigAction, ConfigArgs, DemoArgs, ServeArgs};
 pub(crate) use token::{Lifetime, TokenCheckArgs, TokenCommand, TokenGenArgs};
 pub(crate) use values::LogFormat;
 use values::{duration, num_acks};
+#[cfg(feature = "redis")]
+pub(crate) use wire::{WireArgs, WireName};
 
 /// Where commands look for a broker, and where `serve` starts one.
 pub(crate) const DEFAULT_URL: &str = "redis://127.0.0.1:7379";
@@ -188,10 +192,10 @@ pub(crate) struct EmitArgs {
     /// A client that does not get it, by its id; may be repeated
     #[arg(long, value_name = "ID", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) except: Vec<String>,
-    /// A room whose members do not get it, on servers of this project; may be repeated
+    /// A room whose members do not get it, on servers of this project and of Node; may be repeated
     #[arg(long, value_name = "ROOM", allow_hyphen_values = true, value_parser = NonEmptyStringValueParser::new())]
     pub(crate) except_room: Vec<String>,
-    /// Clients that read too slowly may miss it, on servers of this project
+    /// Clients that read too slowly may miss it, on servers of this project and of Node
     #[arg(long)]
     pub(crate) volatile: bool,
     /// Wait for the acknowledgements of N clients and print each as a line of JSON; exit code 1 if fewer came within --timeout
@@ -215,6 +219,9 @@ pub(crate) struct EmitArgs {
     pub(crate) keep_going: bool,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
+    #[cfg(feature = "redis")]
+    #[command(flatten)]
+    pub(crate) wire: WireArgs,
 }
 
 /// Which broker, which channel, how long to try.
@@ -238,6 +245,9 @@ pub(crate) struct NamespaceArgs {
     pub(crate) namespace: String,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
+    #[cfg(feature = "redis")]
+    #[command(flatten)]
+    pub(crate) wire: WireArgs,
 }
 
 /// The version, and the brokers that this build knows.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use manager_api::backend::url;
+#[cfg(feature = "redis")]
+use manager_api::wire::Wire;
 use manager_api::{ClientManager, Emitter, Error, ErrorKind};
 use siokit::{ConnectOptions, brokers};
 
@@ -70,6 +72,7 @@ impl BrokerUrl {
         let manager = manager.map_err(|error| Failure::of(error, format!("cannot use {self}")))?;
         Ok(Backend {
             url: self.clone(),
+            emitter: Emitter::new(Arc::clone(&manager)),
             manager,
             is_told: AtomicBool::new(false),
         })
@@ -99,6 +102,7 @@ impl fmt::Debug for BrokerUrl {
 pub(crate) struct Backend {
     pub(crate) url: BrokerUrl,
     pub(crate) manager: Arc<dyn ClientManager>,
+    emitter: Emitter,
     /// The user knows that there is no broker, and what may help.
     is_told: AtomicBool,
 }
@@ -106,7 +110,19 @@ pub(crate) struct Backend {
 impl Backend {
     /// An emitter over the manager.
     pub(crate) fn emitter(&self) -> Emitter {
-        Emitter::new(Arc::clone(&self.manager))
+        self.emitter.clone()
+    }
+
+    /// Writes messages for servers of other software.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Input`] if the broker is not one that they can use.
+    #[cfg(feature = "redis")]
+    pub(crate) fn with_wire(mut self, wire: &dyn Wire) -> Result<Backend, Failure> {
+        let emitter = Emitter::with_wire(Arc::clone(&self.manager), wire);
+        self.emitter = emitter.map_err(|error| Failure::of(error, format!("cannot use {}", self.url)))?;
+        Ok(self)
     }
 
     /// What an error of the manager means for the command: what was attempted, and where.

@@ -14,6 +14,8 @@ mod serve;
 mod token;
 mod trace;
 mod url_source;
+#[cfg(feature = "redis")]
+mod wire;
 
 use std::env::VarError;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ use std::time::Duration;
 use clap_complete::Shell;
 use manager_api::trace::TraceParent;
 use manager_api::{Broadcast, Emitter, EventName, ManagerOptions, NamespaceName, Payload, Room, Sid};
+#[cfg(feature = "redis")]
+use siokit::node::NodeWire;
 
 #[cfg(feature = "serve")]
 use crate::args::HealthArgs;
@@ -153,6 +157,9 @@ impl Plan {
 pub(crate) struct BrokerPlan {
     pub(crate) url: BrokerUrl,
     pub(crate) options: ManagerOptions,
+    /// That of Node's servers; `None` for our own.
+    #[cfg(feature = "redis")]
+    pub(crate) wire: Option<NodeWire>,
     /// Only errors are to be said.
     pub(crate) quiet: bool,
 }
@@ -160,7 +167,21 @@ pub(crate) struct BrokerPlan {
 impl BrokerPlan {
     /// Makes the manager, which connects on first use.
     pub(crate) fn backend(&self) -> Result<Backend, Failure> {
-        self.url.backend(self.options.clone())
+        let backend = self.url.backend(self.options.clone())?;
+        #[cfg(feature = "redis")]
+        if let Some(wire) = &self.wire {
+            return backend.with_wire(wire);
+        }
+        Ok(backend)
+    }
+
+    /// Returns whether the servers announce themselves, which ours do.
+    pub(crate) fn has_announcements(&self) -> bool {
+        #[cfg(feature = "redis")]
+        let is_node = self.wire.is_some();
+        #[cfg(not(feature = "redis"))]
+        let is_node = false;
+        !is_node
     }
 
     pub(crate) fn timeout(&self) -> Duration {
@@ -198,7 +219,7 @@ fn emit_plan(args: EmitArgs, quiet: bool) -> Result<EmitPlan, Failure> {
             "--text needs DATA; text that begins with a hyphen stands behind --, as in: sio emit --text EVENT -- -q",
         ));
     }
-    let broker = broker_plan(args.broker.clone(), quiet)?;
+    let broker = emit_broker_plan(&args, quiet)?;
     let address = address(&args)?;
     let event = event(args.event.as_deref().unwrap_or_default())?;
     let num_acks = args.ack.map(|count| usize::try_from(count.get()).unwrap_or(usize::MAX));
@@ -231,7 +252,7 @@ fn lines_plan(args: EmitArgs, quiet: bool) -> Result<LinesPlan, Failure> {
     if args.rate.is_some_and(|rate| !(0.001..=1e9).contains(&rate)) {
         return Err(Failure::input("--rate is a number of events a second, from 0.001 on"));
     }
-    let broker = broker_plan(args.broker, quiet)?;
+    let broker = emit_broker_plan(&args, quiet)?;
     Ok(LinesPlan {
         broker,
         format,
@@ -243,10 +264,33 @@ fn lines_plan(args: EmitArgs, quiet: bool) -> Result<LinesPlan, Failure> {
 fn control_plan(args: NamespaceArgs, action: Action, quiet: bool) -> Result<Plan, Failure> {
     let namespace = namespace(&args.namespace)?;
     Ok(Plan::Control(ControlPlan {
-        broker: broker_plan(args.broker, quiet)?,
+        broker: wired_broker_plan(args, quiet)?,
         namespace,
         action,
     }))
+}
+
+/// The broker of an event, and the wire of its servers.
+fn emit_broker_plan(args: &EmitArgs, quiet: bool) -> Result<BrokerPlan, Failure> {
+    wired_broker_plan(
+        NamespaceArgs {
+            namespace: args.namespace.clone(),
+            broker: args.broker.clone(),
+            #[cfg(feature = "redis")]
+            wire: args.wire.clone(),
+        },
+        quiet,
+    )
+}
+
+/// The broker of a command, and the wire of its servers.
+fn wired_broker_plan(args: NamespaceArgs, quiet: bool) -> Result<BrokerPlan, Failure> {
+    #[cfg(feature = "redis")]
+    let wire = wire::find(args.wire, args.broker.channel.as_deref())?;
+    let plan = broker_plan(args.broker, quiet)?;
+    #[cfg(feature = "redis")]
+    let plan = BrokerPlan { wire, ..plan };
+    Ok(plan)
 }
 
 fn broker_plan(args: BrokerArgs, quiet: bool) -> Result<BrokerPlan, Failure> {
@@ -260,6 +304,8 @@ fn broker_plan(args: BrokerArgs, quiet: bool) -> Result<BrokerPlan, Failure> {
             deadline: args.timeout,
             ..ManagerOptions::default()
         },
+        #[cfg(feature = "redis")]
+        wire: None,
         quiet,
     })
 }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use manager_api::wire::{decode, encode};
+use manager_api::wire::python::{decode, encode};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(envelope) = decode(&Bytes::copy_from_slice(data)) else {

@@ -27,7 +27,7 @@ use manager_api::log::{LimitedLog, quietly};
 use manager_api::measure::{self, Quantity, Stopwatch};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message};
 use manager_api::turn::{Turn, YIELD_EVERY};
-use manager_api::wire::{self, OwnMark};
+use manager_api::wire::python::{self, OwnMark};
 use manager_api::{Broadcast, ClientManager, Error, EventName, HostId, NamespaceName, Payload, Sid};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -179,7 +179,7 @@ impl<D: Deliver> Hub<D> {
         let Some((host_id, callback)) = self.acks.acknowledge(key, sid, id, payload) else {
             return;
         };
-        let message = wire::encode(&Envelope {
+        let message = python::encode(&Envelope {
             host_id: Some(host_id),
             message: Message::Callback(callback),
         });
@@ -205,7 +205,7 @@ impl<D: Deliver> Hub<D> {
     }
 
     fn envelope(&self, message: Message) -> Bytes {
-        wire::encode(&Envelope {
+        python::encode(&Envelope {
             host_id: Some(self.host_id.clone()),
             message,
         })

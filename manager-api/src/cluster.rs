@@ -18,7 +18,7 @@ pub use collect::{AckReport, Gathered, RemoteSocket, ServerResponse, read_data};
 pub use inspect::{Receipt, ServerInfo, ServerReceipt};
 pub use report::{ClientDetails, RoomInfo, ServerStatus};
 pub use request::{Change, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Selection, SocketInfo};
-pub use responses::{RequestTable, Responses};
+pub use responses::{Expected, RequestTable, Responses};
 
 pub use collect::server_responses;
 pub(crate) use collect::{acknowledgements, counted, sockets};

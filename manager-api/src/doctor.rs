@@ -297,7 +297,7 @@ impl Diagnosis<'_> {
 
     /// Returns the bytes of a request for the presence of servers.
     fn request(&self) -> bytes::Bytes {
-        wire::encode(&Envelope {
+        wire::python::encode(&Envelope {
             host_id: Some(self.host_id.clone()),
             message: Message::Seek,
         })

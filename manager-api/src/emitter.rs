@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::FutureExt;
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -20,9 +19,9 @@ use crate::cluster::{self, RequestLimits, Requester, in_time, left_until, server
 use crate::cluster::{ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo, ServerResponse};
 use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::log::{Escaped, LimitedLog, quietly};
-use crate::measure::{self, Quantity};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
-use crate::{Broadcast, ClientManager, Error, HostId, Incoming, Room, Sid, Subscription, wire};
+use crate::wire::{Arrival, Arrivals, Messenger, Python, Servers, Wire};
+use crate::{Broadcast, ClientManager, Error, HostId, NamespaceName, Room, Sid};
 
 /// Time limit of handlers of events for servers whose sender does not wait for a response.
 const MAX_HANDLER_TIME: Duration = Duration::from_secs(600);
@@ -50,13 +49,22 @@ pub struct Emitter {
 impl Emitter {
     /// Creates an emitter over a manager, which does not connect before the first use. A shared manager is passed in an [`Arc`].
     pub fn new(manager: impl ClientManager) -> Self {
-        Self::over(Arc::new(manager))
+        Self::over(Python::messenger(Arc::new(manager), HostId::random()))
     }
 
-    fn over(manager: Arc<dyn ClientManager>) -> Self {
-        let host_id = HostId::random();
+    /// Creates an emitter that writes its messages in another [wire](crate::wire), for servers of other software.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if the manager lacks what the wire needs.
+    pub fn with_wire(manager: impl ClientManager, wire: &dyn Wire) -> Result<Self, Error> {
+        Ok(Self::over(wire.open(Arc::new(manager), HostId::random())?))
+    }
+
+    fn over(messenger: Arc<dyn Messenger>) -> Self {
+        let host_id = messenger.host_id().clone();
         let shared = Shared {
-            manager,
+            messenger,
             requester: Arc::new(Requester::new(host_id.clone(), RequestLimits::default())),
             max_timeout: MAX_HANDLER_TIME,
             host_id,
@@ -178,7 +186,7 @@ impl Emitter {
 
     /// Returns the manager.
     pub fn manager(&self) -> &Arc<dyn ClientManager> {
-        &self.shared.manager
+        self.shared.messenger.manager()
     }
 
     /// Flushes emitted events, then closes the manager.
@@ -187,7 +195,7 @@ impl Emitter {
     ///
     /// As [`ClientManager::close`].
     pub async fn close(&self) -> Result<(), Error> {
-        self.shared.manager.close().await
+        self.shared.messenger.manager().close().await
     }
 }
 
@@ -200,7 +208,7 @@ impl std::fmt::Debug for Emitter {
 }
 
 struct Shared {
-    manager: Arc<dyn ClientManager>,
+    messenger: Arc<dyn Messenger>,
     host_id: HostId,
     acks: Arc<AckTable>,
     requester: Arc<Requester>,
@@ -224,26 +232,20 @@ impl Drop for AbortOnDrop {
 
 impl Shared {
     fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
-        let envelope = Envelope {
-            host_id: Some(self.host_id.clone()),
-            message: message.stamped(),
-        };
-        let bytes = wire::encode(&envelope);
-        let manager = self.manager.clone();
-        async move { measure::timed(Quantity::PublishTime, manager.publish(bytes)).await }.boxed()
+        self.messenger.publish(message.stamped())
     }
 
-    /// Subscribes before the first request is sent, so that no response can be missed, and again if the subscription
-    /// has ended.
+    /// Begins to receive before the first request is sent, so that no response can be missed, and again if that has
+    /// ended.
     async fn listen(&self) -> Result<(), Error> {
         let mut listening = self.listening.lock().await;
         if listening.as_ref().is_some_and(|task| !task.0.is_finished()) {
             return Ok(());
         }
-        let subscription = self.manager.subscribe().await?;
+        let arrivals = self.messenger.receive().await?;
         self.had_gap.store(true, Ordering::Relaxed);
         let task = receive_responses(
-            subscription,
+            arrivals,
             self.acks.clone(),
             self.requester.clone(),
             self.host_id.clone(),
@@ -253,9 +255,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Subscribes and starts discovery before the first request to servers, and before the first one after a gap.
-    async fn discover_servers(&self, deadline: Instant) -> Result<(), Error> {
+    /// Returns the servers that will respond to a request about a namespace. Where they announce themselves, starts
+    /// discovery before the first request, and before the first one after a gap.
+    async fn servers(&self, namespace: &NamespaceName, deadline: Instant) -> Result<Servers, Error> {
         self.listen().await?;
+        let servers = self.messenger.servers(namespace).await?;
+        if servers == Servers::Announced {
+            self.discover(deadline).await?;
+        }
+        Ok(servers)
+    }
+
+    async fn discover(&self, deadline: Instant) -> Result<(), Error> {
         let mut discovery_started = self.discovery_started.lock().await;
         if self.had_gap.swap(false, Ordering::Relaxed) {
             *discovery_started = false;
@@ -268,6 +279,15 @@ impl Shared {
             *discovery_started = true;
         }
         Ok(())
+    }
+
+    async fn servers_in_time(&self, namespace: &NamespaceName, deadline: Instant) -> Result<Servers, Error> {
+        self.within(deadline, self.servers(namespace, deadline)).await
+    }
+
+    /// Runs a step of a request, limited by the deadline of the whole.
+    async fn within<T>(&self, deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        in_time(Some(&**self.messenger.manager()), deadline, step).await
     }
 
     async fn emit_expecting(&self, mut emit: Emit, scope: Scope, deadline: Instant) -> AckStream {
@@ -284,10 +304,11 @@ impl Shared {
         });
         let published = async {
             self.listen().await?;
+            self.messenger.servers(&emit.namespace).await?;
             emit.ack_timeout = Some(left_until(deadline));
             self.publish(Message::Emit(emit)).await
         };
-        if let Err(error) = in_time(Some(&*self.manager), deadline, published).await {
+        if let Err(error) = self.within(deadline, published).await {
             acks.fail(error);
             acks.no_more();
         }
@@ -297,17 +318,17 @@ impl Shared {
 
 /// Passes the callbacks and responses addressed to this emitter to the tasks that wait for them.
 async fn receive_responses(
-    mut subscription: Subscription,
+    mut arrivals: Arrivals,
     acks: Arc<AckTable>,
     requester: Arc<Requester>,
     host_id: HostId,
     had_gap: Arc<AtomicBool>,
 ) {
     static GAP: LimitedLog = LimitedLog::new();
-    while let Some(incoming) = subscription.recv().await {
-        match incoming {
-            Incoming::Message(message) => dispatch(&message, &acks, &requester, &host_id),
-            Incoming::Gap { reason } => {
+    while let Some(arrival) = arrivals.next().await {
+        match arrival {
+            Arrival::Message(envelope) => dispatch(envelope, &acks, &requester, &host_id),
+            Arrival::Gap { reason } => {
                 had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {
                     let (reason, text) = (
@@ -321,12 +342,9 @@ async fn receive_responses(
     }
 }
 
-fn dispatch(message: &Bytes, acks: &AckTable, requester: &Requester, host_id: &HostId) {
-    // Every other message on the channel is for the servers; they report undecodable ones.
-    let Ok(Envelope { host_id: from, message }) = wire::decode(message) else {
-        return;
-    };
-    match (from, message) {
+/// Handles one message; most are for the servers, and are passed over.
+fn dispatch(envelope: Envelope, acks: &AckTable, requester: &Requester, host_id: &HostId) {
+    match (envelope.host_id, envelope.message) {
         (Some(host), Message::Callback(callback)) if host == *host_id => acks.acknowledge_remote(callback),
         (_, Message::Callback(_)) => {}
         (Some(host), Message::Hello) => requester.peers.record(&host),

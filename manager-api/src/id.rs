@@ -179,6 +179,18 @@ impl Room {
         self.is_number
     }
 
+    /// Reads a name from JSON text: a string or a number; `None` from any other value.
+    pub fn from_json(text: &str) -> Option<Self> {
+        match text.as_bytes().first()? {
+            b'"' => serde_json::from_str::<String>(text).ok().map(Self::from),
+            b'-' | b'0'..=b'9' => {
+                let number = serde_json::from_str(text).ok()?;
+                Some(Self::from_number(&number))
+            }
+            _ => None,
+        }
+    }
+
     pub(crate) fn from_number(number: &serde_json::Number) -> Self {
         Self {
             name: number.to_string().into(),

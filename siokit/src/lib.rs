@@ -21,6 +21,8 @@ pub use manager_amqp as amqp;
 pub use manager_kafka as kafka;
 #[cfg(feature = "redis")]
 pub use manager_redis as redis;
+#[cfg(feature = "node")]
+pub use node_wire as node;
 
 #[cfg(feature = "server")]
 pub use socket_io as server;

@@ -40,7 +40,7 @@ impl Decode {
 
 impl Operation for Decode {
     fn run(&mut self) -> Result<()> {
-        let envelope = wire::decode(black_box(&self.message))?;
+        let envelope = wire::python::decode(black_box(&self.message))?;
         ensure!(black_box(envelope).host_id.is_some(), "the message lost its publisher");
         Ok(())
     }
@@ -61,20 +61,20 @@ impl Encode {
     /// If the message cannot be decoded, which would be a fault of the decoder.
     #[expect(clippy::new_without_default, reason = "what is made is not a neutral value")]
     pub fn new() -> Self {
-        let envelope = wire::decode(&message()).expect("a valid message");
-        let len = wire::encode(&envelope).len();
+        let envelope = wire::python::decode(&message()).expect("a valid message");
+        let len = wire::python::encode(&envelope).len();
         Self { envelope, len }
     }
 
     /// Returns the message as it is encoded.
     pub fn encoded(&self) -> Bytes {
-        wire::encode(&self.envelope)
+        wire::python::encode(&self.envelope)
     }
 }
 
 impl Operation for Encode {
     fn run(&mut self) -> Result<()> {
-        let encoded = black_box(wire::encode(black_box(&self.envelope)));
+        let encoded = black_box(wire::python::encode(black_box(&self.envelope)));
         ensure!(encoded.len() == self.len, "the message changed its length");
         Ok(())
     }

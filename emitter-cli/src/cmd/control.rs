@@ -33,6 +33,10 @@ pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
         return Ok(());
     };
     let namespace = plan.namespace.as_str();
+    let others = match plan.broker.has_announcements() {
+        true => ", for servers of python-socketio cannot respond",
+        false => "",
+    };
     let note = match whereabouts {
         Whereabouts::Found => return Ok(()),
         Whereabouts::Nowhere(num_servers) => {
@@ -43,7 +47,7 @@ pub(super) async fn run(plan: ControlPlan) -> Result<(), Failure> {
             };
             format!(
                 "no client {:?} in namespace {namespace:?} on {servers} that responded; \
-                 published all the same, for servers of python-socketio cannot respond",
+                 published all the same{others}",
                 output::printable(client.as_str())
             )
         }
@@ -74,6 +78,11 @@ async fn command(
     let told = match client {
         // What they say would not be told.
         Some(_) if plan.broker.quiet => None,
+        Some(client) if !plan.broker.has_announcements() => {
+            let asked = count(clients.clone(), &client, timeout, 0).await;
+            let whereabouts = asked.unwrap_or_else(|error| Whereabouts::Unknown(error.to_string()));
+            Some((client, whereabouts))
+        }
         Some(client) if timeout <= ANNOUNCING => {
             let why =
                 format!("servers have a second to announce themselves, for which --timeout {timeout:?} is too short");
@@ -109,13 +118,17 @@ async fn whereabouts(
             "no server responded (those of python-socketio cannot)".into(),
         ));
     }
+    count(clients, client, timeout, servers.missing_servers.len()).await
+}
+
+/// Asks the servers that are known whether they have the client; `num_missing` others did not respond before.
+async fn count(clients: Broadcast, client: &Sid, timeout: Duration, num_missing: usize) -> Result<Whereabouts, Error> {
     let asked = clients.to(client.as_str()).timeout(timeout).count_sockets().await?;
-    Ok(
-        match (asked.found, asked.missing_servers.len() + servers.missing_servers.len()) {
-            (0, 0) => Whereabouts::Nowhere(servers.found.len()),
-            (0, 1) => Whereabouts::Unknown("1 server did not respond".into()),
-            (0, num_missing) => Whereabouts::Unknown(format!("{num_missing} servers did not respond")),
-            _ => Whereabouts::Found,
-        },
-    )
+    Ok(match (asked.found, num_missing + asked.missing_servers.len()) {
+        (0, 0) if asked.num_servers == 0 => Whereabouts::Unknown("no server responded".into()),
+        (0, 0) => Whereabouts::Nowhere(asked.num_servers),
+        (0, 1) => Whereabouts::Unknown("1 server did not respond".into()),
+        (0, num_missing) => Whereabouts::Unknown(format!("{num_missing} servers did not respond")),
+        _ => Whereabouts::Found,
+    })
 }

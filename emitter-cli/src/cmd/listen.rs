@@ -125,7 +125,7 @@ impl Listening<'_> {
     fn line(&mut self, incoming: &Incoming) -> String {
         let is_json = self.plan.json;
         let mut line = match incoming {
-            Incoming::Message(bytes) => match wire::decode(bytes) {
+            Incoming::Message(bytes) => match wire::python::decode(bytes) {
                 Ok(envelope) if !self.plan.filter.passes(&envelope) => return String::new(),
                 Err(_) if !self.plan.filter.is_open() => return String::new(),
                 Ok(envelope) if is_json => output::json_line(show::json(&envelope)),

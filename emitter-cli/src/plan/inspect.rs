@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use manager_api::{NamespaceName, Room};
 
-use super::{BrokerPlan, Plan, broker_plan, namespace};
+use super::{BrokerPlan, Plan, broker_plan, namespace, wired_broker_plan};
 use crate::args::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 use crate::failure::Failure;
 
@@ -44,7 +44,7 @@ impl InspectPlan {
     /// Checks the arguments of `sio rooms`.
     pub(super) fn rooms(args: RoomsArgs, quiet: bool) -> Result<Plan, Failure> {
         let namespace = namespace(&args.at.namespace)?;
-        let broker = broker_plan(args.at.broker, quiet)?;
+        let broker = wired_broker_plan(args.at, quiet)?;
         let subject = Subject::Rooms(namespace, args.prefix.unwrap_or_default());
         Ok(Self::plan(broker, subject, &args.view))
     }
@@ -65,7 +65,7 @@ impl InspectPlan {
         subject: impl FnOnce(NamespaceName, Vec<Room>) -> Subject,
     ) -> Result<Plan, Failure> {
         let namespace = namespace(&args.at.namespace)?;
-        let broker = broker_plan(args.at.broker, quiet)?;
+        let broker = wired_broker_plan(args.at, quiet)?;
         let rooms = args.rooms.iter().map(Room::from).collect();
         Ok(Self::plan(broker, subject(namespace, rooms), &args.view))
     }

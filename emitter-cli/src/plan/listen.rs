@@ -147,7 +147,8 @@ mod tests {
             (filter("/c", &["a"], &["news"]), &[EMIT]),
             (filter("/", &["a"], &["news"]), &[]),
         ] {
-            let passes = |text: &&&str| filter.passes(&wire::decode(&Bytes::copy_from_slice(text.as_bytes())).unwrap());
+            let passes =
+                |text: &&&str| filter.passes(&wire::python::decode(&Bytes::copy_from_slice(text.as_bytes())).unwrap());
             let passed: Vec<_> = all.iter().filter(|text| passes(text)).copied().collect();
             assert_eq!(passed, shown, "{filter:?}");
         }

@@ -276,7 +276,7 @@ impl<D: Deliver> Hub<D> {
                 is_last: true,
                 is_truncated: false,
             };
-            let message = wire::encode(&Envelope {
+            let message = wire::python::encode(&Envelope {
                 host_id: Some(host_id),
                 message: Message::Response(response),
             });

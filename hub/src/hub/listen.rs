@@ -116,7 +116,7 @@ impl<D: Deliver> Hub<D> {
         while let Some(incoming) = subscription.recv().await {
             match incoming {
                 Incoming::Message(message) => {
-                    if !wire::is_presence(&message) {
+                    if !wire::python::is_presence(&message) {
                         Counters::add(&self.counters.received);
                     }
                     if AssertUnwindSafe(self.receive(message)).catch_unwind().await.is_err() {
@@ -145,12 +145,12 @@ impl<D: Deliver> Hub<D> {
 
     async fn receive(&self, message: Bytes) {
         if self.own_mark.is_on(&message) {
-            if !wire::is_presence(&message) {
+            if !wire::python::is_presence(&message) {
                 Counters::add(&self.counters.own);
             }
             return;
         }
-        match wire::decode_within(&message, self.options.decode_limits()) {
+        match wire::python::decode_within(&message, self.options.decode_limits()) {
             Ok(envelope) => self.dispatch(envelope).await,
             Err(reason) => self.note_undecodable(&reason, &message),
         }
@@ -240,11 +240,11 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    fn note_undecodable(&self, reason: &wire::DecodeError, message: &Bytes) {
+    fn note_undecodable(&self, reason: &wire::python::DecodeError, message: &Bytes) {
         static UNDECODABLE: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.undecodable);
         if let Some(suppressed) = UNDECODABLE.pass() {
-            let message = wire::Sketch::of(message);
+            let message = wire::python::Sketch::of(message);
             let (reason, message) = (Escaped(reason), Escaped(message));
             quietly(|| tracing::warn!(suppressed, ?reason, %message, "skipped a message on the channel"));
         }

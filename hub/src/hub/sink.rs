@@ -9,7 +9,7 @@ use manager_api::ack::AckStream;
 use manager_api::broadcast::{Scope, Sink};
 use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection, in_time};
 use manager_api::message::{Emit, Message};
-use manager_api::wire::DecodeLimits;
+use manager_api::wire::{DecodeLimits, Servers};
 use manager_api::{Error, deadline};
 
 use super::parts::{recipients_in_parts, rooms_in_parts, sockets_in_parts};
@@ -53,7 +53,10 @@ impl<D: Deliver> Sink for Hub<D> {
         async move {
             let others = scope == Scope::Cluster && self.manager.is_some();
             let deadline = deadline::after(timeout);
-            let (request, mut responses) = self.requester.open(others, deadline).await?;
+            let (request, mut responses) = self
+                .requester
+                .open(others.then_some(Servers::Announced), deadline)
+                .await?;
             let recipients = self.recipients(&emit).await;
             for part in recipients_in_parts(sids(&recipients, usize::MAX).await) {
                 responses.add_own(self.host_id.clone(), part, false);
@@ -74,7 +77,10 @@ impl<D: Deliver> Sink for Hub<D> {
         async move {
             let others = scope == Scope::Cluster && self.manager.is_some();
             let deadline = deadline::after(timeout);
-            let (request, mut responses) = self.requester.open(others, deadline).await?;
+            let (request, mut responses) = self
+                .requester
+                .open(others.then_some(Servers::Announced), deadline)
+                .await?;
             let recipients = self.recipients(&emit).await;
             let num_taken = match recipients.is_empty() {
                 true => 0,
@@ -117,8 +123,13 @@ impl<D: Deliver> Sink for Hub<D> {
                 RequestKind::Event { .. } => (Vec::new(), false),
             };
             let mut responses = match (&self.manager, scope) {
-                (Some(manager), Scope::Cluster) => self.requester.send(&**manager, kind, deadline).await?,
-                _ => self.requester.open(false, deadline).await?.1,
+                (Some(manager), Scope::Cluster) => {
+                    let prepared = self.requester.prepare(Servers::Announced, kind, deadline);
+                    let (request, responses) = prepared.await?;
+                    in_time(Some(&**manager), deadline, self.publish(request)).await?;
+                    responses
+                }
+                _ => self.requester.open(None, deadline).await?.1,
             };
             for part in parts {
                 responses.add_own(self.host_id.clone(), part, is_truncated);

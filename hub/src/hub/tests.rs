@@ -355,7 +355,7 @@ async fn a_write_only_emitter_does_not_subscribe_until_it_expects_a_response() {
     let Some(Incoming::Message(message)) = watching.recv().await else {
         panic!("a message");
     };
-    let envelope = wire::decode(&message).unwrap();
+    let envelope = python::decode(&message).unwrap();
     let Message::Emit(emit) = envelope.message else {
         panic!("an emit");
     };

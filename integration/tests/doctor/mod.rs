@@ -145,13 +145,15 @@ async fn scripted(url: &str, channel: &str, status: Option<ServerStatus>) -> Joi
         listens.send(()).unwrap();
         while let Some(incoming) = subscription.recv().await {
             let Incoming::Message(bytes) = incoming else { continue };
-            let Ok(envelope) = wire::decode(&bytes) else { continue };
+            let Ok(envelope) = wire::python::decode(&bytes) else {
+                continue;
+            };
             let Some(message) = response(envelope, status.as_ref()) else {
                 continue;
             };
             let host_id = Some(me.clone());
             manager
-                .publish(wire::encode(&Envelope { host_id, message }))
+                .publish(wire::python::encode(&Envelope { host_id, message }))
                 .await
                 .unwrap();
         }

@@ -87,10 +87,12 @@ pub struct ServerResponse {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct AckReport {
-    /// The acknowledgements, in order of arrival. Those of clients on a python-socketio server do not name the client.
+    /// The acknowledgements, in order of arrival. Those of clients on a server of other software do not name the client.
     pub acks: Vec<ClientAck>,
     /// Clients that were sent the event and did not acknowledge it: they took too long, or left.
     pub missing_clients: Vec<Sid>,
+    /// The number of further such clients, on servers that count their clients and do not name them: those of Node.
+    pub num_missing_unnamed: u64,
     /// Servers that did not report their recipients in time; whether they received the event is unknown.
     pub missing_servers: Vec<HostId>,
     /// Whether there were more recipients than a limit allows to name; clients may be missing that are not named.
@@ -103,14 +105,16 @@ impl AckReport {
     /// Returns whether every client that was sent the event has acknowledged it.
     pub fn is_complete(&self) -> bool {
         self.missing_clients.is_empty()
+            && self.num_missing_unnamed == 0
             && self.missing_servers.is_empty()
             && !self.is_truncated
             && self.failure.is_none()
     }
 
     fn add(&mut self, tally: &mut Tally, ack: ClientAck) {
-        if let Some(sid) = &ack.client {
-            tally.record_ack(sid);
+        match &ack.client {
+            Some(sid) => tally.record_ack(sid),
+            None => tally.num_unnamed_acks += 1,
         }
         self.acks.push(ack);
     }
@@ -203,10 +207,22 @@ struct Tally {
     acked: HashSet<Sid>,
     /// Left before they acknowledged.
     left: HashSet<Sid>,
+    /// Recipients that their servers count and do not name, and acknowledgements of such.
+    num_unnamed: u64,
+    num_unnamed_acks: u64,
     is_truncated: bool,
 }
 
 impl Tally {
+    /// Returns whether every recipient is known and has acknowledged the event or left.
+    fn is_settled(&self) -> bool {
+        self.pending.is_empty() && self.num_missing_unnamed() == 0 && !self.is_truncated
+    }
+
+    fn num_missing_unnamed(&self) -> u64 {
+        self.num_unnamed.saturating_sub(self.num_unnamed_acks)
+    }
+
     fn record_ack(&mut self, sid: &Sid) {
         self.pending.remove(sid);
         self.left.remove(sid);
@@ -228,6 +244,7 @@ impl Tally {
                     self.record_left(sid, limit);
                 }
             }
+            ResponsePart::Count(clients) => self.num_unnamed = self.num_unnamed.saturating_add(clients),
             _ => {}
         }
     }
@@ -264,7 +281,7 @@ pub(crate) async fn acknowledgements(mut acks: AckStream, mut responses: Respons
     }
     let mut has_ended = false;
     // Recipients that are not named can only be waited for until the deadline.
-    while !(responses.is_complete() && tally.pending.is_empty() && !tally.is_truncated) {
+    while !(responses.is_complete() && tally.is_settled()) {
         tokio::select! {
             biased;
             received = responses.next_until_deadline() => {
@@ -286,6 +303,7 @@ pub(crate) async fn acknowledgements(mut acks: AckStream, mut responses: Respons
         report.add(&mut tally, ack);
         turn.spend(1).await;
     }
+    report.num_missing_unnamed = tally.num_missing_unnamed();
     report.missing_clients = sorted(tally.pending.into_iter().chain(tally.left), &mut turn).await;
     report.is_truncated = tally.is_truncated;
     report.missing_servers = responses.into_missing();

@@ -66,6 +66,17 @@ pub enum RequestKind {
     },
 }
 
+impl RequestKind {
+    /// Returns the namespace that the request is about; `/` for one about servers.
+    pub fn namespace(&self) -> NamespaceName {
+        match self {
+            Self::Servers | Self::Event { .. } => NamespaceName::root(),
+            Self::Rooms { namespace, .. } => namespace.clone(),
+            Self::Sockets { clients, .. } | Self::Count { clients } => clients.namespace.clone(),
+        }
+    }
+}
+
 /// A part of one server's response to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterResponse {

@@ -7,9 +7,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::peers::Peers;
 use super::request::{ClusterRequest, RequestKind};
-use super::responses::{RequestTable, Responses};
-use crate::message::{Envelope, Message};
-use crate::{ClientManager, Error, ErrorKind, Health, HostId, wire};
+use super::responses::{Expected, RequestTable, Responses};
+use crate::message::Message;
+use crate::wire::Servers;
+use crate::{ClientManager, Error, ErrorKind, Health, HostId};
 
 /// Limits of the requests of one process.
 #[derive(Clone, Copy, Debug)]
@@ -65,45 +66,51 @@ impl Requester {
         }
     }
 
-    /// Opens a request that expects responses from every known server, once server discovery is complete. With `others`
-    /// false it expects none.
+    /// Opens a request that expects responses from `servers`; with [`Servers::Announced`] from every known one, once
+    /// server discovery is complete. With `None` it expects none.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Busy`] if too many are open, [`ErrorKind::Timeout`] if discovery does not complete by `deadline`.
-    pub async fn open(&self, others: bool, deadline: Instant) -> Result<(u64, Responses), Error> {
-        let mut expected = Vec::new();
-        if others {
-            let complete = timeout_at(deadline, self.peers.complete()).await;
-            complete.map_err(|_| too_late("discovery of the other servers was not complete in time"))?;
-            expected = self.peers.ids();
-        }
+    pub async fn open(&self, servers: Option<Servers>, deadline: Instant) -> Result<(u64, Responses), Error> {
+        let expected = match servers {
+            None => Expected::default(),
+            Some(Servers::Named(named)) => Expected { named, unnamed: 0 },
+            Some(Servers::Counted(count)) => Expected {
+                named: Vec::new(),
+                unnamed: count.min(self.limits.max_servers),
+            },
+            Some(Servers::Announced) => {
+                let complete = timeout_at(deadline, self.peers.complete()).await;
+                complete.map_err(|_| too_late("discovery of the other servers was not complete in time"))?;
+                Expected {
+                    named: self.peers.ids(),
+                    unnamed: 0,
+                }
+            }
+        };
         let (peers, max) = (self.peers.clone(), self.limits.max_requests);
         self.requests.open(peers, expected, deadline, max)
     }
 
-    /// Sends a request to every other server.
+    /// Opens a request to `servers`; returns the message to publish, and the responses.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open), and those of publishing.
-    pub async fn send(
+    /// As [`open`](Self::open).
+    pub async fn prepare(
         &self,
-        manager: &dyn ClientManager,
+        servers: Servers,
         kind: RequestKind,
         deadline: Instant,
-    ) -> Result<Responses, Error> {
-        let (id, responses) = self.open(true, deadline).await?;
-        let message = wire::encode(&Envelope {
-            host_id: Some(self.host_id.clone()),
-            message: Message::Request(ClusterRequest {
-                id: Some(id),
-                kind,
-                timeout: left_until(deadline),
-            }),
-        });
-        in_time(Some(manager), deadline, manager.publish(message)).await?;
-        Ok(responses)
+    ) -> Result<(Message, Responses), Error> {
+        let (id, responses) = self.open(Some(servers), deadline).await?;
+        let request = ClusterRequest {
+            id: Some(id),
+            kind,
+            timeout: left_until(deadline),
+        };
+        Ok((Message::Request(request), responses))
     }
 
     /// Handles responses and presence messages of other processes. Returns any other message.

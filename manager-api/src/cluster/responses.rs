@@ -19,6 +19,15 @@ use crate::{Error, ErrorKind, HostId};
 /// as missing.
 const MAX_WAITING_PARTS: usize = 1_024;
 
+/// The servers whose responses a request waits for.
+#[derive(Debug, Default)]
+pub struct Expected {
+    /// Those whose ids are known.
+    pub named: Vec<HostId>,
+    /// The number of further ones.
+    pub unnamed: usize,
+}
+
 /// The requests that wait for responses of servers.
 #[derive(Debug)]
 pub struct RequestTable {
@@ -53,8 +62,7 @@ impl RequestTable {
         }
     }
 
-    /// Opens a request that expects responses from the servers `expected`; servers that do not respond are removed from
-    /// `peers`.
+    /// Opens a request that waits for the responses of `expected`; servers that do not respond are removed from `peers`.
     ///
     /// # Errors
     ///
@@ -62,7 +70,7 @@ impl RequestTable {
     pub fn open(
         self: &Arc<Self>,
         peers: Arc<Peers>,
-        expected: Vec<HostId>,
+        expected: Expected,
         deadline: Instant,
         max: usize,
     ) -> Result<(u64, Responses), Error> {
@@ -78,7 +86,12 @@ impl RequestTable {
             incoming,
             own: VecDeque::new(),
             deadline: Box::pin(tokio::time::sleep_until(deadline)),
-            expected: expected.into_iter().map(|host| (host, Progress::default())).collect(),
+            expected: expected
+                .named
+                .into_iter()
+                .map(|host| (host, Progress::default()))
+                .collect(),
+            unnamed: expected.unnamed,
             finished: HashSet::new(),
             has_own: false,
             has_ignored: false,
@@ -178,6 +191,8 @@ pub struct Responses {
     deadline: Pin<Box<Sleep>>,
     /// Servers whose responses are not complete.
     expected: HashMap<HostId, Progress>,
+    /// The number of further servers, whose ids become known with their responses.
+    unnamed: usize,
     /// Servers whose responses are complete.
     finished: HashSet<HostId>,
     /// Whether this server has responded, too.
@@ -205,11 +220,19 @@ impl Responses {
     /// Marks every expected server as missing, because the request could not be sent.
     pub fn not_sent(&mut self) {
         self.missing.extend(self.expected.drain().map(|(host, _)| host));
+        self.miss_unnamed();
+    }
+
+    /// Records the servers without an id that did not respond as missing.
+    fn miss_unnamed(&mut self) {
+        let unnamed = 1..=std::mem::take(&mut self.unnamed);
+        self.missing
+            .extend(unnamed.map(|n| HostId::from(&*format!("unnamed-{n}"))));
     }
 
     /// Returns whether all expected responses are complete and read.
     pub fn is_complete(&self) -> bool {
-        self.own.is_empty() && self.expected.is_empty()
+        self.own.is_empty() && self.expected.is_empty() && self.unnamed == 0
     }
 
     /// Returns the next part; `None` when all responses are complete or the deadline has passed.
@@ -240,6 +263,7 @@ impl Responses {
                     self.peers.forget(&host);
                     self.missing.push(host);
                 }
+                self.miss_unnamed();
                 None
             }
         }
@@ -267,7 +291,10 @@ impl Responses {
         }
         // A server that was unknown when the request was sent is expected from its first part on.
         self.missing.retain(|host| *host != received.from);
-        let progress = self.expected.entry(received.from.clone()).or_default();
+        let progress = self.expected.entry(received.from.clone()).or_insert_with(|| {
+            self.unnamed = self.unnamed.saturating_sub(1);
+            Progress::default()
+        });
         progress.received += 1;
         progress.total = progress.total.or(received.total);
         if progress.total.is_some_and(|total| progress.received >= total) {

@@ -34,12 +34,14 @@ async fn serve(manager: MemoryManager, status: Option<ServerStatus>, clients: u6
     let publish = async |message: Message| {
         let host_id = Some(me.clone());
         manager
-            .publish(wire::encode(&Envelope { host_id, message }))
+            .publish(wire::python::encode(&Envelope { host_id, message }))
             .await
             .unwrap();
     };
     while let Some(Incoming::Message(bytes)) = subscription.recv().await {
-        let Ok(envelope) = wire::decode(&bytes) else { continue };
+        let Ok(envelope) = wire::python::decode(&bytes) else {
+            continue;
+        };
         match (envelope.message, envelope.host_id, &status) {
             (Message::Seek, ..) => publish(Message::Present).await,
             (Message::Request(request), Some(to), Some(status)) => {

@@ -6,7 +6,7 @@ use super::{Checks, Report};
 use crate::diagnosis::{Code, Finding};
 use crate::log::Escaped;
 use crate::message::Message;
-use crate::wire::{self, DecodeError};
+use crate::wire::python::{self, DecodeError};
 use crate::{HostId, Incoming};
 
 /// Reasons that are kept; further kinds of messages that cannot be decoded are only counted.
@@ -51,7 +51,7 @@ impl Watch {
         };
         self.num_messages += 1;
         self.largest = self.largest.max(bytes.len());
-        match wire::decode(bytes) {
+        match python::decode(bytes) {
             Ok(envelope) => {
                 let is_own = envelope.host_id.as_ref() == Some(&self.host_id);
                 self.has_own |= is_own && matches!(envelope.message, Message::Seek);

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::Shared;
 use crate::ack::AckStream;
 use crate::broadcast::{Scope, Sink};
-use crate::cluster::{Change, RequestKind, Responses, Selection, in_time};
+use crate::cluster::{Change, RequestKind, Responses, Selection};
 use crate::message::{Emit, Message};
 use crate::{Error, deadline};
 
@@ -32,11 +32,12 @@ impl Sink for Shared {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
         async move {
-            let (others, deadline) = (scope == Scope::Cluster, deadline::after(timeout));
-            if others {
-                in_time(Some(&*self.manager), deadline, self.discover_servers(deadline)).await?;
-            }
-            let (request, responses) = self.requester.open(others, deadline).await?;
+            let deadline = deadline::after(timeout);
+            let servers = match scope {
+                Scope::Cluster => Some(self.servers_in_time(&emit.namespace, deadline).await?),
+                Scope::Local => None,
+            };
+            let (request, responses) = self.requester.open(servers, deadline).await?;
             emit.report = Some(request);
             Ok((self.emit_expecting(emit, scope, deadline).await, responses))
         }
@@ -53,12 +54,12 @@ impl Sink for Shared {
             let deadline = deadline::after(timeout);
             if scope == Scope::Local {
                 // An emitter has no clients.
-                return Ok(self.requester.open(false, deadline).await?.1);
+                return Ok(self.requester.open(None, deadline).await?.1);
             }
-            in_time(Some(&*self.manager), deadline, self.discover_servers(deadline)).await?;
-            let (request, responses) = self.requester.open(true, deadline).await?;
+            let servers = self.servers_in_time(&emit.namespace, deadline).await?;
+            let (request, responses) = self.requester.open(Some(servers), deadline).await?;
             emit.receipt = Some(request);
-            in_time(Some(&*self.manager), deadline, self.publish(Message::Emit(emit))).await?;
+            self.within(deadline, self.publish(Message::Emit(emit))).await?;
             Ok(responses)
         }
         .boxed()
@@ -74,11 +75,13 @@ impl Sink for Shared {
             let deadline = deadline::after(timeout);
             match scope {
                 Scope::Cluster => {
-                    in_time(Some(&*self.manager), deadline, self.discover_servers(deadline)).await?;
-                    self.requester.send(&*self.manager, kind, deadline).await
+                    let servers = self.servers_in_time(&kind.namespace(), deadline).await?;
+                    let (request, responses) = self.requester.prepare(servers, kind, deadline).await?;
+                    self.within(deadline, self.publish(request)).await?;
+                    Ok(responses)
                 }
                 // An emitter has no clients.
-                Scope::Local => Ok(self.requester.open(false, deadline).await?.1),
+                Scope::Local => Ok(self.requester.open(None, deadline).await?.1),
             }
         }
         .boxed()

@@ -92,11 +92,11 @@ pub(super) fn text(envelope: &Envelope) -> String {
     printable(&format!("{}  {what}", clock()))
 }
 
-pub(super) fn undecodable_json(error: &wire::DecodeError, num_bytes: usize) -> String {
+pub(super) fn undecodable_json(error: &wire::python::DecodeError, num_bytes: usize) -> String {
     json!({"time": since_epoch().as_secs_f64(), "undecodable": error.to_string(), "bytes": num_bytes}).to_string()
 }
 
-pub(super) fn undecodable_text(error: &wire::DecodeError, num_bytes: usize) -> String {
+pub(super) fn undecodable_text(error: &wire::python::DecodeError, num_bytes: usize) -> String {
     printable(&format!(
         "{}  undecodable message of {num_bytes} bytes: {error}",
         clock()
@@ -232,7 +232,7 @@ mod tests {
     use bytes::Bytes;
 
     fn decoded(text: &'static str) -> Envelope {
-        wire::decode(&Bytes::from_static(text.as_bytes())).unwrap()
+        wire::python::decode(&Bytes::from_static(text.as_bytes())).unwrap()
     }
 
     #[test]

@@ -127,7 +127,7 @@ async fn a_response_with_a_lost_part_leaves_its_server_missing() {
     let stranger = bus.manager("c");
     let encoded = |message| {
         let host_id = Some("lossy".into());
-        wire::encode(&Envelope { host_id, message })
+        python::encode(&Envelope { host_id, message })
     };
     stranger.publish(encoded(Message::Present)).await.unwrap();
     until_known(&one, 2).await;
@@ -137,7 +137,7 @@ async fn a_response_with_a_lost_part_leaves_its_server_missing() {
         let Some(Incoming::Message(message)) = watching.recv().await else {
             panic!("the request is published")
         };
-        if let Ok(Message::Request(request)) = wire::decode(&message).map(|envelope| envelope.message) {
+        if let Ok(Message::Request(request)) = python::decode(&message).map(|envelope| envelope.message) {
             break request.id.unwrap();
         }
     };
@@ -291,7 +291,7 @@ async fn a_request_too_many_is_refused_and_one_that_is_dropped_is_closed() {
     };
     let (one, _) = Host::start_with(bus.manager("c"), options).await;
     // A server that is known, and does not respond.
-    let silent = wire::encode(&Envelope {
+    let silent = python::encode(&Envelope {
         host_id: Some("silent".into()),
         message: Message::Present,
     });
@@ -320,7 +320,7 @@ async fn the_table_of_servers_is_bounded_for_any_number_of_claims() {
     let (one, _) = Host::start_with(bus.manager("c"), options).await;
     let manager = bus.manager("c");
     for number in 0..100 {
-        let message = wire::encode(&Envelope {
+        let message = python::encode(&Envelope {
             host_id: Some(format!("host {number}").as_str().into()),
             message: Message::Present,
         });

@@ -26,7 +26,7 @@ async fn an_emitter_looks_for_the_servers_again_once_it_may_have_missed_some() {
         let mut seeks = 0;
         while let Some(incoming) = watching.try_recv() {
             let Incoming::Message(message) = incoming else { continue };
-            seeks += u64::from(wire::decode(&message).unwrap().message == Message::Seek);
+            seeks += u64::from(python::decode(&message).unwrap().message == Message::Seek);
         }
         seeks
     };

@@ -172,7 +172,7 @@ async fn forge(bus: &MemoryBus, host: &Host, server: &str, part: manager_api::cl
         is_last: true,
         is_truncated: false,
     };
-    let message = wire::encode(&Envelope {
+    let message = python::encode(&Envelope {
         host_id: Some(server.into()),
         message: Message::Response(response),
     });

@@ -289,7 +289,7 @@ async fn a_broken_log_does_not_stop_the_dropping_of_acknowledgements() {
     assert_eq!((hub.metrics().acks_dropped, hub.metrics().pending_acks), (2, 0));
 
     let deadline = manager_api::deadline::after(Duration::from_secs(60));
-    let (id, mut responses) = hub.requester.open(false, deadline).await.unwrap();
+    let (id, mut responses) = hub.requester.open(None, deadline).await.unwrap();
     for number in 0..3 {
         let response = manager_api::cluster::ClusterResponse {
             to: hub.host_id().clone(),

@@ -5,6 +5,7 @@ use futures_util::FutureExt;
 use super::cluster::{DEADLINE, until_known};
 use super::*;
 use manager_api::cluster::ServerEvent;
+use manager_api::wire::Servers;
 
 const MANY: usize = 600;
 
@@ -65,7 +66,7 @@ async fn large_responses_of_servers_that_are_not_read_fill_no_memory() {
     }
     requester.peers.start_discovery(Duration::ZERO);
     let deadline = manager_api::deadline::after(Duration::from_millis(100));
-    let (id, mut responses) = requester.open(true, deadline).await.unwrap();
+    let (id, mut responses) = requester.open(Some(Servers::Announced), deadline).await.unwrap();
     for host in ["one", "two"] {
         let response = Message::Response(ClusterResponse {
             to: me.clone(),

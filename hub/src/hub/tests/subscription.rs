@@ -119,7 +119,7 @@ async fn a_connection_lost_many_times_causes_few_hellos() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut hellos = 0;
     while let Some(Incoming::Message(message)) = watching.try_recv() {
-        hellos += u64::from(wire::decode(&message).unwrap().message == Message::Hello);
+        hellos += u64::from(python::decode(&message).unwrap().message == Message::Hello);
     }
     assert!((2..20).contains(&hellos), "{hellos} hellos");
 }

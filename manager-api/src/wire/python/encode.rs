@@ -25,7 +25,7 @@ pub(super) const PRESENCE_PREFIXES: [&[u8]; 4] = [
 ];
 
 /// The version of our extension fields.
-pub(in crate::wire) const EXTENSION_VERSION: u64 = 1;
+pub(in crate::wire::python) const EXTENSION_VERSION: u64 = 1;
 
 /// Encodes a message as python-socketio would, with extensions only where they are used.
 pub fn encode(envelope: &Envelope) -> Bytes {

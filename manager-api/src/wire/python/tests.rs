@@ -170,9 +170,9 @@ fn check_recorded(lines: &str) -> usize {
 
 #[test]
 fn every_recorded_message_of_python_socketio_is_read_as_its_call_and_written_the_same() {
-    assert_eq!(check_recorded(include_str!("../../tests/vectors/redis.jsonl")), 22);
-    assert_eq!(check_recorded(include_str!("../../tests/vectors/kombu.jsonl")), 22);
-    assert_eq!(check_recorded(include_str!("../../tests/vectors/aiopika.jsonl")), 18);
+    assert_eq!(check_recorded(include_str!("../../../tests/vectors/redis.jsonl")), 22);
+    assert_eq!(check_recorded(include_str!("../../../tests/vectors/kombu.jsonl")), 22);
+    assert_eq!(check_recorded(include_str!("../../../tests/vectors/aiopika.jsonl")), 18);
 }
 
 fn envelope(message: Message) -> Envelope {
@@ -295,7 +295,7 @@ fn mutated(seed: &[u8], random: &mut fastrand::Rng) -> Bytes {
 #[test]
 fn no_damaged_message_makes_the_decoder_panic_and_what_it_reads_can_be_written_and_read_again() {
     let mut random = fastrand::Rng::with_seed(7);
-    let recorded = include_str!("../../tests/vectors/redis.jsonl").lines();
+    let recorded = include_str!("../../../tests/vectors/redis.jsonl").lines();
     for line in recorded {
         let line: Value = serde_json::from_str(line).unwrap();
         let body = line["body"].as_str().unwrap().as_bytes().to_owned();

@@ -6,7 +6,6 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, SeqAccess, Visitor};
-use serde_json::Number;
 use serde_json::value::RawValue;
 
 use super::{DecodeError, DecodeLimits, missing};
@@ -166,13 +165,7 @@ where
 
 /// Reads a room's name: text or a number.
 pub(super) fn room_of(text: &RawValue) -> Option<Room> {
-    match text.get().as_bytes().first()? {
-        b'"' => string_of(text).map(Room::from),
-        b'-' | b'0'..=b'9' => serde_json::from_str::<Number>(text.get())
-            .ok()
-            .map(|number| Room::from_number(&number)),
-        _ => None,
-    }
+    Room::from_json(text.get())
 }
 
 pub(super) fn string_of(text: &RawValue) -> Option<String> {

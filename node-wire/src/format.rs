@@ -1,0 +1,62 @@
+//! JSON and MessagePack behind one trait, so that each message is written once.
+
+mod json;
+mod msgpack;
+
+pub(crate) use json::Json;
+pub(crate) use msgpack::MsgPack;
+
+use manager_api::{Payload, Room};
+
+/// A text or binary form of JavaScript's values, which is appended to a buffer.
+pub(crate) trait Format: Default {
+    /// Writes a map of `len` members, each of them with [`key`](Self::key) and a value.
+    fn map(&mut self, len: u32, write: impl FnOnce(&mut Self));
+
+    /// Writes a list of `len` elements, each of them after [`element`](Self::element).
+    fn list(&mut self, len: u32, write: impl FnOnce(&mut Self));
+
+    /// Begins a member of a map.
+    fn key(&mut self, name: &str);
+
+    /// Begins an element of a list.
+    fn element(&mut self);
+
+    fn text(&mut self, text: &str);
+
+    fn uint(&mut self, number: u64);
+
+    fn bool(&mut self, bool: bool);
+
+    /// Writes a name of a room that is a number.
+    fn number(&mut self, digits: &str);
+
+    /// Writes a list of an event's name and its arguments.
+    fn event(&mut self, event: &str, payload: &Payload);
+
+    fn into_vec(self) -> Vec<u8>;
+
+    fn member_text(&mut self, key: &str, text: &str) {
+        self.key(key);
+        self.text(text);
+    }
+
+    fn member_uint(&mut self, key: &str, number: u64) {
+        self.key(key);
+        self.uint(number);
+    }
+
+    fn member_rooms<'a>(&mut self, key: &str, rooms: impl ExactSizeIterator<Item = &'a Room>) {
+        self.key(key);
+        let len = u32::try_from(rooms.len()).unwrap_or(u32::MAX);
+        self.list(len, |out| {
+            for room in rooms {
+                out.element();
+                match room.is_number() {
+                    true => out.number(room.as_str()),
+                    false => out.text(room.as_str()),
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Files
+//!
+//! | file | contents |
+//! |---|---|
+//! | `wire.rs`, `plan.rs` | the wires as values; the names of their topics |
+//! | `outgoing.rs` | what a message becomes on these wires, or that they cannot carry it |
+//! | `classic.rs`, `cluster.rs` | encoding: of the classic adapter; of the two others |
+//! | `format.rs` | JSON and MessagePack behind one trait |
+//! | `request_id.rs`, `response.rs` | the ids of requests; decoding of the responses to them |
+//! | `messenger.rs`, `listener.rs` | sending for one process; receiving, for each namespace |
+//! | `heartbeats.rs` | the servers of an adapter that knows them by their heartbeats |
+#![deny(missing_docs)]
+
+mod classic;
+mod cluster;
+mod format;
+mod heartbeats;
+mod listener;
+mod messenger;
+mod outgoing;
+mod plan;
+mod request_id;
+mod response;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use wire::NodeWire;

@@ -1,0 +1,116 @@
+//! The topics of each wire: where a message goes, where its responses come from, and whose subscribers are the servers.
+
+use manager_api::NamespaceName;
+use manager_api::topics::{Interest, Stream, Topic};
+
+use crate::heartbeats;
+use crate::outgoing::{Kind, Outgoing, rooms_of};
+
+/// The adapter that the servers of a fleet use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Adapter {
+    Classic,
+    Sharded,
+    Streams,
+    /// The adapter for streams before its version 0.3, which uses the stream for everything.
+    OldStreams,
+}
+
+/// The names of the topics, which all processes of a fleet must agree on.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) adapter: Adapter,
+    /// The `key` of the classic adapter, the `channelPrefix` of the others.
+    pub(crate) prefix: String,
+    pub(crate) stream: String,
+    pub(crate) stream_count: u32,
+    pub(crate) stream_max_len: u64,
+    /// Whether the adapter for streams uses sharded publish/subscribe for requests.
+    pub(crate) has_sharded_requests: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(adapter: Adapter) -> Self {
+        Self {
+            adapter,
+            prefix: "socket.io".to_owned(),
+            stream: "socket.io".to_owned(),
+            stream_count: 1,
+            stream_max_len: 10_000,
+            has_sharded_requests: false,
+        }
+    }
+
+    /// Returns the topic of a message for the classic adapter: one room has a topic of its own.
+    pub(crate) fn classic_topic(&self, outgoing: &Outgoing) -> Topic {
+        let (prefix, namespace) = (&self.prefix, &outgoing.namespace);
+        match &outgoing.kind {
+            Kind::Broadcast { emit, request: None } => Topic::new(match rooms_of(emit) {
+                [room] => format!("{prefix}#{namespace}#{room}#", room = room.as_str()),
+                _ => format!("{prefix}#{namespace}#"),
+            }),
+            _ => self.classic_requests(namespace),
+        }
+    }
+
+    /// Returns the topic that every server of a namespace subscribes to.
+    ///
+    /// For sharded publish/subscribe there are further ones for rooms, which the servers use as an optimisation only,
+    /// and which depend on their `subscriptionMode`.
+    pub(crate) fn servers(&self, namespace: &NamespaceName) -> Topic {
+        match self.adapter {
+            Adapter::Classic => self.classic_requests(namespace),
+            _ => self.cluster_topic(format!("{}#{namespace}#", self.prefix)),
+        }
+    }
+
+    /// Returns where responses to the process `uid` arrive.
+    pub(crate) fn responses(&self, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
+        let prefix = &self.prefix;
+        match self.adapter {
+            // Which of them depends on the servers' option `publishOnSpecificResponseChannel`.
+            Adapter::Classic => ["", &format!("{uid}#")]
+                .map(|end| Interest::Topic(Topic::new(format!("{prefix}-response#{namespace}#{end}"))))
+                .into(),
+            Adapter::OldStreams => vec![Interest::Stream {
+                name: self.stream(namespace).name,
+                past: heartbeats::TIMEOUT,
+            }],
+            Adapter::Sharded | Adapter::Streams => vec![Interest::Topic(
+                self.cluster_topic(format!("{prefix}#{namespace}#{uid}#")),
+            )],
+        }
+    }
+
+    /// Returns the stream of a namespace.
+    pub(crate) fn stream(&self, namespace: &NamespaceName) -> Stream {
+        let name = match self.stream_count {
+            0 | 1 => self.stream.clone(),
+            count => format!("{}-{}", self.stream, stream_index(namespace.as_str(), count)),
+        };
+        Stream {
+            name: name.into(),
+            max_len: self.stream_max_len,
+        }
+    }
+
+    fn classic_requests(&self, namespace: &NamespaceName) -> Topic {
+        Topic::new(format!("{}-request#{namespace}#", self.prefix))
+    }
+
+    fn cluster_topic(&self, name: String) -> Topic {
+        match self.adapter == Adapter::Sharded || self.has_sharded_requests {
+            true => Topic::sharded(name),
+            false => Topic::new(name),
+        }
+    }
+}
+
+/// Returns which of `count` streams a namespace uses: `hashCode(namespace) % count` as in JavaScript, which keeps the
+/// sign. Servers poll no stream of a negative number, but that is where they publish.
+pub(crate) fn stream_index(namespace: &str, count: u32) -> i64 {
+    let hash = namespace
+        .encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    i64::from(hash) % i64::from(count)
+}

@@ -1,0 +1,5 @@
+//! The wires against what the official emitter and adapters send, recorded by `tests/record.js`.
+
+mod recorded;
+mod responses;
+mod support;

@@ -1,0 +1,144 @@
+//! A manager that records what it is to publish, and yields what a test puts in.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use manager_api::subscription::SubscriptionSender;
+use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
+use manager_api::{ClientManager, Emitter, Error, Subscription, async_trait};
+use tokio::sync::mpsc;
+
+use crate::NodeWire;
+
+/// What was handed to the broker.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Sent {
+    Message {
+        topic: String,
+        is_sharded: bool,
+        bytes: Bytes,
+    },
+    Entry {
+        stream: String,
+        max_len: u64,
+        entry: Entry,
+    },
+}
+
+/// A broker with a number of Node servers, played by the test.
+pub(super) struct Broker {
+    sent: mpsc::UnboundedSender<Sent>,
+    servers: u64,
+    subscriptions: Mutex<Vec<(Vec<Interest>, SubscriptionSender<Delivery>)>>,
+}
+
+/// An emitter of a wire on such a broker, and what it sends.
+pub(super) fn emitter(wire: &NodeWire, servers: u64) -> (Emitter, Arc<Broker>, mpsc::UnboundedReceiver<Sent>) {
+    let (sent, received) = mpsc::unbounded_channel();
+    let broker = Arc::new(Broker {
+        sent,
+        servers,
+        subscriptions: Mutex::default(),
+    });
+    let emitter = Emitter::with_wire(broker.clone(), wire).unwrap();
+    (emitter, broker, received)
+}
+
+impl Broker {
+    /// Returns what the only subscription is interested in.
+    pub(super) fn interests(&self) -> Vec<Interest> {
+        self.subscriptions.lock().unwrap()[0].0.clone()
+    }
+
+    /// Delivers to the only subscription.
+    pub(super) async fn deliver(&self, delivery: Delivery) {
+        let sender = self.subscriptions.lock().unwrap()[0].1.clone();
+        sender.message(delivery).await.unwrap();
+    }
+
+    /// Delivers a message to the only subscription.
+    pub(super) async fn respond(&self, message: impl Into<Bytes>) {
+        let (topic, message) = (Bytes::from_static(b"responses"), message.into());
+        self.deliver(Delivery::Message { topic, message }).await;
+    }
+}
+
+#[async_trait]
+impl ClientManager for Broker {
+    async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        panic!("nothing is published on the manager's channel: {message:?}")
+    }
+
+    async fn subscribe(&self) -> Result<Subscription, Error> {
+        panic!("the manager's channel is not subscribed to")
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.subscriptions.lock().unwrap().clear();
+        Ok(())
+    }
+
+    fn topics(&self) -> Option<&dyn Topics> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Topics for Broker {
+    async fn publish_to(&self, topic: &Topic, message: Bytes) -> Result<(), Error> {
+        let sent = Sent::Message {
+            topic: topic.name.to_string(),
+            is_sharded: topic.is_sharded,
+            bytes: message,
+        };
+        self.sent.send(sent).unwrap();
+        Ok(())
+    }
+
+    async fn append(&self, stream: &Stream, entry: Entry) -> Result<(), Error> {
+        let sent = Sent::Entry {
+            stream: stream.name.to_string(),
+            max_len: stream.max_len,
+            entry,
+        };
+        self.sent.send(sent).unwrap();
+        Ok(())
+    }
+
+    async fn subscribe_to(&self, interests: Vec<Interest>) -> Result<Subscription<Delivery>, Error> {
+        let (sender, subscription) = Subscription::channel_of(1 << 20);
+        self.subscriptions.lock().unwrap().push((interests, sender));
+        Ok(subscription)
+    }
+
+    async fn count_subscribers(&self, _: &Topic) -> Result<u64, Error> {
+        Ok(self.servers)
+    }
+}
+
+/// Returns what is sent next.
+pub(super) async fn next(sent: &mut mpsc::UnboundedReceiver<Sent>) -> Sent {
+    tokio::time::timeout(Duration::from_secs(5), sent.recv())
+        .await
+        .expect("nothing was sent")
+        .unwrap()
+}
+
+/// Returns the ids of the sender and of the request.
+pub(super) fn ids(sent: &Sent) -> (String, String) {
+    let Sent::Message { bytes, .. } = sent else {
+        panic!("{sent:?}")
+    };
+    let json = match bytes[0] {
+        b'{' => String::from_utf8(bytes.to_vec()).unwrap(),
+        _ => msgpack::Reader::new(bytes, msgpack::Limits::new(9, 999))
+            .optional_json()
+            .unwrap()
+            .unwrap(),
+    };
+    let message: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let data = message.get("data").filter(|data| data.is_object()).unwrap_or(&message);
+    (text(&message["uid"]), text(&data["requestId"]))
+}

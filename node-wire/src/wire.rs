@@ -1,0 +1,96 @@
+//! The wires of Node's adapters, as values.
+
+use std::sync::Arc;
+
+use manager_api::wire::{Messenger, Wire};
+use manager_api::{ClientManager, Error, ErrorKind, HostId};
+
+use crate::messenger::NodeMessenger;
+use crate::plan::{Adapter, Plan};
+
+/// The wire of a fleet of Socket.IO servers on Node, which depends on their adapter and its options.
+///
+/// It is for [emitters](manager_api::Emitter::with_wire). They are never counted as servers, so that their coming and
+/// going does not disturb the requests of the others.
+#[derive(Clone, Debug)]
+pub struct NodeWire {
+    plan: Plan,
+}
+
+impl NodeWire {
+    /// Creates the wire of the classic adapter: `createAdapter` of `@socket.io/redis-adapter`.
+    pub fn classic() -> Self {
+        Self::of(Adapter::Classic)
+    }
+
+    /// Creates the wire of the sharded adapter: `createShardedAdapter` of `@socket.io/redis-adapter`. It needs Redis 7
+    /// or later.
+    pub fn sharded() -> Self {
+        Self::of(Adapter::Sharded)
+    }
+
+    /// Creates the wire of the adapter for Redis Streams, `@socket.io/redis-streams-adapter`, since its version 0.3.
+    pub fn streams() -> Self {
+        Self::of(Adapter::Streams)
+    }
+
+    /// Creates the wire of the adapter for Redis Streams before its version 0.3, which sends requests and responses
+    /// through the stream, too. Events, changes of rooms and disconnects are the same in both versions.
+    pub fn streams_before_0_3() -> Self {
+        Self::of(Adapter::OldStreams)
+    }
+
+    /// Sets the prefix of the channels: the option `key` of the classic adapter, `channelPrefix` of the others. Default
+    /// `socket.io`.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.plan.prefix = prefix.into();
+        self
+    }
+
+    /// Sets the name of the stream, `streamName`. Default `socket.io`.
+    #[must_use]
+    pub fn stream(mut self, name: impl Into<String>) -> Self {
+        self.plan.stream = name.into();
+        self
+    }
+
+    /// Sets the number of streams, `streamCount`. Default 1.
+    ///
+    /// With several, servers poll only those of the namespaces whose hash is not negative: see `docs/node.md`.
+    #[must_use]
+    pub fn stream_count(mut self, count: u32) -> Self {
+        self.plan.stream_count = count;
+        self
+    }
+
+    /// Sets the number of entries to which a stream is trimmed, approximately: `maxLen`. Default 10,000.
+    #[must_use]
+    pub fn stream_max_len(mut self, max_len: u64) -> Self {
+        self.plan.stream_max_len = max_len;
+        self
+    }
+
+    /// Uses sharded publish/subscribe for the requests beside the streams, `useShardedPubSub`. Default false.
+    #[must_use]
+    pub fn sharded_pub_sub(mut self, is_sharded: bool) -> Self {
+        self.plan.has_sharded_requests = is_sharded;
+        self
+    }
+
+    fn of(adapter: Adapter) -> Self {
+        Self {
+            plan: Plan::new(adapter),
+        }
+    }
+}
+
+impl Wire for NodeWire {
+    fn open(&self, manager: Arc<dyn ClientManager>, host_id: HostId) -> Result<Arc<dyn Messenger>, Error> {
+        if manager.topics().is_none() {
+            let text = "the wires of Node's adapters need a broker with topics: Redis";
+            return Err(Error::new(ErrorKind::Config, text));
+        }
+        Ok(Arc::new(NodeMessenger::new(manager, host_id, self.plan.clone())))
+    }
+}

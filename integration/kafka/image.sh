@@ -2,7 +2,8 @@
 # Builds a Docker image with Apache Kafka for the tests, for machines that can pull none: image.sh [apache/kafka:4.1.1]
 #
 # Needs root, Debian, debootstrap, a Docker daemon, and the jars of `./test --prepare`. As in Kafka's own image, `/opt/kafka/bin` has
-# `kafka-storage.sh` and `kafka-server-start.sh`, and there is no more of it here.
+# `kafka-storage.sh`, `kafka-server-start.sh` and `kafka-broker-api-versions.sh`, and a container's command starts a server whose
+# properties are KAFKA_… variables. There is no more of it here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 reference=${1:-apache/kafka:4.1.1}
@@ -33,5 +34,17 @@ program() { # NAME CLASS
 }
 program kafka-storage.sh kafka.tools.StorageTool
 program kafka-server-start.sh kafka.Kafka
-tar -C "$root" -c . | docker import --change 'EXPOSE 9092' - "$reference" >/dev/null
+program kafka-broker-api-versions.sh org.apache.kafka.tools.BrokerApiVersionsCommand
+cat >"$root/opt/kafka/start.sh" <<'END'
+#!/bin/sh
+# KAFKA_NODE_ID=1 is node.id=1.
+env | grep '^KAFKA_' | while IFS='=' read -r name value; do
+  printf '%s=%s\n' "$(printf '%s' "${name#KAFKA_}" | tr 'A-Z_' 'a-z.')" "$value"
+done >/tmp/server.properties
+echo log.dirs=/tmp/kafka-logs >>/tmp/server.properties
+/opt/kafka/bin/kafka-storage.sh format --cluster-id sio-for-its-tests-0001 --config /tmp/server.properties
+exec /opt/kafka/bin/kafka-server-start.sh /tmp/server.properties
+END
+chmod +x "$root/opt/kafka/start.sh"
+tar -C "$root" -c . | docker import --change 'EXPOSE 9092' --change 'CMD ["/opt/kafka/start.sh"]' - "$reference" >/dev/null
 echo "$reference: built"

@@ -56,7 +56,12 @@ impl Budget {
 
     /// Returns whether so much is held that the next round of shedding may come too late.
     pub(crate) fn is_far_over(&self) -> bool {
-        self.used() / 5 > self.limit / 4
+        self.is_far_over_with(0)
+    }
+
+    /// Returns whether that is so once so many bytes more are held.
+    pub(crate) fn is_far_over_with(&self, more: usize) -> bool {
+        self.used().saturating_add(more) / 5 > self.limit / 4
     }
 
     /// Returns how many bytes have to go, so that some room is left afterwards; 0 unless the limit

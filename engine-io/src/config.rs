@@ -142,7 +142,9 @@ pub struct Config {
     pub outbox_hard_limit: usize,
     /// The bytes waiting for all clients together above which volatile packets are dropped and
     /// clients disconnected, those with the fullest outboxes first. A packet for many clients
-    /// counts once; responses to polls count until they were written. Default 256 MiB.
+    /// counts once; responses to polls count until they were written. Above five quarters of it a
+    /// client is disconnected at once when a packet would make more than 256 KiB wait for it.
+    /// Default 256 MiB.
     pub outbox_total_limit: usize,
     /// The bytes held of incomplete messages of all clients together (POST bodies on their way,
     /// unfinished frames and fragments of WebSockets, and what the protocol above

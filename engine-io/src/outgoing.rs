@@ -182,6 +182,14 @@ impl Outgoing {
         self.0.wire_len + OVERHEAD
     }
 
+    /// Returns the bytes that a [charge](Self::charge) would count now: none if it was counted.
+    pub(crate) fn uncharged(&self) -> usize {
+        match self.0.charge.get() {
+            Some(_) => 0,
+            None => self.cost(),
+        }
+    }
+
     /// Counts it once, in the budget of the first engine that queues it; returns whether that was
     /// now.
     pub(crate) fn charge(&self, budget: &Arc<Budget>) -> bool {
@@ -272,16 +280,24 @@ impl Outgoing {
         usize::from(self.0.has_text) + self.0.attachments.len()
     }
 
-    /// Appends it to a long-polling payload.
-    pub(crate) fn write_payload(&self, payload: &mut Vec<u8>) {
-        if self.0.has_text {
-            separate(payload);
-            payload.extend_from_slice(&self.0.buffer[HEAD_ROOM..]);
+    /// Returns one of its [packets](Self::num_packets) within a long-polling payload.
+    ///
+    /// # Panics
+    /// If it has no such packet.
+    pub(crate) fn payload_packet(&self, n: usize) -> &[u8] {
+        let attachment = n.checked_sub(usize::from(self.0.has_text));
+        match attachment {
+            None => &self.0.buffer[HEAD_ROOM..],
+            Some(n) => self.0.attachments[n].base64_packet(),
         }
-        for attachment in &self.0.attachments {
-            separate(payload);
-            payload.extend_from_slice(attachment.base64_packet());
-        }
+    }
+
+    /// Returns the same bytes, which keep this message.
+    pub(crate) fn shared_payload_packet(&self, n: usize) -> Bytes {
+        Bytes::from_owner(SharedPacket {
+            message: self.clone(),
+            n,
+        })
     }
 }
 
@@ -313,10 +329,15 @@ fn append_deflated(frames: &mut Vec<u8>, opcode: OpCode, payload: &[u8], thresho
     packed.is_some()
 }
 
-/// Appends a separator, unless the packet is the first.
-fn separate(payload: &mut Vec<u8>) {
-    if !payload.is_empty() {
-        payload.push(SEPARATOR);
+/// A packet within a long-polling payload that is not copied.
+struct SharedPacket {
+    message: Outgoing,
+    n: usize,
+}
+
+impl AsRef<[u8]> for SharedPacket {
+    fn as_ref(&self) -> &[u8] {
+        self.message.payload_packet(self.n)
     }
 }
 

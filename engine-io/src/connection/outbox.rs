@@ -90,12 +90,21 @@ impl Outbox {
         self.is_blocked = is_blocked;
     }
 
-    /// Checks that a packet of this cost can be queued.
-    pub(crate) fn check(&self, cost: usize, limits: &OutboxLimits, budget: &Budget) -> Result<(), Overflow> {
+    /// Checks that a packet of this cost can be queued. In a burst many packets are queued before the budget is
+    /// enforced, so that one that is not small counts although the outbox is empty.
+    ///
+    /// `uncounted` of its bytes are not counted in the budget yet.
+    pub(crate) fn check(
+        &self,
+        cost: usize,
+        uncounted: usize,
+        limits: &OutboxLimits,
+        budget: &Budget,
+    ) -> Result<(), Overflow> {
         if self.exceeds_hard(cost, limits) {
             return Err(Overflow::Hard);
         }
-        if self.cost > LOW_WATER && budget.is_far_over() {
+        if self.cost + cost > LOW_WATER && budget.is_far_over_with(uncounted) {
             return Err(Overflow::Total);
         }
         Ok(())
@@ -222,8 +231,8 @@ mod tests {
     fn a_packet_over_the_hard_limit_is_an_overflow() {
         let budget = Budget::new(1_000_000);
         let outbox = filled(&[900]);
-        assert_eq!(outbox.check(9_100, &LIMITS, &budget), Ok(()));
-        assert_eq!(outbox.check(9_101, &LIMITS, &budget), Err(Overflow::Hard));
+        assert_eq!(outbox.check(9_100, 0, &LIMITS, &budget), Ok(()));
+        assert_eq!(outbox.check(9_101, 0, &LIMITS, &budget), Err(Overflow::Hard));
         assert!(!outbox.exceeds_hard(9_100, &LIMITS) && outbox.exceeds_hard(9_101, &LIMITS));
     }
 
@@ -238,10 +247,14 @@ mod tests {
         let large = Outgoing::binary(vec![0; LOW_WATER].into());
         let (small, mut filled) = (filled(&[100]), Outbox::default());
         filled.push(large);
-        assert_eq!(filled.check(1, &limits, &budget), Ok(()));
+        assert_eq!(filled.check(1, 1, &limits, &budget), Ok(()));
+        // The packet that exceeds the budget, and one that others have brought there.
+        assert_eq!(small.check(LOW_WATER, 2_000, &limits, &budget), Err(Overflow::Total));
+        assert_eq!(small.check(LOW_WATER, 0, &limits, &budget), Ok(()));
         let _charge = budget.charge(2_000);
-        assert_eq!(filled.check(1, &limits, &budget), Err(Overflow::Total));
-        assert_eq!(small.check(1, &limits, &budget), Ok(()));
+        assert_eq!(filled.check(1, 1, &limits, &budget), Err(Overflow::Total));
+        assert_eq!(small.check(LOW_WATER, 0, &limits, &budget), Err(Overflow::Total));
+        assert_eq!(small.check(1, 1, &limits, &budget), Ok(()));
     }
 
     #[test]
@@ -250,10 +263,10 @@ mod tests {
         let mut outbox = filled(&[700]);
         assert!(outbox.is_writable(300, &LIMITS));
         assert!(!outbox.is_writable(301, &LIMITS));
-        assert_eq!(outbox.check(301, &LIMITS, &budget), Ok(()), "others are queued");
+        assert_eq!(outbox.check(301, 0, &LIMITS, &budget), Ok(()), "others are queued");
         outbox.set_blocked(true);
         assert!(!outbox.is_writable(1, &LIMITS));
-        assert_eq!(outbox.check(1, &LIMITS, &budget), Ok(()));
+        assert_eq!(outbox.check(1, 0, &LIMITS, &budget), Ok(()));
     }
 
     #[test]

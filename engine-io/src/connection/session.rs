@@ -74,7 +74,8 @@ impl EngineSession {
             return Err(SendError::Closed);
         }
         let limits = &self.core.limits.outbox;
-        if let Err(overflow) = state.outbox.check(packet.cost(), limits, &self.core.budget) {
+        let (cost, uncounted) = (packet.cost(), packet.uncharged());
+        if let Err(overflow) = state.outbox.check(cost, uncounted, limits, &self.core.budget) {
             self.note_overflow(overflow);
             self.close_now(state, CloseReason::Overflow);
             return Err(SendError::Overflow);

@@ -7,6 +7,8 @@ use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderValue, header};
 use tokio::sync::Semaphore;
 
+use crate::http::payload::PollPayload;
+
 /// The bytes that are compressed before other tasks get their turn: less than a millisecond's work.
 const CHUNK: usize = 64 * 1024;
 
@@ -44,7 +46,7 @@ impl Coding {
     }
 
     /// Compresses a payload, unless that gains nothing or too many long ones are being compressed.
-    pub(crate) async fn compress(self, payload: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) async fn compress(self, payload: &PollPayload) -> Option<Vec<u8>> {
         let _permit = match payload.len() {
             0..=CHUNK => None,
             _ => Some(LONG.try_acquire().ok()?),
@@ -64,8 +66,8 @@ impl Coding {
 }
 
 /// Passes a payload through an encoder, chunk by chunk; other tasks run between them.
-async fn pass<W: Write>(mut encoder: W, payload: &[u8]) -> Option<W> {
-    let mut chunks = payload.chunks(CHUNK).peekable();
+async fn pass<W: Write>(mut encoder: W, payload: &PollPayload) -> Option<W> {
+    let mut chunks = payload.chunks(CHUNK).into_iter().peekable();
     while let Some(chunk) = chunks.next() {
         let written: io::Result<()> = encoder.write_all(chunk);
         written.ok()?;

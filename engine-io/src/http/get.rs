@@ -14,10 +14,10 @@ use crate::connection::session::EngineSession;
 use crate::connection::state::State;
 use crate::http::body::ResponseBody;
 use crate::http::coding::Coding;
+use crate::http::payload::PollPayload;
 use crate::http::refusal::Refusal;
 use crate::http::response;
 use crate::http::unsent::InFlight;
-use crate::outgoing::SEPARATOR;
 
 /// How long a GET waits that arrives between the probe of a WebSocket and the end of the upgrade.
 const UPGRADE_WAIT: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ enum Step {
 /// Packets that were taken from the outbox.
 struct Payload {
     /// The encoded packets.
-    bytes: Vec<u8>,
+    packets: PollPayload,
     /// A packet in it may be compressed.
     compress: bool,
     /// Their cost, which counts for the session.
@@ -81,14 +81,16 @@ struct Payload {
 
 /// Compresses a payload that is long enough; returns the response.
 async fn encode(session: &EngineSession, payload: Payload, coding: Option<Coding>) -> Response<ResponseBody> {
-    let is_long = payload.bytes.len() >= session.core.config.compression_threshold;
+    let is_long = payload.packets.len() >= session.core.config.compression_threshold;
     let coding = coding.filter(|_| payload.compress && is_long);
     if let Some(coding) = coding
-        && let Some(packed) = coding.compress(&payload.bytes).await
+        && let Some(packed) = coding.compress(&payload.packets).await
     {
-        return response::packets(payload.in_flight, packed, Some(coding));
+        let copied = packed.len();
+        return response::packets(payload.in_flight, vec![packed.into()], copied, Some(coding));
     }
-    response::packets(payload.in_flight, payload.bytes, None)
+    let copied = payload.packets.copied();
+    response::packets(payload.in_flight, payload.packets.into_segments(), copied, None)
 }
 
 /// Ends a GET that waits for an upgrade.
@@ -159,8 +161,7 @@ fn after_payload(session: &Arc<EngineSession>, mut state: MutexGuard<'_, State>,
         return payload;
     };
     if is_drained && reason == CloseReason::ServerShutdown {
-        payload.bytes.push(SEPARATOR);
-        payload.bytes.extend_from_slice(CLOSE.as_bytes());
+        payload.packets.push_packet(CLOSE.as_bytes());
         session.close_now(state, reason);
     } else if let Some(polling) = &mut state.polling {
         polling.close_armed = is_drained;
@@ -187,21 +188,21 @@ fn take_payload(session: &Arc<EngineSession>, state: &mut State) -> Payload {
         length += more;
         count += 1;
     }
-    let mut bytes = Vec::with_capacity(length + 1 + CLOSE.len());
+    let mut packets = PollPayload::default();
     let (mut cost, mut compress) = (0, false);
     state.outbox.take_first(count, |packet| {
-        packet.write_payload(&mut bytes);
+        packets.push(&packet);
         cost += packet.cost();
         compress |= packet.may_be_compressed();
     });
     core.counters.messages_out.add(count);
-    core.counters.bytes_out.add(bytes.len());
+    core.counters.bytes_out.add(packets.len());
     let in_flight = InFlight {
         session: session.clone(),
         cost,
     };
     Payload {
-        bytes,
+        packets,
         compress,
         in_flight,
     }

@@ -24,6 +24,7 @@ pub(crate) mod handshake;
 pub(crate) mod origin;
 pub(crate) mod origins;
 pub(crate) mod paced;
+mod payload;
 pub(crate) mod post;
 pub(crate) mod refusal;
 pub(crate) mod response;

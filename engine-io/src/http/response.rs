@@ -25,13 +25,19 @@ pub(crate) fn payload(payload: impl Into<Bytes>) -> Response<ResponseBody> {
 }
 
 /// Returns the response to a GET that holds packets of a session, compressed if a coding is named;
-/// they count for the session until they were written.
-pub(crate) fn packets(in_flight: InFlight, payload: Vec<u8>, coding: Option<Coding>) -> Response<ResponseBody> {
+/// they count for the session until they were written. So many bytes of the segments are the
+/// response's own.
+pub(crate) fn packets(
+    in_flight: InFlight,
+    segments: Vec<Bytes>,
+    copied: usize,
+    coding: Option<Coding>,
+) -> Response<ResponseBody> {
     let mut response = self::payload(Bytes::new());
     if let Some(coding) = coding {
         response.headers_mut().insert(header::CONTENT_ENCODING, coding.name());
     }
-    response.map(|_| ResponseBody::packets(PacketBody::new(in_flight, payload.into())))
+    response.map(|_| ResponseBody::packets(PacketBody::new(in_flight, segments, copied)))
 }
 
 /// Returns a response that is a status and nothing more.

@@ -1,5 +1,6 @@
 //! The unsent bytes of a response: they count for the session whose packets they are.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -14,7 +15,7 @@ use crate::sent::SendError;
 
 /// The bytes that the HTTP server is given at once: so much stays with a server that has stopped
 /// writing, also after the session was closed.
-const PIECE: usize = 64 * 1024;
+pub(crate) const PIECE: usize = 64 * 1024;
 
 /// Packets that left an outbox but did not reach their client: they count for the outbox until this
 /// is dropped.
@@ -48,8 +49,8 @@ struct Unsent {
 /// The bytes that are left, and their charge on the budget.
 struct Rest {
     /// The bytes that the HTTP server has not asked for.
-    bytes: Bytes,
-    /// Counts them for the engine, until the last piece was written.
+    segments: VecDeque<Bytes>,
+    /// Counts those that are the response's own for the engine, until the last piece was written.
     charge: Option<Charge>,
     /// The session has released them.
     is_released: bool,
@@ -57,15 +58,15 @@ struct Rest {
 
 impl Unsent {
     /// Holds the bytes of a response for a session.
-    fn new(in_flight: InFlight, bytes: Bytes) -> Arc<Self> {
+    fn new(in_flight: InFlight, segments: Vec<Bytes>, copied: usize) -> Arc<Self> {
         let core = &in_flight.session.core;
-        let charge = core.budget.charge(bytes.len());
+        let charge = core.budget.charge(copied);
         core.keep_budget();
-        let is_long = bytes.len() > PIECE;
+        let is_long = segments.iter().map(Bytes::len).sum::<usize>() > PIECE;
         let unsent = Arc::new(Self {
             in_flight,
             rest: Mutex::new(Rest {
-                bytes,
+                segments: segments.into(),
                 charge: Some(charge),
                 is_released: false,
             }),
@@ -102,15 +103,24 @@ impl Unsent {
                 _ => SendError::Closed,
             });
         }
-        let (bytes, charge) = match rest.bytes.len() {
-            0 => return Ok(None),
+        let Some(segment) = rest.segments.front_mut() else {
+            return Ok(None);
+        };
+        let bytes = match segment.len() > PIECE {
             // A copy, so that the HTTP server does not keep all of it for the sake of a piece.
-            length if length > PIECE => {
-                let piece = Bytes::copy_from_slice(&rest.bytes[..PIECE]);
-                rest.bytes.advance(PIECE);
-                (piece, None)
+            true => {
+                let piece = Bytes::copy_from_slice(&segment[..PIECE]);
+                segment.advance(PIECE);
+                piece
             }
-            _ => (std::mem::take(&mut rest.bytes), rest.charge.take()),
+            false => std::mem::take(segment),
+        };
+        if segment.is_empty() {
+            rest.segments.pop_front();
+        }
+        let charge = match rest.segments.is_empty() {
+            true => rest.charge.take(),
+            false => None,
         };
         drop(rest);
         Ok(Some(Bytes::from_owner(Piece {
@@ -129,8 +139,8 @@ impl Unsent {
 impl UnsentBody for Unsent {
     fn release(&self) {
         let mut rest = self.rest();
-        if rest.bytes.has_remaining() {
-            let released = (std::mem::take(&mut rest.bytes), rest.charge.take());
+        if !rest.segments.is_empty() {
+            let released = (std::mem::take(&mut rest.segments), rest.charge.take());
             rest.is_released = true;
             drop(rest);
             drop(released);
@@ -165,10 +175,10 @@ pub(crate) struct PacketBody {
 
 impl PacketBody {
     /// Creates the body of these bytes.
-    pub(crate) fn new(in_flight: InFlight, bytes: Bytes) -> Self {
+    pub(crate) fn new(in_flight: InFlight, segments: Vec<Bytes>, copied: usize) -> Self {
         Self {
-            left: bytes.len(),
-            unsent: Unsent::new(in_flight, bytes),
+            left: segments.iter().map(Bytes::len).sum(),
+            unsent: Unsent::new(in_flight, segments, copied),
         }
     }
 

@@ -12,8 +12,12 @@ const LONG: usize = 12_000_000;
 
 /// Makes the server respond to a session's poll with a long packet, of which the client reads nothing.
 async fn unread_poll(server: &mut Server) -> (tokio::net::TcpStream, Socket) {
+    unread_poll_of(server, Outgoing::text(&"x".repeat(LONG))).await
+}
+
+async fn unread_poll_of(server: &mut Server, packet: Outgoing) -> (tokio::net::TcpStream, Socket) {
     let (sid, socket) = server.polling().await;
-    let _ = socket.send(Outgoing::text(&"x".repeat(LONG))).unwrap();
+    let _ = socket.send(packet).unwrap();
     let pending = server.poll(&sid).await;
     // The head of the response is there once the packet has left the outbox.
     let mut byte = [0];
@@ -132,6 +136,56 @@ async fn a_packet_for_many_counts_once_and_above_the_limit_volatile_ones_are_dro
     assert_eq!(idle.send_volatile(Outgoing::text("now")), Ok(Sent::Dropped));
     while let Event::Text(_) | Event::Opened(..) = server.event().await {}
     assert!(idle.is_open());
+}
+
+/// Sends a message of its own of 1 MB to each of 20 clients, without a pause; returns how many were accepted.
+fn burst(sockets: &[Socket]) -> usize {
+    let send = |socket: &&Socket| socket.send(Outgoing::text(&"x".repeat(1_000_000))).is_ok();
+    sockets.iter().filter(send).count()
+}
+
+#[tokio::test]
+async fn a_burst_of_large_messages_for_many_clients_does_not_pass_five_quarters_of_the_limit_of_all() {
+    let mut server = Server::start(Config {
+        outbox_total_limit: 4_000_000,
+        ..Config::default()
+    })
+    .await;
+    let (_, patient) = server.polling().await;
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        sockets.push(server.polling().await.1);
+    }
+    // No other task runs until the next await, so that nothing is shed yet.
+    assert_eq!(burst(&sockets), 4);
+    let queued = server.engine.metrics().queued_bytes;
+    assert!(queued < 5_000_000, "{queued}");
+    // A client with little is not affected by what the others do.
+    let _ = patient.send(Outgoing::text("small")).unwrap();
+    within(async {
+        while server.engine.metrics().queued_bytes > 4_000_000 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(patient.is_open());
+}
+
+#[tokio::test]
+async fn a_large_broadcast_that_many_polls_do_not_read_is_held_once() {
+    let mut server = Server::start(Config::default()).await;
+    let packet = Outgoing::text(&"x".repeat(LONG));
+    let mut polls = Vec::new();
+    for _ in 0..10 {
+        polls.push(unread_poll_of(&mut server, packet.clone()).await);
+    }
+    let metrics = server.engine.metrics();
+    assert!(
+        metrics.queued_bytes < 2 * packet.cost() as u64,
+        "{}",
+        metrics.queued_bytes
+    );
+    assert!(polls.iter().all(|(_, socket)| socket.is_open()));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
@@ -16,6 +17,10 @@ use crate::sent::SendError;
 /// The bytes that the HTTP server is given at once: so much stays with a server that has stopped
 /// writing, also after the session was closed.
 pub(crate) const PIECE: usize = 64 * 1024;
+
+/// Pieces of a long response after which other tasks get their turn: what a socket takes at once may
+/// be megabytes.
+const PIECES_PER_TURN: u8 = 4;
 
 /// Packets that left an outbox but did not reach their client: they count for the outbox until this
 /// is dropped.
@@ -171,6 +176,8 @@ pub(crate) struct PacketBody {
     unsent: Arc<Unsent>,
     /// How many of them are left.
     left: usize,
+    /// The pieces of this turn.
+    pieces: u8,
 }
 
 impl PacketBody {
@@ -179,6 +186,7 @@ impl PacketBody {
         Self {
             left: segments.iter().map(Bytes::len).sum(),
             unsent: Unsent::new(in_flight, segments, copied),
+            pieces: 0,
         }
     }
 
@@ -187,14 +195,20 @@ impl PacketBody {
         self.left
     }
 
-    /// Returns the next piece; an error if the session has released it.
-    pub(crate) fn next(&mut self) -> Option<Result<Bytes, SendError>> {
+    /// Returns the next piece; an error if the session has released it. Now and then it yields.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SendError>>> {
+        if self.pieces == PIECES_PER_TURN {
+            self.pieces = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.pieces += 1;
         let next = self.unsent.next();
         self.left = match &next {
             Ok(Some(piece)) => self.left - piece.len(),
             _ => 0,
         };
-        next.transpose()
+        Poll::Ready(next.transpose())
     }
 }
 

@@ -18,10 +18,6 @@ use crate::sent::SendError;
 /// writing, also after the session was closed.
 pub(crate) const PIECE: usize = 64 * 1024;
 
-/// Pieces of a long response after which other tasks get their turn: what a socket takes at once may
-/// be megabytes.
-const PIECES_PER_TURN: u8 = 4;
-
 /// Packets that left an outbox but did not reach their client: they count for the outbox until this
 /// is dropped.
 pub(crate) struct InFlight {
@@ -176,8 +172,8 @@ pub(crate) struct PacketBody {
     unsent: Arc<Unsent>,
     /// How many of them are left.
     left: usize,
-    /// The pieces of this turn.
-    pieces: u8,
+    /// Other tasks get their turn before the next piece: a socket may take megabytes at once.
+    yields: bool,
 }
 
 impl PacketBody {
@@ -186,7 +182,7 @@ impl PacketBody {
         Self {
             left: segments.iter().map(Bytes::len).sum(),
             unsent: Unsent::new(in_flight, segments, copied),
-            pieces: 0,
+            yields: false,
         }
     }
 
@@ -195,19 +191,18 @@ impl PacketBody {
         self.left
     }
 
-    /// Returns the next piece; an error if the session has released it. Now and then it yields.
+    /// Returns the next piece; an error if the session has released it. It yields between pieces.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SendError>>> {
-        if self.pieces == PIECES_PER_TURN {
-            self.pieces = 0;
+        if std::mem::take(&mut self.yields) {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        self.pieces += 1;
         let next = self.unsent.next();
         self.left = match &next {
             Ok(Some(piece)) => self.left - piece.len(),
             _ => 0,
         };
+        self.yields = self.left > 0;
         Poll::Ready(next.transpose())
     }
 }

@@ -110,5 +110,5 @@ async fn a_long_response_to_a_poll_lets_other_tasks_run() {
     })
     .await;
     assert_eq!(length, 3_000_001);
-    assert!(most <= 4 * READ as usize, "{most} bytes at once");
+    assert!(most <= READ as usize + 1, "{most} bytes at once");
 }

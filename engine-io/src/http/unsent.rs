@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 
@@ -171,6 +172,8 @@ pub(crate) struct PacketBody {
     unsent: Arc<Unsent>,
     /// How many of them are left.
     left: usize,
+    /// Other tasks get their turn before the next piece: a socket may take megabytes at once.
+    yields: bool,
 }
 
 impl PacketBody {
@@ -179,6 +182,7 @@ impl PacketBody {
         Self {
             left: segments.iter().map(Bytes::len).sum(),
             unsent: Unsent::new(in_flight, segments, copied),
+            yields: false,
         }
     }
 
@@ -187,14 +191,19 @@ impl PacketBody {
         self.left
     }
 
-    /// Returns the next piece; an error if the session has released it.
-    pub(crate) fn next(&mut self) -> Option<Result<Bytes, SendError>> {
+    /// Returns the next piece; an error if the session has released it. It yields between pieces.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, SendError>>> {
+        if std::mem::take(&mut self.yields) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let next = self.unsent.next();
         self.left = match &next {
             Ok(Some(piece)) => self.left - piece.len(),
             _ => 0,
         };
-        next.transpose()
+        self.yields = self.left > 0;
+        Poll::Ready(next.transpose())
     }
 }
 

@@ -1,12 +1,16 @@
-//! Frames that cost a client next to nothing: other tasks get their turn between a few hundred of them.
+//! What costs a client next to nothing, or is long: other tasks get their turn in between.
 
 use std::io::{Read, Write};
+use std::pin::pin;
 use std::task::Poll;
 
-use engine_io::Config;
+use bytes::Bytes;
+use engine_io::{Config, Outgoing};
+use http_body::Body;
+use http_body_util::Full;
 
 use crate::client::upgrade_request;
-use crate::support::{Server, within};
+use crate::support::{Server, poll, within};
 
 /// The bytes that one read takes at most.
 const READ: u64 = 64 * 1024;
@@ -79,4 +83,32 @@ async fn many_pongs_of_the_websocket_itself_let_other_tasks_run() {
 async fn many_fragments_without_an_end_let_other_tasks_run() {
     let most = most_at_once(frame(0x01, b"4"), frame(0x00, b"")).await;
     assert!(most <= READ, "{most} bytes at once");
+}
+
+/// A socket may take megabytes at once, so that a response alone would not end its turn for milliseconds.
+#[tokio::test]
+async fn a_long_response_to_a_poll_lets_other_tasks_run() {
+    let mut server = Server::start(Config::default()).await;
+    let (sid, socket) = server.polling().await;
+    let packet = Outgoing::text(&"x".repeat(3_000_000));
+    let _ = socket.send(packet).unwrap();
+    let request = http::Request::get(poll(&sid)).body(Full::<Bytes>::default()).unwrap();
+    let mut body = pin!(within(server.engine.handle(request)).await.into_body());
+    let (mut length, mut at_once, mut most) = (0, 0, 0);
+    std::future::poll_fn(|cx| {
+        at_once = 0;
+        loop {
+            let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+                return Poll::Pending;
+            };
+            let Some(frame) = frame else { return Poll::Ready(()) };
+            let piece = frame.unwrap().into_data().unwrap().len();
+            at_once += piece;
+            length += piece;
+            most = most.max(at_once);
+        }
+    })
+    .await;
+    assert_eq!(length, 3_000_001);
+    assert!(most <= READ as usize + 1, "{most} bytes at once");
 }

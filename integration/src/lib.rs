@@ -3,7 +3,7 @@
 //! - [`brokers`] finds or starts the brokers that tests talk to;
 //! - [`process`] runs child processes whose output lines are events;
 //! - [`proxy`] cuts, stalls and restores TCP connections;
-//! - [`client`] and [`python`] drive clients and servers of other implementations;
+//! - [`client`], [`python`] and [`node`] drive clients and servers of other implementations;
 //! - [`managers`] makes managers of every kind;
 //! - [`app`] is a server of ours for tests of several processes, [`script`] what random scripts have it do;
 //! - [`tools`] says where Python, Node.js and `sio` are.
@@ -16,6 +16,7 @@ pub mod brokers;
 pub mod client;
 pub mod driven;
 pub mod managers;
+pub mod node;
 pub mod process;
 pub mod proxy;
 pub mod python;

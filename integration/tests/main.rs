@@ -17,6 +17,7 @@ mod faults;
 mod harness;
 mod interop;
 mod kafka;
+mod node;
 mod observed;
 mod packaging;
 mod random_cluster;

@@ -1,0 +1,3 @@
+//! Servers of Node.js: socket.io with each of its adapters over Redis.
+
+mod peers;

@@ -34,16 +34,20 @@ impl Connection {
     }
 
     /// Reads and discards `len` bytes.
-    pub(crate) async fn discard(&mut self, mut len: usize, options: &RedisOptions) -> Result<(), Failure> {
-        loop {
-            let now = len.min(self.input.len());
-            self.consume(now);
-            len -= now;
-            if len == 0 {
-                return Ok(());
-            }
+    pub(crate) async fn discard(&mut self, len: usize, options: &RedisOptions) -> Result<(), Failure> {
+        let mut left = self.discard_input(len);
+        while left > 0 {
             self.read_alive(options).await?;
+            left = self.discard_input(left);
         }
+        Ok(())
+    }
+
+    /// Discards at most `len` bytes that were read; returns how many are still to come.
+    pub(crate) fn discard_input(&mut self, len: usize) -> usize {
+        let now = len.min(self.input.len());
+        self.consume(now);
+        len - now
     }
 
     /// Reads at least one byte. Asks for a sign of life when nothing comes, and fails when even that does not come. A

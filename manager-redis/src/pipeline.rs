@@ -1,5 +1,6 @@
 //! The pipeline: sends queued messages over one connection without waiting, and matches the replies.
 
+mod clock;
 mod errors;
 
 use std::collections::VecDeque;
@@ -9,14 +10,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
-use manager_api::backend::{Job, may_be_published, seconds};
-use manager_api::deadline;
+use manager_api::backend::Job;
 use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::Connection;
-use crate::error::{Failure, timed_out};
+use crate::error::Failure;
 use crate::publish::Queue;
 use crate::resp;
 use crate::topics::routing::{Routed, Routing};
@@ -324,55 +324,6 @@ impl<'a> Pipeline<'a> {
             return Ok(None);
         }
         resp::reply_len(input, MAX_REPLY_LEN).map_err(|_| Arc::new(self.connection.not_redis()))
-    }
-
-    /// Fails overdue jobs, sends a keep-alive if one is due, fails the connection if a reply is overdue, and
-    /// resets the timer.
-    fn check_time(&mut self) -> Result<(), Arc<Failure>> {
-        self.queue.expire();
-        self.expire_flights();
-        let options = &self.queue.link.options;
-        if !self.flights.is_empty() && self.last_sign.elapsed() >= options.keepalive_timeout {
-            let text = format!("no answer within {}", seconds(options.keepalive_timeout));
-            return Err(Arc::new(Failure::other(&self.connection.address, text)));
-        }
-        let interval = options.keepalive_interval;
-        if self.flights.is_empty() && !interval.is_zero() && self.last_sign.elapsed() >= interval {
-            self.send_keepalive();
-        }
-        let next = self.next_check();
-        self.timer.as_mut().reset(next);
-        Ok(())
-    }
-
-    /// Fails the jobs in flight whose deadlines have passed; their replies are still awaited.
-    fn expire_flights(&mut self) {
-        let deadline = self.queue.deadline();
-        for flight in &mut self.flights {
-            if flight.job.as_ref().is_some_and(|job| job.since.elapsed() < deadline) {
-                break;
-            }
-            if let Some(job) = flight.job.take() {
-                self.queue
-                    .fail(job, may_be_published(timed_out(&self.connection.address, deadline)));
-            }
-        }
-    }
-
-    /// Returns when the time is to be checked next.
-    fn next_check(&self) -> Instant {
-        let options = &self.queue.link.options;
-        let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
-        let due = oldest.map(|job| deadline::from(job.since, self.queue.deadline()));
-        let sign = match self.flights.is_empty() {
-            true if options.keepalive_interval.is_zero() => None,
-            true => Some(deadline::from(self.last_sign, options.keepalive_interval)),
-            false => Some(deadline::from(self.last_sign, options.keepalive_timeout)),
-        };
-        // A message that is sent from now on needs no earlier check.
-        let owed = deadline::after(options.keepalive_timeout);
-        let next = self.queue.next_due().min(owed);
-        [due, sign].into_iter().flatten().fold(next, Instant::min)
     }
 
     /// Fails the jobs that were sent and returns the others, once the connection is lost.

@@ -4,6 +4,7 @@ mod counter;
 pub(crate) mod head;
 mod listener;
 mod node;
+mod position;
 mod reader;
 pub(crate) mod redirection;
 pub(crate) mod router;

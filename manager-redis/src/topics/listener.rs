@@ -91,27 +91,19 @@ impl TopicListener {
     /// Subscribes to topics and patterns: on one connection, and on those of the nodes that it names.
     async fn subscribed(&self) -> Result<Vec<Subscriber>, Failure> {
         let mut subscribers = Vec::new();
-        let mut rest: Vec<(Option<Address>, Vec<Wanted>)> = Vec::new();
-        if !self.wanted.is_empty() {
-            rest.push((None, self.wanted.clone()));
-        }
+        let mut rest = vec![(None, self.wanted.clone())];
+        rest.retain(|(_, wanted)| !wanted.is_empty());
         for _ in 0..=MAX_REDIRECTIONS {
-            let mut moved: Vec<(Option<Address>, Vec<Wanted>)> = Vec::new();
-            for (node, wanted) in std::mem::take(&mut rest) {
+            let mut moved = Vec::new();
+            for (node, wanted) in rest {
                 let subscriber = self.subscriber(&mut subscribers, node).await?;
-                for (node, wanted) in subscriber.subscribe(&wanted).await? {
-                    let node = Some(node);
-                    match moved.iter_mut().find(|(other, _)| *other == node) {
-                        Some((_, others)) => others.push(wanted),
-                        None => moved.push((node, vec![wanted])),
-                    }
-                }
+                moved.extend(subscriber.subscribe(&wanted).await?);
             }
             if moved.is_empty() {
                 subscribers.retain(|subscriber| subscriber.num_subscribed > 0);
                 return Ok(subscribers);
             }
-            rest = moved;
+            rest = by_node(moved);
         }
         Err(Failure::other(
             self.connector.label(),
@@ -144,6 +136,19 @@ impl TopicListener {
         };
         Ok(&mut subscribers[at])
     }
+}
+
+/// Collects the names that belong to each node.
+fn by_node(moved: Vec<(Address, Wanted)>) -> Vec<(Option<Address>, Vec<Wanted>)> {
+    let mut groups: Vec<(Option<Address>, Vec<Wanted>)> = Vec::new();
+    for (node, wanted) in moved {
+        let node = Some(node);
+        match groups.iter_mut().find(|(other, _)| *other == node) {
+            Some((_, others)) => others.push(wanted),
+            None => groups.push((node, vec![wanted])),
+        }
+    }
+    groups
 }
 
 impl ListenLink for TopicListener {

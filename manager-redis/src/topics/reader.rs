@@ -138,35 +138,42 @@ impl Reader {
 
     /// Reads and discards a string of `len` bytes, whose head was read.
     pub(super) async fn discard(&mut self, len: usize) -> Result<(), Failure> {
-        let mut left = len + LINE_END;
-        loop {
-            let now = left.min(self.connection.input.len());
-            self.connection.consume(now);
-            left -= now;
-            if left == 0 {
-                return Ok(());
-            }
+        let mut left = self.connection.discard_input(len + LINE_END);
+        while left > 0 {
             self.read_more().await?;
+            left = self.connection.discard_input(left);
         }
+        Ok(())
     }
 
-    /// Reads and discards a value of any kind; returns the text with which it begins, if it has one that is short.
-    pub(super) async fn skip(&mut self) -> Result<Option<Bytes>, Failure> {
-        const SHORT: usize = 64;
-        let mut first = None;
+    /// Reads and discards a value of any kind, with all its elements.
+    pub(super) async fn skip(&mut self) -> Result<(), Failure> {
         let mut num_pending = 1_usize;
-        let mut is_first_text = true;
         while num_pending > 0 {
             num_pending -= 1;
             match self.head().await? {
                 Head::List(len) => num_pending = num_pending.saturating_add(len),
-                Head::Text(len) if is_first_text && len <= SHORT => first = Some(self.bytes(len).await?),
                 Head::Text(len) => self.discard(len).await?,
-                _ => continue,
+                _ => {}
             }
-            is_first_text = is_first_text && first.is_none();
         }
-        Ok(first)
+        Ok(())
+    }
+
+    /// Reads the head of a list of `expected` elements.
+    pub(super) async fn expect_list(&mut self, expected: usize) -> Result<(), Failure> {
+        match self.head().await? {
+            Head::List(len) if len == expected => Ok(()),
+            _ => Err(self.connection.not_redis()),
+        }
+    }
+
+    /// Reads a number.
+    pub(super) async fn number(&mut self) -> Result<u64, Failure> {
+        match self.head().await? {
+            Head::Number(number) => Ok(number),
+            _ => Err(self.connection.not_redis()),
+        }
     }
 }
 

@@ -183,7 +183,8 @@ impl<'a> Router<'a> {
         let nodes = self.nodes.iter_mut();
         for routing in nodes.map(|node| node.routing()).chain([&mut self.main.routing]) {
             for list in routing.lists() {
-                while let Some(routed) = list.pop_front_if(|routed| routed.due(queue) <= now) {
+                let num_overdue = list.iter().take_while(|routed| routed.due(queue) <= now).count();
+                for routed in list.drain(..num_overdue) {
                     queue.fail(routed.job, queue.overdue());
                     has_expired = true;
                 }

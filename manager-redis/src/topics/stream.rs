@@ -4,12 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use manager_api::backend::{End, Feed};
 use manager_api::topics::{Delivery, Entry};
 use redis::{Cmd, FromRedisValue, cmd};
 use tokio::time::timeout;
 
+use super::position::{Id, Info, Position, id_of};
 use super::reader::{Head, Reader};
 use super::redirection::{MAX_REDIRECTIONS, Redirection};
 use crate::config::RedisOptions;
@@ -27,9 +27,6 @@ const MAX_WORDS: usize = 16_384;
 /// The maximum length, in bytes, of a name in a reply.
 const MAX_NAME_LEN: usize = 64 << 10;
 
-/// The id of an entry: a time in milliseconds, and a number.
-type Id = (u64, u64);
-
 /// One stream, and how far it was read.
 #[derive(Debug)]
 pub(super) struct StreamCursor {
@@ -37,24 +34,6 @@ pub(super) struct StreamCursor {
     past: Duration,
     /// `None` until it was found for the first time.
     position: Option<Position>,
-}
-
-/// The last entry that was read.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Position {
-    last: Id,
-    /// The number of entries that were ever added up to it, as far as that is known.
-    num_added: Option<u64>,
-}
-
-/// What the server knows of a stream.
-#[derive(Debug, Default)]
-struct Info {
-    len: u64,
-    last: Id,
-    first: Option<Id>,
-    /// Since Redis 7.
-    num_added: Option<u64>,
 }
 
 impl StreamCursor {
@@ -153,16 +132,14 @@ impl StreamCursor {
         for _ in 0..num_words / 2 {
             let field = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
             match &*field {
-                b"length" => info.len = number(reader).await?,
-                b"entries-added" => info.num_added = Some(number(reader).await?),
+                b"length" => info.len = reader.number().await?,
+                b"entries-added" => info.num_added = Some(reader.number().await?),
                 b"last-generated-id" => {
                     let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
                     info.last = id_of(&id).ok_or_else(|| reader.connection.not_redis())?;
                 }
-                b"first-entry" => info.first = reader.skip().await?.and_then(|id| id_of(&id)),
-                _ => {
-                    reader.skip().await?;
-                }
+                b"first-entry" => info.first = first_id(reader).await?,
+                _ => reader.skip().await?,
             }
         }
         Ok(Ok(Some(info)))
@@ -191,7 +168,7 @@ impl StreamCursor {
                 }
                 _ => return Err(reader.connection.not_redis().into()),
             }
-            expect_list(reader, 2).await?;
+            reader.expect_list(2).await?;
             let _name = reader.text(MAX_NAME_LEN).await?;
             let Head::List(num_entries) = reader.head().await? else {
                 return Err(reader.connection.not_redis().into());
@@ -204,7 +181,7 @@ impl StreamCursor {
 
     /// Reads and delivers one entry.
     async fn read_entry(&mut self, reader: &mut Reader, feed: &Feed<Delivery>) -> Result<(), End<Failure>> {
-        expect_list(reader, 2).await?;
+        reader.expect_list(2).await?;
         let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
         let id = id_of(&id).ok_or_else(|| reader.connection.not_redis())?;
         let num_words = match reader.head().await? {
@@ -248,38 +225,6 @@ impl StreamCursor {
     }
 }
 
-impl Position {
-    /// Returns the end of a stream; the beginning if there is none.
-    fn of(info: Option<&Info>) -> Self {
-        let Some(info) = info else {
-            return Self {
-                last: Id::default(),
-                num_added: Some(0),
-            };
-        };
-        Self {
-            last: info.last,
-            num_added: info.num_added,
-        }
-    }
-
-    /// Returns what is not in the stream any more although it was not read; `None` if that is nothing.
-    fn is_missing(self, info: Option<&Info>) -> Option<&'static str> {
-        let Some(info) = info else {
-            return (self.last != Id::default()).then_some("the stream was deleted: entries");
-        };
-        if info.first.is_some_and(|first| first <= self.last) {
-            return None;
-        }
-        // The last entry that was read is gone. Nothing else is if all up to it were removed, and no other.
-        let num_removed = info.num_added.map(|num_added| num_added.saturating_sub(info.len));
-        match num_removed.is_some() && num_removed == self.num_added {
-            true => None,
-            false => Some("the stream was trimmed: entries"),
-        }
-    }
-}
-
 /// Returns how long the server waits for an entry: shorter than the time after which it counts as dead.
 fn block_of(options: &RedisOptions) -> Duration {
     let longest = (options.keepalive_timeout / 2).min(options.keepalive_interval);
@@ -289,12 +234,22 @@ fn block_of(options: &RedisOptions) -> Duration {
     }
 }
 
-/// Returns how long the reply may take.
+/// Returns how long the reply may take; `None` without a limit.
 fn reply_limit(options: &RedisOptions) -> Option<Duration> {
-    match options.keepalive_interval.is_zero() {
-        true => Some(Duration::from_secs(u64::from(u32::MAX))),
-        false => Some(block_of(options).saturating_add(options.keepalive_timeout)),
+    let limit = block_of(options).saturating_add(options.keepalive_timeout);
+    (!options.keepalive_interval.is_zero()).then_some(limit)
+}
+
+/// Reads the first entry of a stream, of which only the id is kept; `None` if the stream is empty.
+async fn first_id(reader: &mut Reader) -> Result<Option<Id>, Failure> {
+    match reader.head().await? {
+        Head::List(2) => {}
+        Head::Nil => return Ok(None),
+        _ => return Err(reader.connection.not_redis()),
     }
+    let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
+    reader.skip().await?;
+    Ok(id_of(&id))
 }
 
 /// Requests the server's role if the last time is long ago, so that one that was demoted is left.
@@ -330,61 +285,9 @@ async fn send(reader: &mut Reader, command: &Cmd) -> Result<(), Failure> {
     reader.connection.send(&command.get_packed_command()).await
 }
 
-async fn number(reader: &mut Reader) -> Result<u64, Failure> {
-    match reader.head().await? {
-        Head::Number(number) => Ok(number),
-        _ => Err(reader.connection.not_redis()),
-    }
-}
-
-async fn expect_list(reader: &mut Reader, expected: usize) -> Result<(), Failure> {
-    match reader.head().await? {
-        Head::List(len) if len == expected => Ok(()),
-        _ => Err(reader.connection.not_redis()),
-    }
-}
-
-/// Reads the id of an entry.
-fn id_of(text: &Bytes) -> Option<Id> {
-    let (time, number) = std::str::from_utf8(text).ok()?.split_once('-')?;
-    Some((time.parse().ok()?, number.parse().ok()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_trimmed_unread_is_a_gap() {
-        let info = |len, first: Option<u64>, num_added| Info {
-            len,
-            last: (100, 0),
-            first: first.map(|time| (time, 0)),
-            num_added,
-        };
-        let at = |last, num_added| Position {
-            last: (last, 0),
-            num_added,
-        };
-        for (position, info, is_gap) in [
-            (at(5, Some(5)), Some(info(10, Some(5), Some(14))), false),
-            (at(5, Some(5)), Some(info(10, Some(1), None)), false),
-            (at(5, Some(5)), Some(info(10, Some(6), Some(15))), false),
-            (at(5, Some(5)), Some(info(10, Some(7), Some(16))), true),
-            // Another stream of the same name.
-            (at(5, Some(5)), Some(info(1, Some(7), Some(1))), true),
-            (at(5, Some(5)), Some(info(0, None, Some(5))), false),
-            (at(5, Some(5)), Some(info(0, None, Some(6))), true),
-            (at(5, None), Some(info(10, Some(6), Some(15))), true),
-            (at(5, Some(5)), Some(info(10, Some(6), None)), true),
-            (at(5, Some(5)), None, true),
-            (at(0, Some(0)), None, false),
-            (at(0, Some(0)), Some(info(3, Some(1), Some(3))), false),
-        ] {
-            let missing = position.is_missing(info.as_ref());
-            assert_eq!(missing.is_some(), is_gap, "{position:?} {info:?}");
-        }
-    }
 
     #[test]
     fn the_server_waits_less_long_than_it_may_be_silent() {

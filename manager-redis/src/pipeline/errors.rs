@@ -20,7 +20,11 @@ impl Pipeline<'_> {
             let channel = &self.queue.link.options.common.channel;
             return self.refuse(job, |address, head| refused(address, channel, head, error));
         };
-        let num_redirections = num_redirections + u8::from(redirection != Redirection::Later);
+        // After a pause it begins anew: only the deadline limits the pauses.
+        let num_redirections = match redirection {
+            Redirection::Later => 0,
+            _ => num_redirections + 1,
+        };
         if num_redirections > MAX_REDIRECTIONS {
             return self.refuse(job, |address, _| circular(address));
         }

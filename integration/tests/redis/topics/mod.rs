@@ -1,6 +1,7 @@
 //! Topics on servers of the tests' own: one server, and a cluster of three nodes.
 
 mod cluster;
+mod fake_nodes;
 mod one_server;
 mod three_nodes;
 

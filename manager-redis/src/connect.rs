@@ -99,6 +99,12 @@ impl Connector {
         }
     }
 
+    /// Opens one connection to a node of a cluster, which another node named.
+    pub(crate) async fn connect_to(&self, node: &Address, purpose: Purpose) -> Result<Connection, Failure> {
+        let opened = self.open_suited(node, purpose, false);
+        within(self.connect_timeout, &node.to_string(), opened).await
+    }
+
     /// Returns the master that a sentinel names for the service.
     async fn ask_for_master(&self, sentinel: &Address, service: &str) -> Result<Address, Failure> {
         let answer = self.ask_sentinel(sentinel, service).await;

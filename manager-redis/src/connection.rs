@@ -145,9 +145,27 @@ impl Connection {
 
     /// Sends one command and waits for its reply.
     pub(crate) async fn request(&mut self, command: &Cmd) -> Result<Result<Value, RedisError>, Failure> {
+        self.request_up_to(command, MAX_REPLY_LEN).await
+    }
+
+    /// As [`request`](Self::request), with a reply of at most `max_len` bytes.
+    pub(crate) async fn request_up_to(
+        &mut self,
+        command: &Cmd,
+        max_len: usize,
+    ) -> Result<Result<Value, RedisError>, Failure> {
         self.send(&command.get_packed_command()).await?;
+        self.reply_up_to(max_len).await
+    }
+
+    /// Waits for the reply to a command that was sent.
+    pub(crate) async fn reply(&mut self) -> Result<Result<Value, RedisError>, Failure> {
+        self.reply_up_to(MAX_REPLY_LEN).await
+    }
+
+    async fn reply_up_to(&mut self, max_len: usize) -> Result<Result<Value, RedisError>, Failure> {
         loop {
-            let len = resp::reply_len(&self.input, MAX_REPLY_LEN)
+            let len = resp::reply_len(&self.input, max_len)
                 .map_err(|_| Failure::another_service(&self.address, &self.input, self.has_tls))?;
             if let Some(len) = len {
                 let reply = self.input.split_to(len);
@@ -158,7 +176,7 @@ impl Connection {
     }
 
     /// Sends a command.
-    async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         let written = self.stream.write_all(bytes).await;
         written.map_err(|error| Failure::io(&self.address, error))?;
         let flushed = self.stream.flush().await;

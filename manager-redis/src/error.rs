@@ -10,7 +10,8 @@ use manager_api::{Error, ErrorKind};
 use redis::RedisError;
 
 use crate::hello::Unsuited;
-use crate::refusal::{Asked, cause_of, is_not_sentinel, judged};
+use crate::refusal::{Asked, cause_of, is_not_sentinel, judged, needed_version};
+use crate::topics::head::command_and_name;
 
 /// A failed attempt to use a connection, shared by all callers that it affects.
 #[derive(Debug)]
@@ -18,8 +19,8 @@ pub(crate) struct Failure {
     pub(crate) address: String,
     what: String,
     is_refused: bool,
-    /// Whether the URL leads to what is not the server that it says.
-    is_wrong_url: bool,
+    /// Whether the server is not what the URL says, or is too old for what is asked of it.
+    is_wrong_server: bool,
     /// Whether the server ended the connection.
     pub(crate) is_cut: bool,
     /// The cause as a diagnosis calls it.
@@ -35,7 +36,7 @@ impl Failure {
             address: address.to_owned(),
             what,
             is_refused,
-            is_wrong_url: false,
+            is_wrong_server: false,
             is_cut: error.kind() == std::io::ErrorKind::ConnectionReset,
             // The refusals of sockets are those of TLS.
             cause: if is_refused { Code::Tls } else { Code::Unreachable },
@@ -50,7 +51,7 @@ impl Failure {
             address: address.to_owned(),
             what,
             is_refused,
-            is_wrong_url: is_not_sentinel(asked, &error),
+            is_wrong_server: is_not_sentinel(asked, &error) || needed_version(asked, &error).is_some(),
             is_cut: false,
             cause: cause_of(asked, &error),
             source: Some(error),
@@ -78,7 +79,7 @@ impl Failure {
     /// Creates the refusal of a server that is not what the scheme of the URL says, and will not become it.
     fn wrong_url(address: &str, cause: Code, what: impl Into<String>) -> Self {
         Self {
-            is_wrong_url: true,
+            is_wrong_server: true,
             ..Self::refusal(address, cause, what)
         }
     }
@@ -164,7 +165,7 @@ impl Failure {
             address: address.to_owned(),
             what: what.into(),
             is_refused: false,
-            is_wrong_url: false,
+            is_wrong_server: false,
             is_cut: false,
             cause: Code::Unreachable,
             source: None,
@@ -191,7 +192,7 @@ impl backend::Failure for Failure {
             true => format!("the broker refuses: {self}"),
             false => format!("cannot reach the broker within {}: {self}", seconds(deadline)),
         };
-        let kind = match self.is_wrong_url {
+        let kind = match self.is_wrong_server {
             true => ErrorKind::Config,
             false => ErrorKind::Connect,
         };
@@ -221,12 +222,21 @@ pub(crate) fn timed_out(address: &str, deadline: Duration) -> Error {
     Error::new(ErrorKind::Timeout, text)
 }
 
-/// Returns the error of a message for `channel` that the server at `address` refused.
-pub(crate) fn refused(address: &str, channel: &str, error: RedisError) -> Error {
-    let (is_refusal, what) = judged(Asked::Publish(channel), &error);
+/// Returns the error of a message that the server at `address` refused: for a topic if it has a `head`, for `channel`
+/// otherwise.
+pub(crate) fn refused(address: &str, channel: &str, head: &[u8], error: RedisError) -> Error {
+    let asked = match command_and_name(head) {
+        Some((command, name)) => Asked::Topic { command, name },
+        None => Asked::Publish(channel),
+    };
+    let (is_refusal, what) = judged(asked, &error);
     let text = format!("Redis at {address} refused the message: {what}");
-    let cause = cause_of(Asked::Publish(channel), &error);
-    Error::new(ErrorKind::Publish, text)
+    let cause = cause_of(asked, &error);
+    let kind = match needed_version(asked, &error) {
+        Some(_) => ErrorKind::Config,
+        None => ErrorKind::Publish,
+    };
+    Error::new(kind, text)
         .with_cause(cause)
         .with_source(error)
         .refused_if(is_refusal)

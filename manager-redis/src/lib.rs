@@ -8,12 +8,17 @@
 //! | `connect.rs`, `probe.rs` | sockets, TLS, the choice of a node; what a server speaks that ends connections |
 //! | `connection.rs`, `hello.rs` | login; the role of a server |
 //! | `publish.rs`, `pipeline.rs` | publishing: one connection, many messages in flight |
-//! | `listen.rs` | the listening side of a subscription |
+//! | `listen.rs`, `alive.rs` | the listening side of a subscription; reading with keep-alives |
 //! | `resp.rs` | the length of a reply |
+//! | `topics.rs` | topics |
+//! | `topics/head.rs`, `redirection.rs`, `routing.rs`, `router.rs`, `node.rs` | publishing to topics: the commands; the nodes of a Redis Cluster |
+//! | `topics/listener.rs`, `subscriber.rs`, `stream.rs`, `reader.rs` | subscribing to topics, and to streams |
+//! | `topics/counter.rs` | the count of subscribers |
 //! | `examine.rs` | the examination of a server for a diagnosis |
 //! | `error.rs`, `refusal.rs` | failures and errors; the meaning of error replies |
 #![deny(missing_docs)]
 
+mod alive;
 mod config;
 mod connect;
 mod connection;
@@ -28,6 +33,7 @@ mod probe;
 mod publish;
 mod refusal;
 mod resp;
+mod topics;
 mod url;
 
 use std::sync::Arc;
@@ -36,6 +42,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, Status, check_len};
 use manager_api::diagnosis::{Circumstances, Examination};
+use manager_api::topics::Topics;
 use manager_api::{ClientManager, Error, Health, Subscription};
 
 pub use config::{RedisOptions, SentinelOptions};
@@ -43,6 +50,7 @@ use connect::Connector;
 use listen::RedisListener;
 pub use manager_api::backend::TlsOptions;
 use publish::{Publisher, RedisLink};
+use topics::TopicState;
 
 /// A manager whose broker is Redis, alone, behind Sentinel, or a cluster.
 ///
@@ -56,6 +64,7 @@ pub struct RedisManager {
     status: Arc<Status>,
     publisher: Publisher,
     listeners: Listeners,
+    topics: TopicState,
 }
 
 impl RedisManager {
@@ -87,6 +96,7 @@ impl RedisManager {
             options: options.clone(),
             connector: connector.clone(),
         };
+        let topics = TopicState::new(connector.clone(), &options);
         let publisher = Publisher::new(link, &options.common, status.clone());
         let listeners = Listeners::new(&options.common, status.clone());
         Ok(Self {
@@ -95,6 +105,7 @@ impl RedisManager {
             status,
             publisher,
             listeners,
+            topics,
         })
     }
 }
@@ -112,7 +123,13 @@ impl ClientManager for RedisManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.listeners.close(self.publisher.close()).await
+        let closed = self.listeners.close(self.publisher.close()).await;
+        self.topics.close().await;
+        closed
+    }
+
+    fn topics(&self) -> Option<&dyn Topics> {
+        Some(self)
     }
 
     fn health(&self) -> Health {

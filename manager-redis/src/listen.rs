@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use manager_api::backend::{End, Feed, ListenLink, Resumed, seconds};
-use manager_api::{Error, deadline};
+use manager_api::Error;
+use manager_api::backend::{End, Feed, ListenLink, Resumed};
 use redis::cmd;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 
+use crate::alive::LINE_END;
 use crate::config::RedisOptions;
 use crate::connect::Connector;
 use crate::connection::{Connection, Purpose};
@@ -17,13 +18,8 @@ use crate::error::{Failure, timed_out};
 use crate::refusal::Asked;
 use crate::resp;
 
-/// The minimum length, in bytes, of a message that is taken out of the read buffer instead of being copied. A shorter
-/// one must not keep that buffer alive.
-const MIN_SHARED: usize = 32 << 10;
 /// The maximum length, in bytes, of a reply that is not a message.
 const MAX_REPLY_LEN: usize = 64 << 10;
-/// The bytes that end a line, and a message.
-const LINE_END: usize = 2;
 
 /// One subscription to the channel.
 pub(crate) struct RedisListener {
@@ -55,8 +51,7 @@ impl ListenLink for RedisListener {
         let subscribe = cmd("SUBSCRIBE").arg(&self.options.common.channel).to_owned();
         let limit = self.options.connect_timeout;
         let Ok(answer) = timeout(limit, connection.request(&subscribe)).await else {
-            let text = format!("no answer within {}", seconds(limit));
-            return Err(Failure::other(&connection.address, text));
+            return Err(connection.silent(limit));
         };
         match answer? {
             Ok(_) => Ok(connection),
@@ -73,12 +68,12 @@ impl ListenLink for RedisListener {
                 Received::Message(message) => feed.message(message).await?,
                 Received::TooLarge(len) => {
                     feed.skip(len)?;
-                    self.discard(connection, len + LINE_END).await?;
+                    connection.discard(len + LINE_END, &self.options).await?;
                 }
                 Received::Answer => {}
                 Received::Incomplete(needed) => {
                     connection.input.reserve(needed.saturating_sub(connection.input.len()));
-                    self.read_more(connection).await?;
+                    connection.read_alive(&self.options).await?;
                 }
             }
         }
@@ -145,51 +140,6 @@ impl RedisListener {
         if connection.input.len() < ends_at + LINE_END {
             return Received::Incomplete(ends_at + LINE_END);
         }
-        let message = match len >= MIN_SHARED {
-            true => connection.input.split_to(ends_at).freeze().slice(begins_at..),
-            false => {
-                let message = Bytes::copy_from_slice(&connection.input[begins_at..ends_at]);
-                connection.consume(ends_at);
-                message
-            }
-        };
-        connection.consume(LINE_END);
-        Received::Message(message)
-    }
-
-    /// Reads and discards `len` bytes.
-    async fn discard(&self, connection: &mut Connection, mut len: usize) -> Result<(), Failure> {
-        loop {
-            let now = len.min(connection.input.len());
-            connection.consume(now);
-            len -= now;
-            if len == 0 {
-                return Ok(());
-            }
-            self.read_more(connection).await?;
-        }
-    }
-
-    /// Reads at least one byte. Asks for a sign of life when nothing comes, and fails when even that does not come. A
-    /// busy server is asked as well, so that one that was demoted is left.
-    async fn read_more(&self, connection: &mut Connection) -> Result<(), Failure> {
-        let interval = self.options.keepalive_interval;
-        if interval.is_zero() {
-            return connection.read().await;
-        }
-        let is_due = connection.knows_role() && connection.last_keepalive.elapsed() >= interval;
-        if !is_due && let Ok(read) = timeout(interval, connection.read()).await {
-            return read;
-        }
-        let until = deadline::after(self.options.keepalive_timeout);
-        let answered = async {
-            connection.send_keepalive().await?;
-            connection.read().await
-        };
-        let answered = timeout_at(until, answered).await;
-        answered.unwrap_or_else(|_| {
-            let text = format!("no answer within {}", seconds(self.options.keepalive_timeout));
-            Err(Failure::other(&connection.address, text))
-        })
+        Received::Message(connection.take_message(begins_at, len))
     }
 }

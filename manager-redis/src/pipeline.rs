@@ -1,5 +1,8 @@
 //! The pipeline: sends queued messages over one connection without waiting, and matches the replies.
 
+mod clock;
+mod errors;
+
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -7,16 +10,16 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
-use manager_api::backend::{Job, may_be_published, seconds};
-use manager_api::deadline;
+use manager_api::backend::Job;
 use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::connection::Connection;
-use crate::error::{Failure, refused, timed_out};
+use crate::error::Failure;
 use crate::publish::Queue;
 use crate::resp;
+use crate::topics::routing::{Routed, Routing};
 
 /// The number of bytes encoded ahead of the socket after which no further message is encoded.
 const MAX_ENCODED: usize = 256 << 10;
@@ -24,12 +27,17 @@ const MAX_ENCODED: usize = 256 << 10;
 const MAX_SPARE: usize = 1 << 20;
 /// The maximum length, in bytes, of a reply to PUBLISH or PING; an error text is a line.
 const MAX_REPLY_LEN: usize = 64 << 10;
+/// Tells a node that the next command is for a slot that is moving to it.
+const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 /// The interval at which a busy server is asked for its role.
 const ASK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One connection in use, polled until it is lost.
 pub(crate) struct Pipeline<'a> {
     queue: &'a Queue,
+    /// Whether it takes messages from the queue, and not only those that are handed to it.
+    pub(crate) takes_queue: bool,
+    pub(crate) routing: Routing,
     connection: Connection,
     /// A PUBLISH command up to the length of its message.
     head: Vec<u8>,
@@ -51,6 +59,7 @@ struct Flight {
     /// `None` for a keep-alive, and for a message whose deadline has passed.
     job: Option<Job>,
     is_keepalive: bool,
+    num_redirections: u8,
 }
 
 /// Jobs that were accepted and not yet released.
@@ -62,11 +71,13 @@ struct Accepted {
 
 impl<'a> Pipeline<'a> {
     /// Creates a pipeline on a connection that is ready to publish.
-    pub(crate) fn new(queue: &'a Queue, connection: Connection) -> Self {
+    pub(crate) fn new(queue: &'a Queue, connection: Connection, takes_queue: bool) -> Self {
         let channel = &queue.link.options.common.channel;
         let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n$", channel.len());
         Self {
             queue,
+            takes_queue,
+            routing: Routing::default(),
             connection,
             head: head.into_bytes(),
             output: BytesMut::new(),
@@ -98,15 +109,25 @@ impl<'a> Pipeline<'a> {
             self.check_time()?;
             self.poll_write(cx)?;
         }
-        match self.flights.is_empty() && self.queue.is_over() {
+        match self.is_idle() && self.queue.is_over() {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
     }
 
+    /// Returns whether each command was answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.flights.is_empty()
+    }
+
+    /// Returns the address of the server, human-readable.
+    pub(crate) fn address(&self) -> &str {
+        &self.connection.address
+    }
+
     /// Yields once to the callers that are ready to run, so that their messages are sent together.
     fn yields_to_callers(&mut self, cx: &mut Context<'_>) -> bool {
-        self.has_yielded = !self.has_yielded && self.queue.has_jobs();
+        self.has_yielded = !self.has_yielded && self.takes_queue && self.queue.has_jobs();
         if self.has_yielded {
             cx.waker().wake_by_ref();
         }
@@ -115,38 +136,55 @@ impl<'a> Pipeline<'a> {
 
     /// Encodes queued messages, as many as may be in flight.
     fn fill(&mut self) -> bool {
-        if self.is_doubtful() && self.queue.has_jobs() {
+        if self.is_doubtful() && self.has_messages() {
             // Before the messages: those that a replica received do not count as accepted.
             self.send_keepalive();
         }
         let before = self.flights.len();
         let max_unanswered = self.queue.link.options.max_unanswered.max(1);
         while self.output.len() < MAX_ENCODED && self.flights.len() < max_unanswered {
-            let Some(job) = self.queue.next_job() else { break };
-            let begins_at = self.num_encoded;
+            let Some(routed) = self.next_message() else { break };
+            if routed.is_asking {
+                self.send(ASKING, false);
+            }
+            let (begins_at, job) = (self.num_encoded, routed.job);
             let len = self.output.len();
-            self.output.put_slice(&self.head);
+            let head = if job.head.is_empty() { &self.head } else { &*job.head };
+            self.output.put_slice(head);
             put_number(&mut self.output, job.message.len());
             self.output.put_slice(b"\r\n");
             self.output.put_slice(&job.message);
             self.output.put_slice(b"\r\n");
             self.num_encoded += (self.output.len() - len) as u64;
-            self.expect_reply(begins_at, Some(job));
+            let flight = Flight {
+                begins_at,
+                job: Some(job),
+                is_keepalive: false,
+                num_redirections: routed.num_redirections,
+            };
+            self.expect_reply(flight);
         }
         self.flights.len() > before
     }
 
+    fn has_messages(&self) -> bool {
+        !self.routing.waiting.is_empty() || (self.takes_queue && self.queue.has_jobs())
+    }
+
+    fn next_message(&mut self) -> Option<Routed> {
+        if let Some(routed) = self.routing.waiting.pop_front() {
+            return Some(routed);
+        }
+        let job = self.takes_queue.then(|| self.queue.next_job())?;
+        job.map(Routed::from)
+    }
+
     /// Records a command that was encoded, of which the reply is to come.
-    fn expect_reply(&mut self, begins_at: u64, job: Option<Job>) {
+    fn expect_reply(&mut self, flight: Flight) {
         if self.flights.is_empty() {
             self.last_sign = Instant::now();
         }
-        let is_keepalive = job.is_none();
-        self.flights.push_back(Flight {
-            begins_at,
-            job,
-            is_keepalive,
-        });
+        self.flights.push_back(flight);
     }
 
     /// Returns whether the server's role was last reported long ago.
@@ -158,11 +196,21 @@ impl<'a> Pipeline<'a> {
 
     /// Encodes a keep-alive.
     fn send_keepalive(&mut self) {
-        let (begins_at, keepalive) = (self.num_encoded, self.connection.keepalive);
-        self.output.put_slice(keepalive);
-        self.num_encoded += keepalive.len() as u64;
         self.connection.last_keepalive = Instant::now();
-        self.expect_reply(begins_at, None);
+        self.send(self.connection.keepalive, true);
+    }
+
+    /// Encodes a command that is not a message.
+    fn send(&mut self, command: &[u8], is_keepalive: bool) {
+        let begins_at = self.num_encoded;
+        self.output.put_slice(command);
+        self.num_encoded += command.len() as u64;
+        self.expect_reply(Flight {
+            begins_at,
+            job: None,
+            is_keepalive,
+            num_redirections: 0,
+        });
     }
 
     /// Writes encoded commands; returns whether any bytes were written.
@@ -236,22 +284,23 @@ impl<'a> Pipeline<'a> {
         let Some(flight) = self.flights.pop_front() else {
             return Err(Arc::new(self.connection.not_redis()));
         };
+        self.routing.num_replies += 1;
         if flight.is_keepalive {
             return self.connection.check(resp::value(reply)).map_err(Arc::new);
         }
         let Some(mut job) = flight.job else { return Ok(()) };
         match reply[0] {
-            b':' => {
+            b':' | b'$' => {
                 accepted.count += 1;
                 accepted.cost += job.cost();
                 self.queue.accept(&mut job);
+                if !job.head.is_empty() {
+                    self.fail_overtaken(&job.head);
+                }
             }
             b'-' => {
-                let channel = &self.queue.link.options.common.channel;
-                let error = refused(&self.connection.address, channel, resp::error(reply));
-                self.queue.status.failed(&error);
-                self.queue.status.refused();
-                self.queue.fail(job, error);
+                let error = resp::error(reply);
+                self.take_error(job, flight.num_redirections, error);
             }
             _ => {
                 let failure = Arc::new(self.connection.not_redis());
@@ -277,79 +326,22 @@ impl<'a> Pipeline<'a> {
         resp::reply_len(input, MAX_REPLY_LEN).map_err(|_| Arc::new(self.connection.not_redis()))
     }
 
-    /// Fails overdue jobs, sends a keep-alive if one is due, fails the connection if a reply is overdue, and
-    /// resets the timer.
-    fn check_time(&mut self) -> Result<(), Arc<Failure>> {
-        self.queue.expire();
-        self.expire_flights();
-        let options = &self.queue.link.options;
-        if !self.flights.is_empty() && self.last_sign.elapsed() >= options.keepalive_timeout {
-            let text = format!("no answer within {}", seconds(options.keepalive_timeout));
-            return Err(Arc::new(Failure::other(&self.connection.address, text)));
-        }
-        let interval = options.keepalive_interval;
-        if self.flights.is_empty() && !interval.is_zero() && self.last_sign.elapsed() >= interval {
-            self.send_keepalive();
-        }
-        let next = self.next_check();
-        self.timer.as_mut().reset(next);
-        Ok(())
-    }
-
-    /// Fails the jobs in flight whose deadlines have passed; their replies are still awaited.
-    fn expire_flights(&mut self) {
-        let deadline = self.queue.deadline();
-        for flight in &mut self.flights {
-            if flight.job.as_ref().is_some_and(|job| job.since.elapsed() < deadline) {
-                break;
-            }
-            if let Some(job) = flight.job.take() {
-                self.queue
-                    .fail(job, may_be_published(timed_out(&self.connection.address, deadline)));
-            }
-        }
-    }
-
-    /// Returns when the time is to be checked next.
-    fn next_check(&self) -> Instant {
-        let options = &self.queue.link.options;
-        let oldest = self.flights.iter().find_map(|flight| flight.job.as_ref());
-        let due = oldest.map(|job| deadline::from(job.since, self.queue.deadline()));
-        let sign = match self.flights.is_empty() {
-            true if options.keepalive_interval.is_zero() => None,
-            true => Some(deadline::from(self.last_sign, options.keepalive_interval)),
-            false => Some(deadline::from(self.last_sign, options.keepalive_timeout)),
-        };
-        // A message that is sent from now on needs no earlier check.
-        let owed = deadline::after(options.keepalive_timeout);
-        let next = self.queue.next_due().min(owed);
-        [due, sign].into_iter().flatten().fold(next, Instant::min)
-    }
-
-    /// Fails the jobs that were sent and puts back the others, once the connection is lost.
-    pub(crate) fn abandon(&mut self, failure: &Arc<Failure>) {
+    /// Fails the jobs that were sent and returns the others, once the connection is lost.
+    pub(crate) fn abandon(&mut self, failure: &Arc<Failure>) -> Vec<Job> {
         let num_written = self.num_written;
         let is_sent = |flight: &Flight| flight.begins_at < num_written;
         let num_sent = self.flights.iter().take_while(|flight| is_sent(flight)).count();
         let unsent = self.flights.split_off(num_sent);
-        self.queue.put_back(unsent.into_iter().filter_map(|flight| flight.job));
         for job in self.flights.drain(..).filter_map(|flight| flight.job) {
             self.queue.fail(job, failure.lost());
         }
+        let unsent = unsent.into_iter().filter_map(|flight| flight.job);
+        unsent.chain(self.routing.take_all()).collect()
     }
 
     /// Creates the failure of the socket.
     fn lost(&self, error: std::io::Error) -> Arc<Failure> {
         Arc::new(Failure::io(&self.connection.address, error))
-    }
-}
-
-impl Drop for Pipeline<'_> {
-    fn drop(&mut self) {
-        if !self.flights.is_empty() {
-            let failure = Failure::other(&self.connection.address, "the manager was closed before the answer");
-            self.abandon(&Arc::new(failure));
-        }
     }
 }
 

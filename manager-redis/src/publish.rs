@@ -1,4 +1,4 @@
-//! The publishing link: one pipelined connection.
+//! The publishing link: one pipelined connection, and further ones to the nodes of a Redis Cluster for topics.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::config::RedisOptions;
 use crate::connect::Connector;
 use crate::connection::{Connection, Purpose};
 use crate::error::{Failure, timed_out};
-use crate::pipeline::Pipeline;
+use crate::topics::router::Router;
 
 pub(crate) type Publisher = manager_api::backend::Publisher<RedisLink>;
 pub(crate) type Queue = PublishQueue<RedisLink>;
 
-/// The publishing link to Redis: one pipelined connection.
+/// The publishing link to Redis: one pipelined connection, and those to which it refers.
 #[derive(Debug)]
 pub(crate) struct RedisLink {
     pub(crate) options: RedisOptions,
@@ -32,11 +32,11 @@ impl PublishLink for RedisLink {
     }
 
     async fn run(queue: &Queue, connection: Connection) -> Result<(), Arc<Failure>> {
-        let mut pipeline = Pipeline::new(queue, connection);
-        let outcome = poll_fn(|cx| pipeline.poll(cx)).await;
+        let mut router = Router::new(queue, connection);
+        let outcome = poll_fn(|cx| router.poll(cx)).await;
         if let Err(failure) = &outcome {
             queue.lost(failure);
-            pipeline.abandon(failure);
+            router.abandon(failure);
         }
         outcome
     }

@@ -12,6 +12,11 @@ pub(crate) enum Asked<'a> {
     Sentinel,
     Subscribe(&'a str),
     Publish(&'a str),
+    /// A command about a topic, a pattern or a stream of this name.
+    Topic {
+        command: &'a str,
+        name: &'a str,
+    },
 }
 
 /// Returns whether an error reply is a refusal, and its explanation.
@@ -50,6 +55,9 @@ pub(crate) fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
             format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
         );
     }
+    if let Some(needed) = needed_version(asked, error) {
+        return (true, format!("{needed}: {error}"));
+    }
     match asked {
         Asked::Login => (true, format!("authentication failed: {}{error}", login_advice(detail))),
         _ if error.code() == Some("WRONGPASS") => (true, format!("authentication failed: {error}")),
@@ -68,6 +76,20 @@ pub(crate) fn cause_of(asked: Asked<'_>, error: &RedisError) -> Code {
         _ if asked == Asked::Login || error.detail().is_some_and(|detail| detail.contains("NOAUTH")) => Code::Login,
         _ => Code::Refused,
     }
+}
+
+/// Returns what a server lacks that does not know a command about topics.
+pub(crate) fn needed_version(asked: Asked<'_>, error: &RedisError) -> Option<&'static str> {
+    let Asked::Topic { command, .. } = asked else {
+        return None;
+    };
+    let detail = error.detail().unwrap_or_default().to_lowercase();
+    let is_unknown = detail.contains("unknown command") || detail.contains("unknown subcommand");
+    let needed = match command {
+        "SPUBLISH" | "SSUBSCRIBE" | "PUBSUB SHARDNUMSUB" => "sharded publish/subscribe needs Redis 7",
+        _ => "streams need Redis 5",
+    };
+    is_unknown.then_some(needed)
 }
 
 /// Returns whether a server that was asked for a master does not know the command.
@@ -91,6 +113,9 @@ fn missing_right(asked: Asked<'_>, detail: &str) -> String {
     let is_channel = detail.contains("channel");
     match asked {
         Asked::Subscribe(channel) | Asked::Publish(channel) if is_channel => format!("&{channel}"),
+        Asked::Topic { name, .. } if is_channel => format!("&{name}"),
+        Asked::Topic { name, .. } if detail.contains("key") => format!("~{name}"),
+        Asked::Topic { command, .. } => format!("+{}", command.to_lowercase().split(' ').next().unwrap_or_default()),
         Asked::Subscribe(_) => "+subscribe".to_owned(),
         Asked::Publish(_) => "+publish".to_owned(),
         Asked::Sentinel => "+sentinel|get-master-addr-by-name".to_owned(),

@@ -58,7 +58,7 @@ pub(crate) fn length_line(buffer: &[u8]) -> Result<Option<(usize, usize)>, Malfo
 }
 
 /// Returns the line at `at` and the index after it.
-fn line(buffer: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
+pub(crate) fn line(buffer: &[u8], at: usize) -> Result<Option<(&[u8], usize)>, Malformed> {
     let rest = buffer.get(at..).unwrap_or_default();
     match memchr(b'\n', &rest[..rest.len().min(MAX_LINE)]) {
         Some(end) if end > 0 && rest[end - 1] == b'\r' => Ok(Some((&rest[..end - 1], at + end + 1))),
@@ -74,7 +74,7 @@ fn bulk_len(digits: &[u8]) -> Result<usize, Malformed> {
 }
 
 /// Reads a length; `None` is the null of RESP2, -1.
-fn number(digits: &[u8]) -> Result<Option<usize>, Malformed> {
+pub(crate) fn number(digits: &[u8]) -> Result<Option<usize>, Malformed> {
     if digits == b"-1" {
         return Ok(None);
     }

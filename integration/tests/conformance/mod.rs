@@ -37,6 +37,12 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
     assert_eq!(
         lacking,
         [
+            ("RabbitMQ", Fault::Topics),
+            ("RabbitMQ over TLS", Fault::Topics),
+            ("Kafka", Fault::Topics),
+            ("Kafka with SASL/PLAIN", Fault::Topics),
+            #[cfg(feature = "kafka-tls")]
+            ("Kafka over TLS", Fault::Topics),
             ("Redis Sentinel", Fault::LosesAnswers),
             ("Redis Cluster", Fault::StandsStill),
             ("Redis Cluster", Fault::LosesAnswers),

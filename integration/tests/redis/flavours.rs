@@ -55,7 +55,7 @@ async fn a_user_who_may_only_publish_and_subscribe() {
 }
 
 /// Asks until the reply to `command` contains `text`.
-async fn until_reply(server: &Server, command: &redis::Cmd, text: &str) {
+pub(crate) async fn until_reply(server: &Server, command: &redis::Cmd, text: &str) {
     let asked = async {
         loop {
             let reply: redis::Value = server.command(command).await.unwrap();

@@ -36,7 +36,20 @@ impl<L: PublishLink> Publisher<L> {
     ///
     /// Dropping the future stops waiting; a message that is queued already may still be published.
     pub async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        self.queue.publish(message).await
+        self.queue.publish(Bytes::new(), message).await
+    }
+
+    /// As [`publish`](Self::publish), of a message to a topic: `head` tells the link where to send it.
+    ///
+    /// # Errors
+    ///
+    /// As [`publish`](Self::publish).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`publish`](Self::publish).
+    pub async fn publish_with_head(&self, head: Bytes, message: Bytes) -> Result<(), Error> {
+        self.queue.publish(head, message).await
     }
 
     /// Refuses new publishes, waits until all others are complete, and closes the connection; at the deadline it is

@@ -53,6 +53,8 @@ struct State<F> {
 #[derive(Debug)]
 #[must_use]
 pub struct Job {
+    /// The words of the command before the message, for a message to a topic; empty for one to the channel.
+    pub head: Bytes,
     /// The message to send.
     pub message: Bytes,
     /// When the caller began to wait.
@@ -76,10 +78,11 @@ impl<L: PublishLink> PublishQueue<L> {
         }
     }
 
-    pub(super) async fn publish(self: &Arc<Self>, message: Bytes) -> Result<(), Error> {
+    pub(super) async fn publish(self: &Arc<Self>, head: Bytes, message: Bytes) -> Result<(), Error> {
         let (sender, outcome) = oneshot::channel();
         let job = Job {
-            cost: message.len().max(MIN_COST),
+            cost: (head.len() + message.len()).max(MIN_COST),
+            head,
             message,
             since: Instant::now(),
             outcome: Some(sender),
@@ -324,7 +327,7 @@ impl<F> State<F> {
 }
 
 impl Job {
-    /// Returns the bytes that count against the limit: those of the message, at least [`MIN_COST`].
+    /// Returns the bytes that count against the limit: those of the message and its head, at least [`MIN_COST`].
     pub fn cost(&self) -> usize {
         self.cost
     }

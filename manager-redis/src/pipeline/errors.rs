@@ -1,0 +1,69 @@
+//! The error replies to messages: a redirection is followed, anything else is the caller's error.
+
+use manager_api::backend::Job;
+use manager_api::{Error, ErrorKind};
+use redis::RedisError;
+
+use super::Pipeline;
+use crate::error::refused;
+use crate::topics::redirection::{MAX_REDIRECTIONS, Redirection};
+use crate::topics::routing::Routed;
+
+impl Pipeline<'_> {
+    /// Follows a redirection, or fails the message.
+    pub(super) fn take_error(&mut self, job: Job, num_redirections: u8, error: RedisError) {
+        let redirection = match job.head.is_empty() {
+            true => None,
+            false => Redirection::of(&error, &self.connection.address),
+        };
+        let Some(redirection) = redirection else {
+            let channel = &self.queue.link.options.common.channel;
+            return self.refuse(job, |address, head| refused(address, channel, head, error));
+        };
+        // After a pause it begins anew: only the deadline limits the pauses.
+        let num_redirections = match redirection {
+            Redirection::Later => 0,
+            _ => num_redirections + 1,
+        };
+        if num_redirections > MAX_REDIRECTIONS {
+            return self.refuse(job, |address, _| circular(address));
+        }
+        let routed = Routed {
+            job,
+            num_redirections,
+            is_asking: false,
+        };
+        self.routing.redirected(redirection, routed, self.flights.len());
+    }
+
+    /// Fails the messages that were redirected before one of the same slot was accepted: sent again, they would come after
+    /// it.
+    pub(super) fn fail_overtaken(&mut self, head: &[u8]) {
+        for routed in self.routing.overtaken(head) {
+            self.refuse(routed.job, |address, _| overtaken(address));
+        }
+    }
+
+    fn refuse(&mut self, job: Job, error: impl FnOnce(&str, &[u8]) -> Error) {
+        let error = error(&self.connection.address, &job.head);
+        self.queue.status.failed(&error);
+        self.queue.status.refused();
+        self.queue.fail(job, error);
+    }
+}
+
+/// Returns the error of a message that was redirected too often.
+fn circular(address: &str) -> Error {
+    let text = format!(
+        "Redis Cluster redirected the message {MAX_REDIRECTIONS} times, at last from {address}: its nodes disagree"
+    );
+    Error::new(ErrorKind::Publish, text)
+}
+
+/// Returns the error of a message whose slot came to a node while that refused it.
+fn overtaken(address: &str) -> Error {
+    let text = format!(
+        "the slot of the message was moved to Redis at {address} just then, and a later message was accepted first"
+    );
+    Error::new(ErrorKind::Publish, text)
+}

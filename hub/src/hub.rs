@@ -17,17 +17,16 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::SystemTime;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use manager_api::ack::{AckStream, AckTable, ClientKey};
 use manager_api::broadcast::Scope;
 use manager_api::byte_budget::ByteBudget;
 use manager_api::cluster::{Requester, ServerEventHandler, in_time, left_until};
 use manager_api::log::{LimitedLog, quietly};
-use manager_api::measure::{self, Quantity, Stopwatch};
+use manager_api::measure::{Quantity, Stopwatch};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message};
 use manager_api::turn::{Turn, YIELD_EVERY};
-use manager_api::wire::python::{self, OwnMark};
+use manager_api::wire::{Messenger, Process, Python, Role, Servers, Wire};
 use manager_api::{Broadcast, ClientManager, Error, EventName, HostId, NamespaceName, Payload, Sid};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -52,10 +51,9 @@ const SKIPPED_COST: usize = 16;
 /// - An undecodable message, a slow client or a panic during delivery never stops [`run`](Self::run).
 pub struct Hub<D: Deliver> {
     deliver: D,
-    manager: Option<Arc<dyn ClientManager>>,
+    messenger: Option<Arc<dyn Messenger>>,
     registry: Registry<D::Client>,
     host_id: HostId,
-    own_mark: OwnMark,
     acks: Arc<AckTable>,
     outgoing: Outgoing,
     queued_callbacks: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
@@ -82,15 +80,38 @@ pub struct Hub<D: Deliver> {
 impl<D: Deliver> Hub<D> {
     /// Creates a hub; without a manager it serves this host alone.
     pub fn new(deliver: D, manager: Option<Arc<dyn ClientManager>>, options: HubOptions) -> Arc<Self> {
-        let known_as = manager.as_ref().and_then(|manager| manager.host_id());
+        let messenger = manager.map(|manager| {
+            let process = process(&*manager, &options);
+            Python::messenger(manager, process)
+        });
+        Self::over(deliver, messenger, options)
+    }
+
+    /// Creates a hub that writes its messages in another [wire](manager_api::wire), for servers of other software.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](manager_api::ErrorKind::Config) if the manager lacks what the wire needs.
+    pub fn with_wire(
+        deliver: D,
+        manager: Arc<dyn ClientManager>,
+        wire: &dyn Wire,
+        options: HubOptions,
+    ) -> Result<Arc<Self>, Error> {
+        let process = process(&*manager, &options);
+        let messenger = wire.open(manager, process)?;
+        Ok(Self::over(deliver, Some(messenger), options))
+    }
+
+    fn over(deliver: D, messenger: Option<Arc<dyn Messenger>>, options: HubOptions) -> Arc<Self> {
+        let known_as = messenger.as_ref().map(|messenger| messenger.process().host_id.clone());
         let host_id = known_as.unwrap_or_else(HostId::random);
         let (outgoing, queued_callbacks) = Outgoing::new(&options);
         let (events, waiting_events) = mpsc::channel(options.max_queued_server_events.max(1));
         Arc::new(Self {
             deliver,
-            manager,
+            messenger,
             registry: Registry::with_limits(options.room_limits()),
-            own_mark: OwnMark::new(&host_id),
             requester: Requester::new(host_id.clone(), options.request_limits()),
             host_id,
             acks: Arc::new(AckTable::new(options.ack_limits())),
@@ -133,7 +154,7 @@ impl<D: Deliver> Hub<D> {
 
     /// Returns the manager, if there is one.
     pub fn manager(&self) -> Option<&Arc<dyn ClientManager>> {
-        self.manager.as_ref()
+        self.messenger.as_ref().map(|messenger| messenger.manager())
     }
 
     /// Returns the current counters.
@@ -147,7 +168,7 @@ impl<D: Deliver> Hub<D> {
     ///
     /// Dropping the future changes nothing.
     pub async fn subscribed(&self) {
-        if self.manager.is_some() {
+        if self.messenger.is_some() {
             // The sender lives in `self`, so this cannot fail while it is borrowed.
             let _ = self.subscribed.subscribe().wait_for(|subscribed| *subscribed).await;
         }
@@ -179,21 +200,26 @@ impl<D: Deliver> Hub<D> {
         let Some((host_id, callback)) = self.acks.acknowledge(key, sid, id, payload) else {
             return;
         };
-        let message = python::encode(&Envelope {
+        self.post_envelope(Envelope {
             host_id: Some(host_id),
             message: Message::Callback(callback),
         });
-        self.post_encoded(message);
     }
 
     /// Queues a message for other processes; `false` if it was dropped.
     fn post(&self, message: Message) -> bool {
-        self.post_encoded(self.envelope(message))
+        self.post_envelope(Envelope {
+            host_id: Some(self.host_id.clone()),
+            message,
+        })
     }
 
-    fn post_encoded(&self, message: Bytes) -> bool {
+    fn post_envelope(&self, envelope: Envelope) -> bool {
         static DROPPED: LimitedLog = LimitedLog::new();
-        let is_queued = self.outgoing.offer(message);
+        let Some(messenger) = &self.messenger else {
+            return false;
+        };
+        let is_queued = self.outgoing.offer(messenger.encode(envelope));
         if !is_queued {
             Counters::add(&self.counters.callbacks_dropped);
             if let Some(suppressed) = DROPPED.pass() {
@@ -202,13 +228,6 @@ impl<D: Deliver> Hub<D> {
             }
         }
         is_queued
-    }
-
-    fn envelope(&self, message: Message) -> Bytes {
-        python::encode(&Envelope {
-            host_id: Some(self.host_id.clone()),
-            message,
-        })
     }
 
     /// Delivers to the clients of this host; requests acknowledgements if there is an `ack` id. Returns the number of
@@ -263,14 +282,32 @@ impl<D: Deliver> Hub<D> {
     ///
     /// As [`ClientManager::publish`].
     pub fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
-        let manager = self.manager.clone();
-        let message = manager.is_some().then(|| self.envelope(message.stamped()));
+        let messenger = self.messenger.as_ref();
+        let published = messenger.map(|messenger| messenger.publish(message.stamped()));
         async move {
-            match (manager, message) {
-                (Some(manager), Some(message)) => measure::timed(Quantity::PublishTime, manager.publish(message)).await,
-                _ => Ok(()),
+            match published {
+                Some(published) => published.await,
+                None => Ok(()),
             }
         }
+    }
+
+    /// Returns the other servers that a request about a namespace waits for; `None` if it goes to none.
+    async fn servers_in_time(
+        &self,
+        others: bool,
+        namespace: &NamespaceName,
+        deadline: Instant,
+    ) -> Result<Option<Servers>, Error> {
+        match self.messenger.as_ref().filter(|_| others) {
+            Some(messenger) => self.within(deadline, messenger.servers(namespace)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Runs a step of a request, limited by the deadline of the whole.
+    async fn within<T>(&self, deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        in_time(self.manager().map(|manager| &**manager), deadline, step).await
     }
 
     /// Delivers locally, then publishes, and collects acknowledgements.
@@ -281,7 +318,7 @@ impl<D: Deliver> Hub<D> {
         scope: Scope,
         deadline: Instant,
     ) -> AckStream {
-        let others = scope == Scope::Cluster && self.manager.is_some();
+        let others = scope == Scope::Cluster && self.messenger.is_some();
         let expected = keys(recipients).await;
         let expects_none = expected.is_empty() && !others;
         let registered = self.acks.expect(expected, others, left_until(deadline), emit.report);
@@ -299,11 +336,20 @@ impl<D: Deliver> Hub<D> {
                 id,
             });
             emit.ack_timeout = Some(left_until(deadline));
-            if let Err(error) = in_time(self.manager.as_deref(), deadline, self.publish(Message::Emit(emit))).await {
+            if let Err(error) = self.within(deadline, self.publish(Message::Emit(emit))).await {
                 acks.fail(error);
             }
         }
         acks
+    }
+}
+
+/// Describes the process of a server to the wire.
+fn process(manager: &dyn ClientManager, options: &HubOptions) -> Process {
+    Process {
+        host_id: manager.host_id().unwrap_or_else(HostId::random),
+        role: Role::Server,
+        limits: options.decode_limits(),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::cluster::{ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo
 use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::log::{Escaped, LimitedLog, quietly};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
-use crate::wire::{Arrival, Arrivals, Messenger, Python, Servers, Wire};
+use crate::wire::{Arrival, Arrivals, Messenger, Process, Python, Servers, Wire};
 use crate::{Broadcast, ClientManager, Error, HostId, NamespaceName, Room, Sid};
 
 /// Time limit of handlers of events for servers whose sender does not wait for a response.
@@ -49,7 +49,7 @@ pub struct Emitter {
 impl Emitter {
     /// Creates an emitter over a manager, which does not connect before the first use. A shared manager is passed in an [`Arc`].
     pub fn new(manager: impl ClientManager) -> Self {
-        Self::over(Python::messenger(Arc::new(manager), HostId::random()))
+        Self::over(Python::messenger(Arc::new(manager), Process::emitter()))
     }
 
     /// Creates an emitter that writes its messages in another [wire](crate::wire), for servers of other software.
@@ -58,11 +58,11 @@ impl Emitter {
     ///
     /// [`Config`](crate::ErrorKind::Config) if the manager lacks what the wire needs.
     pub fn with_wire(manager: impl ClientManager, wire: &dyn Wire) -> Result<Self, Error> {
-        Ok(Self::over(wire.open(Arc::new(manager), HostId::random())?))
+        Ok(Self::over(wire.open(Arc::new(manager), Process::emitter())?))
     }
 
     fn over(messenger: Arc<dyn Messenger>) -> Self {
-        let host_id = messenger.host_id().clone();
+        let host_id = messenger.process().host_id.clone();
         let shared = Shared {
             messenger,
             requester: Arc::new(Requester::new(host_id.clone(), RequestLimits::default())),
@@ -328,6 +328,8 @@ async fn receive_responses(
     while let Some(arrival) = arrivals.next().await {
         match arrival {
             Arrival::Message(envelope) => dispatch(envelope, &acks, &requester, &host_id),
+            // The servers report undecodable messages; most are for them.
+            Arrival::Own { .. } | Arrival::Undecodable { .. } => {}
             Arrival::Gap { reason } => {
                 had_gap.store(true, Ordering::Relaxed);
                 if let Some(suppressed) = GAP.pass() {

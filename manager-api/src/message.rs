@@ -96,6 +96,11 @@ impl Message {
         }
     }
 
+    /// Returns whether it is about the presence of servers.
+    pub fn is_presence(&self) -> bool {
+        matches!(self, Self::Hello | Self::Seek | Self::Present | Self::Bye)
+    }
+
     /// Stamps an event with the time at which it is published; other messages stay as they are.
     pub fn stamped(mut self) -> Self {
         if let Self::Emit(emit) = &mut self {

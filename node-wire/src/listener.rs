@@ -96,7 +96,7 @@ impl NodeMessenger {
         let subscription = topics(&*self.manager).subscribe_to(interests).await?;
         let (beats, live) = watch::channel(Live::default());
         let receiver = Receiver {
-            host_id: self.host_id.clone(),
+            host_id: self.process.host_id.clone(),
             uid: self.uid.clone(),
             namespace: namespace.clone(),
             adapter: self.plan.adapter,

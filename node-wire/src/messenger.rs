@@ -7,10 +7,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use manager_api::measure::{self, Quantity};
-use manager_api::message::Message;
+use manager_api::message::Envelope;
 use manager_api::topics::{Entry, Stream, Topic, Topics};
-use manager_api::wire::{Arrivals, Messenger, Servers};
-use manager_api::{ClientManager, Error, HostId, NamespaceName};
+use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Servers};
+use manager_api::{ClientManager, Error, NamespaceName};
 use tokio::sync::Mutex;
 
 use crate::format::{Json, MsgPack};
@@ -22,7 +22,7 @@ use crate::{classic, cluster};
 /// The messages of one process.
 pub(crate) struct NodeMessenger {
     pub(crate) manager: Arc<dyn ClientManager>,
-    pub(crate) host_id: HostId,
+    pub(crate) process: Process,
     /// The id of this process on the wire: 16 hexadecimal digits, as those of Node's servers.
     pub(crate) uid: Arc<str>,
     pub(crate) plan: Plan,
@@ -36,12 +36,44 @@ enum Shipment {
     Append(Stream, Entry),
 }
 
+impl Shipment {
+    fn encoded(self, manager: Arc<dyn ClientManager>) -> Encoded {
+        let size = match &self {
+            Self::Publish(_, message) => message.len(),
+            Self::Append(_, entry) => entry.size(),
+        };
+        let publish = async move {
+            let topics = topics(&*manager);
+            match self {
+                Self::Publish(topic, message) => {
+                    measure::timed(Quantity::PublishTime, topics.publish_to(&topic, message)).await
+                }
+                Self::Append(stream, entry) => {
+                    measure::timed(Quantity::PublishTime, topics.append(&stream, entry)).await
+                }
+            }
+        };
+        Encoded {
+            size,
+            publish: publish.boxed(),
+        }
+    }
+}
+
+/// What a message becomes of which nothing is sent.
+fn nothing(outcome: Result<(), Error>) -> Encoded {
+    Encoded {
+        size: 0,
+        publish: ready(outcome).boxed(),
+    }
+}
+
 impl NodeMessenger {
-    pub(crate) fn new(manager: Arc<dyn ClientManager>, host_id: HostId, plan: Plan) -> Self {
+    pub(crate) fn new(manager: Arc<dyn ClientManager>, process: Process, plan: Plan) -> Self {
         let uid = format!("{:016x}", fastrand::u64(..));
         Self {
             manager,
-            host_id,
+            process,
             uid: uid.into(),
             plan,
             listening: Mutex::default(),
@@ -75,29 +107,16 @@ impl Messenger for NodeMessenger {
         &self.manager
     }
 
-    fn host_id(&self) -> &HostId {
-        &self.host_id
+    fn process(&self) -> &Process {
+        &self.process
     }
 
-    fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
-        let shipment = match translate(message) {
-            Ok(Some(outgoing)) => self.shipment(&outgoing),
-            Ok(None) => return ready(Ok(())).boxed(),
-            Err(error) => return ready(Err(error)).boxed(),
-        };
-        let manager = self.manager.clone();
-        async move {
-            let topics = topics(&*manager);
-            match shipment {
-                Shipment::Publish(topic, message) => {
-                    measure::timed(Quantity::PublishTime, topics.publish_to(&topic, message)).await
-                }
-                Shipment::Append(stream, entry) => {
-                    measure::timed(Quantity::PublishTime, topics.append(&stream, entry)).await
-                }
-            }
+    fn encode(&self, envelope: Envelope) -> Encoded {
+        match translate(envelope.message) {
+            Ok(Some(outgoing)) => self.shipment(&outgoing).encoded(self.manager.clone()),
+            Ok(None) => nothing(Ok(())),
+            Err(error) => nothing(Err(error)),
         }
-        .boxed()
     }
 
     fn receive(&self) -> BoxFuture<'_, Result<Arrivals, Error>> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use manager_api::wire::{Messenger, Wire};
-use manager_api::{ClientManager, Error, ErrorKind, HostId};
+use manager_api::wire::{Messenger, Process, Wire};
+use manager_api::{ClientManager, Error, ErrorKind};
 
 use crate::messenger::NodeMessenger;
 use crate::plan::{Adapter, Plan};
@@ -86,11 +86,11 @@ impl NodeWire {
 }
 
 impl Wire for NodeWire {
-    fn open(&self, manager: Arc<dyn ClientManager>, host_id: HostId) -> Result<Arc<dyn Messenger>, Error> {
+    fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error> {
         if manager.topics().is_none() {
             let text = "the wires of Node's adapters need a broker with topics: Redis";
             return Err(Error::new(ErrorKind::Config, text));
         }
-        Ok(Arc::new(NodeMessenger::new(manager, host_id, self.plan.clone())))
+        Ok(Arc::new(NodeMessenger::new(manager, process, self.plan.clone())))
     }
 }

@@ -17,7 +17,7 @@ use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
 use manager_api::turn::Turn;
-use manager_api::{Error, EventName, Health, HostId, Payload, Sid, wire};
+use manager_api::{Error, EventName, Health, HostId, Payload, Sid};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -100,7 +100,7 @@ impl<D: Deliver> Hub<D> {
     ///
     /// As [`ClientManager::close`](manager_api::ClientManager::close).
     pub async fn close(&self) -> Result<(), Error> {
-        let Some(manager) = &self.manager else {
+        let Some(manager) = self.manager() else {
             return Ok(());
         };
         if !*self.subscribed.borrow() || is_cut_off(&manager.health()) {
@@ -108,7 +108,7 @@ impl<D: Deliver> Hub<D> {
         }
         // Before closing begins, to which a bye that the broker refuses would be a message that was not flushed. If it
         // is lost, the next request of the others waits for its timeout, once.
-        let _ = timeout(BYE_PATIENCE, manager.publish(self.envelope(Message::Bye))).await;
+        let _ = timeout(BYE_PATIENCE, self.publish(Message::Bye)).await;
         manager.close().await
     }
 
@@ -250,7 +250,7 @@ impl<D: Deliver> Hub<D> {
         let Some(handler) = handler else {
             return request.map_or((), |id| self.respond(&from, id, ResponsePart::Event(None)));
         };
-        let (outgoing, host_id) = (self.outgoing.clone(), self.host_id.clone());
+        let (outgoing, host_id, messenger) = (self.outgoing.clone(), self.host_id.clone(), self.messenger.clone());
         let permit = self.event_budget.try_take(payload.size());
         let is_admitted = permit.is_some();
         let run = async move {
@@ -276,12 +276,14 @@ impl<D: Deliver> Hub<D> {
                 is_last: true,
                 is_truncated: false,
             };
-            let message = wire::python::encode(&Envelope {
+            let envelope = Envelope {
                 host_id: Some(host_id),
                 message: Message::Response(response),
-            });
+            };
             // Waits for capacity of the bounded queue, unlike other responses, which are dropped.
-            outgoing.send(message).await;
+            if let Some(messenger) = messenger {
+                outgoing.send(messenger.encode(envelope)).await;
+            }
         };
         if !is_admitted || self.events.try_send(run.boxed()).is_err() {
             Counters::add(&self.counters.server_events_dropped);

@@ -66,7 +66,7 @@ impl<D: Deliver> Hub<D> {
 
     /// Returns this server's report about itself. Counting the clients locks each part of the registry for a moment.
     fn status(&self) -> ServerStatus {
-        let health = self.manager.as_ref().map(|manager| manager.health());
+        let health = self.manager().map(|manager| manager.health());
         let since = health.and_then(|health| health.listening_since);
         let host_name = self.options.host_name.clone();
         ServerStatus {

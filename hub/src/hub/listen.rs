@@ -9,7 +9,9 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Emit, Envelope, Message};
-use manager_api::{Backoff, ClientManager, Error, ErrorKind, HostId, Incoming, Subscription, wire};
+use manager_api::wire::python::Sketch;
+use manager_api::wire::{Arrival, Arrivals, Messenger};
+use manager_api::{Backoff, Error, ErrorKind, HostId};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument;
 
@@ -38,13 +40,13 @@ impl<D: Deliver> Hub<D> {
     /// Subscribing is retried for ever, with back-off, and repeated if a subscription ends although the manager is not
     /// closed. Run it once, as a task of its own.
     pub async fn run(self: Arc<Self>) {
-        let Some(manager) = self.manager.clone() else {
+        let Some(messenger) = self.messenger.clone() else {
             return;
         };
-        let (hub, manager) = (&*self, &*manager);
+        let (hub, messenger) = (&*self, &*messenger);
         tokio::select! {
-            () = hub.supervised("listening", || hub.listen_for_ever(manager)) => {}
-            () = hub.supervised("publishing of responses", || hub.publish_callbacks(manager)) => {}
+            () = hub.supervised("listening", || hub.listen_for_ever(messenger)) => {}
+            () = hub.supervised("publishing of responses", || hub.publish_callbacks()) => {}
             () = hub.supervised("sweep", || hub.sweep()) => {}
             () = hub.supervised("presence", || hub.confirm_presence()) => {}
             () = hub.supervised("announcements after gaps", || hub.announce_after_gaps()) => {}
@@ -54,10 +56,10 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Listens until the manager is closed.
-    async fn listen_for_ever(&self, manager: &dyn ClientManager) {
+    async fn listen_for_ever(&self, messenger: &dyn Messenger) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut was_short = false;
-        while let Some(subscription) = self.subscribe(manager, &mut backoff).await {
+        while let Some(arrivals) = self.subscribe(messenger, &mut backoff).await {
             let is_first = !*self.subscribed.borrow();
             if is_first {
                 self.announce();
@@ -67,7 +69,7 @@ impl<D: Deliver> Hub<D> {
             self.subscribed.send_replace(true);
             self.set_listening(true);
             let since = Instant::now();
-            self.listen(subscription).await;
+            self.listen(arrivals).await;
             self.set_listening(false);
             // A first short subscription is replaced at once: most end because the manager is
             // closed. Further ones wait.
@@ -82,12 +84,12 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Subscribes; `None` once the manager is closed.
-    async fn subscribe(&self, manager: &dyn ClientManager, backoff: &mut Backoff) -> Option<Subscription> {
+    async fn subscribe(&self, messenger: &dyn Messenger, backoff: &mut Backoff) -> Option<Arrivals> {
         loop {
             // A panic may have ended the previous subscription.
             self.set_listening(false);
-            match manager.subscribe().await {
-                Ok(subscription) => return Some(subscription),
+            match messenger.receive().await {
+                Ok(arrivals) => return Some(arrivals),
                 Err(error) if error.kind() == ErrorKind::Closed => return None,
                 Err(error) => {
                     let delay = backoff.next_delay();
@@ -100,8 +102,8 @@ impl<D: Deliver> Hub<D> {
 
     /// Handles the items of a subscription until it ends. The subscription survives a panic, so that only the current
     /// item is missed.
-    async fn listen(&self, mut subscription: Subscription) {
-        while AssertUnwindSafe(self.receive_all(&mut subscription))
+    async fn listen(&self, mut arrivals: Arrivals) {
+        while AssertUnwindSafe(self.receive_all(&mut arrivals))
             .catch_unwind()
             .await
             .is_err()
@@ -112,21 +114,28 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    async fn receive_all(&self, subscription: &mut Subscription) {
-        while let Some(incoming) = subscription.recv().await {
-            match incoming {
-                Incoming::Message(message) => {
-                    if !wire::python::is_presence(&message) {
+    async fn receive_all(&self, arrivals: &mut Arrivals) {
+        while let Some(arrival) = arrivals.next().await {
+            match arrival {
+                Arrival::Message(envelope) => {
+                    if !envelope.message.is_presence() {
                         Counters::add(&self.counters.received);
                     }
-                    if AssertUnwindSafe(self.receive(message)).catch_unwind().await.is_err() {
+                    if AssertUnwindSafe(self.dispatch(envelope)).catch_unwind().await.is_err() {
                         Counters::add(&self.counters.panics);
                         delivery_panicked();
                     }
                 }
-                Incoming::Gap { reason } => self.note_gap(&reason),
-                // An item of a later version of the contract counts as missed.
-                _ => self.note_gap("the manager yielded an item that this hub does not know"),
+                Arrival::Own { is_presence: true } => {}
+                Arrival::Own { is_presence: false } => {
+                    Counters::add(&self.counters.received);
+                    Counters::add(&self.counters.own);
+                }
+                Arrival::Undecodable { reason, message } => {
+                    Counters::add(&self.counters.received);
+                    self.note_undecodable(&*reason, &message);
+                }
+                Arrival::Gap { reason } => self.note_gap(&reason),
             }
         }
     }
@@ -140,19 +149,6 @@ impl<D: Deliver> Hub<D> {
         if let Some(suppressed) = GAP.pass() {
             let reason = Escaped(reason);
             quietly(|| tracing::warn!(suppressed, ?reason, "messages of other processes may have been missed"));
-        }
-    }
-
-    async fn receive(&self, message: Bytes) {
-        if self.own_mark.is_on(&message) {
-            if !wire::python::is_presence(&message) {
-                Counters::add(&self.counters.own);
-            }
-            return;
-        }
-        match wire::python::decode_within(&message, self.options.decode_limits()) {
-            Ok(envelope) => self.dispatch(envelope).await,
-            Err(reason) => self.note_undecodable(&reason, &message),
         }
     }
 
@@ -240,11 +236,11 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
-    fn note_undecodable(&self, reason: &wire::python::DecodeError, message: &Bytes) {
+    fn note_undecodable(&self, reason: &(dyn std::error::Error + Send + Sync), message: &Bytes) {
         static UNDECODABLE: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.undecodable);
         if let Some(suppressed) = UNDECODABLE.pass() {
-            let message = wire::python::Sketch::of(message);
+            let message = Sketch::of(message);
             let (reason, message) = (Escaped(reason), Escaped(message));
             quietly(|| tracing::warn!(suppressed, ?reason, %message, "skipped a message on the channel"));
         }
@@ -260,15 +256,15 @@ impl<D: Deliver> Hub<D> {
     }
 
     /// Publishes queued acknowledgements and responses; never completes.
-    async fn publish_callbacks(&self, manager: &dyn ClientManager) {
+    async fn publish_callbacks(&self) {
         static FAILED: LimitedLog = LimitedLog::new();
         let mut queued = self.queued_callbacks.lock().await;
         let mut in_flight = FuturesUnordered::new();
         loop {
             tokio::select! {
-                Some(Queued { message, permit }) = queued.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
+                Some(Queued { publish, permit }) = queued.recv(), if in_flight.len() < CALLBACKS_IN_FLIGHT => {
                     in_flight.push(async move {
-                        let published = manager.publish(message).await;
+                        let published = publish.await;
                         drop(permit);
                         published
                     });

@@ -1,7 +1,9 @@
 //! The queue of acknowledgements and responses for other processes, which a background task publishes.
 
-use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use manager_api::Error;
 use manager_api::byte_budget::{ByteBudget, BytePermit};
+use manager_api::wire::Encoded;
 use tokio::sync::mpsc;
 
 use crate::options::HubOptions;
@@ -15,9 +17,8 @@ pub(super) struct Outgoing {
 }
 
 /// An encoded message, with its share of the byte budget until the broker has accepted it.
-#[derive(Debug)]
 pub(super) struct Queued {
-    pub(super) message: Bytes,
+    pub(super) publish: BoxFuture<'static, Result<(), Error>>,
     pub(super) permit: BytePermit,
 }
 
@@ -29,15 +30,17 @@ impl Outgoing {
     }
 
     /// Queues a message; `false` if the queue is full.
-    pub(super) fn offer(&self, message: Bytes) -> bool {
-        let permit = self.budget.try_take(message.len());
-        permit.is_some_and(|permit| self.queue.try_send(Queued { message, permit }).is_ok())
+    pub(super) fn offer(&self, message: Encoded) -> bool {
+        let Encoded { size, publish } = message;
+        let permit = self.budget.try_take(size);
+        permit.is_some_and(|permit| self.queue.try_send(Queued { publish, permit }).is_ok())
     }
 
     /// Queues a message once the queue has capacity. Messages left when the hub stops are dropped.
-    pub(super) async fn send(&self, message: Bytes) {
-        if let Some(permit) = self.budget.take(message.len()).await {
-            let _ = self.queue.send(Queued { message, permit }).await;
+    pub(super) async fn send(&self, message: Encoded) {
+        let Encoded { size, publish } = message;
+        if let Some(permit) = self.budget.take(size).await {
+            let _ = self.queue.send(Queued { publish, permit }).await;
         }
     }
 }

@@ -7,9 +7,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use manager_api::ack::AckStream;
 use manager_api::broadcast::{Scope, Sink};
-use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection, in_time};
+use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection};
 use manager_api::message::{Emit, Message};
-use manager_api::wire::{DecodeLimits, Servers};
+use manager_api::wire::DecodeLimits;
 use manager_api::{Error, deadline};
 
 use super::parts::{recipients_in_parts, rooms_in_parts, sockets_in_parts};
@@ -51,12 +51,10 @@ impl<D: Deliver> Sink for Hub<D> {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<(AckStream, Responses), Error>> {
         async move {
-            let others = scope == Scope::Cluster && self.manager.is_some();
+            let others = scope == Scope::Cluster && self.messenger.is_some();
             let deadline = deadline::after(timeout);
-            let (request, mut responses) = self
-                .requester
-                .open(others.then_some(Servers::Announced), deadline)
-                .await?;
+            let servers = self.servers_in_time(others, &emit.namespace, deadline).await?;
+            let (request, mut responses) = self.requester.open(servers, deadline).await?;
             let recipients = self.recipients(&emit).await;
             for part in recipients_in_parts(sids(&recipients, usize::MAX).await) {
                 responses.add_own(self.host_id.clone(), part, false);
@@ -75,12 +73,10 @@ impl<D: Deliver> Sink for Hub<D> {
         timeout: Duration,
     ) -> BoxFuture<'static, Result<Responses, Error>> {
         async move {
-            let others = scope == Scope::Cluster && self.manager.is_some();
+            let others = scope == Scope::Cluster && self.messenger.is_some();
             let deadline = deadline::after(timeout);
-            let (request, mut responses) = self
-                .requester
-                .open(others.then_some(Servers::Announced), deadline)
-                .await?;
+            let servers = self.servers_in_time(others, &emit.namespace, deadline).await?;
+            let (request, mut responses) = self.requester.open(servers, deadline).await?;
             let recipients = self.recipients(&emit).await;
             let num_taken = match recipients.is_empty() {
                 true => 0,
@@ -89,7 +85,7 @@ impl<D: Deliver> Sink for Hub<D> {
             responses.add_own(self.host_id.clone(), ResponsePart::Count(num_taken), false);
             if others {
                 emit.receipt = Some(request);
-                in_time(self.manager.as_deref(), deadline, self.publish(Message::Emit(emit))).await?;
+                self.within(deadline, self.publish(Message::Emit(emit))).await?;
             }
             Ok(responses)
         }
@@ -122,14 +118,16 @@ impl<D: Deliver> Sink for Hub<D> {
                 // Events for servers go to the other servers only, as in Node.
                 RequestKind::Event { .. } => (Vec::new(), false),
             };
-            let mut responses = match (&self.manager, scope) {
-                (Some(manager), Scope::Cluster) => {
-                    let prepared = self.requester.prepare(Servers::Announced, kind, deadline);
-                    let (request, responses) = prepared.await?;
-                    in_time(Some(&**manager), deadline, self.publish(request)).await?;
+            let servers = self
+                .servers_in_time(scope == Scope::Cluster, &kind.namespace(), deadline)
+                .await?;
+            let mut responses = match servers {
+                Some(servers) => {
+                    let (request, responses) = self.requester.prepare(servers, kind, deadline).await?;
+                    self.within(deadline, self.publish(request)).await?;
                     responses
                 }
-                _ => self.requester.open(None, deadline).await?.1,
+                None => self.requester.open(None, deadline).await?.1,
             };
             for part in parts {
                 responses.add_own(self.host_id.clone(), part, is_truncated);

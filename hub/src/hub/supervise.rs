@@ -69,7 +69,7 @@ impl<D: Deliver> Hub<D> {
     /// While the hub has no subscription, `listening_since` is `None` regardless of the manager's health, and
     /// `last_error` is the failure of the last attempt to subscribe if that is the latest one.
     pub fn health(&self) -> Option<Health> {
-        let mut health = self.manager.as_ref()?.health();
+        let mut health = self.manager()?.health();
         if self.counters.is_listening.load(Relaxed) {
             return Some(health);
         }

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use super::*;
 use manager_api::memory::MemoryBus;
 use manager_api::message::Target;
+use manager_api::wire::python;
 use manager_api::{Emitter, ErrorKind, Incoming, Room};
 
 /// A client that records what it is sent.

@@ -3,20 +3,53 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
+use super::DecodeLimits;
 use crate::message::{Envelope, Message};
 use crate::{ClientManager, Error, HostId, NamespaceName};
 
 /// How messages are written for a broker: their encoding, and the topics that they travel on.
 pub trait Wire: fmt::Debug + Send + Sync {
-    /// Opens a messenger for the process `host_id` over a manager. Nothing is sent.
+    /// Opens a messenger for a process over a manager. Nothing is sent.
     ///
     /// # Errors
     ///
     /// [`Config`](crate::ErrorKind::Config) if the manager lacks what the wire needs: [topics](crate::topics).
-    fn open(&self, manager: Arc<dyn ClientManager>, host_id: HostId) -> Result<Arc<dyn Messenger>, Error>;
+    fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error>;
+}
+
+/// The process that a [`Messenger`] is opened for.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// The id under which it publishes, and to which responses are addressed.
+    pub host_id: HostId,
+    /// What it receives.
+    pub role: Role,
+    /// The limits of a message that it receives.
+    pub limits: DecodeLimits,
+}
+
+/// What a process receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Callbacks and responses.
+    Emitter,
+    /// Every message, and it responds to requests.
+    Server,
+}
+
+impl Process {
+    /// Describes an emitter with a random id and the default limits.
+    pub fn emitter() -> Self {
+        Self {
+            host_id: HostId::random(),
+            role: Role::Emitter,
+            limits: DecodeLimits::default(),
+        }
+    }
 }
 
 /// Sends the messages of one process to the others of its fleet, and receives theirs.
@@ -24,10 +57,14 @@ pub trait Messenger: Send + Sync + 'static {
     /// Returns the manager that carries the messages.
     fn manager(&self) -> &Arc<dyn ClientManager>;
 
-    /// Returns the id under which this process publishes, and to which responses are addressed.
-    fn host_id(&self) -> &HostId;
+    /// Returns the process.
+    fn process(&self) -> &Process;
 
-    /// Publishes a message, which is encoded before the future is returned.
+    /// Encodes a message. The `host_id` of the envelope is that of this process; for a [`Message::Callback`] it is the
+    /// recipient.
+    fn encode(&self, envelope: Envelope) -> Encoded;
+
+    /// Encodes a message of this process, and publishes it when the future is polled.
     ///
     /// # Errors
     ///
@@ -37,10 +74,12 @@ pub trait Messenger: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// As [`ClientManager::publish`].
-    fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>>;
+    fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
+        let host_id = Some(self.process().host_id.clone());
+        self.encode(Envelope { host_id, message }).publish
+    }
 
-    /// Begins to receive: callbacks and responses to this process and, on a wire with one channel for all, every other
-    /// message. It must be called before [`servers`](Self::servers).
+    /// Begins to receive. It must be called before [`servers`](Self::servers).
     ///
     /// # Errors
     ///
@@ -51,7 +90,8 @@ pub trait Messenger: Send + Sync + 'static {
     /// Dropping the future leaves no subscription behind.
     fn receive(&self) -> BoxFuture<'_, Result<Arrivals, Error>>;
 
-    /// Returns the servers that will respond to a request about a namespace, once their responses will be received.
+    /// Returns the other servers that will respond to a request about a namespace, once their responses will be
+    /// received.
     ///
     /// # Errors
     ///
@@ -62,6 +102,26 @@ pub trait Messenger: Send + Sync + 'static {
     ///
     /// Dropping the future changes nothing that is not repeated by the next call.
     fn servers<'a>(&'a self, namespace: &'a NamespaceName) -> BoxFuture<'a, Result<Servers, Error>>;
+
+    /// Receives the messages about a namespace from now on, on a wire with topics for each. Default: nothing to do,
+    /// because all messages are on one channel. The messages arrive some time later.
+    fn attend(&self, _namespace: &NamespaceName) {}
+}
+
+/// A message that is encoded.
+pub struct Encoded {
+    /// Its size in bytes.
+    pub size: usize,
+    /// Publishes it.
+    pub publish: BoxFuture<'static, Result<(), Error>>,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoded")
+            .field("size", &self.size)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The servers whose responses a request waits for.
@@ -81,8 +141,20 @@ pub type Arrivals = BoxStream<'static, Arrival>;
 /// An item of [`Arrivals`].
 #[derive(Debug)]
 pub enum Arrival {
-    /// A message of another process. Undecodable ones are left out.
+    /// A message of another process.
     Message(Envelope),
+    /// A message of this process itself.
+    Own {
+        /// Whether it is about the presence of servers.
+        is_presence: bool,
+    },
+    /// A message that cannot be decoded.
+    Undecodable {
+        /// The cause.
+        reason: Box<dyn std::error::Error + Send + Sync>,
+        /// Its bytes.
+        message: Bytes,
+    },
     /// Messages may have been missed.
     Gap {
         /// The cause, human-readable.

@@ -1,6 +1,7 @@
 //! Requests to the whole cluster.
 
 use futures_util::FutureExt;
+use manager_api::wire::python;
 
 use super::*;
 use manager_api::cluster::{Gathered, RemoteSocket, ResponsePart, ServerEvent, ServerInfo};

@@ -2,6 +2,7 @@
 
 use super::subscription::Fickle;
 use super::*;
+use manager_api::wire::python;
 
 #[tokio::test(start_paused = true)]
 async fn an_emitter_whose_subscription_ended_subscribes_again_before_the_next_request() {

@@ -3,6 +3,7 @@
 use super::cluster::{DEADLINE, SHORT, assert_nothing_is_open, until_known};
 use super::*;
 use manager_api::cluster::{Receipt, RoomInfo};
+use manager_api::wire::python;
 
 fn counts(receipt: &Receipt) -> Vec<(&HostId, u64)> {
     let counts = receipt.servers.iter().map(|server| (&server.server, server.clients));

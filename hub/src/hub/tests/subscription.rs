@@ -1,5 +1,6 @@
 //! Subscriptions that end, and gaps.
 
+use manager_api::wire::python;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;

@@ -163,6 +163,11 @@ impl Connection {
         self.reply_up_to(MAX_REPLY_LEN).await
     }
 
+    /// Waits for a reply of at most `max_len` bytes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing that was read.
     async fn reply_up_to(&mut self, max_len: usize) -> Result<Result<Value, RedisError>, Failure> {
         loop {
             let len = resp::reply_len(&self.input, max_len)

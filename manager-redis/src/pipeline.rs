@@ -167,10 +167,12 @@ impl<'a> Pipeline<'a> {
         self.flights.len() > before
     }
 
+    /// Returns whether a message is ready to be sent.
     fn has_messages(&self) -> bool {
         !self.routing.waiting.is_empty() || (self.takes_queue && self.queue.has_jobs())
     }
 
+    /// Takes the next message: one that was handed to this connection, or else the first of the queue.
     fn next_message(&mut self) -> Option<Routed> {
         if let Some(routed) = self.routing.waiting.pop_front() {
             return Some(routed);

@@ -1,4 +1,27 @@
 //! Topics: publish/subscribe by name, and streams.
+//!
+//! # Publishing
+//!
+//! A message to a topic is a job of the queue of [`publish`](manager_api::ClientManager::publish) that carries the words of
+//! its command before the message. The pipeline writes these instead of its own, so that the channel costs what it did.
+//!
+//! | reply | meaning |
+//! |---|---|
+//! | a number, or the id of an entry | accepted |
+//! | `MOVED` | the router opens a connection to the node, and sends there once nothing of the slot is in flight |
+//! | `ASK` | this one message goes to the node, and the slot stays where it is |
+//! | `TRYAGAIN`, `CLUSTERDOWN` | the slot is tried again after a pause |
+//! | any other error | the caller's |
+//!
+//! # Subscribing
+//!
+//! One listener has all connections of a subscription: a loss of one replaces all. Each is read by a future of its own, and
+//! all of them fill one feed, so that the limit of what is buffered holds for the subscription.
+//!
+//! # Counting
+//!
+//! Connections are taken out of their place while a count uses them: a count that is given up leaves no reply behind that
+//! the next one would take for its own.
 
 mod counter;
 pub(crate) mod head;

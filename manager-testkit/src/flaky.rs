@@ -123,6 +123,7 @@ impl<M> Flaky<M> {
     }
 }
 
+/// Locks the faults.
 fn lock(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
     faults.lock().unpoisoned()
 }
@@ -189,6 +190,7 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
         self.inner.host_id()
     }
 
+    /// Returns those of the manager inside, with the faults of publishes.
     fn topics(&self) -> Option<&dyn Topics> {
         self.inner.topics().map(|_| self as _)
     }

@@ -44,6 +44,7 @@ impl Pipeline<'_> {
         }
     }
 
+    /// Fails a message with an error that is made of the address and the words of the command.
     fn refuse(&mut self, job: Job, error: impl FnOnce(&str, &[u8]) -> Error) {
         let error = error(&self.connection.address, &job.head);
         self.queue.status.failed(&error);

@@ -38,6 +38,7 @@ struct Kept {
 }
 
 impl Counter {
+    /// Creates a counter without connections.
     pub(super) fn new(connector: Arc<Connector>, options: &RedisOptions) -> Self {
         Self {
             options: options.clone(),
@@ -86,6 +87,7 @@ impl Counter {
         counted
     }
 
+    /// Counts over these connections, and opens those that are missing.
     async fn count_over(&self, kept: &mut Kept, topic: &Topic) -> Result<u64, Failure> {
         let (first, is_node) = match &mut kept.first {
             Some((first, is_node)) => (first, *is_node),
@@ -163,6 +165,7 @@ fn node_of(line: &str, own: &str) -> Option<Address> {
     target(address.split(['@', ',']).next()?, own)
 }
 
+/// Returns the answer to a question, or the failure of the server that refused it.
 fn judged(
     connection: &Connection,
     command: &str,

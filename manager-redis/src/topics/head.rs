@@ -68,6 +68,7 @@ fn crc16(bytes: &[u8]) -> u16 {
         .fold(0, |sum, &byte| (0..8).fold(sum ^ (u16::from(byte) << 8), bit))
 }
 
+/// Appends the number of words of a command.
 fn put_count(output: &mut BytesMut, count: usize) {
     output.put_slice(format!("*{count}\r\n").as_bytes());
 }

@@ -1,5 +1,8 @@
 //! The listening side of a subscription to topics: one connection for topics and patterns, further ones to the nodes of a
 //! Redis Cluster that own sharded topics, and one for each stream.
+//!
+//! Sharded topics are tried on the connection of the plain ones first: a server that is not a cluster takes all of them
+//! there, and a node of a cluster names the owner of each. A connection on which nothing was subscribed is closed again.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -28,21 +31,26 @@ use crate::error::{Failure, timed_out};
 pub(super) struct TopicListener {
     options: Arc<RedisOptions>,
     connector: Arc<Connector>,
+    /// The topics and patterns, each once.
     wanted: Vec<Wanted>,
     names: Arc<Names>,
+    /// The streams, each once.
     streams: Vec<StreamCursor>,
 }
 
 /// The connections of a subscription. If one is lost, all are replaced.
 pub(super) struct Connections {
+    /// Those of topics and patterns: none if there are only streams.
     subscribers: Vec<Subscriber>,
     /// One for each stream, in their order.
     readers: Vec<Reader>,
     /// The reason why entries of streams may have been missed.
     gap: Option<String>,
+    /// All addresses, human-readable.
     address: String,
 }
 
+/// The reading of one connection.
 type Reading<'a> = Pin<Box<dyn Future<Output = Result<Infallible, End<Failure>>> + Send + 'a>>;
 
 impl TopicListener {
@@ -156,6 +164,7 @@ impl ListenLink for TopicListener {
     type Connection = Connections;
     type Message = Delivery;
 
+    /// Opens every connection, and returns once each topic is confirmed and each stream found.
     async fn open(&mut self) -> Result<Connections, Failure> {
         let subscribers = self.subscribed().await?;
         let mut readers = Vec::new();
@@ -178,6 +187,7 @@ impl ListenLink for TopicListener {
         })
     }
 
+    /// Reads all connections at once, until the first one is lost.
     async fn read(&mut self, connections: &mut Connections, feed: &Feed<Delivery>) -> Result<Infallible, End<Failure>> {
         let subscribers = connections.subscribers.iter_mut();
         let mut reading: Vec<Reading<'_>> = Vec::new();

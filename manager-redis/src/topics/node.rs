@@ -1,4 +1,7 @@
 //! The connection to one node of a Redis Cluster: opened when messages wait for it, replaced by way of the router.
+//!
+//! A node that is lost is not connected to again by itself: its slots may have gone to a replica. Its messages go back to
+//! the main connection's node, which knows the owner.
 
 use std::fmt;
 use std::pin::Pin;
@@ -18,6 +21,7 @@ use crate::publish::Queue;
 /// The pause after a node could not be reached, until another one is asked which node has its slots now.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// An attempt to connect.
 type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Connection, Failure>> + Send + 'a>>;
 
 /// One node, and the messages for it.
@@ -29,9 +33,13 @@ pub(super) struct Node<'a> {
     early: Routing,
 }
 
+/// The connection of a node.
 enum State<'a> {
+    /// The first state; it ends after the connect timeout.
     Connecting(Connecting<'a>),
+    /// Messages are sent.
     Up(Box<Pipeline<'a>>),
+    /// It could not be reached. Messages wait for the end of the pause.
     Failed(Pin<Box<Sleep>>),
 }
 
@@ -44,6 +52,7 @@ pub(super) enum NodeEvent {
 }
 
 impl<'a> Node<'a> {
+    /// Creates a node that connects as soon as it is polled.
     pub(super) fn new(queue: &'a Queue, address: Address) -> Self {
         let connector = &queue.link.connector;
         let node = address.clone();

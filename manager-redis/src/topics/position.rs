@@ -14,8 +14,11 @@ pub(super) struct Position {
 /// What the server knows of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Info {
+    /// The number of entries.
     pub(super) len: u64,
+    /// The id of the entry that was added last, even if it is gone.
     pub(super) last: Id,
+    /// The id of the oldest entry; `None` if the stream is empty.
     pub(super) first: Option<Id>,
     /// Since Redis 7.
     pub(super) num_added: Option<u64>,

@@ -36,6 +36,7 @@ pub(super) enum Event {
     },
     /// A message, or the name of its topic, was over the limit; it has so many bytes.
     Skipped(usize),
+    /// The reply to a command, or a notice of the server.
     Reply(Result<Value, RedisError>),
 }
 
@@ -45,9 +46,13 @@ pub(super) enum Head {
     List(usize),
     /// A string of so many bytes, which follow.
     Text(usize),
+    /// A number that is not negative.
     Number(u64),
+    /// Nothing: an absent string or list.
     Nil,
+    /// The error with which the server refused the command.
     Error(RedisError),
+    /// Anything else, which has no further lines.
     Other,
 }
 

@@ -1,4 +1,7 @@
 //! The router: one connection that publishes, and in a Redis Cluster one to each node to which that one refers.
+//!
+//! Everything runs in the publishing task, without locks. The router divides the queue only once a reply has referred to
+//! another node; until then the main connection takes its messages from the queue itself.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -25,7 +28,9 @@ const MAX_NODES: usize = 256;
 /// queue itself.
 pub(crate) struct Router<'a> {
     queue: &'a Queue,
+    /// The connection that the publishing task has opened.
     main: Pipeline<'a>,
+    /// The nodes that others have named.
     nodes: Vec<Node<'a>>,
     /// The nodes of slots, as far as they are known; of any other slot the main connection's node is asked.
     slots: HashMap<u16, Address>,
@@ -69,6 +74,7 @@ impl<'a> Router<'a> {
         !(self.slots.is_empty() && self.nodes.is_empty() && self.main.routing.is_empty())
     }
 
+    /// Returns whether each message was answered, and the manager is closed.
     fn over(&self) -> Poll<Result<(), Arc<Failure>>> {
         match self.main.is_idle() && self.queue.is_over() {
             true => Poll::Ready(Ok(())),

@@ -17,6 +17,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// A message, and how often it was redirected.
 #[derive(Debug)]
 pub(crate) struct Routed {
+    /// The message, and the caller that waits for it.
     pub(crate) job: Job,
     pub(crate) num_redirections: u8,
     /// Whether the node is told first that it is asked for a slot that is not its own yet.
@@ -36,11 +37,13 @@ impl From<Job> for Routed {
 /// The messages that a connection has yet to send, and those that it is not to send.
 #[derive(Debug, Default)]
 pub(crate) struct Routing {
+    /// Messages to send, in their order.
     pub(crate) waiting: VecDeque<Routed>,
     /// Messages for a node that takes them one by one.
     pub(crate) asked: Vec<(Address, Routed)>,
     /// The number of replies that were read.
     pub(crate) num_replies: u64,
+    /// Slots of which messages are held back.
     pub(super) departures: Vec<Departure>,
 }
 
@@ -48,11 +51,13 @@ pub(crate) struct Routing {
 /// none overtakes another one.
 #[derive(Debug)]
 pub(super) struct Departure {
+    /// The slot that the node has refused.
     pub(super) slot: u16,
     /// The new node; `None` if any node is to be asked again.
     pub(super) to: Option<Address>,
     /// The number of replies after which nothing of the slot is in flight.
     until_replies: u64,
+    /// When the pause ends that no node serves it.
     not_before: Instant,
     /// Messages that were redirected, in the order of their replies.
     redirected: VecDeque<Routed>,
@@ -145,6 +150,7 @@ impl Routing {
         all
     }
 
+    /// Returns the departure of a slot that is leaving.
     fn departure_of(&mut self, slot: u16) -> Option<&mut Departure> {
         self.departures.iter_mut().find(|departure| departure.slot == slot)
     }

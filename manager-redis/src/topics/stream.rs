@@ -1,4 +1,8 @@
 //! One stream of a subscription: its entries, from the last one that was delivered on.
+//!
+//! `XREAD` with `$` would miss what is appended between two commands. The position is therefore an id from the beginning:
+//! the last one that the server has generated when the subscription begins, or one made of the server's time.
+//! A reply is read entry by entry, so that a hundred of the largest ones take the memory of one.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,6 +41,7 @@ pub(super) struct StreamCursor {
 }
 
 impl StreamCursor {
+    /// Creates a cursor that begins `past` ago once it is opened.
     pub(super) fn new(name: Arc<str>, past: Duration) -> Self {
         Self {
             name,
@@ -217,6 +222,7 @@ impl StreamCursor {
         Ok(feed.message(Delivery::Entry { stream, entry }).await?)
     }
 
+    /// Returns a command about this stream, for the explanation of its error.
     fn asked(&self, command: &'static str) -> Asked<'_> {
         Asked::Topic {
             command,
@@ -281,6 +287,7 @@ async fn now_of(connection: &mut Connection) -> Result<u64, Failure> {
     Ok(seconds.saturating_mul(1000).saturating_add(micros / 1000))
 }
 
+/// Sends a command, of which the reply is read piece by piece.
 async fn send(reader: &mut Reader, command: &Cmd) -> Result<(), Failure> {
     reader.connection.send(&command.get_packed_command()).await
 }

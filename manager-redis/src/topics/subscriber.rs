@@ -1,4 +1,6 @@
 //! The subscriptions of one connection to topics and patterns.
+//!
+//! The server sends a message once for the name and once for each pattern that it matches; all but one are left out.
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
@@ -29,7 +31,9 @@ pub(super) struct Wanted {
 /// The names of all topics and patterns of a subscription.
 #[derive(Debug, Default)]
 pub(super) struct Names {
+    /// The topics that are subscribed to by their names.
     pub(super) topics: HashSet<Bytes>,
+    /// The patterns, in the order of the caller.
     pub(super) patterns: Vec<Arc<str>>,
 }
 
@@ -47,6 +51,7 @@ pub(super) struct Subscriber {
     pub(super) node: Option<Address>,
     reader: Reader,
     names: Arc<Names>,
+    /// The number of names that the server has confirmed.
     pub(super) num_subscribed: usize,
     /// Messages that arrived while the server confirmed others of the subscriptions.
     early: VecDeque<Delivery>,
@@ -76,6 +81,7 @@ impl Subscriber {
         confirmed.unwrap_or_else(|_| Err(self.reader.connection.silent(limit)))
     }
 
+    /// Sends one command for each name: each has one reply, in the order of the commands.
     async fn confirmed(&mut self, wanted: &[Wanted]) -> Result<Vec<(Address, Wanted)>, Failure> {
         let mut commands = BytesMut::new();
         for wanted in wanted {

@@ -1,4 +1,6 @@
 //! Cases of streams, which are topics that a broker keeps.
+//!
+//! Brokers trim approximately, and may or may not keep a stream when they restart: the cases accept either.
 
 use std::time::Duration;
 

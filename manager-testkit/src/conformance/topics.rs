@@ -1,4 +1,6 @@
 //! Cases of topics: the optional part of the contract.
+//!
+//! Each begins with [`topics_of`], which ends it where the backend names a reason for having none.
 
 use bytes::Bytes;
 use futures_util::FutureExt;

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use manager_api::ErrorKind;
 use manager_api::topics::{Topic, Topics};
+use manager_api::{ClientManager, ErrorKind};
 use manager_redis::{RedisManager, RedisOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// What a node answers to its first, second … message, and after which pause.
 type Script = Arc<dyn Fn(usize) -> (Duration, String) + Send + Sync>;
@@ -50,26 +50,26 @@ async fn serve(mut stream: TcpStream, script: Script, received: Arc<Mutex<Vec<St
     while stream.read_buf(&mut input).await.is_ok_and(|len| len > 0) {
         while let Some((words, len)) = command(&input) {
             input.drain(..len);
-            let (pause, answer) = match words[0].as_str() {
-                "SPUBLISH" => {
-                    let count = {
-                        let mut received = received.lock().unwrap();
-                        received.push(words[2].clone());
-                        received.len()
-                    };
-                    script(count)
-                }
-                "HELLO" => (
-                    Duration::ZERO,
-                    "*4\r\n$4\r\nmode\r\n$7\r\ncluster\r\n$4\r\nrole\r\n$6\r\nmaster".to_owned(),
-                ),
-                _ => (Duration::ZERO, "+OK".to_owned()),
-            };
+            let (pause, answer) = answer(&words, &script, &received);
             sleep(pause).await;
             if stream.write_all(format!("{answer}\r\n").as_bytes()).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// The answer to one command, after a pause.
+fn answer(words: &[String], script: &Script, received: &Mutex<Vec<String>>) -> (Duration, String) {
+    const HELLO: &str = "*4\r\n$4\r\nmode\r\n$7\r\ncluster\r\n$4\r\nrole\r\n$6\r\nmaster";
+    match words[0].as_str() {
+        "SPUBLISH" => {
+            let mut received = received.lock().unwrap();
+            received.push(words[2].clone());
+            script(received.len())
+        }
+        "HELLO" => (Duration::ZERO, HELLO.to_owned()),
+        _ => (Duration::ZERO, "+OK".to_owned()),
     }
 }
 
@@ -182,4 +182,32 @@ async fn a_node_that_takes_single_messages_is_told_so_and_the_next_message_asks_
         (target.received(), node.received()),
         (vec!["1".to_owned()], vec!["1".to_owned(), "2".to_owned()])
     );
+}
+
+#[tokio::test]
+async fn a_node_that_says_nothing_fails_its_messages_at_their_deadline_and_no_others() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let to = moved(silent.local_addr().unwrap());
+    let node = FakeNode::start(move |count| {
+        let answer = if count == 1 { to.clone() } else { ":1".to_owned() };
+        (Duration::ZERO, answer)
+    })
+    .await;
+    let mut options = RedisOptions::default();
+    options.common.deadline = millis(500);
+    let manager = RedisManager::new(&format!("redis+cluster://{}", node.address), options).unwrap();
+    let began = Instant::now();
+    let stuck = manager
+        .publish_to(&Topic::sharded("foo"), "1".into())
+        .await
+        .unwrap_err();
+    assert!(stuck.is_retryable() && began.elapsed() < millis(3000), "{stuck}");
+    manager.publish_to(&Topic::sharded("bar"), "2".into()).await.unwrap();
+    let queued = manager
+        .publish_to(&Topic::sharded("foo"), "3".into())
+        .await
+        .unwrap_err();
+    assert!(queued.is_retryable(), "{queued}");
+    manager.close().await.unwrap();
+    assert_eq!(node.received(), ["1", "2"]);
 }

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::try_join_all;
 use futures_util::stream::unfold;
 use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, LimitedLog, quietly};
@@ -32,6 +34,13 @@ const MAX_NAMES: usize = 1 << 18;
 /// The waits between attempts to subscribe to a namespace.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// How long a server that closes responds to those that have counted it just before they could see that.
+const RETIRING: Duration = Duration::from_millis(300);
+
+/// The longest wait until the others count a server no more, and the interval at which that is looked at.
+const UNCOUNTED_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The namespaces that are subscribed to.
 pub(crate) struct Listening {
@@ -62,7 +71,11 @@ pub(crate) async fn receive(shared: Arc<Shared>) -> Result<Arrivals, Error> {
     });
     if shared.is_server() {
         for namespace in shared.unattended().await {
-            shared.listen(&namespace).await?;
+            match shared.listen(&namespace).await {
+                // It closes already, and responds to those that know of it.
+                Err(_) if shared.is_retired.load(Ordering::Relaxed) => break,
+                listened => listened.map(drop)?,
+            }
         }
         tokio::spawn(attend(shared, arrivals));
     }
@@ -121,6 +134,9 @@ fn note_failure(namespace: &NamespaceName, error: &Error) {
 impl Shared {
     /// Returns the namespaces of this server that are not subscribed to.
     async fn unattended(&self) -> Vec<NamespaceName> {
+        if self.is_retired.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
         let listening = self.listening.lock().await;
         let is_listening = |namespace: &NamespaceName| {
             let listener = listening
@@ -134,6 +150,39 @@ impl Shared {
             .filter(|namespace| !is_listening(namespace))
             .cloned()
             .collect()
+    }
+
+    /// Subscribes to the requests about a namespace in a way by which this server does not count; `None` where there is
+    /// none.
+    async fn listen_uncounted(self: &Arc<Self>, namespace: &NamespaceName) -> Result<Option<Listener>, Error> {
+        let Some(interest) = self.plan.retiring(namespace) else {
+            return Ok(None);
+        };
+        let subscription = topics(&*self.manager).subscribe_to(vec![interest]).await?;
+        let listening = self.listening.lock().await;
+        let Some(listening) = listening.as_ref() else {
+            return Ok(None);
+        };
+        let receiver = Receiver {
+            shared: self.clone(),
+            namespace: namespace.clone(),
+            reads: Reads::RequestsOnly,
+            arrivals: listening.arrivals.clone(),
+            beats: watch::Sender::new(Live::default()),
+            num_unnamed: 0,
+        };
+        Ok(Some(Listener {
+            task: tokio::spawn(receiver.run(subscription)),
+            live: None,
+        }))
+    }
+
+    /// Ends all subscriptions, for ever.
+    pub(crate) async fn stop_listening(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+        if let Some(listening) = self.listening.lock().await.as_mut() {
+            listening.namespaces.clear();
+        }
     }
 
     /// Ends the subscriptions to namespaces that this server has left.
@@ -156,6 +205,7 @@ impl Shared {
             return Err(Error::new(ErrorKind::Config, "responses are not received yet"));
         };
         match listening.namespaces.get(namespace) {
+            _ if self.is_retired.load(Ordering::Relaxed) => Err(Error::new(ErrorKind::Closed, "this process closes")),
             Some(listener) if !listener.task.is_finished() => Ok(listener.live.clone()),
             _ => self.subscribe(listening, namespace).await,
         }
@@ -182,7 +232,10 @@ impl Shared {
         let receiver = Receiver {
             shared: self.clone(),
             namespace: namespace.clone(),
-            is_member,
+            reads: match is_member {
+                true => Reads::Everything,
+                false => Reads::Responses,
+            },
             arrivals: listening.arrivals.clone(),
             beats,
             num_unnamed: 0,
@@ -203,12 +256,22 @@ impl Shared {
     }
 }
 
+/// What of a subscription is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// Responses to this process.
+    Responses,
+    /// All of it: the process is a server of the namespace.
+    Everything,
+    /// What expects a response of this server, which closes.
+    RequestsOnly,
+}
+
 /// The task of one subscription.
 struct Receiver {
     shared: Arc<Shared>,
     namespace: NamespaceName,
-    /// Whether this process is a server of the namespace.
-    is_member: bool,
+    reads: Reads,
     arrivals: mpsc::Sender<Option<Arrival>>,
     beats: watch::Sender<Live>,
     /// Responses of servers that do not name themselves.
@@ -219,10 +282,11 @@ impl Receiver {
     /// Receives until the manager is closed or the arrivals are dropped.
     async fn run(mut self, mut subscription: Subscription<Delivery>) {
         let arrivals = self.arrivals.clone();
+        let is_member = self.reads == Reads::Everything;
         let beating = beat(
             self.shared.clone(),
             self.namespace.clone(),
-            self.is_member,
+            is_member,
             self.beats.subscribe(),
         );
         tokio::select! {
@@ -251,7 +315,9 @@ impl Receiver {
     }
 
     fn read(&mut self, delivery: &Delivery) -> Vec<Arrival> {
-        if let Some(arrival) = self.is_member.then(|| self.read_as_member(delivery)).flatten() {
+        if self.reads != Reads::Responses
+            && let Some(arrival) = self.read_as_member(delivery)
+        {
             return vec![arrival];
         }
         let shared = &self.shared;
@@ -288,6 +354,7 @@ impl Receiver {
             namespace: &self.namespace,
             limits: shared.process.limits,
             pending: &shared.pending,
+            is_retiring: self.reads == Reads::RequestsOnly,
         };
         let (read, bytes) = match delivery {
             Delivery::Message { topic, message } if shared.plan.adapter == Adapter::Classic => {
@@ -315,6 +382,36 @@ impl Receiver {
     }
 }
 
+/// Ends the subscriptions by which other servers count this one, and responds to the requests of those that have
+/// counted it just before. Where the broker has no subscription that does not count, it does nothing.
+pub(crate) async fn retire(shared: Arc<Shared>) -> Result<(), Error> {
+    let namespaces: Vec<_> = shared.attended.lock().unpoisoned().iter().cloned().collect();
+    shared.pending.expect_repeats();
+    let retiring = namespaces.iter().map(|namespace| shared.listen_uncounted(namespace));
+    let retiring = try_join_all(retiring).await?;
+    if retiring.iter().any(Option::is_none) {
+        return Ok(());
+    }
+    let topic = namespaces.first().map(|namespace| shared.plan.servers(namespace));
+    let count = match &topic {
+        Some(topic) => topics(&*shared.manager).count_subscribers(topic).await?,
+        None => 0,
+    };
+    shared.stop_listening().await;
+    let uncounted = async {
+        while let Some(topic) = &topic
+            && topics(&*shared.manager).count_subscribers(topic).await? >= count
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok::<_, Error>(())
+    };
+    // What takes longer does not delay the end.
+    let _ = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await;
+    tokio::time::sleep(RETIRING).await;
+    Ok(())
+}
+
 /// Which of the classic adapter's channels a message came from.
 pub(crate) enum ClassicKind {
     Broadcast,
@@ -333,6 +430,10 @@ async fn next_hello(live: &mut watch::Receiver<Live>, num_answered: u64) -> u64 
 /// Sends the heartbeats of a server where the others know it by them; never completes.
 async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mut live: watch::Receiver<Live>) {
     if shared.plan.adapter != Adapter::OldStreams || !is_member {
+        return std::future::pending().await;
+    }
+    // Those that know of it expect responses at once.
+    if live.wait_for(|live| live.is_current).await.is_err() {
         return std::future::pending().await;
     }
     let (stream, mut kind) = (shared.plan.stream(&namespace), heartbeats::INITIAL_HEARTBEAT);

@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     /// The namespaces of this server.
     pub(crate) attended: Mutex<HashSet<NamespaceName>>,
     pub(crate) attended_changed: Notify,
+    /// This server closes, and subscribes to nothing more.
+    pub(crate) is_retired: AtomicBool,
     /// The requests of other servers that this one has not responded to.
     pub(crate) pending: PendingRequests,
 }
@@ -100,6 +104,7 @@ impl NodeMessenger {
             listening: tokio::sync::Mutex::default(),
             attended: Mutex::default(),
             attended_changed: Notify::new(),
+            is_retired: AtomicBool::new(false),
             pending: PendingRequests::default(),
         };
         Self {
@@ -153,17 +158,33 @@ impl Shared {
         }
     }
 
-    /// Tells the other servers that this one has closed, where they know it by its heartbeats.
-    fn bye(&self) -> Option<Shipment> {
-        if self.plan.adapter != Adapter::OldStreams || !self.is_server() {
-            return None;
+    /// Tells the other servers that this one closes: by a message where they know it by its heartbeats.
+    fn bye(self: &Arc<Self>) -> Encoded {
+        if !self.is_server() {
+            return nothing(Ok(()));
+        }
+        if self.plan.adapter != Adapter::OldStreams {
+            return Encoded {
+                size: 0,
+                publish: listener::retire(self.clone()).boxed(),
+            };
         }
         let attended = self.attended.lock().unpoisoned();
         let entries = attended.iter().map(|namespace| {
             let close = heartbeats::heartbeat(namespace, &self.uid, heartbeats::ADAPTER_CLOSE);
             (self.plan.stream(namespace), close)
         });
-        Some(Shipment::Append(entries.collect()))
+        let closes = Shipment::Append(entries.collect()).encoded(self.manager.clone());
+        let (size, shared) = (closes.size, self.clone());
+        // Any later message of this server would make the others count it again.
+        let publish = async move {
+            shared.stop_listening().await;
+            closes.publish.await
+        };
+        Encoded {
+            size,
+            publish: publish.boxed(),
+        }
     }
 }
 
@@ -177,7 +198,10 @@ impl Messenger for NodeMessenger {
     }
 
     fn encode(&self, envelope: Envelope) -> Encoded {
-        let shared = &*self.shared;
+        let shared = &self.shared;
+        if shared.is_retired.load(Ordering::Relaxed) && shared.plan.adapter == Adapter::OldStreams {
+            return nothing(Ok(()));
+        }
         let shipment = match envelope.message {
             Message::Callback(callback) => {
                 Responding::of_callback(callback, &shared.pending).map(|responding| shared.response(&responding))
@@ -185,7 +209,7 @@ impl Messenger for NodeMessenger {
             Message::Response(response) => {
                 Responding::of_part(response, &shared.pending).map(|responding| shared.response(&responding))
             }
-            Message::Bye => shared.bye(),
+            Message::Bye => return shared.bye(),
             message => match translate(message) {
                 Ok(outgoing) => outgoing.map(|outgoing| shared.shipment(&outgoing)),
                 Err(error) => return nothing(Err(error)),
@@ -215,6 +239,16 @@ impl Messenger for NodeMessenger {
             Ok(Servers::Counted(usize::try_from(others).unwrap_or(usize::MAX)))
         }
         .boxed()
+    }
+
+    /// Other servers count it from its first subscription on, while there are others to come.
+    fn is_known(&self, _: bool) -> bool {
+        self.shared.is_server()
+    }
+
+    /// Long enough for other servers to see that they need not count this one, and for their last requests.
+    fn bye_patience(&self) -> Duration {
+        Duration::from_secs(3)
     }
 
     fn attend(&self, namespace: &NamespaceName) {

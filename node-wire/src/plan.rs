@@ -107,6 +107,14 @@ impl Plan {
         interests
     }
 
+    /// Returns what a server that closes receives instead, so that the others count it no more: patterns do not count.
+    /// `None` where it counts by other means, or patterns do not match.
+    pub(crate) fn retiring(&self, namespace: &NamespaceName) -> Option<Interest> {
+        let topic = self.servers(namespace);
+        let is_counted = self.adapter != Adapter::OldStreams && !topic.is_sharded;
+        is_counted.then(|| Interest::Pattern(escaped(&topic.name).into()))
+    }
+
     /// Returns the topic of responses to a server.
     pub(crate) fn response(&self, namespace: &NamespaceName, uid: &str) -> Topic {
         let prefix = &self.prefix;

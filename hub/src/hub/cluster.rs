@@ -33,9 +33,6 @@ use crate::registry::Recipients;
 /// Handlers of events for servers that run concurrently.
 const RUNNING_EVENTS: usize = 256;
 
-/// The time in which the broker may accept the bye before closing begins, which flushes it then.
-const BYE_PATIENCE: Duration = Duration::from_secs(1);
-
 /// Delay before a presence message is sent: one message then serves all hellos, or all gaps, within that time.
 const PRESENCE_DELAY: Duration = Duration::from_millis(50);
 
@@ -100,15 +97,17 @@ impl<D: Deliver> Hub<D> {
     ///
     /// As [`ClientManager::close`](manager_api::ClientManager::close).
     pub async fn close(&self) -> Result<(), Error> {
-        let Some(manager) = self.manager() else {
+        let Some(messenger) = &self.messenger else {
             return Ok(());
         };
-        if !*self.subscribed.borrow() || is_cut_off(&manager.health()) {
+        let manager = messenger.manager();
+        let is_known = messenger.is_known(*self.subscribed.borrow());
+        if !is_known || is_cut_off(&manager.health()) {
             return manager.close().await;
         }
         // Before closing begins, to which a bye that the broker refuses would be a message that was not flushed. If it
         // is lost, the next request of the others waits for its timeout, once.
-        let _ = timeout(BYE_PATIENCE, self.publish(Message::Bye)).await;
+        let _ = timeout(messenger.bye_patience(), self.publish(Message::Bye)).await;
         manager.close().await
     }
 

@@ -102,7 +102,7 @@ impl Fleet {
     }
 }
 
-fn wire(adapter: NodeAdapter, prefix: &str) -> NodeWire {
+pub(super) fn wire(adapter: NodeAdapter, prefix: &str) -> NodeWire {
     let wire = match adapter {
         NodeAdapter::Classic | NodeAdapter::ClassicSpecific => NodeWire::classic(),
         NodeAdapter::Sharded => NodeWire::sharded(),
@@ -113,7 +113,7 @@ fn wire(adapter: NodeAdapter, prefix: &str) -> NodeWire {
 }
 
 /// Starts a server of ours, with the events and namespaces of the scripts' servers.
-async fn start(redis_url: &str, wire: NodeWire) -> (SocketIo, String) {
+pub(super) async fn start(redis_url: &str, wire: NodeWire) -> (SocketIo, String) {
     let manager = RedisManager::new(redis_url, RedisOptions::default()).unwrap();
     let io = SocketIo::builder().manager_with_wire(manager, wire).unwrap().build();
     for namespace in ["/", "/chat"] {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -113,6 +114,17 @@ pub trait Messenger: Send + Sync + 'static {
     /// Receives the messages about a namespace from now on, on a wire with topics for each. Default: nothing to do,
     /// because all messages are on one channel. The messages arrive some time later.
     fn attend(&self, _namespace: &NamespaceName) {}
+
+    /// Returns whether other servers may know of this one, which has to say [bye](Message::Bye) then. Default: once it
+    /// receives, which the hub tells.
+    fn is_known(&self, receives: bool) -> bool {
+        receives
+    }
+
+    /// Returns how long a server that closes waits until its [`Bye`](Message::Bye) is published. Default 1 s.
+    fn bye_patience(&self) -> Duration {
+        Duration::from_secs(1)
+    }
 
     /// Ends what [`attend`](Self::attend) began. Default: nothing to do.
     fn leave(&self, _namespace: &NamespaceName) {}

@@ -1,6 +1,6 @@
 //! The requests of other servers that this one has not responded to yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -55,12 +55,35 @@ pub(crate) struct PendingRequests {
 struct Table {
     next: u64,
     open: HashMap<u64, Pending>,
+    /// The requests received since two subscriptions overlap, by sender and id: each may arrive twice.
+    received: Option<HashSet<(String, String)>>,
     /// When expired requests were last removed.
     swept: Option<Instant>,
 }
 
+/// The outcome of adding a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It has this number.
+    New(u64),
+    /// It was received before.
+    Repeated,
+    /// There are too many.
+    Full,
+}
+
 impl PendingRequests {
-    /// Adds a request; `None` if there are too many.
+    /// Recognises repeated requests from now on.
+    pub(crate) fn expect_repeats(&self) {
+        let mut table = self.lock();
+        let open = table.open.values();
+        let received = open
+            .map(|pending| (pending.uid.clone(), pending.request_id.clone()))
+            .collect();
+        table.received.get_or_insert(received);
+    }
+
+    /// Adds a request.
     pub(crate) fn add(
         &self,
         namespace: NamespaceName,
@@ -68,11 +91,16 @@ impl PendingRequests {
         request_id: &str,
         wanted: Wanted,
         time: Duration,
-    ) -> Option<u64> {
+    ) -> Added {
         let mut table = self.lock();
         table.sweep();
         if table.open.len() >= MAX_PENDING {
-            return None;
+            return Added::Full;
+        }
+        if let Some(received) = table.received.as_mut().filter(|received| received.len() < MAX_PENDING)
+            && !received.insert((uid.to_owned(), request_id.to_owned()))
+        {
+            return Added::Repeated;
         }
         table.next += 1;
         let id = table.next;
@@ -84,7 +112,7 @@ impl PendingRequests {
             expires: deadline::after(time.min(MAX_TIME)),
         };
         table.open.insert(id, pending);
-        Some(id)
+        Added::New(id)
     }
 
     /// Changes a request, or reads it; `None` if it is not there any more.
@@ -120,7 +148,25 @@ mod tests {
 
     fn add(requests: &PendingRequests, seconds: u64) -> Option<u64> {
         let time = Duration::from_secs(seconds);
-        requests.add(NamespaceName::root(), "aa", "r", Wanted::Output, time)
+        match requests.add(NamespaceName::root(), "aa", "r", Wanted::Output, time) {
+            Added::New(id) => Some(id),
+            Added::Repeated | Added::Full => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_two_subscriptions_receive_counts_once() {
+        let requests = PendingRequests::default();
+        let add = |uid| requests.add(NamespaceName::root(), uid, "r", Wanted::Output, MAX_TIME);
+        assert_eq!((add("aa"), add("bb")), (Added::New(1), Added::New(2)));
+        requests.remove(2);
+        requests.expect_repeats();
+        assert_eq!(
+            (add("aa"), add("cc"), add("cc")),
+            (Added::Repeated, Added::New(3), Added::Repeated)
+        );
+        requests.remove(3);
+        assert_eq!(add("cc"), Added::Repeated);
     }
 
     #[tokio::test(start_paused = true)]

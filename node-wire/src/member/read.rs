@@ -14,7 +14,7 @@ use manager_api::{EventName, HostId, NamespaceName, Payload, Room, Sid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::pending::{PendingRequests, Wanted};
+use super::pending::{Added, PendingRequests, Wanted};
 use crate::response::{ResponseLimits, to_json};
 
 /// How long Node's servers wait for responses: the default of their adapters, and some more.
@@ -49,6 +49,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) namespace: &'a NamespaceName,
     pub(crate) limits: DecodeLimits,
     pub(crate) pending: &'a PendingRequests,
+    /// Only what expects a response is of interest: the rest was received already.
+    pub(crate) is_retiring: bool,
 }
 
 /// The cause why a message cannot be used.
@@ -276,9 +278,12 @@ impl Reader<'_> {
             let timeout = timeout.and_then(|timeout| Duration::try_from_secs_f64(timeout / 1_000.0).ok());
             let timeout = timeout.unwrap_or(ACK_TIME);
             let wanted = Wanted::Acks { count: 0 };
-            let id = self
-                .pending
-                .add(self.namespace.clone(), uid, request_id, wanted, timeout);
+            let namespace = self.namespace.clone();
+            let id = match self.pending.add(namespace, uid, request_id, wanted, timeout) {
+                Added::New(id) => Some(id),
+                Added::Full => None,
+                Added::Repeated => return Ok(None),
+            };
             emit.callback = id.map(|id| CallbackAddress {
                 room: None,
                 namespace: self.namespace.clone(),
@@ -321,6 +326,9 @@ impl Reader<'_> {
 
     /// Reads a change of clients' rooms, or that they are to be disconnected.
     fn change(&self, kind: u64, fields: &Fields<'_>) -> Result<Option<Message>, Unreadable> {
+        if self.is_retiring {
+            return Ok(None);
+        }
         let Some(options) = &fields.opts else {
             return self.change_of_one(kind, fields);
         };
@@ -372,14 +380,15 @@ impl Reader<'_> {
         if matches!(wanted, Wanted::Sids(_)) && !fields.rooms.is_empty() {
             clients.target = Target::Rooms(rooms(&fields.rooms)?);
         }
-        let id = self
-            .pending
-            .add(self.namespace.clone(), uid, request_id, wanted, REQUEST_TIME);
+        let namespace = self.namespace.clone();
+        let Added::New(id) = self.pending.add(namespace, uid, request_id, wanted, REQUEST_TIME) else {
+            return Ok(None);
+        };
         let kind = RequestKind::Sockets {
             clients,
             limit: self.limits.max_names,
         };
-        Ok(id.map(|id| request(Some(id), kind)))
+        Ok(Some(request(Some(id), kind)))
     }
 
     /// Reads an event for servers.
@@ -393,12 +402,16 @@ impl Reader<'_> {
         let (event, payload) = event_of(data.get(), attachments)?;
         let mut id = None;
         if let Some(request_id) = request_id {
-            id = self
+            let namespace = self.namespace.clone();
+            let added = self
                 .pending
-                .add(self.namespace.clone(), uid, request_id, Wanted::Output, REQUEST_TIME);
-            if id.is_none() {
+                .add(namespace, uid, request_id, Wanted::Output, REQUEST_TIME);
+            let Added::New(new) = added else {
                 return Ok(None);
-            }
+            };
+            id = Some(new);
+        } else if self.is_retiring {
+            return Ok(None);
         }
         Ok(Some(request(id, RequestKind::Event { event, payload })))
     }

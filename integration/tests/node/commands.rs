@@ -1,7 +1,6 @@
 //! The command `sio` with servers of Node.js.
 
 use integration::brokers::unique_channel;
-use integration::client::Message;
 use integration::driven::binary;
 use integration::process::Process;
 use integration::{DEADLINE, tools};
@@ -18,9 +17,8 @@ struct Done {
 }
 
 impl Done {
-    /// The lines as JSON; the command has succeeded.
+    /// The lines as JSON.
     fn json(self) -> Vec<Value> {
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
         let read = |line: &String| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         self.lines.iter().map(read).collect()
     }
@@ -91,58 +89,69 @@ on_wires! {
 async fn every_command_reaches_a_fleet(mut fleet: Fleet) {
     fleet.join(0, &[json!("a")]).await;
     fleet.join(1, &[json!("b")]).await;
-    let options = options(&fleet);
-    let sio = |arguments: &[&str]| {
-        let arguments: Vec<_> = arguments
-            .iter()
-            .copied()
-            .chain(options.iter().map(String::as_str))
-            .collect();
-        start(&arguments, &[])
-    };
-    let [ada, bob] = fleet.ids.clone();
+    let sio = Sio(options(&fleet));
+    events_arrive(&sio, &mut fleet).await;
+    clients_and_servers_respond(&sio, &mut fleet).await;
+    rooms_change_and_clients_go(&sio, &mut fleet).await;
+    for (command, words) in [("servers", "do not report"), ("rooms", "do not list their rooms")] {
+        let refused = finished(sio.start(&[command])).await;
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+}
 
+/// The command with the options that lead to a fleet.
+struct Sio(Vec<String>);
+
+impl Sio {
+    fn start(&self, arguments: &[&str]) -> Process {
+        let options = self.0.iter().map(String::as_str);
+        start(&arguments.iter().copied().chain(options).collect::<Vec<_>>(), &[])
+    }
+
+    /// Runs a command that succeeds.
+    async fn run(&self, arguments: &[&str]) -> Done {
+        let done = finished(self.start(arguments)).await;
+        assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);
+        done
+    }
+}
+
+async fn events_arrive(sio: &Sio, fleet: &mut Fleet) {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), b"\x00\xff").unwrap();
     let path = file.path().to_str().unwrap();
-    for arguments in [
-        &["emit", "-r", "a", "-r", "b", "both", "1", "[\"x\"]"][..],
-        &["emit", "--except", &bob, "not bob"],
-        &["emit", "--except-room", "a", "not a"],
-        &["emit", "-n", "/chat", "chat"],
-        &["emit", "--binary", path, "bytes", "{\"file\":1}"],
-    ] {
-        finished(sio(arguments)).await.json();
-    }
-    let mut lines = sio(&["emit", "--lines", "-r", "a", "line"]);
+    sio.run(&["emit", "-r", "a", "-r", "b", "both", "1", "[\"x\"]"]).await;
+    sio.run(&["emit", "--except", &fleet.ids[1], "not bob"]).await;
+    sio.run(&["emit", "--except-room", "a", "not a"]).await;
+    sio.run(&["emit", "-n", "/chat", "chat"]).await;
+    sio.run(&["emit", "--binary", path, "bytes", "{\"file\":1}"]).await;
+    let mut lines = sio.start(&["emit", "--lines", "-r", "a", "line"]);
     for number in 0..3 {
         lines.send_line(&number.to_string()).await;
     }
-    finished(lines).await.json();
+    assert_eq!(finished(lines).await.code, Some(0));
 
-    let [in_a, in_b] = seen(&mut fleet).await;
-    let common = |message: &Message| (message.name.clone(), Value::from(message.args.clone()));
     let event = |name: &str, args: Value| (name.to_owned(), args);
     let both = event("both", json!([1, ["x"]]));
     let bytes = event("bytes", json!([{ "file": 1 }, binary(b"\x00\xff")]));
-    let line = |number: u64| event("line", json!([number]));
-    let (chat, not_a) = (event("chat", json!([])), event("not a", json!([])));
-    let not_bob = event("not bob", json!([]));
-    assert_eq!(
-        in_a.iter().map(common).collect::<Vec<_>>(),
-        [
-            both.clone(),
-            not_bob,
-            chat.clone(),
-            bytes.clone(),
-            line(0),
-            line(1),
-            line(2)
-        ]
-    );
-    assert_eq!(in_b.iter().map(common).collect::<Vec<_>>(), [both, not_a, chat, bytes]);
+    let chat = event("chat", json!([]));
+    let mut for_ada = vec![both.clone(), event("not bob", json!([])), chat.clone(), bytes.clone()];
+    for_ada.extend((0..3).map(|number| event("line", json!([number]))));
+    let for_bob = vec![both, event("not a", json!([])), chat, bytes];
+    fleet.emitter.emit("end", &()).await.unwrap();
+    for (client, expected) in fleet.clients.iter_mut().zip([for_ada, for_bob]) {
+        let messages = client.messages_before("end").await.into_iter();
+        let seen: Vec<_> = messages
+            .map(|message| (message.name, Value::from(message.args)))
+            .collect();
+        assert_eq!(seen, expected);
+    }
+}
 
-    let mut asking = sio(&["emit", "--ack", "1", "-r", &ada, "question", "\"ready?\""]);
+async fn clients_and_servers_respond(sio: &Sio, fleet: &mut Fleet) {
+    let ada = &fleet.ids[0];
+    let mut asking = sio.start(&["emit", "--ack", "1", "-r", ada, "question", "\"ready?\""]);
     let question = fleet.clients[0].next_message(DEADLINE).await;
     fleet.clients[0].ack(question.ack.unwrap(), json!(["yes"])).await;
     let line = asking.next_line(DEADLINE).await.unwrap();
@@ -150,54 +159,43 @@ async fn every_command_reaches_a_fleet(mut fleet: Fleet) {
     assert_eq!(ack, json!({ "client": null, "args": ["yes"] }));
     assert_eq!(finished(asking).await.code, Some(0));
 
-    let receipt = finished(sio(&["emit", "--receipt", "received"])).await.json().remove(0);
+    let receipt = sio.run(&["emit", "--receipt", "received"]).await.json().remove(0);
     assert_eq!(
         (&receipt["clients"], &receipt["missing_servers"]),
         (&json!(2), &json!([]))
     );
     assert_eq!(receipt["servers"].as_array().map(Vec::len), Some(2));
-    let refused = finished(sio(&["emit", "--receipt", "-r", "nowhere", "received"])).await;
+    let refused = finished(sio.start(&["emit", "--receipt", "-r", "nowhere", "received"])).await;
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("2 servers reported"), "{}", refused.stderr);
 
-    let who = finished(sio(&["who", "a", "--json"])).await.json();
+    let who = sio.run(&["who", "a", "--json"]).await.json();
     assert_eq!((who.len(), &who[0]["client"]), (1, &json!(ada)), "{who:?}");
-    assert_eq!(finished(sio(&["count"])).await.lines, ["2"]);
+    assert_eq!(sio.run(&["count"]).await.lines, ["2"]);
+}
 
-    finished(sio(&["enter-room", &bob, "a"])).await.json();
-    finished(sio(&["emit", "-r", "a", "to both"])).await.json();
-    finished(sio(&["leave-room", &ada, "a"])).await.json();
-    finished(sio(&["emit", "-r", "a", "to bob"])).await.json();
-    finished(sio(&["close-room", "a"])).await.json();
-    finished(sio(&["emit", "-r", "a", "to nobody"])).await.json();
-    let [in_a, in_b] = fleet.events().await;
-    assert_eq!(without_receipts(in_a), ["to both"]);
-    assert_eq!(without_receipts(in_b), ["to both", "to bob"]);
+async fn rooms_change_and_clients_go(sio: &Sio, fleet: &mut Fleet) {
+    let [ada, bob] = fleet.ids.clone();
+    sio.run(&["enter-room", &bob, "a"]).await;
+    sio.run(&["emit", "-r", "a", "to both"]).await;
+    sio.run(&["leave-room", &ada, "a"]).await;
+    sio.run(&["emit", "-r", "a", "to bob"]).await;
+    sio.run(&["close-room", "a"]).await;
+    sio.run(&["emit", "-r", "a", "nowhere"]).await;
+    let [for_ada, for_bob] = fleet.events().await;
+    assert_eq!(without_receipts(for_ada), ["to both"]);
+    assert_eq!(without_receipts(for_bob), ["to both", "to bob"]);
 
-    let unknown = finished(sio(&["disconnect", "nobody"])).await;
-    assert_eq!(unknown.code, Some(0));
-    assert!(unknown.stderr.contains("no client \"nobody\""), "{}", unknown.stderr);
+    let unknown = sio.run(&["disconnect", "unknown"]).await;
+    assert!(unknown.stderr.contains("no client \"unknown\""), "{}", unknown.stderr);
     assert!(!unknown.stderr.contains("python"), "{}", unknown.stderr);
-    finished(sio(&["disconnect", &ada])).await.json();
+    sio.run(&["disconnect", &ada]).await;
     fleet.clients[0].disconnected(DEADLINE).await;
-
-    for (command, words) in [("servers", "do not report"), ("rooms", "do not list their rooms")] {
-        let refused = finished(sio(&[command])).await;
-        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
-        assert!(refused.stderr.contains(words), "{}", refused.stderr);
-    }
 }
 
 fn without_receipts(mut names: Vec<String>) -> Vec<String> {
     names.retain(|name| name != "received");
     names
-}
-
-/// The events of each client, in both namespaces.
-async fn seen(fleet: &mut Fleet) -> [Vec<Message>; 2] {
-    fleet.emitter.emit("end", &()).await.unwrap();
-    let [ada, bob] = &mut fleet.clients;
-    [ada.messages_before("end").await, bob.messages_before("end").await]
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn clients_enter_and_leave_rooms(mut fleet: Fleet) {
     to_x.clone().emit("6", &()).await.unwrap();
     all.clone().close_room("x").await.unwrap();
     to_x.emit("7", &()).await.unwrap();
-    all.enter_room("nobody", "x").await.unwrap();
+    all.enter_room("unknown", "x").await.unwrap();
     let [ada, bob] = fleet.events().await;
     assert_eq!(ada, ["1", "1 in y", "2", "5", "6"]);
     assert_eq!(bob, ["2", "3", "5", "6"]);

@@ -104,7 +104,7 @@ async fn arguments_arrive_as_they_are(mut fleet: Fleet) {
             assert_eq!(message.ack, None, "{name}");
         }
     }
-    // Servers drop a volatile event for a client whose connection does not take it at once, and say so to nobody.
+    // Servers drop a volatile event for a client whose connection does not take it at once without notice.
     let mut have_got = [false; 2];
     while have_got != [true; 2] {
         emitter.broadcast().volatile().emit("volatile", &1).await.unwrap();

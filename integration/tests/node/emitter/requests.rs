@@ -83,12 +83,12 @@ async fn a_report_counts_those_who_do_not_acknowledge(mut fleet: Fleet) {
         "{report:?}"
     );
 
-    // Nobody is asked, which is known at once.
+    // No client is asked, which is known at once.
     let asked = fleet
         .emitter
         .to("nowhere")
         .timeout(DEADLINE)
-        .emit_and_collect("nobody", &());
+        .emit_and_collect("nowhere", &());
     let report = asked.await.unwrap();
     assert!(report.is_complete() && report.acks.is_empty(), "{report:?}");
 }

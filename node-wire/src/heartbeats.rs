@@ -78,7 +78,7 @@ pub(crate) fn read(entry: &Entry, requester: &Requester<'_>, beats: &watch::Send
         return Vec::new();
     }
     let server = HostId::from(uid);
-    // Nobody has to be woken for that.
+    // No task has to be woken for that.
     beats.send_if_modified(|live| {
         live.record(&server, &**kind == ADAPTER_CLOSE);
         false

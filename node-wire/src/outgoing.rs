@@ -49,8 +49,8 @@ pub(crate) struct Clients {
     pub(crate) except: Vec<Room>,
 }
 
-/// Translates a message; `None` if there is nothing to send: nobody is selected, or it is about the presence of servers,
-/// which Node's servers do not announce.
+/// Translates a message; `None` if there is nothing to send: no client is selected, or it is about the presence of
+/// servers, which Node's do not announce.
 ///
 /// # Errors
 ///

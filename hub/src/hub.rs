@@ -137,6 +137,20 @@ impl<D: Deliver> Hub<D> {
         Broadcast::new(self.clone())
     }
 
+    /// Receives the messages about a namespace from now on, on a wire with topics for each.
+    pub fn attend_namespace(&self, namespace: &NamespaceName) {
+        if let Some(messenger) = &self.messenger {
+            messenger.attend(namespace);
+        }
+    }
+
+    /// Ends what [`attend_namespace`](Self::attend_namespace) began.
+    pub fn leave_namespace(&self, namespace: &NamespaceName) {
+        if let Some(messenger) = &self.messenger {
+            messenger.leave(namespace);
+        }
+    }
+
     /// Returns the registry of this host's clients and their rooms.
     pub fn registry(&self) -> &Registry<D::Client> {
         &self.registry

@@ -7,11 +7,8 @@ use manager_api::Room;
 use manager_api::message::Emit;
 
 use crate::format::{Format, Json, MsgPack};
-use crate::outgoing::{Clients, Kind, Outgoing, ServerEvent, except_of, rooms_of, timeout_of};
+use crate::outgoing::{Clients, Kind, Outgoing, Sender, ServerEvent, except_of, rooms_of, timeout_of};
 use crate::request_id::RequestId;
-
-/// The id of emitters that expect no response, as `@socket.io/redis-emitter` has it.
-const EMITTER: &str = "emitter";
 
 /// Types of requests.
 const REMOTE_JOIN: u64 = 2;
@@ -21,28 +18,29 @@ const REMOTE_FETCH: u64 = 5;
 const SERVER_SIDE_EMIT: u64 = 6;
 const BROADCAST: u64 = 7;
 
-/// Writes a message; `uid` is that of the process.
-pub(crate) fn encode(outgoing: &Outgoing, uid: &str) -> Vec<u8> {
+/// Writes a message.
+pub(crate) fn encode(outgoing: &Outgoing, sender: Sender<'_>) -> Vec<u8> {
+    let uid = sender.uid;
     match &outgoing.kind {
-        Kind::Broadcast { emit, request: None } => broadcast(emit),
+        Kind::Broadcast { emit, request: None } => broadcast(emit, sender),
         Kind::Broadcast {
             emit,
             request: Some(request),
         } => broadcast_with_ack(emit, *request, uid),
-        Kind::Join(clients, rooms) => change(REMOTE_JOIN, clients, rooms),
-        Kind::Leave(clients, rooms) => change(REMOTE_LEAVE, clients, rooms),
-        Kind::Disconnect { clients, closes } => disconnect(clients, *closes),
+        Kind::Join(clients, rooms) => change(REMOTE_JOIN, clients, rooms, sender),
+        Kind::Leave(clients, rooms) => change(REMOTE_LEAVE, clients, rooms, sender),
+        Kind::Disconnect { clients, closes } => disconnect(clients, *closes, sender),
         Kind::FetchSockets(clients, request) => fetch_sockets(clients, *request, uid),
-        Kind::ServerEvent(event) if outgoing.has_binary() => server_event::<MsgPack>(event, uid),
-        Kind::ServerEvent(event) => server_event::<Json>(event, uid),
+        Kind::ServerEvent(event) if outgoing.has_binary() => server_event::<MsgPack>(event, sender),
+        Kind::ServerEvent(event) => server_event::<Json>(event, sender),
     }
 }
 
 /// Writes `[uid, packet, options]`.
-fn broadcast(emit: &Emit) -> Vec<u8> {
+fn broadcast(emit: &Emit, sender: Sender<'_>) -> Vec<u8> {
     let mut out = MsgPack::default();
     out.list(3, |out| {
-        out.text(EMITTER);
+        out.text(sender.name(false));
         packet(out, emit);
         // The order of `@socket.io/redis-emitter`.
         out.map(3, |out| {
@@ -100,9 +98,10 @@ pub(crate) fn flags<F: Format>(out: &mut F, emit: &Emit, timeout: Option<u64>) {
     });
 }
 
-fn change(kind: u64, clients: &Clients, rooms: &[Room]) -> Vec<u8> {
+fn change(kind: u64, clients: &Clients, rooms: &[Room], sender: Sender<'_>) -> Vec<u8> {
     let mut out = Json::default();
     out.map(3, |out| {
+        server_id(out, sender);
         out.member_uint("type", kind);
         options(out, clients);
         out.member_rooms("rooms", rooms.iter());
@@ -110,9 +109,10 @@ fn change(kind: u64, clients: &Clients, rooms: &[Room]) -> Vec<u8> {
     out.into_vec()
 }
 
-fn disconnect(clients: &Clients, closes: bool) -> Vec<u8> {
+fn disconnect(clients: &Clients, closes: bool, sender: Sender<'_>) -> Vec<u8> {
     let mut out = Json::default();
     out.map(3, |out| {
+        server_id(out, sender);
         out.member_uint("type", REMOTE_DISCONNECT);
         options(out, clients);
         out.key("close");
@@ -132,19 +132,26 @@ fn fetch_sockets(clients: &Clients, request: RequestId, uid: &str) -> Vec<u8> {
     out.into_vec()
 }
 
-fn server_event<F: Format>(event: &ServerEvent, uid: &str) -> Vec<u8> {
+fn server_event<F: Format>(event: &ServerEvent, sender: Sender<'_>) -> Vec<u8> {
     let request = event.request;
     let mut out = F::default();
     out.map(3 + u32::from(request.is_some()), |out| {
-        out.member_text("uid", if request.is_some() { uid } else { EMITTER });
+        out.member_text("uid", sender.name(request.is_some()));
         if let Some(request) = request {
-            out.member_text("requestId", &request.to_text(uid));
+            out.member_text("requestId", &request.to_text(sender.uid));
         }
         out.member_uint("type", SERVER_SIDE_EMIT);
         out.key("data");
         out.event(event.name.as_str(), &event.payload);
     });
     out.into_vec()
+}
+
+/// Writes the id of a server; emitters leave it out in these requests.
+fn server_id(out: &mut Json, sender: Sender<'_>) {
+    if sender.is_server {
+        out.member_text("uid", sender.uid);
+    }
 }
 
 fn options(out: &mut Json, clients: &Clients) {

@@ -6,16 +6,13 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use manager_api::Room;
 use manager_api::topics::Entry;
+use manager_api::{NamespaceName, Room};
 
 use crate::classic::flags;
 use crate::format::{Format, Json, MsgPack};
-use crate::outgoing::{Clients, Kind, Outgoing, except_of, rooms_of, timeout_of};
+use crate::outgoing::{Clients, Kind, Outgoing, Sender, except_of, rooms_of, timeout_of};
 use crate::request_id::RequestId;
-
-/// The id of emitters, which servers do not count as one of them.
-pub(crate) const EMITTER: &str = "emitter";
 
 /// Types of messages.
 const BROADCAST: u64 = 3;
@@ -25,44 +22,46 @@ const DISCONNECT_SOCKETS: u64 = 6;
 const FETCH_SOCKETS: u64 = 7;
 const SERVER_SIDE_EMIT: u64 = 9;
 
-/// Writes a whole message, with the id `uid` as its sender.
-pub(crate) fn message<F: Format>(outgoing: &Outgoing, uid: &str) -> Bytes {
+/// Writes a whole message.
+pub(crate) fn message<F: Format>(outgoing: &Outgoing, sender: Sender<'_>) -> Bytes {
     let mut out = F::default();
     out.map(4, |out| {
         out.member_uint("type", type_of(&outgoing.kind));
         out.key("data");
-        data(out, &outgoing.kind, uid);
-        out.member_text("uid", sender(outgoing, uid));
+        data(out, &outgoing.kind, sender.uid);
+        out.member_text("uid", sender.name(outgoing.expects_response()));
         out.member_text("nsp", outgoing.namespace.as_str());
     });
     out.into_vec().into()
 }
 
-/// Writes the entry of a stream; `sender` is the id that it names.
-pub(crate) fn entry(outgoing: &Outgoing, sender: &'static str, uid: &str) -> Entry {
+/// Writes the entry of a stream. A request of an emitter names none, because older servers would wait for responses of
+/// the process that it names.
+pub(crate) fn entry(outgoing: &Outgoing, sender: Sender<'_>) -> Entry {
     let data = match outgoing.has_binary() {
-        false => data_of::<Json>(outgoing, uid),
-        true => BASE64_STANDARD.encode(data_of::<MsgPack>(outgoing, uid)).into_bytes(),
+        false => data_of::<Json>(outgoing, sender.uid),
+        true => BASE64_STANDARD
+            .encode(data_of::<MsgPack>(outgoing, sender.uid))
+            .into_bytes(),
     };
+    entry_of(sender.name(false), &outgoing.namespace, type_of(&outgoing.kind), data)
+}
+
+/// Creates the entry of a stream.
+pub(crate) fn entry_of(uid: &str, namespace: &NamespaceName, kind: u64, data: impl Into<Bytes>) -> Entry {
     let text = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let fields = [
-        ("uid", Bytes::from_static(sender.as_bytes())),
-        ("nsp", text(outgoing.namespace.as_str())),
-        ("type", text(&type_of(&outgoing.kind).to_string())),
+    Entry::from_iter([
+        ("uid", text(uid)),
+        ("nsp", text(namespace.as_str())),
+        ("type", text(&kind.to_string())),
         ("data", data.into()),
-    ];
-    Entry::from_iter(fields)
+    ])
 }
 
 fn data_of<F: Format>(outgoing: &Outgoing, uid: &str) -> Vec<u8> {
     let mut out = F::default();
     data(&mut out, &outgoing.kind, uid);
     out.into_vec()
-}
-
-/// Returns the sender: a process of which nothing is expected need not be told from others.
-fn sender<'a>(outgoing: &Outgoing, uid: &'a str) -> &'a str {
-    if outgoing.expects_response() { uid } else { EMITTER }
 }
 
 fn type_of(kind: &Kind) -> u64 {

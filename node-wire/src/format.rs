@@ -6,6 +6,7 @@ mod msgpack;
 pub(crate) use json::Json;
 pub(crate) use msgpack::MsgPack;
 
+use bytes::Bytes;
 use manager_api::{Payload, Room};
 
 /// A text or binary form of JavaScript's values, which is appended to a buffer.
@@ -33,6 +34,9 @@ pub(crate) trait Format: Default {
 
     /// Writes a list of an event's name and its arguments.
     fn event(&mut self, event: &str, payload: &Payload);
+
+    /// Writes a value given as JSON text; its placeholders stand for the attachments.
+    fn json(&mut self, json: &str, attachments: &[Bytes]);
 
     fn into_vec(self) -> Vec<u8>;
 

@@ -10,6 +10,7 @@
 //! | `format.rs` | JSON and MessagePack behind one trait |
 //! | `request_id.rs`, `response.rs` | the ids of requests; decoding of the responses to them |
 //! | `messenger.rs`, `listener.rs` | sending for one process; receiving, for each namespace |
+//! | `member.rs` | a server of ours among Node's: their messages, and its responses |
 //! | `heartbeats.rs` | the servers of an adapter that knows them by their heartbeats |
 #![deny(missing_docs)]
 
@@ -18,6 +19,7 @@ mod cluster;
 mod format;
 mod heartbeats;
 mod listener;
+mod member;
 mod messenger;
 mod outgoing;
 mod plan;

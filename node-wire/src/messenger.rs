@@ -1,46 +1,64 @@
 //! The messages of one process to and from a fleet of Node servers.
 
+use std::collections::HashSet;
 use std::future::ready;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use manager_api::lock::Unpoisoned;
 use manager_api::measure::{self, Quantity};
-use manager_api::message::Envelope;
+use manager_api::message::{Envelope, Message};
 use manager_api::topics::{Entry, Stream, Topic, Topics};
-use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Servers};
+use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Role, Servers};
 use manager_api::{ClientManager, Error, NamespaceName};
-use tokio::sync::Mutex;
+use tokio::sync::Notify;
 
 use crate::format::{Json, MsgPack};
 use crate::listener::Listening;
-use crate::outgoing::{Outgoing, translate};
+use crate::member::{PendingRequests, Responding};
+use crate::outgoing::{Outgoing, Sender, translate};
 use crate::plan::{Adapter, Plan};
-use crate::{classic, cluster};
+use crate::{classic, cluster, heartbeats, listener};
 
 /// The messages of one process.
 pub(crate) struct NodeMessenger {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What the messenger and its tasks share.
+pub(crate) struct Shared {
     pub(crate) manager: Arc<dyn ClientManager>,
     pub(crate) process: Process,
     /// The id of this process on the wire: 16 hexadecimal digits, as those of Node's servers.
     pub(crate) uid: Arc<str>,
     pub(crate) plan: Plan,
-    /// Where responses arrive, once the first request was sent.
-    pub(crate) listening: Mutex<Option<Listening>>,
+    /// Where messages arrive, once they are received.
+    pub(crate) listening: tokio::sync::Mutex<Option<Listening>>,
+    /// The namespaces of this server.
+    pub(crate) attended: Mutex<HashSet<NamespaceName>>,
+    pub(crate) attended_changed: Notify,
+    /// The requests of other servers that this one has not responded to.
+    pub(crate) pending: PendingRequests,
 }
 
 /// A message as it is handed to the broker.
 enum Shipment {
     Publish(Topic, Bytes),
-    Append(Stream, Entry),
+    /// The first entry, and further ones.
+    Append(Vec<(Stream, Entry)>),
 }
 
 impl Shipment {
+    fn append(stream: Stream, entry: Entry) -> Self {
+        Self::Append(vec![(stream, entry)])
+    }
+
     fn encoded(self, manager: Arc<dyn ClientManager>) -> Encoded {
         let size = match &self {
             Self::Publish(_, message) => message.len(),
-            Self::Append(_, entry) => entry.size(),
+            Self::Append(entries) => entries.iter().map(|(_, entry)| entry.size()).sum(),
         };
         let publish = async move {
             let topics = topics(&*manager);
@@ -48,8 +66,11 @@ impl Shipment {
                 Self::Publish(topic, message) => {
                     measure::timed(Quantity::PublishTime, topics.publish_to(&topic, message)).await
                 }
-                Self::Append(stream, entry) => {
-                    measure::timed(Quantity::PublishTime, topics.append(&stream, entry)).await
+                Self::Append(entries) => {
+                    for (stream, entry) in entries {
+                        measure::timed(Quantity::PublishTime, topics.append(&stream, entry)).await?;
+                    }
+                    Ok(())
                 }
             }
         };
@@ -71,74 +92,139 @@ fn nothing(outcome: Result<(), Error>) -> Encoded {
 impl NodeMessenger {
     pub(crate) fn new(manager: Arc<dyn ClientManager>, process: Process, plan: Plan) -> Self {
         let uid = format!("{:016x}", fastrand::u64(..));
-        Self {
+        let shared = Shared {
             manager,
             process,
             uid: uid.into(),
             plan,
-            listening: Mutex::default(),
+            listening: tokio::sync::Mutex::default(),
+            attended: Mutex::default(),
+            attended_changed: Notify::new(),
+            pending: PendingRequests::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
         }
+    }
+}
+
+impl Shared {
+    pub(crate) fn is_server(&self) -> bool {
+        self.process.role == Role::Server
     }
 
     /// Encodes a message and chooses its topic.
     fn shipment(&self, outgoing: &Outgoing) -> Shipment {
-        let (plan, uid) = (&self.plan, &*self.uid);
+        let (plan, is_server) = (&self.plan, self.is_server());
+        let sender = Sender {
+            uid: &self.uid,
+            is_server,
+        };
         let servers = || plan.servers(&outgoing.namespace);
-        let stream = || plan.stream(&outgoing.namespace);
         match plan.adapter {
-            Adapter::Classic => Shipment::Publish(plan.classic_topic(outgoing), classic::encode(outgoing, uid).into()),
-            Adapter::Sharded if outgoing.has_binary() => {
-                Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, uid))
+            Adapter::Classic => {
+                let message = classic::encode(outgoing, sender);
+                Shipment::Publish(plan.classic_topic(outgoing), message.into())
             }
-            Adapter::Sharded => Shipment::Publish(servers(), cluster::message::<Json>(outgoing, uid)),
+            Adapter::Sharded if !outgoing.has_binary() => {
+                Shipment::Publish(servers(), cluster::message::<Json>(outgoing, sender))
+            }
+            Adapter::Sharded => Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, sender)),
             Adapter::Streams if outgoing.expects_response() => {
-                Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, uid))
+                Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, sender))
             }
-            // Any other id than that of emitters would make the older servers wait for our responses.
             Adapter::Streams | Adapter::OldStreams => {
-                Shipment::Append(stream(), cluster::entry(outgoing, cluster::EMITTER, uid))
+                Shipment::append(plan.stream(&outgoing.namespace), cluster::entry(outgoing, sender))
             }
         }
+    }
+
+    /// Encodes a response and chooses its topic.
+    fn response(&self, responding: &Responding) -> Shipment {
+        let (plan, namespace) = (&self.plan, &responding.namespace);
+        let topic = || plan.response(namespace, &responding.uid);
+        match plan.adapter {
+            Adapter::Classic => Shipment::Publish(topic(), responding.classic()),
+            Adapter::Sharded if !responding.has_binary() => {
+                Shipment::Publish(topic(), responding.cluster::<Json>(&self.uid))
+            }
+            Adapter::Sharded | Adapter::Streams => Shipment::Publish(topic(), responding.cluster::<MsgPack>(&self.uid)),
+            Adapter::OldStreams => Shipment::append(plan.stream(namespace), responding.entry(&self.uid)),
+        }
+    }
+
+    /// Tells the other servers that this one has closed, where they know it by its heartbeats.
+    fn bye(&self) -> Option<Shipment> {
+        if self.plan.adapter != Adapter::OldStreams || !self.is_server() {
+            return None;
+        }
+        let attended = self.attended.lock().unpoisoned();
+        let entries = attended.iter().map(|namespace| {
+            let close = heartbeats::heartbeat(namespace, &self.uid, heartbeats::ADAPTER_CLOSE);
+            (self.plan.stream(namespace), close)
+        });
+        Some(Shipment::Append(entries.collect()))
     }
 }
 
 impl Messenger for NodeMessenger {
     fn manager(&self) -> &Arc<dyn ClientManager> {
-        &self.manager
+        &self.shared.manager
     }
 
     fn process(&self) -> &Process {
-        &self.process
+        &self.shared.process
     }
 
     fn encode(&self, envelope: Envelope) -> Encoded {
-        match translate(envelope.message) {
-            Ok(Some(outgoing)) => self.shipment(&outgoing).encoded(self.manager.clone()),
-            Ok(None) => nothing(Ok(())),
-            Err(error) => nothing(Err(error)),
+        let shared = &*self.shared;
+        let shipment = match envelope.message {
+            Message::Callback(callback) => {
+                Responding::of_callback(callback, &shared.pending).map(|responding| shared.response(&responding))
+            }
+            Message::Response(response) => {
+                Responding::of_part(response, &shared.pending).map(|responding| shared.response(&responding))
+            }
+            Message::Bye => shared.bye(),
+            message => match translate(message) {
+                Ok(outgoing) => outgoing.map(|outgoing| shared.shipment(&outgoing)),
+                Err(error) => return nothing(Err(error)),
+            },
+        };
+        match shipment {
+            Some(shipment) => shipment.encoded(shared.manager.clone()),
+            None => nothing(Ok(())),
         }
     }
 
     fn receive(&self) -> BoxFuture<'_, Result<Arrivals, Error>> {
-        async {
-            let (listening, arrivals) = Listening::new();
-            *self.listening.lock().await = Some(listening);
-            Ok(arrivals)
-        }
-        .boxed()
+        listener::receive(self.shared.clone()).boxed()
     }
 
     fn servers<'a>(&'a self, namespace: &'a NamespaceName) -> BoxFuture<'a, Result<Servers, Error>> {
         async move {
-            let live = self.listen(namespace).await?;
-            if let Some(live) = live {
-                return Ok(Servers::Named(live));
+            let shared = &self.shared;
+            let live = shared.listen(namespace).await?;
+            if let Some(mut live) = live {
+                return heartbeats::servers(&mut live).await.map(Servers::Named);
             }
-            let topic = self.plan.servers(namespace);
-            let count = topics(&*self.manager).count_subscribers(&topic).await?;
-            Ok(Servers::Counted(usize::try_from(count).unwrap_or(usize::MAX)))
+            let topic = shared.plan.servers(namespace);
+            let count = topics(&*shared.manager).count_subscribers(&topic).await?;
+            let own = shared.attended.lock().unpoisoned().contains(namespace);
+            let others = count.saturating_sub(u64::from(own));
+            Ok(Servers::Counted(usize::try_from(others).unwrap_or(usize::MAX)))
         }
         .boxed()
+    }
+
+    fn attend(&self, namespace: &NamespaceName) {
+        self.shared.attended.lock().unpoisoned().insert(namespace.clone());
+        self.shared.attended_changed.notify_one();
+    }
+
+    fn leave(&self, namespace: &NamespaceName) {
+        self.shared.attended.lock().unpoisoned().remove(namespace);
+        self.shared.attended_changed.notify_one();
     }
 }
 

@@ -49,6 +49,29 @@ pub(crate) struct Clients {
     pub(crate) except: Vec<Room>,
 }
 
+/// The process that a message is from.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender<'a> {
+    /// Its id on the wire, by which responses find it.
+    pub(crate) uid: &'a str,
+    /// Whether it is a server: the id of an emitter stands only where a response is expected.
+    pub(crate) is_server: bool,
+}
+
+impl<'a> Sender<'a> {
+    /// Returns the id that a message names.
+    pub(crate) fn name(self, expects_response: bool) -> &'a str {
+        if self.is_server || expects_response {
+            self.uid
+        } else {
+            EMITTER
+        }
+    }
+}
+
+/// The id of all emitters that expect no response, which servers do not count as one of them.
+pub(crate) const EMITTER: &str = "emitter";
+
 /// Translates a message; `None` if there is nothing to send: no client is selected, or it is about the presence of
 /// servers, which Node's do not announce.
 ///

@@ -1,9 +1,12 @@
 //! The topics of each wire: where a message goes, where its responses come from, and whose subscribers are the servers.
 
 use manager_api::NamespaceName;
+use std::time::Duration;
+
 use manager_api::topics::{Interest, Stream, Topic};
 
 use crate::heartbeats;
+use crate::listener::ClassicKind;
 use crate::outgoing::{Kind, Outgoing, rooms_of};
 
 /// The adapter that the servers of a fleet use.
@@ -82,6 +85,47 @@ impl Plan {
         }
     }
 
+    /// Returns what a server of a namespace receives, its responses included.
+    pub(crate) fn member(&self, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
+        let mut interests = self.responses(namespace, uid);
+        match self.adapter {
+            Adapter::Classic => {
+                let prefix = escaped(&format!("{}#{namespace}#", self.prefix));
+                interests.push(Interest::Pattern(format!("{prefix}*").into()));
+                interests.push(Interest::Topic(self.servers(namespace)));
+            }
+            Adapter::Sharded => interests.push(Interest::Topic(self.servers(namespace))),
+            Adapter::Streams => {
+                interests.push(Interest::Topic(self.servers(namespace)));
+                interests.push(Interest::Stream {
+                    name: self.stream(namespace).name,
+                    past: Duration::ZERO,
+                });
+            }
+            Adapter::OldStreams => {}
+        }
+        interests
+    }
+
+    /// Returns the topic of responses to a server.
+    pub(crate) fn response(&self, namespace: &NamespaceName, uid: &str) -> Topic {
+        let prefix = &self.prefix;
+        match self.adapter {
+            // The default of the adapter: every server subscribes to it, in every version.
+            Adapter::Classic => Topic::new(format!("{prefix}-response#{namespace}#")),
+            _ => self.cluster_topic(format!("{prefix}#{namespace}#{uid}#")),
+        }
+    }
+
+    /// Returns which of the classic adapter's channels a topic is.
+    pub(crate) fn classic_kind(&self, topic: &[u8]) -> ClassicKind {
+        match topic.strip_prefix(self.prefix.as_bytes()) {
+            Some(rest) if rest.starts_with(b"-request#") => ClassicKind::Request,
+            Some(rest) if rest.starts_with(b"-response#") => ClassicKind::Response,
+            _ => ClassicKind::Broadcast,
+        }
+    }
+
     /// Returns the stream of a namespace.
     pub(crate) fn stream(&self, namespace: &NamespaceName) -> Stream {
         let name = match self.stream_count {
@@ -104,6 +148,18 @@ impl Plan {
             false => Topic::new(name),
         }
     }
+}
+
+/// Escapes what has a meaning in patterns.
+fn escaped(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for character in name.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
 }
 
 /// Returns which of `count` streams a namespace uses: `hashCode(namespace) % count` as in JavaScript, which keeps the

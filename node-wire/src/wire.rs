@@ -10,8 +10,9 @@ use crate::plan::{Adapter, Plan};
 
 /// The wire of a fleet of Socket.IO servers on Node, which depends on their adapter and its options.
 ///
-/// It is for [emitters](manager_api::Emitter::with_wire). They are never counted as servers, so that their coming and
-/// going does not disturb the requests of the others.
+/// [Emitters](manager_api::Emitter::with_wire) are never counted as servers, so that their coming and going does not
+/// disturb the requests of the others. A server of ours is a full member: it receives events, responds to requests, and
+/// is counted from its start to its end.
 #[derive(Clone, Debug)]
 pub struct NodeWire {
     plan: Plan,
@@ -86,11 +87,16 @@ impl NodeWire {
 }
 
 impl Wire for NodeWire {
-    fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error> {
+    fn check(&self, manager: &dyn ClientManager) -> Result<(), Error> {
         if manager.topics().is_none() {
             let text = "the wires of Node's adapters need a broker with topics: Redis";
             return Err(Error::new(ErrorKind::Config, text));
         }
+        Ok(())
+    }
+
+    fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error> {
+        self.check(&*manager)?;
         Ok(Arc::new(NodeMessenger::new(manager, process, self.plan.clone())))
     }
 }

@@ -12,9 +12,7 @@ mod session;
 mod unjoined;
 mod work;
 
-#[cfg(feature = "admin")]
-pub(crate) use self::core::ClientHub;
-pub(crate) use self::core::Core;
+pub(crate) use self::core::{ClientHub, Core};
 pub(crate) use link::Connection;
 pub(crate) use load::QueuedTotal;
 pub(crate) use session::ConnectionSession;

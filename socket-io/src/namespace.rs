@@ -5,7 +5,7 @@ mod handle;
 mod handlers;
 mod state;
 
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Attendance, Directory};
 pub use handle::Namespace;
 pub use handlers::Handlers;
 pub(crate) use state::NamespaceState;

@@ -3,5 +3,6 @@
 mod commands;
 mod emitter;
 mod fleet;
+mod member;
 mod peers;
 mod rights;

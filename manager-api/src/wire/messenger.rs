@@ -13,11 +13,18 @@ use crate::{ClientManager, Error, HostId, NamespaceName};
 
 /// How messages are written for a broker: their encoding, and the topics that they travel on.
 pub trait Wire: fmt::Debug + Send + Sync {
+    /// Checks that a manager has what the wire needs.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config) if it lacks something: [topics](crate::topics).
+    fn check(&self, manager: &dyn ClientManager) -> Result<(), Error>;
+
     /// Opens a messenger for a process over a manager. Nothing is sent.
     ///
     /// # Errors
     ///
-    /// [`Config`](crate::ErrorKind::Config) if the manager lacks what the wire needs: [topics](crate::topics).
+    /// As [`check`](Self::check).
     fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error>;
 }
 
@@ -106,6 +113,9 @@ pub trait Messenger: Send + Sync + 'static {
     /// Receives the messages about a namespace from now on, on a wire with topics for each. Default: nothing to do,
     /// because all messages are on one channel. The messages arrive some time later.
     fn attend(&self, _namespace: &NamespaceName) {}
+
+    /// Ends what [`attend`](Self::attend) began. Default: nothing to do.
+    fn leave(&self, _namespace: &NamespaceName) {}
 }
 
 /// A message that is encoded.

@@ -1,7 +1,8 @@
-//! JSON. It cannot carry binary: [`has_binary`](crate::outgoing::has_binary) decides for MessagePack.
+//! JSON. It cannot carry binary: the caller chooses MessagePack where there are attachments.
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use manager_api::Payload;
 
 use super::Format;
@@ -66,6 +67,10 @@ impl Format for Json {
             self.0.extend_from_slice(arguments);
         }
         self.0.push(b']');
+    }
+
+    fn json(&mut self, json: &str, _: &[Bytes]) {
+        self.0.extend_from_slice(json.as_bytes());
     }
 
     fn into_vec(self) -> Vec<u8> {

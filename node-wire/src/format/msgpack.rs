@@ -1,5 +1,6 @@
 //! MessagePack, as notepack.io and @msgpack/msgpack read it.
 
+use bytes::Bytes;
 use manager_api::Payload;
 use msgpack::{write_array_behind, write_array_len, write_bool, write_json, write_map_len, write_text, write_uint};
 
@@ -44,6 +45,10 @@ impl Format for MsgPack {
 
     fn event(&mut self, event: &str, payload: &Payload) {
         write_array_behind(&mut self.0, event, payload.json(), payload.attachments());
+    }
+
+    fn json(&mut self, json: &str, attachments: &[Bytes]) {
+        write_json(&mut self.0, json, attachments);
     }
 
     fn into_vec(self) -> Vec<u8> {

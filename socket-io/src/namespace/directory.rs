@@ -16,7 +16,17 @@ use crate::error::Refusal;
 /// Tells whether a group has a say in a namespace.
 pub(crate) type Predicate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// Is told which namespaces there are.
+pub(crate) trait Attendance: Send + Sync {
+    /// Called when a namespace begins to exist.
+    fn attend(&self, namespace: &NamespaceName);
+
+    /// Called when it exists no more.
+    fn leave(&self, namespace: &NamespaceName);
+}
+
 pub(crate) struct Directory {
+    attendance: Arc<dyn Attendance>,
     /// Those that the application named. They stay.
     named: RwLock<HashMap<NamespaceName, Arc<NamespaceState>>>,
     /// Those that clients asked for, for as long as they have clients.
@@ -35,8 +45,9 @@ struct Group {
 }
 
 impl Directory {
-    pub(crate) fn new(config: &Config) -> Arc<Self> {
+    pub(crate) fn new(config: &Config, attendance: Arc<dyn Attendance>) -> Arc<Self> {
         Arc::new(Self {
+            attendance,
             named: RwLock::default(),
             dynamic: Mutex::default(),
             groups: RwLock::new(Arc::new([])),
@@ -133,6 +144,7 @@ impl Directory {
     }
 
     fn make(self: &Arc<Self>, name: NamespaceName, group: Option<Handlers>) -> Arc<NamespaceState> {
+        self.attendance.attend(&name);
         Arc::new(NamespaceState {
             name,
             own: Handlers::default(),
@@ -147,6 +159,7 @@ impl Directory {
         let mut dynamic = self.dynamic();
         if dynamic.get(name).is_some_and(|state| state.strong_count() == 0) {
             dynamic.remove(name);
+            self.attendance.leave(name);
         }
         if wastes_memory(dynamic.len(), dynamic.capacity()) {
             dynamic.shrink_to_fit();

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use engine_io::Engine;
 use hub::Hub;
-use manager_api::{ClientManager, NamespaceName};
+use manager_api::wire::{Python, Wire};
+use manager_api::{ClientManager, Error, NamespaceName};
 
 use super::handle::SocketIo;
 use super::opener::Opener;
 use super::state::Server;
 #[cfg(feature = "admin")]
 use crate::admin;
-use crate::client::{Ages, Connecting, HubDelivery, Observer};
+use crate::client::{Ages, Client, Connecting, HubDelivery, Observer};
 use crate::config::Config;
-use crate::connection::{Core, QueuedTotal, Unjoined};
+use crate::connection::{ClientHub, Core, QueuedTotal, Unjoined};
 use crate::counters::Counters;
 use crate::states::States;
 
@@ -22,7 +23,7 @@ use crate::states::States;
 #[must_use = "nothing is made before `build`"]
 pub struct SocketIoBuilder {
     config: Config,
-    manager: Option<Arc<dyn ClientManager>>,
+    manager: Option<(Arc<dyn ClientManager>, Arc<dyn Wire>)>,
     states: States,
     #[cfg(feature = "admin")]
     admin: Option<admin::Admin>,
@@ -31,8 +32,20 @@ pub struct SocketIoBuilder {
 impl SocketIoBuilder {
     /// Shares the work with every other server and emitter on the manager's channel. A manager that others use too is given in an [`Arc`].
     pub fn manager(mut self, manager: impl ClientManager) -> Self {
-        self.manager = Some(Arc::new(manager));
+        self.manager = Some((Arc::new(manager), Arc::new(Python)));
         self
+    }
+
+    /// As [`manager`](Self::manager), with servers of other software: the server writes its messages in their
+    /// [wire](manager_api::wire), and responds to their requests.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](manager_api::ErrorKind::Config) if the manager lacks what the wire needs.
+    pub fn manager_with_wire(mut self, manager: impl ClientManager, wire: impl Wire + 'static) -> Result<Self, Error> {
+        wire.check(&manager)?;
+        self.manager = Some((Arc::new(manager), Arc::new(wire)));
+        Ok(self)
     }
 
     /// Replaces the configuration.
@@ -83,7 +96,7 @@ impl SocketIoBuilder {
             connecting: Connecting::default(),
         };
         let server = Arc::new(Server::new(Core {
-            hub: Hub::new(delivery, self.manager, self.config.hub.clone()),
+            hub: hub(delivery, self.manager, &self.config),
             counters: Counters::default(),
             unjoined: Unjoined::new(&self.config),
             queued: QueuedTotal::new(self.config.max_queued_bytes_total),
@@ -103,6 +116,22 @@ impl SocketIoBuilder {
             admin::start(&SocketIo::from_server(server.clone()), feed, receiver);
         }
         SocketIo::from_server(server)
+    }
+}
+
+/// Makes the hub, with the other servers if there is a manager.
+fn hub(
+    delivery: HubDelivery<Client>,
+    manager: Option<(Arc<dyn ClientManager>, Arc<dyn Wire>)>,
+    config: &Config,
+) -> Arc<ClientHub> {
+    let options = config.hub.clone();
+    match manager {
+        Some((manager, wire)) => {
+            let hub = Hub::with_wire(delivery, manager, &*wire, options);
+            hub.expect("the wire was checked when it was set")
+        }
+        None => Hub::new(delivery, None, options),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use engine_io::Engine;
+use manager_api::NamespaceName;
 use tokio::task::AbortHandle;
 
-use crate::connection::Core;
-use crate::namespace::Directory;
+use crate::connection::{ClientHub, Core};
+use crate::namespace::{Attendance, Directory};
 
 /// What all handles of a server share.
 pub(crate) struct Server {
@@ -21,7 +22,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new(core: Core) -> Self {
         Self {
-            namespaces: Directory::new(&core.config),
+            namespaces: Directory::new(&core.config, core.hub.clone()),
             core: Arc::new(core),
             engine: OnceLock::new(),
             listening: OnceLock::new(),
@@ -31,6 +32,16 @@ impl Server {
 
     pub(crate) fn engine(&self) -> &Engine {
         self.engine.get().expect("set by the builder")
+    }
+}
+
+impl Attendance for ClientHub {
+    fn attend(&self, namespace: &NamespaceName) {
+        self.attend_namespace(namespace);
+    }
+
+    fn leave(&self, namespace: &NamespaceName) {
+        self.leave_namespace(namespace);
     }
 }
 

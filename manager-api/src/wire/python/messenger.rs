@@ -20,6 +20,10 @@ use crate::{ClientManager, Error, Incoming, NamespaceName, Subscription};
 pub struct Python;
 
 impl Wire for Python {
+    fn check(&self, _: &dyn ClientManager) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error> {
         Ok(Self::messenger(manager, process))
     }

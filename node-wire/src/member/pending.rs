@@ -1,0 +1,149 @@
+//! The requests of other servers that this one has not responded to yet.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use manager_api::cluster::SocketInfo;
+use manager_api::lock::Unpoisoned;
+use manager_api::{NamespaceName, deadline};
+use tokio::time::Instant;
+
+/// Requests that are kept; further ones are not responded to.
+const MAX_PENDING: usize = 65_536;
+
+/// The longest that one is kept.
+const MAX_TIME: Duration = Duration::from_secs(600);
+
+/// A request of another server.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) namespace: NamespaceName,
+    /// The id of the server that sent it.
+    pub(crate) uid: String,
+    /// The id that the response has to carry.
+    pub(crate) request_id: String,
+    pub(crate) wanted: Wanted,
+    expires: Instant,
+}
+
+/// What the response holds.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// The number of recipients of an event, then each acknowledgement.
+    Acks {
+        /// Recipients that were reported so far.
+        count: u64,
+    },
+    /// Clients, with those that were reported so far.
+    Sockets(Vec<SocketInfo>),
+    /// The ids of clients alone.
+    Sids(Vec<SocketInfo>),
+    /// The names of all rooms.
+    Rooms(Vec<SocketInfo>),
+    /// The output of the handler of an event.
+    Output,
+}
+
+/// The table of these requests, by numbers of ours.
+#[derive(Debug, Default)]
+pub(crate) struct PendingRequests {
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Pending>,
+    /// When expired requests were last removed.
+    swept: Option<Instant>,
+}
+
+impl PendingRequests {
+    /// Adds a request; `None` if there are too many.
+    pub(crate) fn add(
+        &self,
+        namespace: NamespaceName,
+        uid: &str,
+        request_id: &str,
+        wanted: Wanted,
+        time: Duration,
+    ) -> Option<u64> {
+        let mut table = self.lock();
+        table.sweep();
+        if table.open.len() >= MAX_PENDING {
+            return None;
+        }
+        table.next += 1;
+        let id = table.next;
+        let pending = Pending {
+            namespace,
+            uid: uid.to_owned(),
+            request_id: request_id.to_owned(),
+            wanted,
+            expires: deadline::after(time.min(MAX_TIME)),
+        };
+        table.open.insert(id, pending);
+        Some(id)
+    }
+
+    /// Changes a request, or reads it; `None` if it is not there any more.
+    pub(crate) fn with<T>(&self, id: u64, change: impl FnOnce(&mut Pending) -> T) -> Option<T> {
+        self.lock().open.get_mut(&id).map(change)
+    }
+
+    /// Removes a request that gets no further response.
+    pub(crate) fn remove(&self, id: u64) -> Option<Pending> {
+        self.lock().open.remove(&id)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unpoisoned()
+    }
+}
+
+impl Table {
+    /// Removes the expired requests, once a second at most.
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if self.swept.is_some_and(|swept| now < swept + Duration::from_secs(1)) {
+            return;
+        }
+        self.swept = Some(now);
+        self.open.retain(|_, pending| pending.expires > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(requests: &PendingRequests, seconds: u64) -> Option<u64> {
+        let time = Duration::from_secs(seconds);
+        requests.add(NamespaceName::root(), "aa", "r", Wanted::Output, time)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_without_a_response_is_forgotten_when_its_time_is_over() {
+        let requests = PendingRequests::default();
+        let (short, long) = (add(&requests, 5).unwrap(), add(&requests, 60).unwrap());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        let last = add(&requests, u64::MAX).unwrap();
+        assert!(requests.remove(short).is_none());
+        assert_eq!(requests.with(long, |pending| pending.request_id.clone()).unwrap(), "r");
+        tokio::time::advance(MAX_TIME + Duration::from_secs(1)).await;
+        add(&requests, 1).unwrap();
+        assert!(requests.remove(last).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_of_requests_takes_bounded_memory() {
+        let requests = PendingRequests::default();
+        for _ in 0..MAX_PENDING {
+            assert!(add(&requests, 5).is_some());
+        }
+        assert!(add(&requests, 5).is_none());
+        tokio::time::advance(Duration::from_secs(6)).await;
+        assert!(add(&requests, 5).is_some());
+    }
+}

@@ -1,0 +1,442 @@
+//! Decoding of what Node's servers and emitters send, into messages for the hub.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use manager_api::cluster::{Change, ClusterRequest, RequestKind, Selection};
+use manager_api::message::{CallbackAddress, Emit, Envelope, Message, Target};
+use manager_api::topics::Entry;
+use manager_api::wire::{Arrival, DecodeLimits};
+use manager_api::{EventName, HostId, NamespaceName, Payload, Room, Sid};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::pending::{PendingRequests, Wanted};
+use crate::response::{ResponseLimits, to_json};
+
+/// How long Node's servers wait for responses: the default of their adapters, and some more.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// How long they wait for acknowledgements if they do not say.
+const ACK_TIME: Duration = Duration::from_secs(60);
+
+/// Types of the classic adapter's requests.
+const SOCKETS: u64 = 0;
+const ALL_ROOMS: u64 = 1;
+const REMOTE_JOIN: u64 = 2;
+const REMOTE_LEAVE: u64 = 3;
+const REMOTE_DISCONNECT: u64 = 4;
+const REMOTE_FETCH: u64 = 5;
+const CLASSIC_SERVER_SIDE_EMIT: u64 = 6;
+const CLASSIC_BROADCAST: u64 = 7;
+
+/// Types of the other adapters' messages.
+const BROADCAST: u64 = 3;
+const SOCKETS_JOIN: u64 = 4;
+const SOCKETS_LEAVE: u64 = 5;
+const DISCONNECT_SOCKETS: u64 = 6;
+const FETCH_SOCKETS: u64 = 7;
+const SERVER_SIDE_EMIT: u64 = 9;
+
+/// Reads messages for one server.
+pub(crate) struct Reader<'a> {
+    /// Its id on the wire.
+    pub(crate) uid: &'a str,
+    /// The namespace of the topic.
+    pub(crate) namespace: &'a NamespaceName,
+    pub(crate) limits: DecodeLimits,
+    pub(crate) pending: &'a PendingRequests,
+}
+
+/// The cause why a message cannot be used.
+#[derive(Debug)]
+pub(crate) struct Unreadable(Cow<'static, str>);
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+impl From<&'static str> for Unreadable {
+    fn from(text: &'static str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<serde_json::Error> for Unreadable {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error.to_string().into())
+    }
+}
+
+impl From<manager_api::Error> for Unreadable {
+    fn from(error: manager_api::Error) -> Self {
+        Self(error.to_string().into())
+    }
+}
+
+/// A message of this server itself is `None`, and what needs no attention, too.
+type Read = Result<Option<Arrival>, Unreadable>;
+
+#[derive(Deserialize)]
+struct Packet<'a> {
+    #[serde(borrow)]
+    data: &'a RawValue,
+    #[serde(borrow)]
+    nsp: Option<Cow<'a, str>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Options<'a> {
+    #[serde(borrow)]
+    rooms: Vec<&'a RawValue>,
+    #[serde(borrow)]
+    except: Vec<&'a RawValue>,
+    flags: Option<Flags>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Flags {
+    volatile: Option<bool>,
+    compress: Option<bool>,
+    timeout: Option<f64>,
+}
+
+/// The fields of a classic request, and those of `data` of the other adapters, in one.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Fields<'a> {
+    #[serde(rename = "type")]
+    kind: Option<u64>,
+    #[serde(borrow)]
+    uid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    packet: Option<&'a RawValue>,
+    #[serde(borrow)]
+    opts: Option<Options<'a>>,
+    #[serde(borrow)]
+    rooms: Vec<&'a RawValue>,
+    close: bool,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    /// Of requests before version 6 of the adapter: one client.
+    #[serde(borrow)]
+    sid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    room: Option<&'a RawValue>,
+}
+
+/// A whole message of the other adapters.
+#[derive(Deserialize)]
+struct ClusterFields<'a> {
+    #[serde(rename = "type")]
+    kind: u64,
+    #[serde(borrow)]
+    uid: Cow<'a, str>,
+    #[serde(borrow)]
+    nsp: Cow<'a, str>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+/// Reads `[uid, packet, options]` of the classic adapter.
+pub(crate) fn classic_broadcast(message: &Bytes, reader: &Reader<'_>) -> Read {
+    let (json, attachments) = reader.to_json(message)?;
+    let (uid, packet, options): (Cow<'_, str>, Packet<'_>, Options<'_>) = serde_json::from_str(&json)?;
+    if uid == reader.uid {
+        return Ok(Some(OWN));
+    }
+    if packet.nsp.as_deref().unwrap_or("/") != reader.namespace.as_str() {
+        return Ok(None);
+    }
+    let emit = reader.emit(packet.data, attachments, &options)?;
+    Ok(Some(reader.arrival(&uid, Message::Emit(emit))))
+}
+
+/// Reads a request of the classic adapter.
+pub(crate) fn classic_request(message: &Bytes, reader: &Reader<'_>) -> Read {
+    let (json, attachments) = reader.to_json(message)?;
+    let mut fields: Fields<'_> = serde_json::from_str(&json)?;
+    let kind = fields.kind.ok_or("a request without a type")?;
+    // Emitters leave out their id in some requests.
+    let uid = fields.uid.take().unwrap_or_default();
+    if uid == reader.uid {
+        return Ok(Some(OWN));
+    }
+    let message = match kind {
+        SOCKETS => reader.request(&uid, &fields, Wanted::Sids(Vec::new()))?,
+        ALL_ROOMS => reader.request(&uid, &fields, Wanted::Rooms(Vec::new()))?,
+        REMOTE_FETCH => reader.request(&uid, &fields, Wanted::Sockets(Vec::new()))?,
+        REMOTE_JOIN | REMOTE_LEAVE | REMOTE_DISCONNECT => reader.change(kind, &fields)?,
+        CLASSIC_SERVER_SIDE_EMIT => {
+            let data = fields.data.ok_or("an event for servers without data")?;
+            reader.server_event(&uid, data, attachments, fields.request_id.as_deref())?
+        }
+        CLASSIC_BROADCAST => reader.broadcast(&uid, &fields, attachments)?,
+        _ => None,
+    };
+    Ok(message.map(|message| reader.arrival(&uid, message)))
+}
+
+/// Reads a whole message `{type, data, uid, nsp}` of the other adapters; `None` if it is a response.
+pub(crate) fn cluster_message(message: &Bytes, reader: &Reader<'_>) -> Read {
+    let (json, attachments) = reader.to_json(message)?;
+    let fields: ClusterFields<'_> = serde_json::from_str(&json)?;
+    let data = fields.data.map_or("{}", RawValue::get);
+    reader.cluster(fields.kind, &fields.uid, &fields.nsp, data, attachments)
+}
+
+/// Reads the entry of a stream; `None` if it is a response or a heartbeat.
+pub(crate) fn cluster_entry(entry: &Entry, reader: &Reader<'_>) -> Read {
+    let text = |name| entry.get(name).and_then(|value| std::str::from_utf8(value).ok());
+    let (Some(uid), Some(nsp), Some(kind)) = (text("uid"), text("nsp"), text("type")) else {
+        return Ok(None);
+    };
+    let kind = kind.parse().map_err(|_| "an entry without a type")?;
+    let data = text("data").unwrap_or("{}");
+    if data.starts_with('{') || data.is_empty() {
+        return reader.cluster(kind, uid, nsp, data, Vec::new());
+    }
+    let bytes = BASE64_STANDARD
+        .decode(data)
+        .map_err(|_| "data that is neither JSON nor base64")?;
+    let bytes = Bytes::from(bytes);
+    let (json, attachments) = reader.to_json(&bytes)?;
+    reader.cluster(kind, uid, nsp, &json, attachments)
+}
+
+/// A message of this server itself.
+const OWN: Arrival = Arrival::Own { is_presence: false };
+
+impl Reader<'_> {
+    fn to_json<'m>(&self, message: &'m Bytes) -> Result<(Cow<'m, str>, Vec<Bytes>), Unreadable> {
+        let limits = ResponseLimits {
+            max_names: self.limits.max_names,
+            max_attachments: self.limits.max_attachments,
+        };
+        to_json(message, limits).ok_or_else(|| "neither JSON nor MessagePack within the limits".into())
+    }
+
+    fn arrival(&self, uid: &str, message: Message) -> Arrival {
+        Arrival::Message(Envelope {
+            host_id: Some(HostId::from(uid)),
+            message,
+        })
+    }
+
+    fn cluster(&self, kind: u64, uid: &str, nsp: &str, data: &str, attachments: Vec<Bytes>) -> Read {
+        if uid == self.uid {
+            return Ok(Some(OWN));
+        }
+        if nsp != self.namespace.as_str() {
+            return Ok(None);
+        }
+        let fields = || serde_json::from_str::<Fields<'_>>(data);
+        let message = match kind {
+            BROADCAST => self.broadcast(uid, &fields()?, attachments)?,
+            SOCKETS_JOIN => self.change(REMOTE_JOIN, &fields()?)?,
+            SOCKETS_LEAVE => self.change(REMOTE_LEAVE, &fields()?)?,
+            DISCONNECT_SOCKETS => self.change(REMOTE_DISCONNECT, &fields()?)?,
+            FETCH_SOCKETS => self.request(uid, &fields()?, Wanted::Sockets(Vec::new()))?,
+            SERVER_SIDE_EMIT => {
+                let fields = fields()?;
+                let packet = fields.packet.ok_or("an event for servers without data")?;
+                self.server_event(uid, packet, attachments, fields.request_id.as_deref())?
+            }
+            // Heartbeats, responses, and what later versions add.
+            _ => None,
+        };
+        Ok(message.map(|message| self.arrival(uid, message)))
+    }
+
+    /// Reads an event for clients; with an id its sender waits for acknowledgements.
+    fn broadcast(
+        &self,
+        uid: &str,
+        fields: &Fields<'_>,
+        attachments: Vec<Bytes>,
+    ) -> Result<Option<Message>, Unreadable> {
+        let packet = fields.packet.ok_or("an event without a packet")?;
+        let packet: Packet<'_> = serde_json::from_str(packet.get())?;
+        let none = Options::default();
+        let options = fields.opts.as_ref().unwrap_or(&none);
+        let mut emit = self.emit(packet.data, attachments, options)?;
+        if let Some(request_id) = fields.request_id.as_deref() {
+            let timeout = options.flags.as_ref().and_then(|flags| flags.timeout);
+            let timeout = timeout.and_then(|timeout| Duration::try_from_secs_f64(timeout / 1_000.0).ok());
+            let timeout = timeout.unwrap_or(ACK_TIME);
+            let wanted = Wanted::Acks { count: 0 };
+            let id = self
+                .pending
+                .add(self.namespace.clone(), uid, request_id, wanted, timeout);
+            emit.callback = id.map(|id| CallbackAddress {
+                room: None,
+                namespace: self.namespace.clone(),
+                id,
+            });
+            emit.report = id;
+            emit.ack_timeout = Some(timeout);
+        }
+        Ok(Some(Message::Emit(emit)))
+    }
+
+    fn emit(&self, data: &RawValue, attachments: Vec<Bytes>, options: &Options<'_>) -> Result<Emit, Unreadable> {
+        let (event, payload) = event_of(data.get(), attachments)?;
+        let mut emit = Emit::new(self.namespace.clone(), event, payload);
+        let selection = self.selection(options)?;
+        emit.target = selection.target;
+        emit.except = selection.except;
+        if let Some(flags) = &options.flags {
+            emit.volatile = flags.volatile == Some(true);
+            emit.is_uncompressed = flags.compress == Some(false);
+        }
+        Ok(emit)
+    }
+
+    fn selection(&self, options: &Options<'_>) -> Result<Selection, Unreadable> {
+        if options.rooms.len() + options.except.len() > self.limits.max_names {
+            return Err("more rooms than a limit allows".into());
+        }
+        let target = match options.rooms.is_empty() {
+            true => Target::Everyone,
+            false => Target::Rooms(rooms(&options.rooms)?),
+        };
+        Ok(Selection {
+            namespace: self.namespace.clone(),
+            target,
+            skip: Vec::new(),
+            except: rooms(&options.except)?,
+        })
+    }
+
+    /// Reads a change of clients' rooms, or that they are to be disconnected.
+    fn change(&self, kind: u64, fields: &Fields<'_>) -> Result<Option<Message>, Unreadable> {
+        let Some(options) = &fields.opts else {
+            return self.change_of_one(kind, fields);
+        };
+        if fields.rooms.len() > self.limits.max_names {
+            return Err("more rooms than a limit allows".into());
+        }
+        let change = match kind {
+            REMOTE_JOIN => Change::Join(rooms(&fields.rooms)?),
+            REMOTE_LEAVE => Change::Leave(rooms(&fields.rooms)?),
+            _ if fields.close => Change::Close,
+            _ => Change::Disconnect,
+        };
+        let clients = self.selection(options)?;
+        Ok(Some(Message::Members { clients, change }))
+    }
+
+    /// Reads the form of requests before version 6 of the adapter.
+    fn change_of_one(&self, kind: u64, fields: &Fields<'_>) -> Result<Option<Message>, Unreadable> {
+        let sid = Sid::from(fields.sid.as_deref().ok_or("a request without clients")?);
+        let namespace = self.namespace.clone();
+        let room = || {
+            fields
+                .room
+                .and_then(|room| Room::from_json(room.get()))
+                .ok_or("a request without a room")
+        };
+        Ok(Some(match kind {
+            REMOTE_JOIN => Message::EnterRoom {
+                sid,
+                room: room()?,
+                namespace,
+            },
+            REMOTE_LEAVE => Message::LeaveRoom {
+                sid,
+                room: room()?,
+                namespace,
+            },
+            _ => Message::Disconnect { sid, namespace },
+        }))
+    }
+
+    /// Reads a request for clients.
+    fn request(&self, uid: &str, fields: &Fields<'_>, wanted: Wanted) -> Result<Option<Message>, Unreadable> {
+        let request_id = fields.request_id.as_deref().ok_or("a request without an id")?;
+        let mut clients = match &fields.opts {
+            Some(options) => self.selection(options)?,
+            None => self.selection(&Options::default())?,
+        };
+        if matches!(wanted, Wanted::Sids(_)) && !fields.rooms.is_empty() {
+            clients.target = Target::Rooms(rooms(&fields.rooms)?);
+        }
+        let id = self
+            .pending
+            .add(self.namespace.clone(), uid, request_id, wanted, REQUEST_TIME);
+        let kind = RequestKind::Sockets {
+            clients,
+            limit: self.limits.max_names,
+        };
+        Ok(id.map(|id| request(Some(id), kind)))
+    }
+
+    /// Reads an event for servers.
+    fn server_event(
+        &self,
+        uid: &str,
+        data: &RawValue,
+        attachments: Vec<Bytes>,
+        request_id: Option<&str>,
+    ) -> Result<Option<Message>, Unreadable> {
+        let (event, payload) = event_of(data.get(), attachments)?;
+        let mut id = None;
+        if let Some(request_id) = request_id {
+            id = self
+                .pending
+                .add(self.namespace.clone(), uid, request_id, Wanted::Output, REQUEST_TIME);
+            if id.is_none() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(request(id, RequestKind::Event { event, payload })))
+    }
+}
+
+fn request(id: Option<u64>, kind: RequestKind) -> Message {
+    Message::Request(ClusterRequest {
+        id,
+        kind,
+        timeout: REQUEST_TIME,
+    })
+}
+
+fn rooms(names: &[&RawValue]) -> Result<Vec<Room>, Unreadable> {
+    let rooms = names.iter().map(|name| Room::from_json(name.get()));
+    let rooms: Option<Vec<_>> = rooms.collect();
+    rooms.ok_or_else(|| "a room that is neither text nor a number".into())
+}
+
+/// Splits `[event, argument, …]`.
+fn event_of(data: &str, attachments: Vec<Bytes>) -> Result<(EventName, Payload), Unreadable> {
+    let parts: Vec<&RawValue> = serde_json::from_str(data)?;
+    let name = parts.first().ok_or("an event without a name")?.get();
+    let event = match name.starts_with('"') {
+        true => EventName::new(&serde_json::from_str::<Cow<'_, str>>(name)?)?,
+        // Numbers are names in JavaScript.
+        false => EventName::new(name)?,
+    };
+    let arguments = match parts.get(1) {
+        Some(first) => {
+            let begins = first.get().as_ptr() as usize - data.as_ptr() as usize;
+            data[begins..]
+                .trim_end()
+                .strip_suffix(']')
+                .ok_or("data that is not a list")?
+        }
+        None => "",
+    };
+    let json = Bytes::from(format!("[{}]", arguments.trim_end()));
+    Ok((event, Payload::with_attachments(json, attachments)?))
+}

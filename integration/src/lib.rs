@@ -38,6 +38,11 @@ pub struct Readme;
 #[doc = include_str!("../../docs/guide.md")]
 pub struct Guide;
 
+/// The examples of the page about servers on Node, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/node.md")]
+pub struct Node;
+
 /// The examples of the page about deployment, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/deploy.md")]

@@ -72,8 +72,8 @@ impl<'a> Sender<'a> {
 /// The id of all emitters that expect no response, which servers do not count as one of them.
 pub(crate) const EMITTER: &str = "emitter";
 
-/// Translates a message; `None` if there is nothing to send: nobody is selected, or it is about the presence of servers,
-/// which Node's servers do not announce.
+/// Translates a message; `None` if there is nothing to send: no client is selected, or it is about the presence of
+/// servers, which Node's do not announce.
 ///
 /// # Errors
 ///

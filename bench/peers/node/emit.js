@@ -17,9 +17,16 @@ const emitter = new Emitter({
     return published;
   },
 });
+const began = performance.now();
+const cpu = process.cpuUsage();
 for (let sent = 0; sent < Number(count); sent++) {
   while (inFlight.size >= IN_FLIGHT) await Promise.race(inFlight);
   emitter.to("r").emit("m", stamped(128));
 }
 await Promise.all(inFlight);
+const seconds = (performance.now() - began) / 1000;
+const { user, system } = process.cpuUsage(cpu);
+console.log(
+  JSON.stringify({ num_events: Number(count), per_second: count / seconds, cpu_per_event: (user + system) / count }),
+);
 await client.quit();

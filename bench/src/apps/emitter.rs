@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use manager_api::{Emitter, Error};
+use siokit::node::NodeWire;
 use tokio::time::{sleep_until, timeout_at};
 
 use crate::latency::stamped;
@@ -29,6 +30,39 @@ pub struct Emit {
     /// Bytes of an event's text
     #[arg(long, default_value_t = 128)]
     payload: usize,
+    /// The adapter of servers on Node; by default the messages are for servers of this project
+    #[arg(long)]
+    wire: Option<NodeAdapter>,
+}
+
+/// The adapters of servers on Node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NodeAdapter {
+    /// `createAdapter` of @socket.io/redis-adapter
+    Classic,
+    /// `createShardedAdapter` of @socket.io/redis-adapter
+    Sharded,
+    /// @socket.io/redis-streams-adapter
+    Streams,
+}
+
+impl NodeAdapter {
+    /// Returns the name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Sharded => "sharded",
+            Self::Streams => "streams",
+        }
+    }
+
+    fn wire(self) -> NodeWire {
+        match self {
+            Self::Classic => NodeWire::classic(),
+            Self::Sharded => NodeWire::sharded(),
+            Self::Streams => NodeWire::streams(),
+        }
+    }
 }
 
 impl Emit {
@@ -38,7 +72,11 @@ impl Emit {
     ///
     /// If the URL cannot be used, or an event was not accepted.
     pub async fn run(&self) -> Result<Emitted> {
-        let emitter = Emitter::new(siokit::connect(&self.url)?);
+        let manager = siokit::connect(&self.url)?;
+        let emitter = match self.wire {
+            Some(adapter) => Emitter::with_wire(manager, &adapter.wire())?,
+            None => Emitter::new(manager),
+        };
         // The first event connects, which is not measured.
         emitter.to("warm-up").emit("warm-up", &()).await?;
         let own = i32::try_from(std::process::id())?;

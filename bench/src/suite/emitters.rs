@@ -24,6 +24,9 @@ pub(super) fn command(kind: Kind, passing: &Passing, broker: &Running) -> Vec<Os
     ]);
     if kind == Kind::Sio {
         command.extend(["--in-flight".into(), passing.in_flight.to_string().into()]);
+        if let Some(adapter) = passing.wire {
+            command.extend(["--wire".into(), adapter.name().into()]);
+        }
     }
     command
 }

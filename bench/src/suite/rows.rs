@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use super::{Broker, Kind};
+use crate::apps::emitter::NodeAdapter;
 use crate::report::Report;
 
 /// Rows that are run together.
@@ -16,6 +17,8 @@ pub enum Suite {
     Soak,
     /// Emitters alone, beside the brokers' own benchmark tools
     Emit,
+    /// Emitters alone into servers on Node, through Redis
+    Node,
 }
 
 /// One row: a scenario, and the figure that is looked at.
@@ -46,6 +49,8 @@ pub struct Passing {
     pub num_messages: u64,
     /// Messages that the emitter of this project has on their way at a time.
     pub in_flight: usize,
+    /// The adapter that the emitter of this project writes for, if its messages are for servers on Node.
+    pub wire: Option<NodeAdapter>,
 }
 
 impl Passing {
@@ -134,6 +139,7 @@ const fn bridge(name: &'static str, title: &'static str, arguments: &'static str
             broker: Broker::Redis,
             num_messages: 20_000,
             in_flight: 256,
+            wire: None,
         }),
         ..row(name, title, arguments, Figure::PerSecond)
     }
@@ -147,6 +153,7 @@ const fn soak(name: &'static str, title: &'static str, broker: Broker, targets: 
             broker,
             num_messages: 1_000_000,
             in_flight: 512,
+            wire: None,
         }),
         ..row(name, title, "bridge --clients 1 --patience 10", Figure::PerSecond)
     }
@@ -166,8 +173,22 @@ const fn one_by_one(name: &'static str, title: &'static str, broker: Broker) -> 
             broker,
             num_messages: 20_000,
             in_flight: 1,
+            wire: None,
         }),
         ..emit(name, title, broker, &[Kind::Sio])
+    }
+}
+
+const fn into_node(name: &'static str, title: &'static str, adapter: NodeAdapter, targets: &'static [Kind]) -> Row {
+    Row {
+        suite: Suite::Node,
+        broker: Some(Passing {
+            broker: Broker::Redis,
+            num_messages: 300_000,
+            in_flight: 256,
+            wire: Some(adapter),
+        }),
+        ..emit(name, title, Broker::Redis, targets)
     }
 }
 
@@ -293,6 +314,19 @@ pub const ROWS: &[Row] = &[
         &[Kind::Sio, Kind::Python, Kind::Tool],
     ),
     one_by_one("emit-kafka-1", "Kafka, emits one by one", Broker::Kafka),
+    into_node(
+        "node-classic",
+        "Redis, emits for Node's classic adapter, 256 in flight",
+        NodeAdapter::Classic,
+        &[Kind::Sio, Kind::Node, Kind::Socketioxide],
+    ),
+    into_node(
+        "node-sharded",
+        "… for the sharded adapter",
+        NodeAdapter::Sharded,
+        &[Kind::Sio],
+    ),
+    into_node("node-streams", "… for streams", NodeAdapter::Streams, &[Kind::Sio]),
 ];
 
 #[cfg(test)]

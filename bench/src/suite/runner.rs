@@ -105,7 +105,7 @@ impl Run {
             ..passing
         });
         match (row.suite, passing, broker) {
-            (Suite::Emit, Some(passing), Some(broker)) => {
+            (Suite::Emit | Suite::Node, Some(passing), Some(broker)) => {
                 let emitting = emitters::measure(kind, &passing, broker);
                 timeout(RUN_TIMEOUT, emitting)
                     .await

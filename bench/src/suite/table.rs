@@ -132,7 +132,7 @@ fn faults(found: &Measured) -> String {
 
 /// Writes the cost of events through a broker, in the suites that measure it.
 fn costs(row: &Row, found: &Measured) -> String {
-    if !matches!(row.suite, Suite::Soak | Suite::Emit) {
+    if !matches!(row.suite, Suite::Soak | Suite::Emit | Suite::Node) {
         return String::new();
     }
     let costs = [

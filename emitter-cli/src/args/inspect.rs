@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 
+#[cfg(feature = "redis")]
+use super::WireArgs;
 use super::values::duration;
 use super::{BrokerArgs, NamespaceArgs};
 
@@ -30,6 +32,9 @@ pub(crate) struct ServersArgs {
     pub(crate) view: ViewArgs,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
+    #[cfg(feature = "redis")]
+    #[command(flatten)]
+    pub(crate) wire: WireArgs,
 }
 
 /// List rooms and how many clients are in each, on every server

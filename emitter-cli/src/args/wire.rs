@@ -17,6 +17,9 @@ pub(crate) struct WireArgs {
     /// The number of its streams, `streamCount`. Default 1
     #[arg(long, value_name = "N", help_heading = "Servers on Node", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) wire_stream_count: Option<u32>,
+    /// The servers have the option `useShardedPubSub`, for requests beside their streams
+    #[arg(long, help_heading = "Servers on Node")]
+    pub(crate) wire_sharded_pub_sub: bool,
 }
 
 /// The wires, by the names of their adapters.

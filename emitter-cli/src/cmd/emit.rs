@@ -36,6 +36,8 @@ pub(super) async fn run(plan: EmitPlan) -> Result<(), Failure> {
 
 /// How long releasing the connection may take after a failure, which has used up the time that the user gave.
 const FAILED_CLOSE: Duration = Duration::from_millis(200);
+/// What is known where no server of Node is subscribed.
+pub(super) const NO_NODE_SERVER: &str = "no server of that adapter is in the namespace, or --wire-prefix is not theirs";
 
 /// Releases the connection; after a failure there is nothing to flush.
 pub(super) async fn close_after<T, E>(done: &Result<T, E>, emitter: &Emitter) {
@@ -120,6 +122,7 @@ async fn emit_with_receipt(backend: &Backend, emitter: &Emitter, plan: EmitPlan)
         return Ok(());
     }
     let reported = match (servers.len(), missing.len()) {
+        (0, 0) if !plan.broker.has_announcements() => NO_NODE_SERVER.to_owned(),
         (0, 0) => "no server reported; servers of python-socketio deliver an event and cannot report it".to_owned(),
         (1, 0) => "1 server reported".to_owned(),
         (reported, 0) => format!("{reported} servers reported"),

@@ -46,7 +46,7 @@ async fn once(plan: &InspectPlan, backend: &Backend, emitter: &Emitter) -> Resul
     let report = request(plan, emitter).await;
     let report = report.map_err(|error| backend.failure("inspect the servers", error))?;
     print(&report, plan.json).await?;
-    match report.fault(plan.broker.timeout()) {
+    match report.fault(&plan.broker) {
         Some(fault) => Err(Failure::broker(fault)),
         None => Ok(()),
     }
@@ -68,7 +68,7 @@ async fn watch(plan: &InspectPlan, backend: &Backend, emitter: &Emitter, interva
             Ok(mut report) => {
                 report.remember(&mut silent);
                 print(&report, plan.json).await?;
-                report.fault(plan.broker.timeout())
+                report.fault(&plan.broker)
             }
             Err(error) => match backend.failure("inspect the servers", error) {
                 refused @ Failure::Input(_) => return Err(refused),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use manager_api::{NamespaceName, Room};
 
-use super::{BrokerPlan, Plan, broker_plan, namespace, wired_broker_plan};
-use crate::args::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
+use super::{BrokerPlan, Plan, namespace, wired_broker_plan};
+use crate::args::{NamespaceArgs, RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 use crate::failure::Failure;
 
 /// A report about the servers of the channel, their rooms or their clients.
@@ -35,9 +35,21 @@ impl InspectPlan {
     ///
     /// # Errors
     ///
-    /// [`Failure::Input`] if the broker, or for the others below the namespace, cannot be used.
+    /// [`Failure::Input`] if the broker, or for the others below the namespace, cannot be used, or the servers do not
+    /// respond to that.
     pub(super) fn servers(args: ServersArgs, quiet: bool) -> Result<Plan, Failure> {
-        let broker = broker_plan(args.broker, quiet)?;
+        let at = NamespaceArgs {
+            namespace: NamespaceName::root().to_string(),
+            broker: args.broker,
+            #[cfg(feature = "redis")]
+            wire: args.wire,
+        };
+        let broker = wired_broker_plan(at, quiet)?;
+        if !broker.has_announcements() {
+            return Err(Failure::input(
+                "servers of Node do not report about themselves; `sio who` lists their clients, each with its server",
+            ));
+        }
         Ok(Self::plan(broker, Subject::Servers, &args.view))
     }
 
@@ -45,6 +57,11 @@ impl InspectPlan {
     pub(super) fn rooms(args: RoomsArgs, quiet: bool) -> Result<Plan, Failure> {
         let namespace = namespace(&args.at.namespace)?;
         let broker = wired_broker_plan(args.at, quiet)?;
+        if !broker.has_announcements() {
+            return Err(Failure::input(
+                "servers of Node do not list their rooms; `sio who --json` lists their clients, each with its rooms",
+            ));
+        }
         let subject = Subject::Rooms(namespace, args.prefix.unwrap_or_default());
         Ok(Self::plan(broker, subject, &args.view))
     }

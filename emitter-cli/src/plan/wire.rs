@@ -28,6 +28,9 @@ pub(super) fn find(args: WireArgs, channel: Option<&str>) -> Result<Option<NodeW
             "--wire-stream and --wire-stream-count need --wire node-streams",
         ));
     }
+    if name != WireName::NodeStreams && args.wire_sharded_pub_sub {
+        return Err(Failure::input("--wire-sharded-pub-sub needs --wire node-streams"));
+    }
     let wire = match name {
         WireName::Python if args.wire_prefix.is_some() => {
             return Err(Failure::input(
@@ -37,7 +40,7 @@ pub(super) fn find(args: WireArgs, channel: Option<&str>) -> Result<Option<NodeW
         WireName::Python => return Ok(None),
         WireName::NodeClassic => NodeWire::classic(),
         WireName::NodeSharded => NodeWire::sharded(),
-        WireName::NodeStreams => NodeWire::streams(),
+        WireName::NodeStreams => NodeWire::streams().sharded_pub_sub(args.wire_sharded_pub_sub),
         WireName::NodeStreams02 => NodeWire::streams_before_0_3(),
     };
     if channel.is_some() {

@@ -1,5 +1,9 @@
 //! Servers of Node.js: socket.io with each of its adapters over Redis.
 
 mod churn;
+mod commands;
+mod emitter;
+mod fleet;
 mod member;
 mod peers;
+mod rights;

@@ -7,4 +7,4 @@ mod refusals;
 mod replicas;
 mod server;
 mod tls;
-mod topics;
+pub(crate) mod topics;

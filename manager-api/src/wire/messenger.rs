@@ -162,6 +162,10 @@ pub type Arrivals = BoxStream<'static, Arrival>;
 
 /// An item of [`Arrivals`].
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most items are messages, each of which would cost an allocation"
+)]
 pub enum Arrival {
     /// A message of another process.
     Message(Envelope),

@@ -5,6 +5,7 @@ mod stamp;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, RedisError, Value};
@@ -33,7 +34,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let client = redis::Client::open(url.as_str())?;
     let publisher = Arc::new(Publisher(client.get_multiplexed_async_connection().await?));
     let mut in_flight = JoinSet::new();
-    for _ in 0..count.parse::<u64>()? {
+    let count = count.parse::<u64>()?;
+    let (cpu, began) = (cpu_time()?, Instant::now());
+    for _ in 0..count {
         if in_flight.len() >= IN_FLIGHT {
             in_flight.join_next().await.transpose()?;
         }
@@ -46,5 +49,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         });
     }
     in_flight.join_all().await;
+    let (seconds, cpu) = (began.elapsed().as_secs_f64(), cpu_time()? - cpu);
+    let (per_second, cpu_per_event) = (count as f64 / seconds, cpu / count as f64);
+    println!(r#"{{"num_events":{count},"per_second":{per_second},"cpu_per_event":{cpu_per_event}}}"#);
     Ok(())
+}
+
+/// The processor time of this process in microseconds, to a hundredth of a second.
+fn cpu_time() -> Result<f64, Box<dyn Error>> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: Result<Vec<u64>, _> = fields.skip(11).take(2).map(str::parse).collect();
+    Ok(ticks?.iter().sum::<u64>() as f64 * 10_000.0)
 }

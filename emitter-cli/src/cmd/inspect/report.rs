@@ -8,7 +8,9 @@ use manager_api::cluster::{Gathered, RemoteSocket, RoomInfo, ServerInfo};
 use serde_json::{Value, json};
 
 use super::table::{table, time};
+use crate::cmd::emit::NO_NODE_SERVER;
 use crate::output;
+use crate::plan::BrokerPlan;
 
 /// The silent servers that are listed.
 const MAX_SILENT: usize = 100;
@@ -76,12 +78,16 @@ impl Report {
     }
 
     /// Returns why the report is empty or incomplete, if it is.
-    pub(super) fn fault(&self, timeout: Duration) -> Option<String> {
+    pub(super) fn fault(&self, broker: &BrokerPlan) -> Option<String> {
+        let timeout = broker.timeout();
         if self.num_servers == 0 && self.missing_servers.is_empty() {
-            return Some(
-                "no server on this channel responded; if there are servers of python-socketio, they cannot respond"
-                    .to_owned(),
-            );
+            let why = match broker.has_announcements() {
+                true => {
+                    "no server on this channel responded; if there are servers of python-socketio, they cannot respond"
+                }
+                false => NO_NODE_SERVER,
+            };
+            return Some(why.to_owned());
         }
         if !self.missing_servers.is_empty() {
             let ids: Vec<_> = self

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{read, root};
 
-const DOCUMENTS: [&str; 17] = [
+const DOCUMENTS: [&str; 18] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -18,6 +18,7 @@ const DOCUMENTS: [&str; 17] = [
     "docs/deploy.md",
     "docs/doctor.md",
     "docs/guide.md",
+    "docs/node.md",
     "docs/observability.md",
     "docs/performance.md",
     "docs/production.md",

@@ -77,6 +77,37 @@ fn every_row_of_a_table_names_tests_that_exist() {
     }
 }
 
+/// The document with the table of features and wires.
+const MATRIX: &str = "docs/node.md";
+
+#[test]
+fn every_cell_of_the_matrix_names_tests_that_exist() {
+    let root = root();
+    let mut sources = Vec::new();
+    collect(&root.join("integration/tests/node"), &mut sources);
+    let text = read(MATRIX);
+    let lines = text.lines().skip_while(|line| !line.starts_with("| feature |"));
+    let rows: Vec<_> = lines.skip(2).take_while(|line| line.starts_with("| ")).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches(['|', ' ']).split(" | ").skip(1).collect();
+        assert_eq!(cells.len(), 4, "{row}");
+        for cell in cells {
+            let tests: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
+            assert!(
+                !tests.is_empty() || cell == "not tested",
+                "{MATRIX}: nothing shows {row}"
+            );
+            for test in tests {
+                assert!(
+                    is_there(&root, test, &sources),
+                    "{MATRIX} names {test}, which is not there"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_path_that_leads_nowhere_is_noticed() {
     let root = root();

@@ -3,7 +3,7 @@
 mod cluster;
 mod fake_nodes;
 mod one_server;
-mod three_nodes;
+pub(crate) mod three_nodes;
 
 use std::time::Duration;
 

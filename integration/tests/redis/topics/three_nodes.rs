@@ -3,12 +3,12 @@
 use super::super::flavours::{server_ok, until_reply};
 use super::super::server::Server;
 
-pub(super) struct ThreeNodes {
-    pub(super) nodes: [Server; 3],
+pub(crate) struct ThreeNodes {
+    pub(crate) nodes: [Server; 3],
 }
 
 impl ThreeNodes {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let node = || Server::start_with(&["--cluster-enabled", "yes"]);
         let (one, two, three) = tokio::join!(node(), node(), node());
         let cluster = Self {
@@ -36,16 +36,16 @@ impl ThreeNodes {
     }
 
     /// The URL of one node only.
-    pub(super) fn url_of(&self, index: usize) -> String {
+    pub(crate) fn url_of(&self, index: usize) -> String {
         format!("redis+cluster://127.0.0.1:{}", self.nodes[index].port)
     }
 
-    pub(super) async fn id_of(&self, index: usize) -> String {
+    pub(crate) async fn id_of(&self, index: usize) -> String {
         let id = self.nodes[index].command(redis::cmd("CLUSTER").arg("MYID")).await;
         id.unwrap()
     }
 
-    pub(super) async fn slot_of(&self, key: &str) -> u16 {
+    pub(crate) async fn slot_of(&self, key: &str) -> u16 {
         let slot = self.nodes[0]
             .command(redis::cmd("CLUSTER").arg("KEYSLOT").arg(key))
             .await;
@@ -53,12 +53,12 @@ impl ThreeNodes {
     }
 
     /// The node of a slot.
-    pub(super) fn owner_of(&self, slot: u16) -> usize {
+    pub(crate) fn owner_of(&self, slot: u16) -> usize {
         usize::from(slot > 5460) + usize::from(slot > 10_922)
     }
 
     /// Moves a slot with its keys, as `redis-cli --cluster reshard` does; calls `between` while it is moving.
-    pub(super) async fn move_slot(&self, slot: u16, from: usize, to: usize, between: impl Future<Output = ()>) {
+    pub(crate) async fn move_slot(&self, slot: u16, from: usize, to: usize, between: impl Future<Output = ()>) {
         let set = |state: &'static str, id: String| {
             redis::cmd("CLUSTER")
                 .arg("SETSLOT")

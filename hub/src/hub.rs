@@ -1,6 +1,7 @@
 //! The [`Hub`]: connects the clients of this server with those of the others.
 
 mod cluster;
+mod fleet;
 mod inspect;
 mod listen;
 mod metrics;
@@ -21,12 +22,12 @@ use futures_util::future::BoxFuture;
 use manager_api::ack::{AckStream, AckTable, ClientKey};
 use manager_api::broadcast::Scope;
 use manager_api::byte_budget::ByteBudget;
-use manager_api::cluster::{Requester, ServerEventHandler, in_time, left_until};
+use manager_api::cluster::{Requester, ServerEventHandler, left_until};
 use manager_api::log::{LimitedLog, quietly};
 use manager_api::measure::{Quantity, Stopwatch};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message};
 use manager_api::turn::{Turn, YIELD_EVERY};
-use manager_api::wire::{Messenger, Process, Python, Role, Servers, Wire};
+use manager_api::wire::{Messenger, Process, Python, Role, Wire};
 use manager_api::{Broadcast, ClientManager, Error, EventName, HostId, NamespaceName, Payload, Sid};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -135,20 +136,6 @@ impl<D: Deliver> Hub<D> {
     /// Starts an event for all clients in `/`.
     pub fn broadcast(self: &Arc<Self>) -> Broadcast {
         Broadcast::new(self.clone())
-    }
-
-    /// Receives the messages about a namespace from now on, on a wire with topics for each.
-    pub fn attend_namespace(&self, namespace: &NamespaceName) {
-        if let Some(messenger) = &self.messenger {
-            messenger.attend(namespace);
-        }
-    }
-
-    /// Ends what [`attend_namespace`](Self::attend_namespace) began.
-    pub fn leave_namespace(&self, namespace: &NamespaceName) {
-        if let Some(messenger) = &self.messenger {
-            messenger.leave(namespace);
-        }
     }
 
     /// Returns the registry of this host's clients and their rooms.
@@ -304,24 +291,6 @@ impl<D: Deliver> Hub<D> {
                 None => Ok(()),
             }
         }
-    }
-
-    /// Returns the other servers that a request about a namespace waits for; `None` if it goes to none.
-    async fn servers_in_time(
-        &self,
-        others: bool,
-        namespace: &NamespaceName,
-        deadline: Instant,
-    ) -> Result<Option<Servers>, Error> {
-        match self.messenger.as_ref().filter(|_| others) {
-            Some(messenger) => self.within(deadline, messenger.servers(namespace)).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Runs a step of a request, limited by the deadline of the whole.
-    async fn within<T>(&self, deadline: Instant, step: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        in_time(self.manager().map(|manager| &**manager), deadline, step).await
     }
 
     /// Delivers locally, then publishes, and collects acknowledgements.

@@ -9,7 +9,8 @@
 //! | `classic.rs`, `cluster.rs` | encoding: of the classic adapter; of the two others |
 //! | `format.rs` | JSON and MessagePack behind one trait |
 //! | `request_id.rs`, `response.rs` | the ids of requests; decoding of the responses to them |
-//! | `messenger.rs`, `listener.rs` | sending for one process; receiving, for each namespace |
+//! | `messenger.rs` | sending for one process |
+//! | `listener.rs`, `receiver.rs`, `retire.rs` | receiving, for each namespace; one subscription; the end of a server |
 //! | `member.rs` | a server of ours among Node's: their messages, and its responses |
 //! | `heartbeats.rs` | the servers of an adapter that knows them by their heartbeats |
 #![deny(missing_docs)]
@@ -23,8 +24,10 @@ mod member;
 mod messenger;
 mod outgoing;
 mod plan;
+mod receiver;
 mod request_id;
 mod response;
+mod retire;
 mod wire;
 
 #[cfg(test)]

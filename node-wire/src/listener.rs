@@ -6,21 +6,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use futures_util::future::try_join_all;
 use futures_util::stream::unfold;
 use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, LimitedLog, quietly};
-use manager_api::topics::Delivery;
 use manager_api::wire::{Arrival, Arrivals};
-use manager_api::{Backoff, Error, ErrorKind, HostId, Incoming, NamespaceName, Subscription};
+use manager_api::{Backoff, Error, ErrorKind, NamespaceName};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::heartbeats::{self, Live};
-use crate::member::{self, Reader};
 use crate::messenger::{Shared, topics};
 use crate::plan::Adapter;
-use crate::response::{self, Requester, ResponseLimits};
+use crate::receiver::{Reads, Receiver};
 
 /// Arrivals that wait to be received; beyond that the subscriptions are not read.
 const WAITING_ARRIVALS: usize = 64;
@@ -28,32 +25,22 @@ const WAITING_ARRIVALS: usize = 64;
 /// Namespaces whose messages one process can receive: each has connections to the broker.
 const MAX_NAMESPACES: usize = 64;
 
-/// Names of clients and rooms in one response.
-const MAX_NAMES: usize = 1 << 18;
-
 /// The waits between attempts to subscribe to a namespace.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// How long a server that closes responds to those that have counted it just before they could see that.
-const RETIRING: Duration = Duration::from_millis(300);
-
-/// The longest wait until the others count a server no more, and the interval at which that is looked at.
-const UNCOUNTED_WITHIN: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-
 /// The namespaces that are subscribed to.
 pub(crate) struct Listening {
     /// `None` as an item ends the arrivals.
-    arrivals: mpsc::Sender<Option<Arrival>>,
-    namespaces: HashMap<NamespaceName, Listener>,
+    pub(crate) arrivals: mpsc::Sender<Option<Arrival>>,
+    pub(crate) namespaces: HashMap<NamespaceName, Listener>,
 }
 
 /// The subscription of one namespace.
-struct Listener {
-    task: JoinHandle<()>,
+pub(crate) struct Listener {
+    pub(crate) task: JoinHandle<()>,
     /// The servers, where they can only be known by their heartbeats.
-    live: Option<watch::Receiver<Live>>,
+    pub(crate) live: Option<watch::Receiver<Live>>,
 }
 
 impl Drop for Listener {
@@ -152,39 +139,6 @@ impl Shared {
             .collect()
     }
 
-    /// Subscribes to the requests about a namespace in a way by which this server does not count; `None` where there is
-    /// none.
-    async fn listen_uncounted(self: &Arc<Self>, namespace: &NamespaceName) -> Result<Option<Listener>, Error> {
-        let Some(interest) = self.plan.retiring(namespace) else {
-            return Ok(None);
-        };
-        let subscription = topics(&*self.manager).subscribe_to(vec![interest]).await?;
-        let listening = self.listening.lock().await;
-        let Some(listening) = listening.as_ref() else {
-            return Ok(None);
-        };
-        let receiver = Receiver {
-            shared: self.clone(),
-            namespace: namespace.clone(),
-            reads: Reads::RequestsOnly,
-            arrivals: listening.arrivals.clone(),
-            beats: watch::Sender::new(Live::default()),
-            num_unnamed: 0,
-        };
-        Ok(Some(Listener {
-            task: tokio::spawn(receiver.run(subscription)),
-            live: None,
-        }))
-    }
-
-    /// Ends all subscriptions, for ever.
-    pub(crate) async fn stop_listening(&self) {
-        self.is_retired.store(true, Ordering::Relaxed);
-        if let Some(listening) = self.listening.lock().await.as_mut() {
-            listening.namespaces.clear();
-        }
-    }
-
     /// Ends the subscriptions to namespaces that this server has left.
     async fn forget_left(&self) {
         let mut listening = self.listening.lock().await;
@@ -253,201 +207,5 @@ impl Shared {
         let live = listener.live.clone();
         listening.namespaces.insert(namespace.clone(), listener);
         Ok(live)
-    }
-}
-
-/// What of a subscription is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reads {
-    /// Responses to this process.
-    Responses,
-    /// All of it: the process is a server of the namespace.
-    Everything,
-    /// What expects a response of this server, which closes.
-    RequestsOnly,
-}
-
-/// The task of one subscription.
-struct Receiver {
-    shared: Arc<Shared>,
-    namespace: NamespaceName,
-    reads: Reads,
-    arrivals: mpsc::Sender<Option<Arrival>>,
-    beats: watch::Sender<Live>,
-    /// Responses of servers that do not name themselves.
-    num_unnamed: u64,
-}
-
-impl Receiver {
-    /// Receives until the manager is closed or the arrivals are dropped.
-    async fn run(mut self, mut subscription: Subscription<Delivery>) {
-        let arrivals = self.arrivals.clone();
-        let is_member = self.reads == Reads::Everything;
-        let beating = beat(
-            self.shared.clone(),
-            self.namespace.clone(),
-            is_member,
-            self.beats.subscribe(),
-        );
-        tokio::select! {
-            () = arrivals.closed() => {}
-            () = self.receive(&mut subscription) => {
-                // Fails if the arrivals were dropped meanwhile.
-                let _ = arrivals.send(None).await;
-            }
-            () = beating => {}
-        }
-    }
-
-    async fn receive(&mut self, subscription: &mut Subscription<Delivery>) {
-        while let Some(incoming) = subscription.recv().await {
-            let arrivals = match incoming {
-                Incoming::Message(delivery) => self.read(&delivery),
-                Incoming::Gap { reason } => vec![Arrival::Gap { reason }],
-                _ => Vec::new(),
-            };
-            for arrival in arrivals {
-                if self.arrivals.send(Some(arrival)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
-    fn read(&mut self, delivery: &Delivery) -> Vec<Arrival> {
-        if self.reads != Reads::Responses
-            && let Some(arrival) = self.read_as_member(delivery)
-        {
-            return vec![arrival];
-        }
-        let shared = &self.shared;
-        let requester = Requester {
-            host_id: &shared.process.host_id,
-            uid: &shared.uid,
-            namespace: &self.namespace,
-            limits: ResponseLimits {
-                max_names: MAX_NAMES,
-                max_attachments: shared.process.limits.max_attachments,
-            },
-        };
-        let envelopes = match delivery {
-            Delivery::Message { message, .. } if shared.plan.adapter == Adapter::Classic => {
-                response::classic(message, &requester, || {
-                    self.num_unnamed += 1;
-                    HostId::from(&*format!("node-{}", self.num_unnamed))
-                })
-            }
-            Delivery::Message { message, .. } => response::cluster(message, &requester),
-            Delivery::Entry { entry, .. } if shared.plan.adapter == Adapter::OldStreams => {
-                heartbeats::read(entry, &requester, &self.beats)
-            }
-            _ => Vec::new(),
-        };
-        envelopes.into_iter().map(Arrival::Message).collect()
-    }
-
-    /// Reads what is for servers; `None` if it is a response, or of another namespace.
-    fn read_as_member(&self, delivery: &Delivery) -> Option<Arrival> {
-        let shared = &self.shared;
-        let reader = Reader {
-            uid: &shared.uid,
-            namespace: &self.namespace,
-            limits: shared.process.limits,
-            pending: &shared.pending,
-            is_retiring: self.reads == Reads::RequestsOnly,
-        };
-        let (read, bytes) = match delivery {
-            Delivery::Message { topic, message } if shared.plan.adapter == Adapter::Classic => {
-                match shared.plan.classic_kind(topic) {
-                    ClassicKind::Broadcast => (member::classic_broadcast(message, &reader), message),
-                    ClassicKind::Request => (member::classic_request(message, &reader), message),
-                    ClassicKind::Response => return None,
-                }
-            }
-            Delivery::Message { message, .. } => (member::cluster_message(message, &reader), message),
-            // Entries before the mark are of the time before this server has begun to listen.
-            Delivery::Entry { .. } if shared.plan.adapter == Adapter::OldStreams && !self.beats.borrow().is_current => {
-                return None;
-            }
-            Delivery::Entry { entry, .. } => (member::cluster_entry(entry, &reader), entry.get("data")?),
-            _ => return None,
-        };
-        match read {
-            Ok(arrival) => arrival,
-            Err(reason) => Some(Arrival::Undecodable {
-                reason: Box::new(reason),
-                message: bytes.clone(),
-            }),
-        }
-    }
-}
-
-/// Ends the subscriptions by which other servers count this one, and responds to the requests of those that have
-/// counted it just before. Where the broker has no subscription that does not count, it does nothing.
-pub(crate) async fn retire(shared: Arc<Shared>) -> Result<(), Error> {
-    let namespaces: Vec<_> = shared.attended.lock().unpoisoned().iter().cloned().collect();
-    shared.pending.expect_repeats();
-    let retiring = namespaces.iter().map(|namespace| shared.listen_uncounted(namespace));
-    let retiring = try_join_all(retiring).await?;
-    if retiring.iter().any(Option::is_none) {
-        return Ok(());
-    }
-    let topic = namespaces.first().map(|namespace| shared.plan.servers(namespace));
-    let count = match &topic {
-        Some(topic) => topics(&*shared.manager).count_subscribers(topic).await?,
-        None => 0,
-    };
-    shared.stop_listening().await;
-    let uncounted = async {
-        while let Some(topic) = &topic
-            && topics(&*shared.manager).count_subscribers(topic).await? >= count
-        {
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-        Ok::<_, Error>(())
-    };
-    // What takes longer does not delay the end.
-    let _ = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await;
-    tokio::time::sleep(RETIRING).await;
-    Ok(())
-}
-
-/// Which of the classic adapter's channels a message came from.
-pub(crate) enum ClassicKind {
-    Broadcast,
-    Request,
-    Response,
-}
-
-/// Waits until more than `num_answered` servers have requested heartbeats; returns how many have.
-async fn next_hello(live: &mut watch::Receiver<Live>, num_answered: u64) -> u64 {
-    if let Ok(live) = live.wait_for(|live| live.num_hellos > num_answered).await {
-        return live.num_hellos;
-    }
-    std::future::pending().await
-}
-
-/// Sends the heartbeats of a server where the others know it by them; never completes.
-async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mut live: watch::Receiver<Live>) {
-    if shared.plan.adapter != Adapter::OldStreams || !is_member {
-        return std::future::pending().await;
-    }
-    // Those that know of it expect responses at once.
-    if live.wait_for(|live| live.is_current).await.is_err() {
-        return std::future::pending().await;
-    }
-    let (stream, mut kind) = (shared.plan.stream(&namespace), heartbeats::INITIAL_HEARTBEAT);
-    let mut ticks = tokio::time::interval(heartbeats::INTERVAL);
-    let mut num_answered = 0;
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            // A server that has begun wants to know the others.
-            num_hellos = next_hello(&mut live, num_answered) => num_answered = num_hellos,
-        }
-        let beat = heartbeats::heartbeat(&namespace, &shared.uid, kind);
-        kind = heartbeats::HEARTBEAT;
-        // The next one follows soon; an outage is reported by the subscription.
-        let _ = topics(&*shared.manager).append(&stream, beat).await;
     }
 }

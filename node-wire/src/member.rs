@@ -1,5 +1,6 @@
 //! A server of ours among Node's: it reads their messages, and responds to their requests.
 
+mod fields;
 mod pending;
 mod read;
 mod respond;

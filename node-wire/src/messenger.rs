@@ -22,7 +22,7 @@ use crate::listener::Listening;
 use crate::member::{PendingRequests, Responding};
 use crate::outgoing::{Outgoing, Sender, translate};
 use crate::plan::{Adapter, Plan};
-use crate::{classic, cluster, heartbeats, listener};
+use crate::{classic, cluster, heartbeats, listener, retire};
 
 /// The messages of one process.
 pub(crate) struct NodeMessenger {
@@ -166,7 +166,7 @@ impl Shared {
         if self.plan.adapter != Adapter::OldStreams {
             return Encoded {
                 size: 0,
-                publish: listener::retire(self.clone()).boxed(),
+                publish: retire::retire(self.clone()).boxed(),
             };
         }
         let attended = self.attended.lock().unpoisoned();

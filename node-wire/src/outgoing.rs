@@ -84,13 +84,13 @@ pub(crate) fn translate(message: Message) -> Result<Option<Outgoing>, Error> {
         except: Vec::new(),
     };
     let (namespace, kind) = match message {
-        Message::Emit(emit) if is_nobody(&emit.target) => return Ok(None),
+        Message::Emit(emit) if selects_none(&emit.target) => return Ok(None),
         Message::Emit(emit) => {
             let request = RequestId::of(&emit);
             let emit = Box::new(emit);
             (emit.namespace.clone(), Kind::Broadcast { emit, request })
         }
-        Message::Members { clients, .. } if is_nobody(&clients.target) => return Ok(None),
+        Message::Members { clients, .. } if selects_none(&clients.target) => return Ok(None),
         Message::Members { clients, change } => {
             let namespace = clients.namespace.clone();
             let clients = Clients::from(clients);
@@ -128,7 +128,7 @@ pub(crate) fn translate(message: Message) -> Result<Option<Outgoing>, Error> {
 fn request_of(request: ClusterRequest) -> Result<Option<Outgoing>, Error> {
     let namespace = request.kind.namespace();
     let kind = match (request.kind, request.id) {
-        (RequestKind::Sockets { clients, .. } | RequestKind::Count { clients }, _) if is_nobody(&clients.target) => {
+        (RequestKind::Sockets { clients, .. } | RequestKind::Count { clients }, _) if selects_none(&clients.target) => {
             return Err(Error::new(
                 ErrorKind::Config,
                 "the list of rooms is empty: no server is asked",
@@ -204,7 +204,7 @@ pub(crate) fn timeout_of(emit: &Emit) -> u64 {
 }
 
 /// Returns whether the target selects no client: on Node's wires an empty list means everyone.
-fn is_nobody(target: &Target) -> bool {
+fn selects_none(target: &Target) -> bool {
     matches!(target, Target::Rooms(rooms) if rooms.is_empty())
 }
 

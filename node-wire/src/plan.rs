@@ -6,7 +6,6 @@ use std::time::Duration;
 use manager_api::topics::{Interest, Stream, Topic};
 
 use crate::heartbeats;
-use crate::listener::ClassicKind;
 use crate::outgoing::{Kind, Outgoing, rooms_of};
 
 /// The adapter that the servers of a fleet use.
@@ -156,6 +155,13 @@ impl Plan {
             false => Topic::new(name),
         }
     }
+}
+
+/// Which of the classic adapter's channels a message came from.
+pub(crate) enum ClassicKind {
+    Broadcast,
+    Request,
+    Response,
 }
 
 /// Escapes what has a meaning in patterns.

@@ -10,10 +10,10 @@ use manager_api::cluster::{Change, ClusterRequest, RequestKind, Selection};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message, Target};
 use manager_api::topics::Entry;
 use manager_api::wire::{Arrival, DecodeLimits};
-use manager_api::{EventName, HostId, NamespaceName, Payload, Room, Sid};
-use serde::Deserialize;
+use manager_api::{HostId, NamespaceName, Room, Sid};
 use serde_json::value::RawValue;
 
+use super::fields::{ClusterFields, Fields, Options, Packet, Unreadable, event_of, rooms};
 use super::pending::{Added, PendingRequests, Wanted};
 use crate::response::{ResponseLimits, to_json};
 
@@ -53,103 +53,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) is_retiring: bool,
 }
 
-/// The cause why a message cannot be used.
-#[derive(Debug)]
-pub(crate) struct Unreadable(Cow<'static, str>);
-
-impl std::fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unreadable {}
-
-impl From<&'static str> for Unreadable {
-    fn from(text: &'static str) -> Self {
-        Self(text.into())
-    }
-}
-
-impl From<serde_json::Error> for Unreadable {
-    fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string().into())
-    }
-}
-
-impl From<manager_api::Error> for Unreadable {
-    fn from(error: manager_api::Error) -> Self {
-        Self(error.to_string().into())
-    }
-}
-
 /// A message of this server itself is `None`, and what needs no attention, too.
 type Read = Result<Option<Arrival>, Unreadable>;
-
-#[derive(Deserialize)]
-struct Packet<'a> {
-    #[serde(borrow)]
-    data: &'a RawValue,
-    #[serde(borrow)]
-    nsp: Option<Cow<'a, str>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Options<'a> {
-    #[serde(borrow)]
-    rooms: Vec<&'a RawValue>,
-    #[serde(borrow)]
-    except: Vec<&'a RawValue>,
-    flags: Option<Flags>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Flags {
-    volatile: Option<bool>,
-    compress: Option<bool>,
-    timeout: Option<f64>,
-}
-
-/// The fields of a classic request, and those of `data` of the other adapters, in one.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Fields<'a> {
-    #[serde(rename = "type")]
-    kind: Option<u64>,
-    #[serde(borrow)]
-    uid: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    request_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    packet: Option<&'a RawValue>,
-    #[serde(borrow)]
-    opts: Option<Options<'a>>,
-    #[serde(borrow)]
-    rooms: Vec<&'a RawValue>,
-    close: bool,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    /// Of requests before version 6 of the adapter: one client.
-    #[serde(borrow)]
-    sid: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    room: Option<&'a RawValue>,
-}
-
-/// A whole message of the other adapters.
-#[derive(Deserialize)]
-struct ClusterFields<'a> {
-    #[serde(rename = "type")]
-    kind: u64,
-    #[serde(borrow)]
-    uid: Cow<'a, str>,
-    #[serde(borrow)]
-    nsp: Cow<'a, str>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-}
 
 /// Reads `[uid, packet, options]` of the classic adapter.
 pub(crate) fn classic_broadcast(message: &Bytes, reader: &Reader<'_>) -> Read {
@@ -423,33 +328,4 @@ fn request(id: Option<u64>, kind: RequestKind) -> Message {
         kind,
         timeout: REQUEST_TIME,
     })
-}
-
-fn rooms(names: &[&RawValue]) -> Result<Vec<Room>, Unreadable> {
-    let rooms = names.iter().map(|name| Room::from_json(name.get()));
-    let rooms: Option<Vec<_>> = rooms.collect();
-    rooms.ok_or_else(|| "a room that is neither text nor a number".into())
-}
-
-/// Splits `[event, argument, …]`.
-fn event_of(data: &str, attachments: Vec<Bytes>) -> Result<(EventName, Payload), Unreadable> {
-    let parts: Vec<&RawValue> = serde_json::from_str(data)?;
-    let name = parts.first().ok_or("an event without a name")?.get();
-    let event = match name.starts_with('"') {
-        true => EventName::new(&serde_json::from_str::<Cow<'_, str>>(name)?)?,
-        // Numbers are names in JavaScript.
-        false => EventName::new(name)?,
-    };
-    let arguments = match parts.get(1) {
-        Some(first) => {
-            let begins = first.get().as_ptr() as usize - data.as_ptr() as usize;
-            data[begins..]
-                .trim_end()
-                .strip_suffix(']')
-                .ok_or("data that is not a list")?
-        }
-        None => "",
-    };
-    let json = Bytes::from(format!("[{}]", arguments.trim_end()));
-    Ok((event, Payload::with_attachments(json, attachments)?))
 }

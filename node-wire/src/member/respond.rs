@@ -229,32 +229,35 @@ fn write_list<F: Format, T>(out: &mut F, items: &[T], write: impl Fn(&mut F, &T)
     });
 }
 
-/// Writes a client as Node's servers describe theirs. Of the handshake it has the times only.
+/// Writes a client as Node's servers describe theirs.
 fn write_socket<F: Format>(out: &mut F, socket: &SocketInfo) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let issued = now.saturating_sub(socket.details.connected_for.unwrap_or_default());
-    let issued = u64::try_from(issued.as_millis()).unwrap_or(u64::MAX);
     out.map(4, |out| {
         out.member_text("id", socket.id.as_str());
         out.key("handshake");
-        out.map(9, |out| {
-            for empty in ["headers", "query", "auth"] {
-                out.key(empty);
-                out.map(0, |_| {});
-            }
-            for unknown in ["address", "url"] {
-                out.member_text(unknown, "");
-            }
-            for unknown in ["xdomain", "secure"] {
-                out.key(unknown);
-                out.bool(false);
-            }
-            let time = i64::try_from(issued).ok().and_then(msgpack::date::iso);
-            out.member_text("time", &time.unwrap_or_default());
-            out.member_uint("issued", issued);
-        });
+        out.map(9, |out| handshake(out, socket));
         out.member_rooms("rooms", socket.rooms.iter());
         out.key("data");
         out.json(socket.details.data.as_deref().unwrap_or("{}"), &[]);
     });
+}
+
+/// Writes the members of a handshake, of which only the times are known.
+fn handshake<F: Format>(out: &mut F, socket: &SocketInfo) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let issued = now.saturating_sub(socket.details.connected_for.unwrap_or_default());
+    let issued = u64::try_from(issued.as_millis()).unwrap_or(u64::MAX);
+    for empty in ["headers", "query", "auth"] {
+        out.key(empty);
+        out.map(0, |_| {});
+    }
+    for unknown in ["address", "url"] {
+        out.member_text(unknown, "");
+    }
+    for unknown in ["xdomain", "secure"] {
+        out.key(unknown);
+        out.bool(false);
+    }
+    let time = i64::try_from(issued).ok().and_then(msgpack::date::iso);
+    out.member_text("time", &time.unwrap_or_default());
+    out.member_uint("issued", issued);
 }

@@ -195,6 +195,22 @@ async fn an_emitter_into_streams_appends_what_a_server_appends() {
     }
 }
 
+/// Does what a case of the requests in `tests/record.js` does, and waits for responses.
+async fn ask(emitter: &Emitter, case: &str) {
+    let second = Duration::from_secs(1);
+    match case {
+        "fetch" => drop(emitter.to("r1").fetch_sockets().await),
+        "emit with ack" => {
+            drop(emitter.to("r1").timeout(second).emit_with_ack("ev", &1).await.unwrap());
+        }
+        "emit with ack, binary" => {
+            let (all, binary) = (emitter.broadcast().timeout(second), Bytes::from_static(&[1, 2, 255]));
+            drop(all.emit_with_ack("ev", &binary).await.unwrap());
+        }
+        _ => drop(emitter.server_side_call("hey", &1, second).await),
+    }
+}
+
 #[tokio::test]
 async fn requests_are_those_of_a_server() {
     for (name, wire, is_sharded) in [
@@ -210,27 +226,7 @@ async fn requests_are_those_of_a_server() {
             "server event with ack",
         ] {
             let (emitter, _, mut sent) = emitter(&wire, 3);
-            let second = Duration::from_secs(1);
-            let request = tokio::spawn(async move {
-                match case {
-                    "fetch" => drop(emitter.to("r1").fetch_sockets().await),
-                    "emit with ack" => {
-                        drop(emitter.to("r1").timeout(second).emit_with_ack("ev", &1).await.unwrap());
-                    }
-                    "emit with ack, binary" => {
-                        let binary = Bytes::from_static(&[1, 2, 255]);
-                        drop(
-                            emitter
-                                .broadcast()
-                                .timeout(second)
-                                .emit_with_ack("ev", &binary)
-                                .await
-                                .unwrap(),
-                        );
-                    }
-                    _ => drop(emitter.server_side_call("hey", &1, second).await),
-                }
-            });
+            let request = tokio::spawn(async move { ask(&emitter, case).await });
             let sent = next(&mut sent).await;
             request.abort();
             let (sender, id) = ids(&sent);

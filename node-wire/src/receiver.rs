@@ -1,0 +1,176 @@
+//! The task of one subscription: reads what arrives, and sends the heartbeats of a server.
+
+use std::sync::Arc;
+
+use manager_api::topics::Delivery;
+use manager_api::wire::Arrival;
+use manager_api::{HostId, Incoming, NamespaceName, Subscription};
+use tokio::sync::{mpsc, watch};
+
+use crate::heartbeats::{self, Live};
+use crate::member::{self, Reader};
+use crate::messenger::{Shared, topics};
+use crate::plan::{Adapter, ClassicKind};
+use crate::response::{self, Requester, ResponseLimits};
+
+/// Names of clients and rooms in one response.
+const MAX_NAMES: usize = 1 << 18;
+
+/// What of a subscription is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Responses to this process.
+    Responses,
+    /// All of it: the process is a server of the namespace.
+    Everything,
+    /// What expects a response of this server, which closes.
+    RequestsOnly,
+}
+
+/// The task of one subscription.
+pub(crate) struct Receiver {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) namespace: NamespaceName,
+    pub(crate) reads: Reads,
+    pub(crate) arrivals: mpsc::Sender<Option<Arrival>>,
+    pub(crate) beats: watch::Sender<Live>,
+    /// Responses of servers that do not name themselves.
+    pub(crate) num_unnamed: u64,
+}
+
+impl Receiver {
+    /// Receives until the manager is closed or the arrivals are dropped.
+    pub(crate) async fn run(mut self, mut subscription: Subscription<Delivery>) {
+        let arrivals = self.arrivals.clone();
+        let is_member = self.reads == Reads::Everything;
+        let beating = beat(
+            self.shared.clone(),
+            self.namespace.clone(),
+            is_member,
+            self.beats.subscribe(),
+        );
+        tokio::select! {
+            () = arrivals.closed() => {}
+            () = self.receive(&mut subscription) => {
+                // Fails if the arrivals were dropped meanwhile.
+                let _ = arrivals.send(None).await;
+            }
+            () = beating => {}
+        }
+    }
+
+    async fn receive(&mut self, subscription: &mut Subscription<Delivery>) {
+        while let Some(incoming) = subscription.recv().await {
+            let arrivals = match incoming {
+                Incoming::Message(delivery) => self.read(&delivery),
+                Incoming::Gap { reason } => vec![Arrival::Gap { reason }],
+                _ => Vec::new(),
+            };
+            for arrival in arrivals {
+                if self.arrivals.send(Some(arrival)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn read(&mut self, delivery: &Delivery) -> Vec<Arrival> {
+        if self.reads != Reads::Responses
+            && let Some(arrival) = self.read_as_member(delivery)
+        {
+            return vec![arrival];
+        }
+        let shared = &self.shared;
+        let requester = Requester {
+            host_id: &shared.process.host_id,
+            uid: &shared.uid,
+            namespace: &self.namespace,
+            limits: ResponseLimits {
+                max_names: MAX_NAMES,
+                max_attachments: shared.process.limits.max_attachments,
+            },
+        };
+        let envelopes = match delivery {
+            Delivery::Message { message, .. } if shared.plan.adapter == Adapter::Classic => {
+                response::classic(message, &requester, || {
+                    self.num_unnamed += 1;
+                    HostId::from(&*format!("node-{}", self.num_unnamed))
+                })
+            }
+            Delivery::Message { message, .. } => response::cluster(message, &requester),
+            Delivery::Entry { entry, .. } if shared.plan.adapter == Adapter::OldStreams => {
+                heartbeats::read(entry, &requester, &self.beats)
+            }
+            _ => Vec::new(),
+        };
+        envelopes.into_iter().map(Arrival::Message).collect()
+    }
+
+    /// Reads what is for servers; `None` if it is a response, or of another namespace.
+    fn read_as_member(&self, delivery: &Delivery) -> Option<Arrival> {
+        let shared = &self.shared;
+        let reader = Reader {
+            uid: &shared.uid,
+            namespace: &self.namespace,
+            limits: shared.process.limits,
+            pending: &shared.pending,
+            is_retiring: self.reads == Reads::RequestsOnly,
+        };
+        let (read, bytes) = match delivery {
+            Delivery::Message { topic, message } if shared.plan.adapter == Adapter::Classic => {
+                match shared.plan.classic_kind(topic) {
+                    ClassicKind::Broadcast => (member::classic_broadcast(message, &reader), message),
+                    ClassicKind::Request => (member::classic_request(message, &reader), message),
+                    ClassicKind::Response => return None,
+                }
+            }
+            Delivery::Message { message, .. } => (member::cluster_message(message, &reader), message),
+            // Entries before the mark are of the time before this server has begun to listen.
+            Delivery::Entry { .. } if shared.plan.adapter == Adapter::OldStreams && !self.beats.borrow().is_current => {
+                return None;
+            }
+            Delivery::Entry { entry, .. } => (member::cluster_entry(entry, &reader), entry.get("data")?),
+            _ => return None,
+        };
+        match read {
+            Ok(arrival) => arrival,
+            Err(reason) => Some(Arrival::Undecodable {
+                reason: Box::new(reason),
+                message: bytes.clone(),
+            }),
+        }
+    }
+}
+
+/// Waits until more than `num_answered` servers have requested heartbeats; returns how many have.
+async fn next_hello(live: &mut watch::Receiver<Live>, num_answered: u64) -> u64 {
+    if let Ok(live) = live.wait_for(|live| live.num_hellos > num_answered).await {
+        return live.num_hellos;
+    }
+    std::future::pending().await
+}
+
+/// Sends the heartbeats of a server where the others know it by them; never completes.
+async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mut live: watch::Receiver<Live>) {
+    if shared.plan.adapter != Adapter::OldStreams || !is_member {
+        return std::future::pending().await;
+    }
+    // Those that know of it expect responses at once.
+    if live.wait_for(|live| live.is_current).await.is_err() {
+        return std::future::pending().await;
+    }
+    let (stream, mut kind) = (shared.plan.stream(&namespace), heartbeats::INITIAL_HEARTBEAT);
+    let mut ticks = tokio::time::interval(heartbeats::INTERVAL);
+    let mut num_answered = 0;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            // A server that has begun wants to know the others.
+            num_hellos = next_hello(&mut live, num_answered) => num_answered = num_hellos,
+        }
+        let beat = heartbeats::heartbeat(&namespace, &shared.uid, kind);
+        kind = heartbeats::HEARTBEAT;
+        // The next one follows soon; an outage is reported by the subscription.
+        let _ = topics(&*shared.manager).append(&stream, beat).await;
+    }
+}

@@ -1,0 +1,87 @@
+//! The end of a server that others count: it is counted no more before it responds no more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use manager_api::lock::Unpoisoned;
+use manager_api::{Error, NamespaceName};
+use tokio::sync::watch;
+
+use crate::heartbeats::Live;
+use crate::listener::Listener;
+use crate::messenger::{Shared, topics};
+use crate::receiver::{Reads, Receiver};
+
+/// How long a server that closes responds to those that have counted it just before they could see that.
+const RETIRING: Duration = Duration::from_millis(300);
+
+/// The longest wait until the others count a server no more, and the interval at which that is looked at.
+const UNCOUNTED_WITHIN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Ends the subscriptions by which other servers count this one, and responds to the requests of those that have
+/// counted it just before. Where the broker has no subscription that does not count, it does nothing.
+pub(crate) async fn retire(shared: Arc<Shared>) -> Result<(), Error> {
+    let namespaces: Vec<_> = shared.attended.lock().unpoisoned().iter().cloned().collect();
+    shared.pending.expect_repeats();
+    let retiring = namespaces.iter().map(|namespace| shared.listen_uncounted(namespace));
+    let retiring = try_join_all(retiring).await?;
+    if retiring.iter().any(Option::is_none) {
+        return Ok(());
+    }
+    let topic = namespaces.first().map(|namespace| shared.plan.servers(namespace));
+    let count = match &topic {
+        Some(topic) => topics(&*shared.manager).count_subscribers(topic).await?,
+        None => 0,
+    };
+    shared.stop_listening().await;
+    let uncounted = async {
+        while let Some(topic) = &topic
+            && topics(&*shared.manager).count_subscribers(topic).await? >= count
+        {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok::<_, Error>(())
+    };
+    // What takes longer does not delay the end.
+    let _ = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await;
+    tokio::time::sleep(RETIRING).await;
+    Ok(())
+}
+
+impl Shared {
+    /// Subscribes to the requests about a namespace in a way by which this server does not count; `None` where there is
+    /// none.
+    async fn listen_uncounted(self: &Arc<Self>, namespace: &NamespaceName) -> Result<Option<Listener>, Error> {
+        let Some(interest) = self.plan.retiring(namespace) else {
+            return Ok(None);
+        };
+        let subscription = topics(&*self.manager).subscribe_to(vec![interest]).await?;
+        let listening = self.listening.lock().await;
+        let Some(listening) = listening.as_ref() else {
+            return Ok(None);
+        };
+        let receiver = Receiver {
+            shared: self.clone(),
+            namespace: namespace.clone(),
+            reads: Reads::RequestsOnly,
+            arrivals: listening.arrivals.clone(),
+            beats: watch::Sender::new(Live::default()),
+            num_unnamed: 0,
+        };
+        Ok(Some(Listener {
+            task: tokio::spawn(receiver.run(subscription)),
+            live: None,
+        }))
+    }
+
+    /// Ends all subscriptions, for ever.
+    pub(crate) async fn stop_listening(&self) {
+        self.is_retired.store(true, Ordering::Relaxed);
+        if let Some(listening) = self.listening.lock().await.as_mut() {
+            listening.namespaces.clear();
+        }
+    }
+}

@@ -160,17 +160,22 @@ async fn events_of_either_server_reach_the_clients_of_both(mut fleet: Fleet) {
     // What is for others, then what is for them.
     fleet
         .node
-        .emit(&Target::room("/chat", "room").except("room"), "nobody", json!([]))
+        .emit(&Target::room("/chat", "room").except("room"), "not for them", json!([]))
         .await;
     fleet
         .node
-        .emit(&Target::room("/chat", "other"), "nobody", json!([]))
+        .emit(&Target::room("/chat", "other"), "not for them", json!([]))
         .await;
-    fleet.node.emit(&Target::all("/"), "nobody", json!([])).await;
+    fleet.node.emit(&Target::all("/"), "not for them", json!([])).await;
     fleet.node.emit(&Target::all("/chat"), "all of node", json!([])).await;
     fleet.both_receive("all of node", &json!([])).await;
-    fleet.ours("room").except("room").emit("nobody", &()).await.unwrap();
-    fleet.ours.emit("nobody", &()).await.unwrap();
+    fleet
+        .ours("room")
+        .except("room")
+        .emit("not for them", &())
+        .await
+        .unwrap();
+    fleet.ours.emit("not for them", &()).await.unwrap();
     fleet.ours.namespace("/chat").emit("all of ours", &()).await.unwrap();
     fleet.both_receive("all of ours", &json!([])).await;
 }
@@ -231,7 +236,10 @@ async fn each_server_finds_and_moves_the_clients_of_both(mut fleet: Fleet) {
         .sockets_join(&Target::room("/chat", "room"), &["a", "b"])
         .await;
     fleet.node.sockets_leave(&Target::room("/chat", "a"), &["b"]).await;
-    fleet.node.emit(&Target::room("/chat", "b"), "nobody", json!([])).await;
+    fleet
+        .node
+        .emit(&Target::room("/chat", "b"), "not for them", json!([]))
+        .await;
     fleet
         .node
         .emit(&Target::room("/chat", "a"), "moved by node", json!([]))
@@ -239,7 +247,7 @@ async fn each_server_finds_and_moves_the_clients_of_both(mut fleet: Fleet) {
     fleet.both_receive("moved by node", &json!([])).await;
     fleet.ours("a").sockets_join(["c", "d"]).await.unwrap();
     fleet.ours("c").sockets_leave(["d"]).await.unwrap();
-    fleet.ours("d").emit("nobody", &()).await.unwrap();
+    fleet.ours("d").emit("not for them", &()).await.unwrap();
     fleet.ours("c").emit("moved by ours", &()).await.unwrap();
     fleet.both_receive("moved by ours", &json!([])).await;
     // One client is disconnected by the other's server.

@@ -70,6 +70,11 @@ impl Connector {
         })
     }
 
+    /// Returns the number of the database that the URL names.
+    pub(crate) fn database(&self) -> u32 {
+        self.target.database
+    }
+
     /// Returns the address or addresses, human-readable.
     pub(crate) fn label(&self) -> &str {
         &self.label

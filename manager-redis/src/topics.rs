@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use manager_api::backend::{check_entry, check_interests, check_name, check_size, closed};
+use manager_api::backend::{bad, check_entry, check_interests, check_name, check_size, closed};
 use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
 use manager_api::{Error, Subscription};
 
@@ -80,6 +80,7 @@ impl Topics for RedisManager {
     async fn append(&self, stream: &Stream, entry: Entry) -> Result<(), Error> {
         check_name(&stream.name)?;
         check_entry(&entry)?;
+        self.check_database()?;
         check_size(entry.size(), &self.options.common)?;
         let (head, message) = head::of_append(stream, entry);
         self.publisher.publish_with_head(head, message).await
@@ -87,6 +88,12 @@ impl Topics for RedisManager {
 
     async fn subscribe_to(&self, interests: Vec<Interest>) -> Result<Subscription<Delivery>, Error> {
         check_interests(&interests)?;
+        if interests
+            .iter()
+            .any(|interest| matches!(interest, Interest::Stream { .. }))
+        {
+            self.check_database()?;
+        }
         let listener = TopicListener::new(self.connector.clone(), &self.options, interests);
         self.listeners.subscribe(listener).await
     }
@@ -97,6 +104,46 @@ impl Topics for RedisManager {
         tokio::select! {
             counted = self.topics.counter.count(topic) => counted,
             _ = is_closed.wait_for(|is_closed| *is_closed) => Err(closed()),
+        }
+    }
+}
+
+impl RedisManager {
+    /// Rejects streams of a database that no connection selects.
+    fn check_database(&self) -> Result<(), Error> {
+        match self.connector.database() {
+            0 => Ok(()),
+            number => Err(bad(format!(
+                "streams are in database 0, and the URL names {number}: leave the number out, also for the other servers"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use manager_api::ErrorKind;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn streams_of_a_database_that_is_not_selected_are_refused_before_anything_is_written() {
+        let manager = RedisManager::new("redis://127.0.0.1:1/3", RedisOptions::default()).unwrap();
+        let stream = Stream {
+            name: "socket.io".into(),
+            max_len: 1,
+        };
+        let appended = manager.append(&stream, Entry::from_iter([("a", "b")])).await;
+        let interest = Interest::Stream {
+            name: "socket.io".into(),
+            past: Duration::ZERO,
+        };
+        let subscribed = manager.subscribe_to(vec![interest]).await.map(drop);
+        for error in [appended.unwrap_err(), subscribed.unwrap_err()] {
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains("database 0"), "{error}");
         }
     }
 }

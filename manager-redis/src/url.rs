@@ -35,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) topology: Topology,
     pub(crate) has_tls: bool,
     pub(crate) login: Login,
+    /// The number of the database, which has no effect on publish/subscribe.
+    pub(crate) database: u32,
     /// The login at the sentinels, as far as the URL has one.
     pub(crate) sentinel_login: Login,
     pub(crate) tls: TlsParameters,
@@ -88,6 +90,7 @@ impl Target {
         let mut target = Self {
             topology: topology(kind, parts.hosts, parts.path, channel)?,
             has_tls: matches!(flavour, "rediss" | "valkeys"),
+            database: database_in(kind, parts.path)?,
             login: Login {
                 username: given(username),
                 password: given(password),
@@ -106,7 +109,7 @@ impl Target {
         match name {
             "username" => self.login.username = Some(value),
             "password" => self.login.password = Some(value),
-            "db" => check_db(&value)?,
+            "db" => self.database = database(&value)?,
             "sentinel_username" | "sentinel_password" if !matches!(self.topology, Topology::Sentinel { .. }) => {
                 return Err(bad(format!(
                     "the parameter {name:?} needs redis+sentinel:// as the scheme"
@@ -145,7 +148,6 @@ fn topology(kind: &str, hosts: &str, path: &str, channel: &str) -> Result<Topolo
             Ok(Topology::Sentinel { sentinels, service })
         }
         _ => {
-            check_db(path.trim_matches('/'))?;
             let nodes = Address::parse_list(hosts, 6379)?;
             if nodes.len() > 1 && kind != "cluster" {
                 return Err(bad(
@@ -161,10 +163,7 @@ fn topology(kind: &str, hosts: &str, path: &str, channel: &str) -> Result<Topolo
 fn sentinel_service(path: &str) -> Result<Option<String>, Error> {
     let path = path.trim_matches('/');
     let service = match path.split_once('/') {
-        Some((db, service)) => {
-            check_db(db)?;
-            service
-        }
+        Some((_, service)) => service,
         None if path.parse::<u32>().is_ok() => "",
         None => path,
     };
@@ -172,11 +171,25 @@ fn sentinel_service(path: &str) -> Result<Option<String>, Error> {
     Ok(Some(service).filter(|service| !service.is_empty()))
 }
 
-/// Accepts a database number, which has no effect.
-fn check_db(db: &str) -> Result<(), Error> {
-    match db.is_empty() || db.parse::<u32>().is_ok() {
-        true => Ok(()),
-        false => Err(bad("the database in the URL is not a number")),
+/// Reads the number of the database in a path: before the service where that names one.
+fn database_in(kind: &str, path: &str) -> Result<u32, Error> {
+    let path = path.trim_matches('/');
+    match (kind, path.split_once('/')) {
+        ("unix", _) => Ok(0),
+        ("sentinel", Some((number, _))) => database(number),
+        // One part is a number or the service.
+        ("sentinel", None) => Ok(path.parse().unwrap_or(0)),
+        _ => database(path),
+    }
+}
+
+/// Reads the number of a database; 0 if there is none.
+fn database(number: &str) -> Result<u32, Error> {
+    match number {
+        "" => Ok(0),
+        number => number
+            .parse()
+            .map_err(|_| bad("the database in the URL is not a number")),
     }
 }
 
@@ -262,6 +275,22 @@ mod tests {
         assert_eq!(target.sentinel_login.password.as_deref(), Some("s@ecret"));
         assert_eq!(target.tls.server_name.as_deref(), Some("n"));
         assert!(!format!("{target:?}").contains("ecret"));
+    }
+
+    #[test]
+    fn the_number_of_a_database_is_read_wherever_it_stands() {
+        for (url, database) in [
+            ("redis://h", 0),
+            ("redis://h/", 0),
+            ("redis://h/3", 3),
+            ("redis://h/3?db=4", 4),
+            ("redis+sentinel://a/5", 5),
+            ("redis+sentinel://a/5/service", 5),
+            ("redis+sentinel://a/service", 0),
+            ("unix:///run/1.sock?db=6", 6),
+        ] {
+            assert_eq!(parse(url).database, database, "{url}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The wires against what the official emitter and adapters send, recorded by `tests/record.js`.
 
+mod damaged;
 mod recorded;
 mod responses;
 mod support;

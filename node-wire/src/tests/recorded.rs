@@ -32,14 +32,29 @@ fn recorded(wire: &str) -> BTreeMap<String, Recorded> {
         .collect()
 }
 
+/// Returns the bytes of every message, of every wire; of an entry its data.
+pub(super) fn recorded_bytes() -> Vec<Vec<u8>> {
+    let lines = include_str!("../../tests/vectors/node.jsonl").lines();
+    let all = lines.map(|line| serde_json::from_str::<Recorded>(line).unwrap());
+    all.map(|recorded| match recorded.hex {
+        Some(hex) => bytes_of(&hex),
+        None => recorded.entry.unwrap()[3].1.clone().into_bytes(),
+    })
+    .collect()
+}
+
+fn bytes_of(hex: &str) -> Vec<u8> {
+    let bytes = (0..hex.len()).step_by(2);
+    bytes
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .collect()
+}
+
 impl Recorded {
     /// Returns what was sent, with other ids of sender and request.
     fn sent(&self, is_sharded: bool, sender: &str, request: Option<&str>) -> Sent {
         if let (Some(topic), Some(hex)) = (&self.topic, &self.hex) {
-            let bytes = (0..hex.len()).step_by(2);
-            let bytes: Vec<u8> = bytes
-                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-                .collect();
+            let bytes = bytes_of(hex);
             let bytes = with_value(&bytes, "uid", sender);
             let bytes = request.map_or(bytes.clone(), |request| with_value(&bytes, "requestId", request));
             return Sent::Message {

@@ -1,4 +1,4 @@
-//! Damaged messages: whatever a publisher sends, reading it neither panics nor takes effect beyond its namespace.
+//! Damaged messages of any publisher: reading them neither panics nor takes effect beyond their namespace.
 
 use bytes::Bytes;
 use manager_api::topics::Entry;

@@ -13,7 +13,7 @@ use manager_api::message::Envelope;
 use manager_api::topics::Entry;
 use manager_api::{Error, ErrorKind, HostId, NamespaceName};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::cluster::entry_of;
 use crate::outgoing::EMITTER;
@@ -24,6 +24,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The interval of heartbeats: the default of the adapter.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest wait for an entry that the broker has accepted.
+const MARK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Servers that are kept; the heartbeats of further ones are ignored.
 const MAX_SERVERS: usize = 1_024;
@@ -65,8 +68,17 @@ pub(crate) fn heartbeat(namespace: &NamespaceName, uid: &str, kind: u64) -> Entr
 }
 
 /// Returns the other servers that are alive, once the stream was read up to the mark.
+///
+/// # Errors
+///
+/// [`ErrorKind::Timeout`] if that is not read in time, although it was accepted.
 pub(crate) async fn servers(live: &mut watch::Receiver<Live>) -> Result<Vec<HostId>, Error> {
-    let live = live.wait_for(|live| live.is_current).await;
+    let live = timeout(MARK_WITHIN, live.wait_for(|live| live.is_current))
+        .await
+        .map_err(|_| {
+            let text = "the entries of the stream do not arrive: does the login have the right +xread?";
+            Error::new(ErrorKind::Timeout, text)
+        })?;
     let live = live.map_err(|_| Error::new(ErrorKind::Closed, "the subscription to the stream has ended"))?;
     let alive = live.last_seen.iter().filter(|(_, seen)| seen.elapsed() < TIMEOUT);
     Ok(alive.map(|(server, _)| server.clone()).collect())

@@ -243,6 +243,14 @@ async fn servers_with_a_heartbeat_are_waited_for_once_the_stream_was_read_up_to_
     assert_eq!(gathered.missing_servers, ["cc"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_accepted_and_not_read_is_an_error_that_names_the_right() {
+    let (emitter, _broker, _sent) = emitter(&NodeWire::streams_before_0_3(), 0);
+    let error = emitter.to("r").timeout(LONG).count_sockets().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("+xread"), "{error}");
+}
+
 #[tokio::test]
 async fn what_the_wires_cannot_carry_is_refused_at_once() {
     let (emitter, ..) = emitter(&NodeWire::classic(), 1);

@@ -17,7 +17,7 @@ use crate::http::coding::Coding;
 use crate::http::payload::PollPayload;
 use crate::http::refusal::Refusal;
 use crate::http::response;
-use crate::http::unsent::InFlight;
+use crate::http::unsent::{InFlight, PIECE};
 
 /// How long a GET waits that arrives between the probe of a WebSocket and the end of the upgrade.
 const UPGRADE_WAIT: Duration = Duration::from_millis(100);
@@ -178,7 +178,7 @@ fn take_payload(session: &Arc<EngineSession>, state: &mut State) -> Payload {
         // The close packet may follow.
         max_packets = max_packets.saturating_sub(1).max(1);
     }
-    let (mut count, mut length, mut packets) = (0, 0, 0);
+    let (mut count, mut length, mut copied, mut packets) = (0, 0, 0, 0);
     for packet in state.outbox.queue() {
         let more = usize::from(count > 0) + packet.payload_len();
         packets += packet.num_packets();
@@ -186,9 +186,11 @@ fn take_payload(session: &Arc<EngineSession>, state: &mut State) -> Payload {
             break;
         }
         length += more;
+        copied += if more <= PIECE { more } else { 0 };
         count += 1;
     }
-    let mut packets = PollPayload::default();
+    // With the close packet, which may follow.
+    let mut packets = PollPayload::with_capacity(copied + 1 + CLOSE.len());
     let (mut cost, mut compress) = (0, false);
     state.outbox.take_first(count, |packet| {
         packets.push(&packet);

@@ -20,6 +20,14 @@ pub(crate) struct PollPayload {
 }
 
 impl PollPayload {
+    /// Creates an empty payload that copies so many bytes into its first segment without growing.
+    pub(crate) fn with_capacity(copied: usize) -> Self {
+        Self {
+            tail: Vec::with_capacity(copied),
+            ..Self::default()
+        }
+    }
+
     /// Appends the packets of a message.
     pub(crate) fn push(&mut self, message: &Outgoing) {
         for n in 0..message.num_packets() {
@@ -108,6 +116,17 @@ mod tests {
         let segments = payload.into_segments();
         assert_eq!(segments.len(), 3);
         assert_eq!(segments.concat(), expected.as_bytes());
+    }
+
+    #[test]
+    fn a_payload_of_small_packets_is_allocated_once() {
+        let mut payload = PollPayload::with_capacity(5_999);
+        let begin = payload.tail.as_ptr();
+        for _ in 0..1_000 {
+            payload.push(&Outgoing::text("abcd"));
+        }
+        assert_eq!((payload.len(), payload.tail.capacity()), (5_999, 5_999));
+        assert_eq!(payload.tail.as_ptr(), begin);
     }
 
     #[test]

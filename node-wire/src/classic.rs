@@ -7,16 +7,9 @@ use manager_api::Room;
 use manager_api::message::Emit;
 
 use crate::format::{Format, Json, MsgPack};
+use crate::kinds::classic::{BROADCAST, REMOTE_DISCONNECT, REMOTE_FETCH, REMOTE_JOIN, REMOTE_LEAVE, SERVER_SIDE_EMIT};
 use crate::outgoing::{Clients, Kind, Outgoing, Sender, ServerEvent, except_of, rooms_of, timeout_of};
 use crate::request_id::RequestId;
-
-/// Types of requests.
-const REMOTE_JOIN: u64 = 2;
-const REMOTE_LEAVE: u64 = 3;
-const REMOTE_DISCONNECT: u64 = 4;
-const REMOTE_FETCH: u64 = 5;
-const SERVER_SIDE_EMIT: u64 = 6;
-const BROADCAST: u64 = 7;
 
 /// Writes a message.
 pub(crate) fn encode(outgoing: &Outgoing, sender: Sender<'_>) -> Vec<u8> {

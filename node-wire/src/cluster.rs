@@ -11,16 +11,11 @@ use manager_api::{NamespaceName, Room};
 
 use crate::classic::flags;
 use crate::format::{Format, Json, MsgPack};
+use crate::kinds::cluster::{
+    BROADCAST, DISCONNECT_SOCKETS, FETCH_SOCKETS, SERVER_SIDE_EMIT, SOCKETS_JOIN, SOCKETS_LEAVE,
+};
 use crate::outgoing::{Clients, Kind, Outgoing, Sender, except_of, rooms_of, timeout_of};
 use crate::request_id::RequestId;
-
-/// Types of messages.
-const BROADCAST: u64 = 3;
-const SOCKETS_JOIN: u64 = 4;
-const SOCKETS_LEAVE: u64 = 5;
-const DISCONNECT_SOCKETS: u64 = 6;
-const FETCH_SOCKETS: u64 = 7;
-const SERVER_SIDE_EMIT: u64 = 9;
 
 /// Writes a whole message.
 pub(crate) fn message<F: Format>(outgoing: &Outgoing, sender: Sender<'_>) -> Bytes {

@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use manager_api::message::Envelope;
 use manager_api::topics::Entry;
@@ -16,8 +14,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::entry_of;
+use crate::kinds::cluster::{
+    ADAPTER_CLOSE, BROADCAST_ACK, BROADCAST_CLIENT_COUNT, FETCH_SOCKETS_RESPONSE, INITIAL_HEARTBEAT, MARK,
+    SERVER_SIDE_EMIT_RESPONSE,
+};
 use crate::outgoing::EMITTER;
-use crate::response::{self, Requester};
+use crate::response::{self, Requester, entry_data};
 
 /// The age at which a server without a heartbeat counts as dead: the default of the adapter.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,17 +32,6 @@ const MARK_WITHIN: Duration = Duration::from_secs(10);
 
 /// Servers that are kept; the heartbeats of further ones are ignored.
 const MAX_SERVERS: usize = 1_024;
-
-/// Types of messages.
-pub(crate) const INITIAL_HEARTBEAT: u64 = 1;
-pub(crate) const HEARTBEAT: u64 = 2;
-pub(crate) const ADAPTER_CLOSE: u64 = 13;
-const FETCH_SOCKETS_RESPONSE: u64 = 8;
-const SERVER_SIDE_EMIT_RESPONSE: u64 = 10;
-const BROADCAST_CLIENT_COUNT: u64 = 11;
-const BROADCAST_ACK: u64 = 12;
-/// Of no message: servers pass over it.
-const MARK: u64 = 0;
 
 /// The servers of a namespace, as far as the stream was read.
 #[derive(Debug, Default)]
@@ -107,7 +98,7 @@ pub(crate) fn read(entry: &Entry, requester: &Requester<'_>, beats: &watch::Send
     beats.send_if_modified(|live| live.record(&server, kind));
     match kind {
         FETCH_SOCKETS_RESPONSE | SERVER_SIDE_EMIT_RESPONSE | BROADCAST_CLIENT_COUNT | BROADCAST_ACK => {
-            let data = entry.get("data").and_then(|data| decoded(data, requester));
+            let data = entry_data(entry, requester.limits.max_attachments);
             data.map_or(Vec::new(), |(json, attachments)| {
                 response::of_data(&json, attachments, server, requester)
             })
@@ -115,16 +106,6 @@ pub(crate) fn read(entry: &Entry, requester: &Requester<'_>, beats: &watch::Send
         // Heartbeats, and what is for servers.
         _ => Vec::new(),
     }
-}
-
-/// Returns `data` as JSON text and attachments: it is JSON, or MessagePack as base64.
-fn decoded(data: &Bytes, requester: &Requester<'_>) -> Option<(String, Vec<Bytes>)> {
-    let bytes = match data.first()? {
-        b'{' => data.to_vec(),
-        _ => BASE64_STANDARD.decode(data).ok()?,
-    };
-    let (json, attachments) = response::to_json(&bytes, requester.limits)?;
-    Some((json.into_owned(), attachments))
 }
 
 impl Live {

@@ -8,6 +8,7 @@
 //! | `outgoing.rs` | what a message becomes on these wires, or that they cannot carry it |
 //! | `classic.rs`, `cluster.rs` | encoding: of the classic adapter; of the two others |
 //! | `format.rs` | JSON and MessagePack behind one trait |
+//! | `kinds.rs` | the numbers of the kinds of messages, for encoding and decoding |
 //! | `request_id.rs`, `response.rs` | the ids of requests; decoding of the responses to them |
 //! | `messenger.rs` | sending for one process |
 //! | `listener.rs`, `receiver.rs`, `retire.rs` | receiving, for each namespace; one subscription; the end of a server |
@@ -19,6 +20,7 @@ mod classic;
 mod cluster;
 mod format;
 mod heartbeats;
+mod kinds;
 mod listener;
 mod member;
 mod messenger;

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 use crate::heartbeats::{self, Live};
 use crate::messenger::{Shared, topics};
-use crate::plan::Adapter;
-use crate::receiver::{Reads, Receiver};
+use crate::plan::{Adapter, Reads};
+use crate::receiver::Receiver;
 
 /// Arrivals that wait to be received; beyond that the subscriptions are not read.
 const WAITING_ARRIVALS: usize = 64;
@@ -33,12 +33,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Listening {
     /// `None` as an item ends the arrivals.
     pub(crate) arrivals: mpsc::Sender<Option<Arrival>>,
-    pub(crate) namespaces: HashMap<NamespaceName, Listener>,
+    /// The subscriptions of each namespace. A server that asked about one before it had it has two.
+    pub(crate) namespaces: HashMap<NamespaceName, Vec<Listener>>,
 }
 
-/// The subscription of one namespace.
+/// A subscription to messages about one namespace.
 pub(crate) struct Listener {
     pub(crate) task: JoinHandle<()>,
+    pub(crate) reads: Reads,
     /// The servers, where they can only be known by their heartbeats.
     pub(crate) live: Option<watch::Receiver<Live>>,
 }
@@ -109,6 +111,21 @@ async fn attend(shared: Arc<Shared>, arrivals: mpsc::Sender<Option<Arrival>>) {
     }
 }
 
+/// Returns what the subscriptions of a namespace do not receive yet.
+///
+/// A second one has no interest in common with the first, so that nothing arrives twice.
+fn missing(listeners: &[Listener], is_attended: bool) -> Option<Reads> {
+    let mut alive = listeners.iter().filter(|listener| !listener.task.is_finished());
+    let has_responses = { alive.clone() }.any(|listener| listener.reads.has_responses());
+    let is_member = alive.any(|listener| listener.reads.is_member());
+    match (has_responses, is_member || !is_attended) {
+        (true, true) => None,
+        (true, false) => Some(Reads::Requests),
+        (false, true) => Some(Reads::Responses),
+        (false, false) => Some(Reads::Everything),
+    }
+}
+
 fn note_failure(namespace: &NamespaceName, error: &Error) {
     static FAILED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = FAILED.pass() {
@@ -126,10 +143,10 @@ impl Shared {
         }
         let listening = self.listening.lock().await;
         let is_listening = |namespace: &NamespaceName| {
-            let listener = listening
+            let listeners = listening
                 .as_ref()
                 .and_then(|listening| listening.namespaces.get(namespace));
-            listener.is_some_and(|listener| !listener.task.is_finished())
+            listeners.is_some_and(|listeners| missing(listeners, true).is_none())
         };
         let attended = self.attended.lock().unpoisoned();
         attended
@@ -139,17 +156,21 @@ impl Shared {
             .collect()
     }
 
-    /// Ends the subscriptions to namespaces that this server has left.
+    /// Ends the membership in namespaces that this server has left. Responses to its requests still arrive.
     async fn forget_left(&self) {
         let mut listening = self.listening.lock().await;
         let attended = self.attended.lock().unpoisoned();
-        if let Some(listening) = listening.as_mut() {
-            listening.namespaces.retain(|namespace, _| attended.contains(namespace));
-        }
+        let Some(listening) = listening.as_mut() else {
+            return;
+        };
+        listening.namespaces.retain(|namespace, listeners| {
+            listeners.retain(|listener| attended.contains(namespace) || !listener.reads.is_member());
+            !listeners.is_empty()
+        });
     }
 
-    /// Subscribes to the messages about a namespace, unless that was done. Returns the servers that have a heartbeat,
-    /// where the adapter knows them by that.
+    /// Subscribes to the messages about a namespace, as far as that was not done. Returns the servers that have a
+    /// heartbeat, where the adapter knows them by that.
     pub(crate) async fn listen(
         self: &Arc<Self>,
         namespace: &NamespaceName,
@@ -158,10 +179,14 @@ impl Shared {
         let Some(listening) = listening.as_mut() else {
             return Err(Error::new(ErrorKind::Config, "responses are not received yet"));
         };
-        match listening.namespaces.get(namespace) {
-            _ if self.is_retired.load(Ordering::Relaxed) => Err(Error::new(ErrorKind::Closed, "this process closes")),
-            Some(listener) if !listener.task.is_finished() => Ok(listener.live.clone()),
-            _ => self.subscribe(listening, namespace).await,
+        if self.is_retired.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Closed, "this process closes"));
+        }
+        let is_attended = self.attended.lock().unpoisoned().contains(namespace);
+        let listeners = listening.namespaces.get(namespace).map_or(&[][..], Vec::as_slice);
+        match missing(listeners, is_attended) {
+            Some(reads) => self.subscribe(listening, namespace, reads).await,
+            None => Ok(listeners.iter().find_map(|listener| listener.live.clone())),
         }
     }
 
@@ -169,27 +194,25 @@ impl Shared {
         self: &Arc<Self>,
         listening: &mut Listening,
         namespace: &NamespaceName,
+        reads: Reads,
     ) -> Result<Option<watch::Receiver<Live>>, Error> {
-        listening.namespaces.retain(|_, listener| !listener.task.is_finished());
-        if listening.namespaces.len() >= MAX_NAMESPACES {
+        listening.namespaces.retain(|_, listeners| {
+            listeners.retain(|listener| !listener.task.is_finished());
+            !listeners.is_empty()
+        });
+        let is_new = !listening.namespaces.contains_key(namespace);
+        if is_new && listening.namespaces.len() >= MAX_NAMESPACES {
             let text = format!("messages about {MAX_NAMESPACES} namespaces are received already, which is the limit");
             return Err(Error::new(ErrorKind::Busy, text));
         }
-        let is_member = self.attended.lock().unpoisoned().contains(namespace);
-        let interests = match is_member {
-            true => self.plan.member(namespace, &self.uid),
-            false => self.plan.responses(namespace, &self.uid),
-        };
+        let interests = self.plan.interests(reads, namespace, &self.uid);
         let topics = topics(&*self.manager);
         let subscription = topics.subscribe_to(interests).await?;
         let (beats, mut live) = watch::channel(Live::default());
         let receiver = Receiver {
             shared: self.clone(),
             namespace: namespace.clone(),
-            reads: match is_member {
-                true => Reads::Everything,
-                false => Reads::Responses,
-            },
+            reads,
             arrivals: listening.arrivals.clone(),
             beats,
             num_unnamed: 0,
@@ -197,6 +220,7 @@ impl Shared {
         let has_heartbeats = self.plan.adapter == Adapter::OldStreams;
         let listener = Listener {
             task: tokio::spawn(receiver.run(subscription)),
+            reads,
             live: has_heartbeats.then(|| live.clone()),
         };
         if has_heartbeats {
@@ -205,7 +229,8 @@ impl Shared {
             heartbeats::servers(&mut live).await?;
         }
         let live = listener.live.clone();
-        listening.namespaces.insert(namespace.clone(), listener);
+        let listeners = listening.namespaces.entry(namespace.clone()).or_default();
+        listeners.push(listener);
         Ok(live)
     }
 }

@@ -6,5 +6,7 @@ mod read;
 mod respond;
 
 pub(crate) use pending::PendingRequests;
+#[cfg(test)]
+pub(crate) use pending::Wanted;
 pub(crate) use read::{Reader, classic_broadcast, classic_request, cluster_entry, cluster_message};
 pub(crate) use respond::Responding;

@@ -18,6 +18,7 @@ use manager_api::{ClientManager, Error, NamespaceName};
 use tokio::sync::Notify;
 
 use crate::format::{Json, MsgPack};
+use crate::kinds::cluster::ADAPTER_CLOSE;
 use crate::listener::Listening;
 use crate::member::{PendingRequests, Responding};
 use crate::outgoing::{Outgoing, Sender, translate};
@@ -171,7 +172,7 @@ impl Shared {
         }
         let attended = self.attended.lock().unpoisoned();
         let entries = attended.iter().map(|namespace| {
-            let close = heartbeats::heartbeat(namespace, &self.uid, heartbeats::ADAPTER_CLOSE);
+            let close = heartbeats::heartbeat(namespace, &self.uid, ADAPTER_CLOSE);
             (self.plan.stream(namespace), close)
         });
         let closes = Shipment::Append(entries.collect()).encoded(self.manager.clone());

@@ -1,8 +1,8 @@
 //! The topics of each wire: where a message goes, where its responses come from, and whose subscribers are the servers.
 
-use manager_api::NamespaceName;
 use std::time::Duration;
 
+use manager_api::NamespaceName;
 use manager_api::topics::{Interest, Stream, Topic};
 
 use crate::heartbeats;
@@ -16,6 +16,31 @@ pub(crate) enum Adapter {
     Streams,
     /// The adapter for streams before its version 0.3, which uses the stream for everything.
     OldStreams,
+}
+
+/// What of a namespace a subscription reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Responses to this process.
+    Responses,
+    /// All of it: the process is a server of the namespace.
+    Everything,
+    /// All of it except responses, which another subscription reads.
+    Requests,
+    /// What expects a response of this server, which closes.
+    Retiring,
+}
+
+impl Reads {
+    /// Returns whether responses to this process are read.
+    pub(crate) fn has_responses(self) -> bool {
+        matches!(self, Self::Responses | Self::Everything)
+    }
+
+    /// Returns whether what is for the servers of the namespace is read.
+    pub(crate) fn is_member(self) -> bool {
+        matches!(self, Self::Everything | Self::Requests)
+    }
 }
 
 /// The names of the topics, which all processes of a fleet must agree on.
@@ -67,7 +92,7 @@ impl Plan {
     }
 
     /// Returns where responses to the process `uid` arrive.
-    pub(crate) fn responses(&self, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
+    fn responses(&self, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
         let prefix = &self.prefix;
         match self.adapter {
             // Which of them depends on the servers' option `publishOnSpecificResponseChannel`.
@@ -84,31 +109,43 @@ impl Plan {
         }
     }
 
-    /// Returns what a server of a namespace receives, its responses included.
-    pub(crate) fn member(&self, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
-        let mut interests = self.responses(namespace, uid);
+    /// Returns what a subscription that reads so is interested in.
+    pub(crate) fn interests(&self, reads: Reads, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
+        match reads {
+            Reads::Responses => self.responses(namespace, uid),
+            // The stream has both.
+            Reads::Everything | Reads::Requests if self.adapter == Adapter::OldStreams => {
+                self.responses(namespace, uid)
+            }
+            Reads::Requests => self.requests(namespace),
+            Reads::Everything => [self.responses(namespace, uid), self.requests(namespace)].concat(),
+            Reads::Retiring => self.retiring(namespace).into_iter().collect(),
+        }
+    }
+
+    /// Returns what a server of a namespace receives in addition to responses.
+    fn requests(&self, namespace: &NamespaceName) -> Vec<Interest> {
+        let servers = Interest::Topic(self.servers(namespace));
         match self.adapter {
             Adapter::Classic => {
                 let prefix = escaped(&format!("{}#{namespace}#", self.prefix));
-                interests.push(Interest::Pattern(format!("{prefix}*").into()));
-                interests.push(Interest::Topic(self.servers(namespace)));
+                vec![Interest::Pattern(format!("{prefix}*").into()), servers]
             }
-            Adapter::Sharded => interests.push(Interest::Topic(self.servers(namespace))),
-            Adapter::Streams => {
-                interests.push(Interest::Topic(self.servers(namespace)));
-                interests.push(Interest::Stream {
+            Adapter::Sharded => vec![servers],
+            Adapter::Streams => vec![
+                servers,
+                Interest::Stream {
                     name: self.stream(namespace).name,
                     past: Duration::ZERO,
-                });
-            }
-            Adapter::OldStreams => {}
+                },
+            ],
+            Adapter::OldStreams => Vec::new(),
         }
-        interests
     }
 
     /// Returns what a server that closes receives instead, so that the others count it no more: patterns do not count.
     /// `None` where it counts by other means, or patterns do not match.
-    pub(crate) fn retiring(&self, namespace: &NamespaceName) -> Option<Interest> {
+    fn retiring(&self, namespace: &NamespaceName) -> Option<Interest> {
         let topic = self.servers(namespace);
         let is_counted = self.adapter != Adapter::OldStreams && !topic.is_sharded;
         is_counted.then(|| Interest::Pattern(escaped(&topic.name).into()))

@@ -2,30 +2,21 @@
 
 use std::sync::Arc;
 
+use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::topics::Delivery;
 use manager_api::wire::Arrival;
-use manager_api::{HostId, Incoming, NamespaceName, Subscription};
+use manager_api::{Error, HostId, Incoming, NamespaceName, Subscription};
 use tokio::sync::{mpsc, watch};
 
 use crate::heartbeats::{self, Live};
+use crate::kinds::cluster::{HEARTBEAT, INITIAL_HEARTBEAT};
 use crate::member::{self, Reader};
 use crate::messenger::{Shared, topics};
-use crate::plan::{Adapter, ClassicKind};
+use crate::plan::{Adapter, ClassicKind, Reads};
 use crate::response::{self, Requester, ResponseLimits};
 
 /// Names of clients and rooms in one response.
 const MAX_NAMES: usize = 1 << 18;
-
-/// What of a subscription is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reads {
-    /// Responses to this process.
-    Responses,
-    /// All of it: the process is a server of the namespace.
-    Everything,
-    /// What expects a response of this server, which closes.
-    RequestsOnly,
-}
 
 /// The task of one subscription.
 pub(crate) struct Receiver {
@@ -42,7 +33,7 @@ impl Receiver {
     /// Receives until the manager is closed or the arrivals are dropped.
     pub(crate) async fn run(mut self, mut subscription: Subscription<Delivery>) {
         let arrivals = self.arrivals.clone();
-        let is_member = self.reads == Reads::Everything;
+        let is_member = self.reads.is_member();
         let beating = beat(
             self.shared.clone(),
             self.namespace.clone(),
@@ -103,6 +94,9 @@ impl Receiver {
             }
             _ => Vec::new(),
         };
+        if self.reads == Reads::Requests {
+            return Vec::new();
+        }
         envelopes.into_iter().map(Arrival::Message).collect()
     }
 
@@ -114,7 +108,7 @@ impl Receiver {
             namespace: &self.namespace,
             limits: shared.process.limits,
             pending: &shared.pending,
-            is_retiring: self.reads == Reads::RequestsOnly,
+            is_retiring: self.reads == Reads::Retiring,
         };
         let (read, bytes) = match delivery {
             Delivery::Message { topic, message } if shared.plan.adapter == Adapter::Classic => {
@@ -150,6 +144,15 @@ async fn next_hello(live: &mut watch::Receiver<Live>, num_answered: u64) -> u64 
     std::future::pending().await
 }
 
+fn note_failure(namespace: &NamespaceName, error: &Error) {
+    static FAILED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = FAILED.pass() {
+        let (namespace, error) = (Escaped(namespace), Escaped(error));
+        let text = "cannot append a heartbeat: other servers will not wait for the responses of this one; trying again";
+        quietly(|| tracing::warn!(suppressed, ?namespace, ?error, "{text}"));
+    }
+}
+
 /// Sends the heartbeats of a server where the others know it by them; never completes.
 async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mut live: watch::Receiver<Live>) {
     if shared.plan.adapter != Adapter::OldStreams || !is_member {
@@ -159,7 +162,7 @@ async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mu
     if live.wait_for(|live| live.is_current).await.is_err() {
         return std::future::pending().await;
     }
-    let (stream, mut kind) = (shared.plan.stream(&namespace), heartbeats::INITIAL_HEARTBEAT);
+    let (stream, mut kind) = (shared.plan.stream(&namespace), INITIAL_HEARTBEAT);
     let mut ticks = tokio::time::interval(heartbeats::INTERVAL);
     let mut num_answered = 0;
     loop {
@@ -169,8 +172,9 @@ async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mu
             num_hellos = next_hello(&mut live, num_answered) => num_answered = num_hellos,
         }
         let beat = heartbeats::heartbeat(&namespace, &shared.uid, kind);
-        kind = heartbeats::HEARTBEAT;
-        // The next one follows soon; an outage is reported by the subscription.
-        let _ = topics(&*shared.manager).append(&stream, beat).await;
+        kind = HEARTBEAT;
+        if let Err(error) = topics(&*shared.manager).append(&stream, beat).await {
+            note_failure(&namespace, &error);
+        }
     }
 }

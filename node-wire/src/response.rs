@@ -6,9 +6,12 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use manager_api::cluster::{ClientDetails, ClusterResponse, ResponsePart, SocketInfo};
 use manager_api::message::{Callback, CallbackAddress, Envelope, Message};
+use manager_api::topics::Entry;
 use manager_api::{HostId, NamespaceName, Payload, Room, Sid};
 use msgpack::{Limits, Reader};
 use serde::Deserialize;
@@ -71,7 +74,7 @@ struct Handshake {
 /// another process, and for one that cannot be read.
 pub(crate) fn classic(message: &[u8], requester: &Requester<'_>, unnamed: impl FnOnce() -> HostId) -> Vec<Envelope> {
     let envelopes = || {
-        let (json, attachments) = to_json(message, requester.limits)?;
+        let (json, attachments) = to_json(message, requester.limits.max_attachments)?;
         let fields: Fields<'_> = serde_json::from_str(&json).ok()?;
         let id = RequestId::parse(fields.request_id.as_deref()?, requester.uid)?;
         let output = fields.data;
@@ -89,7 +92,7 @@ pub(crate) fn classic(message: &[u8], requester: &Requester<'_>, unnamed: impl F
 /// Reads a whole response `{type, data, uid, nsp}` of the other adapters, as [`classic`] does.
 pub(crate) fn cluster(message: &[u8], requester: &Requester<'_>) -> Vec<Envelope> {
     let envelopes = || {
-        let (json, attachments) = to_json(message, requester.limits)?;
+        let (json, attachments) = to_json(message, requester.limits.max_attachments)?;
         let fields: Fields<'_> = serde_json::from_str(&json).ok()?;
         let server = HostId::from(fields.uid.as_deref()?);
         Some(of_data(fields.data?.get(), attachments, server, requester))
@@ -115,13 +118,28 @@ pub(crate) fn of_data(json: &str, attachments: Vec<Bytes>, server: HostId, reque
 }
 
 /// Returns a message as JSON text, and its attachments.
-pub(crate) fn to_json(message: &[u8], limits: ResponseLimits) -> Option<(Cow<'_, str>, Vec<Bytes>)> {
+pub(crate) fn to_json(message: &[u8], max_attachments: usize) -> Option<(Cow<'_, str>, Vec<Bytes>)> {
     if message.first() == Some(&b'{') {
         return Some((std::str::from_utf8(message).ok()?.into(), Vec::new()));
     }
-    let mut reader = Reader::new(message, Limits::new(limits.max_attachments, message.len()));
+    let mut reader = Reader::new(message, Limits::new(max_attachments, message.len()));
     let json = reader.optional_json().ok()??;
     Some((json.into(), reader.finish().ok()?))
+}
+
+/// Returns the `data` of an entry of a stream as JSON text and attachments: it is JSON, or MessagePack as base64.
+/// Without data it is an empty object; `None` if it is damaged.
+pub(crate) fn entry_data(entry: &Entry, max_attachments: usize) -> Option<(Cow<'_, str>, Vec<Bytes>)> {
+    let data = entry.get("data").map_or(&[][..], |data| data);
+    match data.first() {
+        None => Some(("{}".into(), Vec::new())),
+        Some(b'{') => to_json(data, max_attachments),
+        Some(_) => {
+            let bytes = BASE64_STANDARD.decode(data).ok()?;
+            let (json, attachments) = to_json(&bytes, max_attachments)?;
+            Some((json.into_owned().into(), attachments))
+        }
+    }
 }
 
 struct Response<'a> {

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use crate::heartbeats::Live;
 use crate::listener::Listener;
 use crate::messenger::{Shared, topics};
-use crate::receiver::{Reads, Receiver};
+use crate::plan::Reads;
+use crate::receiver::Receiver;
 
 /// How long a server that closes responds to those that have counted it just before they could see that.
 const RETIRING: Duration = Duration::from_millis(300);
@@ -55,10 +56,11 @@ impl Shared {
     /// Subscribes to the requests about a namespace in a way by which this server does not count; `None` where there is
     /// none.
     async fn listen_uncounted(self: &Arc<Self>, namespace: &NamespaceName) -> Result<Option<Listener>, Error> {
-        let Some(interest) = self.plan.retiring(namespace) else {
+        let interests = self.plan.interests(Reads::Retiring, namespace, &self.uid);
+        if interests.is_empty() {
             return Ok(None);
-        };
-        let subscription = topics(&*self.manager).subscribe_to(vec![interest]).await?;
+        }
+        let subscription = topics(&*self.manager).subscribe_to(interests).await?;
         let listening = self.listening.lock().await;
         let Some(listening) = listening.as_ref() else {
             return Ok(None);
@@ -66,13 +68,14 @@ impl Shared {
         let receiver = Receiver {
             shared: self.clone(),
             namespace: namespace.clone(),
-            reads: Reads::RequestsOnly,
+            reads: Reads::Retiring,
             arrivals: listening.arrivals.clone(),
             beats: watch::Sender::new(Live::default()),
             num_unnamed: 0,
         };
         Ok(Some(Listener {
             task: tokio::spawn(receiver.run(subscription)),
+            reads: Reads::Retiring,
             live: None,
         }))
     }

@@ -1,6 +1,8 @@
 //! The wires against what the official emitter and adapters send, recorded by `tests/record.js`.
 
 mod damaged;
+mod member;
+mod read;
 mod recorded;
 mod responses;
 mod support;

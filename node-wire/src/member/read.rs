@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use manager_api::cluster::{Change, ClusterRequest, RequestKind, Selection};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message, Target};
@@ -15,31 +13,14 @@ use serde_json::value::RawValue;
 
 use super::fields::{ClusterFields, Fields, Options, Packet, Unreadable, event_of, rooms};
 use super::pending::{Added, PendingRequests, Wanted};
-use crate::response::{ResponseLimits, to_json};
+use crate::kinds::{classic, cluster};
+use crate::response::{entry_data, to_json};
 
 /// How long Node's servers wait for responses: the default of their adapters, and some more.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
 /// How long they wait for acknowledgements if they do not say.
 const ACK_TIME: Duration = Duration::from_secs(60);
-
-/// Types of the classic adapter's requests.
-const SOCKETS: u64 = 0;
-const ALL_ROOMS: u64 = 1;
-const REMOTE_JOIN: u64 = 2;
-const REMOTE_LEAVE: u64 = 3;
-const REMOTE_DISCONNECT: u64 = 4;
-const REMOTE_FETCH: u64 = 5;
-const CLASSIC_SERVER_SIDE_EMIT: u64 = 6;
-const CLASSIC_BROADCAST: u64 = 7;
-
-/// Types of the other adapters' messages.
-const BROADCAST: u64 = 3;
-const SOCKETS_JOIN: u64 = 4;
-const SOCKETS_LEAVE: u64 = 5;
-const DISCONNECT_SOCKETS: u64 = 6;
-const FETCH_SOCKETS: u64 = 7;
-const SERVER_SIDE_EMIT: u64 = 9;
 
 /// Reads messages for one server.
 pub(crate) struct Reader<'a> {
@@ -81,15 +62,15 @@ pub(crate) fn classic_request(message: &Bytes, reader: &Reader<'_>) -> Read {
         return Ok(Some(OWN));
     }
     let message = match kind {
-        SOCKETS => reader.request(&uid, &fields, Wanted::Sids(Vec::new()))?,
-        ALL_ROOMS => reader.request(&uid, &fields, Wanted::Rooms(Vec::new()))?,
-        REMOTE_FETCH => reader.request(&uid, &fields, Wanted::Sockets(Vec::new()))?,
-        REMOTE_JOIN | REMOTE_LEAVE | REMOTE_DISCONNECT => reader.change(kind, &fields)?,
-        CLASSIC_SERVER_SIDE_EMIT => {
+        classic::SOCKETS => reader.request(&uid, &fields, Wanted::Sids(Vec::new()))?,
+        classic::ALL_ROOMS => reader.request(&uid, &fields, Wanted::Rooms(Vec::new()))?,
+        classic::REMOTE_FETCH => reader.request(&uid, &fields, Wanted::Sockets(Vec::new()))?,
+        classic::REMOTE_JOIN | classic::REMOTE_LEAVE | classic::REMOTE_DISCONNECT => reader.change(kind, &fields)?,
+        classic::SERVER_SIDE_EMIT => {
             let data = fields.data.ok_or("an event for servers without data")?;
             reader.server_event(&uid, data, attachments, fields.request_id.as_deref())?
         }
-        CLASSIC_BROADCAST => reader.broadcast(&uid, &fields, attachments)?,
+        classic::BROADCAST => reader.broadcast(&uid, &fields, attachments)?,
         _ => None,
     };
     Ok(message.map(|message| reader.arrival(&uid, message)))
@@ -110,16 +91,9 @@ pub(crate) fn cluster_entry(entry: &Entry, reader: &Reader<'_>) -> Read {
         return Ok(None);
     };
     let kind = kind.parse().map_err(|_| "an entry without a type")?;
-    let data = text("data").unwrap_or("{}");
-    if data.starts_with('{') || data.is_empty() {
-        return reader.cluster(kind, uid, nsp, data, Vec::new());
-    }
-    let bytes = BASE64_STANDARD
-        .decode(data)
-        .map_err(|_| "data that is neither JSON nor base64")?;
-    let bytes = Bytes::from(bytes);
-    let (json, attachments) = reader.to_json(&bytes)?;
-    reader.cluster(kind, uid, nsp, &json, attachments)
+    let data = entry_data(entry, reader.limits.max_attachments);
+    let (data, attachments) = data.ok_or("data that is neither JSON nor MessagePack within the limits")?;
+    reader.cluster(kind, uid, nsp, &data, attachments)
 }
 
 /// A message of this server itself.
@@ -127,11 +101,8 @@ const OWN: Arrival = Arrival::Own { is_presence: false };
 
 impl Reader<'_> {
     fn to_json<'m>(&self, message: &'m Bytes) -> Result<(Cow<'m, str>, Vec<Bytes>), Unreadable> {
-        let limits = ResponseLimits {
-            max_names: self.limits.max_names,
-            max_attachments: self.limits.max_attachments,
-        };
-        to_json(message, limits).ok_or_else(|| "neither JSON nor MessagePack within the limits".into())
+        to_json(message, self.limits.max_attachments)
+            .ok_or_else(|| "neither JSON nor MessagePack within the limits".into())
     }
 
     fn arrival(&self, uid: &str, message: Message) -> Arrival {
@@ -150,12 +121,12 @@ impl Reader<'_> {
         }
         let fields = || serde_json::from_str::<Fields<'_>>(data);
         let message = match kind {
-            BROADCAST => self.broadcast(uid, &fields()?, attachments)?,
-            SOCKETS_JOIN => self.change(REMOTE_JOIN, &fields()?)?,
-            SOCKETS_LEAVE => self.change(REMOTE_LEAVE, &fields()?)?,
-            DISCONNECT_SOCKETS => self.change(REMOTE_DISCONNECT, &fields()?)?,
-            FETCH_SOCKETS => self.request(uid, &fields()?, Wanted::Sockets(Vec::new()))?,
-            SERVER_SIDE_EMIT => {
+            cluster::BROADCAST => self.broadcast(uid, &fields()?, attachments)?,
+            cluster::SOCKETS_JOIN => self.change(classic::REMOTE_JOIN, &fields()?)?,
+            cluster::SOCKETS_LEAVE => self.change(classic::REMOTE_LEAVE, &fields()?)?,
+            cluster::DISCONNECT_SOCKETS => self.change(classic::REMOTE_DISCONNECT, &fields()?)?,
+            cluster::FETCH_SOCKETS => self.request(uid, &fields()?, Wanted::Sockets(Vec::new()))?,
+            cluster::SERVER_SIDE_EMIT => {
                 let fields = fields()?;
                 let packet = fields.packet.ok_or("an event for servers without data")?;
                 self.server_event(uid, packet, attachments, fields.request_id.as_deref())?
@@ -241,8 +212,8 @@ impl Reader<'_> {
             return Err("more rooms than a limit allows".into());
         }
         let change = match kind {
-            REMOTE_JOIN => Change::Join(rooms(&fields.rooms)?),
-            REMOTE_LEAVE => Change::Leave(rooms(&fields.rooms)?),
+            classic::REMOTE_JOIN => Change::Join(rooms(&fields.rooms)?),
+            classic::REMOTE_LEAVE => Change::Leave(rooms(&fields.rooms)?),
             _ if fields.close => Change::Close,
             _ => Change::Disconnect,
         };
@@ -261,12 +232,12 @@ impl Reader<'_> {
                 .ok_or("a request without a room")
         };
         Ok(Some(match kind {
-            REMOTE_JOIN => Message::EnterRoom {
+            classic::REMOTE_JOIN => Message::EnterRoom {
                 sid,
                 room: room()?,
                 namespace,
             },
-            REMOTE_LEAVE => Message::LeaveRoom {
+            classic::REMOTE_LEAVE => Message::LeaveRoom {
                 sid,
                 room: room()?,
                 namespace,

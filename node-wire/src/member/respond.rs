@@ -13,17 +13,7 @@ use manager_api::{NamespaceName, Payload};
 use super::pending::{Pending, PendingRequests, Wanted};
 use crate::cluster::entry_of;
 use crate::format::{Format, Json, MsgPack};
-
-/// Types of the classic adapter's responses.
-const CLASSIC_SERVER_SIDE_EMIT: u64 = 6;
-const CLASSIC_CLIENT_COUNT: u64 = 8;
-const CLASSIC_ACK: u64 = 9;
-
-/// Types of the other adapters' responses.
-const FETCH_SOCKETS_RESPONSE: u64 = 8;
-const SERVER_SIDE_EMIT_RESPONSE: u64 = 10;
-const BROADCAST_CLIENT_COUNT: u64 = 11;
-const BROADCAST_ACK: u64 = 12;
+use crate::kinds::{classic, cluster};
 
 /// A response to be encoded.
 pub(crate) struct Responding {
@@ -116,9 +106,9 @@ impl Responding {
     fn classic_in<F: Format>(&self) -> Bytes {
         let mut out = F::default();
         let (kind, output) = match &self.response {
-            Response::ClientCount(_) => (Some(CLASSIC_CLIENT_COUNT), None),
-            Response::Ack(payload) => (Some(CLASSIC_ACK), first(payload)),
-            Response::Output(payload) => (Some(CLASSIC_SERVER_SIDE_EMIT), payload.as_ref().and_then(first)),
+            Response::ClientCount(_) => (Some(classic::BROADCAST_CLIENT_COUNT), None),
+            Response::Ack(payload) => (Some(classic::BROADCAST_ACK), first(payload)),
+            Response::Output(payload) => (Some(classic::SERVER_SIDE_EMIT), payload.as_ref().and_then(first)),
             _ => (None, None),
         };
         let is_empty = output.is_none() && matches!(self.response, Response::Ack(_) | Response::Output(_));
@@ -127,7 +117,7 @@ impl Responding {
                 out.member_uint("type", kind);
             }
             out.member_text("requestId", &self.request_id);
-            let key = if kind == Some(CLASSIC_SERVER_SIDE_EMIT) {
+            let key = if kind == Some(classic::SERVER_SIDE_EMIT) {
                 "data"
             } else {
                 "packet"
@@ -140,10 +130,10 @@ impl Responding {
     /// Returns the type of the response of the other adapters.
     pub(crate) fn cluster_type(&self) -> u64 {
         match &self.response {
-            Response::ClientCount(_) => BROADCAST_CLIENT_COUNT,
-            Response::Ack(_) => BROADCAST_ACK,
-            Response::Output(_) => SERVER_SIDE_EMIT_RESPONSE,
-            Response::Sockets(_) | Response::Sids(_) | Response::Rooms(_) => FETCH_SOCKETS_RESPONSE,
+            Response::ClientCount(_) => cluster::BROADCAST_CLIENT_COUNT,
+            Response::Ack(_) => cluster::BROADCAST_ACK,
+            Response::Output(_) => cluster::SERVER_SIDE_EMIT_RESPONSE,
+            Response::Sockets(_) | Response::Sids(_) | Response::Rooms(_) => cluster::FETCH_SOCKETS_RESPONSE,
         }
     }
 

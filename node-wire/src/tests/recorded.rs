@@ -14,17 +14,17 @@ use crate::NodeWire;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Recorded {
-    wire: String,
-    case: String,
-    topic: Option<String>,
+pub(super) struct Recorded {
+    pub(super) wire: String,
+    pub(super) case: String,
+    pub(super) topic: Option<String>,
     hex: Option<String>,
     stream: Option<String>,
     max_len: Option<u64>,
     entry: Option<Vec<(String, String)>>,
 }
 
-fn recorded(wire: &str) -> BTreeMap<String, Recorded> {
+pub(super) fn recorded(wire: &str) -> BTreeMap<String, Recorded> {
     let lines = include_str!("../../tests/vectors/node.jsonl").lines();
     let all = lines.map(|line| serde_json::from_str::<Recorded>(line).unwrap());
     all.filter(|recorded| recorded.wire == wire)
@@ -51,6 +51,16 @@ fn bytes_of(hex: &str) -> Vec<u8> {
 }
 
 impl Recorded {
+    /// Returns its bytes; none of an entry.
+    pub(super) fn bytes(&self) -> Bytes {
+        self.hex.as_deref().map(bytes_of).unwrap_or_default().into()
+    }
+
+    /// Returns its fields; none of a message.
+    pub(super) fn entry(&self) -> Entry {
+        Entry::from_iter(self.entry.clone().unwrap_or_default())
+    }
+
     /// Returns what was sent, with other ids of sender and request.
     fn sent(&self, is_sharded: bool, sender: &str, request: Option<&str>) -> Sent {
         if let (Some(topic), Some(hex)) = (&self.topic, &self.hex) {

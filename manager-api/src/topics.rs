@@ -23,7 +23,8 @@ use crate::{Error, Subscription};
 ///
 /// - Topics are isolated from each other, and from the manager's channel.
 /// - At most once, and in the order of publishing for each publisher and topic.
-/// - A manager without a subscription to topics leaves no consumer on the broker, and does not count as a subscriber.
+/// - A manager that has subscribed to no topic, and one whose subscriptions were dropped, leaves no consumer on the
+///   broker, and counts as a subscriber of none.
 #[async_trait]
 pub trait Topics: Send + Sync {
     /// Publishes one message to a topic and returns once the broker has accepted it.

@@ -91,8 +91,11 @@ const TOPICS: &[(&str, &[&str])] = &[
         &["a_message_to_a_topic_arrives_once_and_in_order"],
     ),
     (
-        "A manager without a subscription to topics leaves no consumer on the broker, and does not count as a subscriber.",
-        &["a_publisher_to_topics_counts_as_no_subscriber"],
+        "A manager that has subscribed to no topic, and one whose subscriptions were dropped, leaves no consumer on the broker, and counts as a subscriber of none.",
+        &[
+            "a_publisher_to_topics_counts_as_no_subscriber",
+            "subscribers_of_a_topic_are_counted",
+        ],
     ),
     (
         "A publish to a topic has the guarantees of [`ClientManager::publish`](crate::ClientManager::publish): `Ok` means accepted, bytes in flight are bounded, and it ends at the deadline.",

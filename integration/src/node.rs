@@ -1,8 +1,10 @@
 //! Servers and emitters of Node.js: socket.io with an adapter over Redis, each in a process of its
 //! own.
 
+mod ours;
 mod target;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use tokio::time::Instant;
 use crate::DEADLINE;
 use crate::driven::Driven;
 
+pub use ours::{ours, wire};
 pub use target::Target;
 
 /// Between two requests of a server for the same, which keep it from its work.
@@ -43,7 +46,8 @@ impl NodeAdapter {
     ];
 
     /// Its name in the scripts.
-    fn name(self) -> &'static str {
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Classic => "classic",
             Self::ClassicSpecific => "classic-specific",
@@ -123,6 +127,25 @@ pub struct NodeServerEvent {
     pub name: String,
     /// Its arguments; bytes are as [`binary`](crate::driven::binary) writes them.
     pub args: Vec<Value>,
+}
+
+/// What came of one of each request of a server to the others, all sent at the same time.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct NodeRequests {
+    /// The number of servers that were counted right before, its own included.
+    pub counted: u64,
+    /// The outcomes, by the names that the library has for the requests.
+    pub outcomes: BTreeMap<String, NodeOutcome>,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeOutcome {
+    /// All responses, in the library's opinion; of `fetchSockets` the ids of clients.
+    Responses(Vec<Value>),
+    /// The error, in the words of the library.
+    Error(String),
 }
 
 /// An unmodified server of socket.io with the namespaces `/` and `/chat`. Dropping it kills it.
@@ -242,6 +265,17 @@ impl NodeServer {
         let fields = json!({ "name": name, "args": args });
         let command = Target::all(namespace).command("server_side_emit_with_ack", fields);
         parse(self.call(command).await)
+    }
+
+    /// Sends one of each request: `fetchSockets`, `serverSideEmitWithAck` (`ask`), and `emitWithAck` (`question`) to all
+    /// clients.
+    ///
+    /// # Panics
+    ///
+    /// As [`call`](Self::call).
+    pub async fn requests(&mut self, namespace: &str, timeout: Duration) -> NodeRequests {
+        let fields = json!({ "timeout": timeout.as_millis() });
+        parse(self.call(Target::all(namespace).command("requests", fields)).await)
     }
 
     /// Returns the number of servers that this one knows of, itself included.

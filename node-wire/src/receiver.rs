@@ -14,6 +14,7 @@ use crate::member::{self, Reader};
 use crate::messenger::{Shared, topics};
 use crate::plan::{Adapter, ClassicKind, Reads};
 use crate::response::{self, Requester, ResponseLimits};
+use crate::retire::LateRequests;
 
 /// Names of clients and rooms in one response.
 const MAX_NAMES: usize = 1 << 18;
@@ -51,17 +52,32 @@ impl Receiver {
     }
 
     async fn receive(&mut self, subscription: &mut Subscription<Delivery>) {
-        while let Some(incoming) = subscription.recv().await {
-            let arrivals = match incoming {
-                Incoming::Message(delivery) => self.read(&delivery),
-                Incoming::Gap { reason } => vec![Arrival::Gap { reason }],
-                _ => Vec::new(),
+        let mut late = LateRequests::default();
+        loop {
+            let arrivals = tokio::select! {
+                incoming = subscription.recv() => match incoming {
+                    Some(incoming) => self.arrivals_of(incoming, &mut late),
+                    None => return,
+                },
+                arrival = late.next() => vec![arrival],
             };
             for arrival in arrivals {
                 if self.arrivals.send(Some(arrival)).await.is_err() {
                     return;
                 }
             }
+        }
+    }
+
+    fn arrivals_of(&mut self, incoming: Incoming<Delivery>, late: &mut LateRequests) -> Vec<Arrival> {
+        let arrivals = match incoming {
+            Incoming::Message(delivery) => self.read(&delivery),
+            Incoming::Gap { reason } => vec![Arrival::Gap { reason }],
+            _ => Vec::new(),
+        };
+        match self.reads {
+            Reads::Retiring => late.take_all(arrivals, &self.shared),
+            _ => arrivals,
         }
     }
 

@@ -1,13 +1,26 @@
 //! The end of a server that others count: it is counted no more before it responds no more.
+//!
+//! A server on Node takes the first responses for those that it waits for, as many as it has counted servers: one of a
+//! server that it has not counted would stand for that of another one. No request tells whether this server was counted
+//! for it.
+//!
+//! - For clients and events for servers Node counts, and then asks. This server responds so late that a server that has
+//!   not counted it has all responses already.
+//! - For acknowledgements Node asks, and then counts. This server was counted if the subscription by which it counts has
+//!   received the request, and responds to no other one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use manager_api::lock::Unpoisoned;
+use manager_api::message::{Envelope, Message};
+use manager_api::wire::Arrival;
 use manager_api::{Error, NamespaceName};
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::heartbeats::Live;
 use crate::listener::Listener;
@@ -16,7 +29,10 @@ use crate::plan::Reads;
 use crate::receiver::Receiver;
 
 /// How long a server that closes responds to those that have counted it just before they could see that.
-const RETIRING: Duration = Duration::from_millis(300);
+const RETIRING: Duration = Duration::from_millis(500);
+
+/// How late it responds to those: longer than the other servers take, shorter than half the time above.
+const LATE: Duration = Duration::from_millis(200);
 
 /// The longest wait until the others count a server no more, and the interval at which that is looked at.
 const UNCOUNTED_WITHIN: Duration = Duration::from_secs(1);
@@ -50,6 +66,45 @@ pub(crate) async fn retire(shared: Arc<Shared>) -> Result<(), Error> {
     let _ = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await;
     tokio::time::sleep(RETIRING).await;
     Ok(())
+}
+
+/// The requests to a server that closes, in the order in which they are handed on.
+#[derive(Default)]
+pub(crate) struct LateRequests(VecDeque<(Instant, Arrival)>);
+
+impl LateRequests {
+    /// Takes arrivals of a server that closes, and returns those that are to be handed on at once.
+    pub(crate) fn take_all(&mut self, arrivals: Vec<Arrival>, shared: &Shared) -> Vec<Arrival> {
+        let arrivals = arrivals.into_iter();
+        arrivals.filter_map(|arrival| self.take(arrival, shared)).collect()
+    }
+
+    fn take(&mut self, arrival: Arrival, shared: &Shared) -> Option<Arrival> {
+        let is_request = matches!(
+            &arrival,
+            Arrival::Message(Envelope {
+                message: Message::Request(_),
+                ..
+            })
+        );
+        if !is_request || !shared.is_retired.load(Ordering::Relaxed) {
+            return Some(arrival);
+        }
+        self.0.push_back((Instant::now() + LATE, arrival));
+        None
+    }
+
+    /// Returns the next one once it is time; never where there is none. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Arrival {
+        let Some((due, _)) = self.0.front() else {
+            return std::future::pending().await;
+        };
+        sleep_until(*due).await;
+        match self.0.pop_front() {
+            Some((_, arrival)) => arrival,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 impl Shared {

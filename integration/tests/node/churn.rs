@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use integration::brokers::{RedisBroker, unique_channel};
-use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target};
+use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target, wire};
 use serde_json::json;
 use tokio::sync::watch;
 
-use super::member::{start, wire};
+use super::member::start;
 
 /// How often a server of ours comes and goes.
 const ROUNDS: usize = 8;

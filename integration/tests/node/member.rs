@@ -6,13 +6,11 @@ use integration::DEADLINE;
 use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::driven::binary;
-use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target};
-use manager_redis::{RedisManager, RedisOptions};
+use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target, ours, wire};
 use node_wire::NodeWire;
 use serde_json::{Value, json};
-use socket_io::manager_api::cluster::ServerEvent;
+use socket_io::SocketIo;
 use socket_io::manager_api::{Broadcast, NamespaceName, Payload};
-use socket_io::{Data, Socket, SocketIo};
 use tokio::net::TcpListener;
 
 /// Makes of each adapter a module with one test for each feature.
@@ -102,29 +100,9 @@ impl Fleet {
     }
 }
 
-pub(super) fn wire(adapter: NodeAdapter, prefix: &str) -> NodeWire {
-    let wire = match adapter {
-        NodeAdapter::Classic | NodeAdapter::ClassicSpecific => NodeWire::classic(),
-        NodeAdapter::Sharded => NodeWire::sharded(),
-        NodeAdapter::Streams => NodeWire::streams(),
-        NodeAdapter::Streams02 => NodeWire::streams_before_0_3(),
-    };
-    wire.prefix(prefix).stream(prefix)
-}
-
 /// Starts a server of ours, with the events and namespaces of the scripts' servers.
 pub(super) async fn start(redis_url: &str, wire: NodeWire) -> (SocketIo, String) {
-    let manager = RedisManager::new(redis_url, RedisOptions::default()).unwrap();
-    let io = SocketIo::builder().manager_with_wire(manager, wire).unwrap().build();
-    for namespace in ["/", "/chat"] {
-        io.namespace(namespace)
-            .on("join", async |socket: Socket, Data(room): Data<String>| {
-                socket.join(room).map(|()| true)
-            });
-    }
-    io.on_server_event("ask", async |_: SocketIo, event: ServerEvent| {
-        event.parse::<u64>().unwrap() + 1
-    });
+    let io = ours(redis_url, wire);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(socket_io::serve(listener, io.clone(), std::future::pending()));

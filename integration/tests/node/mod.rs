@@ -1,6 +1,7 @@
 //! Servers of Node.js: socket.io with each of its adapters over Redis.
 
 mod churn;
+mod closing;
 mod commands;
 mod emitter;
 mod fleet;

@@ -86,7 +86,21 @@ function commands(io) {
     server_side_emit_with_ack: (command) =>
       collect((done) => of(command).serverSideEmit(command.name, ...args(command), done)),
     server_count: ({ namespace = "/" }) => count(io, namespace),
+    requests: (command) => requests(of(command), command.timeout),
   };
+}
+
+// One of each request to the other servers at the same time, and how many servers were counted right before.
+async function requests(namespace, timeout) {
+  const counted = await namespace.adapter.serverCount();
+  const outcome = (request) => request.then((responses) => ({ responses }), (error) => ({ error: error.message }));
+  const sockets = namespace.timeout(timeout).fetchSockets();
+  const [fetchSockets, serverSideEmitWithAck, emitWithAck] = await Promise.all([
+    outcome(sockets.then((found) => found.map(({ id }) => id))),
+    outcome(namespace.serverSideEmitWithAck("ask", 1)),
+    outcome(namespace.timeout(timeout).emitWithAck("question")),
+  ]);
+  return { counted, outcomes: { fetchSockets, serverSideEmitWithAck, emitWithAck } };
 }
 
 // The responses that came, also where others did not.

@@ -5,6 +5,7 @@ mod closing;
 mod commands;
 mod emitter;
 mod fleet;
+mod kills;
 mod member;
 mod peers;
 mod rights;

@@ -107,12 +107,13 @@ impl<D: Deliver> Hub<D> {
     fn over(deliver: D, messenger: Option<Arc<dyn Messenger>>, options: HubOptions) -> Arc<Self> {
         let known_as = messenger.as_ref().map(|messenger| messenger.process().host_id.clone());
         let host_id = known_as.unwrap_or_else(HostId::random);
+        let watcher = messenger.as_ref().and_then(|messenger| messenger.room_watcher());
         let (outgoing, queued_callbacks) = Outgoing::new(&options);
         let (events, waiting_events) = mpsc::channel(options.max_queued_server_events.max(1));
         Arc::new(Self {
             deliver,
             messenger,
-            registry: Registry::with_limits(options.room_limits()),
+            registry: Registry::with_limits(options.room_limits()).watched_by(watcher),
             requester: Requester::new(host_id.clone(), options.request_limits()),
             host_id,
             acks: Arc::new(AckTable::new(options.ack_limits())),

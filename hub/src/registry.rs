@@ -4,6 +4,7 @@
 //! its members, and holds no lock while it writes to them. Joins and leaves lock two of many shards and, while a
 //! snapshot exists, copy one chunk.
 
+mod limits;
 mod members;
 mod recipients;
 mod shards;
@@ -16,8 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use manager_api::ack::ClientKey;
 use manager_api::cluster::RoomInfo;
 use manager_api::message::Target;
+use manager_api::wire::RoomWatcher;
 use manager_api::{Error, ErrorKind, NamespaceName, Room, Sid};
 
+pub use limits::RoomLimits;
 pub use recipients::{Member, Recipients};
 
 pub(crate) use recipients::Selecting;
@@ -39,52 +42,14 @@ pub struct Registry<C> {
     /// Incremented after a client was removed, so that a snapshot can detect that it is outdated.
     num_removed: AtomicU64,
     limits: RoomLimits,
+    /// Told which rooms have members, after the locks were released.
+    watcher: Option<Arc<dyn RoomWatcher>>,
 }
 
 struct Client<C> {
     key: ClientKey,
     handle: C,
     rooms: SmallSet<Room>,
-}
-
-/// Limits of a client's rooms. The one named by its own id does not count.
-#[derive(Clone, Copy, Debug)]
-pub struct RoomLimits {
-    /// Rooms of one client. Default 10,000.
-    pub max_rooms: usize,
-    /// Bytes of the name of one room. Default 1,024.
-    pub max_name_bytes: usize,
-}
-
-impl Default for RoomLimits {
-    fn default() -> Self {
-        Self {
-            max_rooms: 10_000,
-            max_name_bytes: 1_024,
-        }
-    }
-}
-
-impl RoomLimits {
-    /// Checks whether a client that is in `num_rooms` rooms may enter another one.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::TooLarge`] if not.
-    pub fn check(&self, sid: &Sid, num_rooms: usize, room: &Room) -> Result<(), Error> {
-        if room.as_str().len() > self.max_name_bytes {
-            let (len, max) = (room.as_str().len(), self.max_name_bytes);
-            let text = format!(
-                "client {sid} cannot enter a room whose name has {len} bytes: the limit max_room_name_bytes is {max}"
-            );
-            return Err(Error::new(ErrorKind::TooLarge, text));
-        }
-        if num_rooms >= self.max_rooms {
-            let text = format!("client {sid} is in {num_rooms} rooms, which is the limit max_rooms_per_client");
-            return Err(Error::new(ErrorKind::TooLarge, text));
-        }
-        Ok(())
-    }
 }
 
 /// A client that has been removed.
@@ -126,7 +91,14 @@ impl<C: Clone> Registry<C> {
             next_key: AtomicU64::new(1),
             num_removed: AtomicU64::new(0),
             limits,
+            watcher: None,
         }
+    }
+
+    /// Tells a watcher which rooms have members from now on.
+    pub(crate) fn watched_by(mut self, watcher: Option<Arc<dyn RoomWatcher>>) -> Self {
+        self.watcher = watcher;
+        self
     }
 
     /// Adds a client to a namespace and returns its key.
@@ -157,6 +129,10 @@ impl<C: Clone> Registry<C> {
             sid: sid.clone(),
             handle,
         });
+        drop((everyone, clients));
+        if let Some(watcher) = &self.watcher {
+            watcher.client_changed(namespace, sid, true);
+        }
         Ok(key)
     }
 
@@ -174,8 +150,11 @@ impl<C: Clone> Registry<C> {
     pub(crate) fn begin_remove(&self, namespace: &NamespaceName, sid: &Sid) -> Option<(Removed<C>, LeftBehind)> {
         let id = (namespace.clone(), sid.clone());
         let client = self.clients.remove(&id)?;
-        self.everyone.remove_member(namespace.clone(), client.key);
+        self.everyone.remove_member(namespace, client.key);
         self.num_removed.fetch_add(1, Ordering::Release);
+        if let Some(watcher) = &self.watcher {
+            watcher.client_changed(namespace, sid, false);
+        }
         let entered = client.rooms.into_vec();
         let rooms = std::iter::once(sid.into()).chain(entered.iter().cloned()).collect();
         let mut left = LeftBehind {
@@ -192,7 +171,15 @@ impl<C: Clone> Registry<C> {
     pub(crate) fn remove_some(&self, left: &mut LeftBehind) {
         let rest = left.rooms.len().saturating_sub(REMOVED_AT_ONCE);
         for room in left.rooms.drain(rest..) {
-            self.rooms.remove_member((left.namespace.clone(), room), left.key);
+            self.remove_from_room((left.namespace.clone(), room), left.key);
+        }
+    }
+
+    fn remove_from_room(&self, place: (NamespaceName, Room), key: ClientKey) {
+        if self.rooms.remove_member(&place, key)
+            && let Some(watcher) = &self.watcher
+        {
+            watcher.room_changed(&place.0, &place.1, false);
         }
     }
 
@@ -224,7 +211,14 @@ impl<C: Clone> Registry<C> {
             handle: client.handle.clone(),
         };
         // Lock order: the client's shard, then the room's. No code locks them in the other order.
-        self.rooms.lock(&place).entry(place).or_default().insert(member);
+        let mut rooms = self.rooms.lock(&place);
+        let members = rooms.entry(place).or_default();
+        let is_first = members.is_empty();
+        members.insert(member);
+        drop((rooms, clients));
+        if is_first && let Some(watcher) = &self.watcher {
+            watcher.room_changed(namespace, room, true);
+        }
         Ok(true)
     }
 
@@ -240,7 +234,14 @@ impl<C: Clone> Registry<C> {
         if !client.rooms.remove(room) {
             return Ok(false);
         }
-        self.rooms.remove_member((namespace.clone(), room.clone()), client.key);
+        // Under the client's lock, so that it does not enter the room again before it has left it.
+        let key = client.key;
+        let place = (namespace.clone(), room.clone());
+        let is_empty = self.rooms.remove_member(&place, key);
+        drop(clients);
+        if is_empty && let Some(watcher) = &self.watcher {
+            watcher.room_changed(namespace, room, false);
+        }
         Ok(true)
     }
 

@@ -3,6 +3,8 @@
 //! The wires of Node's adapters use a channel for each namespace, for each room and for responses, and streams.
 //! The channel of a [`ClientManager`](crate::ClientManager) is enough for every other wire.
 
+mod interests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use bytes::Bytes;
 
 use crate::subscription::Measured;
 use crate::{Error, Subscription};
+
+pub use interests::{InterestChanges, Interests};
 
 /// Publishes to named topics of a broker, subscribes to them, and counts their subscribers.
 ///
@@ -77,6 +81,29 @@ pub trait Topics: Send + Sync {
     /// Dropping the future leaves no subscription behind.
     async fn subscribe_to(&self, interests: Vec<Interest>) -> Result<Subscription<Delivery>, Error>;
 
+    /// Subscribes as [`subscribe_to`](Self::subscribe_to) does, to topics that change while the subscription runs. There
+    /// may be none to begin with.
+    ///
+    /// # Behaviour
+    ///
+    /// - A topic that is added is received from its confirmation on, counts as any other, and a removed one ends: on the
+    ///   same subscription, without a gap.
+    /// - However fast a topic is added and removed, it ends as it was asked for last; so does the number of topics that the
+    ///   broker knows.
+    /// - After a lost connection the subscription has the topics that are wanted then.
+    ///
+    /// A topic that the broker refuses is an error for those who wait for it. Otherwise it is tried again without
+    /// disturbing the others, and a gap follows once it is received.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe_to`](Self::subscribe_to), also without a topic.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves no subscription behind.
+    async fn subscribe_to_changing(&self, changes: InterestChanges) -> Result<Subscription<Delivery>, Error>;
+
     /// Counts the subscribers of a topic on every node of the broker. Subscriptions to a pattern do not count.
     ///
     /// # Behaviour
@@ -129,7 +156,7 @@ impl fmt::Display for Topic {
 }
 
 /// What a subscription receives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Interest {
     /// The messages of a topic.

@@ -13,5 +13,5 @@
 mod messenger;
 pub mod python;
 
-pub use messenger::{Arrival, Arrivals, Encoded, Messenger, Process, Role, Servers, Wire};
+pub use messenger::{Arrival, Arrivals, Encoded, Messenger, Process, Role, RoomWatcher, Servers, Wire};
 pub use python::{DecodeLimits, Python};

@@ -38,6 +38,10 @@ pub(crate) struct Connection {
     pub(crate) keepalive: &'static [u8],
     /// When it was last sent.
     pub(crate) last_keepalive: Instant,
+    /// How often it was sent.
+    pub(crate) num_keepalives: u64,
+    /// A command was not sent completely, which must be the end.
+    is_sending: bool,
     has_tls: bool,
 }
 
@@ -50,6 +54,8 @@ impl Connection {
             address,
             keepalive: hello::PING,
             last_keepalive: Instant::now(),
+            num_keepalives: 0,
+            is_sending: false,
             has_tls,
         }
     }
@@ -140,6 +146,7 @@ impl Connection {
     /// Sends a keep-alive; its reply arrives among the messages.
     pub(crate) async fn send_keepalive(&mut self) -> Result<(), Failure> {
         self.last_keepalive = Instant::now();
+        self.num_keepalives += 1;
         self.send(self.keepalive).await
     }
 
@@ -181,9 +188,17 @@ impl Connection {
     }
 
     /// Sends a command.
+    ///
+    /// # Errors
+    ///
+    /// Also if an earlier one was given up before it was sent completely: the server would take this one for its end.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        if std::mem::replace(&mut self.is_sending, true) {
+            return Err(Failure::other(&self.address, "a command was not sent completely"));
+        }
         let written = self.stream.write_all(bytes).await;
         written.map_err(|error| Failure::io(&self.address, error))?;
+        self.is_sending = false;
         let flushed = self.stream.flush().await;
         flushed.map_err(|error| Failure::io(&self.address, error))
     }

@@ -18,15 +18,33 @@
 //! One listener has all connections of a subscription: a loss of one replaces all. Each is read by a future of its own, and
 //! all of them fill one feed, so that the limit of what is buffered holds for the subscription.
 //!
+//! Topics may be added and removed while it runs. A table says on which connection each one is, and what is to be asked
+//! for there; the connections take their commands from it.
+//!
+//! | what fails | what becomes of it |
+//! |---|---|
+//! | a connection | all are replaced, and a gap follows; what was not confirmed before is added afterwards, so that it keeps nothing from being received |
+//! | a topic: a right is missing, no node serves its slot | it is tried again with back-off; the others go on; a gap follows once it is received |
+//! | the connection to a node that was just named | the same, for all topics of that node |
+//! | the slot of a topic is moved away by the cluster | all connections are replaced, as if one was lost |
+//!
+//! Commands are sent in batches, and a connection has a bounded number of them without a reply: each one takes memory on
+//! the server. While nothing comes, a connection waits for messages and for commands at the same time. A keep-alive that
+//! is given up for a command is not a problem: its reply is expected in its place in the order, and where the server does
+//! not reply to commands in time, the connection is lost.
+//!
 //! # Counting
 //!
 //! Connections are taken out of their place while a count uses them: a count that is given up leaves no reply behind that
 //! the next one would take for its own.
 
+mod changing;
 mod counter;
 pub(crate) mod head;
 mod listener;
+mod names;
 mod node;
+mod notice;
 mod position;
 mod reader;
 pub(crate) mod redirection;
@@ -34,13 +52,15 @@ pub(crate) mod router;
 pub(crate) mod routing;
 mod stream;
 mod subscriber;
+mod table;
+mod wanted;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{bad, check_entry, check_interests, check_name, check_size, closed};
-use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
+use manager_api::topics::{Delivery, Entry, Interest, InterestChanges, Interests, Stream, Topic, Topics};
 use manager_api::{Error, Subscription};
 
 use crate::RedisManager;
@@ -94,7 +114,16 @@ impl Topics for RedisManager {
         {
             self.check_database()?;
         }
-        let listener = TopicListener::new(self.connector.clone(), &self.options, interests);
+        let (_, changes) = Interests::channel(interests, usize::MAX)?;
+        let listener = TopicListener::new(self.connector.clone(), &self.options, changes, false);
+        self.listeners.subscribe(listener).await
+    }
+
+    async fn subscribe_to_changing(&self, changes: InterestChanges) -> Result<Subscription<Delivery>, Error> {
+        if changes.any(|interest| matches!(interest, Interest::Stream { .. })) {
+            self.check_database()?;
+        }
+        let listener = TopicListener::new(self.connector.clone(), &self.options, changes, true);
         self.listeners.subscribe(listener).await
     }
 

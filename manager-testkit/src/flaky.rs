@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::lock::Unpoisoned;
 use manager_api::subscription::{SubscriptionSender, Unsubscribed};
-use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
+use manager_api::topics::{Delivery, Entry, Interest, InterestChanges, Stream, Topic, Topics};
 use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription};
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -213,6 +213,10 @@ impl<M: ClientManager> Topics for Flaky<M> {
 
     async fn subscribe_to(&self, interests: Vec<Interest>) -> Result<Subscription<Delivery>, Error> {
         self.inner_topics()?.subscribe_to(interests).await
+    }
+
+    async fn subscribe_to_changing(&self, changes: InterestChanges) -> Result<Subscription<Delivery>, Error> {
+        self.inner_topics()?.subscribe_to_changing(changes).await
     }
 
     async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error> {

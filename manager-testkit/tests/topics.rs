@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::memory::{MemoryBus, MemoryManager};
 use manager_api::subscription::SubscriptionSender;
-use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
+use manager_api::topics::{Delivery, Entry, Interest, InterestChanges, Interests, Stream, Topic, Topics};
 use manager_api::{ClientManager, Error, Incoming, ManagerOptions, Subscription};
 use manager_testkit::{Backend, Flaky, OnLink, conformance};
 
@@ -25,6 +25,8 @@ enum Fault {
     IgnoresThePast,
     NeverTrims,
     LosesTheSecond,
+    KeepsWhatIsRemoved,
+    IgnoresWhatIsAdded,
 }
 
 struct Broken(MemoryBus, Fault);
@@ -135,9 +137,38 @@ impl Topics for BrokenManager {
         Ok(subscription)
     }
 
+    async fn subscribe_to_changing(&self, changes: InterestChanges) -> Result<Subscription<Delivery>, Error> {
+        let (interests, inner_changes) = Interests::channel(changes.begin(), 1_000)?;
+        let fault = self.fault;
+        changes.begin().iter().for_each(|interest| changes.confirm(interest));
+        let inner = self.inner.subscribe_to_changing(inner_changes).await?;
+        let (sender, subscription) = Subscription::channel_of(1 << 20);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = pass_on(changes, interests, fault) => {}
+                () = forward(inner, sender, fault) => {}
+            }
+        });
+        Ok(subscription)
+    }
+
     async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error> {
         let count = self.inner.count_subscribers(topic).await?;
         Ok(count + u64::from(self.fault == Fault::CountsOneTooMany))
+    }
+}
+
+async fn pass_on(changes: InterestChanges, interests: Interests, fault: Fault) {
+    loop {
+        changes.changed().await;
+        for interest in changes.take_changed(1_000) {
+            match changes.contains(&interest) {
+                true if fault != Fault::IgnoresWhatIsAdded => interests.add(interest.clone()).unwrap(),
+                false if fault != Fault::KeepsWhatIsRemoved => interests.remove(&interest),
+                _ => {}
+            }
+            changes.confirm(&interest);
+        }
     }
 }
 
@@ -189,5 +220,7 @@ noticed! {
     SortsFields by entries_keep_their_order_and_their_fields;
     IgnoresThePast by a_stream_yields_its_past_then_what_is_new;
     NeverTrims by a_stream_is_trimmed;
+    KeepsWhatIsRemoved by topics_are_added_and_removed_while_a_subscription_runs;
+    IgnoresWhatIsAdded by a_topic_ends_as_it_was_asked_for_last a_broker_restart_keeps_the_topics_that_are_wanted_then;
     LosesTheSecond by a_stream_continues_after_a_restart a_stream_continues_after_a_lost_connection;
 }

@@ -30,9 +30,6 @@ pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// The longest wait for an entry that the broker has accepted.
 const MARK_WITHIN: Duration = Duration::from_secs(10);
 
-/// Servers that are kept; the heartbeats of further ones are ignored.
-const MAX_SERVERS: usize = 1_024;
-
 /// The servers of a namespace, as far as the stream was read.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
@@ -77,7 +74,12 @@ pub(crate) async fn servers(live: &mut watch::Receiver<Live>) -> Result<Vec<Host
 
 /// Reads an entry of the stream: records what it tells of its server, and returns what it holds for requests of this
 /// process.
-pub(crate) fn read(entry: &Entry, requester: &Requester<'_>, beats: &watch::Sender<Live>) -> Vec<Envelope> {
+pub(crate) fn read(
+    entry: &Entry,
+    requester: &Requester<'_>,
+    beats: &watch::Sender<Live>,
+    max_servers: usize,
+) -> Vec<Envelope> {
     if entry.get("nsp").is_none_or(|nsp| nsp != requester.namespace.as_str()) {
         return Vec::new();
     }
@@ -95,7 +97,7 @@ pub(crate) fn read(entry: &Entry, requester: &Requester<'_>, beats: &watch::Send
         return Vec::new();
     }
     let server = HostId::from(uid);
-    beats.send_if_modified(|live| live.record(&server, kind));
+    beats.send_if_modified(|live| live.record(&server, kind, max_servers));
     match kind {
         FETCH_SOCKETS_RESPONSE | SERVER_SIDE_EMIT_RESPONSE | BROADCAST_CLIENT_COUNT | BROADCAST_ACK => {
             let data = entry_data(entry, requester.limits.max_attachments);
@@ -109,16 +111,16 @@ pub(crate) fn read(entry: &Entry, requester: &Requester<'_>, beats: &watch::Send
 }
 
 impl Live {
-    /// Records a message of a server; returns whether others are to be told.
-    fn record(&mut self, server: &HostId, kind: u64) -> bool {
+    /// Records a message of a server, of which `max` are kept; returns whether others are to be told.
+    fn record(&mut self, server: &HostId, kind: u64, max: usize) -> bool {
         if kind == ADAPTER_CLOSE {
             self.last_seen.remove(server);
             return false;
         }
-        if self.last_seen.len() >= MAX_SERVERS {
+        if self.last_seen.len() >= max {
             self.last_seen.retain(|_, seen| seen.elapsed() < TIMEOUT);
         }
-        if self.last_seen.len() < MAX_SERVERS || self.last_seen.contains_key(server) {
+        if self.last_seen.len() < max || self.last_seen.contains_key(server) {
             self.last_seen.insert(server.clone(), Instant::now());
         }
         let is_hello = kind == INITIAL_HEARTBEAT;

@@ -4,7 +4,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `wire.rs`, `plan.rs` | the wires as values; the names of their topics |
+//! | `wire.rs`, `limits.rs`, `plan.rs` | the wires as values; the limits of a process; the names of their topics |
 //! | `outgoing.rs` | what a message becomes on these wires, or that they cannot carry it |
 //! | `classic.rs`, `cluster.rs` | encoding: of the classic adapter; of the two others |
 //! | `format.rs` | JSON and MessagePack behind one trait |
@@ -12,6 +12,7 @@
 //! | `request_id.rs`, `response.rs` | the ids of requests; decoding of the responses to them |
 //! | `messenger.rs` | sending for one process |
 //! | `listener.rs`, `receiver.rs`, `retire.rs` | receiving, for each namespace; one subscription; the end of a server |
+//! | `rooms.rs` | the channels of rooms with members on this server |
 //! | `member.rs` | a server of ours among Node's: their messages, and its responses |
 //! | `heartbeats.rs` | the servers of an adapter that knows them by their heartbeats |
 #![deny(missing_docs)]
@@ -21,6 +22,7 @@ mod cluster;
 mod format;
 mod heartbeats;
 mod kinds;
+mod limits;
 mod listener;
 mod member;
 mod messenger;
@@ -30,9 +32,12 @@ mod receiver;
 mod request_id;
 mod response;
 mod retire;
+mod rooms;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use limits::NodeLimits;
+pub use rooms::SubscriptionMode;
 pub use wire::NodeWire;

@@ -19,12 +19,6 @@ use crate::messenger::{Shared, topics};
 use crate::plan::{Adapter, Reads};
 use crate::receiver::Receiver;
 
-/// Arrivals that wait to be received; beyond that the subscriptions are not read.
-const WAITING_ARRIVALS: usize = 64;
-
-/// Namespaces whose messages one process can receive: each has connections to the broker.
-const MAX_NAMESPACES: usize = 64;
-
 /// The waits between attempts to subscribe to a namespace.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -53,7 +47,7 @@ impl Drop for Listener {
 
 /// Begins to receive: a server all messages about its namespaces, an emitter responses from its first request on.
 pub(crate) async fn receive(shared: Arc<Shared>) -> Result<Arrivals, Error> {
-    let (arrivals, receiver) = mpsc::channel(WAITING_ARRIVALS);
+    let (arrivals, receiver) = mpsc::channel(shared.plan.limits.max_waiting_arrivals.max(1));
     *shared.listening.lock().await = Some(Listening {
         arrivals: arrivals.clone(),
         namespaces: HashMap::new(),
@@ -88,6 +82,9 @@ async fn attend(shared: Arc<Shared>, arrivals: mpsc::Sender<Option<Arrival>>) {
             () = arrivals.closed() => return,
             () = shared.attended_changed.notified() => {}
             () = tokio::time::sleep(wait) => {}
+        }
+        if let Some(reason) = shared.rooms.take_gap() {
+            let _ = arrivals.send(Some(Arrival::Gap { reason })).await;
         }
         shared.forget_left().await;
         let missed = std::mem::take(&mut has_failed);
@@ -164,7 +161,10 @@ impl Shared {
             return;
         };
         listening.namespaces.retain(|namespace, listeners| {
-            listeners.retain(|listener| attended.contains(namespace) || !listener.reads.is_member());
+            if !attended.contains(namespace) {
+                self.rooms.end(namespace);
+                listeners.retain(|listener| !listener.reads.is_member());
+            }
             !listeners.is_empty()
         });
     }
@@ -201,13 +201,21 @@ impl Shared {
             !listeners.is_empty()
         });
         let is_new = !listening.namespaces.contains_key(namespace);
-        if is_new && listening.namespaces.len() >= MAX_NAMESPACES {
-            let text = format!("messages about {MAX_NAMESPACES} namespaces are received already, which is the limit");
+        let max = self.plan.limits.max_namespaces;
+        if is_new && listening.namespaces.len() >= max {
+            let text = format!("messages about {max} namespaces are received already: raise the limit max_namespaces");
             return Err(Error::new(ErrorKind::Busy, text));
         }
         let interests = self.plan.interests(reads, namespace, &self.uid);
         let topics = topics(&*self.manager);
-        let subscription = topics.subscribe_to(interests).await?;
+        let subscription = match reads.is_member() && self.plan.has_room_channels() {
+            true => {
+                topics
+                    .subscribe_to_changing(self.rooms.begin(namespace, interests)?)
+                    .await?
+            }
+            false => topics.subscribe_to(interests).await?,
+        };
         let (beats, mut live) = watch::channel(Live::default());
         let receiver = Receiver {
             shared: self.clone(),

@@ -13,7 +13,7 @@ use manager_api::lock::Unpoisoned;
 use manager_api::measure::{self, Quantity};
 use manager_api::message::{Envelope, Message};
 use manager_api::topics::{Entry, Stream, Topic, Topics};
-use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Role, Servers};
+use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Role, RoomWatcher, Servers};
 use manager_api::{ClientManager, Error, NamespaceName};
 use tokio::sync::Notify;
 
@@ -23,6 +23,7 @@ use crate::listener::Listening;
 use crate::member::{PendingRequests, Responding};
 use crate::outgoing::{Outgoing, Sender, translate};
 use crate::plan::{Adapter, Plan};
+use crate::rooms::Rooms;
 use crate::{classic, cluster, heartbeats, listener, retire};
 
 /// The messages of one process.
@@ -41,11 +42,14 @@ pub(crate) struct Shared {
     pub(crate) listening: tokio::sync::Mutex<Option<Listening>>,
     /// The namespaces of this server.
     pub(crate) attended: Mutex<HashSet<NamespaceName>>,
-    pub(crate) attended_changed: Notify,
+    /// Also notified when messages to rooms may have been missed.
+    pub(crate) attended_changed: Arc<Notify>,
     /// This server closes, and subscribes to nothing more.
     pub(crate) is_retired: AtomicBool,
     /// The requests of other servers that this one has not responded to.
     pub(crate) pending: PendingRequests,
+    /// The channels of the rooms with members on this server.
+    pub(crate) rooms: Arc<Rooms>,
 }
 
 /// A message as it is handed to the broker.
@@ -97,16 +101,20 @@ fn nothing(outcome: Result<(), Error>) -> Encoded {
 impl NodeMessenger {
     pub(crate) fn new(manager: Arc<dyn ClientManager>, process: Process, plan: Plan) -> Self {
         let uid = format!("{:016x}", fastrand::u64(..));
+        let attended_changed = Arc::<Notify>::default();
+        let (mode, max_rooms) = (plan.subscription_mode, plan.limits.max_rooms);
+        let rooms = Rooms::new(&plan.prefix, mode, max_rooms, attended_changed.clone());
         let shared = Shared {
             manager,
             process,
             uid: uid.into(),
-            plan,
             listening: tokio::sync::Mutex::default(),
             attended: Mutex::default(),
-            attended_changed: Notify::new(),
+            attended_changed,
             is_retired: AtomicBool::new(false),
-            pending: PendingRequests::default(),
+            pending: PendingRequests::new(plan.limits.max_open_requests),
+            rooms: Arc::new(rooms),
+            plan,
         };
         Self {
             shared: Arc::new(shared),
@@ -255,6 +263,14 @@ impl Messenger for NodeMessenger {
     fn attend(&self, namespace: &NamespaceName) {
         self.shared.attended.lock().unpoisoned().insert(namespace.clone());
         self.shared.attended_changed.notify_one();
+    }
+
+    fn room_watcher(&self) -> Option<Arc<dyn RoomWatcher>> {
+        let rooms = self.shared.rooms.clone();
+        self.shared
+            .plan
+            .has_room_channels()
+            .then_some(rooms as Arc<dyn RoomWatcher>)
     }
 
     fn leave(&self, namespace: &NamespaceName) {

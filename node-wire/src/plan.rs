@@ -6,7 +6,9 @@ use manager_api::NamespaceName;
 use manager_api::topics::{Interest, Stream, Topic};
 
 use crate::heartbeats;
+use crate::limits::NodeLimits;
 use crate::outgoing::{Kind, Outgoing, rooms_of};
+use crate::rooms::SubscriptionMode;
 
 /// The adapter that the servers of a fleet use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,9 @@ pub(crate) struct Plan {
     pub(crate) stream_max_len: u64,
     /// Whether the adapter for streams uses sharded publish/subscribe for requests.
     pub(crate) has_sharded_requests: bool,
+    /// Which rooms have channels of their own, with the sharded adapter.
+    pub(crate) subscription_mode: SubscriptionMode,
+    pub(crate) limits: NodeLimits,
 }
 
 impl Plan {
@@ -65,6 +70,8 @@ impl Plan {
             stream_count: 1,
             stream_max_len: 10_000,
             has_sharded_requests: false,
+            subscription_mode: SubscriptionMode::Dynamic,
+            limits: NodeLimits::default(),
         }
     }
 
@@ -149,6 +156,11 @@ impl Plan {
         let topic = self.servers(namespace);
         let is_counted = self.adapter != Adapter::OldStreams && !topic.is_sharded;
         is_counted.then(|| Interest::Pattern(escaped(&topic.name).into()))
+    }
+
+    /// Returns whether rooms have channels of their own, to which their servers subscribe.
+    pub(crate) fn has_room_channels(&self) -> bool {
+        self.adapter == Adapter::Sharded && self.subscription_mode != SubscriptionMode::Static
     }
 
     /// Returns the topic of responses to a server.

@@ -16,9 +16,6 @@ use crate::plan::{Adapter, ClassicKind, Reads};
 use crate::response::{self, Requester, ResponseLimits};
 use crate::retire::LateRequests;
 
-/// Names of clients and rooms in one response.
-const MAX_NAMES: usize = 1 << 18;
-
 /// The task of one subscription.
 pub(crate) struct Receiver {
     pub(crate) shared: Arc<Shared>,
@@ -93,7 +90,7 @@ impl Receiver {
             uid: &shared.uid,
             namespace: &self.namespace,
             limits: ResponseLimits {
-                max_names: MAX_NAMES,
+                max_names: shared.plan.limits.max_names_in_response,
                 max_attachments: shared.process.limits.max_attachments,
             },
         };
@@ -106,7 +103,8 @@ impl Receiver {
             }
             Delivery::Message { message, .. } => response::cluster(message, &requester),
             Delivery::Entry { entry, .. } if shared.plan.adapter == Adapter::OldStreams => {
-                heartbeats::read(entry, &requester, &self.beats)
+                let max_servers = shared.plan.limits.max_servers;
+                heartbeats::read(entry, &requester, &self.beats, max_servers)
             }
             _ => Vec::new(),
         };

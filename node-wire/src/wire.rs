@@ -5,8 +5,10 @@ use std::sync::Arc;
 use manager_api::wire::{Messenger, Process, Wire};
 use manager_api::{ClientManager, Error, ErrorKind};
 
+use crate::limits::NodeLimits;
 use crate::messenger::NodeMessenger;
 use crate::plan::{Adapter, Plan};
+use crate::rooms::SubscriptionMode;
 
 /// The wire of a fleet of Socket.IO servers on Node, which depends on their adapter and its options.
 ///
@@ -76,6 +78,23 @@ impl NodeWire {
     #[must_use]
     pub fn sharded_pub_sub(mut self, is_sharded: bool) -> Self {
         self.plan.has_sharded_requests = is_sharded;
+        self
+    }
+
+    /// Sets which rooms have channels of their own with the sharded adapter, `subscriptionMode`. Default
+    /// [`Dynamic`](SubscriptionMode::Dynamic), as of the adapter; the others have none.
+    ///
+    /// It concerns what a server of ours receives. What is sent reaches servers in every mode.
+    #[must_use]
+    pub fn subscription_mode(mut self, mode: SubscriptionMode) -> Self {
+        self.plan.subscription_mode = mode;
+        self
+    }
+
+    /// Sets the limits of the process.
+    #[must_use]
+    pub fn limits(mut self, limits: NodeLimits) -> Self {
+        self.plan.limits = limits;
         self
     }
 

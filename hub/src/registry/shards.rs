@@ -67,15 +67,18 @@ impl<K: Hash + Eq, C: Clone> Shards<K, Members<C>> {
         self.lock(key).get(key).map(Members::snapshot).unwrap_or_default()
     }
 
-    /// Removes a member; removes the set when it becomes empty.
-    pub(super) fn remove_member(&self, key: K, member: ClientKey) {
-        let mut shard = self.lock(&key);
-        if let Some(members) = shard.get_mut(&key) {
-            members.remove(member);
-            if members.is_empty() {
-                shard.remove(&key);
-                shrink_if_sparse(&mut shard);
-            }
+    /// Removes a member; removes the set when it becomes empty, and returns true then.
+    pub(super) fn remove_member(&self, key: &K, member: ClientKey) -> bool {
+        let mut shard = self.lock(key);
+        let Some(members) = shard.get_mut(key) else {
+            return false;
+        };
+        members.remove(member);
+        let is_empty = members.is_empty();
+        if is_empty {
+            shard.remove(key);
+            shrink_if_sparse(&mut shard);
         }
+        is_empty
     }
 }

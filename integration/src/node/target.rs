@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 pub struct Target {
     /// The namespace: `/` or `/chat`, which the servers have.
     pub namespace: String,
-    /// The rooms.
-    pub rooms: Vec<String>,
+    /// The rooms; a number is one, too.
+    pub rooms: Vec<Value>,
     /// The exceptions.
     pub except: Vec<String>,
     /// Whether an emit is volatile.
@@ -35,10 +35,19 @@ impl Target {
         Self::all(namespace).to(room)
     }
 
+    /// Returns several rooms of a namespace.
+    #[must_use]
+    pub fn rooms(namespace: &str, rooms: Vec<Value>) -> Self {
+        Self {
+            rooms,
+            ..Self::all(namespace)
+        }
+    }
+
     /// Adds a room.
     #[must_use]
     pub fn to(mut self, room: &str) -> Self {
-        self.rooms.push(room.to_owned());
+        self.rooms.push(room.into());
         self
     }
 

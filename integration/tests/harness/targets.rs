@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The libraries; what the command logs it shows without a target.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "engine-io",
     "hub",
     "manager-amqp",
     "manager-api",
     "manager-kafka",
     "manager-redis",
+    "node-wire",
     "socket-io",
 ];
 

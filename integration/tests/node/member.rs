@@ -7,20 +7,23 @@ use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::driven::binary;
 use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target, ours, wire};
-use node_wire::NodeWire;
+use node_wire::{NodeWire, SubscriptionMode};
 use serde_json::{Value, json};
 use socket_io::SocketIo;
 use socket_io::manager_api::{Broadcast, NamespaceName, Payload};
 use tokio::net::TcpListener;
 
+use super::rooms::until_subscribed;
+
 /// Makes of each adapter a module with one test for each feature.
 macro_rules! members {
-    ($($adapter:ident as $module:ident),* $(,)?) => {
+    ($($adapter:ident $(($mode:ident))? as $module:ident),* $(,)?) => {
         $(mod $module {
             use super::*;
 
             async fn fleet() -> Fleet {
-                Fleet::start(NodeAdapter::$adapter).await
+                let mode: &[SubscriptionMode] = &[$(SubscriptionMode::$mode)?];
+                Fleet::start(NodeAdapter::$adapter, mode.first().copied()).await
             }
 
             #[tokio::test]
@@ -50,6 +53,7 @@ members! {
     Classic as classic,
     ClassicSpecific as classic_specific,
     Sharded as sharded,
+    Sharded(Static) as sharded_static,
     Streams as streams,
     Streams02 as streams_before_0_3,
 }
@@ -60,21 +64,46 @@ struct Fleet {
     ours: SocketIo,
     /// The client of Node's server, then that of ours.
     clients: [RealClient; 2],
+    prefix: String,
+    /// Whether rooms have channels of their own.
+    has_room_channels: bool,
 }
 
 impl Fleet {
-    async fn start(adapter: NodeAdapter) -> Self {
+    /// Starts them; the mode of the sharded adapter is the default if it is `None`.
+    async fn start(adapter: NodeAdapter, mode: Option<SubscriptionMode>) -> Self {
         let prefix = unique_channel();
         let url = RedisBroker::shared().await.url();
-        let (wire, mut options) = (wire(adapter, &prefix), NodeOptions::on(&prefix));
-        if adapter == NodeAdapter::Sharded {
-            options.more = json!({ "subscriptionMode": "static" });
+        let (mut wire, mut options) = (wire(adapter, &prefix), NodeOptions::on(&prefix));
+        if let Some(mode) = mode {
+            wire = wire.subscription_mode(mode);
+            let name = match mode {
+                SubscriptionMode::Static => "static",
+                _ => "dynamic-private",
+            };
+            options.more = json!({ "subscriptionMode": name });
         }
         let mut node = NodeServer::start(adapter, url, &options).await;
         let (ours, address) = start(url, wire).await;
         let clients = [connected(node.url()).await, connected(&address).await];
         node.until_server_count("/chat", 2).await;
-        Self { node, ours, clients }
+        let fleet = Self {
+            node,
+            ours,
+            clients,
+            has_room_channels: adapter == NodeAdapter::Sharded && mode != Some(SubscriptionMode::Static),
+            prefix,
+        };
+        fleet.until_room("room").await;
+        fleet
+    }
+
+    /// Waits until both servers have subscribed to the channel of a room, where there is one: as on Node, a client that
+    /// enters a room does not wait for that.
+    async fn until_room(&self, room: &str) {
+        if self.has_room_channels {
+            until_subscribed(RedisBroker::shared().await.url(), &self.prefix, room, 2).await;
+        }
     }
 
     /// Clients in a room, or everywhere in `/chat`.
@@ -110,7 +139,7 @@ pub(super) async fn start(redis_url: &str, wire: NodeWire) -> (SocketIo, String)
 }
 
 /// A client in the room `room` of `/chat`.
-async fn connected(url: &str) -> RealClient {
+pub(super) async fn connected(url: &str) -> RealClient {
     let mut options = ConnectOptions::to(url).only("websocket");
     options.namespace = "/chat".to_owned();
     let mut client = RealClient::connected(Kind::Node, &options).await;
@@ -216,6 +245,7 @@ async fn each_server_finds_and_moves_the_clients_of_both(mut fleet: Fleet) {
     fleet.node.sockets_leave(&Target::room("/chat", "a"), &["b"]).await;
     // The classic adapter applies that to clients of its own server some time later, too.
     until_empty(&mut fleet.node, "b").await;
+    fleet.until_room("a").await;
     fleet
         .node
         .emit(&Target::room("/chat", "b"), "not for them", json!([]))

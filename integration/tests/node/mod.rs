@@ -9,3 +9,4 @@ mod kills;
 mod member;
 mod peers;
 mod rights;
+mod rooms;

@@ -5,6 +5,6 @@ mod flavours;
 mod limits;
 mod refusals;
 mod replicas;
-mod server;
+pub(crate) mod server;
 mod tls;
 pub(crate) mod topics;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::subscriber::Subscriber;
 use super::{MemoryManager, State};
 use crate::backend::{check_entry, check_interests, check_name, glob};
-use crate::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
+use crate::topics::{Delivery, Entry, Interest, InterestChanges, Interests, Stream, Topic, Topics};
 use crate::{Error, Subscription};
 
 /// The subscribers of topics, and the streams.
@@ -23,7 +23,7 @@ pub(super) struct TopicTable {
 
 #[derive(Debug)]
 struct TopicSubscriber {
-    interests: Vec<Interest>,
+    interests: InterestChanges,
     subscriber: Subscriber<Delivery>,
 }
 
@@ -35,7 +35,11 @@ impl TopicTable {
             topic: name,
             message: message.clone(),
         };
-        self.offer(|interest| is_of(interest, topic), &delivery);
+        let named = Interest::Topic(topic.clone());
+        self.offer(
+            |interests| interests.contains(&named) || interests.any(|interest| is_matched(interest, topic)),
+            &delivery,
+        );
     }
 
     /// Appends an entry to a stream, delivers it, and trims the stream.
@@ -50,22 +54,24 @@ impl TopicTable {
             entries.pop_front();
         }
         self.offer(
-            |interest| matches!(interest, Interest::Stream { name, .. } if *name == stream.name),
+            |interests| {
+                interests.any(|interest| matches!(interest, Interest::Stream { name, .. } if *name == stream.name))
+            },
             &delivery,
         );
     }
 
     /// Delivers to each subscriber of which an interest fits, once.
-    fn offer(&mut self, fits: impl Fn(&Interest) -> bool, delivery: &Delivery) {
-        self.subscribers.retain_mut(|subscriber| {
-            !subscriber.interests.iter().any(&fits) || subscriber.subscriber.offer(delivery.clone())
-        });
+    fn offer(&mut self, fits: impl Fn(&InterestChanges) -> bool, delivery: &Delivery) {
+        self.subscribers
+            .retain_mut(|subscriber| !fits(&subscriber.interests) || subscriber.subscriber.offer(delivery.clone()));
     }
 
     /// Adds a subscriber, which receives the entries of the past at once.
-    fn add(&mut self, interests: Vec<Interest>, mut subscriber: Subscriber<Delivery>) {
+    fn add(&mut self, interests: InterestChanges, mut subscriber: Subscriber<Delivery>) {
         let now = Instant::now();
-        for interest in &interests {
+        interests.confirm_at_once();
+        for interest in &interests.begin() {
             let Interest::Stream { name, past } = interest else {
                 continue;
             };
@@ -82,21 +88,18 @@ impl TopicTable {
         self.subscribers.push(TopicSubscriber { interests, subscriber });
     }
 
-    /// Counts the subscribers of a topic by its name.
-    fn count(&self, topic: &Topic) -> u64 {
+    /// Counts the subscribers of a topic by its name, and removes those that were dropped.
+    fn count(&mut self, topic: &Topic) -> u64 {
+        self.subscribers.retain(|other| !other.subscriber.is_closed());
+        let named = Interest::Topic(topic.clone());
         let subscribers = self.subscribers.iter();
-        let named = subscribers.filter(|subscriber| {
-            let names = |interest: &Interest| matches!(interest, Interest::Topic(named) if named == topic);
-            !subscriber.subscriber.is_closed() && subscriber.interests.iter().any(names)
-        });
-        named.count() as u64
+        subscribers.filter(|other| other.interests.contains(&named)).count() as u64
     }
 
     /// Reports a gap to each subscriber that has missed messages while the bus was stopped: entries of streams are kept.
     pub(super) fn report_gap(&mut self, reason: &str) {
         for TopicSubscriber { interests, subscriber } in &mut self.subscribers {
-            let is_kept = |interest: &Interest| matches!(interest, Interest::Stream { .. });
-            if !interests.iter().all(is_kept) {
+            if interests.any(|interest| !matches!(interest, Interest::Stream { .. })) {
                 subscriber.report_gap(reason);
             }
         }
@@ -109,12 +112,11 @@ impl TopicTable {
     }
 }
 
-/// Returns whether messages of `topic` are of interest.
-fn is_of(interest: &Interest, topic: &Topic) -> bool {
+/// Returns whether `topic` matches a pattern.
+fn is_matched(interest: &Interest, topic: &Topic) -> bool {
     match interest {
-        Interest::Topic(named) => named == topic,
         Interest::Pattern(pattern) => !topic.is_sharded && glob::matches(pattern.as_bytes(), topic.name.as_bytes()),
-        Interest::Stream { .. } => false,
+        Interest::Topic(_) | Interest::Stream { .. } => false,
     }
 }
 
@@ -135,6 +137,11 @@ impl Topics for MemoryManager {
 
     async fn subscribe_to(&self, interests: Vec<Interest>) -> Result<Subscription<Delivery>, Error> {
         check_interests(&interests)?;
+        let (_, changes) = Interests::channel(interests, usize::MAX)?;
+        self.subscribe_to_changing(changes).await
+    }
+
+    async fn subscribe_to_changing(&self, interests: InterestChanges) -> Result<Subscription<Delivery>, Error> {
         let add = |state: &mut State, subscriber| state.topics.add(interests, subscriber);
         self.add_subscriber(add).await
     }
@@ -144,7 +151,7 @@ impl Topics for MemoryManager {
         self.check(0)?;
         let count = async {
             loop {
-                if let Some(state) = self.bus.state_if_up() {
+                if let Some(mut state) = self.bus.state_if_up() {
                     return state.topics.count(topic);
                 }
                 self.bus.until_up().await;

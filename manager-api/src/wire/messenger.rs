@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 
 use super::DecodeLimits;
 use crate::message::{Envelope, Message};
-use crate::{ClientManager, Error, HostId, NamespaceName};
+use crate::{ClientManager, Error, HostId, NamespaceName, Room, Sid};
 
 /// How messages are written for a broker: their encoding, and the topics that they travel on.
 pub trait Wire: fmt::Debug + Send + Sync {
@@ -128,6 +128,26 @@ pub trait Messenger: Send + Sync + 'static {
 
     /// Ends what [`attend`](Self::attend) began. Default: nothing to do.
     fn leave(&self, _namespace: &NamespaceName) {}
+
+    /// Returns who is to be told which rooms have members on this server, on a wire with topics for rooms. Default: none,
+    /// which costs nothing.
+    fn room_watcher(&self) -> Option<Arc<dyn RoomWatcher>> {
+        None
+    }
+}
+
+/// Is told which rooms have members on a server.
+///
+/// It is called on the path of each such change, by any thread, so that it must neither block nor wait for I/O. No lock of
+/// the hub is held meanwhile: two changes of one room at nearly the same time may be told in the other order. What counts
+/// is their sum.
+pub trait RoomWatcher: Send + Sync {
+    /// The first client has entered a room, or the last one has left it. The room that is named by the id of a client is
+    /// told of only where other clients enter it.
+    fn room_changed(&self, namespace: &NamespaceName, room: &Room, is_occupied: bool);
+
+    /// A client was added to a namespace, or removed from it: it is in the room named by its id.
+    fn client_changed(&self, namespace: &NamespaceName, sid: &Sid, is_connected: bool);
 }
 
 /// A message that is encoded.

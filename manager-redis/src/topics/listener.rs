@@ -6,22 +6,23 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use manager_api::Error;
 use manager_api::backend::url::Address;
 use manager_api::backend::{End, Feed, ListenLink, Resumed};
-use manager_api::topics::{Delivery, Interest};
+use manager_api::topics::{Delivery, Interest, InterestChanges};
 
+use super::changing::Changing;
 use super::reader::Reader;
 use super::redirection::MAX_REDIRECTIONS;
 use super::stream::StreamCursor;
-use super::subscriber::{Names, Subscriber, Wanted};
+use super::subscriber::Subscriber;
+use super::wanted::Wanted;
 use crate::config::RedisOptions;
 use crate::connect::Connector;
 use crate::connection::Purpose;
@@ -31,9 +32,12 @@ use crate::error::{Failure, timed_out};
 pub(super) struct TopicListener {
     options: Arc<RedisOptions>,
     connector: Arc<Connector>,
-    /// The topics and patterns, each once.
-    wanted: Vec<Wanted>,
-    names: Arc<Names>,
+    changing: Changing,
+    /// Whether topics may be added later.
+    may_change: bool,
+    /// Whether there are or were topics, of which a lost connection loses messages.
+    has_topics: bool,
+    is_first: bool,
     /// The streams, each once.
     streams: Vec<StreamCursor>,
 }
@@ -55,60 +59,55 @@ type Reading<'a> = Pin<Box<dyn Future<Output = Result<Infallible, End<Failure>>>
 
 impl TopicListener {
     /// Creates a listener, which is not connected.
-    pub(super) fn new(connector: Arc<Connector>, options: &RedisOptions, interests: Vec<Interest>) -> Self {
-        let mut names = Names::default();
-        let mut wanted = Vec::new();
+    pub(super) fn new(
+        connector: Arc<Connector>,
+        options: &RedisOptions,
+        changes: InterestChanges,
+        may_change: bool,
+    ) -> Self {
+        let changing = Changing::new(changes, options);
+        let mut names = HashSet::new();
         let mut streams = Vec::new();
-        let mut known = HashSet::new();
-        for interest in interests {
-            let (command, name) = match interest {
-                Interest::Topic(topic) if topic.is_sharded => ("SSUBSCRIBE", topic.name),
-                Interest::Topic(topic) => {
-                    names.topics.insert(Bytes::copy_from_slice(topic.name.as_bytes()));
-                    ("SUBSCRIBE", topic.name)
-                }
-                Interest::Pattern(pattern) => ("PSUBSCRIBE", pattern),
-                Interest::Stream { name, past } => {
-                    if known.insert(Wanted {
-                        command: "XREAD",
-                        name: name.clone(),
-                    }) {
-                        streams.push(StreamCursor::new(name, past));
-                    }
-                    continue;
-                }
-                _ => continue,
-            };
-            let one = Wanted { command, name };
-            if known.insert(one.clone()) {
-                names
-                    .patterns
-                    .extend((command == "PSUBSCRIBE").then(|| one.name.clone()));
-                wanted.push(one);
+        for interest in changing.begin() {
+            if let Interest::Stream { name, past } = interest
+                && names.insert(name.clone())
+            {
+                streams.push(StreamCursor::new(name, past));
             }
         }
         Self {
             options: Arc::new(options.clone()),
             connector,
-            wanted,
-            names: Arc::new(names),
+            changing,
+            may_change,
+            has_topics: may_change,
+            is_first: true,
             streams,
         }
     }
 
     /// Subscribes to topics and patterns: on one connection, and on those of the nodes that it names.
-    async fn subscribed(&self) -> Result<Vec<Subscriber>, Failure> {
+    async fn subscribed(&mut self) -> Result<Vec<Subscriber>, Failure> {
+        let wanted = match self.is_first {
+            true => self.changing.begin(),
+            false => self.changing.begin_again(),
+        };
+        let wanted: Vec<_> = wanted.iter().filter_map(Wanted::of).collect();
+        self.has_topics |= !wanted.is_empty();
+        self.changing.table().clear();
         let mut subscribers = Vec::new();
-        let mut rest = vec![(None, self.wanted.clone())];
-        rest.retain(|(_, wanted)| !wanted.is_empty());
+        let mut rest = vec![(None, wanted)];
+        rest.retain(|(_, wanted)| self.may_change || !wanted.is_empty());
         for _ in 0..=MAX_REDIRECTIONS {
             let mut moved = Vec::new();
             for (node, wanted) in rest {
                 let subscriber = self.subscriber(&mut subscribers, node).await?;
-                moved.extend(subscriber.subscribe(&wanted).await?);
+                moved.extend(subscriber.subscribe(&wanted, &self.changing).await?);
             }
             if moved.is_empty() {
-                subscribers.retain(|subscriber| subscriber.num_subscribed > 0);
+                // What is added later is asked for on the first one.
+                let is_used = |each: &Subscriber| each.num_subscribed > 0 || (self.may_change && each.node.is_none());
+                subscribers.retain(is_used);
                 return Ok(subscribers);
             }
             rest = by_node(moved);
@@ -129,21 +128,78 @@ impl TopicListener {
         let at = match at {
             Some(at) => at,
             None => {
-                let connection = match &node {
-                    Some(node) => self.connector.connect_to(node, Purpose::Listening).await?,
-                    None => self.connector.connect(Purpose::Listening).await?,
-                };
-                let reader = Reader {
-                    connection,
-                    options: self.options.clone(),
-                    reply_limit: None,
-                };
-                subscribers.push(Subscriber::new(node, reader, self.names.clone()));
+                let (number, _) = self.changing.table().node_at(node.as_ref());
+                subscribers.push(self.connected(node, number).await?);
                 subscribers.len() - 1
             }
         };
         Ok(&mut subscribers[at])
     }
+
+    /// Connects to a node, or to any if that is `None`.
+    async fn connected(&self, node: Option<Address>, number: usize) -> Result<Subscriber, Failure> {
+        let connection = match &node {
+            Some(node) => self.connector.connect_to(node, Purpose::Listening).await?,
+            None => self.connector.connect(Purpose::Listening).await?,
+        };
+        let reader = Reader {
+            connection,
+            options: self.options.clone(),
+            reply_limit: None,
+        };
+        Ok(Subscriber::new(node, number, reader))
+    }
+
+    /// Connects to a node that was named while reading, and reads. If it cannot be reached, that is the end of its
+    /// topics only, until they are tried again.
+    async fn join(&self, number: usize, feed: &Feed<Delivery>) -> Result<Infallible, End<Failure>> {
+        let node = self.changing.table().address_of(number);
+        match self.connected(node, number).await {
+            Ok(mut subscriber) => subscriber.read(feed, &self.changing).await,
+            Err(failure) => {
+                self.changing.table().unreachable(number, &Arc::new(failure));
+                pending().await
+            }
+        }
+    }
+}
+
+impl TopicListener {
+    async fn read_all(
+        &self,
+        streams: &mut [StreamCursor],
+        connections: &mut Connections,
+        feed: &Feed<Delivery>,
+    ) -> Result<Infallible, End<Failure>> {
+        let mut reading: Vec<Reading<'_>> = Vec::new();
+        for subscriber in &mut connections.subscribers {
+            reading.push(Box::pin(subscriber.read(feed, &self.changing)));
+        }
+        for (stream, reader) in streams.iter_mut().zip(&mut connections.readers) {
+            reading.push(Box::pin(stream.read(reader, feed)));
+        }
+        let mut num_nodes = self.changing.table().num_nodes();
+        reading.push(Box::pin(async { Ok(self.changing.follow().await) }));
+        poll_fn(|cx| {
+            loop {
+                let ended = poll_any(&mut reading, cx);
+                let new = num_nodes..self.changing.table().num_nodes();
+                if ended.is_ready() || new.is_empty() {
+                    return ended;
+                }
+                // Nodes that were named meanwhile.
+                num_nodes = new.end;
+                reading.extend(new.map(|number| Box::pin(self.join(number, feed)) as Reading<'_>));
+            }
+        })
+        .await
+    }
+}
+
+/// Polls the reading of every connection; ready when the first one has ended.
+fn poll_any(reading: &mut [Reading<'_>], cx: &mut Context<'_>) -> Poll<Result<Infallible, End<Failure>>> {
+    let mut ended = reading.iter_mut().map(|reading| reading.as_mut().poll(cx));
+    ended.find(Poll::is_ready).unwrap_or(Poll::Pending)
 }
 
 /// Collects the names that belong to each node.
@@ -167,6 +223,7 @@ impl ListenLink for TopicListener {
     /// Opens every connection, and returns once each topic is confirmed and each stream found.
     async fn open(&mut self) -> Result<Connections, Failure> {
         let subscribers = self.subscribed().await?;
+        self.is_first = false;
         let mut readers = Vec::new();
         let mut gap = None;
         for stream in &mut self.streams {
@@ -189,21 +246,15 @@ impl ListenLink for TopicListener {
 
     /// Reads all connections at once, until the first one is lost.
     async fn read(&mut self, connections: &mut Connections, feed: &Feed<Delivery>) -> Result<Infallible, End<Failure>> {
-        let subscribers = connections.subscribers.iter_mut();
-        let mut reading: Vec<Reading<'_>> = Vec::new();
-        reading.extend(subscribers.map(|subscriber| Box::pin(subscriber.read(feed)) as Reading<'_>));
-        let streams = self.streams.iter_mut().zip(&mut connections.readers);
-        reading.extend(streams.map(|(stream, reader)| Box::pin(stream.read(reader, feed)) as Reading<'_>));
-        poll_fn(|cx| {
-            let mut ended = reading.iter_mut().map(|reading| reading.as_mut().poll(cx));
-            ended.find(Poll::is_ready).unwrap_or(Poll::Pending)
-        })
-        .await
+        let mut streams = std::mem::take(&mut self.streams);
+        let ended = self.read_all(&mut streams, connections, feed).await;
+        self.streams = streams;
+        ended
     }
 
     /// Redis keeps the entries of streams, and no message.
     fn resumed(&mut self, connections: &mut Connections, failure: &Failure) -> Resumed {
-        if !self.wanted.is_empty() {
+        if self.has_topics {
             return Resumed::Gap(format!("the connection was lost and is back ({failure})"));
         }
         connections.gap.take().map_or(Resumed::Continues, Resumed::Gap)

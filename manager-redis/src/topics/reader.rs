@@ -58,7 +58,7 @@ pub(super) enum Head {
 
 impl Reader {
     /// Reads at least one byte.
-    async fn read_more(&mut self) -> Result<(), Failure> {
+    pub(super) async fn read_more(&mut self) -> Result<(), Failure> {
         match self.reply_limit {
             None => self.connection.read_alive(&self.options).await,
             Some(limit) => {

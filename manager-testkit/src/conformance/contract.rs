@@ -127,6 +127,18 @@ const TOPICS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "A topic that is added is received from its confirmation on, counts as any other, and a removed one ends: on the same subscription, without a gap.",
+        &["topics_are_added_and_removed_while_a_subscription_runs"],
+    ),
+    (
+        "However fast a topic is added and removed, it ends as it was asked for last; so does the number of topics that the broker knows.",
+        &["a_topic_ends_as_it_was_asked_for_last"],
+    ),
+    (
+        "After a lost connection the subscription has the topics that are wanted then.",
+        &["a_broker_restart_keeps_the_topics_that_are_wanted_then"],
+    ),
+    (
         "A subscription counts once it is established, and no longer than until it is dropped or its process ends.",
         &["subscribers_of_a_topic_are_counted"],
     ),

@@ -1,6 +1,7 @@
 //! The conformance suite: one async function per sentence of the contract of `ClientManager` and `Topics`. The cases of
 //! [`hub`](crate::hub) are built on it.
 
+mod changing;
 mod close;
 #[cfg(test)]
 mod contract;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use manager_api::{ClientManager, ManagerOptions};
 
+pub use changing::*;
 pub use close::*;
 pub use delivery::*;
 pub use link::{Link, OnLink};
@@ -142,6 +144,8 @@ macro_rules! conformance {
                 a_publish_to_a_topic_is_limited_as_any_other
                 a_subscription_yields_all_its_topics_and_no_others
                 subscribers_of_a_topic_are_counted
+                topics_are_added_and_removed_while_a_subscription_runs
+                a_topic_ends_as_it_was_asked_for_last
                 entries_keep_their_order_and_their_fields
                 a_stream_yields_its_past_then_what_is_new
                 a_stream_is_trimmed
@@ -161,6 +165,7 @@ macro_rules! conformance {
                 ok_of_a_topic_waits_for_the_answer_of_the_broker
                 topics_fail_within_the_deadline_while_the_broker_is_down
                 a_broker_restart_yields_a_gap_on_topics_then_messages
+                a_broker_restart_keeps_the_topics_that_are_wanted_then
                 a_stream_continues_after_a_restart
                 a_stream_continues_after_a_lost_connection
             }
@@ -206,6 +211,7 @@ mod tests {
     #[test]
     fn every_case_is_in_the_macro() {
         let sources = [
+            include_str!("changing.rs"),
             include_str!("close.rs"),
             include_str!("delivery.rs"),
             include_str!("outage.rs"),

@@ -299,7 +299,11 @@ async fn subscribed(topics: &dyn Topics, named: &[&Topic]) -> Subscription<Deliv
 }
 
 /// Receives numbered messages of one topic, and nothing else.
-async fn expect_on(subscription: &mut Subscription<Delivery>, topic: &Topic, numbers: impl IntoIterator<Item = usize>) {
+pub(super) async fn expect_on(
+    subscription: &mut Subscription<Delivery>,
+    topic: &Topic,
+    numbers: impl IntoIterator<Item = usize>,
+) {
     for expected in numbers {
         match next(subscription).await {
             Incoming::Message(Delivery::Message { topic: of, message }) => {

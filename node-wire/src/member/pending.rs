@@ -9,9 +9,6 @@ use manager_api::lock::Unpoisoned;
 use manager_api::{NamespaceName, deadline};
 use tokio::time::Instant;
 
-/// Requests that are kept; further ones are not responded to.
-const MAX_PENDING: usize = 65_536;
-
 /// The longest that one is kept.
 const MAX_TIME: Duration = Duration::from_secs(600);
 
@@ -46,9 +43,11 @@ pub(crate) enum Wanted {
 }
 
 /// The table of these requests, by numbers of ours.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PendingRequests {
     table: Mutex<Table>,
+    /// Requests that are kept; further ones are not responded to.
+    max: usize,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +72,13 @@ pub(crate) enum Added {
 }
 
 impl PendingRequests {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            table: Mutex::default(),
+            max,
+        }
+    }
+
     /// Recognises repeated requests from now on.
     pub(crate) fn expect_repeats(&self) {
         let mut table = self.lock();
@@ -94,10 +100,10 @@ impl PendingRequests {
     ) -> Added {
         let mut table = self.lock();
         table.sweep();
-        if table.open.len() >= MAX_PENDING {
+        if table.open.len() >= self.max {
             return Added::Full;
         }
-        if let Some(received) = table.received.as_mut().filter(|received| received.len() < MAX_PENDING)
+        if let Some(received) = table.received.as_mut().filter(|received| received.len() < self.max)
             && !received.insert((uid.to_owned(), request_id.to_owned()))
         {
             return Added::Repeated;
@@ -146,6 +152,8 @@ impl Table {
 mod tests {
     use super::*;
 
+    const MAX: usize = 1_000;
+
     fn add(requests: &PendingRequests, seconds: u64) -> Option<u64> {
         let time = Duration::from_secs(seconds);
         match requests.add(NamespaceName::root(), "aa", "r", Wanted::Output, time) {
@@ -156,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_two_subscriptions_receive_counts_once() {
-        let requests = PendingRequests::default();
+        let requests = PendingRequests::new(MAX);
         let add = |uid| requests.add(NamespaceName::root(), uid, "r", Wanted::Output, MAX_TIME);
         assert_eq!((add("aa"), add("bb")), (Added::New(1), Added::New(2)));
         requests.remove(2);
@@ -171,7 +179,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_without_a_response_is_forgotten_when_its_time_is_over() {
-        let requests = PendingRequests::default();
+        let requests = PendingRequests::new(MAX);
         let (short, long) = (add(&requests, 5).unwrap(), add(&requests, 60).unwrap());
         tokio::time::advance(Duration::from_secs(6)).await;
         let last = add(&requests, u64::MAX).unwrap();
@@ -184,8 +192,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_requests_takes_bounded_memory() {
-        let requests = PendingRequests::default();
-        for _ in 0..MAX_PENDING {
+        let requests = PendingRequests::new(MAX);
+        for _ in 0..MAX {
             assert!(add(&requests, 5).is_some());
         }
         assert!(add(&requests, 5).is_none());

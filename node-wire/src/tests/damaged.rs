@@ -46,7 +46,7 @@ fn read(bytes: &Bytes, pending: &PendingRequests, namespace: &NamespaceName) -> 
 
 #[tokio::test]
 async fn no_damaged_message_makes_a_reader_panic() {
-    let (root, pending) = (NamespaceName::root(), PendingRequests::default());
+    let (root, pending) = (NamespaceName::root(), PendingRequests::new(100_000));
     let mut num_whole = 0;
     for message in recorded_bytes() {
         num_whole += read(&Bytes::from(message.clone()), &pending, &root);
@@ -64,7 +64,7 @@ async fn no_damaged_message_makes_a_reader_panic() {
 
 #[tokio::test]
 async fn what_is_for_another_namespace_is_passed_over() {
-    let (other, pending) = (NamespaceName::new("/other").unwrap(), PendingRequests::default());
+    let (other, pending) = (NamespaceName::new("/other").unwrap(), PendingRequests::new(100_000));
     for message in recorded_bytes() {
         // Requests of the classic adapter name no namespace: their channel does.
         if !message.starts_with(b"{\"uid\"") && !message.starts_with(b"{\"type\"") && message[0] != 0x85 {

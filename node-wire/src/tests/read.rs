@@ -52,7 +52,7 @@ fn on_each_wire(case: &str, check: impl Fn(&str, Message)) {
     let mut num_checked = 0;
     for wire in WIRES {
         if let Some(recorded) = recorded(wire).get(case) {
-            check(wire, message(recorded, &PendingRequests::default()));
+            check(wire, message(recorded, &PendingRequests::new(100_000)));
             num_checked += 1;
         }
     }
@@ -196,7 +196,7 @@ async fn a_request_for_clients_is_read_with_the_id_that_its_response_has_to_carr
         ("sharded", "2e64b661c0b17e93", "808411531d959df1"),
         ("streams", "4cf95cb28e401db3", "17dd0a7cd5965d62"),
     ] {
-        let pending = PendingRequests::default();
+        let pending = PendingRequests::new(100_000);
         let Message::Request(ClusterRequest { id, kind, .. }) = message(&recorded(wire)["fetch"], &pending) else {
             panic!("{wire}");
         };
@@ -223,7 +223,7 @@ async fn an_event_with_acknowledgements_is_read_with_its_id_and_its_timeout() {
                 &[],
             ),
         ] {
-            let pending = PendingRequests::default();
+            let pending = PendingRequests::new(100_000);
             let emit = emit_of(message(&recorded[case], &pending));
             assert_payload(&emit.payload, &payload(&arguments, attachments), wire);
             assert_eq!(emit.target, target(selected), "{wire}: {case}");
@@ -243,7 +243,7 @@ async fn what_a_server_sent_itself_is_known_as_its_own() {
         ("streams", "4cf95cb28e401db3"),
     ] {
         for recorded in recorded(wire).values().filter(|recorded| recorded.case != "namespace") {
-            let pending = PendingRequests::default();
+            let pending = PendingRequests::new(100_000);
             let read = read(recorded, uid, &pending);
             assert!(
                 matches!(read, Some(Arrival::Own { is_presence: false })),

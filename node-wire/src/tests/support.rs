@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use manager_api::subscription::SubscriptionSender;
-use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
+use manager_api::topics::{Delivery, Entry, Interest, InterestChanges, Stream, Topic, Topics};
 use manager_api::{ClientManager, Emitter, Error, Subscription, async_trait};
 use tokio::sync::mpsc;
 
@@ -110,6 +110,10 @@ impl Topics for Broker {
         let (sender, subscription) = Subscription::channel_of(1 << 20);
         self.subscriptions.lock().unwrap().push((interests, sender));
         Ok(subscription)
+    }
+
+    async fn subscribe_to_changing(&self, changes: InterestChanges) -> Result<Subscription<Delivery>, Error> {
+        self.subscribe_to(changes.begin()).await
     }
 
     async fn count_subscribers(&self, _: &Topic) -> Result<u64, Error> {

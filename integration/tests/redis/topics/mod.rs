@@ -1,5 +1,6 @@
 //! Topics on servers of the tests' own: one server, and a cluster of three nodes.
 
+mod changing;
 mod cluster;
 mod fake_nodes;
 mod one_server;

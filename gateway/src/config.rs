@@ -22,8 +22,11 @@ mod file;
 mod load;
 mod problem;
 mod value;
+mod wire;
 
 use std::time::Duration;
+
+use node_wire::SubscriptionMode;
 
 use crate::listen::Address;
 use value::{Raw, Value};
@@ -32,6 +35,7 @@ pub use doc::{defaults, table};
 pub use load::{FILE_VARIABLE, Loaded, Sources};
 pub use problem::{Problem, Problems};
 pub use value::{ByteSize, LogLevel, Secret};
+pub use wire::WireName;
 
 /// A setting and its names.
 #[derive(Clone, Copy, Debug)]
@@ -171,6 +175,18 @@ settings! {
     "url" "url" url: Option<Secret> = None, [Secret];
     /// The channel that servers and emitters share.
     "channel" "channel" channel: String = "socketio".to_owned(), [];
+    /// How the other servers write their messages: python for this project and python-socketio; node-classic, node-sharded, node-streams or node-streams-0.2 for servers on Node, by their adapter.
+    "wire" "wire" wire: WireName = WireName::Python, [];
+    /// With a wire of Node: the prefix of the adapter's channels, its option `key` or `channelPrefix`. The adapters have socket.io.
+    "wire_prefix" "wire-prefix" wire_prefix: Option<String> = None, [];
+    /// With node-streams: the name of the stream, `streamName`. The adapters have socket.io.
+    "wire_stream" "wire-stream" wire_stream: Option<String> = None, [];
+    /// With node-streams: the number of streams, `streamCount`. The adapters have 1.
+    "wire_stream_count" "wire-stream-count" wire_stream_count: Option<u32> = None, [];
+    /// With node-streams: the servers have the option `useShardedPubSub`.
+    "wire_sharded_pub_sub" "wire-sharded-pub-sub" wire_sharded_pub_sub: bool = false, [];
+    /// With node-sharded: which rooms have channels of their own, `subscriptionMode`: static, dynamic or dynamic-private. The adapter has dynamic.
+    "wire_subscription_mode" "wire-subscription-mode" wire_subscription_mode: Option<SubscriptionMode> = None, [];
     /// Anybody may join any room. Needed on an address that is not of this machine alone, unless there are keys for tokens.
     "open" "open" open: bool = false, [];
     /// With open access: clients may also emit events into rooms. Without a value: only on an address of this machine.

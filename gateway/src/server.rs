@@ -91,8 +91,14 @@ impl Server {
         let engine = engine(config)?;
         let origins = Origins::new(&config.origins)?;
         let names = namespaces.iter().map(ToString::to_string).collect();
-        let mut builder = SocketIo::builder()
-            .manager(manager)
+        let builder = match config.node_wire()? {
+            Some(wire) => {
+                let builder = SocketIo::builder().manager_with_wire(manager, wire);
+                builder.map_err(|error| Problem::of("wire", error.to_string()))?
+            }
+            None => SocketIo::builder().manager(manager),
+        };
+        let mut builder = builder
             .state(rooms::Gate::new(admission, config.max_rooms as usize, names))
             .configure(|own| {
                 own.engine = engine;
@@ -205,6 +211,7 @@ impl Server {
 pub fn check(config: &Config) -> Result<(), Problem> {
     let namespaces = namespaces(&config.namespaces)?;
     engine(config)?;
+    config.node_wire()?;
     Origins::new(&config.origins)?;
     if admin(config)?.is_some() && namespaces.iter().any(|name| name.as_str() == Admin::NAMESPACE) {
         return Err(Problem::of("namespaces", "/admin belongs to the Admin UI"));

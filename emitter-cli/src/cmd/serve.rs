@@ -11,6 +11,8 @@ use gateway::config::Config;
 use gateway::listen::{Address, Bound};
 use gateway::server::{Admission, Server};
 use gateway::tls::Tls;
+use manager_api::wire::{Process, Role, Wire};
+use manager_api::{Error, NamespaceName};
 use socket_io::SocketIo;
 
 use crate::args::DEFAULT_URL;
@@ -47,13 +49,15 @@ pub(super) async fn run(plan: ServePlan) -> Result<(), Failure> {
     let server = Server::new(&plan.config, Arc::clone(&backend.manager), &admission);
     let server = server.map_err(Failure::input)?;
     let operators = operators(&plan.config, &server).await?;
+    let wire = plan.config.node_wire().map_err(Failure::input)?;
     let place = bound.url(tls.is_some()).map_err(Failure::system("cannot listen"))?;
     let text = announcement(&place, &url, embedded.is_some(), &plan, &admission) + &operators;
     let quiet = plan.quiet;
     let stop = stopped(signals, Reloader::new(plan, server.clone(), tls.clone()));
     let serving = server.serve(bound, tls, stop);
     let announcing = async {
-        ready(server.io(), &backend, unheard).await?;
+        let wire = wire.as_ref().map(|wire| wire as &dyn Wire);
+        ready(server.io(), &backend, wire, unheard).await?;
         if !quiet {
             announce(text).await;
         }
@@ -143,11 +147,16 @@ async fn both<T>(
 /// # Errors
 ///
 /// That of subscribing, if the broker refuses it. A server that was ready once serves on when its broker refuses it later.
-async fn ready(io: &SocketIo, backend: &Backend, unheard: log::Unheard) -> Result<(), Failure> {
+async fn ready(
+    io: &SocketIo,
+    backend: &Backend,
+    wire: Option<&dyn Wire>,
+    unheard: log::Unheard,
+) -> Result<(), Failure> {
     let waited = tokio::time::timeout(READY_PATIENCE, async {
         tokio::select! {
             () = io.ready() => Ok(()),
-            failure = refused(backend) => Err(failure),
+            failure = refused(backend, wire) => Err(failure),
         }
     });
     let outcome = waited.await;
@@ -163,17 +172,32 @@ async fn ready(io: &SocketIo, backend: &Backend, unheard: log::Unheard) -> Resul
 }
 
 /// Waits until the broker has refused to be listened to, and returns why. The server's own listener tries on, so that it is asked once more.
-async fn refused(backend: &Backend) -> Failure {
+async fn refused(backend: &Backend, wire: Option<&dyn Wire>) -> Failure {
     loop {
         tokio::time::sleep(LOOK).await;
         if backend.manager.health().num_refusals == 0 {
             continue;
         }
-        match backend.manager.subscribe().await {
+        let subscribed = match wire {
+            Some(wire) => subscribe_to_fleet(backend, wire).await,
+            None => backend.manager.subscribe().await.map(drop),
+        };
+        match subscribed {
             Err(error) if error.is_refusal() => return backend.failure("subscribe", error),
             _ => std::future::pending().await,
         }
     }
+}
+
+/// Subscribes for a moment to what a server of a fleet on Node does.
+async fn subscribe_to_fleet(backend: &Backend, wire: &dyn Wire) -> Result<(), Error> {
+    let process = Process {
+        role: Role::Server,
+        ..Process::emitter()
+    };
+    let messenger = wire.open(Arc::clone(&backend.manager), process)?;
+    messenger.attend(&NamespaceName::root());
+    messenger.receive().await.map(drop)
 }
 
 /// Serves metrics and health for operators, if they have an address, to the end of the process: a server that drains is probed. Returns

@@ -31,6 +31,8 @@ impl DoctorPlan {
                 "--observe takes at most half of --timeout: give a longer --timeout",
             ));
         }
+        #[cfg(feature = "redis")]
+        super::wire::refuse("doctor")?;
         let namespace = namespace(&args.namespace)?;
         let broker = BrokerArgs {
             url: args.url,

@@ -43,6 +43,8 @@ impl ListenPlan {
     ///
     /// [`Failure::Input`], which says what to change.
     pub(super) fn new(args: ListenArgs, quiet: bool) -> Result<Self, Failure> {
+        #[cfg(feature = "redis")]
+        super::wire::refuse("listen")?;
         let filter = Filter {
             namespace: args.namespace.as_deref().map(namespace).transpose()?,
             rooms: args.room,

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use gateway::config::{Config, Loaded, Sources};
+use gateway::config::{Config, Loaded, Problem, Sources, WireName};
 use manager_api::ManagerOptions;
 
 use crate::args::{ConfigAction, ServeArgs};
@@ -62,7 +62,7 @@ impl ServePlan {
         let named = url.as_ref().filter(|_| is_here("url"));
         let channel = is_here("channel").then_some(config.channel.as_str());
         Ok(ServePlan {
-            emit_options: emit_options(named, channel),
+            emit_options: emit_options(named, channel, &config.wire_options()),
             is_url_left_out: named.is_some_and(|url| !url.is_shown_whole()),
             options: ManagerOptions {
                 channel: config.channel.clone(),
@@ -111,19 +111,36 @@ fn sources(args: ServeArgs) -> Sources {
 /// Reads all layers, and checks that they go together.
 pub(crate) fn checked(sources: &Sources) -> Result<Loaded, Failure> {
     let loaded = sources.load().map_err(Failure::input)?;
-    match gateway::server::check(&loaded.config) {
+    let checked = gateway::server::check(&loaded.config).and_then(|()| check_embedded(&loaded.config));
+    match checked {
         Ok(()) => Ok(loaded),
         Err(problem) => Err(Failure::input(loaded.locate(problem))),
     }
 }
 
-fn emit_options(url: Option<&BrokerUrl>, channel: Option<&str>) -> String {
+/// Checks that the embedded broker, where it is used, has what the wire needs: it has neither streams nor sharded topics.
+fn check_embedded(config: &Config) -> Result<(), Problem> {
+    if config.url.is_some() || matches!(config.wire, WireName::Python | WireName::NodeClassic) {
+        return Ok(());
+    }
+    let name = config.wire.name();
+    let text = format!("{name} needs Redis, and the embedded broker is none: name one with --url");
+    Err(Problem::of("wire", text))
+}
+
+fn emit_options(url: Option<&BrokerUrl>, channel: Option<&str>, wire: &[(&str, String)]) -> String {
     let mut options = String::new();
     if let Some(url) = url.filter(|url| url.is_shown_whole()) {
         options.push_str(&format!(" --url {}", quoted(&url.to_string())));
     }
     if let Some(channel) = channel {
         options.push_str(&format!(" --channel {}", quoted(&printable(channel))));
+    }
+    for (option, value) in wire {
+        options.push_str(&format!(" {option}"));
+        if !value.is_empty() {
+            options.push_str(&format!(" {}", quoted(&printable(value))));
+        }
     }
     options
 }
@@ -144,16 +161,24 @@ mod tests {
     #[test]
     fn the_command_to_try_reaches_the_same_channel() {
         let url = BrokerUrl::parse("redis://127.0.0.1:7000").unwrap();
-        assert_eq!(emit_options(None, None), "");
+        assert_eq!(emit_options(None, None, &[]), "");
         assert_eq!(
-            emit_options(Some(&url), Some("other")),
+            emit_options(Some(&url), Some("other"), &[]),
             format!(" --url {url} --channel other")
         );
         for secret in ["redis://:pw@127.0.0.1:7000", "redis://127.0.0.1:7000?password=pw"] {
             // It would not work without its login.
             let url = BrokerUrl::parse(secret).unwrap();
-            assert_eq!(emit_options(Some(&url), Some("other")), " --channel other");
+            assert_eq!(emit_options(Some(&url), Some("other"), &[]), " --channel other");
         }
-        assert_eq!(emit_options(None, Some("it's two")), r" --channel 'it'\''s two'");
+        assert_eq!(emit_options(None, Some("it's two"), &[]), r" --channel 'it'\''s two'");
+        let wire = [
+            ("--wire", "node-classic".to_owned()),
+            ("--wire-prefix", "my app".to_owned()),
+        ];
+        assert_eq!(
+            emit_options(None, None, &wire),
+            " --wire node-classic --wire-prefix 'my app'"
+        );
     }
 }

@@ -55,6 +55,21 @@ pub(super) fn find(args: WireArgs, channel: Option<&str>) -> Result<Option<NodeW
     ))
 }
 
+/// Refuses a command that knows no wire where the variable names one of Node: it would look at the wrong channel.
+///
+/// # Errors
+///
+/// [`Failure::Input`], which says what to do.
+pub(super) fn refuse(command: &str) -> Result<(), Failure> {
+    if of_variable()? == WireName::Python {
+        return Ok(());
+    }
+    Err(Failure::input(format!(
+        "{command} reads the channel of servers of this project and of python-socketio, and {WIRE_VARIABLE} names a wire of \
+         Node: unset it; `sio count --wire …` tells whether servers on Node respond"
+    )))
+}
+
 /// Reads the variable; an empty one is one that is not set.
 fn of_variable() -> Result<WireName, Failure> {
     match std::env::var(WIRE_VARIABLE) {

@@ -29,7 +29,7 @@ impl Raw {
         }
     }
 
-    fn one(&self) -> Result<&str, String> {
+    pub(super) fn one(&self) -> Result<&str, String> {
         match self {
             Self::Text(text) => Ok(text.trim()),
             Self::List(_) => Err("expected one value, not a list".to_owned()),

@@ -263,6 +263,61 @@ async fn wrong_uses_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn a_server_with_a_wire_that_cannot_work_does_not_start() {
+    let none = "--url=redis://127.0.0.1:1";
+    for (arguments, words) in [
+        (
+            &["serve", "--listen=0", "--wire=node", none][..],
+            "expected one of python, node-classic",
+        ),
+        (
+            &["serve", "--listen=0", "--wire=node-classic", "--channel=c", none],
+            "--channel: has no effect on a wire of Node",
+        ),
+        (
+            &["serve", "--listen=0", "--wire-prefix=p", none],
+            "--wire-prefix: needs a wire of Node",
+        ),
+        (
+            &["serve", "--listen=0", "--wire=node-sharded", "--wire-stream=s", none],
+            "--wire-stream: needs node-streams",
+        ),
+        (&["serve", "--listen=0", "--wire=node-sharded"], "the embedded broker"),
+        (&["config", "check", "--wire=node-streams"], "the embedded broker"),
+        (
+            &["serve", "--listen=0", "--wire=node-classic", "--url=amqp://127.0.0.1:1"],
+            "need a broker with topics: Redis",
+        ),
+        (
+            &[
+                "serve",
+                "--listen=0",
+                "--wire=node-classic",
+                "--url=kafka://127.0.0.1:1",
+            ],
+            "need a broker with topics: Redis",
+        ),
+    ] {
+        let refused = run(arguments, &[]).await;
+        assert_eq!(refused.code, Some(2), "{arguments:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(words), "{arguments:?}: {}", refused.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_knows_no_wire_does_not_look_at_another_channel() {
+    for command in ["listen", "doctor"] {
+        let refused = run(&[command, "--url=redis://127.0.0.1:1"], &[("SIO_WIRE", "node-classic")]).await;
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("SIO_WIRE names a wire of Node"),
+            "{}",
+            refused.stderr
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_fleet_that_is_not_there_is_told() {
     let url = integration::brokers::RedisBroker::shared().await.url();
     let prefix = unique_channel();

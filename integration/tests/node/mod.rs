@@ -10,3 +10,4 @@ mod member;
 mod peers;
 mod rights;
 mod rooms;
+mod served;

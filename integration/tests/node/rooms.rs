@@ -27,8 +27,13 @@ const MODES: [(&str, SubscriptionMode); 3] = [
 
 /// Waits until so many servers have subscribed to the channel of a room of `/chat`.
 pub(super) async fn until_subscribed(url: &str, prefix: &str, room: &str, count: u64) {
+    until_subscribed_in("/chat", url, prefix, room, count).await;
+}
+
+/// Waits until so many servers have subscribed to the channel of a room.
+pub(super) async fn until_subscribed_in(namespace: &str, url: &str, prefix: &str, room: &str, count: u64) {
     let manager = RedisManager::new(url, RedisOptions::default()).unwrap();
-    let topic = Topic::sharded(format!("{prefix}#/chat#{room}#"));
+    let topic = Topic::sharded(format!("{prefix}#{namespace}#{room}#"));
     let subscribed = async { while manager.count_subscribers(&topic).await.unwrap() != count {} };
     let is_so = tokio::time::timeout(DEADLINE, subscribed).await;
     is_so.unwrap_or_else(|_| panic!("not {count} subscribers of the room {room}"));

@@ -205,6 +205,7 @@ impl<D: Deliver> Hub<D> {
         self.post_envelope(Envelope {
             host_id: Some(host_id),
             message: Message::Callback(callback),
+            mark: None,
         });
     }
 
@@ -213,6 +214,7 @@ impl<D: Deliver> Hub<D> {
         self.post_envelope(Envelope {
             host_id: Some(self.host_id.clone()),
             message,
+            mark: None,
         })
     }
 

@@ -300,6 +300,7 @@ impl Diagnosis<'_> {
         wire::python::encode(&Envelope {
             host_id: Some(self.host_id.clone()),
             message: Message::Seek,
+            mark: None,
         })
     }
 

@@ -40,6 +40,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     is_refusal: bool,
+    may_be_published: bool,
     cause: Option<Code>,
     message: String,
     source: Option<Source>,
@@ -51,6 +52,7 @@ impl Error {
         Self {
             kind,
             is_refusal: false,
+            may_be_published: kind == ErrorKind::Publish,
             cause: None,
             message: message.into(),
             source: None,
@@ -68,6 +70,7 @@ impl Error {
     #[must_use]
     pub fn refused(mut self) -> Self {
         self.is_refusal = true;
+        self.may_be_published = false;
         self
     }
 
@@ -84,11 +87,23 @@ impl Error {
         self
     }
 
+    /// Marks this as the error of a message that was sent, and of which the outcome is unknown.
+    pub(crate) fn unconfirmed(mut self) -> Self {
+        self.may_be_published = true;
+        self
+    }
+
     /// Adds a remark to the text, after a semicolon.
     pub(crate) fn with_note(mut self, note: &str) -> Self {
         self.message.push_str("; ");
         self.message.push_str(note);
         self
+    }
+
+    /// Returns whether the message may have been published although this is an error: it was sent, and the confirmation is
+    /// missing. Otherwise a repeated publish does not deliver it twice.
+    pub fn may_be_published(&self) -> bool {
+        self.may_be_published
     }
 
     /// Returns the category of the failure.

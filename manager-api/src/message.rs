@@ -1,10 +1,14 @@
 //! The messages between processes.
 
+mod mark;
+
 use std::time::{Duration, SystemTime};
 
 use crate::cluster::{Change, ClusterRequest, ClusterResponse, Selection};
 use crate::trace::TraceParent;
 use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
+
+pub use mark::Mark;
 
 /// A message together with the process it comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +17,19 @@ pub struct Envelope {
     pub host_id: Option<HostId>,
     /// The message itself.
     pub message: Message,
+    /// Set if a bridge has brought the message from another fleet. An extension.
+    pub mark: Option<Mark>,
+}
+
+impl Envelope {
+    /// Creates the envelope of a message that no bridge has brought.
+    pub fn new(host_id: Option<HostId>, message: Message) -> Self {
+        Self {
+            host_id,
+            message,
+            mark: None,
+        }
+    }
 }
 
 /// The messages of python-socketio's queue (`pubsub_manager.py`), and extensions that only our servers support.

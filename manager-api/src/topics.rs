@@ -226,6 +226,11 @@ impl Entry {
         fields.find(|(field, _)| field == name).map(|(_, value)| value)
     }
 
+    /// Adds a field behind the others.
+    pub fn push(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.fields.push((name.into(), value.into()));
+    }
+
     /// Returns the bytes of all names and values together.
     pub fn size(&self) -> usize {
         self.fields.iter().map(|(name, value)| name.len() + value.len()).sum()

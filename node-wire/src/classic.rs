@@ -4,7 +4,7 @@
 //! hold an event for clients or binary.
 
 use manager_api::Room;
-use manager_api::message::Emit;
+use manager_api::message::{Emit, Mark};
 
 use crate::format::{Format, Json, MsgPack};
 use crate::kinds::classic::{BROADCAST, REMOTE_DISCONNECT, REMOTE_FETCH, REMOTE_JOIN, REMOTE_LEAVE, SERVER_SIDE_EMIT};
@@ -13,26 +13,26 @@ use crate::request_id::RequestId;
 
 /// Writes a message.
 pub(crate) fn encode(outgoing: &Outgoing, sender: Sender<'_>) -> Vec<u8> {
-    let uid = sender.uid;
+    let (uid, mark) = (sender.uid, outgoing.mark);
     match &outgoing.kind {
-        Kind::Broadcast { emit, request: None } => broadcast(emit, sender),
+        Kind::Broadcast { emit, request: None } => broadcast(emit, sender, mark),
         Kind::Broadcast {
             emit,
             request: Some(request),
-        } => broadcast_with_ack(emit, *request, uid),
-        Kind::Join(clients, rooms) => change(REMOTE_JOIN, clients, rooms, sender),
-        Kind::Leave(clients, rooms) => change(REMOTE_LEAVE, clients, rooms, sender),
-        Kind::Disconnect { clients, closes } => disconnect(clients, *closes, sender),
-        Kind::FetchSockets(clients, request) => fetch_sockets(clients, *request, uid),
-        Kind::ServerEvent(event) if outgoing.has_binary() => server_event::<MsgPack>(event, sender),
-        Kind::ServerEvent(event) => server_event::<Json>(event, sender),
+        } => broadcast_with_ack(emit, *request, uid, mark),
+        Kind::Join(clients, rooms) => change(REMOTE_JOIN, (clients, rooms), sender, mark),
+        Kind::Leave(clients, rooms) => change(REMOTE_LEAVE, (clients, rooms), sender, mark),
+        Kind::Disconnect { clients, closes } => disconnect(clients, *closes, sender, mark),
+        Kind::FetchSockets(clients, request) => fetch_sockets(clients, *request, uid, mark),
+        Kind::ServerEvent(event) if outgoing.has_binary() => server_event::<MsgPack>(event, sender, mark),
+        Kind::ServerEvent(event) => server_event::<Json>(event, sender, mark),
     }
 }
 
-/// Writes `[uid, packet, options]`.
-fn broadcast(emit: &Emit, sender: Sender<'_>) -> Vec<u8> {
+/// Writes `[uid, packet, options]`, and a mark behind them: receivers take the first three.
+fn broadcast(emit: &Emit, sender: Sender<'_>, mark: Option<Mark>) -> Vec<u8> {
     let mut out = MsgPack::default();
-    out.list(3, |out| {
+    out.list(3 + u32::from(mark.is_some()), |out| {
         out.text(sender.name(false));
         packet(out, emit);
         // The order of `@socket.io/redis-emitter`.
@@ -41,13 +41,17 @@ fn broadcast(emit: &Emit, sender: Sender<'_>) -> Vec<u8> {
             flags(out, emit, None);
             out.member_rooms("except", except_of(emit).iter());
         });
+        if let Some(mark) = mark {
+            out.text(&mark.to_string());
+        }
     });
     out.into_vec()
 }
 
-fn broadcast_with_ack(emit: &Emit, request: RequestId, uid: &str) -> Vec<u8> {
+fn broadcast_with_ack(emit: &Emit, request: RequestId, uid: &str, mark: Option<Mark>) -> Vec<u8> {
     let mut out = MsgPack::default();
-    out.map(5, |out| {
+    out.map(5 + u32::from(mark.is_some()), |out| {
+        out.member_mark(mark);
         out.member_text("uid", uid);
         out.member_text("requestId", &request.to_text(uid));
         out.member_uint("type", BROADCAST);
@@ -91,9 +95,10 @@ pub(crate) fn flags<F: Format>(out: &mut F, emit: &Emit, timeout: Option<u64>) {
     });
 }
 
-fn change(kind: u64, clients: &Clients, rooms: &[Room], sender: Sender<'_>) -> Vec<u8> {
+fn change(kind: u64, (clients, rooms): (&Clients, &[Room]), sender: Sender<'_>, mark: Option<Mark>) -> Vec<u8> {
     let mut out = Json::default();
     out.map(3, |out| {
+        out.member_mark(mark);
         server_id(out, sender);
         out.member_uint("type", kind);
         options(out, clients);
@@ -102,9 +107,10 @@ fn change(kind: u64, clients: &Clients, rooms: &[Room], sender: Sender<'_>) -> V
     out.into_vec()
 }
 
-fn disconnect(clients: &Clients, closes: bool, sender: Sender<'_>) -> Vec<u8> {
+fn disconnect(clients: &Clients, closes: bool, sender: Sender<'_>, mark: Option<Mark>) -> Vec<u8> {
     let mut out = Json::default();
     out.map(3, |out| {
+        out.member_mark(mark);
         server_id(out, sender);
         out.member_uint("type", REMOTE_DISCONNECT);
         options(out, clients);
@@ -114,9 +120,10 @@ fn disconnect(clients: &Clients, closes: bool, sender: Sender<'_>) -> Vec<u8> {
     out.into_vec()
 }
 
-fn fetch_sockets(clients: &Clients, request: RequestId, uid: &str) -> Vec<u8> {
+fn fetch_sockets(clients: &Clients, request: RequestId, uid: &str, mark: Option<Mark>) -> Vec<u8> {
     let mut out = Json::default();
     out.map(4, |out| {
+        out.member_mark(mark);
         out.member_text("uid", uid);
         out.member_text("requestId", &request.to_text(uid));
         out.member_uint("type", REMOTE_FETCH);
@@ -125,10 +132,12 @@ fn fetch_sockets(clients: &Clients, request: RequestId, uid: &str) -> Vec<u8> {
     out.into_vec()
 }
 
-fn server_event<F: Format>(event: &ServerEvent, sender: Sender<'_>) -> Vec<u8> {
+fn server_event<F: Format>(event: &ServerEvent, sender: Sender<'_>, mark: Option<Mark>) -> Vec<u8> {
     let request = event.request;
     let mut out = F::default();
-    out.map(3 + u32::from(request.is_some()), |out| {
+    let len = 3 + u32::from(request.is_some()) + u32::from(mark.is_some());
+    out.map(len, |out| {
+        out.member_mark(mark);
         out.member_text("uid", sender.name(request.is_some()));
         if let Some(request) = request {
             out.member_text("requestId", &request.to_text(sender.uid));

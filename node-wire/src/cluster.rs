@@ -10,7 +10,7 @@ use manager_api::topics::Entry;
 use manager_api::{NamespaceName, Room};
 
 use crate::classic::flags;
-use crate::format::{Format, Json, MsgPack};
+use crate::format::{Format, Json, MARK, MsgPack};
 use crate::kinds::cluster::{
     BROADCAST, DISCONNECT_SOCKETS, FETCH_SOCKETS, SERVER_SIDE_EMIT, SOCKETS_JOIN, SOCKETS_LEAVE,
 };
@@ -20,7 +20,8 @@ use crate::request_id::RequestId;
 /// Writes a whole message.
 pub(crate) fn message<F: Format>(outgoing: &Outgoing, sender: Sender<'_>) -> Bytes {
     let mut out = F::default();
-    out.map(4, |out| {
+    out.map(4 + u32::from(outgoing.mark.is_some()), |out| {
+        out.member_mark(outgoing.mark);
         out.member_uint("type", type_of(&outgoing.kind));
         out.key("data");
         data(out, &outgoing.kind, sender.uid);
@@ -39,7 +40,11 @@ pub(crate) fn entry(outgoing: &Outgoing, sender: Sender<'_>) -> Entry {
             .encode(data_of::<MsgPack>(outgoing, sender.uid))
             .into_bytes(),
     };
-    entry_of(sender.name(false), &outgoing.namespace, type_of(&outgoing.kind), data)
+    let mut entry = entry_of(sender.name(false), &outgoing.namespace, type_of(&outgoing.kind), data);
+    if let Some(mark) = outgoing.mark {
+        entry.push(MARK, mark.to_string());
+    }
+    entry
 }
 
 /// Creates the entry of a stream.

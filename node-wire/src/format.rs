@@ -7,7 +7,14 @@ pub(crate) use json::Json;
 pub(crate) use msgpack::MsgPack;
 
 use bytes::Bytes;
+use manager_api::message::Mark;
 use manager_api::{Payload, Room};
+
+/// The member of messages, and the field of entries of streams, that holds the mark of a bridge.
+///
+/// Node's adapters take the members and fields that they know, and pass over all others. The classic adapter's events are
+/// lists, of which it takes the first three elements: the mark is the fourth.
+pub(crate) const MARK: &str = "sioBridge";
 
 /// A text or binary form of JavaScript's values, which is appended to a buffer.
 pub(crate) trait Format: Default {
@@ -43,6 +50,13 @@ pub(crate) trait Format: Default {
     fn member_text(&mut self, key: &str, text: &str) {
         self.key(key);
         self.text(text);
+    }
+
+    /// Writes the mark of a bridge as a member of a map, if there is one; the length of the map is to count it.
+    fn member_mark(&mut self, mark: Option<Mark>) {
+        if let Some(mark) = mark {
+            self.member_text(MARK, &mark.to_string());
+        }
     }
 
     fn member_uint(&mut self, key: &str, number: u64) {

@@ -220,7 +220,7 @@ impl Messenger for NodeMessenger {
             }
             Message::Bye => return shared.bye(),
             message => match translate(message) {
-                Ok(outgoing) => outgoing.map(|outgoing| shared.shipment(&outgoing)),
+                Ok(outgoing) => outgoing.map(|outgoing| shared.shipment(&outgoing.marked(envelope.mark))),
                 Err(error) => return nothing(Err(error)),
             },
         };

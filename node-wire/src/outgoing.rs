@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manager_api::cluster::{Change, ClusterRequest, RequestKind, Selection};
-use manager_api::message::{Emit, Message, Target};
+use manager_api::message::{Emit, Mark, Message, Target};
 use manager_api::{Error, ErrorKind, EventName, NamespaceName, Payload, Room, Sid};
 
 use crate::request_id::RequestId;
@@ -13,6 +13,8 @@ use crate::request_id::RequestId;
 pub(crate) struct Outgoing {
     pub(crate) namespace: NamespaceName,
     pub(crate) kind: Kind,
+    /// Set if a bridge has brought it from another fleet: Node's adapters ignore it.
+    pub(crate) mark: Option<Mark>,
 }
 
 #[derive(Debug)]
@@ -122,7 +124,11 @@ pub(crate) fn translate(message: Message) -> Result<Option<Outgoing>, Error> {
         }
         _ => return Err(cannot("carry this message")),
     };
-    Ok(Some(Outgoing { namespace, kind }))
+    Ok(Some(Outgoing {
+        namespace,
+        kind,
+        mark: None,
+    }))
 }
 
 fn request_of(request: ClusterRequest) -> Result<Option<Outgoing>, Error> {
@@ -145,10 +151,21 @@ fn request_of(request: ClusterRequest) -> Result<Option<Outgoing>, Error> {
         (RequestKind::Rooms { .. }, _) => return Err(cannot("list rooms and their members")),
         (RequestKind::Sockets { .. } | RequestKind::Count { .. }, None) => return Ok(None),
     };
-    Ok(Some(Outgoing { namespace, kind }))
+    Ok(Some(Outgoing {
+        namespace,
+        kind,
+        mark: None,
+    }))
 }
 
 impl Outgoing {
+    /// Sets the mark of a bridge, which only a message that a bridge has brought from another fleet has.
+    ///
+    /// Servers take no notice of it; other bridges forward the message no further.
+    pub(crate) fn marked(self, mark: Option<Mark>) -> Self {
+        Self { mark, ..self }
+    }
+
     /// Returns whether servers respond to it.
     pub(crate) fn expects_response(&self) -> bool {
         match &self.kind {

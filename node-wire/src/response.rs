@@ -194,6 +194,7 @@ impl Response<'_> {
         Envelope {
             host_id: Some(self.server.clone()),
             message: Message::Response(response),
+            mark: None,
         }
     }
 
@@ -214,6 +215,7 @@ impl Response<'_> {
                 payload,
                 client: None,
             }),
+            mark: None,
         })
     }
 

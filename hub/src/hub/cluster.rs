@@ -278,6 +278,7 @@ impl<D: Deliver> Hub<D> {
             let envelope = Envelope {
                 host_id: Some(host_id),
                 message: Message::Response(response),
+                mark: None,
             };
             // Waits for capacity of the bounded queue, unlike other responses, which are dropped.
             if let Some(messenger) = messenger {

@@ -153,7 +153,7 @@ async fn scripted(url: &str, channel: &str, status: Option<ServerStatus>) -> Joi
             };
             let host_id = Some(me.clone());
             manager
-                .publish(wire::python::encode(&Envelope { host_id, message }))
+                .publish(wire::python::encode(&Envelope::new(host_id, message)))
                 .await
                 .unwrap();
         }

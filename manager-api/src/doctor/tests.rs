@@ -34,7 +34,7 @@ async fn serve(manager: MemoryManager, status: Option<ServerStatus>, clients: u6
     let publish = async |message: Message| {
         let host_id = Some(me.clone());
         manager
-            .publish(wire::python::encode(&Envelope { host_id, message }))
+            .publish(wire::python::encode(&Envelope::new(host_id, message)))
             .await
             .unwrap();
     };

@@ -84,7 +84,7 @@ pub trait Messenger: Send + Sync + 'static {
     /// As [`ClientManager::publish`].
     fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
         let host_id = Some(self.process().host_id.clone());
-        self.encode(Envelope { host_id, message }).publish
+        self.encode(Envelope::new(host_id, message)).publish
     }
 
     /// Begins to receive. It must be called before [`servers`](Self::servers).

@@ -25,6 +25,9 @@
 //!   request `id` of the host `to`, of which this is the part `sio.part`, the last one if `sio.last`. An `emit` with
 //!   `sio.report` requests `asked` and `left`, one with `sio.receipt` a `count` of the clients it was handed to; `present`
 //!   carries the `server`'s status.
+//!
+//! A message that a bridge has brought from another fleet has its [mark](crate::message::Mark) in one more field:
+//! `"sio_bridge": "<32 hexadecimal digits>"`.
 
 mod decode;
 mod encode;

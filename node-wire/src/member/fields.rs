@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use manager_api::message::Mark;
 use manager_api::{EventName, Payload, Room};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -35,6 +36,21 @@ impl From<manager_api::Error> for Unreadable {
     fn from(error: manager_api::Error) -> Self {
         Self(error.to_string().into())
     }
+}
+
+/// `[uid, packet, options]` of the classic adapter, and the mark of a bridge behind them.
+#[derive(Deserialize)]
+pub(super) struct Broadcast<'a>(
+    #[serde(borrow)] pub(super) Cow<'a, str>,
+    #[serde(borrow)] pub(super) Packet<'a>,
+    #[serde(borrow)] pub(super) Options<'a>,
+    #[serde(borrow, default)] pub(super) Option<&'a RawValue>,
+);
+
+/// Reads the mark of a bridge; one of any other form counts, too.
+pub(super) fn mark_of(mark: &RawValue) -> Mark {
+    let text = serde_json::from_str::<Cow<'_, str>>(mark.get());
+    text.map_or(Mark::UNKNOWN, |text| Mark::read(&text))
 }
 
 #[derive(Deserialize)]
@@ -87,6 +103,9 @@ pub(super) struct Fields<'a> {
     pub(super) sid: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) room: Option<&'a RawValue>,
+    #[serde(borrow)]
+    /// The mark of a bridge.
+    pub(super) sio_bridge: Option<&'a RawValue>,
 }
 
 /// A whole message of the other adapters.
@@ -100,6 +119,9 @@ pub(super) struct ClusterFields<'a> {
     pub(super) nsp: Cow<'a, str>,
     #[serde(borrow)]
     pub(super) data: Option<&'a RawValue>,
+    /// The mark of a bridge, of every type of message.
+    #[serde(borrow, rename = "sioBridge")]
+    pub(super) mark: Option<&'a RawValue>,
 }
 
 pub(super) fn rooms(names: &[&RawValue]) -> Result<Vec<Room>, Unreadable> {

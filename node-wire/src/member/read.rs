@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use manager_api::cluster::{Change, ClusterRequest, RequestKind, Selection};
-use manager_api::message::{CallbackAddress, Emit, Envelope, Message, Target};
+use manager_api::message::{CallbackAddress, Emit, Envelope, Mark, Message, Target};
 use manager_api::topics::Entry;
 use manager_api::wire::{Arrival, DecodeLimits};
 use manager_api::{HostId, NamespaceName, Room, Sid};
 use serde_json::value::RawValue;
 
-use super::fields::{ClusterFields, Fields, Options, Packet, Unreadable, event_of, rooms};
+use super::fields::{Broadcast, ClusterFields, Fields, Options, Packet, Unreadable, event_of, mark_of, rooms};
 use super::pending::{Added, PendingRequests, Wanted};
+use crate::format::MARK;
 use crate::kinds::{classic, cluster};
 use crate::response::{entry_data, to_json};
 
@@ -40,7 +41,7 @@ type Read = Result<Option<Arrival>, Unreadable>;
 /// Reads `[uid, packet, options]` of the classic adapter.
 pub(crate) fn classic_broadcast(message: &Bytes, reader: &Reader<'_>) -> Read {
     let (json, attachments) = reader.to_json(message)?;
-    let (uid, packet, options): (Cow<'_, str>, Packet<'_>, Options<'_>) = serde_json::from_str(&json)?;
+    let Broadcast(uid, packet, options, mark) = serde_json::from_str(&json)?;
     if uid == reader.uid {
         return Ok(Some(OWN));
     }
@@ -48,7 +49,7 @@ pub(crate) fn classic_broadcast(message: &Bytes, reader: &Reader<'_>) -> Read {
         return Ok(None);
     }
     let emit = reader.emit(packet.data, attachments, &options)?;
-    Ok(Some(reader.arrival(&uid, Message::Emit(emit))))
+    Ok(Some(reader.arrival(&uid, Message::Emit(emit), mark.map(mark_of))))
 }
 
 /// Reads a request of the classic adapter.
@@ -73,7 +74,8 @@ pub(crate) fn classic_request(message: &Bytes, reader: &Reader<'_>) -> Read {
         classic::BROADCAST => reader.broadcast(&uid, &fields, attachments)?,
         _ => None,
     };
-    Ok(message.map(|message| reader.arrival(&uid, message)))
+    let mark = fields.sio_bridge.map(mark_of);
+    Ok(message.map(|message| reader.arrival(&uid, message, mark)))
 }
 
 /// Reads a whole message `{type, data, uid, nsp}` of the other adapters; `None` if it is a response.
@@ -81,7 +83,8 @@ pub(crate) fn cluster_message(message: &Bytes, reader: &Reader<'_>) -> Read {
     let (json, attachments) = reader.to_json(message)?;
     let fields: ClusterFields<'_> = serde_json::from_str(&json)?;
     let data = fields.data.map_or("{}", RawValue::get);
-    reader.cluster(fields.kind, &fields.uid, &fields.nsp, data, attachments)
+    let sender = (&*fields.uid, fields.mark.map(mark_of));
+    reader.cluster(fields.kind, sender, &fields.nsp, data, attachments)
 }
 
 /// Reads the entry of a stream; `None` if it is a response or a heartbeat.
@@ -91,9 +94,10 @@ pub(crate) fn cluster_entry(entry: &Entry, reader: &Reader<'_>) -> Read {
         return Ok(None);
     };
     let kind = kind.parse().map_err(|_| "an entry without a type")?;
+    let mark = entry.get(MARK).map(|_| Mark::read(text(MARK).unwrap_or_default()));
     let data = entry_data(entry, reader.limits.max_attachments);
     let (data, attachments) = data.ok_or("data that is neither JSON nor MessagePack within the limits")?;
-    reader.cluster(kind, uid, nsp, &data, attachments)
+    reader.cluster(kind, (uid, mark), nsp, &data, attachments)
 }
 
 /// A message of this server itself.
@@ -105,14 +109,22 @@ impl Reader<'_> {
             .ok_or_else(|| "neither JSON nor MessagePack within the limits".into())
     }
 
-    fn arrival(&self, uid: &str, message: Message) -> Arrival {
+    fn arrival(&self, uid: &str, message: Message, mark: Option<Mark>) -> Arrival {
         Arrival::Message(Envelope {
             host_id: Some(HostId::from(uid)),
             message,
+            mark,
         })
     }
 
-    fn cluster(&self, kind: u64, uid: &str, nsp: &str, data: &str, attachments: Vec<Bytes>) -> Read {
+    fn cluster(
+        &self,
+        kind: u64,
+        (uid, mark): (&str, Option<Mark>),
+        nsp: &str,
+        data: &str,
+        attachments: Vec<Bytes>,
+    ) -> Read {
         if uid == self.uid {
             return Ok(Some(OWN));
         }
@@ -134,7 +146,7 @@ impl Reader<'_> {
             // Heartbeats, responses, and what later versions add.
             _ => None,
         };
-        Ok(message.map(|message| self.arrival(uid, message)))
+        Ok(message.map(|message| self.arrival(uid, message, mark)))
     }
 
     /// Reads an event for clients; with an id its sender waits for acknowledgements.

@@ -40,14 +40,9 @@ impl Responding {
     pub(crate) fn of_part(response: ClusterResponse, requests: &PendingRequests) -> Option<Self> {
         let ClusterResponse { id, part, is_last, .. } = response;
         match part {
-            ResponsePart::Recipients(clients) => requests.with(id, |pending| {
-                let Wanted::Acks { count } = &mut pending.wanted else {
-                    return None;
-                };
-                *count += clients.len() as u64;
-                let count = *count;
-                is_last.then(|| Self::to(pending, Response::ClientCount(count)))
-            })?,
+            ResponsePart::Recipients(clients) => Self::of_recipients(id, clients.len() as u64, is_last, requests),
+            // Of a bridge, to which the servers of another fleet have told numbers.
+            ResponsePart::Count(clients) => Self::of_recipients(id, clients, is_last, requests),
             ResponsePart::Sockets(sockets) => {
                 requests.with(id, |pending| match &mut pending.wanted {
                     Wanted::Sockets(all) | Wanted::Sids(all) | Wanted::Rooms(all) => all.extend(sockets),
@@ -69,6 +64,21 @@ impl Responding {
             }
             _ => None,
         }
+    }
+
+    /// Adds to the number of recipients of an event; returns the response once it is complete.
+    ///
+    /// A server names its recipients in parts. A bridge may name some and count others, which counts the same: Node's
+    /// servers want to know how many acknowledgements to wait for.
+    fn of_recipients(id: u64, clients: u64, is_last: bool, requests: &PendingRequests) -> Option<Self> {
+        requests.with(id, |pending| {
+            let Wanted::Acks { count } = &mut pending.wanted else {
+                return None;
+            };
+            *count = count.saturating_add(clients);
+            let count = *count;
+            is_last.then(|| Self::to(pending, Response::ClientCount(count)))
+        })?
     }
 
     /// Takes an acknowledgement of a client of this server.

@@ -128,7 +128,7 @@ async fn a_response_with_a_lost_part_leaves_its_server_missing() {
     let stranger = bus.manager("c");
     let encoded = |message| {
         let host_id = Some("lossy".into());
-        python::encode(&Envelope { host_id, message })
+        python::encode(&Envelope::new(host_id, message))
     };
     stranger.publish(encoded(Message::Present)).await.unwrap();
     until_known(&one, 2).await;
@@ -295,6 +295,7 @@ async fn a_request_too_many_is_refused_and_one_that_is_dropped_is_closed() {
     let silent = python::encode(&Envelope {
         host_id: Some("silent".into()),
         message: Message::Present,
+        mark: None,
     });
     bus.manager("c").publish(silent).await.unwrap();
     until_known(&one, 1).await;
@@ -324,6 +325,7 @@ async fn the_table_of_servers_is_bounded_for_any_number_of_claims() {
         let message = python::encode(&Envelope {
             host_id: Some(format!("host {number}").as_str().into()),
             message: Message::Present,
+            mark: None,
         });
         manager.publish(message).await.unwrap();
     }

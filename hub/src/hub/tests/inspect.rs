@@ -176,6 +176,7 @@ async fn forge(bus: &MemoryBus, host: &Host, server: &str, part: manager_api::cl
     let message = python::encode(&Envelope {
         host_id: Some(server.into()),
         message: Message::Response(response),
+        mark: None,
     });
     bus.manager("c").publish(message).await.unwrap();
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::encode::EXTENSION_VERSION;
-use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
+use crate::message::{Callback, CallbackAddress, Emit, Envelope, Mark, Message, Target};
 use crate::{Error, EventName, HostId, NamespaceName, Payload, Room, Sid};
 use names::{Budget, room_of, string_of};
 use text::Text;
@@ -126,10 +126,12 @@ pub fn decode_within(message: &Bytes, limits: DecodeLimits) -> Result<Envelope, 
         message,
         budget: Budget::new(limits),
     };
+    let mark = reader.fields.sio_bridge.map(mark_of);
     let message = reader.message()?;
     Ok(Envelope {
         host_id: reader.fields.host_id.as_deref().map(HostId::from),
         message,
+        mark,
     })
 }
 
@@ -160,6 +162,8 @@ struct Fields<'a> {
     id: Option<u64>,
     #[serde(borrow)]
     sio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sio_bridge: Option<&'a RawValue>,
 }
 
 /// The version of the extensions. Read separately and first, because the form of the other fields depends on it.
@@ -350,6 +354,12 @@ impl Reader<'_> {
 
 fn is_list(json: &RawValue) -> bool {
     json.get().starts_with('[')
+}
+
+/// Reads the mark of a bridge; one of any other form counts, too.
+fn mark_of(mark: &RawValue) -> Mark {
+    let text = serde_json::from_str::<Text<'_>>(mark.get());
+    text.map_or(Mark::UNKNOWN, |text| Mark::read(&text))
 }
 
 fn is_our_version(sio: &RawValue) -> bool {

@@ -27,6 +27,9 @@ pub(super) const PRESENCE_PREFIXES: [&[u8]; 4] = [
 /// The version of our extension fields.
 pub(in crate::wire::python) const EXTENSION_VERSION: u64 = 1;
 
+/// The member that holds the [mark](crate::message::Mark) of a bridge.
+const BRIDGE_MEMBER: &str = "sio_bridge";
+
 /// Encodes a message as python-socketio would, with extensions only where they are used.
 pub fn encode(envelope: &Envelope) -> Bytes {
     let mut out = Writer(Vec::with_capacity(192 + payload_size(&envelope.message)));
@@ -55,6 +58,10 @@ pub fn encode(envelope: &Envelope) -> Bytes {
         presence @ (Message::Hello | Message::Seek | Message::Present | Message::Bye) => {
             out.presence(presence.method());
         }
+    }
+    if let Some(mark) = &envelope.mark {
+        out.key(BRIDGE_MEMBER);
+        write!(out.0, "\"{mark}\"").expect("writing to memory");
     }
     match &envelope.host_id {
         Some(host_id) => out.0.extend_from_slice(&host_suffix(host_id)),

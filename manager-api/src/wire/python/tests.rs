@@ -18,7 +18,7 @@ use crate::cluster::{
     Change, ClientDetails, ClusterRequest, ClusterResponse, RequestKind, ResponsePart, Responses, RoomInfo, Selection,
     ServerStatus, SocketInfo,
 };
-use crate::message::{Callback, CallbackAddress, Emit, Envelope, Message, Target};
+use crate::message::{Callback, CallbackAddress, Emit, Envelope, Mark, Message, Target};
 use crate::*;
 
 /// A sink that keeps the message of the builder instead of sending it.
@@ -156,7 +156,7 @@ fn check_recorded(lines: &str) -> usize {
         assert!(same(&ours, &theirs.message), "{body} was read as {:?}", theirs.message);
 
         let host_id = theirs.host_id.clone();
-        let written = encode(&Envelope { host_id, message: ours });
+        let written = encode(&Envelope::new(host_id, ours));
         let mut written: Value = serde_json::from_slice(&written).unwrap();
         if written["data"] == json!([null]) {
             // For our servers only, which distinguish a null from no argument.
@@ -177,7 +177,7 @@ fn every_recorded_message_of_python_socketio_is_read_as_its_call_and_written_the
 
 fn envelope(message: Message) -> Envelope {
     let host_id = Some(HostId::from("0cf88e8f646d40878f05006a427ce228"));
-    Envelope { host_id, message }
+    Envelope::new(host_id, message)
 }
 
 #[test]
@@ -310,5 +310,29 @@ fn no_damaged_message_makes_the_decoder_panic_and_what_it_reads_can_be_written_a
             }
             assert_eq!(decode(&encode(&envelope)).unwrap(), envelope);
         }
+    }
+}
+
+#[test]
+fn a_mark_of_any_form_is_a_mark_and_changes_nothing_else() {
+    let plain = envelope(Message::CloseRoom {
+        room: "r".into(),
+        namespace: NamespaceName::root(),
+    });
+    let marked = Envelope {
+        mark: Some(Mark::new(*b"0123456789abcdef")),
+        ..plain.clone()
+    };
+    let bytes = encode(&marked);
+    assert_eq!(decode(&bytes).unwrap(), marked);
+    assert!(OwnMark::new(marked.host_id.as_ref().unwrap()).is_on(&bytes));
+    for (mark, expected) in [
+        ("\"later\"", Some(Mark::UNKNOWN)),
+        ("7", Some(Mark::UNKNOWN)),
+        ("{}", Some(Mark::UNKNOWN)),
+        ("null", None),
+    ] {
+        let text = format!(r#"{{"method":"close_room","room":"r","sio_bridge":{mark}}}"#);
+        assert_eq!(decode(&text.into()).unwrap().mark, expected, "{mark}");
     }
 }

@@ -28,6 +28,7 @@ fn an_object_of_a_user_that_looks_like_a_placeholder_stays_one_between_our_serve
     let written = encode(&Envelope {
         host_id: None,
         message: Message::Emit(emit),
+        mark: None,
     });
     let Message::Emit(read) = decode(&written).unwrap().message else {
         panic!("another message");

@@ -1,0 +1,42 @@
+//! What the sender of an event expects in return.
+
+use manager_api::message::CallbackAddress;
+use manager_api::{HostId, Sid};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
+
+/// What the sender of an event expects.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Its side.
+    pub(crate) side: usize,
+    pub(crate) origin: HostId,
+    pub(crate) callback: Option<CallbackAddress>,
+    pub(crate) report: Option<u64>,
+    pub(crate) receipt: Option<u64>,
+    /// When the sender stops waiting for acknowledgements.
+    pub(crate) until: Instant,
+    /// When the bridge responds with what it has.
+    pub(crate) respond_by: Instant,
+    pub(crate) shares: mpsc::UnboundedSender<Share>,
+    pub(crate) _permit: OwnedSemaphorePermit,
+}
+
+/// The response of one fleet.
+#[derive(Debug, Default)]
+pub(crate) struct Share {
+    /// The recipients of an event that may acknowledge it: by name, and the number of others.
+    pub(crate) names: Vec<Sid>,
+    pub(crate) num_unnamed: u64,
+    /// The clients that were handed it.
+    pub(crate) num_handed: u64,
+    pub(crate) is_truncated: bool,
+}
+
+impl Asked {
+    /// Adds the response of a fleet; each is to add one.
+    pub(crate) fn add(&self, share: Share) {
+        // The response may be sent already.
+        let _ = self.shares.send(share);
+    }
+}

@@ -1,0 +1,132 @@
+//! What a message becomes on another side.
+
+use manager_api::cluster::{Change, Selection};
+use manager_api::message::{Message, Target};
+use manager_api::{Room, Sid};
+
+/// Returns the messages that are published for one. With `is_python`, servers of python-socketio are among those that
+/// receive them: they understand commands about a single client, and exclude single clients, where Node's servers do all
+/// of it by rooms.
+pub(crate) fn carried(mut message: Message, is_python: bool) -> Vec<Message> {
+    if !is_python {
+        return vec![message];
+    }
+    let mut beside = Vec::new();
+    match &mut message {
+        // The room of a client is named by its id.
+        Message::Emit(emit) => {
+            let ids = emit.except.iter().filter(|room| !room.is_number());
+            let ids: Vec<_> = ids.map(|room| Sid::from(room.as_str())).collect();
+            emit.skip.extend(ids);
+        }
+        Message::Members { clients, change } => beside = about_one(clients, change),
+        _ => {}
+    }
+    std::iter::once(message).chain(beside).collect()
+}
+
+/// Returns what a change means for servers of python-socketio, which do not understand it. For servers of ours it changes
+/// nothing more.
+fn about_one(clients: &Selection, change: &Change) -> Vec<Message> {
+    let namespace = || clients.namespace.clone();
+    let Some(room) = single(clients) else {
+        return Vec::new();
+    };
+    let sid = Sid::from(room.as_str());
+    match change {
+        Change::Disconnect | Change::Close => vec![Message::Disconnect {
+            sid,
+            namespace: namespace(),
+        }],
+        Change::Join(rooms) => {
+            let enter = |room: &Room| Message::EnterRoom {
+                sid: sid.clone(),
+                room: room.clone(),
+                namespace: namespace(),
+            };
+            rooms.iter().map(enter).collect()
+        }
+        Change::Leave(rooms) if rooms.as_slice() == [room.clone()] => vec![Message::CloseRoom {
+            room: room.clone(),
+            namespace: namespace(),
+        }],
+        Change::Leave(rooms) => {
+            let leave = |room: &Room| Message::LeaveRoom {
+                sid: sid.clone(),
+                room: room.clone(),
+                namespace: namespace(),
+            };
+            rooms.iter().map(leave).collect()
+        }
+    }
+}
+
+/// Returns the only room of a selection without exceptions; it may be that of a single client.
+fn single(clients: &Selection) -> Option<&Room> {
+    let Target::Rooms(rooms) = &clients.target else {
+        return None;
+    };
+    let has_exceptions = !clients.skip.is_empty() || !clients.except.is_empty();
+    match rooms.as_slice() {
+        [room] if !has_exceptions && !room.is_number() => Some(room),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manager_api::message::Emit;
+    use manager_api::{EventName, NamespaceName, Payload};
+
+    use super::*;
+
+    fn members(rooms: &[&str], change: Change) -> Message {
+        Message::Members {
+            clients: Selection {
+                namespace: NamespaceName::root(),
+                target: Target::Rooms(rooms.iter().copied().map(Room::from).collect()),
+                skip: Vec::new(),
+                except: Vec::new(),
+            },
+            change,
+        }
+    }
+
+    fn methods(message: Message, is_python: bool) -> Vec<&'static str> {
+        carried(message, is_python).iter().map(Message::method).collect()
+    }
+
+    #[test]
+    fn a_change_of_one_client_is_also_told_to_servers_of_python_socketio() {
+        let join = || Change::Join(vec!["a".into(), "b".into()]);
+        assert_eq!(methods(members(&["id"], join()), false), ["sio_members"]);
+        assert_eq!(
+            methods(members(&["id"], join()), true),
+            ["sio_members", "enter_room", "enter_room"]
+        );
+        for (change, expected) in [
+            (Change::Disconnect, "disconnect"),
+            (Change::Close, "disconnect"),
+            (Change::Leave(vec!["a".into()]), "leave_room"),
+            (Change::Leave(vec!["id".into()]), "close_room"),
+        ] {
+            assert_eq!(
+                methods(members(&["id"], change.clone()), true),
+                ["sio_members", expected]
+            );
+            assert_eq!(methods(members(&["one", "two"], change), true), ["sio_members"]);
+        }
+    }
+
+    #[test]
+    fn an_excluded_client_is_excluded_on_servers_of_python_socketio() {
+        let mut emit = Emit::new(NamespaceName::root(), EventName::new("e").unwrap(), Payload::empty());
+        emit.except = vec!["id".into(), 7.into()];
+        let skipped = |is_python| match carried(Message::Emit(emit.clone()), is_python).remove(0) {
+            Message::Emit(emit) => (emit.skip, emit.except),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(skipped(true), (vec!["id".into()], emit.except.clone()));
+        assert_eq!(skipped(false), (Vec::new(), emit.except.clone()));
+    }
+}

@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Files
+//!
+//! | file | contents |
+//! |---|---|
+//! | `bridge.rs`, `side.rs`, `options.rs` | how a bridge is made, and run |
+//! | `receive.rs` | the task of a side: what arrives, and what becomes of it |
+//! | `pending.rs`, `fingerprint.rs`, `item.rs` | what waits from one side to another, known by its mark |
+//! | `forward.rs`, `carry.rs` | the task of a pair of sides: publishes in order; what a message becomes |
+//! | `asked.rs`, `collect.rs`, `relay.rs`, `requests.rs`, `responses.rs` | acknowledgements, requests of servers, and their responses |
+//! | `election.rs`, `control.rs` | which bridge forwards: a state machine, and its task |
+//! | `shared.rs`, `counters.rs`, `status.rs`, `metrics.rs` | the state, and what is told of it |
+#![deny(missing_docs)]
+
+mod asked;
+mod bridge;
+mod carry;
+mod collect;
+mod control;
+mod counters;
+mod election;
+mod fingerprint;
+mod forward;
+mod item;
+pub mod metrics;
+mod options;
+mod pending;
+mod receive;
+mod relay;
+mod requests;
+mod responses;
+mod shared;
+mod side;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use bridge::{Bridge, BridgeBuilder};
+pub use options::BridgeOptions;
+pub use side::Side;
+pub use status::{BridgeDuty, PairStatus, SideStatus, Status};

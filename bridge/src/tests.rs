@@ -1,0 +1,6 @@
+//! Bridges between fleets in memory.
+
+mod carried;
+mod election;
+mod loops;
+mod support;

@@ -1,0 +1,1 @@
+//! Requests, acknowledgements and limits.

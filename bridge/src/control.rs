@@ -132,7 +132,7 @@ impl Control {
     fn condition(&self) -> Condition {
         Condition {
             healthy: self.shared.is_healthy(),
-            settled: self.shared.is_settled(),
+            settled_for: self.shared.settled_for(),
             ailing_since: *self.shared.ailing_since.lock().unpoisoned(),
         }
     }

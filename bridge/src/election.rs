@@ -5,6 +5,7 @@
 //! So the former one has stopped before the next one begins, although neither knows whether the other still runs.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -42,8 +43,9 @@ pub(crate) struct Beat {
     pub(crate) term: u64,
     /// Whether all its sides are connected.
     pub(crate) healthy: bool,
-    /// Whether it knows what the active one has forwarded.
-    pub(crate) settled: bool,
+    /// For how long it has known what the active one has forwarded, in milliseconds; `None` if it does not.
+    #[serde(default)]
+    pub(crate) settled_ms: Option<u64>,
     /// Whether it has stopped forwarding of its own accord in this term.
     #[serde(default)]
     pub(crate) resigned: bool,
@@ -59,7 +61,8 @@ pub(crate) struct Beat {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Condition {
     pub(crate) healthy: bool,
-    pub(crate) settled: bool,
+    /// For how long it has known what the active one has forwarded.
+    pub(crate) settled_for: Option<Duration>,
     /// Whether it would rather have another bridge forward: it may have missed messages, or cannot publish. Since when.
     pub(crate) ailing_since: Option<Instant>,
 }
@@ -69,7 +72,7 @@ pub(crate) struct Condition {
 struct Other {
     heard: Instant,
     healthy: bool,
-    settled: bool,
+    settled_for: Option<Duration>,
     leaving: bool,
 }
 
@@ -154,7 +157,7 @@ impl Election {
             duty: self.duty,
             term: self.term,
             healthy: condition.healthy,
-            settled: condition.settled,
+            settled_ms: condition.settled_for.map(milliseconds),
             resigned: self.has_resigned,
             leaving: self.is_leaving,
             oldest_ms,
@@ -231,7 +234,7 @@ impl Election {
             let other = Other {
                 heard: now,
                 healthy: beat.healthy,
-                settled: beat.settled,
+                settled_for: beat.settled_ms.map(Duration::from_millis),
                 leaving: beat.leaving,
             };
             self.others.insert(beat.id.clone(), other);
@@ -298,7 +301,7 @@ impl Election {
         if self.is_leaving || !hears_itself || is_claimed {
             return false;
         }
-        let is_fit = condition.healthy && condition.settled;
+        let is_fit = condition.healthy && condition.settled_for.is_some();
         // One that is fit goes before one that is not.
         let has_fitter = self.others.values().any(|other| self.is_fit(other, now));
         if !is_fit && has_fitter {
@@ -315,16 +318,20 @@ impl Election {
     }
 
     fn is_fit(&self, other: &Other, now: Instant) -> bool {
-        self.is_current(other, now) && other.healthy && other.settled
+        self.is_current(other, now) && other.healthy && other.settled_for.is_some()
     }
 
-    /// Returns whether this bridge should let another one forward: it is ailing, and another one was fit a while later.
+    /// Returns whether this bridge should let another one forward: it is ailing, and another one was fit a while later and
+    /// has been since before. One that has missed something as well knows no more than this one.
     pub(crate) fn should_resign(&self, now: Instant, condition: Condition) -> bool {
         let Some(since) = condition.ailing_since else {
             return false;
         };
         let later = since + 2 * self.options.beat;
-        let is_fit = |other: &Other| self.is_fit(other, now) && other.heard >= later;
+        let is_fit = |other: &Other| {
+            let has_missed_nothing = other.settled_for.is_some_and(|time| other.heard - since <= time);
+            self.is_fit(other, now) && other.heard >= later && has_missed_nothing
+        };
         self.duty == Duty::Active && self.others.values().any(is_fit)
     }
 
@@ -351,6 +358,10 @@ impl Election {
     pub(crate) fn is_followed(&self) -> bool {
         self.heard_active.is_some() && !self.has_resigned
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use manager_api::message::Mark;
 use manager_api::tables::shrink_if_sparse;
@@ -179,9 +180,9 @@ impl Pending {
         }
     }
 
-    /// Returns whether everything that arrives is trusted.
-    pub(crate) fn is_settled(&self, now: Instant) -> bool {
-        now >= self.trusted_from
+    /// Returns for how long everything that arrives has been trusted; `None` if it is not.
+    pub(crate) fn settled_for(&self, now: Instant) -> Option<Duration> {
+        now.checked_duration_since(self.trusted_from)
     }
 
     /// Begins to forward: what is not trusted, or was too much to keep, is given up and counted.

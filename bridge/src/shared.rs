@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use manager_api::lock::Unpoisoned;
 use manager_api::{Error, NamespaceName};
@@ -154,16 +155,19 @@ impl Shared {
         self.sides.iter().all(SideState::is_connected)
     }
 
-    /// Returns whether what arrives is known to be forwarded or not.
-    pub(crate) fn is_settled(&self) -> bool {
+    /// Returns for how long it is known of what arrives whether it is forwarded; `None` if it is not.
+    pub(crate) fn settled_for(&self) -> Option<Duration> {
         let now = Instant::now();
-        let mut pairs = self.pairs.iter();
-        let is_settled = |pair: &Pair| pair.pending.lock().unpoisoned().is_settled(now);
-        self.is_healthy() && pairs.all(is_settled)
+        let times = self
+            .pairs
+            .iter()
+            .map(|pair| pair.pending.lock().unpoisoned().settled_for(now));
+        let shortest = times.min().flatten();
+        shortest.filter(|_| self.is_healthy())
     }
 
     /// Returns the age of the oldest message that waits.
-    pub(crate) fn oldest_waiting(&self) -> std::time::Duration {
+    pub(crate) fn oldest_waiting(&self) -> Duration {
         let oldest = self
             .pairs
             .iter()

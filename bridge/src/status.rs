@@ -137,7 +137,7 @@ impl Status {
         let is_prepared = match duty {
             BridgeDuty::Active => shared.is_healthy(),
             BridgeDuty::Fenced => false,
-            BridgeDuty::Standby => shared.is_settled() && has_control,
+            BridgeDuty::Standby => shared.settled_for().is_some() && has_control,
         };
         Self {
             name: shared.name.clone(),

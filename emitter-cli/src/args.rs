@@ -1,5 +1,7 @@
 //! What the user typed, as close to the command line as it gets.
 
+#[cfg(feature = "bridge")]
+mod bridge;
 #[cfg(feature = "connect")]
 mod connect;
 mod doctor;
@@ -25,6 +27,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+#[cfg(feature = "bridge")]
+pub(crate) use bridge::BridgeArgs;
 #[cfg(feature = "connect")]
 pub(crate) use connect::ConnectArgs;
 pub(crate) use doctor::DoctorArgs;
@@ -137,6 +141,8 @@ pub(crate) enum Command {
     Count(SelectionArgs),
     #[cfg(feature = "serve")]
     Serve(ServeArgs),
+    #[cfg(feature = "bridge")]
+    Bridge(BridgeArgs),
     #[cfg(feature = "serve")]
     Health(HealthArgs),
     #[cfg(feature = "serve")]

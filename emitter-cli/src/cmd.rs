@@ -1,5 +1,7 @@
 //! What each subcommand does, one file each.
 
+#[cfg(feature = "bridge")]
+mod bridge;
 mod completions;
 #[cfg(feature = "serve")]
 mod config;
@@ -35,6 +37,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Inspect(plan) => inspect::run(plan).await,
         #[cfg(feature = "serve")]
         Plan::Serve(plan) => serve::run(*plan).await,
+        #[cfg(feature = "bridge")]
+        Plan::Bridge(plan) => bridge::run(*plan).await,
         #[cfg(feature = "serve")]
         Plan::Health(args) => health::run(args).await,
         #[cfg(feature = "serve")]

@@ -18,7 +18,7 @@ use crate::{form, output, stderr};
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
 /// Where lines of this project come from; all others are from client libraries.
-const OWN_TARGETS: [&str; 10] = [
+const OWN_TARGETS: [&str; 11] = [
     "emitter_cli",
     "gateway",
     "embedded_broker",
@@ -26,6 +26,7 @@ const OWN_TARGETS: [&str; 10] = [
     "engine_io",
     "manager_api",
     "hub",
+    "bridge",
     "manager_redis",
     "manager_amqp",
     "manager_kafka",

@@ -1,5 +1,7 @@
 //! What is to be done: every check of the input happens here, before anything is sent.
 
+#[cfg(feature = "bridge")]
+mod bridge;
 mod broker;
 #[cfg(feature = "connect")]
 mod connect;
@@ -29,6 +31,8 @@ use crate::args::HealthArgs;
 use crate::args::{Args, Command, EmitArgs, NamespaceArgs};
 use crate::failure::Failure;
 
+#[cfg(feature = "bridge")]
+pub(crate) use bridge::{BridgePlan, SidePlan};
 pub(crate) use broker::BrokerPlan;
 use broker::{broker_plan, emit_broker_plan, wired_broker_plan};
 #[cfg(feature = "connect")]
@@ -53,6 +57,8 @@ pub(crate) enum Plan {
     Inspect(InspectPlan),
     #[cfg(feature = "serve")]
     Serve(Box<ServePlan>),
+    #[cfg(feature = "bridge")]
+    Bridge(Box<BridgePlan>),
     #[cfg(feature = "serve")]
     Health(HealthArgs),
     #[cfg(feature = "serve")]
@@ -131,6 +137,8 @@ impl Plan {
             Command::Count(clients) => InspectPlan::count(clients, quiet),
             #[cfg(feature = "serve")]
             Command::Serve(serve) => ServePlan::new(serve, quiet).map(Box::new).map(Plan::Serve),
+            #[cfg(feature = "bridge")]
+            Command::Bridge(args) => BridgePlan::new(args, quiet).map(Box::new).map(Plan::Bridge),
             #[cfg(feature = "serve")]
             Command::Health(args) => Ok(Plan::Health(args)),
             #[cfg(feature = "serve")]

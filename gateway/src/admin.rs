@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod pages;
 mod serve;
 
 use std::convert::Infallible;
@@ -33,6 +34,7 @@ use tower_service::Service;
 use crate::health::{self, HealthService};
 use crate::metrics::{self, Exporter, Observed};
 use crate::respond::{self, Body, Responding, TEXT};
+pub use pages::Pages;
 pub use serve::serve;
 
 /// Responds to requests for metrics and health by their paths, and to all others with 404. Cloning is cheap.

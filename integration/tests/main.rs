@@ -4,6 +4,7 @@
 mod access;
 mod admin_ui;
 mod amqp;
+mod bridge;
 mod clients;
 mod cluster;
 mod cluster_wide;

@@ -6,7 +6,7 @@ use super::*;
 
 const FIT: Condition = Condition {
     healthy: true,
-    settled: true,
+    settled_for: Some(Duration::from_secs(3_600)),
     ailing_since: None,
 };
 
@@ -123,7 +123,7 @@ async fn a_bridge_that_resigns_or_leaves_is_followed_at_once() {
         fleet.steps(12);
         let (active, standby) = (fleet.active()[0], 1 - fleet.active()[0]);
         let (election, condition) = &mut fleet.bridges[active];
-        condition.settled = false;
+        condition.settled_for = None;
         match leaves {
             true => election.leave(),
             false => election.resign(),
@@ -146,10 +146,13 @@ async fn an_ailing_bridge_resigns_only_if_another_one_is_fit_a_while_later() {
         election.should_resign(fleet.now, *condition)
     };
     assert!(!should_resign(&fleet), "what it has heard is from before");
-    fleet.bridges[standby].1.settled = false;
+    fleet.bridges[standby].1.settled_for = None;
     fleet.steps(4);
     assert!(!should_resign(&fleet), "the other one has missed something, too");
-    fleet.bridges[standby].1.settled = true;
+    fleet.bridges[standby].1.settled_for = Some(Duration::from_secs(1));
+    fleet.steps(2);
+    assert!(!should_resign(&fleet), "it has settled since, and knows no more");
+    fleet.bridges[standby].1.settled_for = FIT.settled_for;
     fleet.steps(2);
     assert!(should_resign(&fleet));
     fleet.stopped = vec![standby];

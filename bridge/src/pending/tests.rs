@@ -1,7 +1,5 @@
 //! What is left when a standby takes over.
 
-use std::time::Duration;
-
 use manager_api::message::{Emit, Message};
 use manager_api::{EventName, NamespaceName, Payload};
 
@@ -79,7 +77,8 @@ async fn what_arrived_before_a_bridge_was_settled_is_given_up_and_counted() {
     pending.arrive(&item(1, 10), now);
     pending.unsettle(now + 2 * SECOND);
     pending.arrive(&item(2, 10), now + SECOND);
-    assert!(!pending.is_settled(now + SECOND) && pending.is_settled(now + 2 * SECOND));
+    assert_eq!(pending.settled_for(now + SECOND), None);
+    assert_eq!(pending.settled_for(now + 3 * SECOND), Some(SECOND));
     pending.arrive(&item(3, 10), now + 2 * SECOND);
     // The active bridge has forwarded one of them.
     pending.see(item(1, 10).mark, now + 2 * SECOND);

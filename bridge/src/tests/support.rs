@@ -11,7 +11,7 @@ use manager_api::message::{Emit, Envelope, Message};
 use manager_api::wire::python;
 use manager_api::{ClientManager, Error, ErrorKind, EventName, Health, HostId, Incoming, NamespaceName};
 use manager_api::{Payload, Subscription};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::timeout;
 
@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(super) struct Tap {
     inner: Arc<MemoryManager>,
+    /// Held while a publish waits, so that others keep their order behind it.
+    turn: Arc<Mutex<()>>,
     /// Publishes wait while it is false.
     is_open: Arc<watch::Sender<bool>>,
     /// What is published is thrown away, as if it was accepted and then lost.
@@ -38,6 +40,7 @@ impl Tap {
     pub(super) fn new(bus: &MemoryBus, channel: &str) -> Self {
         Self {
             inner: Arc::new(bus.manager(channel)),
+            turn: Arc::default(),
             is_open: Arc::new(watch::Sender::new(true)),
             is_mute: Arc::default(),
             is_unreachable: Arc::default(),
@@ -69,6 +72,7 @@ impl Tap {
 impl ClientManager for Tap {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
         // Not subject to the task's budget: the first poll decides the order.
+        let _turn = unconstrained(self.turn.lock()).await;
         let mut is_open = self.is_open.subscribe();
         let _ = unconstrained(is_open.wait_for(|is_open| *is_open)).await;
         if self.is_unreachable.load(Ordering::SeqCst) {
@@ -129,6 +133,11 @@ impl Running {
     /// Ends it as a signal does.
     pub(super) async fn stop(mut self) -> Result<(), Error> {
         drop(self.stop.take());
+        timeout(PATIENCE, self.task).await.unwrap().unwrap()
+    }
+
+    /// Waits until it ends by itself.
+    pub(super) async fn ended(self) -> Result<(), Error> {
         timeout(PATIENCE, self.task).await.unwrap().unwrap()
     }
 

@@ -39,12 +39,17 @@ fn find_in(option: Option<String>, variable: impl Fn(&str) -> Option<OsString>) 
             "{VARIABLE} and {FILE_VARIABLE} are both set: unset one of them"
         ))),
         (url, None) => Ok(url),
-        (None, Some(file)) => read(Path::new(&file)).map(Some),
+        (None, Some(file)) => read(FILE_VARIABLE, Path::new(&file)).map(Some),
     }
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    let unusable = |why: &str| Failure::input(format!("{FILE_VARIABLE}: {} {why}", path.display()));
+/// Reads a URL from a file that `name` names.
+///
+/// # Errors
+///
+/// [`Failure::Input`] if the file cannot be used. No part of a URL is repeated.
+pub(super) fn read(name: &str, path: &Path) -> Result<String, Failure> {
+    let unusable = |why: &str| Failure::input(format!("{name}: {} {why}", path.display()));
     let mut text = String::new();
     let file = File::open(path).map_err(|error| unusable(&format!("cannot be opened: {error}")))?;
     let mut file = file.take(MAX_FILE_BYTES + 1);

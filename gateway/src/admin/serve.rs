@@ -1,22 +1,23 @@
 //! The listener of the operator's tools.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine_io::http::PacedStream;
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use manager_api::log::{LimitedLog, quietly};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower_service::Service;
 
-use super::AdminService;
+use crate::respond::{Body, Responding};
 
 /// Connections at once; further ones wait to be accepted. Probes and scrapers need a few.
 const MAX_CONNECTIONS: usize = 64;
@@ -40,7 +41,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Cancel safety
 ///
 /// Dropping the future closes the listener; connections that are open end as described, at the latest.
-pub async fn serve(listener: TcpListener, service: AdminService, shutdown: impl Future<Output = ()>) {
+pub async fn serve<S>(listener: TcpListener, service: S, shutdown: impl Future<Output = ()>)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Responding>,
+    S: Clone + Send + Sync + 'static,
+{
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let (stop, stopped) = watch::channel(());
     let mut shutdown = std::pin::pin!(shutdown);
@@ -65,12 +70,11 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (io::Result<
     (listener.accept().await.map(|(stream, _)| stream), place)
 }
 
-async fn connection(
-    stream: TcpStream,
-    service: AdminService,
-    _place: OwnedSemaphorePermit,
-    mut stopped: watch::Receiver<()>,
-) {
+async fn connection<S>(stream: TcpStream, service: S, _place: OwnedSemaphorePermit, mut stopped: watch::Receiver<()>)
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future = Responding>,
+    S: Clone + Send + Sync + 'static,
+{
     let stream = TokioIo::new(PacedStream::new(stream, WRITE));
     let service = service_fn(move |request: Request<Incoming>| service.clone().call(request));
     let mut builder = http1::Builder::new();
@@ -105,6 +109,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::admin::AdminService;
     use crate::health::Health;
 
     async fn request(address: std::net::SocketAddr, line: &str) -> String {

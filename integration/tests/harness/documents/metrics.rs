@@ -40,6 +40,30 @@ fn table() -> String {
     )
 }
 
+#[test]
+fn the_table_of_metrics_of_a_bridge_is_that_of_the_code() {
+    const DOCUMENT: &str = "docs/bridge.md";
+    const BEGIN: &str = "<!-- metrics: bridge -->\n";
+    let text = read(DOCUMENT);
+    let (before, rest) = text.split_once(BEGIN).expect("the mark before the table");
+    let (written, after) = rest.split_once(END).expect("the mark behind it");
+    let row = |metric: &bridge::metrics::Metric| {
+        let meaning = metric.help.trim_end_matches('.');
+        format!("| `{}` | {} | {meaning} |\n", metric.name, metric.kind)
+    };
+    let rows: String = bridge::metrics::ALL.iter().map(row).collect();
+    let table = format!("\n| metric | type | meaning |\n|---|---|---|\n{rows}\n");
+    if std::env::var_os("UPDATE").is_some() {
+        let updated = format!("{before}{BEGIN}{table}{END}{after}");
+        std::fs::write(root().join(DOCUMENT), updated).unwrap();
+        return;
+    }
+    assert_eq!(
+        written, table,
+        "`UPDATE=1 cargo test -p integration the_table_of_metrics` rewrites it"
+    );
+}
+
 fn row(metric: &Metric) -> String {
     let unit = match metric.unit().as_str() {
         "count" => "–",

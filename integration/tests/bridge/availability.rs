@@ -1,0 +1,171 @@
+//! Two bridges side by side: one of them is killed, or cut off, again and again.
+
+use integration::client::RealClient;
+use integration::node::Target;
+use integration::proxy::TcpProxy;
+use serde_json::json;
+use tokio::time::{Duration, sleep};
+
+use super::support::{BridgeProcess, Ends, Fleets, Places};
+
+/// How often a bridge is killed or cut off; `SIO_TEST_REPEATS` makes it more.
+fn repeats() -> u32 {
+    let repeats = std::env::var("SIO_TEST_REPEATS").ok();
+    repeats.and_then(|repeats| repeats.parse().ok()).unwrap_or(2)
+}
+
+/// Events that each fleet emits meanwhile.
+fn count() -> u32 {
+    match repeats() {
+        0..=2 => 300,
+        repeats => repeats * 1_000,
+    }
+}
+
+/// Emits the events of both fleets at an even pace, and asserts that each client receives each of them once and in order.
+async fn exchange(fleets: Fleets, meanwhile: impl Future<Output = Vec<BridgeProcess>>) -> Vec<BridgeProcess> {
+    let Fleets {
+        mut python,
+        mut node,
+        mut python_client,
+        mut node_client,
+        ..
+    } = fleets;
+    let pace = Duration::from_millis(if repeats() > 2 { 5 } else { 20 });
+    let emitting = async {
+        for number in 1..=count() {
+            let args = json!([number]);
+            let everyone = Target::all("/");
+            tokio::join!(
+                python.emit("python", args.clone(), None),
+                node.emit(&everyone, "node", args.clone()),
+                sleep(pace)
+            );
+        }
+    };
+    let reading = async { tokio::join!(both(&mut python_client), both(&mut node_client)) };
+    let ((at_python, at_node), (), bridges) = tokio::join!(reading, emitting, meanwhile);
+    let expected: Vec<_> = (1..=count()).collect();
+    for (client, (of_python, of_node)) in [("python", at_python), ("node", at_node)] {
+        assert_eq!(
+            difference(&of_python, &expected),
+            (vec![], false),
+            "events of python at the client of {client}"
+        );
+        assert_eq!(
+            difference(&of_node, &expected),
+            (vec![], false),
+            "events of node at the client of {client}"
+        );
+    }
+    bridges
+}
+
+/// The events of both fleets, as one client receives them.
+async fn both(client: &mut RealClient) -> (Vec<u32>, Vec<u32>) {
+    let (mut of_python, mut of_node) = (Vec::new(), Vec::new());
+    while of_python.last() != Some(&count()) || of_node.last() != Some(&count()) {
+        let message = client.next_message(Duration::from_secs(60)).await;
+        let number = u32::try_from(message.args[0].as_u64().unwrap()).unwrap();
+        match &*message.name {
+            "python" => of_python.push(number),
+            _ => of_node.push(number),
+        }
+    }
+    (of_python, of_node)
+}
+
+/// Returns the numbers that are missing, and whether any came twice or out of order.
+fn difference(received: &[u32], expected: &[u32]) -> (Vec<u32>, bool) {
+    let missing = expected
+        .iter()
+        .filter(|number| !received.contains(number))
+        .copied()
+        .collect();
+    (missing, !received.is_sorted_by(|one, next| one < next))
+}
+
+/// Starts two bridges at different places; returns the active one first.
+async fn two(places: [&Places; 2]) -> Vec<BridgeProcess> {
+    let one = BridgeProcess::start(places[0]).await;
+    one.until("active").await;
+    let other = BridgeProcess::start(places[1]).await;
+    other.until("standby").await;
+    vec![one, other]
+}
+
+async fn assert_nothing_lost(bridges: &[BridgeProcess]) {
+    for bridge in bridges {
+        assert_eq!(bridge.metric("sio_bridge_lost_total").await, 0.0);
+    }
+}
+
+async fn killed(ends: Ends) {
+    let fleets = Fleets::start(ends).await;
+    let places = fleets.places.clone();
+    let mut bridges = two([&places, &places]).await;
+    let killing = async {
+        for _ in 0..repeats() {
+            sleep(Duration::from_millis(300)).await;
+            assert_nothing_lost(&bridges).await;
+            bridges.remove(0).kill().await;
+            bridges[0].until("active").await;
+            let next = BridgeProcess::start(&places).await;
+            next.until("standby").await;
+            bridges.push(next);
+        }
+        bridges
+    };
+    let bridges = exchange(fleets, killing).await;
+    assert_nothing_lost(&bridges).await;
+}
+
+#[tokio::test]
+async fn each_event_arrives_once_while_one_of_two_bridges_is_killed_again_and_again() {
+    killed(Ends::RedisClassic).await;
+}
+
+#[tokio::test]
+async fn each_event_arrives_once_while_one_of_two_bridges_over_rabbitmq_and_streams_is_killed_again_and_again() {
+    killed(Ends::RabbitStreams).await;
+}
+
+/// The places of a bridge behind proxies of its own.
+async fn proxied(places: &Places) -> ([TcpProxy; 2], Places) {
+    let (one, python_url) = TcpProxy::before(&places.python_url).await;
+    let (other, node_url) = TcpProxy::before(&places.node_url).await;
+    let places = Places {
+        python_url,
+        node_url,
+        ..places.clone()
+    };
+    ([one, other], places)
+}
+
+#[tokio::test]
+async fn each_event_arrives_once_while_the_forwarding_bridge_is_cut_off_from_its_brokers() {
+    let fleets = Fleets::start(Ends::RedisClassic).await;
+    let (first, first_places) = proxied(&fleets.places).await;
+    let (second, second_places) = proxied(&fleets.places).await;
+    let bridges = two([&first_places, &second_places]).await;
+    let proxies = [first, second];
+    let cutting = async {
+        for _ in 0..repeats() {
+            sleep(Duration::from_millis(300)).await;
+            let active = usize::from(!bridges[0].is_active().await);
+            for proxy in &proxies[active] {
+                proxy.cut().await;
+            }
+            bridges[1 - active].until("active").await;
+            proxies[active].iter().for_each(TcpProxy::restore);
+            bridges[active].until("standby").await;
+        }
+        bridges
+    };
+    let bridges = exchange(fleets, cutting).await;
+    let mut gaps = 0.0;
+    for bridge in &bridges {
+        gaps += bridge.metric("sio_bridge_gaps_total").await;
+    }
+    assert!(gaps > 0.0, "what the bridge that was cut off has missed is counted");
+}

@@ -1,0 +1,6 @@
+//! The command `sio bridge` between fleets of python-socketio, of Node and of ours.
+
+mod availability;
+mod features;
+mod ours;
+mod support;

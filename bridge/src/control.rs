@@ -200,12 +200,14 @@ impl Control {
             return;
         }
         // The active bridge has nothing older; what it has given up is not forwarded, either.
-        let age = Duration::from_millis(beat.oldest_ms).saturating_add(self.shared.options.forget);
-        if let Some(before) = now.checked_sub(age) {
-            for pair in &self.shared.pairs {
-                pair.pending.lock().unpoisoned().prune(before);
-                pair.has_room.notify_waiters();
-            }
+        let (oldest, options) = (Duration::from_millis(beat.oldest_ms), &self.shared.options);
+        let before = |slack: Duration| now.checked_sub(oldest.saturating_add(slack));
+        let (Some(before), Some(before_untrusted)) = (before(options.forget), before(options.settle)) else {
+            return;
+        };
+        for pair in &self.shared.pairs {
+            pair.pending.lock().unpoisoned().prune(before, before_untrusted);
+            pair.has_room.notify_waiters();
         }
     }
 

@@ -14,7 +14,7 @@ pub struct BridgeOptions {
     /// Publishes under way at a time, for each pair of sides. Default 1,024; zero counts as one.
     pub max_in_flight: usize,
     /// Requests of servers, and events with acknowledgements, that are carried at a time. Further requests get an empty
-    /// response, further events go without acknowledgements; both are counted. Default 4,096.
+    /// response, further events go without acknowledgements; both are counted. Default 16,384.
     pub max_requests: usize,
     /// The longest wait for the responses of the other fleets to a request. Node's servers wait for 5 s unless they are
     /// told otherwise, and do not say. Default 4 s.
@@ -49,7 +49,7 @@ impl Default for BridgeOptions {
         Self {
             max_waiting_bytes: 64 << 20,
             max_in_flight: 1_024,
-            max_requests: 4_096,
+            max_requests: 16_384,
             request_time: Duration::from_secs(4),
             ack_time: Duration::from_secs(60),
             beat: Duration::from_millis(500),

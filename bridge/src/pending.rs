@@ -36,6 +36,8 @@ pub(crate) struct Pending {
     /// Entries up to this number have lost their message to the limit.
     shed: u64,
     bytes: usize,
+    /// Messages that are not trusted.
+    num_untrusted: usize,
     /// What arrives before is left to the active bridge.
     trusted_from: Instant,
 }
@@ -68,6 +70,7 @@ impl Pending {
             taken: 0,
             shed: 0,
             bytes: 0,
+            num_untrusted: 0,
             trusted_from: now,
         }
     }
@@ -90,6 +93,7 @@ impl Pending {
         };
         self.last += 1;
         self.bytes += entry.cost();
+        self.num_untrusted += usize::from(!entry.is_trusted);
         self.by_mark.entry(mark).or_default().push_back(self.last);
         self.waiting.insert(self.last, entry);
         true
@@ -153,6 +157,7 @@ impl Pending {
             return false;
         };
         self.bytes -= entry.cost();
+        self.num_untrusted -= usize::from(!entry.is_trusted);
         if let Some(numbers) = self.by_mark.get_mut(&entry.mark) {
             numbers.retain(|other| *other != number);
             if numbers.is_empty() {
@@ -178,11 +183,13 @@ impl Pending {
         for entry in self.waiting.values_mut() {
             entry.is_trusted = false;
         }
+        self.num_untrusted = self.waiting.len();
     }
 
-    /// Returns for how long everything that arrives has been trusted; `None` if it is not.
+    /// Returns for how long everything that arrives has been trusted; `None` if it is not, or something that is not waits.
     pub(crate) fn settled_for(&self, now: Instant) -> Option<Duration> {
-        now.checked_duration_since(self.trusted_from)
+        let time = now.checked_duration_since(self.trusted_from);
+        time.filter(|_| self.num_untrusted == 0)
     }
 
     /// Begins to forward: what is not trusted, or was too much to keep, is given up and counted.
@@ -197,8 +204,18 @@ impl Pending {
         lost.len() as u64
     }
 
-    /// Forgets the messages that arrived before `before`: the active bridge has none that are older.
-    pub(crate) fn prune(&mut self, before: Instant) {
+    /// Forgets the messages that arrived before `before`: the active bridge has none that are older. Those that are not
+    /// trusted are the active bridge's in any case, and are forgotten if they arrived before `before_untrusted`.
+    pub(crate) fn prune(&mut self, before: Instant, before_untrusted: Instant) {
+        if self.num_untrusted > 0 {
+            let old = self.waiting.iter();
+            let old = old.take_while(|(_, entry)| entry.arrived < before_untrusted);
+            let old = old.filter(|(_, entry)| !entry.is_trusted);
+            let old: Vec<_> = old.map(|(number, _)| *number).collect();
+            for number in old {
+                self.remove(number);
+            }
+        }
         while let Some((&number, entry)) = self.waiting.first_key_value()
             && entry.arrived < before
         {

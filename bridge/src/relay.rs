@@ -28,6 +28,9 @@ pub(crate) struct Relay {
     counts_acks: bool,
     share: Share,
     is_shared: bool,
+    /// Clients that may acknowledge the event as far as their servers have told, and acknowledgements.
+    num_recipients: u64,
+    num_acks: u64,
 }
 
 impl Relay {
@@ -43,6 +46,8 @@ impl Relay {
             counts_acks: side.has_silent_servers && !shared.sides[asked.side].is_python && asked.report.is_some(),
             share: Share::default(),
             is_shared: false,
+            num_recipients: 0,
+            num_acks: 0,
         };
         (emit.callback, emit.report, emit.receipt) = (None, None, None);
         let needs_servers = asked.report.is_some() || asked.receipt.is_some();
@@ -132,7 +137,10 @@ impl Relay {
     fn is_over(&self) -> bool {
         let has_receipt = self.receipt.as_ref().is_some_and(|receipt| !receipt.is_complete());
         let waits_to_count = self.counts_acks && !self.is_shared;
-        self.acks.is_none() && self.report.is_none() && !has_receipt && !waits_to_count
+        let is_complete = self.report.as_ref().is_some_and(Responses::is_complete);
+        let is_answered = is_complete && !self.counts_acks && self.num_acks >= self.num_recipients;
+        let has_ended = self.acks.is_none() && self.report.is_none();
+        (has_ended || is_answered) && !has_receipt && !waits_to_count
     }
 
     fn respond(&mut self) {
@@ -143,6 +151,7 @@ impl Relay {
 
     fn pass_on(&mut self, shared: &Shared, ack: ClientAck) {
         let is_unnamed = ack.client.is_none();
+        self.num_acks += 1;
         if self.counts_acks && is_unnamed {
             // Its sender was told how many to expect, and would wait in vain for as many as that.
             if self.is_shared {
@@ -165,9 +174,18 @@ impl Relay {
     fn record(&mut self, shared: &Shared, part: ResponsePart, is_truncated: bool) {
         self.share.is_truncated |= is_truncated;
         match part {
-            ResponsePart::Recipients(names) => self.share.names.extend(names),
-            ResponsePart::Count(count) => self.share.num_unnamed = self.share.num_unnamed.saturating_add(count),
-            ResponsePart::Left(clients) => self.report_left(shared, clients),
+            ResponsePart::Recipients(names) => {
+                self.num_recipients += names.len() as u64;
+                self.share.names.extend(names);
+            }
+            ResponsePart::Count(count) => {
+                self.num_recipients = self.num_recipients.saturating_add(count);
+                self.share.num_unnamed = self.share.num_unnamed.saturating_add(count);
+            }
+            ResponsePart::Left(clients) => {
+                self.num_recipients = self.num_recipients.saturating_sub(clients.len() as u64);
+                self.report_left(shared, clients);
+            }
             _ => {}
         }
     }

@@ -78,12 +78,30 @@ async fn what_arrived_before_a_bridge_was_settled_is_given_up_and_counted() {
     pending.unsettle(now + 2 * SECOND);
     pending.arrive(&item(2, 10), now + SECOND);
     assert_eq!(pending.settled_for(now + SECOND), None);
-    assert_eq!(pending.settled_for(now + 3 * SECOND), Some(SECOND));
+    assert_eq!(pending.settled_for(now + 3 * SECOND), None, "some of it waits");
     pending.arrive(&item(3, 10), now + 2 * SECOND);
     // The active bridge has forwarded one of them.
     pending.see(item(1, 10).mark, now + 2 * SECOND);
     assert_eq!(pending.take_over(now + 3 * SECOND), 1);
     assert_eq!(left(&mut pending), [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_is_settled_once_the_active_one_has_nothing_left_of_the_time_before() {
+    let now = Instant::now();
+    let mut pending = Pending::new(now);
+    pending.unsettle(now + 2 * SECOND);
+    pending.arrive(&item(1, 10), now + SECOND);
+    pending.arrive(&item(2, 10), now + 2 * SECOND);
+    pending.prune(now, now + SECOND);
+    assert_eq!((pending.len(), pending.settled_for(now + 3 * SECOND)), (2, None));
+    pending.prune(now, now + 9 * SECOND);
+    assert_eq!(
+        (pending.len(), pending.settled_for(now + 3 * SECOND)),
+        (1, Some(SECOND))
+    );
+    assert_eq!(pending.take_over(now + 3 * SECOND), 0);
+    assert_eq!(left(&mut pending), [2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,10 +144,10 @@ async fn a_standby_forgets_what_is_older_than_all_that_the_active_one_has() {
     let mut pending = Pending::new(now);
     pending.arrive(&item(1, 10), now);
     pending.arrive(&item(2, 10), now + SECOND);
-    pending.prune(now + SECOND);
+    pending.prune(now + SECOND, now + SECOND);
     assert_eq!(pending.oldest(), Some(now + SECOND));
     assert_eq!(left(&mut pending), [2]);
     assert!(!pending.fits(1_000, 1_000));
-    pending.prune(now + 2 * SECOND);
+    pending.prune(now + 2 * SECOND, now + SECOND);
     assert!(pending.fits(1_000, 10) && pending.bytes() == 0);
 }

@@ -96,7 +96,8 @@ async fn two(places: [&Places; 2]) -> Vec<BridgeProcess> {
 
 async fn assert_nothing_lost(bridges: &[BridgeProcess]) {
     for bridge in bridges {
-        assert_eq!(bridge.metric("sio_bridge_lost_total").await, 0.0);
+        let lost = bridge.metric("sio_bridge_lost_total").await;
+        assert_eq!(lost, 0.0, "{}{}", bridge.metrics().await, bridge.stderr());
     }
 }
 

@@ -5,6 +5,7 @@ use integration::client::RealClient;
 use integration::driven::binary;
 use integration::node::Target;
 use serde_json::{Value, json};
+use tokio::time::Duration;
 
 use super::support::{Ends, Fleets};
 
@@ -138,7 +139,9 @@ async fn acknowledgements_of_the_other_fleet_come_back(ends: Ends) {
         }
     };
     let everyone = Target::all("/");
-    let asking = fleets.node.emit_with_ack(&everyone, "ready?", json!([]), 3_000);
+    let asking = fleets
+        .node
+        .emit_with_ack(&everyone, "ready?", json!([]), Duration::from_secs(3));
     let (mut all, ()) = tokio::join!(asking, answering);
     all.responses.sort_by_key(Value::to_string);
     assert_eq!((all.responses, all.error), (vec![json!("node"), json!("python")], None));

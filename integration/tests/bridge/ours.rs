@@ -2,7 +2,7 @@
 
 use integration::DEADLINE;
 use integration::brokers::RedisBroker;
-use integration::client::Kind;
+use integration::client::{Kind, RealClient};
 use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target};
 use manager_redis::{RedisManager, RedisOptions};
 use serde_json::{Value, json};
@@ -62,30 +62,31 @@ async fn clients_are_found_and_asked_across_a_bridge_and_servers_respond() {
     found.sort_by_key(|socket| socket.id != our_id);
     assert_eq!((found.len(), &found[0].id), (2, &our_id));
     assert!(found[0].rooms.contains(&"room".to_owned()), "{found:?}");
-    let fetched = io.namespace("/").fetch_sockets().await.unwrap();
+    let fetched = io.of("/").fetch_sockets().await.unwrap();
     let mut ids: Vec<_> = fetched.found.iter().map(|socket| socket.id.to_string()).collect();
     ids.sort();
     let mut expected = vec![our_id.clone(), their_id.clone()];
     expected.sort();
     assert_eq!((ids, fetched.missing_servers.len()), (expected, 0));
 
-    let answering = async {
-        for (client, answer) in [(&mut ours, "ours"), (&mut theirs, "node")] {
-            for _ in 0..2 {
-                let asked = client.next_message(DEADLINE).await;
-                client.ack(asked.ack.unwrap(), json!([answer])).await;
-            }
+    let answer_both = async |client: &mut RealClient, answer: &str| {
+        for _ in 0..2 {
+            let asked = client.next_message(DEADLINE).await;
+            client.ack(asked.ack.unwrap(), json!([answer])).await;
         }
     };
+    let answering = async { tokio::join!(answer_both(&mut ours, "ours"), answer_both(&mut theirs, "node")) };
     let asking = async {
-        let mut all = node.emit_with_ack(&Target::all("/"), "ready?", json!([]), 30_000).await;
+        let mut all = node
+            .emit_with_ack(&Target::all("/"), "ready?", json!([]), Duration::from_secs(30))
+            .await;
         all.responses.sort_by_key(Value::to_string);
         assert_eq!((all.responses, all.error), (vec![json!("node"), json!("ours")], None));
-        let asked = io.namespace("/").timeout(Duration::from_secs(30));
+        let asked = io.of("/").timeout(Duration::from_secs(30));
         let report = asked.emit_and_collect("ready?", &()).await.unwrap();
         assert!(report.is_complete() && report.acks.len() == 2, "{report:?}");
     };
-    let ((), ()) = tokio::join!(asking, answering);
+    let ((), ((), ())) = tokio::join!(asking, answering);
 
     let responses = node.server_side_emit_with_ack("/", "ask", json!([41])).await;
     assert_eq!((responses.responses, responses.error), (vec![json!(42)], None));

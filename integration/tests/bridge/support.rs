@@ -162,6 +162,15 @@ impl BridgeProcess {
         values.sum()
     }
 
+    /// Returns all metrics.
+    pub(super) async fn metrics(&self) -> String {
+        self.page("/metrics").await.1
+    }
+
+    pub(super) fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
     /// Ends it as a crash does.
     pub(super) async fn kill(mut self) {
         self.process.signal("KILL");

@@ -15,7 +15,7 @@ use manager_api::message::{Envelope, Message};
 use manager_api::topics::{Entry, Stream, Topic, Topics};
 use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Role, RoomWatcher, Servers};
 use manager_api::{ClientManager, Error, NamespaceName};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::format::{Json, MsgPack};
 use crate::kinds::cluster::ADAPTER_CLOSE;
@@ -23,6 +23,7 @@ use crate::listener::Listening;
 use crate::member::{PendingRequests, Responding};
 use crate::outgoing::{Outgoing, Sender, translate};
 use crate::plan::{Adapter, Plan};
+use crate::retire::Counted;
 use crate::rooms::Rooms;
 use crate::{classic, cluster, heartbeats, listener, retire};
 
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) attended_changed: Arc<Notify>,
     /// This server closes, and subscribes to nothing more.
     pub(crate) is_retired: AtomicBool,
+    /// Whether the others still count this server, once it closes.
+    pub(crate) counted: watch::Sender<Counted>,
     /// The requests of other servers that this one has not responded to.
     pub(crate) pending: PendingRequests,
     /// The channels of the rooms with members on this server.
@@ -112,6 +115,7 @@ impl NodeMessenger {
             attended: Mutex::default(),
             attended_changed,
             is_retired: AtomicBool::new(false),
+            counted: watch::Sender::default(),
             pending: PendingRequests::new(plan.limits.max_open_requests),
             rooms: Arc::new(rooms),
             plan,

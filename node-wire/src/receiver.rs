@@ -49,7 +49,7 @@ impl Receiver {
     }
 
     async fn receive(&mut self, subscription: &mut Subscription<Delivery>) {
-        let mut late = LateRequests::default();
+        let mut late = LateRequests::new(&self.shared);
         loop {
             let arrivals = tokio::select! {
                 incoming = subscription.recv() => match incoming {
@@ -73,7 +73,7 @@ impl Receiver {
             _ => Vec::new(),
         };
         match self.reads {
-            Reads::Retiring => late.take_all(arrivals, &self.shared),
+            Reads::Retiring => late.take_all(arrivals),
             _ => arrivals,
         }
     }

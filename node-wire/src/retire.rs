@@ -6,8 +6,8 @@
 //!
 //! - For clients and events for servers Node counts, and then asks. This server responds so late that a server that has
 //!   not counted it has all responses already.
-//! - For acknowledgements Node asks, and then counts. This server was counted if the subscription by which it counts has
-//!   received the request, and responds to no other one.
+//! - For acknowledgements Node asks, and then counts. This server responds if it is seen to be counted after it has
+//!   received the request.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ const LATE: Duration = Duration::from_millis(200);
 
 /// The longest wait until the others count a server no more, and the interval at which that is looked at.
 const UNCOUNTED_WITHIN: Duration = Duration::from_secs(1);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// Ends the subscriptions by which other servers count this one, and responds to the requests of those that have
 /// counted it just before. Where the broker has no subscription that does not count, it does nothing.
@@ -55,55 +55,124 @@ pub(crate) async fn retire(shared: Arc<Shared>) -> Result<(), Error> {
     };
     shared.stop_listening().await;
     let uncounted = async {
-        while let Some(topic) = &topic
-            && topics(&*shared.manager).count_subscribers(topic).await? >= count
-        {
+        while let Some(topic) = &topic {
+            let asked = Instant::now();
+            if topics(&*shared.manager).count_subscribers(topic).await? < count {
+                break;
+            }
+            shared.counted.send_replace(Counted::At(asked));
             tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok::<_, Error>(())
     };
     // What takes longer does not delay the end.
     let _ = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await;
+    shared.counted.send_replace(Counted::NoMore);
     tokio::time::sleep(RETIRING).await;
     Ok(())
 }
 
-/// The requests to a server that closes, in the order in which they are handed on.
-#[derive(Default)]
-pub(crate) struct LateRequests(VecDeque<(Instant, Arrival)>);
+/// Whether the others count a server that closes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Counted {
+    /// It does not close yet, or has not looked.
+    #[default]
+    Unknown,
+    /// They did at this moment.
+    At(Instant),
+    NoMore,
+}
+
+/// The requests to a server that closes, as long as they are not handed on.
+pub(crate) struct LateRequests {
+    shared: Arc<Shared>,
+    counted: watch::Receiver<Counted>,
+    /// When they are to be handed on.
+    requests: VecDeque<(Instant, Arrival)>,
+    /// Events that expect acknowledgements, and when they were received.
+    emits: VecDeque<(Instant, Arrival)>,
+}
 
 impl LateRequests {
-    /// Takes arrivals of a server that closes, and returns those that are to be handed on at once.
-    pub(crate) fn take_all(&mut self, arrivals: Vec<Arrival>, shared: &Shared) -> Vec<Arrival> {
-        let arrivals = arrivals.into_iter();
-        arrivals.filter_map(|arrival| self.take(arrival, shared)).collect()
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: shared.clone(),
+            counted: shared.counted.subscribe(),
+            requests: VecDeque::new(),
+            emits: VecDeque::new(),
+        }
     }
 
-    fn take(&mut self, arrival: Arrival, shared: &Shared) -> Option<Arrival> {
-        let is_request = matches!(
-            &arrival,
-            Arrival::Message(Envelope {
-                message: Message::Request(_),
-                ..
-            })
-        );
-        if !is_request || !shared.is_retired.load(Ordering::Relaxed) {
-            return Some(arrival);
+    /// Takes arrivals of a server that closes, and returns those that are to be handed on at once.
+    pub(crate) fn take_all(&mut self, arrivals: Vec<Arrival>) -> Vec<Arrival> {
+        if !self.shared.is_retired.load(Ordering::Relaxed) {
+            return arrivals;
         }
-        self.0.push_back((Instant::now() + LATE, arrival));
-        None
+        let now = Instant::now();
+        let mut at_once = Vec::new();
+        for arrival in arrivals {
+            match &arrival {
+                Arrival::Message(envelope) => match &envelope.message {
+                    Message::Emit(_) => self.emits.push_back((now, arrival)),
+                    Message::Request(_) => self.requests.push_back((now + LATE, arrival)),
+                    _ => at_once.push(arrival),
+                },
+                _ => at_once.push(arrival),
+            }
+        }
+        at_once
     }
 
     /// Returns the next one once it is time; never where there is none. Cancel safe.
     pub(crate) async fn next(&mut self) -> Arrival {
-        let Some((due, _)) = self.0.front() else {
-            return std::future::pending().await;
-        };
-        sleep_until(*due).await;
-        match self.0.pop_front() {
-            Some((_, arrival)) => arrival,
-            None => std::future::pending().await,
+        loop {
+            if let Some(emit) = self.counted_emit() {
+                return emit;
+            }
+            let due = self.requests.front().map(|(due, _)| *due);
+            let due = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => if let Some((_, request)) = self.requests.pop_front() {
+                    return request;
+                },
+                Ok(()) = self.counted.changed(), if !self.emits.is_empty() => {}
+            }
         }
+    }
+
+    /// Returns an event that was received while this server was counted; drops those received later.
+    fn counted_emit(&mut self) -> Option<Arrival> {
+        let counted = *self.counted.borrow_and_update();
+        match counted {
+            Counted::Unknown => None,
+            Counted::At(moment) => {
+                self.emits.front().filter(|(received, _)| *received < moment)?;
+                self.emits.pop_front().map(|(_, emit)| emit)
+            }
+            Counted::NoMore => {
+                for (_, arrival) in self.emits.drain(..) {
+                    forget(&self.shared, &arrival);
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Forgets that an event expects a response.
+fn forget(shared: &Shared, arrival: &Arrival) {
+    if let Arrival::Message(Envelope {
+        message: Message::Emit(emit),
+        ..
+    }) = arrival
+        && let Some(id) = emit.report
+    {
+        shared.pending.remove(id);
     }
 }
 

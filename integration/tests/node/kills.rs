@@ -47,8 +47,9 @@ enum Kind {
 enum Phase {
     #[default]
     Steady,
-    /// A server closes: `emitWithAck` may meet that moment, on the sharded wire every request.
-    Closing,
+    /// A server starts or closes: `emitWithAck`, which counts the servers behind its request, may meet that moment; on
+    /// the sharded wire every request may meet a close.
+    Changing,
     /// A server was killed.
     Killed,
 }
@@ -59,8 +60,8 @@ struct Tally {
     completed: u64,
     /// Those that had counted a server which was then killed.
     under_way: u64,
-    /// Those that had counted a server which then closed.
-    closing: u64,
+    /// Those that met the moment in which a server started or closed.
+    changing: u64,
     /// Those that ended well without the responses of the servers that stay.
     incomplete: u64,
 }
@@ -149,6 +150,12 @@ impl Surroundings {
         (receiver, asking)
     }
 
+    /// Begins a change of the servers; returns the rounds before it.
+    fn change(&self, rounds: &watch::Receiver<Rounds>) -> Rounds {
+        self.phase.send_replace(Phase::Changing);
+        rounds.borrow().clone()
+    }
+
     /// Starts emitters that ask all clients, and kills them at random moments; never completes.
     async fn kill_emitters(&self) {
         loop {
@@ -203,7 +210,7 @@ impl Rounds {
                 tally.incomplete += u64::from(!is_complete);
             }
             (NodeOutcome::Error(_), Phase::Killed) if self.counted == 3 => tally.under_way += 1,
-            (NodeOutcome::Error(_), Phase::Closing) if is_sharded || name == "emitWithAck" => tally.closing += 1,
+            (NodeOutcome::Error(_), Phase::Changing) if is_sharded || name == "emitWithAck" => tally.changing += 1,
             (NodeOutcome::Error(error), _) => panic!("{name} of {} servers: {error}", self.counted),
         }
     }
@@ -236,7 +243,8 @@ async fn acknowledge(address: SocketAddr) -> String {
 async fn only_requests_under_way_fail(adapter: NodeAdapter, kind: Kind, kills: u64, is_long: bool) -> String {
     let mut surroundings = Surroundings::new(adapter, is_long);
     surroundings.url = RedisBroker::shared().await.url().to_owned();
-    let (one, two) = tokio::join!(surroundings.node(), surroundings.node());
+    let (mut one, two) = tokio::join!(surroundings.node(), surroundings.node());
+    one.until_server_count("/", 2).await;
     let address = |server: &NodeServer| server.url().trim_start_matches("http://").parse().unwrap();
     let ids = [acknowledge(address(&one)).await, acknowledge(address(&two)).await];
     let surroundings = Arc::new(surroundings);
@@ -269,44 +277,48 @@ async fn only_requests_under_way_fail(adapter: NodeAdapter, kind: Kind, kills: u
         let Tally {
             completed,
             under_way,
-            closing,
+            changing,
             incomplete,
         } = tally;
         let figures = &mut figures;
-        write!(figures, "; {name}: {completed} completed, of which {incomplete} incomplete, {under_way} under way, {closing} closing").unwrap();
+        write!(figures, "; {name}: {completed} completed, of which {incomplete} incomplete, {under_way} under way, {changing} changing").unwrap();
     }
     figures
 }
 
 /// A server of ours comes and closes. It has no clients: one that goes before it acknowledges leaves a request open.
 async fn close(surroundings: &Surroundings, rounds: &mut watch::Receiver<Rounds>) {
+    let before = surroundings.change(rounds);
     let (Killed::Ours(mut ours), _) = surroundings.start(Kind::Ours).await else {
         return;
     };
     until_counted(rounds, 3).await;
-    let before = rounds.borrow().clone();
-    surroundings.phase.send_replace(Phase::Closing);
+    assert_failed(&before, &rounds.borrow(), 1, "has started");
+    let before = surroundings.change(rounds);
     ours.process().close_stdin();
     assert!(ours.process().wait(DEADLINE).await.success());
     until_counted(rounds, 2).await;
     surroundings.phase.send_replace(Phase::Steady);
-    assert_failed_once(&before, &rounds.borrow(), "has closed");
+    assert_failed(&before, &rounds.borrow(), 1, "has closed");
 }
 
-/// Asserts that no request has failed more than once since then.
-fn assert_failed_once(before: &Rounds, after: &Rounds, event: &str) {
+/// Asserts that no request has failed more than `max` times since then.
+fn assert_failed(before: &Rounds, after: &Rounds, max: u64, event: &str) {
     for (name, after) in &after.tallies {
-        let before = before.tallies[name].under_way + before.tallies[name].closing;
-        let failed = after.under_way + after.closing - before;
-        assert!(failed <= 1, "{name} has failed {failed} times after a server {event}");
+        let before = before.tallies[name].under_way + before.tallies[name].changing;
+        let failed = after.under_way + after.changing - before;
+        assert!(failed <= max, "{name} has failed {failed} times after a server {event}");
     }
 }
 
 /// A server comes and is killed. Returns when all requests completed again.
 async fn kill(surroundings: &Surroundings, rounds: &mut watch::Receiver<Rounds>, kind: Kind) -> Duration {
+    let before = surroundings.change(rounds);
     let (mut killed, address) = surroundings.start(kind).await;
     drop(acknowledge(address).await);
     until_counted(rounds, 3).await;
+    assert_failed(&before, &rounds.borrow(), 1, "has started");
+    surroundings.phase.send_replace(Phase::Steady);
     sleep(Duration::from_millis(fastrand::u64(0..20))).await;
     surroundings.phase.send_replace(Phase::Killed);
     let process = match &mut killed {
@@ -320,7 +332,8 @@ async fn kill(surroundings: &Surroundings, rounds: &mut watch::Receiver<Rounds>,
     surroundings.phase.send_replace(Phase::Steady);
     if surroundings.adapter != NodeAdapter::Streams02 {
         assert!(again < AGAIN_WITHIN, "requests fail for {again:?}");
-        assert_failed_once(&before, &rounds.borrow(), "was killed");
+        // The one under way, and on a busy machine one that is sent before Redis sees the end.
+        assert_failed(&before, &rounds.borrow(), 2, "was killed");
     }
     again
 }

@@ -156,9 +156,6 @@ impl Reader<'_> {
         fields: &Fields<'_>,
         attachments: Vec<Bytes>,
     ) -> Result<Option<Message>, Unreadable> {
-        if self.is_retiring {
-            return Ok(None);
-        }
         let packet = fields.packet.ok_or("an event without a packet")?;
         let packet: Packet<'_> = serde_json::from_str(packet.get())?;
         let none = Options::default();

@@ -28,6 +28,11 @@ pub(super) fn command(kind: Kind, passing: &Passing, broker: &Running) -> Vec<Os
             command.extend(["--wire".into(), adapter.name().into()]);
         }
     }
+    if kind == Kind::Node
+        && let Some(adapter) = passing.wire
+    {
+        command.push(adapter.name().into());
+    }
     command
 }
 

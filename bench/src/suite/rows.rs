@@ -326,7 +326,12 @@ pub const ROWS: &[Row] = &[
         NodeAdapter::Sharded,
         &[Kind::Sio],
     ),
-    into_node("node-streams", "… for streams", NodeAdapter::Streams, &[Kind::Sio]),
+    into_node(
+        "node-streams",
+        "… for streams",
+        NodeAdapter::Streams,
+        &[Kind::Sio, Kind::Node],
+    ),
 ];
 
 #[cfg(test)]

@@ -45,6 +45,11 @@ macro_rules! members {
             async fn events_for_servers_are_responded_to_by_the_other() {
                 super::events_for_servers_are_responded_to_by_the_other(fleet().await).await;
             }
+
+            #[tokio::test]
+            async fn rooms_that_are_numbers_and_single_clients_are_reached_from_either_server() {
+                super::rooms_that_are_numbers_and_single_clients_are_reached_from_either_server(fleet().await).await;
+            }
         })*
     };
 }
@@ -317,4 +322,57 @@ async fn events_for_servers_are_responded_to_by_the_other(mut fleet: Fleet) {
             break;
         }
     }
+}
+
+async fn rooms_that_are_numbers_and_single_clients_are_reached_from_either_server(mut fleet: Fleet) {
+    let node = |command: &str, fields: Value| {
+        let mut command = json!({ "cmd": command, "namespace": "/chat" });
+        command
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        command
+    };
+    fleet.node.call(node("sockets_join", json!({ "join": [7] }))).await;
+    // In the order of the wire the classic adapter changes its own clients last.
+    let joined = async {
+        let in_seven = node("fetch_sockets", json!({ "rooms": [7] }));
+        while fleet.node.call(in_seven.clone()).await.as_array().map(Vec::len) != Some(2) {}
+    };
+    tokio::time::timeout(DEADLINE, joined).await.expect("both clients join");
+    fleet.until_room("7").await;
+    let seven = || fleet.ours.namespace("/chat").to(7);
+    seven().emit("of ours", &()).await.unwrap();
+    fleet.both_receive("of ours", &json!([])).await;
+    let emit = json!({ "rooms": [7], "name": "of node", "args": [] });
+    fleet.node.call(node("emit", emit)).await;
+    fleet.both_receive("of node", &json!([])).await;
+
+    let [of_node, of_ours] = ids_of(&fleet).await;
+    let Fleet {
+        node, clients, ours, ..
+    } = &mut fleet;
+    let target = Target::room("/chat", &of_ours);
+    let (asked, ()) = tokio::join!(node.emit_with_ack(&target, "you", json!([]), DEADLINE), async {
+        let message = clients[1].next_message(DEADLINE).await;
+        clients[1].ack(message.ack.unwrap(), json!(["I"])).await;
+    });
+    assert_eq!((asked.responses, asked.error), (vec![json!("I")], None));
+    let one = ours.namespace("/chat").to(&*of_node).timeout(DEADLINE);
+    let (report, ()) = tokio::join!(one.emit_and_collect("you", &()), async {
+        let message = clients[0].next_message(DEADLINE).await;
+        clients[0].ack(message.ack.unwrap(), json!(["I"])).await;
+    });
+    let report = report.unwrap();
+    assert_eq!((report.acks.len(), report.is_complete()), (1, true), "{report:?}");
+
+    ours.namespace("/chat")
+        .to("room")
+        .local()
+        .emit("local", &())
+        .await
+        .unwrap();
+    assert_eq!(clients[1].next_message(DEADLINE).await.name, "local");
+    ours.namespace("/chat").to("room").emit("not local", &()).await.unwrap();
+    fleet.both_receive("not local", &json!([])).await;
 }

@@ -224,7 +224,7 @@ impl Forwarder {
             // The bridge ends.
             ErrorKind::Closed => {}
             ErrorKind::Busy => self.unsent.push((number, item.origin.clone())),
-            _ if error.may_be_published() => {
+            _ if error.may_have_been_published() => {
                 self.lose(number, error, |counters| &counters.lost_unconfirmed);
                 self.shared.ail();
             }
@@ -232,7 +232,7 @@ impl Forwarder {
                 self.lose(number, error, |counters| &counters.lost_refused);
                 self.shared.ail();
             }
-            ErrorKind::Connect | ErrorKind::Timeout => {
+            ErrorKind::Connect | ErrorKind::Timeout | ErrorKind::Publish => {
                 counters.is_stalled.store(true, Ordering::Relaxed);
                 self.unsent.push((number, item.origin.clone()));
                 self.note_stalled(error);

@@ -210,6 +210,10 @@ pub(crate) struct EmitArgs {
     /// Print how many clients on which servers were handed the event, as a line of JSON; exit code 1 if there was none
     #[arg(long, conflicts_with_all = ["lines", "ack"])]
     pub(crate) receipt: bool,
+    /// The event's name for servers, which drop repeats with the same key for some minutes: a job's id, for example. With it the event is sent
+    /// again by itself if its acceptance is not known, and the command may be repeated. With --lines, each line has its own "key"
+    #[arg(long, value_name = "KEY", conflicts_with = "lines", allow_hyphen_values = true)]
+    pub(crate) idempotency_key: Option<String>,
     /// The trace that the event is a part of, as W3C's traceparent; also TRACEPARENT
     #[arg(long, value_name = "CONTEXT")]
     pub(crate) traceparent: Option<String>,

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use clap_complete::Shell;
 use manager_api::trace::TraceParent;
-use manager_api::{Broadcast, Emitter, EventName, NamespaceName, Payload, Room, Sid};
+use manager_api::{Broadcast, Emitter, EventName, IdempotencyKey, NamespaceName, Payload, Room, Sid};
 
 #[cfg(feature = "serve")]
 use crate::args::HealthArgs;
@@ -166,6 +166,7 @@ pub(crate) struct Address {
     pub(crate) except_rooms: Vec<Room>,
     pub(crate) volatile: bool,
     pub(crate) trace: Option<TraceParent>,
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 impl Address {
@@ -174,6 +175,7 @@ impl Address {
         let broadcast = self.except.iter().fold(broadcast, Broadcast::skip);
         let broadcast = self.except_rooms.iter().fold(broadcast, Broadcast::except);
         let broadcast = self.trace.into_iter().fold(broadcast, Broadcast::traceparent);
+        let broadcast = self.key.iter().fold(broadcast, Broadcast::idempotency_key);
         if self.volatile { broadcast.volatile() } else { broadcast }
     }
 }
@@ -244,11 +246,16 @@ fn address(args: &EmitArgs) -> Result<Address, Failure> {
         except_rooms: args.except_room.iter().map(Room::from).collect(),
         volatile: args.volatile,
         trace: trace::find(args.traceparent.as_deref())?,
+        key: args.idempotency_key.as_deref().map(key).transpose()?,
     })
 }
 
 fn namespace(name: &str) -> Result<NamespaceName, Failure> {
     NamespaceName::new(name).map_err(|error| Failure::input(error.to_string()))
+}
+
+fn key(key: &str) -> Result<IdempotencyKey, Failure> {
+    IdempotencyKey::new(key).map_err(|error| Failure::input(format!("--idempotency-key: {error}")))
 }
 
 fn event(name: &str) -> Result<EventName, Failure> {
@@ -287,6 +294,8 @@ mod tests {
             "--except-room",
             "c",
             "--volatile",
+            "--idempotency-key",
+            "job-7",
             "--ack",
             "2",
             "news",
@@ -301,6 +310,7 @@ mod tests {
         assert_eq!(plan.address.except, [Sid::from("id")]);
         assert_eq!(plan.address.except_rooms, [Room::from("c")]);
         assert!(plan.address.volatile);
+        assert_eq!(plan.address.key, Some(IdempotencyKey::new("job-7").unwrap()));
         assert_eq!(plan.payload.json(), "[1,[\"x\"]]");
         assert_eq!((plan.event.as_str(), plan.num_acks), ("news", Some(2)));
         assert_eq!(plan.broker.timeout(), Duration::from_secs(10));
@@ -311,6 +321,9 @@ mod tests {
         assert!(refused(&["emit", "connect"]).contains("reserved"));
         assert!(refused(&["emit", ""]).contains("empty"));
         assert!(refused(&["emit", "-n", "chat", "news"]).contains("must begin with '/'"));
+        assert!(refused(&["emit", "news", "--idempotency-key", ""]).contains("must not be empty"));
+        let long = "k".repeat(129);
+        assert!(refused(&["emit", "news", "--idempotency-key", &long]).contains("over the limit of 128"));
         assert!(refused(&["emit", "news", "--channel", ""]).contains("--channel"));
         assert!(refused(&["emit", "--lines", "--text"]).contains("EVENT"));
         assert!(refused(&["emit", "--text", "log", "-q"]).contains("--text EVENT -- -q"));
@@ -343,6 +356,7 @@ mod tests {
             &["emit"][..],
             &["emit", "--lines", "news", "1"],
             &["emit", "--lines", "--ack", "1", "news"],
+            &["emit", "--lines", "--idempotency-key", "k", "news"],
             &["emit", "--rate", "1", "news"],
             &["emit", "--ack", "0", "news"],
             &["-q", "-v", "emit", "news"],

@@ -36,6 +36,7 @@ mod data;
 mod disconnect;
 mod emit;
 mod fields;
+mod idempotency;
 mod inspect;
 mod key;
 mod members;

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod bounds;
 mod exporter;
 mod meter;
 mod metric;

@@ -9,6 +9,7 @@ mod observed;
 mod outgoing;
 mod pace;
 mod parts;
+mod repeats;
 mod rooms;
 mod sink;
 mod supervise;
@@ -27,7 +28,7 @@ use manager_api::log::{LimitedLog, quietly};
 use manager_api::measure::{Quantity, Stopwatch};
 use manager_api::message::{CallbackAddress, Emit, Envelope, Message};
 use manager_api::turn::{Turn, YIELD_EVERY};
-use manager_api::wire::{Messenger, Process, Python, Role, Wire};
+use manager_api::wire::{self, Messenger, Process, Python, Role, Wire};
 use manager_api::{Broadcast, ClientManager, Error, EventName, HostId, NamespaceName, Payload, Sid};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -36,6 +37,7 @@ pub use metrics::HubMetrics;
 
 use crate::deliver::{Deliver, Observer, Pressure};
 use crate::options::HubOptions;
+use crate::recent_keys::RecentKeys;
 use crate::registry::{Recipients, Registry, Selecting};
 use metrics::Counters;
 use outgoing::{Outgoing, Queued};
@@ -72,6 +74,7 @@ pub struct Hub<D: Deliver> {
     /// Byte budget of these.
     event_budget: ByteBudget,
     waiting_events: tokio::sync::Mutex<mpsc::Receiver<BoxFuture<'static, ()>>>,
+    recent_keys: RecentKeys,
     counters: Counters,
     pace: Pace,
     started: Instant,
@@ -104,6 +107,7 @@ impl<D: Deliver> Hub<D> {
         Ok(Self::over(deliver, Some(messenger), options))
     }
 
+    /// Creates a hub over a messenger that was opened for this process.
     fn over(deliver: D, messenger: Option<Arc<dyn Messenger>>, options: HubOptions) -> Arc<Self> {
         let known_as = messenger.as_ref().map(|messenger| messenger.process().host_id.clone());
         let host_id = known_as.unwrap_or_else(HostId::random);
@@ -127,6 +131,7 @@ impl<D: Deliver> Hub<D> {
             events,
             event_budget: ByteBudget::new(options.max_queued_server_event_bytes),
             waiting_events: tokio::sync::Mutex::new(waiting_events),
+            recent_keys: RecentKeys::new(options.idempotency_window, options.max_idempotency_keys),
             counters: Counters::default(),
             pace: Pace::default(),
             started: Instant::now(),
@@ -161,7 +166,7 @@ impl<D: Deliver> Hub<D> {
 
     /// Returns the current counters.
     pub fn metrics(&self) -> HubMetrics {
-        self.counters.snapshot(&self.acks, &self.requester)
+        self.counters.snapshot(&self.acks, &self.requester, &self.recent_keys)
     }
 
     /// Completes once the channel was first subscribed to; at once without a manager.
@@ -218,6 +223,7 @@ impl<D: Deliver> Hub<D> {
         })
     }
 
+    /// Queues a message, also one that is addressed to another host; `false` if it was dropped.
     fn post_envelope(&self, envelope: Envelope) -> bool {
         static DROPPED: LimitedLog = LimitedLog::new();
         let Some(messenger) = &self.messenger else {
@@ -263,6 +269,7 @@ impl<D: Deliver> Hub<D> {
         if is_under_pressure {
             self.pace.pause().await;
         }
+        self.note_handed(emit, num_taken);
         num_taken
     }
 
@@ -271,12 +278,14 @@ impl<D: Deliver> Hub<D> {
         self.deliver.observer().filter(|observer| observer.watches(namespace))
     }
 
+    /// Takes a snapshot of the clients that an event is for; yields if that takes long.
     async fn recipients(&self, emit: &Emit) -> Recipients<D::Client> {
         let selecting = Selecting::start(&self.registry, &emit.namespace, &emit.target, &emit.skip, &emit.except);
         select(selecting).await
     }
 
-    /// Publishes a message to the other hosts, without local delivery. Does nothing without a manager.
+    /// Publishes a message to the other hosts, without local delivery; an event with a key again until the outcome is
+    /// known. Does nothing without a manager.
     ///
     /// # Errors
     ///
@@ -287,7 +296,7 @@ impl<D: Deliver> Hub<D> {
     /// As [`ClientManager::publish`].
     pub fn publish(&self, message: Message) -> impl Future<Output = Result<(), Error>> + use<D> {
         let messenger = self.messenger.as_ref();
-        let published = messenger.map(|messenger| messenger.publish(message.stamped()));
+        let published = messenger.map(|messenger| wire::publish(messenger, message));
         async move {
             match published {
                 Some(published) => published.await,

@@ -12,6 +12,7 @@
 pub mod deliver;
 mod hub;
 mod options;
+mod recent_keys;
 pub mod registry;
 
 pub use deliver::{Deliver, Pressure};

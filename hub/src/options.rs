@@ -64,6 +64,14 @@ pub struct HubOptions {
     /// Total bytes of unread responses of other servers; more are dropped, and their servers are reported as missing. A
     /// larger one is admitted alone. Default 64 MiB.
     pub max_waiting_response_bytes: usize,
+    /// How long this server remembers the [key](manager_api::IdempotencyKey) of an event and drops repeats of it; from
+    /// its first copy on. Default 5 min; with zero every copy is delivered. Servers on one channel should use the same
+    /// value.
+    pub idempotency_window: Duration,
+    /// Keys that are remembered; a further one replaces the oldest, whose repeats would be delivered from then on, counted
+    /// and logged. Each takes at most about 80 bytes, however long it is. Default 500,000, enough for 1,600 events with
+    /// a key a second; with zero every copy is delivered.
+    pub max_idempotency_keys: usize,
     /// Time for the other servers to announce themselves when this one begins to listen; requests wait for it. Default
     /// 1 s.
     pub presence_wait: Duration,
@@ -93,6 +101,8 @@ impl Default for HubOptions {
             max_queued_server_event_bytes: 64 << 20,
             max_waiting_ack_bytes: acks.max_waiting_ack_bytes,
             max_waiting_response_bytes: requests.max_waiting_response_bytes,
+            idempotency_window: Duration::from_secs(300),
+            max_idempotency_keys: 500_000,
             presence_wait: requests.presence_wait,
         }
     }

@@ -57,3 +57,8 @@ pub struct Access;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/observability.md")]
 pub struct Observability;
+
+/// The examples of the page about workers, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/workers.md")]
+pub struct Workers;

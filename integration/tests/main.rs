@@ -23,6 +23,7 @@ mod observed;
 mod packaging;
 mod random_cluster;
 mod redis;
+mod repeats;
 mod secrets;
 mod served;
 mod support;

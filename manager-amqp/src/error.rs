@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::ErrorKind as AmqpKind;
-use manager_api::backend::{self, seconds};
+use manager_api::backend::{self, may_be_published, seconds};
 use manager_api::diagnosis::Code;
 use manager_api::{Error, ErrorKind};
 
@@ -162,13 +162,14 @@ impl Failure {
     /// Returns the error of a publish that was in flight when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
         if backend::Failure::is_refused(&**self) {
-            return self.refused();
+            // The refusal may have been for another message.
+            return self.refused().possibly_published();
         }
         let text = format!(
-            "the connection to RabbitMQ at {} was lost before it confirmed ({}); the message may have been published",
+            "the connection to RabbitMQ at {} was lost before it confirmed ({})",
             self.address, self.what
         );
-        Error::new(ErrorKind::Publish, text)
+        may_be_published(Error::new(ErrorKind::Publish, text))
             .with_source(self.clone())
             .with_cause(self.cause)
     }
@@ -248,9 +249,8 @@ pub(crate) fn unconfirmed(address: &str, deadline: Duration, blocked: Option<&st
     let within = seconds(deadline);
     let reason = blocked.map(|reason| format!(": it takes no messages ({reason})"));
     let reason = reason.unwrap_or_default();
-    let text =
-        format!("RabbitMQ at {address} did not confirm within {within}{reason}; the message may have been published");
-    Error::new(ErrorKind::Timeout, text).with_cause(blocked.map(|_| Code::BrokerAlarm))
+    let text = format!("RabbitMQ at {address} did not confirm within {within}{reason}");
+    may_be_published(Error::new(ErrorKind::Timeout, text)).with_cause(blocked.map(|_| Code::BrokerAlarm))
 }
 
 /// Returns the error of a message that the broker could not store.
@@ -258,5 +258,5 @@ pub(crate) fn refused(address: &str) -> Error {
     let text = format!(
         "RabbitMQ at {address} refused the message for a queue, whose length may be limited; other queues may have it"
     );
-    Error::new(ErrorKind::Publish, text)
+    Error::new(ErrorKind::Publish, text).possibly_published()
 }

@@ -28,6 +28,7 @@ mod url;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -143,6 +144,10 @@ impl ClientManager for AmqpManager {
 
     fn host_id(&self) -> Option<HostId> {
         Some(self.host_id.clone())
+    }
+
+    fn deadline(&self) -> Duration {
+        self.options.common.deadline
     }
 
     fn health(&self) -> Health {

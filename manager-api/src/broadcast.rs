@@ -19,6 +19,7 @@
 //! one recipient, on this server: its future is ready when it is returned, so that code that is not async can take the result out of it.
 
 mod cluster;
+mod keyed;
 mod traced;
 
 use std::sync::Arc;
@@ -34,7 +35,7 @@ use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::message::{Emit, Message, Target};
 use crate::trace::TraceParent;
 use crate::wire::DecodeLimits;
-use crate::{Error, ErrorKind, NamespaceName, Payload, Room, Sid};
+use crate::{Error, ErrorKind, IdempotencyKey, NamespaceName, Payload, Room, Sid};
 use cluster::check_count;
 
 /// Default timeout of acknowledgements, unless [`Broadcast::timeout`] sets another one.
@@ -137,6 +138,7 @@ pub struct Broadcast {
     scope: Scope,
     timeout: Option<Duration>,
     trace: Option<TraceParent>,
+    key: Option<Result<IdempotencyKey, Arc<str>>>,
 }
 
 impl Broadcast {
@@ -153,6 +155,7 @@ impl Broadcast {
             scope: Scope::Cluster,
             timeout: None,
             trace: None,
+            key: None,
         }
     }
 
@@ -351,6 +354,7 @@ impl Broadcast {
         emit.volatile = self.volatile;
         emit.is_uncompressed = self.is_uncompressed;
         emit.trace = self.trace.map(Box::new);
+        emit.key = keyed::checked(self.key)?;
         let limits = self.sink.message_limits();
         let num_attachments = emit.payload.attachments().len();
         check_count("attachments", num_attachments, limits.max_attachments)?;
@@ -373,6 +377,7 @@ impl std::fmt::Debug for Broadcast {
             .field("target", &self.target)
             .field("skip", &self.skip)
             .field("except", &self.except)
+            .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }

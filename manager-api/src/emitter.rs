@@ -20,7 +20,7 @@ use crate::cluster::{ClusterRequest, Gathered, RequestKind, RoomInfo, ServerInfo
 use crate::id::{IntoEventName, IntoNamespaceName};
 use crate::log::{Escaped, LimitedLog, quietly};
 use crate::message::{CallbackAddress, Emit, Envelope, Message};
-use crate::wire::{Arrival, Arrivals, Messenger, Process, Python, Servers, Wire};
+use crate::wire::{self, Arrival, Arrivals, Messenger, Process, Python, Servers, Wire};
 use crate::{Broadcast, ClientManager, Error, HostId, NamespaceName, Room, Sid};
 
 /// Time limit of handlers of events for servers whose sender does not wait for a response.
@@ -232,7 +232,7 @@ impl Drop for AbortOnDrop {
 
 impl Shared {
     fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
-        self.messenger.publish(message.stamped())
+        wire::publish(&self.messenger, message)
     }
 
     /// Begins to receive before the first request is sent, so that no response can be missed, and again if that has

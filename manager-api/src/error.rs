@@ -8,19 +8,23 @@ use crate::diagnosis::Code;
 type Source = Box<dyn StdError + Send + Sync>;
 
 /// The category of an [`Error`], as far as a caller would act on it.
+///
+/// Whether the message may be with the broker is a matter of its own, because an attempt may have been interrupted by
+/// every kind of failure: [`Error::may_have_been_published`]. [`Error::is_retryable`] says whether the same call can
+/// succeed later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The caller's input cannot be used: a bad URL, option, namespace, event name or payload.
     Config,
-    /// The broker could not be reached, or refused the connection.
+    /// The broker could not be reached, or refused the connection. Retryable unless it is a refusal.
     Connect,
     /// The connection broke while a message was in flight: the broker may or may not have accepted it. Or the broker
-    /// refused the message: [`Error::is_refusal`] is true if a retry cannot succeed.
+    /// refused the message: [`Error::is_refusal`] is true if a retry cannot succeed. Retryable otherwise.
     Publish,
-    /// The deadline passed before the broker responded.
+    /// The deadline passed before the broker responded. Retryable.
     Timeout,
-    /// The manager was closed.
+    /// The manager was closed. Not retryable.
     Closed,
     /// The bytes do not have the expected form.
     Malformed,
@@ -28,7 +32,7 @@ pub enum ErrorKind {
     TooLarge,
     /// No client with that id is connected to this server.
     NotFound,
-    /// As many operations are in progress as a limit allows.
+    /// As many operations are in progress as a limit allows. Nothing was sent. Retryable.
     Busy,
 }
 
@@ -40,7 +44,7 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     is_refusal: bool,
-    may_be_published: bool,
+    is_in_doubt: bool,
     cause: Option<Code>,
     message: String,
     source: Option<Source>,
@@ -52,7 +56,7 @@ impl Error {
         Self {
             kind,
             is_refusal: false,
-            may_be_published: kind == ErrorKind::Publish,
+            is_in_doubt: false,
             cause: None,
             message: message.into(),
             source: None,
@@ -70,7 +74,6 @@ impl Error {
     #[must_use]
     pub fn refused(mut self) -> Self {
         self.is_refusal = true;
-        self.may_be_published = false;
         self
     }
 
@@ -80,16 +83,17 @@ impl Error {
         if is_refusal { self.refused() } else { self }
     }
 
+    /// Marks this as the failure of a message that [may have been published](Self::may_have_been_published).
+    #[must_use]
+    pub fn possibly_published(mut self) -> Self {
+        self.is_in_doubt = true;
+        self
+    }
+
     /// Adds what a [diagnosis](crate::doctor) calls the cause, where it is known.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Option<Code>>) -> Self {
         self.cause = cause.into();
-        self
-    }
-
-    /// Marks this as the error of a message that was sent, and of which the outcome is unknown.
-    pub(crate) fn unconfirmed(mut self) -> Self {
-        self.may_be_published = true;
         self
     }
 
@@ -98,12 +102,6 @@ impl Error {
         self.message.push_str("; ");
         self.message.push_str(note);
         self
-    }
-
-    /// Returns whether the message may have been published although this is an error: it was sent, and the confirmation is
-    /// missing. Otherwise a repeated publish does not deliver it twice.
-    pub fn may_be_published(&self) -> bool {
-        self.may_be_published
     }
 
     /// Returns the category of the failure.
@@ -124,14 +122,22 @@ impl Error {
 
     /// Returns whether the same call may succeed later without a change. False for every [refusal](Self::is_refusal).
     ///
-    /// A retry after [`ErrorKind::Publish`] or [`ErrorKind::Timeout`] may deliver the message twice: the broker may
-    /// have accepted it although its confirmation was not received.
+    /// A retry delivers an event twice if it [may have been published](Self::may_have_been_published) and has no
+    /// [key](crate::IdempotencyKey). With a key, every retryable call may be repeated; an emit does so by itself until the
+    /// deadline.
     pub fn is_retryable(&self) -> bool {
         let is_transient = matches!(
             self.kind,
             ErrorKind::Connect | ErrorKind::Publish | ErrorKind::Timeout | ErrorKind::Busy
         );
         is_transient && !self.is_refusal
+    }
+
+    /// Returns whether the broker may have accepted the message although its confirmation was not received, so that
+    /// clients may have the event. False if it is known that the broker does not have it: then a retry without a
+    /// [key](crate::IdempotencyKey) does not deliver it twice.
+    pub fn may_have_been_published(&self) -> bool {
+        self.is_in_doubt
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::{Error, ErrorKind};
 
-pub use into::{IntoEventName, IntoNamespaceName};
+pub use into::{IntoEventName, IntoIdempotencyKey, IntoNamespaceName};
+pub use key::IdempotencyKey;
 
 macro_rules! string_newtype {
     ($name:ident) => {
@@ -56,6 +57,8 @@ macro_rules! string_newtype {
         }
     };
 }
+
+mod key;
 
 /// The id of the process that sent a message: a UUID without hyphens, as in python-socketio.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -111,7 +111,7 @@ pub use async_trait::async_trait;
 pub use broadcast::Broadcast;
 pub use emitter::Emitter;
 pub use error::{Error, ErrorKind};
-pub use id::{EventName, HostId, NamespaceName, Room, Sid};
+pub use id::{EventName, HostId, IdempotencyKey, NamespaceName, Room, Sid};
 pub use manager::{ClientManager, Health, ManagerOptions};
 pub use payload::Payload;
 pub use retry::Backoff;

@@ -111,6 +111,12 @@ pub trait ClientManager: Send + Sync + 'static {
         None
     }
 
+    /// Returns the longest that a publish may take; the retries of an event with a [key](crate::IdempotencyKey) end
+    /// then, too. Default: that of [`ManagerOptions`], 10 s.
+    fn deadline(&self) -> Duration {
+        ManagerOptions::default().deadline
+    }
+
     /// Returns the state of the connections to the broker. Default: unknown.
     fn health(&self) -> Health {
         Health::default()
@@ -166,6 +172,10 @@ macro_rules! forward {
 
             fn topics(&self) -> Option<&dyn Topics> {
                 (**self).topics()
+            }
+
+            fn deadline(&self) -> Duration {
+                (**self).deadline()
             }
 
             fn health(&self) -> Health {
@@ -276,6 +286,10 @@ mod tests {
             Some(HostId::from("named"))
         }
 
+        fn deadline(&self) -> Duration {
+            Duration::from_secs(3)
+        }
+
         fn health(&self) -> Health {
             Health {
                 num_gaps: 7,
@@ -294,6 +308,7 @@ mod tests {
     async fn check(manager: impl ClientManager) {
         assert_eq!(manager.host_id(), Some(HostId::from("named")));
         assert_eq!(manager.health().num_gaps, 7);
+        assert_eq!(manager.deadline(), Duration::from_secs(3));
         let examination = manager.examine(Circumstances::new(Duration::ZERO)).await;
         assert_eq!(examination.listeners, Some(1));
         let mut subscription = manager.subscribe().await.unwrap();

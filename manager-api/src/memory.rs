@@ -7,7 +7,7 @@ mod topics;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -190,6 +190,10 @@ impl ClientManager for MemoryManager {
 
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
+    }
+
+    fn deadline(&self) -> Duration {
+        self.options.deadline
     }
 
     fn health(&self) -> Health {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::cluster::{Change, ClusterRequest, ClusterResponse, Selection};
 use crate::trace::TraceParent;
-use crate::{EventName, HostId, NamespaceName, Payload, Room, Sid};
+use crate::{EventName, HostId, IdempotencyKey, NamespaceName, Payload, Room, Sid};
 
 pub use mark::Mark;
 
@@ -155,11 +155,13 @@ pub struct Emit {
     pub report: Option<u64>,
     /// The id of the request in whose responses servers count the clients that the event was handed to. An extension.
     pub receipt: Option<u64>,
+    /// The key by which servers drop repeats. An extension: python-socketio delivers them.
+    pub key: Option<IdempotencyKey>,
     /// When it was published, by the clock of the emitter; carried in microseconds. An extension.
     pub sent: Option<SystemTime>,
     /// Its position in a trace. An extension; in a box because few events have one, and all are moved.
     pub trace: Option<Box<TraceParent>>,
-    /// Extensions that were malformed and are ignored: of those that are for observation only.
+    /// Extensions that were malformed and are ignored: of those without which the event is delivered all the same.
     pub num_malformed: u8,
 }
 
@@ -179,6 +181,7 @@ impl Emit {
             ack_timeout: None,
             report: None,
             receipt: None,
+            key: None,
             sent: None,
             trace: None,
             num_malformed: 0,

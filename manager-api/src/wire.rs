@@ -11,7 +11,9 @@
 //! [`Messenger`] is what a wire makes of a manager for one process.
 
 mod messenger;
+mod publish;
 pub mod python;
 
 pub use messenger::{Arrival, Arrivals, Encoded, Messenger, Process, Role, RoomWatcher, Servers, Wire};
+pub use publish::publish;
 pub use python::{DecodeLimits, Python};

@@ -31,6 +31,7 @@ mod topic;
 mod url;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -105,6 +106,10 @@ impl ClientManager for KafkaManager {
 
     fn host_id(&self) -> Option<HostId> {
         Some(self.connector.host_id.clone())
+    }
+
+    fn deadline(&self) -> Duration {
+        self.connector.deadline()
     }
 
     fn health(&self) -> Health {

@@ -82,6 +82,7 @@ impl Publisher {
         Self { core: Arc::new(core) }
     }
 
+    /// Publishes a message, and completes when librdkafka has reported its outcome: after its deadline it is recalled.
     pub(crate) async fn publish(&self, message: Bytes) -> Result<(), Error> {
         let core = &self.core;
         let since = Instant::now();
@@ -106,7 +107,7 @@ impl Publisher {
             let may_be_late = core.pass_on(Job { message, since, ticket });
             if !may_be_late {
                 // librdkafka observes the deadline.
-                return answer.await.unwrap_or_else(|_| Err(closed()));
+                return answer.await.unwrap_or_else(|_| Err(closed().possibly_published()));
             }
         } else {
             let entered = timeout_at(limit, async {
@@ -122,7 +123,7 @@ impl Publisher {
             }
         }
         let overdue = match timeout_at(limit + REPORT_SLACK, &mut answer).await {
-            Ok(answer) => return answer.unwrap_or_else(|_| Err(closed())),
+            Ok(answer) => return answer.unwrap_or_else(|_| Err(closed().possibly_published())),
             Err(_) => core.overdue(),
         };
         // It was passed on so late that librdkafka would keep it, and send it after its caller's error.
@@ -205,6 +206,7 @@ impl Core {
         false
     }
 
+    /// Starts a thread that connects, with the first job that waits for it.
     fn start(self: &Arc<Self>, phase: &mut Phase, producer: Option<Arc<Producer>>, job: Job) {
         self.trouble.clear();
         let started = start::spawn(self.clone(), producer);
@@ -224,6 +226,7 @@ impl Core {
         self.trouble.get() == 0 && self.status.common.is_up(Role::Publishing)
     }
 
+    /// Passes a job to librdkafka, which reports its outcome to the context.
     fn send(&self, producer: &Producer, job: Job) {
         if let Err((error, ticket)) = producer.send(&self.connector, job) {
             self.trouble.note(error.rdkafka_error_code());
@@ -340,11 +343,13 @@ impl Core {
         });
     }
 
+    /// Releases the client.
     fn release(&self) {
         *self.phase() = Phase::Idle(None);
         self.status.down(Role::Publishing);
     }
 
+    /// Counts a publish that failed, and completes it.
     fn fail(&self, ticket: Ticket, error: Error) {
         self.status.common.publish_failed();
         ticket.answer(Err(error));

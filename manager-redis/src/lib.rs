@@ -37,6 +37,7 @@ mod topics;
 mod url;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -130,6 +131,10 @@ impl ClientManager for RedisManager {
 
     fn topics(&self) -> Option<&dyn Topics> {
         Some(self)
+    }
+
+    fn deadline(&self) -> Duration {
+        self.options.common.deadline
     }
 
     fn health(&self) -> Health {

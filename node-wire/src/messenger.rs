@@ -202,6 +202,10 @@ impl Shared {
 }
 
 impl Messenger for NodeMessenger {
+    fn carries_keys(&self) -> bool {
+        false
+    }
+
     fn manager(&self) -> &Arc<dyn ClientManager> {
         &self.shared.manager
     }

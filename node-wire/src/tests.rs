@@ -2,6 +2,7 @@
 
 mod damaged;
 mod marks;
+mod keys;
 mod member;
 mod read;
 mod recorded;

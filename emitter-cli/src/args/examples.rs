@@ -44,11 +44,12 @@ Examples:
   sio emit temperature -3.5                        a negative number needs nothing
   sio emit -n /chat --binary photo.png photo       a file's bytes as an argument
   sio emit --ack 1 --timeout 5s -r ID question 1   print the client's acknowledgement
+  sio emit --idempotency-key job-7 -r ID done 7    may be repeated: each client gets it once
   tail -f app.log | sio emit --lines --text log    an event for each line
   sio emit --lines < events.ndjson                 each line an object:
       {\"event\":\"news\",\"data\":1,\"room\":\"lobby\"}
       {\"event\":\"news\",\"args\":[1,2],\"room\":[\"a\",\"b\"],\"namespace\":\"/chat\",\"except\":\"ID\",\"volatile\":true}
-    \"except_rooms\": names of rooms; \"attachments\": binary arguments in base64, in the order of their placeholders. What a line
+    \"except_rooms\": names of rooms; \"key\": as --idempotency-key; \"attachments\": binary arguments in base64, in the order of their placeholders. What a line
     leaves out is taken from the options. The lines of `sio listen --json` can be emitted again; an unknown field is an error
 
 Exit code:
@@ -60,7 +61,8 @@ Exit code:
        is said on standard error, also with -q
   143  SIGTERM did; 129: SIGHUP did
 
-An error after which an event may have been published says so: sending it again may deliver it twice.";
+An error after which an event may have been published says so: sending it again may deliver it twice, unless it has a key. One with a
+key is sent again by itself until --timeout. Servers of python-socketio do not know keys, and those of Node cannot be sent any.";
 
 #[cfg(feature = "serve")]
 pub(super) const SERVE_EXAMPLES: &str = "\

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use manager_api::{Broadcast, Emitter, EventName, NamespaceName, Payload, Room, Sid};
+use manager_api::{Broadcast, Emitter, EventName, IdempotencyKey, NamespaceName, Payload, Room, Sid};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -137,6 +137,9 @@ struct Line<'a> {
     attachments: Vec<Cow<'a, str>>,
     #[serde(default)]
     volatile: Option<bool>,
+    /// By which servers drop repeats.
+    #[serde(borrow, default)]
+    key: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
     #[serde(borrow, default, rename = "time")]
@@ -190,6 +193,8 @@ impl Line<'_> {
             Some(rooms) => rooms.collect(RoomName::room),
             None => default.except_rooms.clone(),
         };
+        let key = self.key.map(|key| IdempotencyKey::new(&key)).transpose();
+        let key = key.map_err(|error| format!("\"key\": {error}"))?;
         // An empty room means all clients for servers of python-socketio.
         if rooms.iter().chain(&except_rooms).any(|room| room.as_str().is_empty()) {
             return Err("the name of a room must not be empty".into());
@@ -204,6 +209,7 @@ impl Line<'_> {
             except_rooms,
             volatile: self.volatile.unwrap_or(default.volatile),
             trace: default.trace,
+            key,
         })
     }
 }
@@ -285,10 +291,11 @@ mod tests {
 
     #[test]
     fn what_was_listened_to_is_emitted_with_attachments_and_exclusions() {
-        let line = br#"{"time":1.5,"method":"emit","event":"n","args":[{"_placeholder":true,"num":0}],"attachments":["AQID"],"except_rooms":["muted"],"namespace":"/","host_id":"x"}"#;
+        let line = br#"{"time":1.5,"method":"emit","event":"n","args":[{"_placeholder":true,"num":0}],"attachments":["AQID"],"except_rooms":["muted"],"key":"job 7","namespace":"/","host_id":"x"}"#;
         let parsed = object_parser()(line).unwrap().unwrap();
         assert_eq!(parsed.payload.attachments(), [Bytes::from_static(&[1, 2, 3])]);
-        assert!(format!("{:?}", parsed.broadcast).contains("muted"));
+        let shown = format!("{:?}", parsed.broadcast);
+        assert!(shown.contains("muted") && shown.contains("job 7"), "{shown}");
     }
 
     #[test]
@@ -309,6 +316,12 @@ mod tests {
             (br#"{"event":"n","room":""}"#, "room must not be empty"),
             (br#"{"event":"n","except_rooms":""}"#, "room must not be empty"),
             (br#"{"event":"n","except":[""]}"#, "client must not be empty"),
+            (
+                br#"{"event":"n","key":""}"#,
+                "\"key\": an idempotency key must not be empty",
+            ),
+            (br#"{"event":"n","key":"a\u0000"}"#, "control characters"),
+            (br#"{"event":"n","key":7}"#, "invalid type"),
             (br#"{"event":"","room":"a"}"#, "event name must not be empty"),
             (br#"{"event":"n","namespace":""}"#, "must begin with"),
             (br#"{"event":"n","attachments":["AA=="]}"#, "as many"),

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use manager_api::cluster::{DEFAULT_REQUEST_TIMEOUT, Receipt};
-use manager_api::{Broadcast, Error, EventName, NamespaceName, Payload, Room, Sid};
+use manager_api::{Broadcast, Error, EventName, IdempotencyKey, NamespaceName, Payload, Room, Sid};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
@@ -15,12 +15,13 @@ use tokio::time::{Instant, timeout_at};
 use super::config::ApiConfig;
 use super::data;
 use super::fields::{Fields, invalid, missing, not_json, too_many};
+use super::idempotency;
 use super::key::KeyInUse;
 use super::problem::{Code, Problem};
 use super::target::Target;
 
 /// The fields of an event.
-pub(super) const FIELDS: [&str; 11] = [
+pub(super) const FIELDS: [&str; 12] = [
     "event",
     "namespace",
     "rooms",
@@ -32,6 +33,7 @@ pub(super) const FIELDS: [&str; 11] = [
     "compress",
     "receipt",
     "timeout",
+    "idempotency_key",
 ];
 
 /// An event to be emitted.
@@ -47,6 +49,7 @@ pub(super) struct Event {
     compress: bool,
     receipt: bool,
     timeout: Duration,
+    key: Option<IdempotencyKey>,
 }
 
 /// The answer.
@@ -88,11 +91,18 @@ impl From<Receipt> for ReceiptBody {
     }
 }
 
-/// Reads one event, or a list of events. If one of them is wrong, none is emitted.
-pub(super) fn read(body: &str, config: &ApiConfig) -> Result<Vec<Event>, Problem> {
+/// Reads one event, or a list of events. If one of them is wrong, none is emitted. The header's key is that of a single
+/// event.
+pub(super) fn read(headers: &HeaderMap, body: &str, config: &ApiConfig) -> Result<Vec<Event>, Problem> {
     let json: &RawValue = serde_json::from_str(body).map_err(|error| not_json(&error))?;
+    let key = idempotency::of_header(headers)?;
     if !json.get().starts_with('[') {
-        return Ok(vec![event(json.get(), config)?]);
+        let mut event = event(json.get(), config)?;
+        event.key = idempotency::either(key, event.key)?;
+        return Ok(vec![event]);
+    }
+    if key.is_some() {
+        return Err(idempotency::for_a_list());
     }
     let entries: Vec<&RawValue> = serde_json::from_str(json.get()).map_err(|error| not_json(&error))?;
     let (count, max) = (entries.len(), config.max_batch);
@@ -137,6 +147,7 @@ fn event(json: &str, config: &ApiConfig) -> Result<Event, Problem> {
         compress: flag("compress")?.unwrap_or(true),
         receipt: flag("receipt")?.unwrap_or_default(),
         timeout: wait(fields.optional("timeout", "a number of seconds")?, config)?,
+        key: idempotency::of_field(&fields)?,
     })
 }
 
@@ -217,6 +228,7 @@ impl Event {
         let broadcast = broadcast.to_all(&self.rooms).compress(self.compress);
         let broadcast = self.except.iter().fold(broadcast, Broadcast::except);
         let broadcast = self.skip.iter().fold(broadcast, Broadcast::skip);
+        let broadcast = self.key.iter().fold(broadcast, Broadcast::idempotency_key);
         if self.volatile { broadcast.volatile() } else { broadcast }
     }
 }

@@ -106,7 +106,7 @@ impl Api {
         let query = parts.uri.query().unwrap_or_default();
         let answer = match operation {
             Operation::Emit => {
-                let events = emit::read(&body::read(&parts.headers, body, config).await?, config)?;
+                let events = emit::read(&parts.headers, &body::read(&parts.headers, body, config).await?, config)?;
                 let emitted = emit::run(target, key, events, config).await;
                 count(
                     &self.inner.counts.events,

@@ -11,20 +11,8 @@
 use engine_io::CloseReason;
 use manager_api::measure::Quantity;
 
+use super::bounds::{AGES, OUTBOXES, TIMES};
 use super::metric::{Metric, Source};
-
-/// Bounds for times from a tenth of a millisecond to ten seconds, in seconds.
-const TIMES: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-/// Bounds for ages of messages, which brokers may keep for a while, in seconds.
-const AGES: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
-];
-/// Bounds for outboxes, whose limits are some MiB, in bytes.
-const OUTBOXES: &[f64] = &[
-    0.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 16777216.0,
-];
 
 /// Every metric, by subject: health, connections, clients, the channel, tokens and the HTTP API, the broker, distributions.
 pub static ALL: &[Metric] = &[
@@ -207,7 +195,7 @@ pub static ALL: &[Metric] = &[
     .alerted("SioUndecodableMessages"),
     Metric::counter(
         "sio_channel_malformed_extensions_total",
-        "Times and traces of messages that were malformed and ignored.",
+        "Times, traces and idempotency keys of messages that were malformed and ignored.",
         |view| view.server.hub.malformed_extensions,
     ),
     Metric::counter(
@@ -216,6 +204,21 @@ pub static ALL: &[Metric] = &[
         |view| view.server.hub.gaps,
     )
     .alerted("SioMessagesMissed"),
+    Metric::counter(
+        "sio_repeats_dropped_total",
+        "Events not delivered because their idempotency key was seen before.",
+        |view| view.server.hub.repeats,
+    ),
+    Metric::gauge(
+        "sio_idempotency_keys",
+        "Idempotency keys that are remembered.",
+        |view| view.server.hub.idempotency_keys,
+    ),
+    Metric::counter(
+        "sio_idempotency_keys_evicted_total",
+        "Idempotency keys forgotten before their time because there were too many.",
+        |view| view.server.hub.idempotency_keys_evicted,
+    ),
     Metric::counter(
         "sio_subscribe_failures_total",
         "Failed subscriptions to the channel.",

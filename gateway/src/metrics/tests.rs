@@ -74,6 +74,11 @@ const CHANGES: &[(&str, Set)] = &[
         view.server.hub.malformed_extensions = to
     }),
     ("sio_channel_gaps_total", |view, to| view.server.hub.gaps = to),
+    ("sio_repeats_dropped_total", |view, to| view.server.hub.repeats = to),
+    ("sio_idempotency_keys", |view, to| view.server.hub.idempotency_keys = to),
+    ("sio_idempotency_keys_evicted_total", |view, to| {
+        view.server.hub.idempotency_keys_evicted = to
+    }),
     ("sio_subscribe_failures_total", |view, to| {
         view.server.hub.subscribe_failures = to
     }),

@@ -30,7 +30,8 @@ const CALLBACKS_IN_FLIGHT: usize = 256;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// The interval between removals of expired events of other processes from the table of acknowledgements.
+/// The interval between removals of expired events of other processes from the table of acknowledgements, and of
+/// expired keys.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 impl<D: Deliver> Hub<D> {
@@ -114,6 +115,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Handles the items of a subscription. A message whose delivery panics is counted and passed over.
     async fn receive_all(&self, arrivals: &mut Arrivals) {
         while let Some(arrival) = arrivals.next().await {
             match arrival {
@@ -152,6 +154,8 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Passes a message to the part of the hub that it is for: acknowledgements, events, requests and their responses.
+    /// A message of this host that was not recognised by its mark is dropped here.
     async fn dispatch(&self, envelope: Envelope) {
         let is_own = envelope.host_id.as_ref() == Some(&self.host_id);
         match envelope.message {
@@ -167,8 +171,12 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Delivers an event of another process, within the span of its trace if it has one. A repeat is not delivered.
     async fn emit_remote(&self, emit: Emit, origin: Option<HostId>) {
         self.note_malformed(&emit);
+        if let Some(num_clients) = self.repeated(&emit) {
+            return self.respond_to_repeat(&emit, origin.as_ref(), num_clients);
+        }
         match deliver_span(&emit) {
             None => self.deliver_emit(&emit, origin).await,
             // Boxed, so that events without a trace have no larger future.
@@ -176,11 +184,14 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Selects the recipients of an event of another process, and delivers it to them.
     async fn deliver_emit(&self, emit: &Emit, origin: Option<HostId>) {
         let recipients = self.recipients(emit).await;
         self.deliver_remote(emit, origin, &recipients).await;
     }
 
+    /// Delivers an event of another process: reports its recipients and registers their acknowledgements first, if the
+    /// sender waits for either, and the number of clients that took it last.
     pub(super) async fn deliver_remote(&self, emit: &Emit, origin: Option<HostId>, recipients: &Recipients<D::Client>) {
         if !recipients.is_empty()
             && let Err(error) = self.deliver.check(emit)
@@ -216,6 +227,7 @@ impl<D: Deliver> Hub<D> {
         self.respond_receipt(emit, origin.as_ref(), num_taken);
     }
 
+    /// Counts and logs an event of another process that must not be sent to clients.
     fn note_undeliverable(&self, emit: &Emit, error: &Error) {
         static UNDELIVERABLE: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.undecodable);
@@ -226,6 +238,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Counts and logs an event that was delivered without acknowledgements.
     fn note_emit_without_acks(&self) {
         static WITHOUT_ACKS: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.emits_without_acks);
@@ -236,6 +249,7 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Counts and logs a message that cannot be decoded, with its beginning.
     fn note_undecodable(&self, reason: &(dyn std::error::Error + Send + Sync), message: &Bytes) {
         static UNDECODABLE: LimitedLog = LimitedLog::new();
         Counters::add(&self.counters.undecodable);
@@ -246,12 +260,14 @@ impl<D: Deliver> Hub<D> {
         }
     }
 
+    /// Removes what has expired, every second; never completes.
     async fn sweep(&self) {
         let mut ticks = tokio::time::interval(SWEEP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             self.acks.sweep().await;
+            self.recent_keys.sweep().await;
         }
     }
 
@@ -285,6 +301,7 @@ impl<D: Deliver> Hub<D> {
     }
 }
 
+/// Logs a delivery that panicked.
 fn delivery_panicked() {
     static PANICKED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = PANICKED.pass() {

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use manager_api::ack::AckTable;
 use manager_api::cluster::Requester;
 
+use crate::recent_keys::RecentKeys;
+
 /// The counters of a hub since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,8 +18,7 @@ pub struct HubMetrics {
     /// Messages skipped because they could not be decoded, held more names than
     /// [allowed](crate::HubOptions::max_message_names), or because their event must not be sent to clients.
     pub undecodable: u64,
-    /// Extensions for observation only, the time of the publish and the trace, that were malformed and ignored; their
-    /// events were delivered.
+    /// Extensions that were malformed and ignored: times of the publish, traces and keys. Their events were delivered.
     pub malformed_extensions: u64,
     /// Times when messages may have been missed.
     pub gaps: u64,
@@ -26,6 +27,12 @@ pub struct HubMetrics {
     /// Events of other processes delivered without the acknowledgements that they request, because too many were
     /// expected.
     pub emits_without_acks: u64,
+    /// Events that were not delivered because their [key](manager_api::IdempotencyKey) was seen before.
+    pub repeats: u64,
+    /// Keys that are remembered now.
+    pub idempotency_keys: u64,
+    /// Keys that were forgotten before their [time](crate::HubOptions::idempotency_window), because there were too many.
+    pub idempotency_keys_evicted: u64,
     /// Acknowledgements for this process dropped because too many were unread.
     pub acks_dropped: u64,
     /// Events that wait for acknowledgements of clients now.
@@ -58,6 +65,7 @@ pub(super) struct Counters {
     pub(super) gaps: AtomicU64,
     pub(super) callbacks_dropped: AtomicU64,
     pub(super) emits_without_acks: AtomicU64,
+    pub(super) repeats: AtomicU64,
     pub(super) panics: AtomicU64,
     pub(super) server_events_dropped: AtomicU64,
     pub(super) rooms_refused: AtomicU64,
@@ -75,7 +83,7 @@ impl Counters {
         counter.fetch_add(count as u64, Relaxed);
     }
 
-    pub(super) fn snapshot(&self, acks: &AckTable, requester: &Requester) -> HubMetrics {
+    pub(super) fn snapshot(&self, acks: &AckTable, requester: &Requester, keys: &RecentKeys) -> HubMetrics {
         HubMetrics {
             received: self.received.load(Relaxed),
             own: self.own.load(Relaxed),
@@ -84,6 +92,9 @@ impl Counters {
             gaps: self.gaps.load(Relaxed),
             callbacks_dropped: self.callbacks_dropped.load(Relaxed),
             emits_without_acks: self.emits_without_acks.load(Relaxed),
+            repeats: self.repeats.load(Relaxed),
+            idempotency_keys: keys.len() as u64,
+            idempotency_keys_evicted: keys.num_evicted(),
             acks_dropped: acks.num_dropped(),
             pending_acks: acks.num_pending() as u64,
             open_requests: requester.requests.num_open() as u64,

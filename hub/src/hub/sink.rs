@@ -18,12 +18,16 @@ use crate::deliver::Deliver;
 
 impl<D: Deliver> Sink for Hub<D> {
     fn check(&self, emit: &Emit) -> Result<(), Error> {
-        self.deliver.check(emit)
+        self.deliver.check(emit)?;
+        match &self.messenger {
+            Some(messenger) => messenger.check_key(emit),
+            None => Ok(()),
+        }
     }
 
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         async move {
-            let recipients = self.recipients(&emit).await;
+            let (recipients, _) = self.first_recipients(&emit).await;
             if !recipients.is_empty() {
                 self.deliver_local(&emit, &recipients, None).await;
             }
@@ -37,7 +41,7 @@ impl<D: Deliver> Sink for Hub<D> {
 
     fn emit_with_ack(self: Arc<Self>, emit: Emit, scope: Scope, timeout: Duration) -> BoxFuture<'static, AckStream> {
         async move {
-            let recipients = self.recipients(&emit).await;
+            let (recipients, _) = self.first_recipients(&emit).await;
             self.emit_expecting(emit, &recipients, scope, deadline::after(timeout))
                 .await
         }
@@ -55,7 +59,7 @@ impl<D: Deliver> Sink for Hub<D> {
             let deadline = deadline::after(timeout);
             let servers = self.servers_in_time(others, &emit.namespace, deadline).await?;
             let (request, mut responses) = self.requester.open(servers, deadline).await?;
-            let recipients = self.recipients(&emit).await;
+            let (recipients, _) = self.first_recipients(&emit).await;
             for part in recipients_in_parts(sids(&recipients, usize::MAX).await) {
                 responses.add_own(self.host_id.clone(), part, false);
             }
@@ -77,9 +81,9 @@ impl<D: Deliver> Sink for Hub<D> {
             let deadline = deadline::after(timeout);
             let servers = self.servers_in_time(others, &emit.namespace, deadline).await?;
             let (request, mut responses) = self.requester.open(servers, deadline).await?;
-            let recipients = self.recipients(&emit).await;
+            let (recipients, num_before) = self.first_recipients(&emit).await;
             let num_taken = match recipients.is_empty() {
-                true => 0,
+                true => num_before,
                 false => self.deliver_local(&emit, &recipients, None).await,
             };
             responses.add_own(self.host_id.clone(), ResponsePart::Count(num_taken), false);

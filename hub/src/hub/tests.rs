@@ -8,6 +8,7 @@ mod inspect;
 mod limits;
 mod local;
 mod order;
+mod repeats;
 mod restart;
 mod rooms;
 mod sizes;

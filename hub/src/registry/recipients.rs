@@ -34,6 +34,15 @@ pub struct Recipients<C> {
 }
 
 impl<C> Recipients<C> {
+    /// Returns no recipients.
+    pub(crate) fn none() -> Self {
+        Self {
+            chunks: Vec::new(),
+            skip: HashSet::new(),
+            num_removed: 0,
+        }
+    }
+
     /// Returns the members in groups of a bounded size, between which a long fan-out may yield.
     pub fn chunks(&self) -> impl Iterator<Item = impl Iterator<Item = &Member<C>>> {
         let wanted = |member: &&Member<C>| self.skip.is_empty() || !self.skip.contains(&member.key);

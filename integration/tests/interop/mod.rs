@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod fleet;
+mod keys;
 mod nan;
 mod scenarios;
 
@@ -13,7 +14,7 @@ use integration::python::PyManager;
 macro_rules! fleets {
     ($($manager:ident as $module:ident),* $(,)?) => {
         $(mod $module {
-            use super::{From, PyManager, callbacks, nan, scenarios};
+            use super::{From, PyManager, callbacks, keys, nan, scenarios};
 
             const THEIRS: PyManager = PyManager::$manager;
 
@@ -36,6 +37,11 @@ macro_rules! fleets {
                 a_client_of_ours_answers_their_server,
                 bytes_in_answers_reach_our_emitter_and_our_other_server,
             );
+
+            #[tokio::test]
+            async fn a_repeat_is_dropped_by_our_server_and_delivered_by_theirs() {
+                keys::a_repeat_is_dropped_by_our_server_and_delivered_by_theirs(THEIRS).await;
+            }
 
             #[tokio::test]
             async fn nan_from_a_worker_is_named_and_what_follows_arrives() {

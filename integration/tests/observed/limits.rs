@@ -20,6 +20,7 @@ pub(super) async fn reached(watch: &mut Watch) {
         config.engine.inbound_total_limit = 100_000;
         config.max_queued_bytes_total = 50_000;
         config.hub.max_expected_acks = 0;
+        config.hub.max_idempotency_keys = 1;
     });
     let small = Server::start(builder).await;
     register(&small.io);
@@ -41,6 +42,7 @@ pub(super) async fn reached(watch: &mut Watch) {
     let emitter = Emitter::new(manager(url, &channel));
     let asked = emitter.to("room").emit_with_ack("question", &());
     drop(own.during(&["sio_emits_without_acks_total"], asked).await.unwrap());
+    keyed(&mut own, &emitter).await;
     let mut hanging = Vec::new();
     let events = async {
         for _ in 0..4 {
@@ -68,6 +70,18 @@ pub(super) async fn reached(watch: &mut Watch) {
     let mut own = Watch::of(&Health::new(refused));
     own.during(&["sio_broker_refusals_total"], std::future::ready(())).await;
     watch.moved.append(&mut own.moved);
+}
+
+/// Events with keys, of which the server remembers one.
+async fn keyed(own: &mut Watch, emitter: &Emitter) {
+    let emit = |key: &'static str| {
+        let keyed = emitter.to("room").idempotency_key(key);
+        async move { keyed.emit("m", &0).await.unwrap() }
+    };
+    own.during(&["sio_idempotency_keys"], emit("k")).await;
+    own.during(&["sio_repeats_dropped_total"], emit("k")).await;
+    own.during(&["sio_idempotency_keys_evicted_total"], emit("another"))
+        .await;
 }
 
 /// A server that few may connect to in a second, and that drains in the end.

@@ -91,7 +91,9 @@ pub(super) fn shortened(pause: Duration, deadline: Duration) -> Duration {
 /// Adds to the error of a sent but unconfirmed message that it may have been published.
 #[must_use]
 pub fn may_be_published(error: Error) -> Error {
-    error.unconfirmed().with_note("the message may have been published")
+    error
+        .possibly_published()
+        .with_note("the message may have been published")
 }
 
 /// Returns the error of a closed manager.

@@ -90,7 +90,8 @@ impl<L: PublishLink> PublishQueue<L> {
         if let Some(job) = self.try_enqueue(job)? {
             self.wait_for_capacity(job).await?;
         }
-        outcome.await.unwrap_or_else(|_| Err(closed()))
+        // The task ended with its runtime, perhaps after it had sent the message.
+        outcome.await.unwrap_or_else(|_| Err(closed().possibly_published()))
     }
 
     /// Queues `job`, or returns it if it must wait for capacity.

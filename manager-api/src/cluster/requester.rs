@@ -154,5 +154,6 @@ pub fn left_until(deadline: Instant) -> Duration {
 }
 
 fn too_late(text: &str) -> Error {
-    Error::new(ErrorKind::Timeout, text)
+    // It is not known which step was interrupted.
+    Error::new(ErrorKind::Timeout, text).possibly_published()
 }

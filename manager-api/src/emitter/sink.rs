@@ -14,6 +14,11 @@ use crate::message::{Emit, Message};
 use crate::{Error, deadline};
 
 impl Sink for Shared {
+    fn check(&self, emit: &Emit) -> Result<(), Error> {
+        emit.payload.check_for_json()?;
+        self.messenger.check_key(emit)
+    }
+
     fn emit(self: Arc<Self>, emit: Emit, scope: Scope) -> BoxFuture<'static, Result<(), Error>> {
         match scope {
             Scope::Cluster => self.publish(Message::Emit(emit)),

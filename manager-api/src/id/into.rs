@@ -1,6 +1,6 @@
 //! The traits by which names are passed: as text, or validated.
 
-use super::{EventName, NamespaceName};
+use super::{EventName, IdempotencyKey, NamespaceName};
 use crate::Error;
 #[cfg(doc)]
 use crate::ErrorKind;
@@ -66,6 +66,12 @@ into_name!(
     IntoNamespaceName,
     into_namespace_name,
     "The name of a namespace: text, which is validated, or a [`NamespaceName`], which is not validated again."
+);
+into_name!(
+    IdempotencyKey,
+    IntoIdempotencyKey,
+    into_idempotency_key,
+    "The key of an event: text, which is validated, or an [`IdempotencyKey`], which is not validated again."
 );
 
 #[cfg(test)]

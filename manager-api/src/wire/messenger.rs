@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
 use super::DecodeLimits;
-use crate::message::{Envelope, Message};
-use crate::{ClientManager, Error, HostId, NamespaceName, Room, Sid};
+use crate::message::{Emit, Envelope, Message};
+use crate::{ClientManager, Error, ErrorKind, HostId, NamespaceName, Room, Sid};
 
 /// How messages are written for a broker: their encoding, and the topics that they travel on.
 pub trait Wire: fmt::Debug + Send + Sync {
@@ -85,6 +85,25 @@ pub trait Messenger: Send + Sync + 'static {
     fn publish(&self, message: Message) -> BoxFuture<'static, Result<(), Error>> {
         let host_id = Some(self.process().host_id.clone());
         self.encode(Envelope::new(host_id, message)).publish
+    }
+
+    /// Returns whether an event can carry a [key](crate::IdempotencyKey), by which its receivers drop repeats. Default
+    /// true.
+    fn carries_keys(&self) -> bool {
+        true
+    }
+
+    /// Refuses an event with a key that the wire cannot carry; to be called before anything is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](crate::ErrorKind::Config), because each copy would be delivered.
+    fn check_key(&self, emit: &Emit) -> Result<(), Error> {
+        if emit.key.is_none() || self.carries_keys() {
+            return Ok(());
+        }
+        let text = "this wire cannot carry an idempotency key: its servers would deliver each copy of the event";
+        Err(Error::new(ErrorKind::Config, text))
     }
 
     /// Begins to receive. It must be called before [`servers`](Self::servers).

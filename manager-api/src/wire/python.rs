@@ -4,9 +4,10 @@
 //! the format.
 //!
 //! Features that python-socketio lacks use one extra field of an `emit`, which it ignores: `"sio": {"v": 1, "except":
-//! [rooms], "volatile": true, "compress": false, "null": true, "ack_timeout_ms": n, "report": id, "receipt": id, "sent_us": n,
-//! "traceparent": text}`. Extensions of another version are ignored, the rest of the message is used. `sent_us` is the time of the
-//! publish in microseconds since 1970, `traceparent` the [trace](crate::trace): malformed ones are ignored and counted. `null` marks a lone null as an argument: without it, a
+//! [rooms], "volatile": true, "compress": false, "null": true, "ack_timeout_ms": n, "report": id, "receipt": id, "key": text,
+//! "sent_us": n, "traceparent": text}`. Extensions of another version are ignored, the rest of the message is used. `sent_us` is the time of the
+//! publish in microseconds since 1970, `traceparent` the [trace](crate::trace), `key` the
+//! [key](crate::IdempotencyKey) by which repeats are dropped: malformed ones are ignored and counted. `null` marks a lone null as an argument: without it, a
 //! lone null is how python-socketio writes an event without arguments. A `callback` names the client that acknowledged
 //! in `"sio": {"v": 1, "client": sid}`; one whose arguments hold binary has `"binary": true` and its arguments in the
 //! form that `emit` uses for binary; python-socketio can neither send nor read such callbacks.

@@ -133,7 +133,14 @@ impl ProducerContext for Context {
             // Purged before it was sent, and after.
             Some(RDKafkaErrorCode::PurgeQueue) => overdue(&ticket.connector, &self.status),
             Some(RDKafkaErrorCode::PurgeInflight) => may_be_published(overdue(&ticket.connector, &self.status)),
-            _ => not_delivered(ticket.connector.label(), ticket.connector.topic(), ticket.len, error),
+            _ => {
+                let error = not_delivered(ticket.connector.label(), ticket.connector.topic(), ticket.len, error);
+                // Some of these codes mean that the leader alone has it.
+                match error.is_retryable() {
+                    true => may_be_published(error),
+                    false => error,
+                }
+            }
         };
         ticket.answer(Err(error));
     }

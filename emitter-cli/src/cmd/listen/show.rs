@@ -34,6 +34,7 @@ pub(super) fn json(envelope: &Envelope) -> String {
             line.except = emit.skip.iter().map(|sid| sid.as_str()).collect();
             line.except_rooms = emit.except.iter().map(room_value).collect();
             line.volatile = emit.volatile;
+            line.key = emit.key.as_ref().map(|key| key.as_str());
             line.namespace = Some(emit.namespace.as_str());
         }
         Message::Callback(callback) => {
@@ -69,10 +70,15 @@ pub(super) fn text(envelope: &Envelope) -> String {
             } else {
                 ""
             };
+            let key = emit
+                .key
+                .as_ref()
+                .map(|key| format!(" (key {key:?})"))
+                .unwrap_or_default();
             let to = target(&emit.target);
             let (event, arguments) = (emit.event.as_str(), arguments(&emit.payload));
             format!(
-                "emit {event:?} to {to}{except}{}{ack}  {arguments}",
+                "emit {event:?} to {to}{except}{}{ack}{key}  {arguments}",
                 within(&emit.namespace)
             )
         }
@@ -133,6 +139,8 @@ struct Line<'a> {
     except_rooms: Vec<Box<RawValue>>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     volatile: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -256,7 +264,7 @@ mod tests {
     #[test]
     fn what_an_event_has_beside_its_arguments_is_not_lost() {
         let envelope = decoded(
-            r#"{"method":"emit","event":"n","data":[[{"_placeholder":true,"num":0}],"AQID"],"binary":true,"namespace":"/","room":[],"sio":{"v":1,"except":["b"],"volatile":true}}"#,
+            r#"{"method":"emit","event":"n","data":[[{"_placeholder":true,"num":0}],"AQID"],"binary":true,"namespace":"/","room":[],"sio":{"v":1,"except":["b"],"volatile":true,"key":"job 7"}}"#,
         );
         let line: Value = serde_json::from_str(&json(&envelope)).unwrap();
         assert_eq!(line["attachments"], json!(["AQID"]));
@@ -264,6 +272,8 @@ mod tests {
             (&line["room"], &line["except_rooms"], &line["volatile"]),
             (&json!([]), &json!(["b"]), &json!(true))
         );
+        assert_eq!(line["key"], "job 7");
+        assert!(text(&envelope).contains("(key \"job 7\")"));
     }
 
     #[test]

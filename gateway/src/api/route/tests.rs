@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::Full;
 use manager_api::cluster::Receipt;
 use serde::Serialize;
@@ -133,7 +133,7 @@ fn the_fields_that_it_demands_are_those_that_the_code_demands() {
     let config = ApiConfig::default();
     let whole = json!({
         "event": "e", "namespace": "/a", "rooms": ["r", 7], "except": "x", "skip": ["s"], "args": [1], "data": 1, "volatile": true,
-        "compress": false, "receipt": true, "timeout": 2.5,
+        "compress": false, "receipt": true, "timeout": 2.5, "idempotency_key": "k",
     });
     let document = document();
     let schema = &document["components"]["schemas"]["Event"];
@@ -147,10 +147,14 @@ fn the_fields_that_it_demands_are_those_that_the_code_demands() {
             event.as_object_mut().unwrap().remove("data");
         }
         let is_required = required.contains(&json!(field));
-        assert_eq!(emit::read(&event.to_string(), &config).is_err(), is_required, "{field}");
+        assert_eq!(
+            emit::read(&HeaderMap::new(), &event.to_string(), &config).is_err(),
+            is_required,
+            "{field}"
+        );
     }
     let example = &document["paths"]["/emit"]["post"]["requestBody"]["content"]["application/json"]["example"];
-    assert!(emit::read(&example.to_string(), &config).is_ok());
+    assert!(emit::read(&HeaderMap::new(), &example.to_string(), &config).is_ok());
     let example = &document["paths"]["/disconnect"]["post"]["requestBody"]["content"]["application/json"]["example"];
     assert!(disconnect::read(&example.to_string(), &config).is_ok());
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{read, root};
 
-const DOCUMENTS: [&str; 18] = [
+const DOCUMENTS: [&str; 19] = [
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
@@ -22,6 +22,7 @@ const DOCUMENTS: [&str; 18] = [
     "docs/observability.md",
     "docs/performance.md",
     "docs/production.md",
+    "docs/workers.md",
     "fuzz/README.md",
 ];
 

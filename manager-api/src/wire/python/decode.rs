@@ -184,6 +184,8 @@ struct Extensions<'a> {
     report: Option<u64>,
     receipt: Option<u64>,
     #[serde(borrow)]
+    key: Option<&'a RawValue>,
+    #[serde(borrow)]
     sent_us: Option<&'a RawValue>,
     #[serde(borrow)]
     traceparent: Option<&'a RawValue>,

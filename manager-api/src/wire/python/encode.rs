@@ -163,7 +163,7 @@ impl Writer {
         let is_plain = emit.except.is_empty() && !emit.volatile && !emit.is_uncompressed && !is_null;
         let is_unobserved = emit.sent.is_none() && emit.trace.is_none();
         let has_no_id = emit.ack_timeout.is_none() && emit.report.is_none() && emit.receipt.is_none();
-        if is_plain && has_no_id && is_unobserved {
+        if is_plain && has_no_id && is_unobserved && emit.key.is_none() {
             return;
         }
         self.begin_extensions();
@@ -188,6 +188,9 @@ impl Writer {
         }
         if let Some(request) = emit.receipt {
             write!(self.0, ",\"receipt\":{request}").expect("writing to memory");
+        }
+        if let Some(key) = &emit.key {
+            self.member("key", key.as_str());
         }
         if let Some(sent) = emit.sent.and_then(|sent| sent.duration_since(UNIX_EPOCH).ok()) {
             write!(self.0, ",\"sent_us\":{}", sent.as_micros()).expect("writing to memory");

@@ -138,3 +138,85 @@ fn what_is_behind_the_limit_of_a_list_is_not_looked_at() {
         Err(DecodeError::Field { name: "room", .. })
     ));
 }
+
+fn keyed(key: &str) -> Emit {
+    let mut emit = Emit::new(NamespaceName::root(), EventName::new("e").unwrap(), Payload::empty());
+    emit.key = Some(IdempotencyKey::new(key).unwrap());
+    emit
+}
+
+#[test]
+fn a_key_is_carried_and_an_event_without_one_is_written_as_before() {
+    let plain = Emit {
+        key: None,
+        ..keyed("k")
+    };
+    let before = concat!(
+        r#"{"method":"emit","event":"e","data":[],"binary":false,"namespace":"/","room":null,"skip_sid":null,"#,
+        r#""callback":null,"host_id":"0cf88e8f646d40878f05006a427ce228"}"#
+    );
+    assert_eq!(encode(&envelope(Message::Emit(plain))), before);
+    let written = encode(&envelope(Message::Emit(keyed("job 7"))));
+    let text = std::str::from_utf8(&written).unwrap();
+    assert!(text.contains(r#","sio":{"v":1,"key":"job 7"},"host_id""#), "{text}");
+    for key in ["job 7", "\"\\\u{2028}é🦀", &"\"".repeat(IdempotencyKey::MAX_LEN)] {
+        let written = encode(&envelope(Message::Emit(keyed(key))));
+        assert_eq!(decode(&written).unwrap().message, Message::Emit(keyed(key)));
+    }
+}
+
+#[test]
+fn a_key_is_read_however_its_json_is_escaped() {
+    let emit = |key: &str| {
+        let body = format!(r#"{{"method":"emit","event":"e","data":[],"sio":{{"v":1,"key":"{key}"}}}}"#);
+        let Message::Emit(emit) = decode(&body.into()).unwrap().message else {
+            panic!("an emit");
+        };
+        emit
+    };
+    let escaped = r"\u006b".repeat(IdempotencyKey::MAX_LEN);
+    let read = emit(&escaped);
+    assert_eq!(read.key.unwrap(), *"k".repeat(IdempotencyKey::MAX_LEN));
+    assert_eq!(read.num_malformed, 0);
+}
+
+#[test]
+fn an_event_whose_key_cannot_be_used_is_delivered_and_the_key_is_counted() {
+    for key in [
+        r#""""#,
+        r#""a\nb""#,
+        "7",
+        "[]",
+        "{}",
+        "true",
+        &format!("\"{}\"", "k".repeat(129)),
+    ] {
+        let body = format!(r#"{{"method":"emit","event":"e","data":[1],"sio":{{"v":1,"key":{key},"volatile":true}}}}"#);
+        let Message::Emit(emit) = decode(&body.into()).unwrap().message else {
+            panic!("an emit");
+        };
+        assert_eq!((emit.key, emit.num_malformed, emit.volatile), (None, 1, true), "{key}");
+    }
+}
+
+#[test]
+fn no_damaged_message_with_a_key_makes_the_decoder_panic() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let body = encode(&envelope(Message::Emit(keyed("job 7 \"é\""))));
+    for _ in 0..4_000 {
+        if let Ok(envelope) = decode(&mutated(&body, &mut random)) {
+            let again = decode(&encode(&envelope)).unwrap();
+            let (Message::Emit(read), Message::Emit(again)) = (envelope.message, again.message) else {
+                continue;
+            };
+            // What was malformed is not written again.
+            assert_eq!(
+                again,
+                Emit {
+                    num_malformed: 0,
+                    ..read
+                }
+            );
+        }
+    }
+}

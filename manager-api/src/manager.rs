@@ -48,7 +48,7 @@ pub trait ClientManager: Send + Sync + 'static {
     ///
     /// [`Connect`](crate::ErrorKind::Connect) or [`Timeout`](crate::ErrorKind::Timeout) when the broker is unreachable,
     /// [`Publish`](crate::ErrorKind::Publish) when it refused or the connection broke before its confirmation (the
-    /// message may have been accepted), [`Config`](crate::ErrorKind::Config) when the configuration turns out to be
+    /// message [may have been published](crate::Error::may_have_been_published)), [`Config`](crate::ErrorKind::Config) when the configuration turns out to be
     /// unusable: an object on the broker is of another kind, or the client library does not know a property.
     /// [`TooLarge`](crate::ErrorKind::TooLarge), and [`Closed`](crate::ErrorKind::Closed) after [`close`](Self::close).
     /// What the broker refuses permanently, such as a login or for a missing right, is a

@@ -151,7 +151,7 @@ impl<M: ClientManager> Flaky<M> {
             .map(|replies| replies.num_cuts);
         let is_cut = now.is_ok_and(|now| now != num_cuts);
         match loses_reply || is_cut {
-            true => Err(Error::new(ErrorKind::Publish, "the reply was lost, on command")),
+            true => Err(Error::new(ErrorKind::Publish, "the reply was lost, on command").possibly_published()),
             false => Ok(()),
         }
     }
@@ -193,6 +193,10 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
     /// Returns those of the manager inside, with the faults of publishes.
     fn topics(&self) -> Option<&dyn Topics> {
         self.inner.topics().map(|_| self as _)
+    }
+
+    fn deadline(&self) -> Duration {
+        self.inner.deadline()
     }
 
     fn health(&self) -> Health {

@@ -1,6 +1,7 @@
 //! The [`Recorder`] decorator: a manager that records its messages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -100,6 +101,10 @@ impl<M: ClientManager> ClientManager for Recorder<M> {
     /// What passes through topics is not recorded.
     fn topics(&self) -> Option<&dyn Topics> {
         self.inner.topics()
+    }
+
+    fn deadline(&self) -> Duration {
+        self.inner.deadline()
     }
 
     fn health(&self) -> Health {

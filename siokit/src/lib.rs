@@ -13,7 +13,9 @@ mod connect;
 pub use connect::{ConnectOptions, connect, connect_with};
 
 pub use manager_api as manager;
-pub use manager_api::{ClientManager, Emitter, Error, ErrorKind, EventName, NamespaceName, Payload, Room, Sid};
+pub use manager_api::{
+    ClientManager, Emitter, Error, ErrorKind, EventName, IdempotencyKey, NamespaceName, Payload, Room, Sid,
+};
 
 #[cfg(feature = "amqp")]
 pub use manager_amqp as amqp;

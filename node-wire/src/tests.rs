@@ -1,8 +1,8 @@
 //! The wires against what the official emitter and adapters send, recorded by `tests/record.js`.
 
 mod damaged;
-mod marks;
 mod keys;
+mod marks;
 mod member;
 mod read;
 mod recorded;

@@ -172,6 +172,11 @@ impl Failure {
         }
     }
 
+    /// Returns whether a consumer group exists already.
+    pub(crate) fn is_busy_group(&self) -> bool {
+        self.source.as_ref().and_then(RedisError::code) == Some("BUSYGROUP")
+    }
+
     /// Returns the error of a publish that was in flight when the connection was lost.
     pub(crate) fn lost(self: &Arc<Self>) -> Error {
         let text = format!(

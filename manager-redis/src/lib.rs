@@ -14,6 +14,8 @@
 //! | `topics/head.rs`, `redirection.rs`, `routing.rs`, `router.rs`, `node.rs` | publishing to topics: the commands; the nodes of a Redis Cluster |
 //! | `topics/listener.rs`, `subscriber.rs`, `stream.rs`, `reader.rs` | subscribing to topics, and to streams |
 //! | `topics/counter.rs` | the count of subscribers |
+//! | `source.rs` | a stream as a source of records, read by a consumer group |
+//! | `source/group.rs`, `entries.rs`, `link.rs` | the member of the group; entries as records; connections to the stream's node |
 //! | `examine.rs` | the examination of a server for a diagnosis |
 //! | `error.rs`, `refusal.rs` | failures and errors; the meaning of error replies |
 #![deny(missing_docs)]
@@ -33,6 +35,7 @@ mod probe;
 mod publish;
 mod refusal;
 mod resp;
+mod source;
 mod topics;
 mod url;
 
@@ -51,6 +54,7 @@ use connect::Connector;
 use listen::RedisListener;
 pub use manager_api::backend::TlsOptions;
 use publish::{Publisher, RedisLink};
+pub use source::{StreamSource, StreamSourceOptions, StreamStart};
 use topics::TopicState;
 
 /// A manager whose broker is Redis, alone, behind Sentinel, or a cluster.

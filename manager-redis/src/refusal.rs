@@ -55,6 +55,9 @@ pub(crate) fn judged(asked: Asked<'_>, error: &RedisError) -> (bool, String) {
             format!("a Redis server and not a sentinel: connect by redis:// instead of redis+sentinel://: {error}"),
         );
     }
+    if let (Some("WRONGTYPE"), Asked::Topic { name, .. }) = (error.code(), asked) {
+        return (true, format!("the key {name:?} is not a stream: {error}"));
+    }
     if let Some(needed) = needed_version(asked, error) {
         return (true, format!("{needed}: {error}"));
     }
@@ -87,6 +90,7 @@ pub(crate) fn needed_version(asked: Asked<'_>, error: &RedisError) -> Option<&'s
     let is_unknown = detail.contains("unknown command") || detail.contains("unknown subcommand");
     let needed = match command {
         "SPUBLISH" | "SSUBSCRIBE" | "PUBSUB SHARDNUMSUB" => "sharded publish/subscribe needs Redis 7",
+        "XAUTOCLAIM" => "groups of several consumers need Redis 6.2",
         _ => "streams need Redis 5",
     };
     is_unknown.then_some(needed)

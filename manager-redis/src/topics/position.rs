@@ -1,7 +1,7 @@
 //! The position of a subscription in a stream, and whether entries behind it are missing.
 
 /// The id of an entry: a time in milliseconds, and a number.
-pub(super) type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
 
 /// The last entry that was read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -57,7 +57,7 @@ impl Position {
 }
 
 /// Reads the id of an entry.
-pub(super) fn id_of(text: &[u8]) -> Option<Id> {
+pub(crate) fn id_of(text: &[u8]) -> Option<Id> {
     let (time, number) = std::str::from_utf8(text).ok()?.split_once('-')?;
     Some((time.parse().ok()?, number.parse().ok()?))
 }

@@ -19,11 +19,11 @@ const MAX_REPLY_LEN: usize = 64 << 10;
 const MAX_NAME_LEN: usize = 64 << 10;
 
 /// A connection, and how long its server may be silent.
-pub(super) struct Reader {
-    pub(super) connection: Connection,
-    pub(super) options: Arc<RedisOptions>,
+pub(crate) struct Reader {
+    pub(crate) connection: Connection,
+    pub(crate) options: Arc<RedisOptions>,
     /// The limit of one reply; `None` where messages come at any time, and keep-alives tell whether the server lives.
-    pub(super) reply_limit: Option<Duration>,
+    pub(crate) reply_limit: Option<Duration>,
 }
 
 /// An item that arrives while subscribed.
@@ -41,7 +41,7 @@ pub(super) enum Event {
 }
 
 /// The first line of a reply, or of an element of one.
-pub(super) enum Head {
+pub(crate) enum Head {
     /// A list of so many elements.
     List(usize),
     /// A string of so many bytes, which follow.
@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// Reads the first line of a reply or of an element.
-    pub(super) async fn head(&mut self) -> Result<Head, Failure> {
+    pub(crate) async fn head(&mut self) -> Result<Head, Failure> {
         loop {
             let line = resp::line(&self.connection.input, 0);
             match line.map_err(|_| self.connection.not_redis())? {
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     /// Reads a string of at most `max_len` bytes; a longer one is discarded, of which the length is returned.
-    pub(super) async fn text(&mut self, max_len: usize) -> Result<Result<Bytes, usize>, Failure> {
+    pub(crate) async fn text(&mut self, max_len: usize) -> Result<Result<Bytes, usize>, Failure> {
         match self.head().await? {
             Head::Text(len) if len <= max_len => Ok(Ok(self.bytes(len).await?)),
             Head::Text(len) => {
@@ -152,7 +152,7 @@ impl Reader {
     }
 
     /// Reads and discards a value of any kind, with all its elements.
-    pub(super) async fn skip(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn skip(&mut self) -> Result<(), Failure> {
         let mut num_pending = 1_usize;
         while num_pending > 0 {
             num_pending -= 1;

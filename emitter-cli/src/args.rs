@@ -10,6 +10,8 @@ mod examples;
 mod health;
 mod inspect;
 mod listen;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -37,6 +39,8 @@ use examples::{EMIT_EXAMPLES, MAIN_EXAMPLES};
 pub(crate) use health::HealthArgs;
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 pub(crate) use listen::ListenArgs;
+#[cfg(feature = "relay")]
+pub(crate) use relay::{BodyForm, MappingArgs, ReadingArgs, RelayArgs, SourceKind, StartAt};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{ConfigAction, ConfigArgs, DemoArgs, ServeArgs};
 #[cfg(feature = "serve")]
@@ -143,6 +147,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     #[cfg(feature = "bridge")]
     Bridge(BridgeArgs),
+    #[cfg(feature = "relay")]
+    Relay(Box<RelayArgs>),
     #[cfg(feature = "serve")]
     Health(HealthArgs),
     #[cfg(feature = "serve")]

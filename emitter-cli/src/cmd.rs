@@ -18,6 +18,8 @@ mod inspect;
 mod lines;
 mod listen;
 mod man;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -39,6 +41,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Serve(plan) => serve::run(*plan).await,
         #[cfg(feature = "bridge")]
         Plan::Bridge(plan) => bridge::run(*plan).await,
+        #[cfg(feature = "relay")]
+        Plan::Relay(plan) => relay::run(*plan).await,
         #[cfg(feature = "serve")]
         Plan::Health(args) => health::run(args).await,
         #[cfg(feature = "serve")]

@@ -11,6 +11,8 @@ pub(crate) mod encoding;
 mod inspect;
 mod lines;
 mod listen;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -41,6 +43,8 @@ pub(crate) use doctor::DoctorPlan;
 pub(crate) use inspect::{InspectPlan, Subject};
 pub(crate) use lines::{LineFormat, ParsedLine};
 pub(crate) use listen::ListenPlan;
+#[cfg(feature = "relay")]
+pub(crate) use relay::{MapPlan, RelayPlan, SourcePlan};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{ConfigPlan, DemoPlan, ServePlan, checked};
 #[cfg(feature = "serve")]
@@ -59,6 +63,8 @@ pub(crate) enum Plan {
     Serve(Box<ServePlan>),
     #[cfg(feature = "bridge")]
     Bridge(Box<BridgePlan>),
+    #[cfg(feature = "relay")]
+    Relay(Box<RelayPlan>),
     #[cfg(feature = "serve")]
     Health(HealthArgs),
     #[cfg(feature = "serve")]
@@ -139,6 +145,8 @@ impl Plan {
             Command::Serve(serve) => ServePlan::new(serve, quiet).map(Box::new).map(Plan::Serve),
             #[cfg(feature = "bridge")]
             Command::Bridge(args) => BridgePlan::new(args, quiet).map(Box::new).map(Plan::Bridge),
+            #[cfg(feature = "relay")]
+            Command::Relay(relay) => RelayPlan::new(*relay, quiet).map(Box::new).map(Plan::Relay),
             #[cfg(feature = "serve")]
             Command::Health(args) => Ok(Plan::Health(args)),
             #[cfg(feature = "serve")]

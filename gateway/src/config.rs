@@ -32,7 +32,7 @@ use crate::listen::Address;
 use value::{Raw, Value};
 
 pub use doc::{defaults, table};
-pub use load::{FILE_VARIABLE, Loaded, Sources};
+pub use load::{FILE_VARIABLE, Loaded, RelayValue, Sources};
 pub use problem::{Problem, Problems};
 pub use value::{ByteSize, LogLevel, Secret};
 pub use wire::WireName;

@@ -40,6 +40,7 @@ mod observed;
 mod table;
 mod view;
 
+pub(crate) use exporter::CONTENT_TYPE;
 pub use exporter::{Exporter, PATH};
 pub use meter::record_distributions;
 pub use metric::{Kind, Metric};

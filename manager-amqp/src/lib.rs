@@ -11,6 +11,7 @@
 //! | `listen.rs`, `listen/queue.rs`, `listen/window.rs` | the listening side of a subscription, its queue, its prefetch |
 //! | `listen/replay.rs`, `listen/numbers.rs` | redelivered messages; missing messages |
 //! | `listen/binding.rs`, `listen/proof.rs` | the proof that the queue is bound: when it is needed, how it is made |
+//! | `source.rs`, `source/letters.rs` | a queue as a source of records; its dead letters |
 //! | `examine.rs` | the examination of a broker for a diagnosis |
 //! | `error.rs`, `refusal.rs` | failures and errors; the meaning of the broker's replies |
 #![deny(missing_docs)]
@@ -24,6 +25,7 @@ mod listen;
 mod pipeline;
 mod publish;
 mod refusal;
+mod source;
 mod url;
 
 use std::sync::Arc;
@@ -44,6 +46,7 @@ pub use config::{AmqpOptions, Argument, Arguments, ExchangeOptions, QueueKind, Q
 use connect::Connector;
 use listen::AmqpListener;
 use publish::{AmqpLink, Publisher};
+pub use source::{QueueSource, QueueSourceOptions};
 use url::Target;
 
 /// A manager whose broker is RabbitMQ.

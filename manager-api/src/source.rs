@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
+use serde_json::{Map, Value};
 
 use crate::Error;
 
@@ -139,11 +142,40 @@ impl Record {
         found.map(|(_, value)| value)
     }
 
+    /// Returns the record and the reason why it became a dead letter as a JSON object, for sources whose dead letters
+    /// are text: `position`, `reason`, `key` and `headers` if there are any, and `body`. Each of them that is not text
+    /// stands in base64, under its name with `_base64`.
+    pub fn dead_letter(&self, reason: &str) -> String {
+        let mut object = Map::new();
+        object.insert("position".to_owned(), self.position.to_string().into());
+        object.insert("reason".to_owned(), reason.into());
+        if let Some(key) = &self.key {
+            insert(&mut object, "key", key);
+        }
+        if !self.headers.is_empty() {
+            let mut headers = Map::new();
+            for (name, value) in &self.headers {
+                insert(&mut headers, name, value);
+            }
+            object.insert("headers".to_owned(), headers.into());
+        }
+        insert(&mut object, "body", &self.body);
+        Value::Object(object).to_string()
+    }
+
     /// Returns the bytes of body, key and headers.
     pub fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
         self.body.len() + self.key.as_ref().map_or(0, Bytes::len) + headers.sum::<usize>()
     }
+}
+
+/// Inserts bytes as text, or in base64.
+fn insert(object: &mut Map<String, Value>, name: &str, bytes: &Bytes) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object.insert(name.to_owned(), text.into()),
+        Err(_) => object.insert(format!("{name}_base64"), BASE64_STANDARD.encode(bytes).into()),
+    };
 }
 
 /// What a source yields.
@@ -261,5 +293,8 @@ mod tests {
         record.headers = vec![("a".into(), "1".into()), ("a".into(), "2".into())];
         assert_eq!(record.header("a"), Some(&Bytes::from("2")));
         assert_eq!((record.header("b"), record.size()), (None, 8));
+        record.headers = vec![("a".into(), Bytes::from_static(&[255]))];
+        let letter = r#"{"body":"body","headers":{"a_base64":"/w=="},"position":"s, line 1","reason":"r"}"#;
+        assert_eq!(record.dead_letter("r"), letter);
     }
 }

@@ -70,6 +70,16 @@ impl Failure {
         }
     }
 
+    /// Creates the refusal of a user who lacks a right.
+    pub(crate) fn missing_right(what: String, error: KafkaError) -> Self {
+        Self {
+            is_refused: true,
+            cause: Code::MissingRight,
+            source: Some(Arc::new(error)),
+            ..Self::other(what)
+        }
+    }
+
     /// Creates the refusal of what is not the service that the URL says, and will not become it.
     pub(crate) fn wrong_url(cause: Code, what: String) -> Self {
         Self {

@@ -11,6 +11,8 @@
 //! | `publish/start.rs` | the first connection |
 //! | `listen.rs` | the listening thread of a subscription |
 //! | `listen/place.rs`, `listen/partitions.rs` | its consumer; its position in each partition |
+//! | `source.rs` | topics as a source of records, read by a consumer group |
+//! | `source/reading.rs`, `members.rs` | the thread that polls; what the group has assigned to this member |
 //! | `examine.rs` | the examination of the brokers for a diagnosis |
 //! | `status.rs`, `error.rs`, `refusal.rs` | health; failures and errors; the meaning of error codes |
 #![deny(missing_docs)]
@@ -26,6 +28,7 @@ mod probe;
 mod properties;
 mod publish;
 mod refusal;
+mod source;
 mod status;
 mod topic;
 mod url;
@@ -42,6 +45,7 @@ use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 pub use config::{KafkaOptions, TopicOptions};
 use connect::Connector;
 use publish::Publisher;
+pub use source::{TopicSource, TopicSourceOptions, TopicStart};
 use status::Status;
 
 /// A manager whose broker is Apache Kafka.

@@ -7,8 +7,6 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use manager_api::lock::Unpoisoned;
 use manager_api::source::{Fault, Place, Position, Reading, Record, Source, SourceStatus};
@@ -78,8 +76,8 @@ impl Source for LinesSource {
     }
 
     async fn dead_letter(&self, record: &Record, reason: &str) -> Result<(), Error> {
-        let (dead, line) = (self.dead.clone(), dead_line(record, reason));
-        let written = tokio::task::spawn_blocking(move || dead.write(&line)).await;
+        let (dead, line) = (self.dead.clone(), record.dead_letter(reason) + "\n");
+        let written = tokio::task::spawn_blocking(move || dead.write(line.as_bytes())).await;
         let text = |error: &dyn std::fmt::Display| format!("cannot write a dead letter: {error}");
         match written {
             Ok(Ok(())) => Ok(()),
@@ -97,8 +95,8 @@ impl Source for LinesSource {
     }
 }
 
-/// Where the dead letters of lines are written: one JSON object in each line, with `position`, `reason`, and `body` as
-/// text or `body_base64`.
+/// Where the dead letters of lines are written: one JSON object in each line, of
+/// [`Record::dead_letter`].
 pub struct DeadLines(Mutex<Box<dyn Write + Send>>);
 
 impl DeadLines {
@@ -119,19 +117,6 @@ impl std::fmt::Debug for DeadLines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("DeadLines")
     }
-}
-
-fn dead_line(record: &Record, reason: &str) -> Vec<u8> {
-    let mut object = serde_json::Map::new();
-    object.insert("position".to_owned(), record.position.to_string().into());
-    object.insert("reason".to_owned(), reason.into());
-    match std::str::from_utf8(&record.body) {
-        Ok(text) => object.insert("body".to_owned(), text.into()),
-        Err(_) => object.insert("body_base64".to_owned(), BASE64_STANDARD.encode(&record.body).into()),
-    };
-    let mut line = serde_json::Value::Object(object).to_string().into_bytes();
-    line.push(b'\n');
-    line
 }
 
 /// Cuts text into lines. Holds one incomplete line, and no more of it than the limit.

@@ -111,3 +111,23 @@ Examples:
 
 Exit code: 0 all deliveries came, or without --count it was ended by a signal or by the reader of standard output; 1 one did not;
 129, 130 or 143 if SIGHUP, SIGINT or SIGTERM ended it before its count.";
+
+#[cfg(feature = "relay")]
+pub(super) const RELAY_EXAMPLES: &str = "\
+Examples:
+  tail -f app.log | sio relay stdin --event log --body text
+  sio relay redis-stream redis://localhost --stream orders --event order --room 'user:{/user}'
+  sio relay kafka kafka://k1,k2 --topic orders --group rooms --event '{header:type}' --room '{/rooms}'
+  sio relay amqp amqp://localhost --queue jobs --event 'job done' --arg '{/id}' --key 'job-{/id}'
+  sio relay --config /etc/sio/sio.toml --admin-listen 9101
+  echo '{\"user\":7}' | sio relay stdin --event order --room 'user:{/user}' --check
+
+Templates: {/a/b} is what a JSON pointer leads to in the body, {header:NAME} a header or a field, {key} the record's own key, {source} the
+name of topic, queue or stream, {id} the record's place, {body} the body; {{ is a brace. A room that is only a pointer may be a list.
+
+Exit code:
+  0    standard input ended; or SIGTERM or SIGINT ended it, and all that was read is acknowledged
+  1    a broker refused: a login, a right, a queue that is not there. While one is out of reach the relay waits
+  2    usage or input; with --strict, a record that cannot be mapped or sent, whose place is named
+  130, 143  SIGINT or SIGTERM ended it, and records were under way after --drain: a source that keeps records hands them out again
+";

@@ -79,6 +79,18 @@ fn json_argument(line: &[u8]) -> Result<Option<Payload>, String> {
 }
 
 fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<ParsedLine>, String> {
+    let Some((address, event, payload)) = addressed(line, default)? else {
+        return Ok(None);
+    };
+    Ok(Some(ParsedLine {
+        broadcast: address.broadcast(emitter),
+        event,
+        payload,
+    }))
+}
+
+/// Reads the object of a line: to whom the event goes, its name and its arguments. A blank line is not an event.
+pub(super) fn addressed(line: &[u8], default: &Address) -> Result<Option<(Address, EventName, Payload)>, String> {
     if line.trim_ascii().is_empty() {
         return Ok(None);
     }
@@ -91,12 +103,8 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
     }
     let event = EventName::new(&line.event).map_err(|error| error.to_string())?;
     let payload = line.payload()?;
-    let broadcast = line.address(default)?.broadcast(emitter);
-    Ok(Some(ParsedLine {
-        broadcast,
-        event,
-        payload,
-    }))
+    let address = line.address(default)?;
+    Ok(Some((address, event, payload)))
 }
 
 /// What a line is without an event on the command line.

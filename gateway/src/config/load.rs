@@ -13,6 +13,8 @@ use crate::small_file;
 pub const FILE_VARIABLE: &str = "SIO_CONFIG";
 /// The ending of variables and keys that name the file of a secret.
 const OF_FILE: (&str, &str) = ("_FILE", "_file");
+/// The table of `sio relay`, which may have the same file.
+const RELAY: &str = "relay.";
 /// The longest secret that is read from a file, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// How far a name may be from one that is known for that to be proposed, in letters.
@@ -55,6 +57,20 @@ pub struct Loaded {
     pub places: BTreeMap<&'static str, String>,
     /// Variables that look like a misspelt setting, each with the one that may be meant.
     pub misspelt: Vec<(String, String)>,
+    /// Values of the table `relay` of the file, which are those of another program.
+    pub relay: Vec<RelayValue>,
+}
+
+/// A value of the table `relay` of the file, which `sio relay` reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelayValue {
+    /// The key, without the name of the table.
+    pub key: String,
+    /// The value, or the values of a list.
+    pub values: Vec<String>,
+    /// The file and the line.
+    pub place: String,
 }
 
 impl Loaded {
@@ -64,6 +80,17 @@ impl Loaded {
             Some(place) => problem.placed(place),
             None => problem,
         }
+    }
+}
+
+impl RelayValue {
+    fn new(key: &str, raw: Raw, place: String) -> Self {
+        let values = match raw {
+            Raw::Text(text) => vec![text],
+            Raw::List(texts) => texts,
+        };
+        let key = key.to_owned();
+        Self { key, values, place }
     }
 }
 
@@ -90,6 +117,7 @@ impl Sources {
                     .or_else(|| self.variable(FILE_VARIABLE).map(PathBuf::from)),
                 places: BTreeMap::new(),
                 misspelt: self.misspelt(),
+                relay: Vec::new(),
             },
             problems: Vec::new(),
         };
@@ -181,6 +209,10 @@ impl Layers {
         };
         let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
         for file::Entry { key, raw, place } in entries {
+            if let Some(key) = key.strip_prefix(RELAY) {
+                self.loaded.relay.push(RelayValue::new(key, raw, place));
+                continue;
+            }
             let bare = key
                 .strip_suffix(OF_FILE.1)
                 .and_then(Setting::of)
@@ -359,6 +391,16 @@ mod tests {
         let (sources, _folder) = sources(None, &env, &[]);
         let misspelt = sources.load().unwrap().misspelt;
         assert_eq!(misspelt, [("SIO_LISTN".to_owned(), "SIO_LISTEN".to_owned())]);
+    }
+
+    #[test]
+    fn the_table_of_another_program_is_handed_on_and_not_checked() {
+        let text = "open = true\n[relay.map]\nevent = \"e\"\nrooms = [\"a\", 2]\n";
+        let (sources, _folder) = sources(Some(text), &[], &[]);
+        let relay = sources.load().unwrap().relay;
+        let found: Vec<_> = relay.iter().map(|each| (&*each.key, each.values.join(" "))).collect();
+        assert_eq!(found, [("map.event", "e".to_owned()), ("map.rooms", "a 2".to_owned())]);
+        assert!(relay[1].place.ends_with("sio.toml:4"), "{}", relay[1].place);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::respond::{self, Body, Responding};
 pub const PATH: &str = "/metrics";
 
 /// The type of Prometheus' text format.
-const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Renders the metrics of a server as Prometheus reads them.
 ///

@@ -24,6 +24,7 @@ mod packaging;
 mod random_cluster;
 mod redis;
 mod repeats;
+mod relay;
 mod secrets;
 mod served;
 mod support;

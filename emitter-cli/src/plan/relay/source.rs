@@ -108,9 +108,35 @@ fn of_broker(
             Ok((Arc::new(source), format!("stream {stream:?}, group {group:?}")))
         }
         #[cfg(feature = "kafka")]
-        SourceKind::Kafka => Err(Failure::input("not yet")),
+        SourceKind::Kafka => {
+            use siokit::kafka::{TopicSource, TopicSourceOptions, TopicStart};
+            if reading.names.is_empty() {
+                return Err(Failure::input("name a topic with --topic"));
+            }
+            let mut options = TopicSourceOptions::new(&reading.names, group);
+            options.kafka.common.max_message_bytes = max_record;
+            if reading.start == Some(StartAt::End) {
+                options.start = TopicStart::End;
+            }
+            if let Some(name) = &reading.dead_letter {
+                options.dead_letters.clone_from(name);
+            }
+            let source = TopicSource::new(url, options).map_err(|error| unusable(url, error))?;
+            let topics = reading.names.join(", ");
+            Ok((Arc::new(source), format!("topics {topics:?}, group {group:?}")))
+        }
         #[cfg(feature = "amqp")]
-        SourceKind::Amqp => Err(Failure::input("not yet")),
+        SourceKind::Amqp => {
+            use siokit::amqp::{QueueSource, QueueSourceOptions};
+            let queue = only_name(reading, "queue")?;
+            let mut options = QueueSourceOptions::new(queue);
+            options.amqp.common.max_message_bytes = max_record;
+            if let Some(name) = &reading.dead_letter {
+                options.dead_letters.clone_from(name);
+            }
+            let source = QueueSource::new(url, options).map_err(|error| unusable(url, error))?;
+            Ok((Arc::new(source), format!("queue {queue:?}")))
+        }
     }
 }
 

@@ -1,0 +1,69 @@
+//! Relays that are killed while they work: nothing is lost, whoever of three replicas it hits.
+//!
+//! `SIO_TEST_RELAY_RECORDS` and `SIO_TEST_RELAY_KILLS` make them longer; the document states the figures of 100,000
+//! records and 20 kills.
+
+use std::time::Duration;
+
+use integration::process::Process;
+
+use super::{Amqp, Kafka, Kind, RedisStream, Rig, setting};
+
+/// How long nothing may come: a member of Kafka's that was killed is missed after six seconds, and the group is
+/// balanced anew after that.
+const PATIENCE: Duration = Duration::from_secs(40);
+const REPLICAS: usize = 3;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_redis_stream_is_lost_when_relays_are_killed() {
+    kill_relays::<RedisStream>(2_000, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_kafka_topics_is_lost_when_relays_are_killed() {
+    kill_relays::<Kafka>(2_000, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_an_amqp_queue_is_lost_when_relays_are_killed() {
+    kill_relays::<Amqp>(2_000, 3).await;
+}
+
+/// Kills one of three relays after another while they move records.
+async fn kill_relays<K: Kind>(count: u64, num_kills: u64) {
+    let count = setting("SIO_TEST_RELAY_RECORDS", count);
+    let num_kills = setting("SIO_TEST_RELAY_KILLS", num_kills);
+    let mut rig = Rig::new(K::new().await).await;
+    rig.kind.append_numbers(0..count / 2).await;
+    let mut relays: Vec<Process> = Vec::new();
+    for _ in 0..REPLICAS {
+        relays.push(rig.relay(&[]));
+    }
+    let began = std::time::Instant::now();
+    for number in 1..=num_kills {
+        // While records come, and on the way to the second half, which is appended on the way.
+        let due = usize::try_from(count * number / (num_kills + 1)).unwrap();
+        if number == num_kills.div_ceil(2) {
+            rig.kind.append_numbers(count / 2..count).await;
+        }
+        rig.take(due, PATIENCE).await;
+        let mut killed = relays.remove(0);
+        killed.signal("KILL");
+        killed.wait(integration::DEADLINE).await;
+        relays.push(rig.relay(&[]));
+    }
+    if num_kills == 0 {
+        rig.kind.append_numbers(count / 2..count).await;
+    }
+    rig.take(usize::try_from(count).unwrap(), PATIENCE).await;
+    let took = began.elapsed();
+    for relay in &mut relays {
+        relay.signal("TERM");
+        let status = relay.wait(integration::DEADLINE).await;
+        assert!(status.success(), "{status}: {}", relay.stderr());
+    }
+    rig.take_the_rest().await;
+    let (lost, doubled) = rig.lost_and_doubled(count);
+    eprintln!("{count} records, {num_kills} kills, {REPLICAS} replicas: {lost} lost, {doubled} doubled, {took:.1?}");
+    assert_eq!(lost, 0, "doubled: {doubled}");
+}

@@ -1,0 +1,117 @@
+//! Records that cannot be mapped: dead letters with their reason, and `--strict`.
+
+use super::{Amqp, Kafka, Kind, Lines, RedisStream, Rig, page, ready};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_entries_of_a_redis_stream_become_entries_of_another_one() {
+    bury::<RedisStream>().await;
+    refuse_strictly::<RedisStream>("stream \"stream-").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_records_of_kafka_become_messages_of_another_topic() {
+    bury::<Kafka>().await;
+    refuse_strictly::<Kafka>("partition 0, offset 0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_messages_of_a_queue_go_to_another_queue() {
+    bury::<Amqp>().await;
+    refuse_strictly::<Amqp>("delivery 1 of connection 1").await;
+}
+
+/// Poison among good records: the good ones arrive, the bad ones are found with the reason, and all are acknowledged.
+async fn bury<K: Kind>() {
+    let mut rig = Rig::new(K::new().await).await;
+    let mut relay = rig.relay(&["--admin-listen", "0"]);
+    let address = ready(&mut relay).await;
+    rig.kind
+        .append(vec![
+            "{\"n\":0}".into(),
+            "poison".into(),
+            "{\"m\":1}".into(),
+            "{\"n\":1}".into(),
+        ])
+        .await;
+    rig.take(2, integration::DEADLINE).await;
+    assert_eq!(rig.lost_and_doubled(2), (0, 0));
+    let mut letters = rig.kind.dead_letters(2).await;
+    letters.sort();
+    assert!(
+        letters[0].0.contains("not JSON") && letters[0].1 == "poison",
+        "{letters:?}"
+    );
+    assert!(
+        letters[1].0.contains("nothing at /n") && letters[1].1 == "{\"m\":1}",
+        "{letters:?}"
+    );
+    relay.signal("TERM");
+    let metrics = loop {
+        // Until it has ended, the numbers are those of all that it has done.
+        let (_, metrics) = page(&address, "/metrics").await;
+        if metrics.contains("sio_relay_acknowledged_total 4") {
+            break metrics;
+        }
+    };
+    assert!(
+        metrics.contains("sio_relay_dead_letters_total{reason=\"unmapped\"} 2"),
+        "{metrics}"
+    );
+    let status = relay.wait(integration::DEADLINE).await;
+    assert!(status.success(), "{status}: {}", relay.stderr());
+}
+
+async fn refuse_strictly<K: Kind>(place: &str) {
+    let mut rig = Rig::new(K::new().await).await;
+    rig.kind.append(vec!["poison".into()]).await;
+    let mut relay = rig.relay(&["--strict"]);
+    let status = relay.wait(integration::DEADLINE).await;
+    let said = relay.stderr();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(said.contains(place) && said.contains("not JSON"), "{said}");
+    // It was not acknowledged: another relay gets it.
+    let mut again = rig.relay(&["--strict"]);
+    let status = again.wait(integration::DEADLINE).await;
+    assert_eq!(status.code(), Some(2), "{}", again.stderr());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_lines_are_written_to_a_file_and_the_others_pass() {
+    let mut rig = Rig::new(Lines::new().await).await;
+    let mut relay = rig.relay(&[]);
+    for line in ["{\"n\":0}", "poison", "{\"n\":1}"] {
+        relay.send_line(line).await;
+    }
+    relay.close_stdin();
+    let status = relay.wait(integration::DEADLINE).await;
+    assert!(status.success(), "{status}: {}", relay.stderr());
+    assert!(
+        relay.stderr().contains("3 records read, 2 emitted, 1 dead letters"),
+        "{}",
+        relay.stderr()
+    );
+    rig.take(2, integration::DEADLINE).await;
+    assert_eq!(rig.lost_and_doubled(2), (0, 0));
+    let letters = rig.kind.dead_letters(1).await;
+    assert_eq!(letters[0].1, "poison");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_are_objects_name_their_event_and_a_strict_relay_stops_at_the_first_that_is_none() {
+    let mut rig = Rig::new(Lines::new().await).await;
+    let mut command = tokio::process::Command::new(integration::tools::sio());
+    command.args(["relay", "stdin", "--strict", "--room", super::ROOM]);
+    command.args(["--url", rig.redis, "--channel", &rig.channel]);
+    let mut relay = integration::process::Process::spawn("sio relay", command);
+    relay.send_line("{\"event\":\"record\",\"data\":0}").await;
+    relay.send_line("poison").await;
+    let status = relay.wait(integration::DEADLINE).await;
+    let said = relay.stderr();
+    assert_eq!(status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("standard input, line 2") && said.contains("not an object"),
+        "{said}"
+    );
+    rig.take(1, integration::DEADLINE).await;
+    assert_eq!(rig.lost_and_doubled(1), (0, 0));
+}

@@ -21,6 +21,7 @@ mod doc;
 mod file;
 mod load;
 mod problem;
+mod relay;
 mod value;
 mod wire;
 
@@ -32,8 +33,9 @@ use crate::listen::Address;
 use value::{Raw, Value};
 
 pub use doc::{defaults, table};
-pub use load::{FILE_VARIABLE, Loaded, RelayValue, Sources};
+pub use load::{FILE_VARIABLE, Loaded, Sources};
 pub use problem::{Problem, Problems};
+pub use relay::RelayValue;
 pub use value::{ByteSize, LogLevel, Secret};
 pub use wire::WireName;
 

@@ -246,23 +246,19 @@ impl Source for QueueSource {
             return Err(closed());
         }
         let mut slot = self.consuming.lock().await;
-        let mut consuming = match slot.take() {
-            Some(consuming) => consuming,
-            None => {
-                let opened = self.shared.connector.within_timeout(self.shared.open()).await;
-                let opened = opened.map_err(|failure| self.shared.error(failure))?;
-                *self.channel.lock().await = Some((opened.number, opened.channel.clone()));
-                // So that the relay knows that it is connected.
-                *slot = Some(opened);
-                return Ok(Reading::Records(Vec::new()));
-            }
+        // It stays in its place: when the caller gives up, what was delivered is still to be acknowledged on it.
+        let Some(consuming) = slot.as_mut() else {
+            let opened = self.shared.connector.within_timeout(self.shared.open()).await;
+            let opened = opened.map_err(|failure| self.shared.error(failure))?;
+            *self.channel.lock().await = Some((opened.number, opened.channel.clone()));
+            *slot = Some(opened);
+            // So that the caller knows that it is connected.
+            return Ok(Reading::Records(Vec::new()));
         };
         match consuming.next(&self.shared).await {
-            Ok(records) => {
-                *slot = Some(consuming);
-                Ok(Reading::Records(records))
-            }
+            Ok(records) => Ok(Reading::Records(records)),
             Err(failure) => {
+                *slot = None;
                 self.shared.is_connected.store(false, Ordering::Relaxed);
                 *self.channel.lock().await = None;
                 Err(self.shared.error(failure))

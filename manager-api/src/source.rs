@@ -142,6 +142,18 @@ impl Record {
         found.map(|(_, value)| value)
     }
 
+    /// Returns text that names the record in every reading of it: its [place](Position::stable_id), or in a queue its
+    /// message id; `None` if it has neither.
+    pub fn lasting_id(&self) -> Option<String> {
+        match (self.position.place, &self.key) {
+            (Place::Delivery { .. }, Some(id)) => {
+                let id = std::str::from_utf8(id).ok()?;
+                Some(format!("{}/{id}", self.position.name))
+            }
+            _ => self.position.stable_id(),
+        }
+    }
+
     /// Returns the record and the reason why it became a dead letter as a JSON object, for sources whose dead letters
     /// are text: `position`, `reason`, `key` and `headers` if there are any, and `body`. Each of them that is not text
     /// stands in base64, under its name with `_base64`.
@@ -285,6 +297,12 @@ mod tests {
         // A delivery tag means another message on the next connection.
         let delivery = at("q", Place::Delivery { connection: 1, tag: 5 });
         assert_eq!(delivery.stable_id(), None);
+        let mut record = Record::new(delivery, "");
+        assert_eq!(record.lasting_id(), None);
+        record.key = Some("m7".into());
+        assert_eq!(record.lasting_id().as_deref(), Some("q/m7"));
+        let record = Record::new(entry, "");
+        assert_eq!(record.lasting_id().as_deref(), Some("s/7-1"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod reading;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -120,6 +121,7 @@ struct Shared {
     is_closed: AtomicBool,
     /// Once the thread has created it.
     consumer: StdMutex<Option<Arc<BaseConsumer<Membership>>>>,
+    thread: StdMutex<Option<JoinHandle<()>>>,
 }
 
 impl TopicSource {
@@ -152,6 +154,7 @@ impl TopicSource {
             options,
             is_closed: AtomicBool::new(false),
             consumer: StdMutex::new(None),
+            thread: StdMutex::new(None),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -210,7 +213,7 @@ impl Source for TopicSource {
             let thread = std::thread::Builder::new().name("sio-kafka-source".to_owned());
             let spawned = thread.spawn(move || reading::run(&shared, &sender));
             let failed = |error| Error::new(ErrorKind::Connect, format!("cannot start a thread: {error}"));
-            spawned.map_err(failed)?;
+            *self.shared.thread.lock().unpoisoned() = Some(spawned.map_err(failed)?);
             *readings = Some(receiver);
         }
         let reading = match readings.as_mut() {
@@ -251,7 +254,8 @@ impl Source for TopicSource {
         self.shared.is_closed.store(true, Ordering::Relaxed);
         self.shared.state.closed();
         let consumer = self.shared.consumer.lock().unpoisoned().take();
-        let closing = tokio::task::spawn_blocking(move || commit_and_leave(consumer));
+        let thread = self.shared.thread.lock().unpoisoned().take();
+        let closing = tokio::task::spawn_blocking(move || commit_and_leave(consumer, thread));
         let dead = self.dead.close();
         let both = async { tokio::join!(closing, dead) };
         match tokio::time::timeout(limit, both).await {
@@ -269,11 +273,22 @@ impl Source for TopicSource {
     }
 }
 
-/// Commits what was acknowledged, and leaves the group when the thread has let go of the consumer. Blocks.
-fn commit_and_leave(consumer: Option<Arc<BaseConsumer<Membership>>>) -> Result<(), Failure> {
+/// Commits what was acknowledged, and leaves the group, so that other members need not miss this one first. Blocks.
+fn commit_and_leave(
+    consumer: Option<Arc<BaseConsumer<Membership>>>,
+    thread: Option<JoinHandle<()>>,
+) -> Result<(), Failure> {
     let Some(consumer) = consumer else {
         return Ok(());
     };
+    let committed = commit(&consumer);
+    // The one that lets go of the consumer last leaves the group by that. A thread that panicked has let go of it.
+    let _ = thread.map(JoinHandle::join);
+    drop(consumer);
+    committed
+}
+
+fn commit(consumer: &BaseConsumer<Membership>) -> Result<(), Failure> {
     match consumer.commit_consumer_state(CommitMode::Sync) {
         Ok(()) => Ok(()),
         // Nothing was acknowledged since the last time.

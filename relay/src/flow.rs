@@ -91,6 +91,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// Creates a flow in which nothing is under way.
     pub(crate) fn new(
         source: Arc<dyn Source>,
         map: Arc<dyn Map>,
@@ -173,6 +174,7 @@ impl Flow {
         self.waiting.retain(is_lost_otherwise);
     }
 
+    /// Returns the verdict of a flow whose time is over.
     fn unfinished(mut self) -> RelayError {
         let num_records = self.num_in_flight() + self.waiting.len();
         self.verdict.take().unwrap_or(RelayError::Unfinished { num_records })
@@ -188,6 +190,7 @@ impl Flow {
         }
     }
 
+    /// Counts records, and lets them wait for their start.
     fn received(&mut self, records: Vec<Record>) {
         let redelivered = records.iter().filter(|record| record.is_redelivered).count();
         self.status.read(records.len(), redelivered);
@@ -224,6 +227,7 @@ impl Flow {
         self.bury(number, cause);
     }
 
+    /// Starts to emit the event of a record.
     fn emit(&mut self, number: u64, mapped: &Mapped) {
         let broadcast = mapped.broadcast(&self.emitter);
         let emitting = broadcast.emit_payload(mapped.event.as_str(), mapped.payload.clone());
@@ -250,6 +254,7 @@ impl Flow {
         }));
     }
 
+    /// Takes what became of a record that was started, and plans the next attempt once all have landed.
     fn land(&mut self, number: u64, outcome: Outcome) {
         match outcome {
             Outcome::Emitted(Ok(())) => {
@@ -316,6 +321,7 @@ impl Flow {
         }));
     }
 
+    /// Takes the outcome of an acknowledgement; one that failed is repeated before later ones.
     fn acknowledged(&mut self, positions: Vec<Position>, result: Result<(), Error>) {
         self.acking = None;
         match result {
@@ -382,12 +388,10 @@ async fn landed(acking: &mut Option<Acking>) -> (Vec<Position>, Result<(), Error
     }
 }
 
+/// Waits until a moment, for ever if there is none.
 async fn until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -130,6 +130,7 @@ struct Lines {
 }
 
 impl Lines {
+    /// Reads to the end of the text, or until the receiver is gone.
     fn read_all(&mut self, mut text: impl BufRead, sender: &mpsc::Sender<Result<Reading, Error>>) {
         loop {
             let reading = match self.read(&mut text) {
@@ -170,6 +171,7 @@ impl Lines {
         Ok(Some(records))
     }
 
+    /// Keeps a piece of a line, unless that is too long already.
     fn keep(&mut self, piece: &[u8]) {
         self.len += piece.len();
         // The line feed, and a carriage return before it, do not count.

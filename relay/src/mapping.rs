@@ -1,11 +1,17 @@
 //! Mappings: from a record to an event, its rooms and its key.
 
+mod config;
+
 use std::fmt;
 use std::sync::Arc;
 
 use manager_api::payload::PayloadBuilder;
 use manager_api::source::{Fault, Record};
 use manager_api::{Broadcast, Emitter, EventName, NamespaceName, Payload, Room, Sid};
+
+use sha2::{Digest, Sha256};
+
+pub use config::{BodyKind, MapConfig};
 
 use crate::pointer::as_name;
 use crate::template::{Part, Template, View};
@@ -104,65 +110,24 @@ impl Mapped {
         }
     }
 
+    /// Returns the key of the event: that of the mapping, or the place of the record if that is lasting.
+    ///
+    /// A place that is longer than a key may be becomes its SHA-256.
+    pub(crate) fn key_for(&self, record: &Record) -> Option<String> {
+        if let Some(key) = &self.key {
+            return Some(key.clone());
+        }
+        let key = record.lasting_id()?;
+        let is_usable = key.len() <= MAX_KEY_BYTES && !key.contains(char::is_control);
+        Some(if is_usable { key } else { digest(&key) })
+    }
+
     /// Returns the broadcast that waits to be emitted.
     pub(crate) fn broadcast(&self, emitter: &Emitter) -> Broadcast {
         let broadcast = emitter.of(&self.namespace).to_all(self.rooms.iter().cloned());
         let broadcast = self.skip.iter().cloned().fold(broadcast, Broadcast::skip);
         let broadcast = self.except.iter().cloned().fold(broadcast, Broadcast::except);
         if self.volatile { broadcast.volatile() } else { broadcast }
-    }
-}
-
-/// How the body of a record becomes an argument.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BodyKind {
-    /// As the JSON value that it is, with its spelling.
-    #[default]
-    Json,
-    /// As text.
-    Text,
-    /// As binary.
-    Binary,
-}
-
-/// The templates of a [`Mapping`].
-///
-/// A template is text in which placeholders in braces stand for parts of the record: `{/order/id}` for what a JSON
-/// pointer leads to in the body, `{header:NAME}`, `{key}` for the record's own key, `{source}` for the name of its
-/// topic, queue or stream, `{id}` for its place, `{body}`. A brace is written twice to stand for itself.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct MapConfig {
-    /// The namespace. Default `/`.
-    pub namespace: String,
-    /// The rooms, each a template. One that is only a pointer may lead to a list of rooms. Default none: all clients.
-    pub rooms: Vec<String>,
-    /// Rooms whose members do not get the event. Default none.
-    pub except: Vec<String>,
-    /// The name of the event.
-    pub event: String,
-    /// The arguments, each a template. One that is only a pointer keeps its JSON value; other ones are text. Default
-    /// the body.
-    pub args: Vec<String>,
-    /// What `{body}` alone stands for among the arguments. Default JSON.
-    pub body: BodyKind,
-    /// The idempotency key. Default none: the record's place, where it has a lasting one.
-    pub key: Option<String>,
-}
-
-impl MapConfig {
-    /// Maps bodies to an event for all clients, with the body as its argument.
-    pub fn event(name: impl Into<String>) -> Self {
-        Self {
-            namespace: "/".to_owned(),
-            rooms: Vec::new(),
-            except: Vec::new(),
-            event: name.into(),
-            args: vec!["{body}".to_owned()],
-            body: BodyKind::Json,
-            key: None,
-        }
     }
 }
 
@@ -295,6 +260,12 @@ impl Map for Mapping {
             ..Mapped::new(EventName::new(&event).map_err(refused)?, Payload::empty())
         })
     }
+}
+
+/// Returns the SHA-256 of text, in hexadecimal.
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Refuses a record that its source could not read as a whole.

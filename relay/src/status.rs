@@ -79,6 +79,7 @@ pub struct Numbers {
 }
 
 impl RelayStatus {
+    /// Creates the state of a relay that has not begun.
     pub(crate) fn new(source: Arc<dyn Source>, manager: Arc<dyn ClientManager>) -> Self {
         let shared = Shared {
             source,
@@ -140,6 +141,7 @@ impl RelayStatus {
         }
     }
 
+    /// Returns the state of the source, which is not connected after a call of it has failed.
     fn source(&self) -> SourceStatus {
         let mut status = self.shared.source.status();
         status.is_connected &= !self.shared.is_source_failing.load(Ordering::Relaxed);
@@ -153,16 +155,19 @@ impl RelayStatus {
         !is_lost && !self.shared.is_broker_failing.load(Ordering::Relaxed)
     }
 
+    /// Records that the relay ends: it is not ready any more.
     pub(crate) fn stopping(&self) {
         self.shared.is_stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Counts records that were read.
     pub(crate) fn read(&self, count: usize, redelivered: usize) {
         self.shared.counters.read.fetch_add(count as u64, Ordering::Relaxed);
         let counter = &self.shared.counters.redelivered;
         counter.fetch_add(redelivered as u64, Ordering::Relaxed);
     }
 
+    /// Records how many records are not acknowledged.
     pub(crate) fn in_flight(&self, count: usize) {
         self.shared.counters.in_flight.store(count as u64, Ordering::Relaxed);
     }
@@ -175,6 +180,7 @@ impl RelayStatus {
         }
     }
 
+    /// Counts records that were acknowledged.
     pub(crate) fn acknowledged(&self, count: usize) {
         self.shared
             .counters
@@ -209,6 +215,7 @@ impl RelayStatus {
         *self.shared.last_error.lock().unpoisoned() = Some(text);
     }
 
+    /// Records that a call of the source succeeded.
     pub(crate) fn source_worked(&self) {
         self.shared.is_source_failing.store(false, Ordering::Relaxed);
     }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::problem::{Problem, Problems};
+use super::relay::{self, RelayValue};
 use super::value::Raw;
 use super::{Config, SETTINGS, Setting, file};
 use crate::small_file;
@@ -13,8 +14,6 @@ use crate::small_file;
 pub const FILE_VARIABLE: &str = "SIO_CONFIG";
 /// The ending of variables and keys that name the file of a secret.
 const OF_FILE: (&str, &str) = ("_FILE", "_file");
-/// The table of `sio relay`, which may have the same file.
-const RELAY: &str = "relay.";
 /// The longest secret that is read from a file, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 /// How far a name may be from one that is known for that to be proposed, in letters.
@@ -61,18 +60,6 @@ pub struct Loaded {
     pub relay: Vec<RelayValue>,
 }
 
-/// A value of the table `relay` of the file, which `sio relay` reads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RelayValue {
-    /// The key, without the name of the table.
-    pub key: String,
-    /// The value, or the values of a list.
-    pub values: Vec<String>,
-    /// The file and the line.
-    pub place: String,
-}
-
 impl Loaded {
     /// Names the place of a setting in a problem, in the place of its key.
     pub fn locate(&self, problem: Problem) -> Problem {
@@ -80,17 +67,6 @@ impl Loaded {
             Some(place) => problem.placed(place),
             None => problem,
         }
-    }
-}
-
-impl RelayValue {
-    fn new(key: &str, raw: Raw, place: String) -> Self {
-        let values = match raw {
-            Raw::Text(text) => vec![text],
-            Raw::List(texts) => texts,
-        };
-        let key = key.to_owned();
-        Self { key, values, place }
     }
 }
 
@@ -209,7 +185,7 @@ impl Layers {
         };
         let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
         for file::Entry { key, raw, place } in entries {
-            if let Some(key) = key.strip_prefix(RELAY) {
+            if let Some(key) = key.strip_prefix(relay::TABLE) {
                 self.loaded.relay.push(RelayValue::new(key, raw, place));
                 continue;
             }

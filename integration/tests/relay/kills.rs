@@ -1,4 +1,4 @@
-//! Relays that are killed while they work: nothing is lost, whoever of three replicas it hits.
+//! Relays that are killed while they work: nothing is lost, whichever of three replicas it hits.
 //!
 //! `SIO_TEST_RELAY_RECORDS` and `SIO_TEST_RELAY_KILLS` make them longer; the document states the figures of 100,000
 //! records and 20 kills.

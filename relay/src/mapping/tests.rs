@@ -56,6 +56,20 @@ fn every_part_comes_from_constants_headers_and_pointers() {
 }
 
 #[test]
+fn the_default_key_is_the_place_however_long_its_name_is() {
+    let mapped = map(&config(), "1").unwrap();
+    let mut record = record("1");
+    assert_eq!(mapped.key_for(&record).as_deref(), Some("orders/5-1"));
+    record.position.name = "o".repeat(200).into();
+    let long = mapped.key_for(&record).unwrap();
+    assert_eq!(long.len(), 64);
+    record.position.place = Place::Entry { time: 5, number: 2 };
+    assert_ne!(mapped.key_for(&record).unwrap(), long);
+    record.position.place = Place::Line(7);
+    assert_eq!(mapped.key_for(&record), None);
+}
+
+#[test]
 fn a_body_that_is_binary_is_an_attachment() {
     let mut config = config();
     config.body = BodyKind::Binary;

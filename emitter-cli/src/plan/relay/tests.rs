@@ -70,59 +70,66 @@ fn without_an_event_records_are_objects_as_in_lines() {
     }
 }
 
+/// Command lines that cannot be used, and what is said of them.
+const REFUSED: &[(&[&str], &str)] = &[
+    (&[][..], "name a source"),
+    (&["redis-stream", "--event", "e"], "SIO_RELAY_SOURCE_URL"),
+    (&["redis-stream", "redis://h", "--event", "e"], "--stream"),
+    (
+        &[
+            "redis-stream",
+            "redis://h",
+            "--stream",
+            "a",
+            "--stream",
+            "b",
+            "--event",
+            "e",
+        ],
+        "one stream",
+    ),
+    (
+        &["redis-stream", "mqtt://h", "--stream", "a", "--event", "e"],
+        "unknown scheme",
+    ),
+    (
+        &[
+            "redis-stream",
+            "redis://h",
+            "--stream",
+            "a",
+            "--dead-letter",
+            "a",
+            "--event",
+            "e",
+        ],
+        "dead letters",
+    ),
+    (&["stdin", "--event", "{a"], "at 1"),
+    (&["stdin", "--event", "connect"], "reserved"),
+    (&["stdin", "--stream", "s", "--event", "e"], "standard input has no URL"),
+    (&["stdin", "--event", "e", "--in-flight", "0"], "--in-flight"),
+    (
+        &["stdin", "--event", "e", "--admin-listen", "unix:/x"],
+        "--admin-listen",
+    ),
+    (
+        &["stdin", "--event", "e", "--check", "--check-header", "x"],
+        "NAME=VALUE",
+    ),
+];
+
 #[test]
 fn what_cannot_be_relayed_is_refused_before_anything_is_read() {
     let (_folder, unknown) = file("[relay]\n[relay.map]\nevents = \"e\"\n");
     let (_other, kind) = file("[relay.source]\nkind = \"kinesis\"\n");
-    for (line, reason) in [
-        (&[][..], "name a source"),
-        (&["redis-stream", "--event", "e"], "SIO_RELAY_SOURCE_URL"),
-        (&["redis-stream", "redis://h", "--event", "e"], "--stream"),
+    for (line, reason) in REFUSED.iter().copied().chain([
         (
-            &[
-                "redis-stream",
-                "redis://h",
-                "--stream",
-                "a",
-                "--stream",
-                "b",
-                "--event",
-                "e",
-            ],
-            "one stream",
+            &["--config", &*unknown][..],
+            "sio.toml:3: unknown key \"relay.map.events\"",
         ),
-        (
-            &["redis-stream", "mqtt://h", "--stream", "a", "--event", "e"],
-            "unknown scheme",
-        ),
-        (
-            &[
-                "redis-stream",
-                "redis://h",
-                "--stream",
-                "a",
-                "--dead-letter",
-                "a",
-                "--event",
-                "e",
-            ],
-            "dead letters",
-        ),
-        (&["stdin", "--event", "{a"], "at 1"),
-        (&["stdin", "--event", "connect"], "reserved"),
-        (&["stdin", "--stream", "s", "--event", "e"], "standard input has no URL"),
-        (&["stdin", "--event", "e", "--in-flight", "0"], "--in-flight"),
-        (
-            &["stdin", "--event", "e", "--admin-listen", "unix:/x"],
-            "--admin-listen",
-        ),
-        (
-            &["stdin", "--event", "e", "--check", "--check-header", "x"],
-            "NAME=VALUE",
-        ),
-        (&["--config", &unknown], "sio.toml:3: unknown key \"relay.map.events\""),
-        (&["--config", &kind], "expected one of stdin"),
-    ] {
+        (&["--config", &*kind], "expected one of stdin"),
+    ]) {
         let said = refused(line);
         assert!(said.contains(reason), "{line:?}: {said}");
     }

@@ -117,6 +117,17 @@ impl Process {
         }
     }
 
+    /// Takes the process' standard input.
+    ///
+    /// # Panics
+    ///
+    /// When it was closed or taken.
+    #[must_use]
+    pub fn take_stdin(&mut self) -> ChildStdin {
+        let stdin = self.stdin.take();
+        stdin.unwrap_or_else(|| panic!("the input of {} was closed", self.name))
+    }
+
     /// Closes the process' standard input.
     pub fn close_stdin(&mut self) {
         self.stdin = None;

@@ -220,7 +220,10 @@ impl Flow {
         let cause = match &work.cause {
             Some(cause) => cause.clone(),
             None => match self.map.map(&work.record) {
-                Ok(mapped) => return self.emit(number, &mapped),
+                Ok(mapped) => {
+                    let record = work.record.clone();
+                    return self.emit(number, &record, &mapped);
+                }
                 Err(why) => Cause::Unmapped(why),
             },
         };
@@ -228,8 +231,8 @@ impl Flow {
     }
 
     /// Starts to emit the event of a record.
-    fn emit(&mut self, number: u64, mapped: &Mapped) {
-        let broadcast = mapped.broadcast(&self.emitter);
+    fn emit(&mut self, number: u64, record: &Record, mapped: &Mapped) {
+        let broadcast = mapped.broadcast(record, &self.emitter);
         let emitting = broadcast.emit_payload(mapped.event.as_str(), mapped.payload.clone());
         self.landing
             .push(Box::pin(async move { (number, Outcome::Emitted(emitting.await)) }));

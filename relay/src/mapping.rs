@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use manager_api::payload::PayloadBuilder;
 use manager_api::source::{Fault, Record};
-use manager_api::{Broadcast, Emitter, EventName, NamespaceName, Payload, Room, Sid};
+use manager_api::{Broadcast, Emitter, EventName, IdempotencyKey, NamespaceName, Payload, Room, Sid};
 
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,7 @@ use crate::template::{Part, Template, View};
 /// The longest name that a template makes, in bytes.
 pub const MAX_NAME_BYTES: usize = 1_024;
 /// The longest idempotency key, in bytes. A record with a longer one is not mapped, so that nothing of it is sent.
-pub const MAX_KEY_BYTES: usize = 128;
+pub const MAX_KEY_BYTES: usize = IdempotencyKey::MAX_LEN;
 /// The most rooms, and the most excluded ones, of one record.
 pub const MAX_ROOMS: usize = 1_000;
 /// The most arguments of an event.
@@ -123,10 +123,14 @@ impl Mapped {
     }
 
     /// Returns the broadcast that waits to be emitted.
-    pub(crate) fn broadcast(&self, emitter: &Emitter) -> Broadcast {
+    pub(crate) fn broadcast(&self, record: &Record, emitter: &Emitter) -> Broadcast {
         let broadcast = emitter.of(&self.namespace).to_all(self.rooms.iter().cloned());
         let broadcast = self.skip.iter().cloned().fold(broadcast, Broadcast::skip);
         let broadcast = self.except.iter().cloned().fold(broadcast, Broadcast::except);
+        let broadcast = self
+            .key_for(record)
+            .into_iter()
+            .fold(broadcast, Broadcast::idempotency_key);
         if self.volatile { broadcast.volatile() } else { broadcast }
     }
 }
@@ -281,15 +285,18 @@ pub fn check_whole(record: &Record) -> Result<(), Unmapped> {
     }
 }
 
-/// Checks the length of a key.
+/// Checks a key as servers would.
 fn checked_key(key: Result<String, Unmapped>) -> Result<String, Unmapped> {
     let key = key?;
-    match key.len() {
-        0 => Err(Unmapped::new("it is empty")),
-        len if len > MAX_KEY_BYTES => Err(Unmapped::new(format!(
-            "it has {len} bytes, over the limit of {MAX_KEY_BYTES}"
+    match IdempotencyKey::new(&key) {
+        Ok(_) => Ok(key),
+        Err(_) if key.is_empty() => Err(Unmapped::new("it is empty")),
+        Err(_) if key.len() > MAX_KEY_BYTES => Err(Unmapped::new(format!(
+            "it has {} bytes, over the limit of {MAX_KEY_BYTES}",
+            key.len()
         ))),
-        _ => Ok(key),
+        // The error of the key repeats it.
+        Err(_) => Err(Unmapped::new("it has control characters")),
     }
 }
 

@@ -127,7 +127,7 @@ name of topic, queue or stream, {id} the record's place, {body} the body; {{ is 
 
 Exit code:
   0    standard input ended; or SIGTERM or SIGINT ended it, and all that was read is acknowledged
-  1    a broker refused: a login, a right, a queue that is not there. While one is out of reach the relay waits
+  1    a broker refused at the start: a login, a right. While one is out of reach, or the queue is not there, the relay waits
   2    usage or input; with --strict, a record that cannot be mapped or sent, whose place is named
   130, 143  SIGINT or SIGTERM ended it, and records were under way after --drain: a source that keeps records hands them out again
 ";

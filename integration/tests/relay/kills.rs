@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use integration::process::Process;
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
 
-use super::{Amqp, Kafka, Kind, RedisStream, Rig, setting};
+use super::{Amqp, Kafka, Kind, Lines, RedisStream, Rig, setting};
 
 /// How long nothing may come: a member of Kafka's that was killed is missed after six seconds, and the group is
 /// balanced anew after that.
@@ -27,6 +29,38 @@ async fn nothing_of_kafka_topics_is_lost_when_relays_are_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_an_amqp_queue_is_lost_when_relays_are_killed() {
     kill_relays::<Amqp>(2_000, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_that_are_read_again_after_a_kill_reach_a_client_once() {
+    let count = setting("SIO_TEST_RELAY_RECORDS", 2_000);
+    let num_kills = setting("SIO_TEST_RELAY_KILLS", 3);
+    let mut rig = Rig::new(Lines::new().await).await;
+    for number in 1..=num_kills + 1 {
+        // Each one is given all lines from the first on, as a file would be read again.
+        let mut relay = rig.relay(&[]);
+        let (input, is_last) = (relay.take_stdin(), number > num_kills);
+        let feeding = tokio::spawn(feed(input, count));
+        let due = usize::try_from(count * number / (num_kills + 1)).unwrap();
+        rig.take(due, PATIENCE).await;
+        if !is_last {
+            relay.signal("KILL");
+        }
+        let status = relay.wait(integration::DEADLINE).await;
+        assert_eq!(status.success(), is_last, "{status}: {}", relay.stderr());
+        // The pipe of one that was killed is broken.
+        feeding.await.unwrap();
+    }
+    rig.take_the_rest().await;
+    let (lost, doubled) = rig.lost_and_doubled(count);
+    eprintln!("{count} lines, {num_kills} kills: {lost} lost, {doubled} doubled");
+    assert_eq!((lost, doubled), (0, 0));
+}
+
+/// Writes lines until all are written, or the reader is gone.
+async fn feed(mut input: ChildStdin, count: u64) {
+    let lines: String = (0..count).map(|number| format!("{{\"n\":{number}}}\n")).collect();
+    let _ = input.write_all(lines.as_bytes()).await;
 }
 
 /// Kills one of three relays after another while they move records.
@@ -65,5 +99,5 @@ async fn kill_relays<K: Kind>(count: u64, num_kills: u64) {
     rig.take_the_rest().await;
     let (lost, doubled) = rig.lost_and_doubled(count);
     eprintln!("{count} records, {num_kills} kills, {REPLICAS} replicas: {lost} lost, {doubled} doubled, {took:.1?}");
-    assert_eq!(lost, 0, "doubled: {doubled}");
+    assert_eq!((lost, doubled), (0, 0));
 }

@@ -1,6 +1,6 @@
 //! Records that cannot be mapped: dead letters with their reason, and `--strict`.
 
-use super::{Amqp, Kafka, Kind, Lines, RedisStream, Rig, page, ready};
+use super::{Amqp, Kafka, Kind, Lines, RedisStream, Rig, acknowledged, ready};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_entries_of_a_redis_stream_become_entries_of_another_one() {
@@ -37,26 +37,17 @@ async fn bury<K: Kind>() {
     assert_eq!(rig.lost_and_doubled(2), (0, 0));
     let mut letters = rig.kind.dead_letters(2).await;
     letters.sort();
-    assert!(
-        letters[0].0.contains("not JSON") && letters[0].1 == "poison",
-        "{letters:?}"
-    );
-    assert!(
-        letters[1].0.contains("nothing at /n") && letters[1].1 == "{\"m\":1}",
-        "{letters:?}"
-    );
-    relay.signal("TERM");
-    let metrics = loop {
-        // Until it has ended, the numbers are those of all that it has done.
-        let (_, metrics) = page(&address, "/metrics").await;
-        if metrics.contains("sio_relay_acknowledged_total 4") {
-            break metrics;
-        }
+    let [(absent, first), (not_json, second)] = &letters[..] else {
+        panic!("{letters:?}")
     };
+    assert!(absent.contains("nothing at /n") && first == "{\"m\":1}", "{letters:?}");
+    assert!(not_json.contains("not JSON") && second == "poison", "{letters:?}");
+    let metrics = acknowledged(&address, 4).await;
     assert!(
         metrics.contains("sio_relay_dead_letters_total{reason=\"unmapped\"} 2"),
         "{metrics}"
     );
+    relay.signal("TERM");
     let status = relay.wait(integration::DEADLINE).await;
     assert!(status.success(), "{status}: {}", relay.stderr());
 }

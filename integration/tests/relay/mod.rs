@@ -15,7 +15,7 @@ use socket_io::SocketIo;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout_at};
 
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, within};
 pub(crate) use sources::{Amqp, Kafka, Kind, Lines, RedisStream};
 
 /// The room that relays emit into.
@@ -132,6 +132,21 @@ async fn ready(relay: &mut Process) -> String {
         assert!(Instant::now() < end, "not ready: {body}{}", relay.stderr());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Waits until so many records are acknowledged, and returns the metrics.
+async fn acknowledged(address: &str, count: u64) -> String {
+    let wanted = format!("sio_relay_acknowledged_total {count}\n");
+    within(&wanted, async {
+        loop {
+            let (_, metrics) = page(address, "/metrics").await;
+            if metrics.contains(&wanted) {
+                return metrics;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await
 }
 
 /// Requests a page of the operator's address.

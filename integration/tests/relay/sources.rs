@@ -277,13 +277,6 @@ pub(crate) struct Lines {
     letters: tempfile::NamedTempFile,
 }
 
-impl Lines {
-    /// Returns the command of a shell that runs `sio` with this file as its input.
-    pub(crate) fn path(&self) -> &std::path::Path {
-        self.file.path()
-    }
-}
-
 impl Kind for Lines {
     async fn new() -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();

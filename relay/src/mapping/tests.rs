@@ -117,6 +117,7 @@ fn what_cannot_be_mapped_says_why_and_nothing_of_the_body() {
             "longer than 1024 bytes",
         ),
         (&keyed, r#"{"key":""}"#, "the key: it is empty"),
+        (&keyed, r#"{"key":"secret\n"}"#, "control characters"),
         (&keyed, r#"{"secret":1}"#, "nothing at /key"),
     ] {
         let said = map(config, body).unwrap_err();

@@ -69,7 +69,7 @@ pub(crate) struct Broker {
     pub(crate) permits: Option<Semaphore>,
     pub(crate) errors: Mutex<VecDeque<Option<Error>>>,
     pub(crate) started: Mutex<Vec<String>>,
-    accepted: Mutex<Vec<String>>,
+    pub(crate) accepted: Mutex<Vec<String>>,
 }
 
 #[async_trait]

@@ -43,13 +43,22 @@ async fn lines_that_are_read_again_after_a_kill_reach_a_client_once() {
         let feeding = tokio::spawn(feed(input, count));
         let due = usize::try_from(count * number / (num_kills + 1)).unwrap();
         rig.take(due, PATIENCE).await;
-        if !is_last {
-            relay.signal("KILL");
+        let mut open = None;
+        match is_last {
+            // The end of the text ends the relay.
+            true => drop(feeding.await.unwrap()),
+            // Its input stays open, so that it does not end by itself.
+            false => {
+                relay.signal("KILL");
+                open = Some(feeding);
+            }
         }
         let status = relay.wait(integration::DEADLINE).await;
         assert_eq!(status.success(), is_last, "{status}: {}", relay.stderr());
-        // The pipe of one that was killed is broken.
-        feeding.await.unwrap();
+        if let Some(feeding) = open {
+            // The pipe of one that was killed is broken.
+            drop(feeding.await.unwrap());
+        }
     }
     rig.take_the_rest().await;
     let (lost, doubled) = rig.lost_and_doubled(count);
@@ -57,10 +66,11 @@ async fn lines_that_are_read_again_after_a_kill_reach_a_client_once() {
     assert_eq!((lost, doubled), (0, 0));
 }
 
-/// Writes lines until all are written, or the reader is gone.
-async fn feed(mut input: ChildStdin, count: u64) {
+/// Writes lines until all are written, or the reader is gone. Returns the input, which is still open.
+async fn feed(mut input: ChildStdin, count: u64) -> ChildStdin {
     let lines: String = (0..count).map(|number| format!("{{\"n\":{number}}}\n")).collect();
     let _ = input.write_all(lines.as_bytes()).await;
+    input
 }
 
 /// Kills one of three relays after another while they move records.

@@ -60,6 +60,7 @@ pub(super) fn run(shared: &Arc<Shared>, readings: &Readings) {
         consumer,
         names: names.collect(),
         looked_into: None,
+        overflow: Vec::new(),
         is_announced: false,
     };
     while poller.turn().is_ok() {}
@@ -72,6 +73,8 @@ struct Poller<'a> {
     consumer: Arc<BaseConsumer<Membership>>,
     names: HashMap<String, Arc<str>>,
     looked_into: Option<Instant>,
+    /// Records that came while partitions were paused.
+    overflow: Vec<Record>,
     is_announced: bool,
 }
 
@@ -80,10 +83,15 @@ impl Poller<'_> {
     fn turn(&mut self) -> Result<(), Ended> {
         self.check_wanted()?;
         let consumer = self.consumer.clone();
-        let (mut records, mut size) = (Vec::new(), 0);
+        let mut records = std::mem::take(&mut self.overflow);
+        let mut size = records.iter().map(Record::size).sum::<usize>();
         let most = self.shared.options.max_batch.max(1);
         let limit = self.shared.options.kafka.common.max_buffered_bytes;
         let mut wait = POLL;
+        // What was kept does not wait for more.
+        if !records.is_empty() {
+            wait = Duration::ZERO;
+        }
         while let Some(polled) = consumer.poll(wait) {
             match polled {
                 Ok(message) => {
@@ -256,7 +264,7 @@ impl Poller<'_> {
             match (is_paused, began.elapsed() > PATIENCE) {
                 (false, false) => std::thread::sleep(LOOK),
                 (false, true) => is_paused = self.pause(),
-                (true, _) => self.poll_paused(),
+                (true, _) => self.poll_paused()?,
             }
         }
         if is_paused {
@@ -271,22 +279,20 @@ impl Poller<'_> {
         assignment.and_then(|list| self.consumer.pause(&list)).is_ok()
     }
 
-    /// Polls, so that the member stays in its group. What is assigned meanwhile begins at the committed offset, and is
-    /// paused, too.
-    fn poll_paused(&mut self) {
-        match self.consumer.poll(POLL) {
-            None => {}
+    /// Polls, so that the member stays in its group. A message that comes all the same is kept, and handed on next: to
+    /// seek back to it may fail, and then it would be passed over.
+    fn poll_paused(&mut self) -> Result<(), Ended> {
+        let consumer = self.consumer.clone();
+        match consumer.poll(POLL) {
+            None => Ok(()),
             Some(Ok(message)) => {
-                // Of a partition that came meanwhile: back to its place, to be read later.
-                let place = Offset::Offset(message.offset());
-                let sought = self.consumer.seek(message.topic(), message.partition(), place, REQUEST);
-                if let Err(error) =
-                    sought.and_then(|()| self.consumer.assignment().and_then(|list| self.consumer.pause(&list)))
-                {
-                    manager_api::log::quietly(|| tracing::debug!(target: "manager_kafka", %error, "cannot pause"));
-                }
+                let record = self.record(&message)?;
+                self.overflow.push(record);
+                // It is of a partition that was assigned meanwhile, or that could not be paused.
+                self.pause();
+                Ok(())
             }
-            Some(Err(error)) => drop(self.failed(error)),
+            Some(Err(error)) => self.failed(error),
         }
     }
 

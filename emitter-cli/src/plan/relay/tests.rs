@@ -72,7 +72,7 @@ fn without_an_event_records_are_objects_as_in_lines() {
 
 /// Command lines that cannot be used, and what is said of them.
 const REFUSED: &[(&[&str], &str)] = &[
-    (&[][..], "name a source"),
+    (&[], "name a source"),
     (&["redis-stream", "--event", "e"], "SIO_RELAY_SOURCE_URL"),
     (&["redis-stream", "redis://h", "--event", "e"], "--stream"),
     (

@@ -235,7 +235,8 @@ impl Source for TopicSource {
             let Place::Offset { partition, offset } = position.place else {
                 continue;
             };
-            match consumer.store_offset(&position.name, partition, offset + 1) {
+            // This call of librdkafka takes the offset of the record, and commits the one behind it.
+            match consumer.store_offset(&position.name, partition, offset) {
                 Ok(()) => {}
                 // The partition is another member's by now.
                 Err(error) if is_of_another(error.rdkafka_error_code()) => {}

@@ -74,9 +74,9 @@ pub enum RelayError {
 ///
 /// - A record is acknowledged after the broker has accepted its event, and within each
 ///   [lane](Position::lane) after all that were read before it.
-/// - Events are emitted in the order of their records. An event whose acceptance is uncertain is emitted again, with
-///   the same key, before any that was not emitted yet; those that were under way with it may have been accepted
-///   before it.
+/// - Events are emitted in the order of their records. One with a key whose acceptance is uncertain is emitted again by
+///   the emitter, up to the deadline of the manager; later ones may be accepted before it. After that nothing new is
+///   emitted before what failed.
 /// - What cannot be mapped or sent becomes a dead letter, and is acknowledged after that is stored.
 /// - While the broker or the source is out of reach the relay waits, with back-off.
 ///

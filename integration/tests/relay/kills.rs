@@ -32,6 +32,21 @@ async fn nothing_of_an_amqp_queue_is_lost_when_relays_are_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_relay_that_begins_again_at_the_next_record_of_kafka_does_not_skip_it() {
+    let mut rig = Rig::new(Kafka::new().await).await;
+    for number in 0..3 {
+        // Each goes to the same partition, behind the one that was acknowledged before.
+        rig.kind.append_numbers(number..number + 1).await;
+        let mut relay = rig.relay(&[]);
+        rig.take(usize::try_from(number).unwrap() + 1, PATIENCE).await;
+        relay.signal("TERM");
+        let status = relay.wait(integration::DEADLINE).await;
+        assert!(status.success(), "{status}: {}", relay.stderr());
+        assert_eq!(rig.lost_and_doubled(number + 1), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_that_are_read_again_after_a_kill_reach_a_client_once() {
     let count = setting("SIO_TEST_RELAY_RECORDS", 2_000);
     let num_kills = setting("SIO_TEST_RELAY_KILLS", 3);

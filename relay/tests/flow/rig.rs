@@ -86,6 +86,11 @@ impl ClientManager for Broker {
         Ok(())
     }
 
+    /// None, so that the emitter reports each failure instead of emitting an event with a key again by itself.
+    fn deadline(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn subscribe(&self) -> Result<Subscription, Error> {
         Err(Error::new(ErrorKind::Config, "write-only"))
     }

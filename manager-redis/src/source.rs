@@ -168,6 +168,7 @@ impl Shared {
         Arc::new(failure).unreachable(self.options.redis.connect_timeout)
     }
 
+    /// Fails once the source is closed.
     fn check_open(&self) -> Result<(), Error> {
         match self.is_closed.load(Ordering::Relaxed) {
             true => Err(closed()),

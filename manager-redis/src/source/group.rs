@@ -44,6 +44,7 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Creates a member that is not connected.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             link: Link::new(shared.clone()),
@@ -58,6 +59,7 @@ impl Member {
         }
     }
 
+    /// Drops the connections.
     pub(super) fn disconnect(&mut self) {
         self.reader = None;
         self.link.disconnect();
@@ -204,6 +206,7 @@ impl Member {
         }
     }
 
+    /// Reads the list of entries at the end of a reply.
     async fn entries(&mut self, reader: &mut Reader) -> Result<Vec<Entry>, Failure> {
         let Head::List(num_entries) = reader.head().await? else {
             return Err(reader.connection.not_redis());
@@ -317,6 +320,7 @@ impl Member {
     }
 }
 
+/// Returns the id of an entry, if it has one.
 fn id_of_entry(entry: &Entry) -> Option<Id> {
     match entry {
         Entry::Record(record) => entry_of(&record.position),
@@ -333,6 +337,7 @@ fn field<'a>(reply: &'a Value, name: &[u8]) -> Option<&'a Value> {
         .next()
 }
 
+/// Returns a number that is not negative.
 fn number(value: &Value) -> Option<u64> {
     match value {
         Value::Int(number) => u64::try_from(*number).ok(),

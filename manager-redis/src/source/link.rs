@@ -25,6 +25,7 @@ pub(super) struct Link {
 }
 
 impl Link {
+    /// Creates a link without a connection.
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
@@ -100,6 +101,7 @@ impl Link {
         ))
     }
 
+    /// Sends a command, and waits for its reply as long as for a connection.
     async fn reply(
         &mut self,
         connection: &mut Connection,

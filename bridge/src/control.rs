@@ -202,7 +202,7 @@ impl Control {
         // The active bridge has nothing older; what it has given up is not forwarded, either.
         let (oldest, options) = (Duration::from_millis(beat.oldest_ms), &self.shared.options);
         let before = |slack: Duration| now.checked_sub(oldest.saturating_add(slack));
-        let (Some(before), Some(before_untrusted)) = (before(options.forget), before(options.settle)) else {
+        let (Some(before), Some(before_untrusted)) = (before(options.forget), before(options.early)) else {
             return;
         };
         for pair in &self.shared.pairs {

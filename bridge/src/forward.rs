@@ -110,7 +110,13 @@ impl Forwarder {
 
     /// Begins to publish what waits, as far as it may be under way.
     async fn fill(&mut self) {
-        while self.has_capacity() {
+        // One at a time shows whether the destination is there: of several that wait for a connection, the first could
+        // reach their deadline, and the others be sent after all.
+        let max = match self.pair().counters.is_stalled.load(Ordering::Relaxed) || !self.is_linked() {
+            true => 1,
+            false => self.shared.options.max_in_flight.max(1),
+        };
+        while self.has_capacity(max) {
             let taken = self.pair().pending.lock().unpoisoned().take();
             let Some((number, item, arrived)) = taken else {
                 return;
@@ -119,12 +125,15 @@ impl Forwarder {
         }
     }
 
-    fn has_capacity(&self) -> bool {
-        // One at a time shows whether the destination is there again.
-        let max = match self.pair().counters.is_stalled.load(Ordering::Relaxed) {
-            true => 1,
-            false => self.shared.options.max_in_flight.max(1),
-        };
+    /// Returns whether the manager of the destination has a connection to publish over. One that does not tell has one
+    /// after the first publish.
+    fn is_linked(&self) -> bool {
+        let health = self.shared.sides[self.pair().to].manager().health();
+        let tells_nothing = health.num_published == 0 && self.pair().counters.forwarded.load(Ordering::Relaxed) > 0;
+        health.publishing_since.is_some() || tells_nothing
+    }
+
+    fn has_capacity(&self, max: usize) -> bool {
         let is_free = self.unsent.is_empty() && self.retry_at.is_none() && self.in_flight.len() < max;
         is_free && self.shared.may_forward()
     }

@@ -32,8 +32,8 @@ pub struct BridgeOptions {
     /// How long a bridge that has subscribed, or may have missed messages, leaves what it receives to the active one.
     /// Default 2 s.
     pub settle: Duration,
-    /// How long the mark of a forwarded message waits for that message, which may arrive later on another connection.
-    /// Default 5 s.
+    /// How much later than another one a bridge may receive a message: the mark of a forwarded message waits for that
+    /// message so long, and a bridge leaves what it has received before it was settled to the active one. Default 5 s.
     pub early: Duration,
     /// How long a standby keeps a message that the active bridge no longer has and of which it has seen no mark. Default
     /// 30 s.

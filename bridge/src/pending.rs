@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use manager_api::HostId;
 use manager_api::message::Mark;
 use manager_api::tables::shrink_if_sparse;
 use tokio::time::Instant;
@@ -45,6 +46,8 @@ pub(crate) struct Pending {
 #[derive(Debug)]
 struct Entry {
     mark: Mark,
+    /// The process that sent it.
+    origin: Option<HostId>,
     /// `None` once it was too much to keep.
     item: Option<Arc<Item>>,
     arrived: Instant,
@@ -87,6 +90,7 @@ impl Pending {
         }
         let entry = Entry {
             mark,
+            origin: item.origin.clone(),
             item: Some(item.clone()),
             arrived: now,
             is_trusted: now >= self.trusted_from,
@@ -106,6 +110,7 @@ impl Pending {
         }
         let oldest = self.by_mark.get(&mark).and_then(|numbers| numbers.front().copied());
         if let Some(oldest) = oldest {
+            self.settle_before(oldest);
             self.remove(oldest);
             return;
         }
@@ -114,6 +119,21 @@ impl Pending {
         }
         self.early.entry(mark).or_default().push_back(now);
         self.early_since.push_back((now, mark));
+    }
+
+    /// Forgets what is not trusted of the sender of a message that was forwarded, and came before it: the active bridge
+    /// forwards the messages of a sender in order.
+    fn settle_before(&mut self, number: u64) {
+        if self.num_untrusted == 0 {
+            return;
+        }
+        let origin = self.waiting.get(&number).and_then(|entry| entry.origin.clone());
+        let before = self.waiting.range(..number);
+        let before = before.filter(|(_, entry)| !entry.is_trusted && entry.origin == origin);
+        let before: Vec<_> = before.map(|(number, _)| *number).collect();
+        for number in before {
+            self.remove(number);
+        }
     }
 
     /// Forgets marks that have waited for their messages since before `since`: an identical message that arrives from now

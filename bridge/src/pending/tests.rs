@@ -105,6 +105,34 @@ async fn a_bridge_is_settled_once_the_active_one_has_nothing_left_of_the_time_be
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_before_a_forwarded_message_of_the_same_sender_is_settled() {
+    let now = Instant::now();
+    let mut pending = Pending::new(now);
+    let of = |number, origin: &str| {
+        let plain = Arc::into_inner(item(number, 10)).unwrap();
+        let origin = Some(HostId::from(origin));
+        Arc::new(Item { origin, ..plain })
+    };
+    pending.unsettle(now + SECOND);
+    for next in [of(1, "a"), of(2, "b"), of(3, "a")] {
+        pending.arrive(&next, now);
+    }
+    pending.arrive(&of(4, "a"), now + SECOND);
+    pending.arrive(&of(5, "a"), now + SECOND);
+    // The marks of the first ones were missed.
+    pending.see(of(5, "a").mark, now + SECOND);
+    assert_eq!(
+        (pending.len(), pending.settled_for(now + SECOND)),
+        (2, None),
+        "that of the other sender is left"
+    );
+    pending.arrive(&of(6, "b"), now + SECOND);
+    pending.see(of(6, "b").mark, now + SECOND);
+    assert_eq!(pending.settled_for(now + SECOND), Some(Duration::ZERO));
+    assert_eq!(left(&mut pending), [4]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_standby_keeps_bounded_bytes_and_still_knows_how_many_it_could_not_keep() {
     let now = Instant::now();
     let mut pending = Pending::new(now);

@@ -22,8 +22,15 @@ fn count() -> u32 {
     }
 }
 
-/// Emits the events of both fleets at an even pace, and asserts that each client receives each of them once and in order.
-async fn exchange(fleets: Fleets, meanwhile: impl Future<Output = Vec<BridgeProcess>>) -> Vec<BridgeProcess> {
+/// Bridges that run, and the messages that those before them have counted as lost.
+struct Outcome {
+    bridges: Vec<BridgeProcess>,
+    lost: f64,
+}
+
+/// Emits the events of both fleets at an even pace. Asserts that each client receives each of them once and in order, but
+/// for those that were counted as lost: where a broker does not confirm in time, a bridge does not repeat a message.
+async fn exchange(fleets: Fleets, meanwhile: impl Future<Output = Outcome>) -> Vec<BridgeProcess> {
     let Fleets {
         mut python,
         mut node,
@@ -44,20 +51,32 @@ async fn exchange(fleets: Fleets, meanwhile: impl Future<Output = Vec<BridgeProc
         }
     };
     let reading = async { tokio::join!(both(&mut python_client), both(&mut node_client)) };
-    let ((at_python, at_node), (), bridges) = tokio::join!(reading, emitting, meanwhile);
+    let ((at_python, at_node), (), outcome) = tokio::join!(reading, emitting, meanwhile);
     let expected: Vec<_> = (1..=count()).collect();
+    let mut missing = Vec::new();
     for (client, (of_python, of_node)) in [("python", at_python), ("node", at_node)] {
-        assert_eq!(
-            difference(&of_python, &expected),
-            (vec![], false),
-            "events of python at the client of {client}"
-        );
-        assert_eq!(
-            difference(&of_node, &expected),
-            (vec![], false),
-            "events of node at the client of {client}"
-        );
+        for (fleet, received) in [("python", of_python), ("node", of_node)] {
+            let (some, is_disordered) = difference(&received, &expected);
+            assert!(
+                !is_disordered,
+                "events of {fleet} at the client of {client}: {received:?}"
+            );
+            missing.extend(some);
+        }
     }
+    let Outcome { bridges, mut lost } = outcome;
+    for bridge in &bridges {
+        lost += bridge.metric("sio_bridge_lost_total").await;
+    }
+    println!(
+        "{} events each way, {} missing, {lost} admitted",
+        count(),
+        missing.len()
+    );
+    assert!(
+        missing.len() as f64 <= lost,
+        "{missing:?} are missing, and {lost} admitted"
+    );
     bridges
 }
 
@@ -94,31 +113,24 @@ async fn two(places: [&Places; 2]) -> Vec<BridgeProcess> {
     vec![one, other]
 }
 
-async fn assert_nothing_lost(bridges: &[BridgeProcess]) {
-    for bridge in bridges {
-        let lost = bridge.metric("sio_bridge_lost_total").await;
-        assert_eq!(lost, 0.0, "{}{}", bridge.metrics().await, bridge.stderr());
-    }
-}
-
 async fn killed(ends: Ends) {
     let fleets = Fleets::start(ends).await;
     let places = fleets.places.clone();
     let mut bridges = two([&places, &places]).await;
     let killing = async {
+        let mut lost = 0.0;
         for _ in 0..repeats() {
             sleep(Duration::from_millis(300)).await;
-            assert_nothing_lost(&bridges).await;
+            lost += bridges[0].metric("sio_bridge_lost_total").await;
             bridges.remove(0).kill().await;
             bridges[0].until("active").await;
             let next = BridgeProcess::start(&places).await;
             next.until("standby").await;
             bridges.push(next);
         }
-        bridges
+        Outcome { bridges, lost }
     };
-    let bridges = exchange(fleets, killing).await;
-    assert_nothing_lost(&bridges).await;
+    exchange(fleets, killing).await;
 }
 
 #[tokio::test]
@@ -161,7 +173,7 @@ async fn each_event_arrives_once_while_the_forwarding_bridge_is_cut_off_from_its
             proxies[active].iter().for_each(TcpProxy::restore);
             bridges[active].until("standby").await;
         }
-        bridges
+        Outcome { bridges, lost: 0.0 }
     };
     let bridges = exchange(fleets, cutting).await;
     let mut gaps = 0.0;

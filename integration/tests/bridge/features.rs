@@ -141,7 +141,7 @@ async fn acknowledgements_of_the_other_fleet_come_back(ends: Ends) {
     let everyone = Target::all("/");
     let asking = fleets
         .node
-        .emit_with_ack(&everyone, "ready?", json!([]), Duration::from_secs(3));
+        .emit_with_ack(&everyone, "ready?", json!([]), Duration::from_secs(8));
     let (mut all, ()) = tokio::join!(asking, answering);
     all.responses.sort_by_key(Value::to_string);
     assert_eq!((all.responses, all.error), (vec![json!("node"), json!("python")], None));

@@ -16,13 +16,13 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::support::http;
 
-/// Times that a test can wait for. A standby takes over after 2 s.
+/// Times that a test can wait for. A standby takes over after 3 s.
 const TIMES: &str = r#"
 [times]
 beat = "100ms"
 lease = "500ms"
-publish = "1s"
-takeover = "1600ms"
+publish = "2s"
+takeover = "2600ms"
 settle = "500ms"
 request = "2s"
 "#;
@@ -160,15 +160,6 @@ impl BridgeProcess {
         });
         let values = of_metric.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
         values.sum()
-    }
-
-    /// Returns all metrics.
-    pub(super) async fn metrics(&self) -> String {
-        self.page("/metrics").await.1
-    }
-
-    pub(super) fn stderr(&self) -> String {
-        self.process.stderr()
     }
 
     /// Ends it as a crash does.

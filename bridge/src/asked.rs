@@ -16,8 +16,8 @@ pub(crate) struct Asked {
     pub(crate) receipt: Option<u64>,
     /// When the sender stops waiting for acknowledgements.
     pub(crate) until: Instant,
-    /// When the bridge responds with what it has.
-    pub(crate) respond_by: Instant,
+    /// When each fleet's part is given with what there is; the bridge responds a while later.
+    pub(crate) share_by: Instant,
     pub(crate) shares: mpsc::UnboundedSender<Share>,
     pub(crate) _permit: OwnedSemaphorePermit,
 }

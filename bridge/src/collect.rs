@@ -60,7 +60,7 @@ pub(crate) fn begin(
         report: emit.report,
         receipt: emit.receipt,
         until: now + time,
-        respond_by: now + time.mul_f64(0.8),
+        share_by: now + time.mul_f64(0.75),
         shares,
         _permit: permit,
     });
@@ -69,7 +69,8 @@ pub(crate) fn begin(
         origin: origin.clone(),
         report: emit.report,
         receipt: emit.receipt,
-        until: asked.respond_by,
+        // Later than the parts, which may come at their last moment.
+        until: now + time.mul_f64(0.8),
     };
     tokio::spawn(collecting.run(shared.clone(), received, count));
     Some(asked)

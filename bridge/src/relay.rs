@@ -105,7 +105,7 @@ impl Relay {
             if !self.is_shared && !self.counts_acks && self.is_counted() {
                 self.respond();
             }
-            let (respond_by, is_shared) = (self.asked.respond_by, self.is_shared);
+            let (share_by, is_shared) = (self.asked.share_by, self.is_shared);
             tokio::select! {
                 ack = next_ack(&mut self.acks) => match ack {
                     Some(Ok(ack)) => self.pass_on(&shared, ack),
@@ -122,7 +122,7 @@ impl Relay {
                     Some(_) => {}
                     None => self.receipt = None,
                 },
-                () = tokio::time::sleep_until(respond_by), if !is_shared => self.respond(),
+                () = tokio::time::sleep_until(share_by), if !is_shared => self.respond(),
             }
         }
         self.respond();

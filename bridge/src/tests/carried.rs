@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use manager_api::cluster::{ClusterResponse, RequestKind, ResponsePart};
 use manager_api::memory::MemoryBus;
 use manager_api::message::{Callback, Emit, Envelope, Message};
@@ -26,18 +27,22 @@ fn play_server(mut member: Member, clients: &'static [&'static str]) -> tokio::t
             match message {
                 Message::Emit(emit) => acknowledge(&member, to, emit, clients).await,
                 Message::Request(request) => {
-                    let Some(id) = request.id else { continue };
-                    let part = match request.kind {
-                        RequestKind::Count { .. } => ResponsePart::Count(clients.len() as u64),
-                        RequestKind::Event { payload, .. } => ResponsePart::Event(Some(payload)),
-                        other => panic!("{other:?}"),
-                    };
-                    member.send(response(to, id, part)).await;
+                    let part = output(request.kind, clients);
+                    let responses = request.id.map(|id| response(to, id, part));
+                    join_all(responses.into_iter().map(|response| member.send(response))).await;
                 }
                 _ => {}
             }
         }
     })
+}
+
+fn output(kind: RequestKind, clients: &[&str]) -> ResponsePart {
+    match kind {
+        RequestKind::Count { .. } => ResponsePart::Count(clients.len() as u64),
+        RequestKind::Event { payload, .. } => ResponsePart::Event(Some(payload)),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn response(to: HostId, id: u64, part: ResponsePart) -> Message {

@@ -251,8 +251,6 @@ pub(crate) fn unconfirmed(address: &str, deadline: Duration, blocked: Option<&st
     let reason = reason.unwrap_or_default();
     let text = format!("RabbitMQ at {address} did not confirm within {within}{reason}");
     may_be_published(Error::new(ErrorKind::Timeout, text)).with_cause(blocked.map(|_| Code::BrokerAlarm))
-    let error = Error::new(ErrorKind::Timeout, text).with_cause(blocked.map(|_| Code::BrokerAlarm));
-    backend::may_be_published(error)
 }
 
 /// Returns the error of a message that the broker could not store.

@@ -37,7 +37,8 @@ pub trait ClientManager: Send + Sync + 'static {
     ///
     /// # Behaviour
     ///
-    /// - `Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.
+    /// - `Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas,
+    ///   PostgreSQL committed.
     /// - Many publishes may be in flight; they keep the order in which their futures were first polled.
     /// - Never blocks for ever: bytes in flight are bounded, beyond that it waits; after the configured deadline it
     ///   fails.
@@ -211,6 +212,8 @@ pub struct Health {
     pub num_publish_failures: u64,
     /// Messages the broker has accepted but could not route to any queue, where it reports that: RabbitMQ.
     pub num_unheard: u64,
+    /// Notifications of other programs on the channel, which were passed over: PostgreSQL.
+    pub num_foreign: u64,
     /// Messages received.
     pub num_received: u64,
     /// Attempts to connect that the broker refused: a wrong login, a missing right, a certificate. They are repeated,
@@ -223,7 +226,7 @@ pub struct Health {
 /// Limits and timeouts of every manager, with the same names and defaults.
 #[derive(Clone, Debug)]
 pub struct ManagerOptions {
-    /// The channel (Redis), exchange (AMQP) or topic (Kafka). Default `socketio`, as in python-socketio.
+    /// The channel (Redis, PostgreSQL), exchange (AMQP) or topic (Kafka). Default `socketio`, as in python-socketio.
     pub channel: String,
     /// The longest that a publish, a subscribe or a close may take. Default 10 s; with zero, only operations that
     /// complete at once succeed.

@@ -207,6 +207,7 @@ impl ClientManager for MemoryManager {
             num_published: counters.num_published.load(Ordering::Relaxed),
             num_publish_failures: counters.num_publish_failures.load(Ordering::Relaxed),
             num_unheard: 0,
+            num_foreign: 0,
             num_received: counters.num_received.load(Ordering::Relaxed),
             num_refusals: 0,
             num_gaps: counters.num_gaps.load(Ordering::Relaxed),

@@ -343,6 +343,11 @@ pub static ALL: &[Metric] = &[
         |view| view.manager.num_unheard,
     ),
     Metric::counter(
+        "sio_broker_foreign_total",
+        "Notifications of other programs on PostgreSQL, which were passed over.",
+        |view| view.manager.num_foreign,
+    ),
+    Metric::counter(
         "sio_broker_received_total",
         "Messages received from the broker.",
         |view| view.manager.num_received,

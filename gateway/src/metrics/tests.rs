@@ -111,6 +111,7 @@ const CHANGES: &[(&str, Set)] = &[
         view.manager.num_publish_failures = to
     }),
     ("sio_broker_unrouted_total", |view, to| view.manager.num_unheard = to),
+    ("sio_broker_foreign_total", |view, to| view.manager.num_foreign = to),
     ("sio_broker_received_total", |view, to| view.manager.num_received = to),
     ("sio_broker_refusals_total", |view, to| view.manager.num_refusals = to),
     ("sio_broker_gaps_total", |view, to| view.manager.num_gaps = to),

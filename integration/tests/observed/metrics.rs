@@ -21,7 +21,7 @@ use super::{access, get, limits, serve};
 use crate::support::{Client, Server, within};
 
 /// Metrics that need a defect or a flood, with the test of their counter; that they are exported is a test of `gateway`.
-const ELSEWHERE: [&str; 6] = [
+const ELSEWHERE: [&str; 7] = [
     // hub: `a_listener_that_panics_is_started_again_counted_and_admits_a_gap`
     "sio_hub_restarts_total",
     // hub: `sizes`
@@ -31,6 +31,8 @@ const ELSEWHERE: [&str; 6] = [
     "sio_admin_events_dropped_total",
     // RabbitMQ alone reports it: `amqp::topology`
     "sio_broker_unrouted_total",
+    // PostgreSQL alone has such: `postgres::sizes`
+    "sio_broker_foreign_total",
     // In `health`, where a broker stands still.
     "sio_live",
 ];

@@ -26,6 +26,7 @@ pub struct Status {
     num_published: AtomicU64,
     num_publish_failures: AtomicU64,
     num_unheard: AtomicU64,
+    num_foreign: AtomicU64,
     num_received: AtomicU64,
     num_gaps: AtomicU64,
     num_refusals: AtomicU64,
@@ -58,6 +59,7 @@ impl Status {
             num_published: AtomicU64::new(0),
             num_publish_failures: AtomicU64::new(0),
             num_unheard: AtomicU64::new(0),
+            num_foreign: AtomicU64::new(0),
             num_received: AtomicU64::new(0),
             num_gaps: AtomicU64::new(0),
             num_refusals: AtomicU64::new(0),
@@ -88,6 +90,11 @@ impl Status {
     /// Counts a message that the broker has accepted but could not route to any queue.
     pub fn unheard(&self) {
         self.num_unheard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a notification of another program, which was passed over.
+    pub fn foreign(&self) {
+        self.num_foreign.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a message that was received.
@@ -190,6 +197,7 @@ impl Status {
             num_published: self.num_published.load(Ordering::Relaxed),
             num_publish_failures: self.num_publish_failures(),
             num_unheard: self.num_unheard.load(Ordering::Relaxed),
+            num_foreign: self.num_foreign.load(Ordering::Relaxed),
             num_received: self.num_received.load(Ordering::Relaxed),
             num_gaps: self.num_gaps.load(Ordering::Relaxed),
             num_refusals: self.num_refusals.load(Ordering::Relaxed),

@@ -84,7 +84,7 @@ codes! {
         "start the broker, or correct host and port in the URL; from a container, localhost is the container itself; check firewalls";
     /// TLS is missing, superfluous, or the certificate is not accepted.
     Tls = "tls", Problem,
-        "use the scheme with TLS exactly where the port speaks it (rediss://, amqps://, security.protocol=SSL), and name the authority by ca=";
+        "use the scheme with TLS exactly where the port speaks it (rediss://, amqps://, security.protocol=SSL, sslmode=require), and name the authority by ca=";
     /// The login was refused.
     Login = "login", Problem,
         "correct user and password in the URL; percent-encode special characters of a password";
@@ -94,9 +94,9 @@ codes! {
     /// Another service answers at the address.
     WrongService = "wrong-service", Problem,
         "correct scheme and port of the URL: another service or protocol is there";
-    /// The server is a replica, on which messages reach only its own subscribers.
+    /// The server is a replica, on which messages reach only its own subscribers, or a standby, which takes none.
     Replica = "replica", Problem,
-        "name the master in the URL, or the sentinels (redis+sentinel://)";
+        "name the master in the URL, or the sentinels (redis+sentinel://); for PostgreSQL the primary";
     /// The virtual host does not exist, or is closed to the user.
     VirtualHost = "virtual-host", Problem,
         "correct the virtual host at the end of the URL (the default is /, written amqp://host// or without a path), or grant the user access";
@@ -106,6 +106,18 @@ codes! {
     /// The broker does not accept the kind of queue.
     QueueRefused = "queue-refused", Problem,
         "choose another kind by ?queue=durable in the URL, or permit the feature on the broker";
+    /// The database of PostgreSQL does not exist, or is closed to the user.
+    DatabaseMissing = "database-missing", Problem,
+        "correct the database at the end of the URL, or create it";
+    /// The database of PostgreSQL lacks the objects of sio, or has those of another version.
+    NotInstalled = "not-installed", Problem,
+        "run `sio postgres install` with this URL, as a user who may create a schema";
+    /// A connection pooler is in between, through which no notification arrives.
+    Pooler = "pooler", Problem,
+        "connect servers to PostgreSQL itself, or to a pool with pool_mode = session; workers that only emit may use the pooler";
+    /// The queue of notifications of PostgreSQL fills up.
+    NotificationQueue = "notification-queue", Problem,
+        "end the session that listens and reads nothing: it is in a transaction for long, see pg_stat_activity";
     /// The broker accepts no messages for now.
     BrokerAlarm = "broker-alarm", Problem,
         "free memory or disk on the broker, or raise its limits (vm_memory_high_watermark, disk_free_limit)";

@@ -9,6 +9,7 @@ use manager_amqp::{AmqpManager, AmqpOptions};
 use manager_api::backend::url::shown;
 use manager_api::{ClientManager, Error};
 use manager_kafka::{KafkaManager, KafkaOptions};
+use manager_postgres::{PostgresManager, PostgresOptions};
 use manager_redis::{RedisManager, RedisOptions};
 
 /// What a secret is marked with.
@@ -19,7 +20,7 @@ const SECRETS: [&str; 6] = ["password", "sentinel_password", "sasl.password", "s
 const SLOW: usize = 16;
 
 fuzz_target!(|rest: &str| {
-    let schemes = [RedisManager::SCHEMES, AmqpManager::SCHEMES, KafkaManager::SCHEMES].concat();
+    let schemes = [RedisManager::SCHEMES, AmqpManager::SCHEMES, KafkaManager::SCHEMES, PostgresManager::SCHEMES].concat();
     for scheme in schemes {
         let has_tls = ["rediss", "valkeys", "amqps"].iter().any(|slow| scheme.starts_with(slow));
         if has_tls && rest.len() % SLOW != 0 {
@@ -50,6 +51,8 @@ fn said(url: &str) -> String {
         told(&mut said, AmqpManager::new(url, AmqpOptions::default()));
     } else if KafkaManager::SCHEMES.contains(&scheme) {
         told(&mut said, KafkaManager::new(url, KafkaOptions::default()));
+    } else if PostgresManager::SCHEMES.contains(&scheme) {
+        told(&mut said, PostgresManager::new(url, PostgresOptions::default()));
     } else {
         told(&mut said, RedisManager::new(url, RedisOptions::default()));
     }

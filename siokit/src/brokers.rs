@@ -34,6 +34,7 @@ pub(crate) enum Kind {
     Redis,
     Amqp,
     Kafka,
+    Postgres,
 }
 
 /// A further broker is an entry here, and an arm in `connect.rs`.
@@ -74,6 +75,13 @@ const ALL: &[Broker] = &[
         feature: "kafka",
         is_available: cfg!(feature = "kafka"),
         kind: Kind::Kafka,
+    },
+    Broker {
+        name: "PostgreSQL",
+        schemes: &["postgres", "postgresql"],
+        feature: "postgres",
+        is_available: cfg!(feature = "postgres"),
+        kind: Kind::Postgres,
     },
 ];
 
@@ -116,7 +124,8 @@ fn known() -> String {
     let available = ALL.iter().filter(|broker| broker.is_available);
     let schemes: Vec<_> = available.flat_map(|broker| broker.schemes).copied().collect();
     match schemes[..] {
-        [] => "this program was built without any broker: turn on one of the features redis, amqp, kafka".to_owned(),
+        [] => "this program was built without any broker: turn on one of the features redis, amqp, kafka, postgres"
+            .to_owned(),
         _ => format!("known are {}", schemes.join(", ")),
     }
 }
@@ -145,6 +154,8 @@ mod tests {
                 Kind::Amqp => Some(manager_amqp::AmqpManager::SCHEMES),
                 #[cfg(feature = "kafka")]
                 Kind::Kafka => Some(manager_kafka::KafkaManager::SCHEMES),
+                #[cfg(feature = "postgres")]
+                Kind::Postgres => Some(manager_postgres::PostgresManager::SCHEMES),
                 #[allow(unreachable_patterns, reason = "with every feature there is no other")]
                 _ => None,
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use manager_api::{ClientManager, Error, ManagerOptions};
 
 use crate::brokers;
-#[cfg(any(feature = "redis", feature = "amqp", feature = "kafka"))]
+#[cfg(any(feature = "redis", feature = "amqp", feature = "kafka", feature = "postgres"))]
 use crate::brokers::Kind;
 
 /// How to use a broker, whichever the URL names.
@@ -40,6 +40,9 @@ pub struct ConnectOptions {
     /// For Apache Kafka; its own `common` is replaced.
     #[cfg(feature = "kafka")]
     pub kafka: manager_kafka::KafkaOptions,
+    /// For PostgreSQL; its own `common` is replaced.
+    #[cfg(feature = "postgres")]
+    pub postgres: manager_postgres::PostgresOptions,
 }
 
 impl From<ManagerOptions> for ConnectOptions {
@@ -62,6 +65,7 @@ impl From<ManagerOptions> for ConnectOptions {
 /// | `redis+sentinel://host,…/service`, `redis+cluster://host,…` | Redis behind Sentinel, Redis Cluster | `redis` |
 /// | `amqp://[user:password@]host[:port][/vhost]`, with TLS `amqps://` | RabbitMQ | `amqp` |
 /// | `kafka://host[:port],…[?property=value…]` | Apache Kafka | `kafka` |
+/// | `postgres://[user:password@]host[:port],…[/database]`, with TLS `?sslmode=require` | PostgreSQL | `postgres` |
 ///
 /// The constructors of the managers describe the rest of their URLs.
 ///
@@ -109,6 +113,12 @@ pub fn connect_with(url: &str, options: impl Into<ConnectOptions>) -> Result<Arc
             let mut kafka = options.kafka;
             kafka.common = options.common;
             Ok(Arc::new(manager_kafka::KafkaManager::new(url, kafka)?))
+        }
+        #[cfg(feature = "postgres")]
+        Kind::Postgres => {
+            let mut postgres = options.postgres;
+            postgres.common = options.common;
+            Ok(Arc::new(manager_postgres::PostgresManager::new(url, postgres)?))
         }
         #[allow(unreachable_patterns, reason = "with every feature there is no other")]
         _ => unreachable!("a broker whose feature is off is refused by its scheme"),

@@ -21,6 +21,8 @@ pub use manager_api::{
 pub use manager_amqp as amqp;
 #[cfg(feature = "kafka")]
 pub use manager_kafka as kafka;
+#[cfg(feature = "postgres")]
+pub use manager_postgres as postgres;
 #[cfg(feature = "redis")]
 pub use manager_redis as redis;
 #[cfg(feature = "node")]

@@ -1,0 +1,141 @@
+//! The meaning of PostgreSQL's errors: which are refusals, and which right is missing.
+//!
+//! | class of SQLSTATE | meaning |
+//! |---|---|
+//! | 28, 42501 | a login, a right: refused, with the statement that grants it |
+//! | 3D, 3F, 42P01, 42883, 42703 | the database or our objects are missing: refused, with what to run |
+//! | 25006 | a standby: refused |
+//! | 08, 53, 54, 55, 57, 58 | resources, limits, shutdown, start: tried again |
+//! | others | tried again; the text says which |
+
+use manager_api::diagnosis::Code;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// What a server answered with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Login,
+    Publish,
+    Listen,
+    Examine,
+    Install,
+}
+
+/// The meaning of an error.
+pub(crate) struct Verdict {
+    /// Whether retrying soon is pointless.
+    pub(crate) is_refused: bool,
+    /// Whether the URL or the installation is wrong, and not a login or a right.
+    pub(crate) is_wrong_server: bool,
+    /// The cause as a diagnosis calls it.
+    pub(crate) cause: Code,
+    /// The explanation, with what to do.
+    pub(crate) what: String,
+}
+
+impl Verdict {
+    /// A login or a right is wrong.
+    fn refused(cause: Code, what: String) -> Self {
+        Self {
+            is_refused: true,
+            is_wrong_server: false,
+            cause,
+            what,
+        }
+    }
+
+    /// The URL or the installation is wrong.
+    fn wrong(cause: Code, what: String) -> Self {
+        Self {
+            is_wrong_server: true,
+            ..Self::refused(cause, what)
+        }
+    }
+
+    /// Another attempt may succeed.
+    fn transient(cause: Code, what: String) -> Self {
+        Self {
+            is_refused: false,
+            is_wrong_server: false,
+            cause,
+            what,
+        }
+    }
+}
+
+/// Judges an error of the server; `schema` is the one of our objects.
+pub(crate) fn judged(asked: Asked, error: &DbError, schema: &str) -> Verdict {
+    let code = error.code();
+    let text = error.message();
+    if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        let what = format!("not permitted: {} ({text})", missing_right(asked, text, schema));
+        return Verdict::refused(Code::MissingRight, what);
+    }
+    if is_not_installed(code) && asked != Asked::Login {
+        let what =
+            format!("the schema {schema:?} is not installed in this database: run `sio postgres install` ({text})");
+        return Verdict::wrong(Code::NotInstalled, what);
+    }
+    if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        let what = format!("the server is read-only, as a standby is: name the primary in the URL ({text})");
+        return Verdict::refused(Code::Replica, what);
+    }
+    if *code == SqlState::INVALID_CATALOG_NAME || is_unknown_to_pooler(code, text) {
+        return Verdict::wrong(Code::DatabaseMissing, format!("no such database or user: {text}"));
+    }
+    if [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+    ]
+    .contains(code)
+    {
+        let advice = match text.contains("no encryption") || text.contains("SSL off") {
+            true => ": this server may require TLS: sslmode=require in the URL",
+            false => "",
+        };
+        return Verdict::refused(Code::Login, format!("authentication failed: {text}{advice}"));
+    }
+    if *code == SqlState::FEATURE_NOT_SUPPORTED {
+        return Verdict::refused(Code::Refused, format!("not supported by this server: {text}"));
+    }
+    match code.code().get(..2) {
+        // Out of resources, limits of the server, shutdown and start, connections.
+        Some("53" | "54" | "55" | "57" | "58" | "08") => {
+            Verdict::transient(Code::Unreachable, format!("the server is not ready: {text}"))
+        }
+        _ => Verdict::transient(Code::Refused, format!("the server refused: {text} ({})", code.code())),
+    }
+}
+
+/// Returns whether the server does not know one of our objects.
+fn is_not_installed(code: &SqlState) -> bool {
+    let missing = [
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_FUNCTION,
+        SqlState::UNDEFINED_COLUMN,
+    ];
+    missing.contains(code)
+}
+
+/// PgBouncer's errors have one code.
+fn is_unknown_to_pooler(code: &SqlState, text: &str) -> bool {
+    *code == SqlState::PROTOCOL_VIOLATION && text.contains("no such ")
+}
+
+/// Returns the statement that grants what is missing.
+fn missing_right(asked: Asked, text: &str, schema: &str) -> String {
+    let schema = crate::config::quoted(schema);
+    let grant = match () {
+        () if text.contains("for database") && asked == Asked::Login => {
+            "GRANT CONNECT ON DATABASE … TO user".to_owned()
+        }
+        () if text.contains("for database") => "GRANT CREATE ON DATABASE … TO user".to_owned(),
+        () if text.contains("for schema") && asked == Asked::Install => "GRANT CREATE ON SCHEMA … TO user".to_owned(),
+        () if text.contains("for schema") => format!("GRANT USAGE ON SCHEMA {schema} TO user"),
+        () if text.contains("for table") => format!("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO user"),
+        () if text.contains("for function") => format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO user"),
+        () => return "the user lacks a right".to_owned(),
+    };
+    format!("the user lacks the right of `{grant}`")
+}

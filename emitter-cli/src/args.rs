@@ -12,6 +12,8 @@ mod inspect;
 mod listen;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -41,6 +43,8 @@ pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 pub(crate) use listen::ListenArgs;
 #[cfg(feature = "relay")]
 pub(crate) use relay::{BodyForm, MappingArgs, ReadingArgs, RelayArgs, SourceKind, StartAt};
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{DatabaseArgs, InstallArgs, PostgresCommand};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{ConfigAction, ConfigArgs, DemoArgs, ServeArgs};
 #[cfg(feature = "serve")]
@@ -161,6 +165,12 @@ pub(crate) enum Command {
     },
     #[cfg(feature = "connect")]
     Connect(ConnectArgs),
+    /// Install, remove and describe the schema that PostgreSQL needs as a broker
+    #[cfg(feature = "postgres")]
+    Postgres {
+        #[command(subcommand)]
+        command: PostgresCommand,
+    },
     #[cfg(feature = "serve")]
     Config(ConfigArgs),
     /// Print a completion script for a shell
@@ -305,6 +315,11 @@ mod tests {
             "{version}"
         );
         assert_eq!(version.contains("Kafka: kafka"), cfg!(feature = "kafka"), "{version}");
+        assert_eq!(
+            version.contains("PostgreSQL: postgres, postgresql"),
+            cfg!(feature = "postgres"),
+            "{version}"
+        );
     }
 
     /// Ids are in the alphabet of base64url: each 64th begins with a hyphen.

@@ -45,6 +45,18 @@ impl BrokerUrl {
         Ok(BrokerUrl { url: url.to_owned() })
     }
 
+    /// The feature that brings its broker.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn feature(&self) -> &'static str {
+        brokers::of(&self.url).map_or("", |broker| broker.feature)
+    }
+
+    /// The URL with its secrets, for what connects.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn whole(&self) -> &str {
+        &self.url
+    }
+
     /// What may help where no broker answers.
     fn hint(&self) -> &'static str {
         #[cfg(feature = "serve")]

@@ -20,6 +20,8 @@ mod listen;
 mod man;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -51,6 +53,8 @@ pub(crate) async fn run(plan: Plan) -> Result<(), Failure> {
         Plan::Token(plan) => token::run(&plan),
         #[cfg(feature = "connect")]
         Plan::Connect(plan) => connect::run(*plan).await,
+        #[cfg(feature = "postgres")]
+        Plan::Postgres(plan) => postgres::run(*plan).await,
         #[cfg(feature = "serve")]
         Plan::Config(plan) => config::run(&plan),
         Plan::Completions(shell) => completions::run(shell),

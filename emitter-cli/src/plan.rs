@@ -13,6 +13,8 @@ mod lines;
 mod listen;
 #[cfg(feature = "relay")]
 mod relay;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -45,6 +47,8 @@ pub(crate) use lines::{LineFormat, ParsedLine};
 pub(crate) use listen::ListenPlan;
 #[cfg(feature = "relay")]
 pub(crate) use relay::{MapPlan, RelayPlan, SourcePlan};
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{PostgresAction, PostgresPlan};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{ConfigPlan, DemoPlan, ServePlan, checked};
 #[cfg(feature = "serve")]
@@ -73,6 +77,8 @@ pub(crate) enum Plan {
     Token(TokenPlan),
     #[cfg(feature = "connect")]
     Connect(Box<ConnectPlan>),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresPlan>),
     #[cfg(feature = "serve")]
     Config(ConfigPlan),
     Completions(Shell),
@@ -155,6 +161,8 @@ impl Plan {
             Command::Token { command } => TokenPlan::new(command).map(Plan::Token),
             #[cfg(feature = "connect")]
             Command::Connect(connect) => Ok(Plan::Connect(Box::new(ConnectPlan::new(connect)?))),
+            #[cfg(feature = "postgres")]
+            Command::Postgres { command } => PostgresPlan::new(command).map(Box::new).map(Plan::Postgres),
             #[cfg(feature = "serve")]
             Command::Config(config) => ConfigPlan::new(config.action).map(Plan::Config),
             Command::Completions { shell } => Ok(Plan::Completions(shell)),

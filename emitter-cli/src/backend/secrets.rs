@@ -121,6 +121,8 @@ async fn a_broker_that_is_out_of_reach_is_named_without_the_password() {
         "unix://me:hunter2@/nonexistent/hunter.sock?password=sw0rdf1sh",
         #[cfg(feature = "amqp")]
         "amqp://hunter2:sw0rdf1sh@127.0.0.1:1",
+        #[cfg(feature = "postgres")]
+        "postgres://me:hunter2@127.0.0.1:1/db?password=sw0rdf1sh",
         #[cfg(feature = "kafka")]
         "kafka://127.0.0.1:1?security.protocol=SASL_PLAINTEXT&sasl.mechanism=PLAIN&sasl.username=me&sasl.password=hunter2%26sw0rdf1sh",
     ] {

@@ -21,6 +21,7 @@ mod kafka;
 mod node;
 mod observed;
 mod packaging;
+mod postgres;
 mod random_cluster;
 mod redis;
 mod relay;

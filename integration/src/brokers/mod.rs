@@ -11,6 +11,7 @@
 
 pub mod certificates;
 pub mod kafka;
+pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
 
@@ -27,6 +28,7 @@ use container::Container;
 
 pub use guarded::{Entrance, Guarded};
 pub use kafka::KafkaBroker;
+pub use postgres::PostgresBroker;
 pub use private::{Kind, Private};
 pub use rabbitmq::RabbitBroker;
 pub use redis::RedisBroker;

@@ -30,6 +30,8 @@ pub trait Kind: Sized + Send + Sync + 'static {
     const URL_VARIABLE: &'static str;
     /// The longest time until it responds once it is started.
     const PATIENCE: Duration;
+    /// Whether it serves connections by child processes, which are frozen with it.
+    const HAS_CHILDREN: bool = false;
     /// How to install it.
     const INSTALL: &'static str;
 
@@ -187,12 +189,22 @@ impl<K: Kind> Private<K> {
     ///
     /// When the server is killed.
     pub async fn freeze(&self) {
-        send_signal(self.pid(), "STOP");
-        let stat = format!("/proc/{}/stat", self.pid());
-        let stands = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('T'));
-        // Without /proc the signal has to be trusted.
-        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stands(stat)) {
-            sleep(LOOK).await;
+        stop(self.pid()).await;
+        for child in self.children() {
+            stop(child).await;
+        }
+    }
+
+    /// Returns the child processes of a server that serves by them.
+    fn children(&self) -> Vec<u32> {
+        let file = format!("/proc/{0}/task/{0}/children", self.pid());
+        match K::HAS_CHILDREN {
+            true => std::fs::read_to_string(file)
+                .unwrap_or_default()
+                .split_ascii_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect(),
+            false => Vec::new(),
         }
     }
 
@@ -202,7 +214,9 @@ impl<K: Kind> Private<K> {
     ///
     /// When the server is killed.
     pub fn thaw(&self) {
-        send_signal(self.pid(), "CONT");
+        for pid in self.children().into_iter().chain([self.pid()]) {
+            send_signal(pid, "CONT");
+        }
     }
 
     /// Returns the log of the server.
@@ -287,6 +301,23 @@ impl<K: Kind> Flavour for Private<K> {
 
     async fn start_contained() -> Option<Result<Contained, String>> {
         K::start_contained().await
+    }
+}
+
+/// Stops a process, and returns once it is stopped or gone.
+async fn stop(pid: u32) {
+    let stat = format!("/proc/{pid}/stat");
+    if std::fs::exists(&stat).unwrap_or(true) {
+        send_signal(pid, "STOP");
+    }
+    let stands = |stat: String| {
+        stat.rsplit(") ")
+            .next()
+            .is_some_and(|state| state.starts_with(['T', 'Z']))
+    };
+    // Without /proc the signal has to be trusted.
+    while std::fs::read_to_string(&stat).is_ok_and(|stat| !stands(stat)) {
+        sleep(LOOK).await;
     }
 }
 

@@ -17,6 +17,7 @@ macro_rules! flavours {
 
 mod amqp;
 mod kafka;
+mod postgres;
 mod redis;
 
 use std::marker::PhantomData;
@@ -32,7 +33,7 @@ use tokio::sync::Mutex;
 /// The flavours that lack a fault, so that the cases which need it show nothing there: only these.
 #[test]
 fn what_a_flavour_cannot_show_is_on_this_list() {
-    let lacking: Vec<_> = [amqp::lacking(), kafka::lacking(), redis::lacking()].concat();
+    let lacking: Vec<_> = [amqp::lacking(), kafka::lacking(), postgres::lacking(), redis::lacking()].concat();
     let lacking: Vec<_> = lacking.iter().map(|(name, fault, _)| (*name, *fault)).collect();
     assert_eq!(
         lacking,
@@ -43,6 +44,8 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
             ("Kafka with SASL/PLAIN", Fault::Topics),
             #[cfg(feature = "kafka-tls")]
             ("Kafka over TLS", Fault::Topics),
+            ("PostgreSQL", Fault::Topics),
+            ("PostgreSQL over TLS", Fault::Topics),
             ("Redis Sentinel", Fault::LosesAnswers),
             ("Redis Cluster", Fault::StandsStill),
             ("Redis Cluster", Fault::LosesAnswers),

@@ -3,6 +3,7 @@
 mod amqp;
 mod documented;
 mod kafka;
+mod postgres;
 mod redis;
 
 use std::time::{Duration, SystemTime};

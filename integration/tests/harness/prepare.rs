@@ -45,7 +45,7 @@ name=${0##*/}
 case $name in
   apt-update | apt-install)
     echo "stub: $name" >&2
-    for command in openssl cc make redis-server rabbitmq-server nginx haproxy caddy curl promtool systemd-analyze java mvn python3 node npm chromium; do
+    for command in openssl cc make redis-server rabbitmq-server postgres pgbouncer nginx haproxy caddy curl promtool systemd-analyze java mvn python3 node npm chromium; do
       ln -sf "$STUBS/stub" "$STUBS/$command"
     done ;;
   python3) [ "$2" = venv ] && mkdir -p "$3/bin" && ln -s "$STUBS/stub" "$3/bin/python" ;;
@@ -99,6 +99,7 @@ impl Machine {
             .env("STUBS", self.path("stubs"))
             .env("HOME", self.folder.path())
             .env("SIO_TEST_POLICY_FILE", self.policy())
+            .env("SIO_TEST_POSTGRES_PROGRAMS", self.path("postgresql"))
             .envs(variables.iter().copied())
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -160,6 +161,7 @@ fn no_install_names_all_that_is_missing_and_touches_nothing() {
         "openssl",
         "gcc",
         "redis-server",
+        "a PostgreSQL server: postgresql",
         "chromium",
         "prometheus",
         "npm",

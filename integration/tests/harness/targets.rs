@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The libraries; what the command logs it shows without a target.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "engine-io",
     "hub",
     "manager-amqp",
     "manager-api",
     "manager-kafka",
+    "manager-postgres",
     "manager-redis",
     "node-wire",
     "socket-io",

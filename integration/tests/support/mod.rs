@@ -24,6 +24,7 @@ macro_rules! on_every_broker {
         $crate::support::on_every_broker! { @on redis RedisBroker: $($case),* }
         $crate::support::on_every_broker! { @on amqp RabbitBroker: $($case),* }
         $crate::support::on_every_broker! { @on kafka KafkaBroker: $($case),* }
+        $crate::support::on_every_broker! { @on postgres PostgresBroker: $($case),* }
     };
     (@on $module:ident $broker:ident: $($case:ident),*) => {
         mod $module {

@@ -7,6 +7,7 @@ mod amqp;
 mod balance;
 mod kafka;
 mod outage;
+mod postgres;
 mod redis;
 mod run;
 

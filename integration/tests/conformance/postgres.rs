@@ -1,0 +1,44 @@
+//! The suite on the flavours of PostgreSQL.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use integration::brokers::postgres::{PostgresBroker, PostgresTls, ask};
+use manager_api::{ClientManager, HostId, ManagerOptions};
+use manager_postgres::{PostgresManager, PostgresOptions};
+use manager_testkit::Fault;
+
+use super::{Broker, Managers};
+
+/// Managers over PostgreSQL.
+struct Postgres;
+
+#[async_trait]
+impl Managers for Postgres {
+    const NO_TOPICS: Option<&'static str> = Some("the wires that need topics are not spoken over PostgreSQL");
+    const RESTART_LOSES_MESSAGES: bool = false;
+
+    fn manager(url: &str, common: ManagerOptions) -> Arc<dyn ClientManager> {
+        let options = PostgresOptions {
+            common,
+            ..PostgresOptions::default()
+        };
+        Arc::new(PostgresManager::new(url, options).unwrap())
+    }
+
+    /// Each listener holds a lock whose second key is the hash of schema and channel.
+    async fn num_consumers(direct_urls: &[String], channel: &str, _: &[HostId]) -> usize {
+        let question = format!(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 \
+             AND objid::bigint = hashtext('sio.{channel}')::bigint & 4294967295"
+        );
+        let rows = ask(&direct_urls[0], &question).await.unwrap();
+        rows[0][0].parse().unwrap()
+    }
+}
+
+flavours! {
+    Postgres:
+    plain: PostgresBroker,
+    tls: PostgresTls,
+}

@@ -10,10 +10,10 @@ mod examples;
 mod health;
 mod inspect;
 mod listen;
-#[cfg(feature = "relay")]
-mod relay;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -41,10 +41,10 @@ use examples::{EMIT_EXAMPLES, MAIN_EXAMPLES};
 pub(crate) use health::HealthArgs;
 pub(crate) use inspect::{RoomsArgs, SelectionArgs, ServersArgs, ViewArgs};
 pub(crate) use listen::ListenArgs;
-#[cfg(feature = "relay")]
-pub(crate) use relay::{BodyForm, MappingArgs, ReadingArgs, RelayArgs, SourceKind, StartAt};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::{DatabaseArgs, InstallArgs, PostgresCommand};
+#[cfg(feature = "relay")]
+pub(crate) use relay::{BodyForm, MappingArgs, ReadingArgs, RelayArgs, SourceKind, StartAt};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{ConfigAction, ConfigArgs, DemoArgs, ServeArgs};
 #[cfg(feature = "serve")]

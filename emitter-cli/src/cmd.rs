@@ -18,10 +18,10 @@ mod inspect;
 mod lines;
 mod listen;
 mod man;
-#[cfg(feature = "relay")]
-mod relay;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]

@@ -11,10 +11,10 @@ pub(crate) mod encoding;
 mod inspect;
 mod lines;
 mod listen;
-#[cfg(feature = "relay")]
-mod relay;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "relay")]
+mod relay;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
@@ -45,10 +45,10 @@ pub(crate) use doctor::DoctorPlan;
 pub(crate) use inspect::{InspectPlan, Subject};
 pub(crate) use lines::{LineFormat, ParsedLine};
 pub(crate) use listen::ListenPlan;
-#[cfg(feature = "relay")]
-pub(crate) use relay::{MapPlan, RelayPlan, SourcePlan};
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::{PostgresAction, PostgresPlan};
+#[cfg(feature = "relay")]
+pub(crate) use relay::{MapPlan, RelayPlan, SourcePlan};
 #[cfg(feature = "serve")]
 pub(crate) use serve::{ConfigPlan, DemoPlan, ServePlan, checked};
 #[cfg(feature = "serve")]

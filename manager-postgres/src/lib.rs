@@ -34,6 +34,7 @@ mod trim;
 mod url;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -118,6 +119,10 @@ impl ClientManager for PostgresManager {
 
     async fn close(&self) -> Result<(), Error> {
         self.listeners.close(self.publisher.close()).await
+    }
+
+    fn deadline(&self) -> Duration {
+        self.options.common.deadline
     }
 
     fn health(&self) -> Health {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -56,7 +55,7 @@ pub(crate) async fn receive(shared: Arc<Shared>) -> Result<Arrivals, Error> {
         for namespace in shared.unattended().await {
             match shared.listen(&namespace).await {
                 // It closes already, and responds to those that know of it.
-                Err(_) if shared.is_retired.load(Ordering::Relaxed) => break,
+                Err(_) if shared.is_retired() => break,
                 listened => listened.map(drop)?,
             }
         }
@@ -135,7 +134,7 @@ fn note_failure(namespace: &NamespaceName, error: &Error) {
 impl Shared {
     /// Returns the namespaces of this server that are not subscribed to.
     async fn unattended(&self) -> Vec<NamespaceName> {
-        if self.is_retired.load(Ordering::Relaxed) {
+        if self.is_retired() {
             return Vec::new();
         }
         let listening = self.listening.lock().await;
@@ -179,7 +178,7 @@ impl Shared {
         let Some(listening) = listening.as_mut() else {
             return Err(Error::new(ErrorKind::Config, "responses are not received yet"));
         };
-        if self.is_retired.load(Ordering::Relaxed) {
+        if self.is_retired() {
             return Err(Error::new(ErrorKind::Closed, "this process closes"));
         }
         let is_attended = self.attended.lock().unpoisoned().contains(namespace);

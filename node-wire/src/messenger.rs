@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::future::ready;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -45,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) attended: Mutex<HashSet<NamespaceName>>,
     /// Also notified when messages to rooms may have been missed.
     pub(crate) attended_changed: Arc<Notify>,
-    /// This server closes, and subscribes to nothing more.
-    pub(crate) is_retired: AtomicBool,
+    /// Whether this server closes, and subscribes to nothing more.
+    pub(crate) retired: watch::Sender<bool>,
     /// Whether the others still count this server, once it closes.
     pub(crate) counted: watch::Sender<Counted>,
     /// The requests of other servers that this one has not responded to.
@@ -114,7 +113,7 @@ impl NodeMessenger {
             listening: tokio::sync::Mutex::default(),
             attended: Mutex::default(),
             attended_changed,
-            is_retired: AtomicBool::new(false),
+            retired: watch::Sender::new(false),
             counted: watch::Sender::default(),
             pending: PendingRequests::new(plan.limits.max_open_requests),
             rooms: Arc::new(rooms),
@@ -127,6 +126,10 @@ impl NodeMessenger {
 }
 
 impl Shared {
+    pub(crate) fn is_retired(&self) -> bool {
+        *self.retired.borrow()
+    }
+
     pub(crate) fn is_server(&self) -> bool {
         self.process.role == Role::Server
     }
@@ -216,7 +219,7 @@ impl Messenger for NodeMessenger {
 
     fn encode(&self, envelope: Envelope) -> Encoded {
         let shared = &self.shared;
-        if shared.is_retired.load(Ordering::Relaxed) && shared.plan.adapter == Adapter::OldStreams {
+        if shared.is_retired() && shared.plan.adapter == Adapter::OldStreams {
             return nothing(Ok(()));
         }
         let shipment = match envelope.message {

@@ -16,6 +16,16 @@ use crate::plan::{Adapter, ClassicKind, Reads};
 use crate::response::{self, Requester, ResponseLimits};
 use crate::retire::LateRequests;
 
+/// Why a subscription is read no more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    ManagerClosed,
+    /// Another subscription takes over.
+    ServerCloses,
+    /// The arrivals were dropped.
+    Unread,
+}
+
 /// The task of one subscription.
 pub(crate) struct Receiver {
     pub(crate) shared: Arc<Shared>,
@@ -40,27 +50,31 @@ impl Receiver {
         );
         tokio::select! {
             () = arrivals.closed() => {}
-            () = self.receive(&mut subscription) => {
-                // Fails if the arrivals were dropped meanwhile.
-                let _ = arrivals.send(None).await;
+            ended = self.receive(&mut subscription) => {
+                if ended == Ended::ManagerClosed {
+                    // Fails if the arrivals were dropped meanwhile.
+                    let _ = arrivals.send(None).await;
+                }
             }
             () = beating => {}
         }
     }
 
-    async fn receive(&mut self, subscription: &mut Subscription<Delivery>) {
+    async fn receive(&mut self, subscription: &mut Subscription<Delivery>) -> Ended {
         let mut late = LateRequests::new(&self.shared);
+        let mut retired = self.shared.retired.subscribe();
         loop {
             let arrivals = tokio::select! {
+                () = until_true(&mut retired), if self.reads != Reads::Retiring => return Ended::ServerCloses,
                 incoming = subscription.recv() => match incoming {
                     Some(incoming) => self.arrivals_of(incoming, &mut late),
-                    None => return,
+                    None => return Ended::ManagerClosed,
                 },
                 arrival = late.next() => vec![arrival],
             };
             for arrival in arrivals {
                 if self.arrivals.send(Some(arrival)).await.is_err() {
-                    return;
+                    return Ended::Unread;
                 }
             }
         }
@@ -147,6 +161,13 @@ impl Receiver {
                 message: bytes.clone(),
             }),
         }
+    }
+}
+
+/// Waits until a value is true; for ever if its sender is gone. Cancel safe.
+async fn until_true(value: &mut watch::Receiver<bool>) {
+    if value.wait_for(|value| *value).await.is_err() {
+        std::future::pending().await
     }
 }
 

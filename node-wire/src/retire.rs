@@ -11,10 +11,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use manager_api::lock::Unpoisoned;
 use manager_api::message::{Envelope, Message};
 use manager_api::wire::Arrival;
@@ -33,6 +32,9 @@ const RETIRING: Duration = Duration::from_millis(500);
 
 /// How late it responds to those: longer than the other servers take, shorter than half the time above.
 const LATE: Duration = Duration::from_millis(200);
+
+/// The longest wait until subscriptions that end have handed on what they have read.
+const HANDED_ON_WITHIN: Duration = Duration::from_secs(1);
 
 /// The longest wait until the others count a server no more, and the interval at which that is looked at.
 const UNCOUNTED_WITHIN: Duration = Duration::from_secs(1);
@@ -105,7 +107,7 @@ impl LateRequests {
 
     /// Takes arrivals of a server that closes, and returns those that are to be handed on at once.
     pub(crate) fn take_all(&mut self, arrivals: Vec<Arrival>) -> Vec<Arrival> {
-        if !self.shared.is_retired.load(Ordering::Relaxed) {
+        if !self.shared.is_retired() {
             return arrivals;
         }
         let now = Instant::now();
@@ -204,11 +206,17 @@ impl Shared {
         }))
     }
 
-    /// Ends all subscriptions, for ever.
+    /// Ends all subscriptions, for ever, once what they have read is handed on: another subscription that receives the
+    /// same request takes it for a repeated one.
     pub(crate) async fn stop_listening(&self) {
-        self.is_retired.store(true, Ordering::Relaxed);
-        if let Some(listening) = self.listening.lock().await.as_mut() {
-            listening.namespaces.clear();
-        }
+        self.retired.send_replace(true);
+        let namespaces = match self.listening.lock().await.as_mut() {
+            Some(listening) => std::mem::take(&mut listening.namespaces),
+            None => return,
+        };
+        let mut listeners: Vec<_> = namespaces.into_values().flatten().collect();
+        let ends = join_all(listeners.iter_mut().map(|listener| &mut listener.task));
+        // Those that take longer are aborted.
+        let _ = tokio::time::timeout(HANDED_ON_WITHIN, ends).await;
     }
 }

@@ -13,7 +13,7 @@ use manager_api::wire::{Arrival, Arrivals, DecodeLimits, Messenger, Process, Rol
 use manager_api::{Emitter, HostId, Incoming, NamespaceName, Subscription};
 use tokio::time::{sleep, timeout};
 
-use crate::NodeWire;
+use crate::{NodeLimits, NodeWire};
 
 /// A server of ours, and the broker.
 struct Member {
@@ -182,4 +182,39 @@ async fn a_response_arrives_once_while_a_server_enters_and_leaves_the_namespace_
         ids.push(next(&mut member.arrivals, response_id).await);
     }
     assert_eq!(ids, [1, 2]);
+}
+
+#[tokio::test]
+async fn requests_that_wait_to_be_handed_on_when_a_server_closes_are_handed_on_once() {
+    let limits = NodeLimits {
+        max_waiting_arrivals: 1,
+        ..NodeLimits::default()
+    };
+    let mut member = Member::start(NodeWire::classic().limits(limits)).await;
+    member.messenger.attend(&name("/"));
+    member.receives_events_of("/").await;
+    // One of them is a step further than the other two: it is known already, and waits for the arrivals to be read.
+    for number in 1..=3 {
+        let request = format!(r#"{{"uid":"node","requestId":"r{number}","type":5,"opts":{{"rooms":[],"except":[]}}}}"#);
+        let topic = Topic::new("socket.io-request#/#");
+        let manager = member.bus.manager("unused");
+        manager.publish_to(&topic, request.into()).await.unwrap();
+    }
+    sleep(Duration::from_millis(50)).await;
+    let closing = tokio::spawn(member.messenger.publish(Message::Bye));
+    let mut num_requests = 0;
+    let counting = async {
+        loop {
+            next(&mut member.arrivals, |message| {
+                matches!(message, Message::Request(_)).then_some(())
+            })
+            .await;
+            num_requests += 1;
+        }
+    };
+    tokio::select! {
+        closed = closing => closed.unwrap().unwrap(),
+        () = counting => {}
+    }
+    assert_eq!(num_requests, 3);
 }

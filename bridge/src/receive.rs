@@ -63,6 +63,8 @@ fn subscribed(shared: &Shared, side: usize, is_first: bool) {
         true => shared.unsettle(side),
         false => note_gap(shared, side, "the subscription had ended and was replaced"),
     }
+    let num_connections = state.manager().health().num_listening;
+    state.num_connections.store(num_connections, Ordering::Relaxed);
     state.is_subscribed.store(true, Ordering::Relaxed);
     state.post(state.host_id.clone(), Message::Hello);
     state

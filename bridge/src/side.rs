@@ -1,7 +1,7 @@
 //! One side of a bridge: a fleet, as a member of which the bridge acts there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use manager_api::ack::{AckLimits, AckTable};
 use manager_api::cluster::{RequestLimits, Requester};
@@ -113,6 +113,7 @@ impl Side {
             presence_requested: Notify::new(),
             had_gap: Notify::new(),
             is_subscribed: AtomicBool::new(false),
+            num_connections: AtomicUsize::new(0),
             counters: SideCounters::default(),
             messenger,
         })
@@ -149,6 +150,8 @@ pub(crate) struct SideState {
     /// Presence messages may have been missed.
     pub(crate) had_gap: Notify,
     pub(crate) is_subscribed: AtomicBool,
+    /// The connections of its subscriptions, as they were when all of them were made.
+    pub(crate) num_connections: AtomicUsize,
     pub(crate) counters: SideCounters,
 }
 
@@ -171,10 +174,12 @@ impl SideState {
         }
     }
 
-    /// Returns whether messages arrive, as far as its manager tells.
+    /// Returns whether messages arrive, of all subscriptions, as far as its manager tells.
     pub(crate) fn is_connected(&self) -> bool {
         let health = self.manager().health();
         let is_cut_off = health.listening_since.is_none() && health.last_error.is_some();
+        // A wire of Node has a subscription for each namespace.
+        let is_cut_off = is_cut_off || health.num_listening < self.num_connections.load(Ordering::Relaxed);
         self.is_subscribed.load(Ordering::Relaxed) && !is_cut_off
     }
 }

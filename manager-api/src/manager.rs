@@ -204,6 +204,9 @@ pub struct Health {
     pub publishing_since: Option<SystemTime>,
     /// When the subscription was last established; `None` while there is none.
     pub listening_since: Option<SystemTime>,
+    /// Connections that receive, of all subscriptions together; 0 where the client library connects by itself. A part of
+    /// the subscriptions is interrupted while there are fewer than before.
+    pub num_listening: usize,
     /// The latest failure of either, as text without secrets, and when it happened.
     pub last_error: Option<(SystemTime, String)>,
     /// Messages the broker has accepted.

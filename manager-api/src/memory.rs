@@ -203,6 +203,7 @@ impl ClientManager for MemoryManager {
         Health {
             publishing_since: last.published_first.filter(|_| is_up),
             listening_since: last.subscribed.filter(|_| is_up),
+            num_listening: 0,
             last_error: last.error,
             num_published: counters.num_published.load(Ordering::Relaxed),
             num_publish_failures: counters.num_publish_failures.load(Ordering::Relaxed),

@@ -190,9 +190,14 @@ impl Status {
 
     /// Returns the health as recorded.
     pub fn health(&self) -> Health {
+        let (listening_since, num_listening) = {
+            let listening = self.listening.state();
+            (listening.since, listening.num_connected)
+        };
         Health {
             publishing_since: self.publishing.state().since,
-            listening_since: self.listening.state().since,
+            listening_since,
+            num_listening,
             last_error: self.last_error().clone(),
             num_published: self.num_published.load(Ordering::Relaxed),
             num_publish_failures: self.num_publish_failures(),
@@ -267,6 +272,7 @@ mod tests {
         assert!(status.health().publishing_since.is_none());
         drop(first);
         assert!(status.health().listening_since.is_some() && status.is_up(Role::Listening));
+        assert_eq!(status.health().num_listening, 1);
         drop(second);
         assert!(status.health().listening_since.is_none() && !status.is_up(Role::Listening));
     }

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use manager_api::ack::AckStream;
 use manager_api::broadcast::{Scope, Sink};
-use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection};
+use manager_api::cluster::{Change, RequestKind, ResponsePart, Responses, Selection, left_until};
 use manager_api::message::{Emit, Message};
 use manager_api::wire::DecodeLimits;
 use manager_api::{Error, deadline};
@@ -89,6 +89,7 @@ impl<D: Deliver> Sink for Hub<D> {
             responses.add_own(self.host_id.clone(), ResponsePart::Count(num_taken), false);
             if others {
                 emit.receipt = Some(request);
+                emit.ack_timeout = Some(left_until(deadline));
                 self.within(deadline, self.publish(Message::Emit(emit))).await?;
             }
             Ok(responses)
@@ -126,6 +127,9 @@ impl<D: Deliver> Sink for Hub<D> {
                 .servers_in_time(scope == Scope::Cluster, &kind.namespace(), deadline)
                 .await?;
             let mut responses = match servers {
+                Some(servers) if servers.is_none() && kind.is_on_every_wire() => {
+                    self.requester.open(None, deadline).await?.1
+                }
                 Some(servers) => {
                     let (request, responses) = self.requester.prepare(servers, kind, deadline).await?;
                     self.within(deadline, self.publish(request)).await?;

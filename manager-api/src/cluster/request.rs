@@ -67,6 +67,11 @@ pub enum RequestKind {
 }
 
 impl RequestKind {
+    /// Returns whether every wire has such requests.
+    pub fn is_on_every_wire(&self) -> bool {
+        !matches!(self, Self::Servers | Self::Rooms { .. })
+    }
+
     /// Returns the namespace that the request is about; `/` for one about servers.
     pub fn namespace(&self) -> NamespaceName {
         match self {

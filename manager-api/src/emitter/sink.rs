@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use super::Shared;
 use crate::ack::AckStream;
 use crate::broadcast::{Scope, Sink};
-use crate::cluster::{Change, RequestKind, Responses, Selection};
+use crate::cluster::{Change, RequestKind, Responses, Selection, left_until};
 use crate::message::{Emit, Message};
 use crate::{Error, deadline};
 
@@ -64,6 +64,7 @@ impl Sink for Shared {
             let servers = self.servers_in_time(&emit.namespace, deadline).await?;
             let (request, responses) = self.requester.open(Some(servers), deadline).await?;
             emit.receipt = Some(request);
+            emit.ack_timeout = Some(left_until(deadline));
             self.within(deadline, self.publish(Message::Emit(emit))).await?;
             Ok(responses)
         }
@@ -81,6 +82,9 @@ impl Sink for Shared {
             match scope {
                 Scope::Cluster => {
                     let servers = self.servers_in_time(&kind.namespace(), deadline).await?;
+                    if servers.is_none() && kind.is_on_every_wire() {
+                        return Ok(self.requester.open(None, deadline).await?.1);
+                    }
                     let (request, responses) = self.requester.prepare(servers, kind, deadline).await?;
                     self.within(deadline, self.publish(request)).await?;
                     Ok(responses)

@@ -196,6 +196,18 @@ pub enum Servers {
     Counted(usize),
 }
 
+impl Servers {
+    /// Returns whether it is known that there is none. A request is not published then, as Node's servers do not: on the
+    /// topics of a fleet with another adapter it would be taken for a message of that one.
+    pub fn is_none(&self) -> bool {
+        match self {
+            Self::Announced => false,
+            Self::Named(servers) => servers.is_empty(),
+            Self::Counted(count) => *count == 0,
+        }
+    }
+}
+
 /// What a [`Messenger`] receives; it ends when the manager is closed.
 pub type Arrivals = BoxStream<'static, Arrival>;
 

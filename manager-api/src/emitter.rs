@@ -304,7 +304,9 @@ impl Shared {
         });
         let published = async {
             self.listen().await?;
-            self.messenger.servers(&emit.namespace).await?;
+            if self.messenger.servers(&emit.namespace).await?.is_none() {
+                return Ok(());
+            }
             emit.ack_timeout = Some(left_until(deadline));
             self.publish(Message::Emit(emit)).await
         };

@@ -7,7 +7,7 @@ use manager_api::log::{Escaped, quietly};
 use manager_api::message::Message;
 use manager_api::{ClientManager, Error, ErrorKind};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 use crate::shared::Shared;
@@ -107,7 +107,8 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// If a broker refuses the first subscription, two sides are the same fleet, or the managers cannot be flushed.
+    /// If a broker refuses the first subscription, two sides are the same fleet, the managers cannot be flushed, or a task
+    /// of the bridge ends before its time, by a defect.
     ///
     /// # Cancel safety
     ///
@@ -134,6 +135,9 @@ impl Bridge {
             () = stop => {}
             // The sender lives in `shared`.
             _ = fatal.wait_for(Option::is_some) => {}
+            // None of them completes before the bridge closes, and without it the others go on for nothing.
+            Some(ended) = tasks.join_next() => shared.fail(end_of_task(ended)),
+            Some(ended) = control.join_next() => shared.fail(end_of_task(ended)),
         }
         leave.send_replace(true);
         let patience = shared.options.flush + shared.options.takeover;
@@ -177,6 +181,15 @@ impl Bridge {
     pub fn status(&self) -> Status {
         Status::of(&self.shared, self.control.is_some())
     }
+}
+
+/// Returns the error of a bridge of which a task has ended. One that ends because of an error has told that before.
+fn end_of_task(ended: Result<(), JoinError>) -> Error {
+    let text = match ended {
+        Ok(()) => "the manager of a side, or of the control channel, was closed while the bridge ran",
+        Err(_) => "a task of the bridge has panicked: a defect of the bridge",
+    };
+    Error::new(ErrorKind::Closed, text)
 }
 
 impl std::fmt::Debug for Bridge {

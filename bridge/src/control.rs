@@ -187,7 +187,8 @@ impl Control {
 
     fn receive_beat(&mut self, message: &Bytes) {
         static BAD: LimitedLog = LimitedLog::new();
-        let Ok(beat) = serde_json::from_slice::<Beat>(message) else {
+        let beat = serde_json::from_slice::<Beat>(message).ok();
+        let Some(beat) = beat.filter(|beat| self.election.is_plausible(beat)) else {
             count(&self.shared.counters.bad_beats);
             if let Some(suppressed) = BAD.pass() {
                 quietly(|| tracing::warn!(suppressed, "a message on the channel of the bridges is not of a bridge"));

@@ -17,6 +17,9 @@ const MAX_OTHERS: usize = 64;
 /// Own beats that may be under way.
 const MAX_SENT: usize = 256;
 
+/// How far the term of another bridge may be ahead: further than one that claims with every beat gets in a lifetime.
+const MAX_TERMS_AHEAD: u64 = 1 << 32;
+
 /// What a bridge does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -164,6 +167,11 @@ impl Election {
         }
     }
 
+    /// Returns whether a bridge may have sent a beat.
+    pub(crate) fn is_plausible(&self, beat: &Beat) -> bool {
+        beat.term.saturating_sub(self.term) <= MAX_TERMS_AHEAD
+    }
+
     /// Handles a beat. Returns whether it is of an active bridge other than this one.
     pub(crate) fn receive(&mut self, now: Instant, beat: &Beat) -> bool {
         if beat.bridge != self.name {
@@ -264,7 +272,7 @@ impl Election {
     pub(crate) fn tick(&mut self, now: Instant, condition: Condition) {
         match self.duty {
             Duty::Standby if self.may_claim(now, condition) => {
-                self.term += 1;
+                self.term = self.term.saturating_add(1);
                 self.duty = Duty::Claiming;
                 (self.claimed, self.confirmed, self.lease_until) = (Some(now), None, None);
                 self.has_resigned = false;

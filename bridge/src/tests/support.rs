@@ -34,6 +34,8 @@ pub(super) struct Tap {
     is_unreachable: Arc<AtomicBool>,
     /// What arrives is thrown away, and a gap is reported for it.
     is_deaf: Arc<AtomicBool>,
+    /// The next publish panics, as a defect would.
+    is_defective: Arc<AtomicBool>,
 }
 
 impl Tap {
@@ -45,6 +47,7 @@ impl Tap {
             is_mute: Arc::default(),
             is_unreachable: Arc::default(),
             is_deaf: Arc::default(),
+            is_defective: Arc::default(),
         }
     }
 
@@ -63,6 +66,11 @@ impl Tap {
         self.is_unreachable.store(is_unreachable, Ordering::SeqCst);
     }
 
+    /// Makes the next publish panic.
+    pub(super) fn break_down(&self) {
+        self.is_defective.store(true, Ordering::SeqCst);
+    }
+
     pub(super) fn deafen(&self, is_deaf: bool) {
         self.is_deaf.store(is_deaf, Ordering::SeqCst);
     }
@@ -71,6 +79,7 @@ impl Tap {
 #[async_trait]
 impl ClientManager for Tap {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        assert!(!self.is_defective.swap(false, Ordering::SeqCst), "a defect, on command");
         // Not subject to the task's budget: the first poll decides the order.
         let _turn = unconstrained(self.turn.lock()).await;
         let mut is_open = self.is_open.subscribe();

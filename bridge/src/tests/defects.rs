@@ -1,0 +1,45 @@
+//! What a bridge does about beats that no bridge sends, and about defects of its own.
+
+use std::time::Duration;
+
+use manager_api::ClientManager;
+use manager_api::memory::MemoryBus;
+
+use super::support::{Member, Twin};
+use crate::BridgeDuty;
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_goes_on_after_a_beat_with_an_absurd_term() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    let control = bus.manager("control");
+    for term in [u64::MAX, u64::MAX - 1, 1 << 40] {
+        let beat = format!(r#"{{"bridge":"twins","id":"evil","n":1,"duty":"standby","term":{term},"healthy":true}}"#);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        control.publish(beat.into()).await.unwrap();
+    }
+    one.running.until(BridgeDuty::Active).await;
+    assert_eq!(
+        one.running.bridge.status().others,
+        0,
+        "what sends such a beat is no bridge"
+    );
+    one.running.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_of_any_task_ends_the_bridge_with_an_error() {
+    for is_in_control in [true, false] {
+        let bus = MemoryBus::new();
+        let one = Twin::start(&bus);
+        one.running.until(BridgeDuty::Active).await;
+        match is_in_control {
+            true => one.control.break_down(),
+            false => one.b.break_down(),
+        }
+        Member::of(&bus, "a").await.emit(1).await;
+        let ended = tokio::time::timeout(Duration::from_secs(60), one.running.ended()).await;
+        let error = ended.expect("it ends by itself").unwrap_err();
+        assert!(error.to_string().contains("defect"), "{error}");
+    }
+}

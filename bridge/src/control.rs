@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::counters::count;
 use crate::election::{Beat, Condition, Duty, Election};
+use crate::given_up::Told;
 use crate::shared::{Role, Shared};
 
 /// Beats that are published at a time; further ones are left out.
@@ -29,6 +30,8 @@ struct Control {
     manager: Arc<dyn ClientManager>,
     election: Election,
     beats: FuturesUnordered<BoxFuture<'static, Result<(), Error>>>,
+    /// What other bridges have given up.
+    told: Told,
     /// It forwards no more, and tells the others once nothing is under way.
     steps_down: bool,
     /// Until when it forwards what waits, and waits for a successor, because it ends.
@@ -57,6 +60,7 @@ pub(crate) async fn run(
         manager,
         election,
         beats: FuturesUnordered::new(),
+        told: Told::default(),
         steps_down: false,
         leaves_by: None,
     };
@@ -77,6 +81,7 @@ fn take_over(shared: &Shared) {
         let lost = pair.pending.lock().unpoisoned().take_over(now);
         pair.counters.lost_unsettled.fetch_add(lost, Ordering::Relaxed);
         pair.counters.is_stalled.store(false, Ordering::Relaxed);
+        pair.counters.is_proven.store(false, Ordering::Relaxed);
         unknown += lost;
     }
     *shared.ailing_since.lock().unpoisoned() = None;
@@ -170,7 +175,8 @@ impl Control {
             return;
         }
         let oldest = u64::try_from(self.shared.oldest_waiting().as_millis()).unwrap_or(u64::MAX);
-        let beat = self.election.beat(Instant::now(), self.condition(), oldest);
+        let mut beat = self.election.beat(Instant::now(), self.condition(), oldest);
+        self.shared.tell(&mut beat);
         let bytes = serde_json::to_vec(&beat).expect("a beat is JSON");
         let manager = self.manager.clone();
         self.beats
@@ -197,10 +203,13 @@ impl Control {
         };
         let now = Instant::now();
         let is_of_active = self.election.receive(now, &beat);
+        if beat.bridge == self.shared.name && beat.id != self.shared.id {
+            self.shared.learn(&mut self.told, &beat, now);
+        }
         if !is_of_active || self.election.duty() == Duty::Active {
             return;
         }
-        // The active bridge has nothing older; what it has given up is not forwarded, either.
+        // The active bridge has nothing older.
         let (oldest, options) = (Duration::from_millis(beat.oldest_ms), &self.shared.options);
         let before = |slack: Duration| now.checked_sub(oldest.saturating_add(slack));
         let (Some(before), Some(before_untrusted)) = (before(options.forget), before(options.early)) else {
@@ -219,6 +228,9 @@ impl Control {
             let bridge = Escaped(&self.shared.name);
             quietly(|| tracing::warn!(%bridge, "the bridge lets another one forward, which has missed nothing"));
             self.steps_down = true;
+        }
+        while self.shared.has_untold() && self.beats.len() < BEATS_IN_FLIGHT {
+            self.send_beat();
         }
         self.step_leaving(now);
         if self.steps_down {
@@ -255,10 +267,11 @@ impl Control {
         }
     }
 
-    /// Tells the others that they may begin, once nothing is under way.
+    /// Tells the others that they may begin, once nothing is under way or untold.
     fn step_down(&mut self) {
         self.set_role(Role::Standby);
-        if !self.shared.is_quiet() {
+        // What it has given up is told before another one begins.
+        if !self.shared.is_quiet() || self.shared.has_untold() {
             return;
         }
         self.steps_down = false;

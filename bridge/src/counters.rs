@@ -42,6 +42,8 @@ pub(crate) struct PairCounters {
     pub(crate) in_flight: AtomicU64,
     /// The destination cannot be reached.
     pub(crate) is_stalled: AtomicBool,
+    /// The destination has accepted a message since this bridge began to forward.
+    pub(crate) is_proven: AtomicBool,
     /// The source is not read, because too much waits.
     pub(crate) is_full: AtomicBool,
 }

@@ -58,6 +58,12 @@ pub(crate) struct Beat {
     /// The age of the oldest message that it has not forwarded, in milliseconds.
     #[serde(default)]
     pub(crate) oldest_ms: u64,
+    /// How many messages it had told of before that it has given up.
+    #[serde(default)]
+    pub(crate) given_up_before: u64,
+    /// Further ones: for each the side that it was for, and its mark.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) given_up: Vec<(String, String)>,
 }
 
 /// What a bridge knows about itself.
@@ -164,6 +170,8 @@ impl Election {
             resigned: self.has_resigned,
             leaving: self.is_leaving,
             oldest_ms,
+            given_up_before: 0,
+            given_up: Vec::new(),
         }
     }
 

@@ -112,7 +112,10 @@ impl Forwarder {
     async fn fill(&mut self) {
         // One at a time shows whether the destination is there: of several that wait for a connection, the first could
         // reach their deadline, and the others be sent after all.
-        let max = match self.pair().counters.is_stalled.load(Ordering::Relaxed) || !self.is_linked() {
+        // And a bridge that takes over from one whose publishes were not confirmed gives up one, not all.
+        let counters = &self.pair().counters;
+        let is_doubtful = counters.is_stalled.load(Ordering::Relaxed) || !counters.is_proven.load(Ordering::Relaxed);
+        let max = match is_doubtful || !self.is_linked() {
             true => 1,
             false => self.shared.options.max_in_flight.max(1),
         };
@@ -221,6 +224,7 @@ impl Forwarder {
         let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
         counters.delay_micros.fetch_add(micros, Ordering::Relaxed);
         counters.is_stalled.store(false, Ordering::Relaxed);
+        counters.is_proven.store(true, Ordering::Relaxed);
         self.remove(number);
         if !self.unsent.is_empty() {
             self.overtaken.insert(item.origin.clone(), number);
@@ -234,6 +238,7 @@ impl Forwarder {
             ErrorKind::Closed => {}
             ErrorKind::Busy => self.unsent.push((number, item.origin.clone())),
             _ if error.may_have_been_published() => {
+                counters.is_stalled.store(true, Ordering::Relaxed);
                 self.lose(number, error, |counters| &counters.lost_unconfirmed);
                 self.shared.ail();
             }
@@ -276,13 +281,15 @@ impl Forwarder {
         was_here
     }
 
-    /// Gives up a message, which is counted and logged.
+    /// Gives up a message, which is counted and logged, and of which other bridges are told: none of them forwards it.
     fn lose(&self, number: u64, error: &Error, counter: fn(&PairCounters) -> &std::sync::atomic::AtomicU64) {
         static LOST: LimitedLog = LimitedLog::new();
-        if !self.remove(number) {
+        let mark = self.pair().pending.lock().unpoisoned().mark_of(number);
+        let Some(mark) = mark.filter(|_| self.remove(number)) else {
             // Its mark was seen: another bridge has forwarded it.
             return;
-        }
+        };
+        self.shared.untold.lock().unpoisoned().add(self.pair().to, mark);
         count(counter(&self.pair().counters));
         if let Some(suppressed) = LOST.pass() {
             let (from, to) = self.names();

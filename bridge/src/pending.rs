@@ -187,6 +187,16 @@ impl Pending {
         true
     }
 
+    /// Returns the mark of a message that is here.
+    pub(crate) fn mark_of(&self, number: u64) -> Option<Mark> {
+        self.waiting.get(&number).map(|entry| entry.mark)
+    }
+
+    /// Returns whether a message with a mark is here.
+    pub(crate) fn waits_for(&self, mark: Mark) -> bool {
+        self.by_mark.contains_key(&mark)
+    }
+
     /// Returns whether a message is still here.
     pub(crate) fn contains(&self, number: u64) -> bool {
         self.waiting.contains_key(&number)

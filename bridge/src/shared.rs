@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::BridgeOptions;
 use crate::counters::{Counters, PairCounters, count};
+use crate::given_up::Untold;
 use crate::pending::Pending;
 use crate::side::SideState;
 
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) condition_changed: Notify,
     /// Since when another bridge should rather forward: this one may have missed messages, or cannot publish.
     pub(crate) ailing_since: Mutex<Option<Instant>>,
+    /// What this bridge has given up, and other bridges do not know of.
+    pub(crate) untold: Mutex<Untold>,
     /// Requests, and events with acknowledgements, that may still be taken on.
     asked_budget: Arc<Semaphore>,
     /// Why the bridge cannot go on.
@@ -94,6 +97,7 @@ impl Shared {
             role: watch::Sender::new(Role::Standby),
             condition_changed: Notify::new(),
             ailing_since: Mutex::default(),
+            untold: Mutex::default(),
             asked_budget: Arc::new(Semaphore::new(max_requests)),
             fatal: watch::Sender::new(None),
             counters: Counters::default(),
@@ -181,6 +185,11 @@ impl Shared {
             .iter()
             .all(|pair| pair.pending.lock().unpoisoned().len() == 0)
             && self.is_quiet()
+    }
+
+    /// Returns whether other bridges are to be told of messages that this one has given up.
+    pub(crate) fn has_untold(&self) -> bool {
+        !self.untold.lock().unpoisoned().is_empty()
     }
 
     /// Returns whether no publish is under way.

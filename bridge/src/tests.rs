@@ -3,5 +3,6 @@
 mod carried;
 mod defects;
 mod election;
+mod frozen;
 mod loops;
 mod support;

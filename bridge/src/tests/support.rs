@@ -36,6 +36,8 @@ pub(super) struct Tap {
     is_deaf: Arc<AtomicBool>,
     /// The next publish panics, as a defect would.
     is_defective: Arc<AtomicBool>,
+    /// What was sent to a broker that is frozen, and reads it when it goes on; `None` while it runs.
+    frozen: Arc<std::sync::Mutex<Option<Vec<Bytes>>>>,
 }
 
 impl Tap {
@@ -48,6 +50,7 @@ impl Tap {
             is_unreachable: Arc::default(),
             is_deaf: Arc::default(),
             is_defective: Arc::default(),
+            frozen: Arc::default(),
         }
     }
 
@@ -66,6 +69,19 @@ impl Tap {
         self.is_unreachable.store(is_unreachable, Ordering::SeqCst);
     }
 
+    /// Freezes the broker: it accepts what is sent, and says nothing about it.
+    pub(super) fn freeze(&self) {
+        *self.frozen.lock().unwrap() = Some(Vec::new());
+    }
+
+    /// Lets the broker go on, with what was sent meanwhile.
+    pub(super) async fn thaw(&self) {
+        let sent = self.frozen.lock().unwrap().take();
+        for message in sent.into_iter().flatten() {
+            self.inner.publish(message).await.unwrap();
+        }
+    }
+
     /// Makes the next publish panic.
     pub(super) fn break_down(&self) {
         self.is_defective.store(true, Ordering::SeqCst);
@@ -81,9 +97,18 @@ impl ClientManager for Tap {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
         assert!(!self.is_defective.swap(false, Ordering::SeqCst), "a defect, on command");
         // Not subject to the task's budget: the first poll decides the order.
-        let _turn = unconstrained(self.turn.lock()).await;
+        let turn = unconstrained(self.turn.lock()).await;
         let mut is_open = self.is_open.subscribe();
         let _ = unconstrained(is_open.wait_for(|is_open| *is_open)).await;
+        let is_frozen = {
+            let mut frozen = self.frozen.lock().unwrap();
+            frozen.as_mut().map(|sent| sent.push(message.clone())).is_some()
+        };
+        if is_frozen {
+            drop(turn);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            return Err(Error::new(ErrorKind::Timeout, "frozen, on command").possibly_published());
+        }
         if self.is_unreachable.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Connect, "unreachable, on command"));
         }

@@ -1,0 +1,113 @@
+//! A broker that accepts messages and says nothing about them: what is given up is not forwarded by another bridge.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use manager_api::ClientManager;
+use manager_api::memory::MemoryBus;
+
+use super::support::{Member, Twin};
+use crate::BridgeDuty;
+
+async fn wait(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}
+
+fn is_each_once(numbers: &[u32]) -> bool {
+    numbers.iter().collect::<HashSet<_>>().len() == numbers.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_which_the_confirmation_was_lost_are_not_repeated_by_another_bridge() {
+    let bus = MemoryBus::new();
+    let (one, other) = Twin::pair(&bus).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    one.b.freeze();
+    other.b.freeze();
+    for number in 1..=600 {
+        a.emit(number).await;
+        wait(50).await;
+    }
+    assert!(
+        other.running.bridge.status().takeovers > 0,
+        "it was to forward meanwhile"
+    );
+    one.b.thaw().await;
+    other.b.thaw().await;
+    wait(10_000).await;
+    a.emit(601).await;
+    let numbers = b.numbers_up_to(601).await;
+    assert!(is_each_once(&numbers), "{numbers:?}");
+    let lost = one.running.counted().1 + other.running.counted().1;
+    // Those that were given up were in the socket of the broker, and arrived after all.
+    assert_eq!(numbers.len(), 601, "{lost} given up");
+    assert!(lost > 0);
+    let status = other.running.bridge.status();
+    assert_eq!(
+        status.pairs[0].lost_unsettled, 0,
+        "each bridge knows exactly what was given up"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_events_are_given_up_to_a_broker_that_confirms_nothing() {
+    let bus = MemoryBus::new();
+    let (one, other) = Twin::pair(&bus).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    a.emit(0).await;
+    assert_eq!(b.numbers_up_to(0).await, [0]);
+    one.b.freeze();
+    other.b.freeze();
+    for number in 1..=100 {
+        a.emit(number).await;
+    }
+    wait(3_000).await;
+    for number in 101..=1_000 {
+        a.emit(number).await;
+    }
+    wait(20_000).await;
+    let lost = one.running.counted().1 + other.running.counted().1;
+    assert!(
+        (100..120).contains(&lost),
+        "{lost} given up: one at a time shows whether the broker is back"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_has_not_heard_what_another_one_gave_up_repeats_nothing() {
+    let bus = MemoryBus::new();
+    let (active, standby) = Twin::pair(&bus).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    active.b.freeze();
+    // The first beats that tell it do not reach the other one.
+    standby.control.deafen(true);
+    for number in 1..=10 {
+        a.emit(number).await;
+    }
+    wait(2_600).await;
+    standby.control.deafen(false);
+    wait(600).await;
+    let frozen = active.b.clone();
+    active.running.kill().await;
+    standby.running.until(BridgeDuty::Active).await;
+    frozen.thaw().await;
+    a.emit(11).await;
+    let numbers = b.numbers_up_to(11).await;
+    assert!(is_each_once(&numbers), "{numbers:?}");
+    assert_eq!(standby.running.counted(), (1, 10), "it admits that it does not know");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_names_unknown_sides_or_marks_changes_nothing() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    let control = bus.manager("control");
+    let beat = format!(
+        r#"{{"bridge":"twins","id":"evil","n":1,"duty":"standby","term":0,"healthy":true,
+            "given_up_before":{},"given_up":[["nowhere","00"],["b","?"]]}}"#,
+        u64::MAX
+    );
+    control.publish(beat.into()).await.unwrap();
+    one.running.until(BridgeDuty::Active).await;
+    one.running.stop().await.unwrap();
+}

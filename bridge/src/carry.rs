@@ -1,8 +1,53 @@
 //! What a message becomes on another side.
 
-use manager_api::cluster::{Change, Selection};
+use manager_api::cluster::{Change, ClusterRequest, RequestKind, Selection};
+use manager_api::json::{Token, Tokens};
 use manager_api::message::{Message, Target};
-use manager_api::{Room, Sid};
+use manager_api::{Error, ErrorKind, Room, Sid};
+
+/// Arrays and objects within each other, with the list of the arguments, that every reader of a wire of Node follows, with
+/// those that the wire puts around them. Servers of ours would not read a message that goes deeper, and no standby would
+/// see its mark.
+pub(crate) const MAX_DEPTH: usize = 96;
+
+/// Returns why a side that is not on the wire of python-socketio cannot carry a message.
+///
+/// # Errors
+///
+/// [`Config`](ErrorKind::Config) if its values nest too deep.
+pub(crate) fn check_depth(message: &Message) -> Result<(), Error> {
+    let payload = match message {
+        Message::Emit(emit) => &emit.payload,
+        Message::Request(ClusterRequest {
+            kind: RequestKind::Event { payload, .. },
+            ..
+        }) => payload,
+        _ => return Ok(()),
+    };
+    match nests_deeper(payload.json(), MAX_DEPTH) {
+        true => Err(Error::new(
+            ErrorKind::Config,
+            format!("its values nest deeper than {MAX_DEPTH} levels"),
+        )),
+        false => Ok(()),
+    }
+}
+
+fn nests_deeper(json: &str, max: usize) -> bool {
+    // Each level takes two characters.
+    if json.len() <= 2 * max {
+        return false;
+    }
+    let mut depth = 0_usize;
+    Tokens::of(json).any(|token| {
+        match token {
+            Token::OpenArray | Token::OpenMap => depth += 1,
+            Token::Close => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > max
+    })
+}
 
 /// Returns the messages that are published for one. With `is_python`, servers of python-socketio are among those that
 /// receive them: they understand commands about a single client, and exclude single clients, where Node's servers do all

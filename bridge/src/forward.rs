@@ -17,6 +17,7 @@ use manager_api::{Error, ErrorKind, HostId};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
 
+use crate::asked::Share;
 use crate::counters::{PairCounters, count};
 use crate::item::Item;
 use crate::relay::Relay;
@@ -146,6 +147,12 @@ impl Forwarder {
         let shared = self.shared.clone();
         let to = self.pair().to;
         let side = &shared.sides[to];
+        if let (false, Err(error)) = (side.is_python, carry::check_depth(&item.message)) {
+            if let Some(asked) = &item.asked {
+                asked.add(Share::default());
+            }
+            return self.failed(number, &item, &error);
+        }
         let mut messages = carry::carried(item.message.clone(), side.is_python);
         let relay = match (&item.asked, messages.first_mut()) {
             (Some(asked), Some(Message::Emit(emit))) => Some(Relay::prepare(&shared, to, asked, emit).await),

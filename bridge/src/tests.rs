@@ -1,6 +1,7 @@
 //! Bridges between fleets in memory.
 
 mod carried;
+mod deep;
 mod defects;
 mod election;
 mod frozen;

@@ -153,7 +153,7 @@ async fn a_fleet_that_does_not_respond_is_left_out_before_the_time_is_over() {
 }
 
 /// A server on Node, played by a messenger of the wire.
-async fn node_server(bus: &MemoryBus, wire: &NodeWire) -> (Arc<dyn Messenger>, manager_api::wire::Arrivals) {
+pub(super) async fn node_server(bus: &MemoryBus, wire: &NodeWire) -> (Arc<dyn Messenger>, manager_api::wire::Arrivals) {
     let process = Process {
         host_id: HostId::random(),
         role: Role::Server,
@@ -165,7 +165,7 @@ async fn node_server(bus: &MemoryBus, wire: &NodeWire) -> (Arc<dyn Messenger>, m
     (messenger, arrivals)
 }
 
-async fn with_node(bus: &MemoryBus, wire: &NodeWire, has_silent_servers: bool) -> Running {
+pub(super) async fn with_node(bus: &MemoryBus, wire: &NodeWire, has_silent_servers: bool) -> Running {
     let bridge = Bridge::builder()
         .side(Side::new("python", bus.manager("python")).silent_servers(has_silent_servers))
         .side(Side::new("node", bus.manager("unused")).wire(wire.clone()))

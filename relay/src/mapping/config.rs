@@ -13,7 +13,7 @@ pub enum BodyKind {
     Binary,
 }
 
-/// The templates of a [`Mapping`].
+/// The templates of a [`Mapping`](super::Mapping).
 ///
 /// A template is text in which placeholders in braces stand for parts of the record: `{/order/id}` for what a JSON
 /// pointer leads to in the body, `{header:NAME}`, `{key}` for the record's own key, `{source}` for the name of its

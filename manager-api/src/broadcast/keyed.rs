@@ -12,7 +12,7 @@ impl Broadcast {
     ///
     /// Servers remember the key of an event for some minutes (`HubOptions::idempotency_window`, 5 min by default) and
     /// drop events of the same namespace with the same key, regardless of their names, arguments and rooms. The key is an
-    /// [`IdempotencyKey`](crate::IdempotencyKey) or text.
+    /// [`IdempotencyKey`] or text.
     ///
     /// # Behaviour
     ///

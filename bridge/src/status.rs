@@ -108,7 +108,8 @@ pub struct PairStatus {
     pub oldest: Duration,
     /// The time from arrival to confirmation of all forwarded messages together.
     pub delay: Duration,
-    /// Whether the destination cannot be reached.
+    /// Whether the destination cannot be reached, or does not confirm what it receives. False on a standby, which
+    /// publishes nothing.
     pub is_stalled: bool,
     /// Whether the source is not read, because too much waits.
     pub is_full: bool,
@@ -188,7 +189,8 @@ impl PairStatus {
             waiting_bytes: pending.bytes() as u64,
             oldest: pending.oldest().map_or(Duration::ZERO, |oldest| now - oldest),
             delay: Duration::from_micros(read(&counters.delay_micros)),
-            is_stalled: counters.is_stalled.load(Ordering::Relaxed),
+            // A standby publishes nothing; when it last forwarded tells nothing about the destination now.
+            is_stalled: shared.is_active() && counters.is_stalled.load(Ordering::Relaxed),
             is_full: counters.is_full.load(Ordering::Relaxed),
         }
     }

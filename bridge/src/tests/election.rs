@@ -169,4 +169,6 @@ async fn a_bridge_that_cannot_publish_lets_the_other_one() {
     assert_eq!(b.numbers_up_to(10).await, (1..=10).collect::<Vec<_>>());
     assert_eq!(standby.running.counted(), (10, 0));
     assert_eq!(active.running.counted(), (0, 0), "what was not sent is not lost");
+    let is_stalled = active.running.bridge.status().pairs[0].is_stalled;
+    assert!(!is_stalled, "a standby publishes nothing, and cannot know");
 }

@@ -32,6 +32,8 @@ struct Control {
     beats: FuturesUnordered<BoxFuture<'static, Result<(), Error>>>,
     /// What other bridges have given up.
     told: Told,
+    /// Since when it could hear others.
+    opened: Option<Instant>,
     /// It forwards no more, and tells the others once nothing is under way.
     steps_down: bool,
     /// Until when it forwards what waits, and waits for a successor, because it ends.
@@ -61,6 +63,7 @@ pub(crate) async fn run(
         election,
         beats: FuturesUnordered::new(),
         told: Told::default(),
+        opened: None,
         steps_down: false,
         leaves_by: None,
     };
@@ -109,6 +112,7 @@ impl Control {
                     LinkEvent::Opened(subscription) => {
                         backoff.reset();
                         link = Link::Open(subscription);
+                        self.opened.get_or_insert_with(Instant::now);
                         self.election.miss();
                     }
                     LinkEvent::Failed(error) => {
@@ -132,6 +136,12 @@ impl Control {
         // The last beats tell that it has left.
         let last_beats = async { while self.beats.next().await.is_some() {} };
         let _ = tokio::time::timeout(self.shared.options.beat, last_beats).await;
+    }
+
+    /// Returns whether it has not been able to hear others for long, and has forwarded nothing.
+    fn is_starting(&self) -> bool {
+        let is_new = self.opened.is_none_or(|at| at.elapsed() < self.shared.options.takeover);
+        is_new && self.shared.counters.takeovers.load(Ordering::Relaxed) == 0
     }
 
     fn condition(&self) -> Condition {
@@ -177,6 +187,7 @@ impl Control {
         let oldest = u64::try_from(self.shared.oldest_waiting().as_millis()).unwrap_or(u64::MAX);
         let mut beat = self.election.beat(Instant::now(), self.condition(), oldest);
         self.shared.tell(&mut beat);
+        beat.sides = Some(self.shared.description.clone());
         let bytes = serde_json::to_vec(&beat).expect("a beat is JSON");
         let manager = self.manager.clone();
         self.beats
@@ -205,6 +216,7 @@ impl Control {
         let is_of_active = self.election.receive(now, &beat);
         if beat.bridge == self.shared.name && beat.id != self.shared.id {
             self.shared.learn(&mut self.told, &beat, now);
+            self.shared.compare_sides(&beat, self.is_starting(), now);
         }
         if !is_of_active || self.election.duty() == Duty::Active {
             return;

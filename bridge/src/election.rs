@@ -64,6 +64,9 @@ pub(crate) struct Beat {
     /// Further ones: for each the side that it was for, and its mark.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) given_up: Vec<(String, String)>,
+    /// What its sides are.
+    #[serde(default)]
+    pub(crate) sides: Option<String>,
 }
 
 /// What a bridge knows about itself.
@@ -172,6 +175,7 @@ impl Election {
             oldest_ms,
             given_up_before: 0,
             given_up: Vec::new(),
+            sides: None,
         }
     }
 

@@ -10,10 +10,12 @@
 //! | `forward.rs`, `carry.rs` | the task of a pair of sides: publishes in order; what a message becomes |
 //! | `asked.rs`, `collect.rs`, `relay.rs`, `requests.rs`, `responses.rs` | acknowledgements, requests of servers, and their responses |
 //! | `election.rs`, `control.rs` | which bridge forwards: a state machine, and its task |
+//! | `agreement.rs` | whether bridges of one name have the same sides |
 //! | `given_up.rs` | what no other bridge is to forward |
 //! | `shared.rs`, `counters.rs`, `status.rs`, `metrics.rs` | the state, and what is told of it |
 #![deny(missing_docs)]
 
+mod agreement;
 mod asked;
 mod bridge;
 mod carry;

@@ -10,11 +10,11 @@ use manager_api::{Error, NamespaceName};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
-use crate::BridgeOptions;
 use crate::counters::{Counters, PairCounters, count};
 use crate::given_up::Untold;
 use crate::pending::Pending;
 use crate::side::SideState;
+use crate::{BridgeOptions, agreement};
 
 /// Whether this bridge forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +41,10 @@ pub(crate) struct Shared {
     pub(crate) id: String,
     pub(crate) options: BridgeOptions,
     pub(crate) sides: Vec<SideState>,
+    /// What the sides are, for other bridges.
+    pub(crate) description: String,
+    /// When a bridge of this name with other sides was heard.
+    pub(crate) disagreed: Mutex<Option<Instant>>,
     pub(crate) pairs: Vec<Pair>,
     pub(crate) role: watch::Sender<Role>,
     /// Wakes the election: something has happened to this bridge.
@@ -93,6 +97,8 @@ impl Shared {
             id: uuid::Uuid::new_v4().simple().to_string(),
             pairs: pairs.map(|(from, to)| Pair::new(from, to)).collect(),
             options,
+            description: agreement::description(&sides),
+            disagreed: Mutex::default(),
             sides,
             role: watch::Sender::new(Role::Standby),
             condition_changed: Notify::new(),

@@ -21,6 +21,8 @@ pub struct Status {
     pub duty: BridgeDuty,
     /// Whether all sides, and the other bridges' channel, are connected, and it knows what was forwarded.
     pub is_ready: bool,
+    /// Whether another bridge of this name has other sides, so that neither can stand in for the other.
+    pub has_other_sides: bool,
     /// Other bridges of this name that were heard lately.
     pub others: u64,
     /// How often it has begun to forward.
@@ -144,7 +146,8 @@ impl Status {
             name: shared.name.clone(),
             id: shared.id.clone(),
             duty,
-            is_ready: is_prepared && is_control_connected,
+            is_ready: is_prepared && is_control_connected && !shared.disagrees(),
+            has_other_sides: shared.disagrees(),
             others: read(&shared.counters.others),
             takeovers: read(&shared.counters.takeovers),
             refused_requests: read(&shared.counters.refused_requests),

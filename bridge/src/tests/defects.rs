@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use manager_api::ClientManager;
 use manager_api::memory::MemoryBus;
+use manager_api::{ClientManager, ErrorKind};
 
 use super::support::{Member, Twin};
 use crate::BridgeDuty;
@@ -25,6 +25,26 @@ async fn a_bridge_goes_on_after_a_beat_with_an_absurd_term() {
         "what sends such a beat is no bridge"
     );
     one.running.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_with_other_sides_than_one_of_its_name_is_refused_and_the_other_one_says_so() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    let other = Twin::with_first_side(&bus, "another");
+    let ended = tokio::time::timeout(Duration::from_secs(60), other.running.ended()).await;
+    let error = ended.expect("it does not run").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    let text = error.to_string();
+    assert!(
+        text.contains("twins") && text.contains("another") && text.contains("wire of python"),
+        "{text}"
+    );
+    let status = one.running.bridge.status();
+    assert!(!status.is_ready && status.has_other_sides, "{status:?}");
+    assert_eq!(status.duty, BridgeDuty::Active, "it goes on");
+    one.running.until(BridgeDuty::Active).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -231,10 +231,15 @@ pub(super) struct Twin {
 
 impl Twin {
     pub(super) fn start(bus: &MemoryBus) -> Self {
+        Self::with_first_side(bus, "a")
+    }
+
+    /// Starts one that gives its first side a name.
+    pub(super) fn with_first_side(bus: &MemoryBus, name: &str) -> Self {
         let [a, b, control] = ["a", "b", "control"].map(|channel| Tap::new(bus, channel));
         let bridge = Bridge::builder()
             .name("twins")
-            .side(Side::new("a", a.clone()))
+            .side(Side::new(name, a.clone()))
             .side(Side::new("b", b.clone()))
             .control(control.clone())
             .build()

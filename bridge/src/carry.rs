@@ -70,6 +70,21 @@ pub(crate) fn carried(mut message: Message, is_python: bool) -> Vec<Message> {
     std::iter::once(message).chain(beside).collect()
 }
 
+/// Returns the outcome of a message from those of its publishes, in their order. Where the message itself arrived, and
+/// one beside it did not, it may have reached some servers and not others, and is not repeated.
+pub(crate) fn outcome(results: Vec<Result<(), Error>>) -> Result<(), Error> {
+    let is_first = results.first().is_none_or(Result::is_err);
+    let failed = results.into_iter().find_map(Result::err);
+    match failed {
+        None => Ok(()),
+        Some(error) if is_first => Err(error),
+        Some(error) => {
+            let text = format!("a part of the message was not published: {error}");
+            Err(Error::new(ErrorKind::Publish, text).possibly_published())
+        }
+    }
+}
+
 /// Returns what a change means for servers of python-socketio, which do not understand it. For servers of ours it changes
 /// nothing more.
 fn about_one(clients: &Selection, change: &Change) -> Vec<Message> {
@@ -160,6 +175,18 @@ mod tests {
                 ["sio_members", expected]
             );
             assert_eq!(methods(members(&["one", "two"], change), true), ["sio_members"]);
+        }
+    }
+
+    #[test]
+    fn a_message_of_which_a_part_was_not_published_has_not_arrived() {
+        let failure = |kind| Err(Error::new(kind, "on command"));
+        assert!(outcome(vec![Ok(()), Ok(())]).is_ok());
+        let unsent = outcome(vec![failure(ErrorKind::Connect), Ok(())]).unwrap_err();
+        assert!(unsent.kind() == ErrorKind::Connect && !unsent.may_have_been_published());
+        for kind in [ErrorKind::Connect, ErrorKind::Busy, ErrorKind::Config] {
+            let part = outcome(vec![Ok(()), Ok(()), failure(kind)]).unwrap_err();
+            assert!(part.may_have_been_published(), "{part}");
         }
     }
 

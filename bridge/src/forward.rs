@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use manager_api::lock::Unpoisoned;
@@ -38,10 +38,14 @@ struct Forwarder {
     /// The last message of each sender that was published since one was not sent.
     overtaken: HashMap<Option<HostId>, u64>,
     retry_at: Option<Instant>,
+    /// Publishes under way: a change of many rooms takes several.
+    num_publishes: usize,
 }
 
 /// A publish that is complete.
 struct Done {
+    /// The publishes that it took.
+    count: usize,
     number: u64,
     item: Arc<Item>,
     arrived: Instant,
@@ -59,6 +63,7 @@ pub(crate) async fn forward(shared: Arc<Shared>, at: usize) {
         unsent: Vec::new(),
         overtaken: HashMap::new(),
         retry_at: None,
+        num_publishes: 0,
     };
     let pair = &shared.pairs[at];
     loop {
@@ -95,6 +100,31 @@ async fn started(
         Poll::Ready(result) => std::future::ready(result).boxed(),
         Poll::Pending => publish,
     }
+}
+
+/// Begins to publish a message and those beside it. Of more than may be under way the first ones are completed before.
+async fn start_all(
+    shared: &Shared,
+    to: usize,
+    messages: Vec<Message>,
+    mark: Mark,
+) -> (Vec<Result<(), Error>>, Vec<BoxFuture<'static, Result<(), Error>>>) {
+    let side = &shared.sides[to];
+    let max = shared.options.max_in_flight.max(1);
+    let (mut results, mut all) = (Vec::new(), Vec::new());
+    for (place, message) in messages.into_iter().enumerate() {
+        if all.len() >= max {
+            results.extend(join_all(all.drain(..)).await);
+            if !shared.may_forward() {
+                results.push(Err(Error::new(ErrorKind::Busy, "another bridge forwards")));
+            }
+        }
+        if results.iter().any(Result::is_err) {
+            break;
+        }
+        all.push(started(side, message, mark, place).await);
+    }
+    (results, all)
 }
 
 async fn until(at: Option<Instant>) {
@@ -138,7 +168,7 @@ impl Forwarder {
     }
 
     fn has_capacity(&self, max: usize) -> bool {
-        let is_free = self.unsent.is_empty() && self.retry_at.is_none() && self.in_flight.len() < max;
+        let is_free = self.unsent.is_empty() && self.retry_at.is_none() && self.num_publishes < max;
         is_free && self.shared.may_forward()
     }
 
@@ -167,6 +197,7 @@ impl Forwarder {
         if !shared.may_forward() {
             let result = Err(Error::new(ErrorKind::Busy, "another bridge forwards"));
             return self.settle(Done {
+                count: 0,
                 number,
                 item,
                 arrived,
@@ -174,18 +205,14 @@ impl Forwarder {
                 result,
             });
         }
-        let mut all = Vec::new();
-        for (place, message) in messages.into_iter().enumerate() {
-            all.push(started(side, message, item.mark, place).await);
-        }
+        let count = messages.len();
+        self.num_publishes += count;
+        let (mut results, all) = start_all(&shared, to, messages, item.mark).await;
         let done = async move {
-            let mut results = Vec::new();
-            for publish in all {
-                results.push(publish.await);
-            }
-            // Those beside it are the same for servers that understand the first.
-            let result = results.into_iter().next().unwrap_or(Ok(()));
+            results.extend(join_all(all).await);
+            let result = carry::outcome(results);
             Done {
+                count,
                 number,
                 item,
                 arrived,
@@ -199,6 +226,7 @@ impl Forwarder {
     /// Handles the outcome of a publish.
     fn settle(&mut self, done: Done) {
         let Done {
+            count,
             number,
             item,
             arrived,
@@ -219,6 +247,7 @@ impl Forwarder {
                 }
             }
         }
+        self.num_publishes -= count;
         self.pair().counters.in_flight.fetch_sub(1, Ordering::AcqRel);
         if !self.unsent.is_empty() && self.in_flight.is_empty() {
             self.start_over();

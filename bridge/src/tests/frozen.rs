@@ -1,13 +1,16 @@
 //! A broker that accepts messages and says nothing about them: what is given up is not forwarded by another bridge.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use manager_api::ClientManager;
+use manager_api::cluster::{Change, Selection};
 use manager_api::memory::MemoryBus;
+use manager_api::message::{Message, Target};
+use manager_api::{ClientManager, NamespaceName};
 
-use super::support::{Member, Twin};
-use crate::BridgeDuty;
+use super::support::{Member, Running, Tap, Twin};
+use crate::{Bridge, BridgeDuty, BridgeOptions, Side};
 
 async fn wait(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;
@@ -95,6 +98,58 @@ async fn a_bridge_that_has_not_heard_what_another_one_gave_up_repeats_nothing() 
     let numbers = b.numbers_up_to(11).await;
     assert!(is_each_once(&numbers), "{numbers:?}");
     assert_eq!(standby.running.counted(), (1, 10), "it admits that it does not know");
+}
+
+/// A client enters many rooms.
+fn entering(count: usize) -> Message {
+    let clients = Selection {
+        namespace: NamespaceName::root(),
+        target: Target::Rooms(vec!["id".into()]),
+        skip: Vec::new(),
+        except: Vec::new(),
+    };
+    let rooms = (0..count).map(|room| room.to_string().as_str().into());
+    Message::Members {
+        clients,
+        change: Change::Join(rooms.collect()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_many_rooms_takes_no_more_publishes_at_a_time_than_others() {
+    let bus = MemoryBus::new();
+    let to = Tap::new(&bus, "b");
+    let options = BridgeOptions {
+        max_in_flight: 8,
+        ..BridgeOptions::default()
+    };
+    let bridge = Bridge::builder()
+        .side(Side::new("a", bus.manager("a")))
+        .side(Side::new("b", to.clone()))
+        .options(options)
+        .build()
+        .unwrap();
+    let running = Running::start(bridge);
+    running.until(BridgeDuty::Active).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    wait(1_000).await;
+    to.block(true);
+    let before = to.num_publishes.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        a.send(entering(100)).await;
+    }
+    wait(1_000).await;
+    let begun = to.num_publishes.load(Ordering::SeqCst) - before;
+    assert_eq!(begun, 8);
+    to.block(false);
+    let mut methods = Vec::new();
+    while methods.len() < 303 {
+        methods.push(b.next().await.message.method());
+    }
+    let one = std::iter::once("sio_members").chain(std::iter::repeat_n("enter_room", 100));
+    let expected: Vec<_> = std::iter::repeat_n(one, 3).flatten().collect();
+    assert_eq!(methods, expected);
+    running.stop().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Fleets, bridges between them, and managers that a test interrupts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +36,8 @@ pub(super) struct Tap {
     is_deaf: Arc<AtomicBool>,
     /// The next publish panics, as a defect would.
     is_defective: Arc<AtomicBool>,
+    /// How many publishes have begun.
+    pub(super) num_publishes: Arc<AtomicUsize>,
     /// What was sent to a broker that is frozen, and reads it when it goes on; `None` while it runs.
     frozen: Arc<std::sync::Mutex<Option<Vec<Bytes>>>>,
 }
@@ -50,6 +52,7 @@ impl Tap {
             is_unreachable: Arc::default(),
             is_deaf: Arc::default(),
             is_defective: Arc::default(),
+            num_publishes: Arc::default(),
             frozen: Arc::default(),
         }
     }
@@ -95,6 +98,7 @@ impl Tap {
 #[async_trait]
 impl ClientManager for Tap {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
+        self.num_publishes.fetch_add(1, Ordering::SeqCst);
         assert!(!self.is_defective.swap(false, Ordering::SeqCst), "a defect, on command");
         // Not subject to the task's budget: the first poll decides the order.
         let turn = unconstrained(self.turn.lock()).await;

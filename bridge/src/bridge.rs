@@ -105,10 +105,14 @@ impl Bridge {
     ///
     /// Brokers that cannot be reached are tried again for ever.
     ///
+    /// With a [control channel](BridgeBuilder::control) it forwards after it has listened for others, about 5 s later by
+    /// default, also if it is the only one; without, from the start.
+    ///
     /// # Errors
     ///
     /// If a broker refuses the first subscription, two sides are the same fleet, the managers cannot be flushed, or a task
-    /// of the bridge ends before its time, by a defect.
+    /// of the bridge ends before its time, by a defect. [`Config`](ErrorKind::Config) if a bridge of the same name with other
+    /// sides is found at the start.
     ///
     /// # Cancel safety
     ///

@@ -70,8 +70,8 @@ impl Side {
     }
 
     /// Sets whether servers of python-socketio are among those of this side. They do not say how many clients an event
-    /// was sent to, so that a server on Node that waits for all acknowledgements gets this side's number only when four
-    /// fifths of its time are over. Default true; without effect with another wire.
+    /// was sent to, so that a server on Node that waits for all acknowledgements gets this side's number only when three
+    /// quarters of its time are over. Default true; without effect with another wire.
     #[must_use]
     pub fn silent_servers(mut self, has: bool) -> Self {
         self.has_silent_servers = has;

@@ -65,12 +65,14 @@ impl Receiver {
         let mut retired = self.shared.retired.subscribe();
         loop {
             let arrivals = tokio::select! {
-                () = until_true(&mut retired), if self.reads != Reads::Retiring => return Ended::ServerCloses,
+                biased;
+                // What has arrived is read to the end: no other subscription may have received it.
                 incoming = subscription.recv() => match incoming {
                     Some(incoming) => self.arrivals_of(incoming, &mut late),
                     None => return Ended::ManagerClosed,
                 },
                 arrival = late.next() => vec![arrival],
+                () = until_true(&mut retired), if self.reads != Reads::Retiring => return Ended::ServerCloses,
             };
             for arrival in arrivals {
                 if self.arrivals.send(Some(arrival)).await.is_err() {

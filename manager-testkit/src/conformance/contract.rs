@@ -23,7 +23,7 @@ const CONTRACT: &[(&str, &[&str])] = &[
     ),
     ("Channels are isolated from each other.", &["channels_are_isolated"]),
     (
-        "`Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas.",
+        "`Ok` means accepted: Redis replied, AMQP confirmed, Kafka reported delivery to all in-sync replicas, PostgreSQL committed.",
         &[
             "ok_waits_for_the_answer_of_the_broker",
             "nothing_is_accepted_while_the_broker_stands_still",

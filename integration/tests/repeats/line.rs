@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use integration::brokers::{Flavour, KafkaBroker, PostgresBroker, RabbitBroker, RedisBroker, unique_channel};
+use integration::brokers::{Flavour, KafkaBroker, RabbitBroker, RedisBroker, unique_channel};
 use integration::managers;
 use integration::proxy::TcpProxy;
 use manager_api::{Emitter, Error, ManagerOptions};
@@ -33,10 +33,6 @@ impl Line {
 
     pub(super) async fn rabbitmq() -> Self {
         Self::before(RabbitBroker::shared().await.url()).await
-    }
-
-    pub(super) async fn postgres() -> Self {
-        Self::before(PostgresBroker::shared().await.url()).await
     }
 
     pub(super) async fn kafka() -> Self {

@@ -120,7 +120,7 @@ pub enum Fault {
     /// It has so many bytes, and is over the limit of the source.
     TooLarge(usize),
     /// It has no field with the name that the body is to have.
-    NoBody,
+    BodyMissing,
 }
 
 impl Record {

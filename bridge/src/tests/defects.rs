@@ -22,7 +22,7 @@ async fn a_bridge_goes_on_after_a_beat_with_an_absurd_term() {
     assert_eq!(
         one.running.bridge.status().others,
         0,
-        "what sends such a beat is no bridge"
+        "what sends such a beat is not a bridge"
     );
     one.running.stop().await.unwrap();
 }

@@ -90,7 +90,7 @@ fn fill(record: &mut Record, words: &[Bytes], body_field: Option<&str>) {
     match (body_field, &record.headers[..]) {
         (Some(field), _) => match record.header(field).cloned() {
             Some(body) => record.body = body,
-            None => record.fault = Some(Fault::NoBody),
+            None => record.fault = Some(Fault::BodyMissing),
         },
         (None, [(_, value)]) => record.body = value.clone(),
         (None, _) => record.body = object_of(&record.headers),
@@ -141,6 +141,6 @@ mod tests {
         assert_eq!(filled(&["a", "x", "b", "\"\n"], None).body, r#"{"a":"x","b":"\"\n"}"#);
         assert_eq!(filled(&["a", "x", "b", "y"], Some("b")).body, "y");
         let without = filled(&["a", "x"], Some("b"));
-        assert_eq!((without.fault, without.headers.len()), (Some(Fault::NoBody), 1));
+        assert_eq!((without.fault, without.headers.len()), (Some(Fault::BodyMissing), 1));
     }
 }

@@ -79,7 +79,7 @@ fn stdin(args: &RelayArgs, max_record: usize) -> Result<SourcePlan, Failure> {
 }
 
 /// Makes the source of a broker, and the words by which it is named.
-#[allow(unused_variables, reason = "without a broker there is no such source")]
+#[allow(unused_variables, reason = "a build without brokers has none of these sources")]
 fn of_broker(
     kind: SourceKind,
     url: &str,

@@ -117,7 +117,7 @@ async fn a_key_that_cannot_be_used_is_refused_and_nothing_is_sent() {
         );
         assert!(body["detail"].as_str().unwrap().contains(detail), "{body}");
     }
-    // `null` is no key.
+    // `null` stands for no key.
     post(&api, "/api/emit", &json!({"event": "end", "idempotency_key": null})).await;
     assert_eq!(client.packet().await, r#"42["end"]"#);
 }

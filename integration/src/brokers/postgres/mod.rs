@@ -225,7 +225,7 @@ fn run(command: &mut Command) -> Result<(), String> {
 ///
 /// # Errors
 ///
-/// The reason why there is no connection, or the error.
+/// The reason why it cannot connect, or the error.
 pub async fn ask(url: &str, statements: &str) -> Result<Vec<Vec<String>>, String> {
     ask_within(DEADLINE, url, statements).await
 }

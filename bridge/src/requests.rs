@@ -129,10 +129,10 @@ async fn ask(
     let namespace = kind.namespace();
     let prepared = async {
         let servers = side.messenger.servers(&namespace).await?;
-        if servers.is_none() && kind.is_on_every_wire() {
-            return Ok(side.requester.open(None, deadline).await?.1);
-        }
         let (message, responses) = side.requester.prepare(servers, kind.clone(), deadline).await?;
+        let Some(message) = message else {
+            return Ok(responses);
+        };
         let envelope = Envelope {
             host_id: Some(side.host_id.clone()),
             message,

@@ -304,15 +304,20 @@ impl Shared {
         });
         let published = async {
             self.listen().await?;
-            if self.messenger.servers(&emit.namespace).await?.is_none() {
-                return Ok(());
+            if self.messenger.servers(&emit.namespace).await?.has_no_subscriber() {
+                return Ok(false);
             }
             emit.ack_timeout = Some(left_until(deadline));
-            self.publish(Message::Emit(emit)).await
+            self.publish(Message::Emit(emit)).await.map(|()| true)
         };
-        if let Err(error) = self.within(deadline, published).await {
-            acks.fail(error);
-            acks.no_more();
+        match self.within(deadline, published).await {
+            Ok(true) => {}
+            // No client can acknowledge.
+            Ok(false) => acks.no_more(),
+            Err(error) => {
+                acks.fail(error);
+                acks.no_more();
+            }
         }
         acks
     }

@@ -2,8 +2,8 @@
 
 /// Limits of one process in a fleet of Node servers, by [`NodeWire::limits`](crate::NodeWire::limits).
 ///
-/// What a limit refuses is never silent: it is an error, or a log line at a limited rate, and a gap where messages may be
-/// missed.
+/// What the limits of namespaces and rooms refuse is an error, or a log line at a limited rate, and a gap where messages may
+/// be missed. What those of servers and requests leave out is seen as a timeout, or as a response that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeLimits {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 use manager_api::lock::Unpoisoned;
+use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::message::{Envelope, Message};
 use manager_api::wire::Arrival;
 use manager_api::{Error, NamespaceName};
@@ -68,8 +69,14 @@ pub(crate) async fn retire(shared: Arc<Shared>) -> Result<(), Error> {
         Ok::<_, Error>(())
     };
     // What takes longer does not delay the end.
-    let _ = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await;
-    shared.counted.send_replace(Counted::NoMore);
+    if let Ok(Err(error)) = tokio::time::timeout(UNCOUNTED_WITHIN, uncounted).await {
+        note_failure(&error);
+    }
+    let last = match *shared.counted.borrow() {
+        Counted::At(moment) => Some(moment),
+        _ => None,
+    };
+    shared.counted.send_replace(Counted::NoMore(last));
     tokio::time::sleep(RETIRING).await;
     Ok(())
 }
@@ -82,7 +89,8 @@ pub(crate) enum Counted {
     Unknown,
     /// They did at this moment.
     At(Instant),
-    NoMore,
+    /// They did at this moment for the last time, if this server has looked.
+    NoMore(Option<Instant>),
 }
 
 /// The requests to a server that closes, as long as they are not handed on.
@@ -115,6 +123,8 @@ impl LateRequests {
         for arrival in arrivals {
             match &arrival {
                 Arrival::Message(envelope) => match &envelope.message {
+                    // One that cannot be responded to was received by the subscription that ends, too.
+                    Message::Emit(emit) if emit.report.is_none() => {}
                     Message::Emit(_) => self.emits.push_back((now, arrival)),
                     Message::Request(_) => self.requests.push_back((now + LATE, arrival)),
                     _ => at_once.push(arrival),
@@ -156,13 +166,26 @@ impl LateRequests {
                 self.emits.front().filter(|(received, _)| *received < moment)?;
                 self.emits.pop_front().map(|(_, emit)| emit)
             }
-            Counted::NoMore => {
+            Counted::NoMore(last) => {
+                let is_counted = |(received, _): &(Instant, Arrival)| last.is_some_and(|last| *received < last);
+                if self.emits.front().is_some_and(is_counted) {
+                    return self.emits.pop_front().map(|(_, emit)| emit);
+                }
                 for (_, arrival) in self.emits.drain(..) {
                     forget(&self.shared, &arrival);
                 }
                 None
             }
         }
+    }
+}
+
+fn note_failure(error: &Error) {
+    static FAILED: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = FAILED.pass() {
+        let error = Escaped(error);
+        let text = "cannot count the servers: requests for acknowledgements to this one, which closes, may time out";
+        quietly(|| tracing::warn!(suppressed, ?error, "{text}"));
     }
 }
 

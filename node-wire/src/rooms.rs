@@ -82,8 +82,10 @@ impl Rooms {
         let (interests, changes) = Interests::channel(interests, max)?;
         occupied.over = over.into_iter().collect();
         occupied.interests = Some(interests);
-        if !occupied.over.is_empty() {
-            self.missed(namespace, occupied.over.len());
+        let num_over = occupied.over.len();
+        drop(namespaces);
+        if num_over > 0 {
+            self.missed(namespace, num_over);
         }
         Ok(changes)
     }
@@ -126,6 +128,7 @@ impl Rooms {
             (true, false) => occupied.remove(&name),
             _ => true,
         };
+        drop(namespaces);
         if !is_added {
             self.missed(namespace, 1);
         }
@@ -300,5 +303,16 @@ mod tests {
         case.change("b", false);
         case.rooms.end(&case.root);
         assert!(case.rooms.lock().is_empty());
+    }
+
+    #[test]
+    fn a_subscription_begins_with_more_rooms_than_one_that_does_not_change_may_have() {
+        let mut case = case(SubscriptionMode::Dynamic, 1_000_000);
+        for room in 0..70_000_i64 {
+            case.change(room, true);
+        }
+        case.rooms.end(&case.root);
+        case.changes = case.rooms.begin(&case.root, Vec::new()).unwrap();
+        assert_eq!(case.channels().len(), 70_000);
     }
 }

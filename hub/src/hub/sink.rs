@@ -127,12 +127,11 @@ impl<D: Deliver> Sink for Hub<D> {
                 .servers_in_time(scope == Scope::Cluster, &kind.namespace(), deadline)
                 .await?;
             let mut responses = match servers {
-                Some(servers) if servers.is_none() && kind.is_on_every_wire() => {
-                    self.requester.open(None, deadline).await?.1
-                }
                 Some(servers) => {
                     let (request, responses) = self.requester.prepare(servers, kind, deadline).await?;
-                    self.within(deadline, self.publish(request)).await?;
+                    if let Some(request) = request {
+                        self.within(deadline, self.publish(request)).await?;
+                    }
                     responses
                 }
                 None => self.requester.open(None, deadline).await?.1,

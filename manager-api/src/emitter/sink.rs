@@ -62,6 +62,9 @@ impl Sink for Shared {
                 return Ok(self.requester.open(None, deadline).await?.1);
             }
             let servers = self.servers_in_time(&emit.namespace, deadline).await?;
+            if servers.has_no_subscriber() {
+                return Ok(self.requester.open(None, deadline).await?.1);
+            }
             let (request, responses) = self.requester.open(Some(servers), deadline).await?;
             emit.receipt = Some(request);
             emit.ack_timeout = Some(left_until(deadline));
@@ -82,11 +85,10 @@ impl Sink for Shared {
             match scope {
                 Scope::Cluster => {
                     let servers = self.servers_in_time(&kind.namespace(), deadline).await?;
-                    if servers.is_none() && kind.is_on_every_wire() {
-                        return Ok(self.requester.open(None, deadline).await?.1);
-                    }
                     let (request, responses) = self.requester.prepare(servers, kind, deadline).await?;
-                    self.within(deadline, self.publish(request)).await?;
+                    if let Some(request) = request {
+                        self.within(deadline, self.publish(request)).await?;
+                    }
                     Ok(responses)
                 }
                 // An emitter has no clients.

@@ -80,8 +80,9 @@ impl Interests {
     ///
     /// [`Config`](ErrorKind::Config) if a name is too long, or there are more than `max`.
     pub fn channel(initial: Vec<Interest>, max: usize) -> Result<(Self, InterestChanges), Error> {
-        if !initial.is_empty() {
-            check_interests(&initial)?;
+        // Their number has its own limit here.
+        for interest in &initial {
+            check_interests(std::slice::from_ref(interest))?;
         }
         let wanted: HashMap<_, _> = initial
             .into_iter()
@@ -120,7 +121,7 @@ impl Interests {
     ///
     /// # Errors
     ///
-    /// Those of [`add`](Self::add); the broker's refusal, after which the refused ones are removed; and
+    /// Those of [`add`](Self::add), after which those before it stay added; the broker's refusal, after which the refused ones are removed; and
     /// [`Closed`](ErrorKind::Closed) once the subscription has ended, or one of them was removed meanwhile.
     ///
     /// # Cancel safety

@@ -197,14 +197,19 @@ pub enum Servers {
 }
 
 impl Servers {
-    /// Returns whether it is known that there is none. A request is not published then, as Node's servers do not: on the
-    /// topics of a fleet with another adapter it would be taken for a message of that one.
+    /// Returns whether it is known that none would respond.
     pub fn is_none(&self) -> bool {
         match self {
             Self::Announced => false,
             Self::Named(servers) => servers.is_empty(),
-            Self::Counted(count) => *count == 0,
+            Self::Counted(_) => self.has_no_subscriber(),
         }
+    }
+
+    /// Returns whether the broker would pass an event that expects a response to no server: their topic has no
+    /// subscriber. One without a heartbeat may still read a stream.
+    pub fn has_no_subscriber(&self) -> bool {
+        matches!(self, Self::Counted(0))
     }
 }
 

@@ -50,7 +50,7 @@ impl Changing {
             let retry_at = self.table().retry_at();
             let never = deadline::after(Duration::MAX);
             tokio::select! {
-                () = self.changes.changed() => drop(self.table().follow()),
+                () = self.changes.changed() => self.table().follow(),
                 () = sleep_until(retry_at.unwrap_or(never)), if retry_at.is_some() => self.table().retry(),
                 () = has_failed.notified() => {}
             }

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::convert::Infallible;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -154,11 +154,15 @@ impl TopicListener {
     /// topics only, until they are tried again.
     async fn join(&self, number: usize, feed: &Feed<Delivery>) -> Result<Infallible, End<Failure>> {
         let node = self.changing.table().address_of(number);
-        match self.connected(node, number).await {
-            Ok(mut subscriber) => subscriber.read(feed, &self.changing).await,
-            Err(failure) => {
-                self.changing.table().unreachable(number, &Arc::new(failure));
-                pending().await
+        let has_commands = self.changing.table().has_commands(number);
+        loop {
+            match self.connected(node.clone(), number).await {
+                Ok(mut subscriber) => return subscriber.read(feed, &self.changing).await,
+                Err(failure) => self.changing.table().unreachable(number, &Arc::new(failure)),
+            }
+            // Until another node names it again.
+            while self.changing.table().is_dead(number) {
+                has_commands.notified().await;
             }
         }
     }

@@ -11,6 +11,7 @@ use bytes::BytesMut;
 use manager_api::backend::url::Address;
 use manager_api::backend::{End, Feed};
 use manager_api::deadline;
+use manager_api::log::{Escaped, LimitedLog, quietly};
 use manager_api::subscription::Measured;
 use manager_api::topics::Delivery;
 use redis::{RedisError, Value};
@@ -300,7 +301,16 @@ impl Subscriber {
                 _ => table.failed(&wanted, &Arc::new(self.refused(&wanted, error))),
             },
             // Also where the topic was moved to another node, which has ended the subscription.
-            _ => {
+            outcome => {
+                if let Err(error) = outcome
+                    && Redirection::of(&error, self.address()).is_none()
+                {
+                    let (command, name) = (wanted.ending(), &*wanted.name);
+                    note_kept(
+                        name,
+                        &Failure::server(self.address(), Asked::Topic { command, name }, error),
+                    );
+                }
                 self.num_subscribed = self.num_subscribed.saturating_sub(1);
                 self.names.remove(&wanted);
                 table.unsubscribed(&wanted);
@@ -328,5 +338,14 @@ impl Subscriber {
     /// Returns the address of the server.
     pub(super) fn address(&self) -> &str {
         &self.reader.connection.address
+    }
+}
+
+fn note_kept(name: &str, failure: &Failure) {
+    static KEPT: LimitedLog = LimitedLog::new();
+    if let Some(suppressed) = KEPT.pass() {
+        let (topic, error) = (Escaped(name), Escaped(failure));
+        let text = "cannot unsubscribe from a topic: its messages arrive until the connection is replaced";
+        quietly(|| tracing::error!(suppressed, ?topic, ?error, "{text}"));
     }
 }

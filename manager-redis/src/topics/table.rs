@@ -102,8 +102,10 @@ impl Table {
     /// Returns the number of the connection to a node, and whether it is new.
     pub(super) fn node_at(&mut self, address: Option<&Address>) -> (usize, bool) {
         let mut nodes = self.nodes.iter();
-        let known = nodes.position(|node| node.address.as_ref() == address && !node.is_dead);
+        let known = nodes.position(|node| node.address.as_ref() == address);
         if let Some(known) = known {
+            // It was named again, and is tried again.
+            self.nodes[known].is_dead = false;
             return (known, false);
         }
         self.nodes.push(Node {
@@ -113,6 +115,11 @@ impl Table {
             is_dead: false,
         });
         (self.nodes.len() - 1, true)
+    }
+
+    /// Returns whether a node could not be reached, and was not named again since.
+    pub(super) fn is_dead(&self, node: usize) -> bool {
+        self.nodes[node].is_dead
     }
 
     /// Returns what wakes a connection when there are commands for it.
@@ -137,15 +144,14 @@ impl Table {
         self.subscribed(wanted);
     }
 
-    /// Looks at names that were added or removed; returns whether there may be more.
-    pub(super) fn follow(&mut self) -> bool {
+    /// Looks at some of the names that were added or removed: if there are more, that is told again at once.
+    pub(super) fn follow(&mut self) {
         let changed = self.changes.take_changed(CHANGES_AT_ONCE);
         for interest in &changed {
             if let Some(wanted) = Wanted::of(interest) {
                 self.settle(&wanted);
             }
         }
-        changed.len() == CHANGES_AT_ONCE
     }
 
     /// Decides what is to be done about a name.

@@ -100,3 +100,26 @@ async fn a_name_that_fails_is_tried_again_and_known_to_be_late() {
     assert!(table.subscribed(&wanted("a")));
     assert!(!table.subscribed(&wanted("a")));
 }
+
+#[test]
+fn a_node_that_is_away_for_long_is_one_node_however_often_it_is_named() {
+    let (interests, mut table) = table();
+    let (a, node) = (
+        wanted("a"),
+        Address {
+            host: "b".to_owned(),
+            port: 1,
+        },
+    );
+    interests.add(a.interest()).unwrap();
+    table.follow();
+    for _ in 0..10 {
+        assert_eq!(sent(&mut table, 0), ["+a"]);
+        table.moved(&a, &node);
+        assert!(!table.is_dead(1));
+        table.unreachable(1, &Arc::new(Failure::other("b:1", "away")));
+        assert!(table.is_dead(1));
+        table.retry();
+    }
+    assert_eq!(table.num_nodes(), 2);
+}

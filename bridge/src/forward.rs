@@ -248,10 +248,11 @@ impl Forwarder {
             }
         }
         self.num_publishes -= count;
-        self.pair().counters.in_flight.fetch_sub(1, Ordering::AcqRel);
         if !self.unsent.is_empty() && self.in_flight.is_empty() {
             self.start_over();
         }
+        // Last: a bridge that stops forwarding has told by then what was given up here.
+        self.pair().counters.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 
     fn succeeded(&mut self, number: u64, item: &Item, arrived: Instant) {

@@ -179,7 +179,10 @@ impl Pending {
         self.bytes -= entry.cost();
         self.num_untrusted -= usize::from(!entry.is_trusted);
         if let Some(numbers) = self.by_mark.get_mut(&entry.mark) {
-            numbers.retain(|other| *other != number);
+            // They ascend.
+            if let Ok(at) = numbers.binary_search(&number) {
+                numbers.remove(at);
+            }
             if numbers.is_empty() {
                 self.by_mark.remove(&entry.mark);
             }

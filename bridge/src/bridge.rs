@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use crate::shared::Shared;
+use crate::shared::{Shared, defect};
 use crate::side::SideState;
 use crate::status::Status;
 use crate::{BridgeOptions, Side, control, forward, receive};
@@ -145,8 +145,15 @@ impl Bridge {
         }
         leave.send_replace(true);
         let patience = shared.options.flush + shared.options.takeover;
-        let _ = timeout(patience, control.join_next()).await;
+        if let Ok(Some(Err(_))) = timeout(patience, control.join_next()).await {
+            shared.fail(defect());
+        }
         let closed = self.close().await;
+        while let Some(ended) = tasks.try_join_next() {
+            if ended.is_err() {
+                shared.fail(defect());
+            }
+        }
         tasks.shutdown().await;
         let fatal = shared.fatal.borrow().clone();
         match fatal {
@@ -189,11 +196,13 @@ impl Bridge {
 
 /// Returns the error of a bridge of which a task has ended. One that ends because of an error has told that before.
 fn end_of_task(ended: Result<(), JoinError>) -> Error {
-    let text = match ended {
-        Ok(()) => "the manager of a side, or of the control channel, was closed while the bridge ran",
-        Err(_) => "a task of the bridge has panicked: a defect of the bridge",
-    };
-    Error::new(ErrorKind::Closed, text)
+    match ended {
+        Ok(()) => Error::new(
+            ErrorKind::Closed,
+            "the manager of a side was closed while the bridge ran",
+        ),
+        Err(_) => defect(),
+    }
 }
 
 impl std::fmt::Debug for Bridge {

@@ -72,7 +72,7 @@ pub(crate) fn begin(
         // Later than the parts, which may come at their last moment.
         until: now + time.mul_f64(0.8),
     };
-    tokio::spawn(collecting.run(shared.clone(), received, count));
+    shared.spawn(collecting.run(shared.clone(), received, count));
     Some(asked)
 }
 

@@ -337,6 +337,10 @@ impl Control {
 
     fn note_failure(&self, error: &Error) {
         static FAILED: LimitedLog = LimitedLog::new();
+        if error.kind() == ErrorKind::Closed && self.leaves_by.is_none() {
+            let text = "the manager of the control channel was closed while the bridge ran";
+            return self.shared.fail(Error::new(ErrorKind::Closed, text));
+        }
         if error.is_refusal() || error.kind() == ErrorKind::Config {
             return self.shared.fail(Error::new(error.kind(), error.to_string()).refused());
         }

@@ -237,7 +237,7 @@ impl Forwarder {
             Ok(()) => {
                 self.succeeded(number, &item, arrived);
                 if let Some(relay) = relay {
-                    tokio::spawn(relay.run(self.shared.clone()));
+                    self.shared.spawn(relay.run(self.shared.clone()));
                 }
             }
             Err(error) => {

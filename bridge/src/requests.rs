@@ -89,8 +89,9 @@ pub(crate) fn handle(shared: &Arc<Shared>, side: usize, origin: HostId, request:
         return shared.sides[side].respond(&origin, id, parts, is_truncated);
     };
     let time = timeout.mul_f64(0.8).min(shared.options.request_time);
-    let shared = shared.clone();
-    tokio::spawn(async move {
+    let carrying = shared.clone();
+    shared.spawn(async move {
+        let shared = carrying;
         let merged = ask_all(&shared, side, &kind, mark, time).await;
         let (parts, is_truncated) = merged.into_parts(&shared, &kind);
         shared.sides[side].respond(&origin, id, parts, is_truncated);

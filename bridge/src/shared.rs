@@ -1,12 +1,14 @@
 //! What the tasks of a bridge share.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use manager_api::lock::Unpoisoned;
-use manager_api::{Error, NamespaceName};
+use manager_api::{Error, ErrorKind, NamespaceName};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
@@ -204,6 +206,16 @@ impl Shared {
         pairs.all(|pair| pair.counters.in_flight.load(Ordering::Acquire) == 0)
     }
 
+    /// Runs a task for one message, beside those of the whole bridge. A panic ends the bridge.
+    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let shared = self.clone();
+        tokio::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                shared.fail(defect());
+            }
+        });
+    }
+
     /// Ends the bridge with an error.
     pub(crate) fn fail(&self, error: Error) {
         self.fatal.send_if_modified(|fatal| {
@@ -212,4 +224,10 @@ impl Shared {
             is_first
         });
     }
+}
+
+/// Returns the error of a bridge of which a task has panicked.
+pub(crate) fn defect() -> Error {
+    let text = "a task of the bridge has panicked: a defect of the bridge";
+    Error::new(ErrorKind::Closed, text)
 }

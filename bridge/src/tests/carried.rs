@@ -18,7 +18,7 @@ use crate::{Bridge, BridgeDuty, BridgeOptions, Side};
 
 /// A server of ours that is played: it announces itself, and responds to everything for `clients` clients, which
 /// acknowledge with their names.
-fn play_server(mut member: Member, clients: &'static [&'static str]) -> tokio::task::JoinHandle<()> {
+pub(super) fn play_server(mut member: Member, clients: &'static [&'static str]) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
         member.send(Message::Present).await;
         loop {

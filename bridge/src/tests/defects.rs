@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use manager_api::memory::MemoryBus;
-use manager_api::{ClientManager, ErrorKind};
+use manager_api::{ClientManager, Emitter, ErrorKind};
 
+use super::carried::play_server;
 use super::support::{Member, Twin};
 use crate::BridgeDuty;
 
@@ -62,4 +63,60 @@ async fn a_defect_of_any_task_ends_the_bridge_with_an_error() {
         let error = ended.expect("it ends by itself").unwrap_err();
         assert!(error.to_string().contains("defect"), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_while_a_bridge_ends_is_told() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    one.control.break_down();
+    let error = one.running.stop().await.unwrap_err();
+    assert!(error.to_string().contains("defect"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_while_a_bridge_forwards_what_waits_at_its_end_is_told() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    a.emit(1).await;
+    assert_eq!(b.numbers_up_to(1).await, [1]);
+    one.b.block(true);
+    a.emit(2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let stopping = tokio::spawn(one.running.stop());
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    one.b.break_down();
+    a.emit(3).await;
+    let error = stopping.await.unwrap().unwrap_err();
+    assert!(error.to_string().contains("defect"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_defect_while_a_request_is_passed_on_ends_the_bridge_with_an_error() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    let _b = play_server(Member::of(&bus, "b").await, &["b1"]);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    one.b.break_down();
+    let asking = tokio::spawn(async move { Emitter::new(bus.manager("a")).to("r").count_sockets().await });
+    let ended = tokio::time::timeout(Duration::from_secs(60), one.running.ended()).await;
+    let error = ended.expect("it ends by itself").unwrap_err();
+    assert!(error.to_string().contains("defect"), "{error}");
+    asking.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_whose_control_channel_is_closed_ends_with_an_error() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    one.control.close().await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), one.running.ended()).await;
+    let error = ended.expect("it ends by itself").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Closed);
+    assert!(error.to_string().contains("control channel"), "{error}");
 }

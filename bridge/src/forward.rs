@@ -188,9 +188,9 @@ impl Forwarder {
             (Some(asked), Some(Message::Emit(emit))) => Some(Relay::prepare(&shared, to, asked, emit).await),
             _ => None,
         };
-        if !self.pair().pending.lock().unpoisoned().contains(number) {
+        if self.is_over(number) {
             // Another bridge has forwarded it while the servers were counted.
-            return;
+            return relay.into_iter().for_each(Relay::give_up);
         }
         self.pair().counters.in_flight.fetch_add(1, Ordering::AcqRel);
         // Checked behind the last wait, and after the publish is counted: a change of role waits for it.
@@ -242,9 +242,9 @@ impl Forwarder {
             }
             Err(error) => {
                 self.failed(number, &item, &error);
-                if let Some(relay) = relay {
-                    relay.give_up();
-                }
+                // One that was not sent is prepared again.
+                let relay = relay.filter(|_| self.is_over(number));
+                relay.into_iter().for_each(Relay::give_up);
             }
         }
         self.num_publishes -= count;
@@ -253,6 +253,11 @@ impl Forwarder {
         }
         // Last: a bridge that stops forwarding has told by then what was given up here.
         self.pair().counters.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Returns whether nothing more is to be done about a message.
+    fn is_over(&self, number: u64) -> bool {
+        !self.pair().pending.lock().unpoisoned().contains(number)
     }
 
     fn succeeded(&mut self, number: u64, item: &Item, arrived: Instant) {

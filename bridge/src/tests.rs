@@ -1,5 +1,6 @@
 //! Bridges between fleets in memory.
 
+mod asked;
 mod carried;
 mod deep;
 mod defects;

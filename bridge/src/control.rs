@@ -50,8 +50,11 @@ pub(crate) async fn run(
     let Some(manager) = manager else {
         take_over(&shared);
         shared.role.send_replace(Role::Active { until: None });
-        // The sender lives as long as the bridge.
-        let _ = leaving.wait_for(|is_leaving| *is_leaving).await;
+        tokio::select! {
+            // The sender lives as long as the bridge.
+            _ = leaving.wait_for(|is_leaving| *is_leaving) => {}
+            () = shared.keep_expiring() => {}
+        }
         let _ = tokio::time::timeout(shared.options.flush, flushed(&shared)).await;
         shared.role.send_replace(Role::Standby);
         return;
@@ -156,13 +159,7 @@ impl Control {
         self.election.tick(Instant::now(), self.condition());
         self.step();
         self.send_beat();
-        let early = Instant::now().checked_sub(self.shared.options.early);
-        for pair in early
-            .iter()
-            .flat_map(|since| self.shared.pairs.iter().map(move |pair| (pair, *since)))
-        {
-            pair.0.pending.lock().unpoisoned().expire_early(pair.1);
-        }
+        self.shared.expire_early();
         let others = self.election.num_others(Instant::now()) as u64;
         self.shared.counters.others.store(others, Ordering::Relaxed);
         self.recover();

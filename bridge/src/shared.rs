@@ -167,6 +167,24 @@ impl Shared {
         self.sides.iter().all(SideState::is_connected)
     }
 
+    /// Forgets marks that have waited too long for their messages.
+    pub(crate) fn expire_early(&self) {
+        let Some(since) = Instant::now().checked_sub(self.options.early) else {
+            return;
+        };
+        for pair in &self.pairs {
+            pair.pending.lock().unpoisoned().expire_early(since);
+        }
+    }
+
+    /// Forgets them at intervals; never completes.
+    pub(crate) async fn keep_expiring(&self) {
+        loop {
+            tokio::time::sleep(self.options.beat).await;
+            self.expire_early();
+        }
+    }
+
     /// Returns for how long it is known of what arrives whether it is forwarded; `None` if it is not.
     pub(crate) fn settled_for(&self) -> Option<Duration> {
         let now = Instant::now();

@@ -1,8 +1,14 @@
 //! Each message reaches each other fleet once, in order, in any topology.
 
-use manager_api::memory::MemoryBus;
+use std::time::Duration;
 
-use super::support::{Member, Twin, bridge};
+use manager_api::ClientManager;
+use manager_api::memory::MemoryBus;
+use manager_api::message::{Envelope, Message};
+use manager_api::wire::python;
+
+use super::support::{Member, Twin, bridge, event};
+use crate::fingerprint;
 
 const COUNT: u32 = 500;
 
@@ -68,7 +74,7 @@ async fn bridges_in_a_ring_pass_no_message_round() {
 #[tokio::test(start_paused = true)]
 async fn two_bridges_of_different_names_side_by_side_bring_each_message_twice_and_not_round() {
     let bus = MemoryBus::new();
-    let _two = [
+    let two = [
         bridge(&bus, "one", &["a", "b"]).await,
         bridge(&bus, "two", &["a", "b"]).await,
     ];
@@ -85,6 +91,10 @@ async fn two_bridges_of_different_names_side_by_side_bring_each_message_twice_an
     at_a.sort();
     at_b.sort();
     assert_eq!((at_a, at_b), (vec![2, 2, 4, 4], vec![1, 1, 3, 3]));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for running in &two {
+        assert_eq!(running.counted(), (4, 0), "nothing has gone round");
+    }
 }
 
 async fn number(member: &mut Member) -> u32 {
@@ -116,4 +126,26 @@ async fn two_bridges_of_one_name_bring_each_message_once_also_identical_ones() {
         .map(|pair| pair.waiting)
         .sum();
     assert_eq!(waiting, 0, "the standby has seen all marks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_of_long_ago_holds_no_message_back_at_a_bridge_without_others() {
+    let bus = MemoryBus::new();
+    let running = bridge(&bus, "alone", &["a", "b"]).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    let mut envelope = Envelope::new(Some(a.host.clone()), Message::Emit(event(1)));
+    let (mark, _) = fingerprint::of("alone", "a", &mut envelope);
+    // As an earlier bridge of the name has brought it.
+    let brought = Envelope {
+        host_id: Some("earlier".into()),
+        mark: Some(mark),
+        ..envelope
+    };
+    bus.manager("b").publish(python::encode(&brought)).await.unwrap();
+    assert_eq!(b.numbers_up_to(1).await, [1]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    a.emit(1).await;
+    a.emit(2).await;
+    assert_eq!(b.numbers_up_to(2).await, [1, 2], "an identical message is another one");
+    running.stop().await.unwrap();
 }

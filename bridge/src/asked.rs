@@ -33,10 +33,35 @@ pub(crate) struct Share {
     pub(crate) is_truncated: bool,
 }
 
+impl Share {
+    /// Adds the names of recipients, up to `max` in all.
+    pub(crate) fn add_names(&mut self, names: Vec<Sid>, max: usize) {
+        let left = max.saturating_sub(self.names.len());
+        self.is_truncated |= names.len() > left;
+        self.names.extend(names.into_iter().take(left));
+    }
+}
+
 impl Asked {
     /// Adds the response of a fleet; each is to add one.
     pub(crate) fn add(&self, share: Share) {
         // The response may be sent already.
         let _ = self.shares.send(share);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_recipients_are_bounded_and_what_is_left_out_is_told() {
+        let names = |count: usize| (0..count).map(|number| Sid::from(number.to_string())).collect();
+        let mut share = Share::default();
+        share.add_names(names(3), 5);
+        share.add_names(names(2), 5);
+        assert_eq!((share.names.len(), share.is_truncated), (5, false));
+        share.add_names(names(1), 5);
+        assert_eq!((share.names.len(), share.is_truncated), (5, true));
     }
 }

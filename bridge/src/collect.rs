@@ -88,12 +88,13 @@ struct Collecting {
 impl Collecting {
     async fn run(self, shared: Arc<Shared>, mut received: mpsc::UnboundedReceiver<Share>, count: usize) {
         let mut all = Share::default();
+        let max = shared.sides[self.side].requester.limits.max_sockets;
         for _ in 0..count {
             // Nothing more comes from a pair that has lost the event, or after the time.
             let Ok(Some(share)) = timeout_at(self.until, received.recv()).await else {
                 break;
             };
-            all.names.extend(share.names);
+            all.add_names(share.names, max);
             all.num_unnamed = all.num_unnamed.saturating_add(share.num_unnamed);
             all.num_handed = all.num_handed.saturating_add(share.num_handed);
             all.is_truncated |= share.is_truncated;

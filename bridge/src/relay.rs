@@ -176,7 +176,9 @@ impl Relay {
         match part {
             ResponsePart::Recipients(names) => {
                 self.num_recipients += names.len() as u64;
-                self.share.names.extend(names);
+                let max = shared.sides[self.to].requester.limits.max_sockets;
+                let max = if self.is_shared { 0 } else { max };
+                self.share.add_names(names, max);
             }
             ResponsePart::Count(count) => {
                 self.num_recipients = self.num_recipients.saturating_add(count);

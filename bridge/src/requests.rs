@@ -151,9 +151,11 @@ async fn gather(mut responses: Responses, max_bytes: usize) -> Vec<(ResponsePart
     let (mut parts, mut bytes) = (Vec::new(), 0);
     while let Some(received) = responses.next().await {
         bytes += received.part.num_names() * 32 + 64;
-        if let ResponsePart::Sockets(sockets) = &received.part {
-            bytes += sockets.iter().map(SocketInfo::size).sum::<usize>();
-        }
+        bytes += match &received.part {
+            ResponsePart::Sockets(sockets) => sockets.iter().map(SocketInfo::size).sum(),
+            ResponsePart::Rooms(rooms) => rooms.iter().map(RoomInfo::size).sum(),
+            _ => 0,
+        };
         parts.push((received.part, received.is_truncated));
         if bytes > max_bytes {
             parts.push((ResponsePart::Count(0), true));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
@@ -27,6 +28,8 @@ use crate::{carry, fingerprint};
 
 /// The wait before the next attempt while the destination cannot be reached.
 const RETRY: Duration = Duration::from_millis(200);
+
+type Publish = BoxFuture<'static, Result<(), Error>>;
 
 /// One direction between two sides.
 struct Forwarder {
@@ -80,12 +83,7 @@ pub(crate) async fn forward(shared: Arc<Shared>, at: usize) {
 }
 
 /// Begins to publish a message, or one that accompanies it, which gives it its place among the others.
-async fn started(
-    side: &SideState,
-    message: Message,
-    mark: Mark,
-    place: usize,
-) -> BoxFuture<'static, Result<(), Error>> {
+async fn started(side: &SideState, message: Message, mark: Mark, place: usize) -> Publish {
     let envelope = Envelope {
         host_id: Some(side.host_id.clone()),
         message,
@@ -100,31 +98,6 @@ async fn started(
         Poll::Ready(result) => std::future::ready(result).boxed(),
         Poll::Pending => publish,
     }
-}
-
-/// Begins to publish a message and those beside it. Of more than may be under way the first ones are completed before.
-async fn start_all(
-    shared: &Shared,
-    to: usize,
-    messages: Vec<Message>,
-    mark: Mark,
-) -> (Vec<Result<(), Error>>, Vec<BoxFuture<'static, Result<(), Error>>>) {
-    let side = &shared.sides[to];
-    let max = shared.options.max_in_flight.max(1);
-    let (mut results, mut all) = (Vec::new(), Vec::new());
-    for (place, message) in messages.into_iter().enumerate() {
-        if all.len() >= max {
-            results.extend(join_all(all.drain(..)).await);
-            if !shared.may_forward() {
-                results.push(Err(Error::new(ErrorKind::Busy, "another bridge forwards")));
-            }
-        }
-        if results.iter().any(Result::is_err) {
-            break;
-        }
-        all.push(started(side, message, mark, place).await);
-    }
-    (results, all)
 }
 
 async fn until(at: Option<Instant>) {
@@ -206,8 +179,8 @@ impl Forwarder {
             });
         }
         let count = messages.len();
-        self.num_publishes += count;
-        let (mut results, all) = start_all(&shared, to, messages, item.mark).await;
+        let mut finished = Vec::new();
+        let (mut results, all) = self.start_all(messages, item.mark, &mut finished).await;
         let done = async move {
             results.extend(join_all(all).await);
             let result = carry::outcome(results);
@@ -221,6 +194,46 @@ impl Forwarder {
             }
         };
         self.in_flight.push(done.boxed());
+        finished.into_iter().for_each(|done| self.settle(done));
+    }
+
+    /// Begins to publish a message and those beside it. Of more than may be under way the first ones are completed before;
+    /// others that are `finished` meanwhile are to be settled afterwards.
+    async fn start_all(
+        &mut self,
+        messages: Vec<Message>,
+        mark: Mark,
+        finished: &mut Vec<Done>,
+    ) -> (Vec<Result<(), Error>>, Vec<Publish>) {
+        let shared = self.shared.clone();
+        let side = &shared.sides[self.pair().to];
+        let left = shared.options.max_in_flight.saturating_sub(self.num_publishes);
+        self.num_publishes += messages.len();
+        let (mut results, mut all) = (Vec::new(), Vec::new());
+        for (place, message) in messages.into_iter().enumerate() {
+            if all.len() >= left.max(1) {
+                results.extend(self.complete(&mut all, finished).await);
+                if !shared.may_forward() {
+                    results.push(Err(Error::new(ErrorKind::Busy, "another bridge forwards")));
+                }
+            }
+            if results.iter().any(Result::is_err) {
+                break;
+            }
+            all.push(started(side, message, mark, place).await);
+        }
+        (results, all)
+    }
+
+    /// Completes some publishes, and polls the others, too: a manager may let these wait for what one of the others holds.
+    async fn complete(&mut self, all: &mut Vec<Publish>, finished: &mut Vec<Done>) -> Vec<Result<(), Error>> {
+        let mut completed = pin!(join_all(all.drain(..)));
+        loop {
+            tokio::select! {
+                results = &mut completed => return results,
+                Some(done) = self.in_flight.next() => finished.push(done),
+            }
+        }
     }
 
     /// Handles the outcome of a publish.

@@ -132,9 +132,14 @@ async fn a_change_of_many_rooms_takes_no_more_publishes_at_a_time_than_others() 
     let running = Running::start(bridge);
     running.until(BridgeDuty::Active).await;
     let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    a.emit(0).await;
+    assert_eq!(b.numbers_up_to(0).await, [0]);
     wait(1_000).await;
     to.block(true);
     let before = to.num_publishes.load(Ordering::SeqCst);
+    for number in 1..=5 {
+        a.emit(number).await;
+    }
     for _ in 0..3 {
         a.send(entering(100)).await;
     }
@@ -143,11 +148,12 @@ async fn a_change_of_many_rooms_takes_no_more_publishes_at_a_time_than_others() 
     assert_eq!(begun, 8);
     to.block(false);
     let mut methods = Vec::new();
-    while methods.len() < 303 {
+    while methods.len() < 308 {
         methods.push(b.next().await.message.method());
     }
     let one = std::iter::once("sio_members").chain(std::iter::repeat_n("enter_room", 100));
-    let expected: Vec<_> = std::iter::repeat_n(one, 3).flatten().collect();
+    let events = std::iter::repeat_n("emit", 5);
+    let expected: Vec<_> = events.chain(std::iter::repeat_n(one, 3).flatten()).collect();
     assert_eq!(methods, expected);
     running.stop().await.unwrap();
 }
@@ -164,5 +170,9 @@ async fn a_beat_that_names_unknown_sides_or_marks_changes_nothing() {
     );
     control.publish(beat.into()).await.unwrap();
     one.running.until(BridgeDuty::Active).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    a.emit(1).await;
+    assert_eq!(b.numbers_up_to(1).await, [1]);
+    assert_eq!(one.running.counted().1, 0);
     one.running.stop().await.unwrap();
 }

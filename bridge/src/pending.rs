@@ -262,9 +262,16 @@ impl Pending {
         self.waiting.is_empty() || self.bytes + size + ENTRY_COST <= max
     }
 
-    /// Keeps only the marks of the oldest messages, until the rest fits into `max` bytes; then forgets these, too. For a
-    /// standby, whose active bridge has the messages.
+    /// Keeps only the marks of the oldest messages, until the rest fits into `max` bytes, of which marks take half at most;
+    /// those of the oldest beyond that are forgotten, too. For a standby, whose active bridge has the messages.
     pub(crate) fn shed(&mut self, max: usize) {
+        let max_marks = MAX_MARKS.min(max / (2 * ENTRY_COST)).max(1);
+        while self.waiting.len() > max_marks {
+            let Some((&oldest, _)) = self.waiting.first_key_value() else {
+                break;
+            };
+            self.remove(oldest);
+        }
         while self.bytes > max {
             let next = self.waiting.range_mut(self.shed + 1..).next();
             let Some((&number, entry)) = next else {
@@ -274,12 +281,6 @@ impl Pending {
             let before = entry.cost();
             entry.item = None;
             self.bytes -= before - entry.cost();
-        }
-        while self.waiting.len() > MAX_MARKS {
-            let Some((&oldest, _)) = self.waiting.first_key_value() else {
-                break;
-            };
-            self.remove(oldest);
         }
     }
 

@@ -179,3 +179,16 @@ async fn a_standby_forgets_what_is_older_than_all_that_the_active_one_has() {
     pending.prune(now + 2 * SECOND, now + SECOND);
     assert!(pending.fits(1_000, 10) && pending.bytes() == 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_standby_with_little_room_keeps_the_newest_messages() {
+    let now = Instant::now();
+    let mut pending = Pending::new(now);
+    for number in 0..100 {
+        pending.arrive(&item(number, 100), now);
+        pending.shed(1_024);
+    }
+    assert!(pending.bytes() <= 1_024, "{}", pending.bytes());
+    pending.take_over(now);
+    assert_eq!(left(&mut pending).last(), Some(&99));
+}

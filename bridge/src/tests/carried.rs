@@ -146,10 +146,11 @@ async fn a_fleet_that_does_not_respond_is_left_out_before_the_time_is_over() {
     let _running = bridge(&bus, "b", &["a", "b"]).await;
     let silent = Member::of(&bus, "b").await;
     silent.send(Message::Present).await;
+    let _other = play_server(Member::of(&bus, "b").await, &["b1"]);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let emitter = Emitter::new(bus.manager("a"));
     let counted = emitter.to("r").count_sockets().await.unwrap();
-    assert_eq!((counted.found, counted.missing_servers.len()), (0, 0), "{counted:?}");
+    assert_eq!((counted.found, counted.missing_servers.len()), (1, 0), "{counted:?}");
 }
 
 /// A server on Node, played by a messenger of the wire.

@@ -17,9 +17,7 @@ pub(crate) fn of(bridge: &str, side: &str, envelope: &mut Envelope) -> (Mark, us
         hash.update(name);
     }
     hash.update(&bytes);
-    let mut fingerprint = [0; 16];
-    fingerprint.copy_from_slice(&hash.finalize()[..16]);
-    (Mark::new(fingerprint), bytes.len())
+    (mark_of(hash), bytes.len())
 }
 
 /// Encodes a message as if nothing was expected in return. The encoding holds every other field.
@@ -52,6 +50,10 @@ fn without_ids(envelope: &mut Envelope) -> bytes::Bytes {
 pub(crate) fn beside(mark: Mark, number: usize) -> Mark {
     let mut hash = Sha256::new();
     hash.update(format!("{mark} {number}"));
+    mark_of(hash)
+}
+
+fn mark_of(hash: Sha256) -> Mark {
     let mut fingerprint = [0; 16];
     fingerprint.copy_from_slice(&hash.finalize()[..16]);
     Mark::new(fingerprint)

@@ -49,7 +49,7 @@ macro_rules! metrics {
 metrics! {
     "sio_bridge_ready" "gauge"
         "1 if all sides are connected and the bridge forwards or could take over without loss, else 0."
-        Read::Bridge(|status| f64::from(u8::from(status.is_ready)));
+        Read::Bridge(|status| flag(status.is_ready));
     "sio_bridge_duty" "gauge"
         "1 for what the bridge does: active, fenced (it is to forward, and does not receive its own beats) or standby."
         Read::Duty;
@@ -64,7 +64,7 @@ metrics! {
         Read::Bridge(|status| status.refused_requests as f64);
     "sio_bridge_side_connected" "gauge"
         "1 if the messages of a side arrive, else 0."
-        Read::Side(|side| f64::from(u8::from(side.is_connected)));
+        Read::Side(|side| flag(side.is_connected));
     "sio_bridge_received_total" "counter"
         "Messages received from a side."
         Read::Side(|side| side.received as f64);
@@ -107,11 +107,16 @@ metrics! {
         "The time from arrival to confirmation, of all forwarded messages together."
         Read::Pair(|pair| pair.delay.as_secs_f64());
     "sio_bridge_stalled" "gauge"
-        "1 while the broker of the destination cannot be reached, else 0."
-        Read::Pair(|pair| f64::from(u8::from(pair.is_stalled)));
+        "1 from a publish that could not be sent, or was not confirmed, to the next one that is, else 0."
+        Read::Pair(|pair| flag(pair.is_stalled));
     "sio_bridge_full" "gauge"
         "1 while the source is not read because too much waits, else 0."
-        Read::Pair(|pair| f64::from(u8::from(pair.is_full)));
+        Read::Pair(|pair| flag(pair.is_full));
+}
+
+/// Returns the value of a gauge that is 1 or 0.
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
 }
 
 /// Writes all metrics of a bridge.
@@ -133,7 +138,7 @@ fn values(metric: &Metric, status: &Status) -> Vec<(String, f64)> {
         Read::Bridge(read) => vec![(String::new(), read(status))],
         Read::Duty => [BridgeDuty::Active, BridgeDuty::Fenced, BridgeDuty::Standby]
             .map(|duty| {
-                let is = f64::from(u8::from(duty == status.duty));
+                let is = flag(duty == status.duty);
                 (format!("{{duty=\"{}\"}}", duty.as_str()), is)
             })
             .to_vec(),

@@ -26,7 +26,7 @@ pub struct BridgeOptions {
     /// How long the active bridge forwards after it has sent a beat that it received back. Default 1.5 s.
     pub lease: Duration,
     /// How long a standby waits for a beat of the active bridge before it takes over. A publish that begins at the end of
-    /// a lease must be complete by then: it is to be longer than the lease and the deadline of the sides' managers
+    /// a lease must be complete by then: it must not be shorter than the lease and the deadline of the sides' managers
     /// together. Default 4 s.
     pub takeover: Duration,
     /// How long a bridge that has subscribed, or may have missed messages, leaves what it receives to the active one.

@@ -13,7 +13,7 @@ use manager_api::{Emitter, HostId, NamespaceName, Payload};
 use node_wire::NodeWire;
 use tokio::time::Instant;
 
-use super::support::{Member, Running, Tap, bridge, event};
+use super::support::{Member, Running, Tap, bridge, event, node_wires};
 use crate::{Bridge, BridgeDuty, BridgeOptions, Side};
 
 /// A server of ours that is played: it announces itself, and responds to everything for `clients` clients, which
@@ -179,12 +179,7 @@ pub(super) async fn with_node(bus: &MemoryBus, wire: &NodeWire, has_silent_serve
 
 #[tokio::test(start_paused = true)]
 async fn events_pass_between_the_wires_and_only_those_of_namespaces_that_pass() {
-    for wire in [
-        NodeWire::classic(),
-        NodeWire::sharded(),
-        NodeWire::streams(),
-        NodeWire::streams_before_0_3(),
-    ] {
+    for wire in node_wires() {
         let bus = MemoryBus::new();
         let running = with_node(&bus, &wire, true).await;
         let (node, mut arrivals) = node_server(&bus, &wire).await;

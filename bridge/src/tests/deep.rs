@@ -5,10 +5,9 @@ use manager_api::Payload;
 use manager_api::memory::MemoryBus;
 use manager_api::message::Message;
 use manager_api::wire::Arrival;
-use node_wire::NodeWire;
 
 use super::carried::{node_server, with_node};
-use super::support::{Member, event};
+use super::support::{Member, event, node_wires};
 use crate::carry::MAX_DEPTH;
 
 /// An event with a list in a list, so many levels in all with the list of the arguments.
@@ -32,12 +31,7 @@ fn payload(arrival: Arrival) -> Option<Payload> {
 
 #[tokio::test(start_paused = true)]
 async fn what_no_bridge_could_read_back_is_skipped() {
-    for wire in [
-        NodeWire::classic(),
-        NodeWire::sharded(),
-        NodeWire::streams(),
-        NodeWire::streams_before_0_3(),
-    ] {
+    for wire in node_wires() {
         let bus = MemoryBus::new();
         let running = with_node(&bus, &wire, true).await;
         let (_node, mut arrivals) = node_server(&bus, &wire).await;

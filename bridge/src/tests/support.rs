@@ -11,6 +11,7 @@ use manager_api::message::{Emit, Envelope, Message};
 use manager_api::wire::python;
 use manager_api::{ClientManager, Error, ErrorKind, EventName, Health, HostId, Incoming, NamespaceName};
 use manager_api::{Payload, Subscription};
+use node_wire::NodeWire;
 use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::timeout;
@@ -326,4 +327,14 @@ impl Member {
 pub(super) fn event(number: u32) -> Emit {
     let payload = Payload::new(&number).unwrap();
     Emit::new(NamespaceName::root(), EventName::new("numbered").unwrap(), payload)
+}
+
+/// Returns all wires of servers on Node.
+pub(super) fn node_wires() -> [NodeWire; 4] {
+    [
+        NodeWire::classic(),
+        NodeWire::sharded(),
+        NodeWire::streams(),
+        NodeWire::streams_before_0_3(),
+    ]
 }

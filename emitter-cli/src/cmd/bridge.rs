@@ -127,7 +127,10 @@ fn ready(status: &Status) -> (bool, String) {
     let why = match cut_off {
         Some(side) => format!("side {} is not connected", output::printable(&side.name)),
         None if status.has_other_sides => "another bridge of this name has other sides".to_owned(),
-        None => format!("{}, not settled yet", status.duty.as_str()),
+        None => format!(
+            "{}; not settled yet, or its own beats do not arrive",
+            status.duty.as_str()
+        ),
     };
     (false, format!("not ready: {why}\n"))
 }

@@ -1,4 +1,6 @@
 //! The response of the bridge to the sender of an event, for all other fleets.
+//!
+//! Each fleet adds one share, or none if it has lost the event: the response is sent with what is there in time.
 
 use std::sync::Arc;
 

@@ -34,6 +34,8 @@ struct Control {
     told: Told,
     /// Since when it could hear others.
     opened: Option<Instant>,
+    /// A beat was published.
+    has_published: bool,
     /// It forwards no more, and tells the others once nothing is under way.
     steps_down: bool,
     /// Until when it forwards what waits, and waits for a successor, because it ends.
@@ -67,6 +69,7 @@ pub(crate) async fn run(
         beats: FuturesUnordered::new(),
         told: Told::default(),
         opened: None,
+        has_published: false,
         steps_down: false,
         leaves_by: None,
     };
@@ -119,7 +122,7 @@ impl Control {
                         self.election.miss();
                     }
                     LinkEvent::Failed(error) => {
-                        self.note_failure(&error);
+                        self.note_failure(&error, self.opened.is_none());
                         link = Link::open(&self.manager, backoff.next_delay());
                     }
                     LinkEvent::Ended => link = Link::open(&self.manager, backoff.next_delay()),
@@ -130,7 +133,7 @@ impl Control {
                 () = tokio::time::sleep(LOOK), if self.waits_for_quiet() => self.step(),
                 _ = leaving.changed(), if self.leaves_by.is_none() => self.leave(),
             }
-            let is_connected = matches!(link, Link::Open(_));
+            let is_connected = matches!(link, Link::Open(_)) && self.election.hears_itself(Instant::now());
             shared
                 .counters
                 .is_control_connected
@@ -326,20 +329,24 @@ impl Control {
         has_stopped && !waits
     }
 
-    fn note_published(&self, published: Result<(), Error>) {
-        if let Err(error) = published {
-            self.note_failure(&error);
+    fn note_published(&mut self, published: Result<(), Error>) {
+        match published {
+            Ok(()) => self.has_published = true,
+            Err(error) => self.note_failure(&error, !self.has_published),
         }
     }
 
-    fn note_failure(&self, error: &Error) {
+    /// Logs a failure of the control channel. The first attempt to use it must not be refused.
+    fn note_failure(&self, error: &Error, is_first: bool) {
         static FAILED: LimitedLog = LimitedLog::new();
         if error.kind() == ErrorKind::Closed && self.leaves_by.is_none() {
             let text = "the manager of the control channel was closed while the bridge ran";
             return self.shared.fail(Error::new(ErrorKind::Closed, text));
         }
-        if error.is_refusal() || error.kind() == ErrorKind::Config {
-            return self.shared.fail(Error::new(error.kind(), error.to_string()).refused());
+        // Later on all bridges would end at once, of which one may be needed when the refusal has ended.
+        if is_first && (error.is_refusal() || error.kind() == ErrorKind::Config) {
+            let text = format!("the control channel: {error}");
+            return self.shared.fail(Error::new(error.kind(), text).refused());
         }
         if let Some(suppressed) = FAILED.pass() {
             let error = Escaped(error);

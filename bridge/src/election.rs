@@ -149,6 +149,11 @@ impl Election {
         self.lease_until.filter(|_| self.duty == Duty::Active)
     }
 
+    /// Returns whether it receives its own beats, without which it cannot forward.
+    pub(crate) fn hears_itself(&self, now: Instant) -> bool {
+        self.heard_own.is_some_and(|heard| now - heard <= self.options.lease)
+    }
+
     /// Counts the other bridges that were heard lately.
     pub(crate) fn num_others(&self, now: Instant) -> usize {
         let others = self.others.values();
@@ -314,11 +319,10 @@ impl Election {
 
     fn may_claim(&self, now: Instant, condition: Condition) -> bool {
         let options = &self.options;
-        let hears_itself = self.heard_own.is_some_and(|heard| now - heard <= options.lease);
         // A claim that was made is decided first.
         let patience = options.lease + options.beat;
         let is_claimed = self.heard_claim.is_some_and(|heard| now - heard < patience);
-        if self.is_leaving || !hears_itself || is_claimed {
+        if self.is_leaving || !self.hears_itself(now) || is_claimed {
             return false;
         }
         let is_fit = condition.healthy && condition.settled_for.is_some();

@@ -1,4 +1,7 @@
 //! The forwarding task of a pair of sides: publishes in order what waits, while this bridge is the one that forwards.
+//!
+//! A publish ends in one of four ways: confirmed; certainly not sent, which starts over from that message, in order;
+//! perhaps sent, which is given up, because a second copy could arrive; refused, which is given up as well.
 
 use std::collections::HashMap;
 use std::future::poll_fn;

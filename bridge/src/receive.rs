@@ -1,4 +1,6 @@
 //! The receiving task of a side: what its processes send is admitted for the other sides, and responded to.
+//!
+//! It waits where too much waits for another side, so that the manager's own limits bound what arrives meanwhile.
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -120,3 +120,26 @@ async fn a_bridge_whose_control_channel_is_closed_ends_with_an_error() {
     assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(error.to_string().contains("control channel"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_control_channel_ends_a_bridge_that_starts_and_none_that_runs() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    one.control.forbid(true);
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let status = one.running.bridge.status();
+    assert!(!status.is_ready, "it has no lease: {status:?}");
+    a.emit(1).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    one.control.forbid(false);
+    assert_eq!(b.numbers_up_to(1).await, [1]);
+    one.running.stop().await.unwrap();
+
+    let other = Twin::start(&bus);
+    other.control.forbid(true);
+    let ended = tokio::time::timeout(Duration::from_secs(60), other.running.ended()).await;
+    let error = ended.expect("it ends by itself").unwrap_err();
+    assert!(error.is_refusal() && error.to_string().contains("forbidden"), "{error}");
+}

@@ -33,6 +33,8 @@ pub(super) struct Tap {
     is_mute: Arc<AtomicBool>,
     /// Publishes fail: the broker cannot be reached.
     is_unreachable: Arc<AtomicBool>,
+    /// Publishes are refused: a right is missing.
+    is_forbidden: Arc<AtomicBool>,
     /// What arrives is thrown away, and a gap is reported for it.
     is_deaf: Arc<AtomicBool>,
     /// The next publish panics, as a defect would.
@@ -51,6 +53,7 @@ impl Tap {
             is_open: Arc::new(watch::Sender::new(true)),
             is_mute: Arc::default(),
             is_unreachable: Arc::default(),
+            is_forbidden: Arc::default(),
             is_deaf: Arc::default(),
             is_defective: Arc::default(),
             num_publishes: Arc::default(),
@@ -71,6 +74,11 @@ impl Tap {
     /// Fails publishes as a manager does that cannot reach its broker.
     pub(super) fn refuse(&self, is_unreachable: bool) {
         self.is_unreachable.store(is_unreachable, Ordering::SeqCst);
+    }
+
+    /// Refuses publishes as a broker does that withholds a right.
+    pub(super) fn forbid(&self, is_forbidden: bool) {
+        self.is_forbidden.store(is_forbidden, Ordering::SeqCst);
     }
 
     /// Freezes the broker: it accepts what is sent, and says nothing about it.
@@ -116,6 +124,9 @@ impl ClientManager for Tap {
         }
         if self.is_unreachable.load(Ordering::SeqCst) {
             return Err(Error::new(ErrorKind::Connect, "unreachable, on command"));
+        }
+        if self.is_forbidden.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Publish, "forbidden, on command").refused());
         }
         match self.is_mute.load(Ordering::SeqCst) {
             true => Ok(()),

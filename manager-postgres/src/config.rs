@@ -54,12 +54,14 @@ impl Default for PostgresOptions {
 const MAX_IDLE: Duration = Duration::from_secs(10);
 /// The maximum length of an identifier in PostgreSQL, in bytes.
 pub(crate) const MAX_NAME_LEN: usize = 63;
+/// What ends the text of our functions, or stands in it for something else.
+const RESERVED: [&str; 5] = ["$sio$", "@schema@", "@functions@", "@version@", "@wake@"];
 
 impl PostgresOptions {
     /// Refuses names that are not identifiers of PostgreSQL.
     pub(crate) fn check(&self) -> Result<(), Error> {
         check_name("the channel is", &self.common.channel)?;
-        check_name("the schema is", &self.schema)
+        check_schema("the schema is", &self.schema)
     }
 
     /// Returns the time without a notification after which a subscription reads.
@@ -77,6 +79,17 @@ pub(crate) fn check_name(what: &str, name: &str) -> Result<(), Error> {
         1..=MAX_NAME_LEN if !name.contains('\0') => Ok(()),
         len => Err(bad(format!(
             "{what} the name of a PostgreSQL object: 1 to {MAX_NAME_LEN} bytes without a zero byte; this one has {len}"
+        ))),
+    }
+}
+
+/// Checks the name of a schema, which also becomes part of our functions.
+pub(crate) fn check_schema(what: &str, name: &str) -> Result<(), Error> {
+    check_name(what, name)?;
+    match RESERVED.iter().find(|reserved| name.contains(*reserved)) {
+        None => Ok(()),
+        Some(reserved) => Err(bad(format!(
+            "{what} the name of a schema, which must not contain {reserved}"
         ))),
     }
 }
@@ -110,6 +123,27 @@ mod tests {
         ] {
             options.common.channel = channel.clone();
             assert_eq!(options.check().is_ok(), is_accepted, "{channel:?}");
+        }
+    }
+
+    #[test]
+    fn a_schema_whose_name_would_change_the_text_of_our_functions_is_refused() {
+        for (schema, is_accepted) in [
+            ("it's \"other\" $1 @home@", true),
+            ("a$sio$b", false),
+            ("@schema@", false),
+            ("x@functions@", false),
+            ("@version@x", false),
+            ("@wake@", false),
+        ] {
+            let options = PostgresOptions {
+                schema: schema.to_owned(),
+                ..PostgresOptions::default()
+            };
+            assert_eq!(options.check().is_ok(), is_accepted, "{schema:?}");
+            let mut by_channel = PostgresOptions::default();
+            by_channel.common.channel = schema.to_owned();
+            by_channel.check().unwrap();
         }
     }
 

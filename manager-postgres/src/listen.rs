@@ -26,7 +26,7 @@ use bytes::Bytes;
 use manager_api::Error;
 use manager_api::backend::{End, Feed, ListenLink, Resumed, Status};
 use manager_api::log::{Escaped, LimitedLog, quietly};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Statement;
 
 use crate::config::{PostgresOptions, quoted};
@@ -83,19 +83,11 @@ impl ListenLink for PostgresListener {
     type Connection = Listening;
     type Message = Bytes;
 
-    /// Connects and listens, then finds its position: what commits later is read or notified.
+    /// Connects and listens within the connect timeout, then finds its position: what commits later is read or notified.
     async fn open(&mut self) -> Result<Listening, Failure> {
-        let events = self.events();
-        let session = self.connector.connect(Asked::Listen, events).await?;
-        pooler::check(&self.connector, &session).await?;
-        let limit = self.options.connect_timeout;
-        let channel = quoted(&self.options.common.channel);
-        session.run(&format!("LISTEN {channel}"), limit).await?;
-        let origin = self.origin(&session).await?;
-        self.find_position(&session, origin).await?;
-        let statement = read::statement(&self.connector.schema);
-        let read = session.within(limit, session.client.prepare(&statement)).await?;
-        Ok(Listening { session, read })
+        let limit = self.connector.connect_timeout;
+        let opened = timeout(limit, self.open_once()).await;
+        opened.unwrap_or_else(|_| Err(Failure::silent(self.connector.label(), limit)))
     }
 
     /// Reads after each notification, and after a time without one, which shows that the server is
@@ -149,6 +141,21 @@ impl PostgresListener {
         }
     }
 
+    /// Makes one attempt to connect, listen and find the position.
+    async fn open_once(&mut self) -> Result<Listening, Failure> {
+        let events = self.events();
+        let session = self.connector.connect(Asked::Listen, events).await?;
+        pooler::check(&self.connector, &session).await?;
+        let limit = self.connector.connect_timeout;
+        let channel = quoted(&self.options.common.channel);
+        session.run(&format!("LISTEN {channel}"), limit).await?;
+        let origin = self.origin(&session).await?;
+        self.find_position(&session, origin).await?;
+        let statement = read::statement(&self.connector.schema);
+        let read = session.within(limit, session.client.prepare(&statement)).await?;
+        Ok(Listening { session, read })
+    }
+
     /// Creates the events of a connection: what wakes it, and what is counted and passed over.
     fn events(&self) -> Arc<Events> {
         let wake = wake(&self.connector.schema);
@@ -175,7 +182,7 @@ impl PostgresListener {
              (SELECT system_identifier::text FROM pg_control_system()), pg_try_advisory_lock_shared({LOCK_CLASS}, hashtext({key}))"
         );
         let mut row = session
-            .text_row(&question, self.options.connect_timeout)
+            .text_row(&question, self.connector.connect_timeout)
             .await?
             .into_iter();
         let mut next = || row.next().flatten();
@@ -210,8 +217,8 @@ impl PostgresListener {
         let statements = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL synchronous_commit = local; \
                           SELECT pg_logical_emit_message(true, 'sio', ''); \
                           SELECT pg_current_xact_id()::text, pg_current_snapshot()::text";
-        let row = session.text_row(statements, self.options.connect_timeout).await?;
-        session.run("COMMIT", self.options.connect_timeout).await?;
+        let row = session.text_row(statements, self.connector.connect_timeout).await?;
+        session.run("COMMIT", self.connector.connect_timeout).await?;
         let field = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
         match (field(0).parse(), field(1).parse::<Snapshot>()) {
             (Ok(own), Ok(snapshot)) => Ok(Position::begin(own, &snapshot)),

@@ -17,7 +17,8 @@ use crate::session::{Events, Session};
 
 /// The number of connections of the server that are held at once.
 const MAX_HELD: usize = 4;
-/// The limit of the second connection. A pool in session mode may have none left, which says nothing.
+/// The longest time for the second connection, and half of the time to connect at most. A pool in session mode may have
+/// none left, which says nothing.
 const SECOND: Duration = Duration::from_secs(2);
 
 /// Refuses a session whose transactions do not stay on one connection of the server.
@@ -27,6 +28,7 @@ const SECOND: Duration = Duration::from_secs(2);
 /// has just released, and this session gets another one.
 pub(crate) async fn check(connector: &Connector, session: &Session) -> Result<(), Failure> {
     let limit = connector.connect_timeout;
+    let limit_of_second = SECOND.min(limit / 2);
     let row = session
         .text_row("SELECT inet_client_port(), pg_backend_pid()", limit)
         .await?;
@@ -39,17 +41,17 @@ pub(crate) async fn check(connector: &Connector, session: &Session) -> Result<()
     let mut held = Vec::new();
     for _ in 0..MAX_HELD {
         let holding = connector.connect(Asked::Listen, Events::new(|_| false));
-        let Ok(Ok(second)) = timeout(SECOND, holding).await else {
+        let Ok(Ok(second)) = timeout(limit_of_second, holding).await else {
             return Ok(());
         };
-        let other = match timeout(SECOND, backend(&second, "BEGIN; ", limit)).await {
+        let other = match timeout(limit_of_second, backend(&second, "BEGIN; ", limit)).await {
             Ok(Ok(other)) => other,
             // In statement mode there are no transactions.
             Ok(Err(failure)) if failure.is_answer() => return Err(refusal(&session.address)),
             _ => return Ok(()),
         };
         held.push(second);
-        match backend(session, "", SECOND).await {
+        match backend(session, "", limit_of_second).await {
             Ok(later) if later == own && other != own => {}
             _ => return Err(refusal(&session.address)),
         }

@@ -33,7 +33,7 @@ use std::time::Duration;
 use manager_api::Error;
 use manager_api::backend::{Failure as _, bad};
 
-use crate::config::{PostgresOptions, check_name, literal, quoted};
+use crate::config::{PostgresOptions, check_schema, literal, quoted};
 use crate::connect::Connector;
 use crate::error::Failure;
 use crate::listen::LOCK_CLASS;
@@ -58,6 +58,8 @@ const CLEAN: &str = "DELETE FROM @schema@.message WHERE xid >= pg_snapshot_xmax(
                      WHERE pg_snapshot_xmax(horizon) > pg_snapshot_xmax(pg_current_snapshot());";
 /// Makes two installations at once follow each other.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'73696f'::int, 0);";
+/// How much later than the server's own limit its answer is given up.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// What [`install`] sets. `None` keeps what is installed; for a new installation it is the default.
 #[derive(Clone, Debug, Default)]
@@ -124,14 +126,15 @@ impl fmt::Display for Installed {
 ///
 /// [`Config`](manager_api::ErrorKind::Config) for a URL or name that cannot be used, or for functions of these names that
 /// belong to another installation; a [refusal](Error::is_refusal) that names a missing right;
-/// [`Connect`](manager_api::ErrorKind::Connect) if the server cannot be reached.
+/// [`Connect`](manager_api::ErrorKind::Connect) if the server cannot be reached, or is not done by the deadline: then it
+/// does not happen later.
 ///
 /// # Cancel safety
 ///
 /// It is one transaction: it happens as a whole or not at all.
 pub async fn install(url: &str, options: &PostgresOptions, wanted: &Installation) -> Result<Installed, Error> {
     if let Some(functions) = &wanted.functions {
-        check_name("the schema of the functions is", functions)?;
+        check_schema("the schema of the functions is", functions)?;
     }
     let (connector, session) = open(url, options).await?;
     let of_call = |failure| error(options, failure);
@@ -141,8 +144,8 @@ pub async fn install(url: &str, options: &PostgresOptions, wanted: &Installation
         None => known_functions(&session, schema, options).await.map_err(of_call)?,
     };
     refuse_foreign(&session, schema, &functions, options).await?;
-    let script = script(schema, &functions, wanted);
-    session.run(&script, limit(options)).await.map_err(of_call)?;
+    let script = transaction(&script(schema, &functions, wanted), limit(options));
+    session.run(&script, limit(options) + ANSWER).await.map_err(of_call)?;
     describe(&session, schema, options).await.map_err(of_call)
 }
 
@@ -161,7 +164,7 @@ pub async fn uninstall(url: &str, options: &PostgresOptions) -> Result<(), Error
     let of_call = |failure| error(options, failure);
     let schema = &*connector.schema;
     let functions = known_functions(&session, schema, options).await.map_err(of_call)?;
-    let mut script = format!("BEGIN; {LOCK} DROP SCHEMA IF EXISTS {} CASCADE;", quoted(schema));
+    let mut script = format!("DROP SCHEMA IF EXISTS {} CASCADE;", quoted(schema));
     if owner_of_functions(&session, schema, &functions, options)
         .await
         .map_err(of_call)?
@@ -173,8 +176,8 @@ pub async fn uninstall(url: &str, options: &PostgresOptions) -> Result<(), Error
              {functions}.sio_emit_in(text, text, text, jsonb[]), {functions}.sio_publish(text, json);"
         );
     }
-    script += "COMMIT;";
-    session.run(&script, limit(options)).await.map_err(of_call)
+    let script = transaction(&script, limit(options));
+    session.run(&script, limit(options) + ANSWER).await.map_err(of_call)
 }
 
 /// Returns what is installed.
@@ -278,7 +281,21 @@ async fn owner_of_functions(
     })
 }
 
-/// Returns the statements of an installation, one transaction.
+/// Returns statements as one transaction, which the server does not commit after a limit: by then its caller has been told
+/// that it failed.
+fn transaction(statements: &str, limit: Duration) -> String {
+    // Zero would be no limit, and more is not permitted.
+    let millis = limit.as_millis().clamp(1, i32::MAX as u128);
+    format!(
+        "BEGIN; SET LOCAL statement_timeout = {millis}; {LOCK} SET LOCAL client_min_messages = warning;\n{statements}\n\
+         DO $sio$ BEGIN\n\
+         IF clock_timestamp() > transaction_timestamp() + interval '{millis} milliseconds' THEN\n\
+         RAISE EXCEPTION 'not completed within {millis} ms' USING ERRCODE = 'query_canceled';\n\
+         END IF;\nEND $sio$; COMMIT;"
+    )
+}
+
+/// Returns the statements of an installation.
 fn script(schema: &str, functions: &str, wanted: &Installation) -> String {
     let (quoted_schema, quoted_functions) = (quoted(schema), quoted(functions));
     let filled = |text: &str| {
@@ -304,10 +321,7 @@ fn script(schema: &str, functions: &str, wanted: &Installation) -> String {
         functions = literal(functions),
     );
     let parts = [TABLES, FUNCTIONS, EMIT].map(filled).join("\n");
-    format!(
-        "BEGIN; {LOCK}\nSET LOCAL client_min_messages = warning;\n{parts}\n{state}\n{}\nCOMMIT;",
-        filled(CLEAN)
-    )
+    format!("{parts}\n{state}\n{}", filled(CLEAN))
 }
 
 /// Returns what is installed, in one statement.
@@ -321,17 +335,22 @@ async fn describe(session: &Session, schema: &str, options: &PostgresOptions) ->
         literal(&format!("{of}.message")),
     );
     let row = session.text_row(&question, limit(options)).await?;
-    let field = |index: usize| row.get(index).cloned().flatten().unwrap_or_default();
-    let number = |index: usize| field(index).parse().unwrap_or_default();
-    let seconds: f64 = field(2).parse().unwrap_or_default();
-    Ok(Installed {
+    let described = described(schema, &row);
+    described.ok_or_else(|| Failure::other(&session.address, format!("the table {of}.state is not as installed")))
+}
+
+/// Reads the answer to the question of [`describe`]; `None` if a field is missing or not of its type.
+fn described(schema: &str, row: &[Option<String>]) -> Option<Installed> {
+    let field = |index: usize| row.get(index)?.as_deref();
+    let number = |index: usize| field(index)?.parse().ok();
+    Some(Installed {
         schema: schema.to_owned(),
-        functions: field(0),
-        version: field(1).parse().unwrap_or_default(),
-        retention: Duration::try_from_secs_f64(seconds).unwrap_or_default(),
-        max_messages: number(3),
-        num_messages: number(4),
-        num_bytes: number(5),
-        num_listeners: number(6),
+        functions: field(0)?.to_owned(),
+        version: field(1)?.parse().ok()?,
+        retention: Duration::try_from_secs_f64(field(2)?.parse().ok()?).ok()?,
+        max_messages: number(3)?,
+        num_messages: number(4)?,
+        num_bytes: number(5)?,
+        num_listeners: number(6)?,
     })
 }

@@ -8,7 +8,7 @@ use manager_api::Error;
 use manager_api::backend::url::{self, Address, Parts, decoded};
 use manager_api::backend::{TlsParameters, bad};
 
-use crate::config::check_name;
+use crate::config::check_schema;
 
 /// The accepted schemes.
 pub(crate) const SCHEMES: &[&str] = &["postgres", "postgresql"];
@@ -141,7 +141,7 @@ impl Target {
                     Some(Duration::from_secs(number::<u64>(name, &value)?)).filter(|time| !time.is_zero());
             }
             "schema" => {
-                check_name("the parameter \"schema\" is", &value)?;
+                check_schema("the parameter \"schema\" is", &value)?;
                 self.schema = Some(value);
             }
             _ => return Ok(false),

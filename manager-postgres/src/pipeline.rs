@@ -8,7 +8,7 @@
 //! |---|---|
 //! | committed | accepted |
 //! | an error | fail: none was published; the connection remains in use |
-//! | none, the connection is lost | fail: all or none may have been published; they are not sent again |
+//! | none or a fatal error, the connection is lost | fail: all or none may have been published; they are not sent again |
 //! | none within `keepalive_timeout` | the same, and the connection is replaced |
 
 use std::collections::VecDeque;
@@ -23,6 +23,7 @@ use manager_api::backend::{Failure as _, Job};
 use manager_api::{Error, deadline};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_postgres::Client;
+use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::Type;
 
 use crate::config::quoted;
@@ -51,7 +52,7 @@ pub(crate) struct Pipeline<'a> {
     flights: VecDeque<Flight>,
     /// When old messages are deleted next.
     trim: Trim,
-    /// A deletion under way; no batch is sent meanwhile.
+    /// A deletion under way. Batches are sent behind it, as behind each other: its answer may never come.
     trimming: Option<BoxFuture<'a, Result<Trim, Failure>>>,
     /// Completes when the connection has ended.
     ended: BoxFuture<'a, Failure>,
@@ -102,8 +103,14 @@ impl<'a> Pipeline<'a> {
         if let Poll::Ready(failure) = self.ended.poll_unpin(cx) {
             return Poll::Ready(Err(Arc::new(failure)));
         }
+        let next = self.next_due();
+        if next < self.timer.deadline() {
+            self.timer.as_mut().reset(next);
+        }
         while self.timer.as_mut().poll(cx).is_ready() {
             self.expire()?;
+            // One that is due and not begun would keep the timer firing.
+            self.poll_trim(cx)?;
             let next = self.next_due();
             self.timer.as_mut().reset(next);
         }
@@ -128,17 +135,13 @@ impl<'a> Pipeline<'a> {
     /// Sends as many batches as may be under way; returns how many. While one is, what is queued makes the next.
     fn send(&mut self) -> usize {
         let mut count = 0;
-        // What is old is deleted between batches.
-        while self.flights.len() < MAX_FLIGHTS && !self.is_trimming() && self.queue.has_jobs() {
+        // On a connection that has ended nothing is sent: what is queued is sent on the next one.
+        let is_open = !self.session.client.is_closed();
+        while is_open && self.flights.len() < MAX_FLIGHTS && self.queue.has_jobs() {
             self.send_batch();
             count += 1;
         }
         count
-    }
-
-    /// Returns whether batches wait because old messages are deleted, or about to be.
-    fn is_trimming(&self) -> bool {
-        self.trimming.is_some() || self.trim.is_due()
     }
 
     /// Sends what is queued, up to the limits of a batch, as one transaction.
@@ -195,7 +198,7 @@ impl<'a> Pipeline<'a> {
 
     /// Fails the jobs of the first batch, if the server has answered that it did not commit them.
     fn refuse(&mut self, error: tokio_postgres::Error) -> Result<(), Arc<Failure>> {
-        let is_answer = error.as_db_error().is_some();
+        let is_answer = error.as_db_error().is_some_and(|answer| !is_fatal(answer));
         let failure = Arc::new(self.session.failure(error));
         if !is_answer || self.session.client.is_closed() {
             return Err(failure);
@@ -213,9 +216,9 @@ impl<'a> Pipeline<'a> {
         Ok(())
     }
 
-    /// Deletes old messages between batches, if that is due.
+    /// Begins a deletion of old messages, if that is due, and takes the answer of the one under way.
     fn poll_trim(&mut self, cx: &mut Context<'_>) -> Result<(), Arc<Failure>> {
-        if self.trimming.is_none() && self.trim.is_due() && self.flights.is_empty() {
+        if self.trimming.is_none() && self.trim.is_due() {
             let link = &self.queue.link;
             let (session, limit) = (self.session, link.options.keepalive_timeout);
             let idle = Trim::new(&link.connector.schema, std::time::Duration::ZERO);
@@ -262,9 +265,18 @@ impl<'a> Pipeline<'a> {
             .filter_map(|flight| flight.jobs.get(flight.num_expired));
         let limit = self.queue.link.options.keepalive_timeout;
         let answer = self.flights.front().map(|first| deadline::from(first.since, limit));
-        let trim = self.trim.next().filter(|_| self.flights.is_empty());
-        let times = jobs.map(deadline_of).chain(answer).chain(trim);
+        let times = jobs.map(deadline_of).chain(answer).chain(self.trim.next());
         times.fold(self.queue.next_due(), Instant::min)
+    }
+}
+
+/// Returns whether an error ends the connection. It says nothing about a commit under way: an operator may end the
+/// connection between the commit and its confirmation, and a pooler tells that its own connection was lost.
+fn is_fatal(answer: &DbError) -> bool {
+    match answer.parsed_severity() {
+        Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+        // A pooler may send only the other field, which PostgreSQL translates.
+        None => matches!(answer.severity(), "FATAL" | "PANIC"),
     }
 }
 

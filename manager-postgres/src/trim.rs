@@ -1,8 +1,9 @@
 //! The deletion of old messages, by the connections that there are anyway.
 //!
 //! Each listener and each publisher calls the function `trim` from time to time. It locks the one row of the table
-//! `state`, and returns at once if another process has done so. It deletes a limited number of rows, so that neither
-//! reading nor publishing waits for long, and is called again at once while there are more.
+//! `state`, and returns at once if another process has done so. It deletes a limited number of rows and waits half a
+//! second at most for what others have locked, so that neither reading nor publishing, which the server does after it,
+//! waits for long; and it is called again at once while there are more.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use integration::proxy::TcpProxy;
 use manager_api::ClientManager;
 use manager_postgres::schema::{Installation, install, status, uninstall};
 use manager_postgres::{PostgresManager, PostgresOptions};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{manager, next_gap, next_text, options};
 use crate::support::{eventually, within};
@@ -66,6 +66,32 @@ async fn old_messages_are_deleted_and_a_listener_that_was_away_for_longer_says_s
     assert_eq!(listener.health().num_gaps, 1);
 }
 
+/// The deletion's answer is lost, and it is always due: what is published does not wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_is_not_answered_holds_up_no_message() {
+    let broker = PostgresBroker::start().await;
+    let (url, channel) = (broker.url(), unique_channel());
+    let direct = manager(&url, &channel);
+    let mut subscription = direct.subscribe().await.unwrap();
+    let (proxy, through) = TcpProxy::before(&url).await;
+    let trimming = PostgresOptions {
+        trim_interval: Duration::from_millis(1),
+        ..options(&channel)
+    };
+    let publisher = PostgresManager::new(&through, trimming).unwrap();
+    publisher.publish("a".into()).await.unwrap();
+    assert_eq!(next_text(&mut subscription).await, "a");
+    proxy.mute();
+    // Longer than the interval: a deletion is under way, and its answer does not arrive.
+    sleep(Duration::from_millis(50)).await;
+    tokio::select! {
+        ended = publisher.publish("b".into()) => panic!("it ended without an answer: {ended:?}"),
+        arrived = timeout(Duration::from_secs(5), next_text(&mut subscription)) => {
+            assert_eq!(arrived.expect("it waits for the deletion"), "b");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_of_a_long_transaction_is_kept_from_its_commit_on() {
     let broker = PostgresBroker::start().await;
@@ -75,15 +101,24 @@ async fn a_message_of_a_long_transaction_is_kept_from_its_commit_on() {
     tokio::spawn(connection);
     let emit = format!("BEGIN; SELECT sio_publish('{channel}', '7')");
     client.batch_execute(&emit).await.unwrap();
-    let listener = manager(&url, &channel);
+    let never = PostgresOptions {
+        trim_interval: Duration::ZERO,
+        ..options(&channel)
+    };
+    let listener = PostgresManager::new(&url, never).unwrap();
     let mut subscription = listener.subscribe().await.unwrap();
-    // It is older than the retention when it commits.
-    for _ in 0..10 {
-        sleep(Duration::from_millis(50)).await;
-        ask(&url, "SELECT sio.trim()").await.unwrap();
-    }
+    listener.publish("6".into()).await.unwrap();
+    assert_eq!(next_text(&mut subscription).await, "6");
+    // What was written later, and committed at once, is deleted for its age.
+    let is_deleted = async {
+        while ask(&url, "SELECT sio.trim()").await.unwrap() != [["1"]] {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    within("the deletion", is_deleted).await;
     client.batch_execute("COMMIT").await.unwrap();
-    ask(&url, "SELECT sio.trim()").await.unwrap();
+    assert_eq!(ask(&url, "SELECT sio.trim()").await.unwrap(), [["0"]]);
+    assert_eq!(num_messages(&url).await, 1);
     assert_eq!(next_text(&mut subscription).await, "7");
     assert_eq!(listener.health().num_gaps, 0);
 }

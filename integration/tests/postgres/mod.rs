@@ -1,5 +1,6 @@
 //! PostgreSQL: transactions, faults and refusals, on servers of the tests' own.
 
+mod locks;
 mod log;
 mod pooler;
 mod refusals;

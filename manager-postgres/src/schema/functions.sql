@@ -46,9 +46,9 @@ CREATE OR REPLACE TRIGGER note_truncated BEFORE TRUNCATE ON @schema@.message
     FOR EACH STATEMENT EXECUTE FUNCTION @schema@.note_deleted();
 
 -- Deletes at most `most` messages that are older than the retention, or too many; returns how many. While one process
--- does so, others return at once.
+-- does so, others return at once. What is published on the same connection is behind it: it waits for no lock for long.
 CREATE OR REPLACE FUNCTION @schema@.trim(most integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $sio$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms' AS $sio$
 DECLARE
     own @schema@.state;
     epoch @schema@.epoch;

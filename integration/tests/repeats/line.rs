@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use integration::brokers::{Flavour, KafkaBroker, RabbitBroker, RedisBroker, unique_channel};
+use integration::brokers::{Flavour, KafkaBroker, PostgresBroker, RabbitBroker, RedisBroker, unique_channel};
 use integration::managers;
 use integration::proxy::TcpProxy;
 use manager_api::{Emitter, Error, ManagerOptions};
@@ -33,6 +33,10 @@ impl Line {
 
     pub(super) async fn rabbitmq() -> Self {
         Self::before(RabbitBroker::shared().await.url()).await
+    }
+
+    pub(super) async fn postgres() -> Self {
+        Self::before(PostgresBroker::shared().await.url()).await
     }
 
     pub(super) async fn kafka() -> Self {
@@ -111,8 +115,11 @@ impl Fleet {
     /// not arrive.
     pub(super) async fn emit_unanswered(&mut self, emitter: &Emitter, number: u64) -> JoinHandle<Result<(), Error>> {
         self.line.proxy.mute();
-        let emitting = tokio::spawn(self.keyed(emitter, number));
-        self.expect_on_first(number).await;
+        let mut emitting = tokio::spawn(self.keyed(emitter, number));
+        tokio::select! {
+            ended = &mut emitting => panic!("{number}: it ended without an answer: {ended:?}"),
+            () = self.expect_on_first(number) => {}
+        }
         assert!(!emitting.is_finished(), "no answer can have come");
         emitting
     }

@@ -35,7 +35,7 @@ macro_rules! over {
     };
 }
 
-over! { redis, rabbitmq, kafka }
+over! { redis, rabbitmq, kafka, postgres }
 
 /// The connection breaks between PUBLISH and its answer: the emit publishes again by itself, and succeeds.
 async fn an_emit_whose_answer_was_lost(line: Line) {

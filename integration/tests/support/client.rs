@@ -77,10 +77,14 @@ impl Client {
         self.stream.send(Message::text(packet)).await.unwrap();
     }
 
-    /// Returns the next packet, pings aside; `None` if the server closed the connection.
+    /// Returns the next packet, pings aside; `None` if the server closed the connection. Pings do not extend the limit.
     pub(crate) async fn next_packet(&mut self) -> Option<String> {
+        within("a packet", self.unlimited_packet()).await
+    }
+
+    async fn unlimited_packet(&mut self) -> Option<String> {
         loop {
-            match within("a packet", self.stream.next()).await {
+            match self.stream.next().await {
                 Some(Ok(Message::Text(text))) if text.as_str() == "2" => self.send("3").await,
                 Some(Ok(Message::Text(text))) => return Some(text.as_str().to_owned()),
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return None,

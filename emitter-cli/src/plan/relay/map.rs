@@ -83,6 +83,7 @@ impl Map for MapPlan {
         mapped.except = address.except_rooms;
         mapped.skip = address.except;
         mapped.volatile = address.volatile;
+        mapped.key = address.key.map(|key| key.as_str().to_owned());
         Ok(mapped)
     }
 }

@@ -61,7 +61,9 @@ fn without_an_event_records_are_objects_as_in_lines() {
     let made = plan(&["stdin", "-r", "lobby"]).unwrap();
     let mapped = made.map.map(&record("{\"event\":\"e\",\"data\":1}")).unwrap();
     assert_eq!((mapped.event.as_str(), mapped.payload.json()), ("e", "[1]"));
-    assert_eq!(mapped.rooms, ["lobby".into()]);
+    assert_eq!((mapped.rooms, mapped.key), (vec!["lobby".into()], None));
+    let mapped = made.map.map(&record("{\"event\":\"e\",\"key\":\"k\"}")).unwrap();
+    assert_eq!(mapped.key.as_deref(), Some("k"));
     let said = made.map.map(&record("{\"data\":1}")).unwrap_err().to_string();
     assert!(said.contains("missing field `event`"), "{said}");
     for more in [["--arg", "{/a}"], ["--key", "k"], ["--body", "text"], ["-r", "{/a}"]] {

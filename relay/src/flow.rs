@@ -3,45 +3,29 @@
 //! One task runs it, so that records are started in the order in which they were read. A failure of the broker stops
 //! new starts; once nothing is under way any more, what failed is started again, in its order and before anything else.
 
+mod cause;
 mod lanes;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use manager_api::source::{Place, Position, Reading, Record, Source};
-use manager_api::{Backoff, Emitter, Error, ErrorKind, deadline};
+use manager_api::{Backoff, Emitter, Error, deadline};
 use tokio::time::Instant;
 
-use crate::mapping::{Map, Mapped, Unmapped};
+use crate::mapping::{Map, Mapped};
 use crate::relay::{RelayError, RelayOptions};
 use crate::status::RelayStatus;
+pub(crate) use cause::Cause;
+use cause::is_about_the_record;
 use lanes::Lanes;
 use reader::Reader;
 
 /// The most acknowledgements of one call of the source.
 const MAX_ACKS: usize = 1_024;
-
-/// Why a record becomes a dead letter.
-#[derive(Clone, Debug)]
-pub(crate) enum Cause {
-    /// It cannot be mapped.
-    Unmapped(Unmapped),
-    /// Its event cannot be sent.
-    Refused(Arc<Error>),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unmapped(why) => write!(f, "the record cannot be mapped: {why}"),
-            Self::Refused(error) => write!(f, "the event cannot be sent: {error}"),
-        }
-    }
-}
 
 /// A record under way, and why it is to become a dead letter, if so.
 struct Work {
@@ -85,6 +69,8 @@ pub(crate) struct Flow {
     ack_at: Option<Instant>,
     has_emitted: bool,
     is_reading: bool,
+    /// Why reading has ended, if not with the source. What was read before is finished all the same.
+    source_failure: Option<Error>,
     /// Since when the flow is to end; by then it does.
     end_by: Option<Instant>,
     verdict: Option<RelayError>,
@@ -121,6 +107,7 @@ impl Flow {
             ack_at: None,
             has_emitted: false,
             is_reading: true,
+            source_failure: None,
             end_by: None,
             verdict: None,
         }
@@ -136,7 +123,8 @@ impl Flow {
             self.acknowledge();
             self.status.in_flight(self.num_in_flight());
             if self.is_finished() {
-                return self.verdict.map_or(Ok(()), Err);
+                let failure = self.source_failure.map(RelayError::Source);
+                return self.verdict.or(failure).map_or(Ok(()), Err);
             }
             if self.end_by.is_some() && self.is_reading {
                 self.is_reading = false;
@@ -185,7 +173,7 @@ impl Flow {
         match reading {
             Some(Ok(Reading::Records(records))) => self.received(records),
             Some(Ok(Reading::Gap { num_records, reason })) => self.status.gap(num_records, &reason),
-            Some(Err(error)) => self.give_up(RelayError::Source(error)),
+            Some(Err(error)) => (self.is_reading, self.source_failure) = (false, Some(error)),
             Some(Ok(_)) | None => self.is_reading = false,
         }
     }
@@ -367,15 +355,6 @@ impl Flow {
         let has_more = self.is_reading || !self.waiting.is_empty() || !self.failed.is_empty();
         is_idle && (self.verdict.is_some() || !has_more)
     }
-}
-
-/// Returns whether an error is about this event, and another one may be accepted.
-fn is_about_the_record(error: &Error) -> bool {
-    let is_kind = matches!(
-        error.kind(),
-        ErrorKind::TooLarge | ErrorKind::Config | ErrorKind::Malformed
-    );
-    is_kind && !error.is_refusal()
 }
 
 /// Returns whether the source does not hand a record out again that was not acknowledged.

@@ -21,7 +21,8 @@ const NUM_READINGS: usize = 2;
 /// Lines as records, in their order. Blank ones are passed over.
 ///
 /// Lines are not kept anywhere: an acknowledgement means nothing, and what was read when the process is killed is lost
-/// unless the same text is read again. A line ends with a line feed, with or without a carriage return.
+/// unless the same text is read again. So are lines that were read ahead, at most about 100 KiB and one line, when the
+/// source is dropped before its end: at SIGTERM, too. A line ends with a line feed, with or without a carriage return.
 #[derive(Debug)]
 pub struct LinesSource {
     readings: AsyncMutex<mpsc::Receiver<Result<Reading, Error>>>,

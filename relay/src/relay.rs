@@ -49,7 +49,7 @@ pub enum RelayError {
     /// The broker of the servers refused the first event: a login, a right, a configuration.
     #[error("cannot emit: {0}")]
     Broker(Error),
-    /// The source refused to be read: a login, a right, or it does not exist.
+    /// The source refused to be read: a login, a right, or it does not exist. Or it ended with a failure.
     #[error("cannot read the source: {0}")]
     Source(Error),
     /// A record would have become a dead letter, and [`strict`](RelayOptions::strict) is on.
@@ -60,6 +60,9 @@ pub enum RelayError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The source could not be left properly: it may hand out records again that were emitted.
+    #[error("the last acknowledgements may not be stored: {0}")]
+    Unstored(Error),
     /// Records were under way when the time to end was over. A source that keeps records hands them out again.
     #[error("{num_records} records were read and not acknowledged")]
     Unfinished {
@@ -150,10 +153,10 @@ impl Relay {
         let outcome = flow.run(stop).await;
         self.status.stopping();
         let closed = self.source.close(drain.max(Duration::from_secs(1))).await;
-        if let Err(error) = closed {
-            self.status.source_failed("leave", &error);
+        if let Err(error) = &closed {
+            self.status.source_failed("leave", error);
         }
-        outcome
+        outcome.and(closed.map_err(RelayError::Unstored))
     }
 }
 

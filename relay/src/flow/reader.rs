@@ -17,7 +17,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Starts to read. Failures are repeated with back-off; a refusal of the very first call is the last item.
+    /// Starts to read. Failures are repeated with back-off; a refusal of the very first call is the last item, and so is
+    /// a failure after which the source has ended.
     pub(super) fn start(source: Arc<dyn Source>, status: RelayStatus, backoff: (Duration, Duration)) -> Self {
         let (sender, readings) = mpsc::channel(1);
         let task = tokio::spawn(read(source, status, Backoff::new(backoff.0, backoff.1), sender));
@@ -57,24 +58,23 @@ async fn read(
     sender: mpsc::Sender<Result<Reading, Error>>,
 ) {
     let mut has_worked = false;
-    loop {
+    let mut failure = None;
+    // Room comes first: a reading that has to wait for it would be lost when this task is ended.
+    while let Ok(room) = sender.reserve().await {
         match source.next().await {
+            // A source that cannot go on has not ended well.
+            Ok(Reading::End) => return room.send(failure.map_or(Ok(Reading::End), Err)),
             Ok(reading) => {
                 has_worked = true;
+                failure = None;
                 backoff.reset();
                 status.source_worked();
-                let is_end = matches!(reading, Reading::End);
-                if sender.send(Ok(reading)).await.is_err() || is_end {
-                    return;
-                }
+                room.send(Ok(reading));
             }
-            Err(error) if error.is_refusal() && !has_worked => {
-                // Nothing more can be said if the relay has ended meanwhile.
-                let _ = sender.send(Err(error)).await;
-                return;
-            }
+            Err(error) if error.is_refusal() && !has_worked => return room.send(Err(error)),
             Err(error) => {
                 status.source_failed("read", &error);
+                failure = Some(error);
                 tokio::time::sleep(backoff.next_delay()).await;
             }
         }

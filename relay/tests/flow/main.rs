@@ -8,7 +8,7 @@ use std::time::Duration;
 use manager_api::lock::Unpoisoned;
 use tokio::sync::Semaphore;
 
-use manager_api::source::Reading;
+use manager_api::source::{Reading, Source};
 use manager_api::{Error, ErrorKind};
 use relay::RelayError;
 use rig::{Broker, Rig, Told, at, events, lost, settle};
@@ -238,4 +238,54 @@ async fn bytes_under_way_are_bounded_and_a_single_record_always_passes() {
     rig.end();
     running.await.unwrap().unwrap();
     assert_eq!(rig.told().0.len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_and_then_ends_is_an_error_after_all_that_was_read_is_emitted() {
+    let mut rig = Rig::new(Broker::default());
+    *rig.broker.errors.lock().unpoisoned() = [Some(lost())].into();
+    rig.read([0, 1]);
+    let readings = rig.readings.take().unwrap();
+    readings.send(Err(lost().refused())).unwrap();
+    drop(readings);
+    let error = rig.relay().run(std::future::pending()).await.unwrap_err();
+    assert!(matches!(error, RelayError::Source(_)), "{error}");
+    assert_eq!(rig.told(), (vec![0, 1], vec![Told::Closed]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_emits_every_line_that_was_taken_from_its_source() {
+    let mut rig = Rig::new(Broker {
+        permits: Some(Semaphore::new(0)),
+        ..Broker::default()
+    });
+    rig.options.max_in_flight = 1;
+    (1..=5).for_each(|line| rig.read_line(line));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let running = tokio::spawn(rig.relay().run(async { drop(stopped.await) }));
+    settle().await;
+    stop.send(()).unwrap();
+    rig.broker.permits.as_ref().unwrap().add_permits(9);
+    running.await.unwrap().unwrap();
+    rig.end();
+    let mut num_left = 0;
+    while let Reading::Records(records) = rig.source.next().await.unwrap() {
+        num_left += records.len();
+    }
+    assert_eq!((rig.accepted().len() + num_left, num_left), (5, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_that_are_not_stored_at_the_end_are_an_error() {
+    let mut rig = Rig::new(Broker::default());
+    let relay = rig.relay();
+    let source = rig.source.clone();
+    rig.read([0]);
+    let stopped = async move {
+        settle().await;
+        source.errors.lock().unpoisoned().push_back(lost());
+    };
+    let error = relay.run(stopped).await.unwrap_err();
+    assert!(error.to_string().contains("may not be stored: "), "{error}");
+    assert_eq!(rig.told(), (vec![0], vec![Told::Closed]));
 }

@@ -55,7 +55,7 @@ impl Source for Fake {
 
     async fn close(&self, _limit: Duration) -> Result<(), Error> {
         self.told.send(Told::Closed).unwrap();
-        Ok(())
+        self.result()
     }
 
     fn status(&self) -> SourceStatus {
@@ -161,6 +161,15 @@ impl Rig {
             .unwrap();
     }
 
+    /// A line, which nothing keeps.
+    pub(crate) fn read_line(&self, line: u64) {
+        let place = Place::Line(line);
+        let name = "t".into();
+        let record = Record::new(Position { name, place }, format!("{{\"e\":\"e{line}\"}}"));
+        let reading = Ok(Reading::Records(vec![record]));
+        self.readings.as_ref().unwrap().send(reading).unwrap();
+    }
+
     pub(crate) fn end(&mut self) {
         self.readings = None;
     }
@@ -192,6 +201,7 @@ pub(crate) fn at(offset: i64) -> Position {
 pub(crate) fn offset_of(position: &Position) -> i64 {
     match position.place {
         Place::Offset { offset, .. } => offset,
+        Place::Line(line) => line.cast_signed(),
         _ => panic!("{position}"),
     }
 }

@@ -113,7 +113,7 @@ impl Mapped {
     /// Returns the key of the event: that of the mapping, or the place of the record if that is lasting.
     ///
     /// A place that is longer than a key may be becomes its SHA-256.
-    pub(crate) fn key_for(&self, record: &Record) -> Option<String> {
+    pub fn key_for(&self, record: &Record) -> Option<String> {
         if let Some(key) = &self.key {
             return Some(key.clone());
         }
@@ -251,17 +251,20 @@ impl Map for Mapping {
     fn map(&self, record: &Record) -> Result<Mapped, Unmapped> {
         check_whole(record)?;
         let view = View::new(record);
-        let refused = |error: manager_api::Error| Unmapped::new(error.to_string());
         let namespace = self.namespace.text(&view).map_err(|why| why.of("the namespace"))?;
         let event = self.event.text(&view).map_err(|why| why.of("the event"))?;
+        let event =
+            EventName::new(&event).map_err(|_| Unmapped::new("the event: it is empty, or reserved by Socket.IO"))?;
         let key = self.key.as_ref().map(|key| checked_key(key.text(&view))).transpose();
         Ok(Mapped {
-            namespace: NamespaceName::new(&namespace).map_err(refused)?,
+            // The errors of the names repeat them.
+            namespace: NamespaceName::new(&namespace)
+                .map_err(|_| Unmapped::new("the namespace: it does not begin with '/', or has a comma"))?,
             rooms: rooms(&self.rooms, &view).map_err(|why| why.of("the rooms"))?,
             except: rooms(&self.except, &view).map_err(|why| why.of("the excluded rooms"))?,
             key: key.map_err(|why| why.of("the key"))?,
             payload: self.payload(&view).map_err(|why| why.of("the arguments"))?,
-            ..Mapped::new(EventName::new(&event).map_err(refused)?, Payload::empty())
+            ..Mapped::new(event, Payload::empty())
         })
     }
 }

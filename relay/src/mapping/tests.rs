@@ -152,3 +152,22 @@ fn templates_are_checked_before_anything_is_read() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+#[test]
+fn a_reason_does_not_repeat_a_name_that_cannot_be_used() {
+    let config = MapConfig {
+        namespace: "{/n}".to_owned(),
+        event: "{/e}".to_owned(),
+        ..config()
+    };
+    for (body, part) in [
+        (r#"{"n":"ann@example.com","e":"e"}"#, "namespace"),
+        (r#"{"n":"/ann@example.com,","e":"e"}"#, "namespace"),
+        (r#"{"n":"/","e":"disconnecting"}"#, "event"),
+        (r#"{"n":"/","e":""}"#, "event"),
+    ] {
+        let said = map(&config, body).unwrap_err();
+        assert!(said.starts_with(&format!("the {part}: ")), "{said}");
+        assert!(!said.contains("ann@") && !said.contains("disconnecting"), "{said}");
+    }
+}

@@ -155,7 +155,7 @@ fn check(mut sample: Record, map: &MapPlan, max_bytes: usize) -> Result<(), Fail
     let mapped = map
         .map(&sample)
         .map_err(|why| Failure::input(format!("the record cannot be mapped: {why}")))?;
-    let key = mapped.key.clone().or_else(|| sample.lasting_id());
+    let key = mapped.key_for(&sample);
     let event = serde_json::json!({
         "namespace": mapped.namespace.as_str(),
         "room": mapped.rooms.iter().map(|room| room.as_str()).collect::<Vec<_>>(),

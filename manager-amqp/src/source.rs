@@ -16,7 +16,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Consumer};
-use manager_api::backend::{Failure as _, bad, closed};
+use manager_api::backend::{Failure as _, bad, closed, seconds};
 use manager_api::source::{Fault, Place, Position, Reading, Record, Source, SourceStatus};
 use manager_api::{Error, HostId};
 use tokio::sync::Mutex;
@@ -196,8 +196,8 @@ impl Shared {
         record.headers.push(("routing-key".into(), key));
         let size = record.size();
         if size > self.options.amqp.common.max_message_bytes {
+            // It keeps its body, for the dead letter: the message itself is gone once it is acknowledged.
             record.fault = Some(Fault::TooLarge(size));
-            (record.body, record.headers) = (Bytes::new(), Vec::new());
         }
         record
     }
@@ -280,6 +280,11 @@ impl Source for QueueSource {
         };
         let acked = channel.basic_ack(last, BasicAckOptions { multiple: true });
         let acked = self.shared.connector.within_timeout(acked).await;
+        if acked.is_err() && !channel.status().connected() {
+            // What was delivered on it is delivered again. Were it kept, a reader that waits for these acknowledgements
+            // before it reads on would never find out.
+            self.channel.lock().await.take_if(|(each, _)| *each == number);
+        }
         acked.map_err(|failure| self.shared.error(failure))
     }
 
@@ -294,13 +299,20 @@ impl Source for QueueSource {
         self.shared.is_connected.store(false, Ordering::Relaxed);
         *self.channel.lock().await = None;
         let consuming = timeout(limit, async { self.consuming.lock().await.take() }).await;
+        let mut ended = Ok(());
         if let Ok(Some(Consuming { link, channel, .. })) = consuming {
             // In this order acknowledgements that were sent arrive before the end.
-            let _ = timeout(limit, channel.close(200, "bye".into())).await;
+            ended = match timeout(limit, channel.close(200, "bye".into())).await {
+                Ok(closed) => closed.map_err(|error| self.shared.connector.failure(error)),
+                Err(_) => {
+                    let text = format!("the channel was not closed within {}", seconds(limit));
+                    Err(Failure::other(self.shared.connector.label(), text))
+                }
+            };
             link.close(limit).await;
         }
         self.letters.lock().await.close(limit).await;
-        Ok(())
+        ended.map_err(|failure| self.shared.error(failure))
     }
 
     fn status(&self) -> SourceStatus {

@@ -109,11 +109,11 @@ pub struct Record {
     pub body: Bytes,
     /// Whether the source has handed it out before, as far as it says.
     pub is_redelivered: bool,
-    /// Why the source could not read it as a whole, if so; it has no body then.
+    /// Why it is not to be used, if so; it may have no body then.
     pub fault: Option<Fault>,
 }
 
-/// The reason why a record has no body.
+/// The reason why a record is not to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use manager_api::backend::{bad, closed, seconds};
@@ -34,6 +34,8 @@ const MAX_TOPICS: usize = 100;
 /// The time without a heartbeat after which a member is taken for gone. The default of librdkafka is three times that:
 /// so long the partitions of one that was killed would stand still.
 const SESSION_TIMEOUT: &str = "15000";
+/// The time between two attempts of the last commit while the group is balanced anew.
+const SETTLING: Duration = Duration::from_millis(100);
 
 /// Where a group begins in a partition for which it has no offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -248,7 +250,16 @@ impl Source for TopicSource {
     }
 
     async fn dead_letter(&self, record: &Record, reason: &str) -> Result<(), Error> {
-        self.dead.publish(record.dead_letter(reason).into()).await
+        let stored = self.dead.publish(record.dead_letter(reason).into()).await;
+        match stored {
+            // Its place tells where it is: in a topic records stay after they are acknowledged.
+            Err(error) if error.kind() == ErrorKind::TooLarge => {
+                let place = Record::new(record.position.clone(), "");
+                let reason = format!("{reason}; the record itself is too large for this topic");
+                self.dead.publish(place.dead_letter(&reason).into()).await
+            }
+            stored => stored,
+        }
     }
 
     async fn close(&self, limit: Duration) -> Result<(), Error> {
@@ -256,7 +267,7 @@ impl Source for TopicSource {
         self.shared.state.closed();
         let consumer = self.shared.consumer.lock().unpoisoned().take();
         let thread = self.shared.thread.lock().unpoisoned().take();
-        let closing = tokio::task::spawn_blocking(move || commit_and_leave(consumer, thread));
+        let closing = tokio::task::spawn_blocking(move || commit_and_leave(consumer, thread, limit));
         let dead = self.dead.close();
         let both = async { tokio::join!(closing, dead) };
         match tokio::time::timeout(limit, both).await {
@@ -278,24 +289,41 @@ impl Source for TopicSource {
 fn commit_and_leave(
     consumer: Option<Arc<BaseConsumer<Membership>>>,
     thread: Option<JoinHandle<()>>,
+    limit: Duration,
 ) -> Result<(), Failure> {
     let Some(consumer) = consumer else {
         return Ok(());
     };
-    let committed = commit(&consumer);
+    let committed = commit(&consumer, limit * 4 / 5);
     // The one that lets go of the consumer last leaves the group by that. A thread that panicked has let go of it.
-    let _ = thread.map(JoinHandle::join);
+    let joined = thread.map_or(Ok(()), JoinHandle::join);
     drop(consumer);
-    committed
+    committed.and(joined.map_err(|_| Failure::other("the thread that reads has panicked")))
 }
 
-fn commit(consumer: &BaseConsumer<Membership>) -> Result<(), Failure> {
-    match consumer.commit_consumer_state(CommitMode::Sync) {
-        Ok(()) => Ok(()),
-        // Nothing was acknowledged since the last time.
-        Err(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) => Ok(()),
-        Err(error) => Err(Failure::new("committing offsets", error)),
+/// Commits what was acknowledged. While the group is balanced anew it takes no offsets: that is waited for.
+fn commit(consumer: &BaseConsumer<Membership>, patience: Duration) -> Result<(), Failure> {
+    let until = Instant::now() + patience;
+    loop {
+        let Err(error) = consumer.commit_consumer_state(CommitMode::Sync) else {
+            return Ok(());
+        };
+        match error.rdkafka_error_code() {
+            // Nothing was acknowledged since the last time.
+            Some(RDKafkaErrorCode::NoOffset) => return Ok(()),
+            code if is_unsettled(code) && Instant::now() < until => {
+                // Joins. What comes is not read: its offset is not stored.
+                let _ = consumer.poll(SETTLING);
+            }
+            _ => return Err(Failure::new("committing offsets", error)),
+        }
     }
+}
+
+/// Returns whether a group takes no offsets of this member at the moment.
+fn is_unsettled(code: Option<RDKafkaErrorCode>) -> bool {
+    use RDKafkaErrorCode::{IllegalGeneration, RebalanceInProgress, UnknownMemberId};
+    matches!(code, Some(IllegalGeneration | RebalanceInProgress | UnknownMemberId))
 }
 
 /// Returns whether an offset cannot be stored because the partition is not assigned to this member.

@@ -117,6 +117,10 @@ async fn kill_relays<K: Kind>(count: u64, num_kills: u64) {
     rig.take(usize::try_from(count).unwrap(), PATIENCE).await;
     let took = began.elapsed();
     for relay in &mut relays {
+        // One that has only just begun may not know the signal yet.
+        relay
+            .expect_line(integration::DEADLINE, |line| line.starts_with("source "))
+            .await;
         relay.signal("TERM");
         let status = relay.wait(integration::DEADLINE).await;
         assert!(status.success(), "{status}: {}", relay.stderr());

@@ -106,3 +106,41 @@ async fn lines_that_are_objects_name_their_event_and_a_strict_relay_stops_at_the
     rig.take(1, integration::DEADLINE).await;
     assert_eq!(rig.lost_and_doubled(1), (0, 0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_too_large_is_a_dead_letter_with_its_body_as_the_queue_keeps_none() {
+    let large = format!("{{\"n\":0,\"filler\":\"{}\"}}", "a".repeat(5_000));
+    let (reason, body) = bury_between(Amqp::new().await, &large, &["--max-record", "4096"]).await;
+    assert!(reason.contains("bytes, over the limit"), "{reason}");
+    assert_eq!(body, large);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_the_topic_of_dead_letters_does_not_take_does_not_hold_up_later_ones() {
+    let kafka = Kafka::new().await;
+    kafka.create(".dead", 1, &[("max.message.bytes", "2000")]).await;
+    let poison = "poison ".repeat(1_000);
+    let (reason, body) = bury_between(kafka, &poison, &[]).await;
+    assert!(
+        reason.contains("not JSON") && reason.contains("too large for this topic"),
+        "{reason}"
+    );
+    assert_eq!(body, "");
+}
+
+/// Appends a record that cannot be used between two good ones, and returns the reason and the body of its dead letter.
+async fn bury_between<K: Kind>(kind: K, bad: &str, more: &[&str]) -> (String, String) {
+    let mut rig = Rig::new(kind).await;
+    let mut relay = rig.relay(&[&["--admin-listen", "0"], more].concat());
+    let address = ready(&mut relay).await;
+    let bodies = ["{\"n\":0}", bad, "{\"n\":1}"].map(str::to_owned);
+    rig.kind.append(bodies.into()).await;
+    rig.take(2, integration::DEADLINE).await;
+    assert_eq!(rig.lost_and_doubled(2), (0, 0));
+    acknowledged(&address, 3).await;
+    let letter = rig.kind.dead_letters(1).await.remove(0);
+    relay.signal("TERM");
+    let status = relay.wait(integration::DEADLINE).await;
+    assert!(status.success(), "{status}: {}", relay.stderr());
+    letter
+}

@@ -125,6 +125,19 @@ impl Kafka {
             .next()
             .unwrap_or_default()
     }
+
+    /// Creates the topic, or another one whose name has a suffix.
+    pub(crate) async fn create(&self, suffix: &str, num_partitions: i32, config: &[(&str, &str)]) {
+        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+            .set("bootstrap.servers", self.servers())
+            .create()
+            .unwrap();
+        let name = format!("{}{suffix}", self.topic);
+        let mut new = NewTopic::new(&name, num_partitions, TopicReplication::Fixed(1));
+        new.config = config.to_vec();
+        let results = admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
 }
 
 impl Kind for Kafka {
@@ -132,12 +145,7 @@ impl Kind for Kafka {
         let url = KafkaBroker::shared().await.url();
         let topic = format!("topic-{}", unique_channel());
         let kafka = Self { url, topic };
-        let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-            .set("bootstrap.servers", kafka.servers())
-            .create()
-            .unwrap();
-        let new = NewTopic::new(&kafka.topic, 6, TopicReplication::Fixed(1));
-        admin.create_topics([&new], &AdminOptions::new()).await.unwrap();
+        kafka.create("", 6, &[]).await;
         kafka
     }
 

@@ -181,7 +181,9 @@ impl ClientContext for Membership {
             .store(is_up && !self.0.is_closed.load(Ordering::Relaxed), Ordering::Relaxed);
         let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.values());
         let known = partitions.filter_map(|partition| u64::try_from(partition.consumer_lag).ok());
-        self.0.lag.store(known.sum(), Ordering::Relaxed);
+        // Without any it is not zero, but not known.
+        let lag = known.reduce(u64::saturating_add).unwrap_or(UNKNOWN);
+        self.0.lag.store(lag, Ordering::Relaxed);
     }
 }
 

@@ -76,7 +76,7 @@ impl Member {
             None => self.open().await?,
         };
         self.shared.is_connected.store(true, Ordering::Relaxed);
-        self.examine().await?;
+        self.examine(&mut reader).await?;
         let entries = if let Some(last) = self.own {
             let (time, number) = last;
             let entries = self.read(&mut reader, &format!("{time}-{number}"), None).await?;
@@ -264,7 +264,7 @@ impl Member {
     }
 
     /// Looks at the group from time to time, and begins to claim.
-    async fn examine(&mut self) -> Result<(), Failure> {
+    async fn examine(&mut self, reader: &mut Reader) -> Result<(), Failure> {
         let interval = EXAMINE.min(self.shared.options.claim_after);
         if self.examined.is_some_and(|then| then.elapsed() < interval) {
             return Ok(());
@@ -289,22 +289,37 @@ impl Member {
         self.shared.lag.store(lag, Ordering::Relaxed);
         let read_up_to = field(group, b"last-delivered-id").and_then(text).and_then(id_of);
         let num_read = field(group, b"entries-read").and_then(number);
-        let info = self
-            .link
-            .request("XINFO", &stream, cmd("XINFO").arg("STREAM").arg(&stream))
-            .await?;
-        self.note_trimmed(&info, read_up_to.unwrap_or_default(), num_read);
+        let held = self.held(reader).await?;
+        self.note_trimmed(&held, read_up_to.unwrap_or_default(), num_read);
         Ok(())
     }
 
+    /// Asks what the stream holds. The reply has the first and the last entry, however large: nothing of them is kept.
+    async fn held(&mut self, reader: &mut Reader) -> Result<Held, Failure> {
+        let mut command = cmd("XINFO");
+        command.arg("STREAM").arg(&self.shared.options.stream);
+        let Head::List(len) = self.head(reader, "XINFO", &command).await? else {
+            return Err(reader.connection.not_redis());
+        };
+        let mut held = Held::default();
+        for _ in 0..len / 2 {
+            let name = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
+            match &*name {
+                b"entries-added" => held.num_added = Some(reader.number().await?),
+                b"length" => held.len = Some(reader.number().await?),
+                b"first-entry" => held.first = first_id(reader).await?,
+                _ => reader.skip().await?,
+            }
+        }
+        Ok(held)
+    }
+
     /// Reports entries that were removed before any member has read them, where Redis counts them: since version 7.
-    fn note_trimmed(&mut self, info: &Value, read_up_to: Id, num_read: Option<u64>) {
-        let count = |name: &[u8]| field(info, name).and_then(number);
-        let (Some(num_read), Some(num_added), Some(len)) = (num_read, count(b"entries-added"), count(b"length")) else {
+    fn note_trimmed(&mut self, held: &Held, read_up_to: Id, num_read: Option<u64>) {
+        let (Some(num_read), Some(num_added), Some(len)) = (num_read, held.num_added, held.len) else {
             return;
         };
-        let first = field(info, b"first-entry").and_then(|entry| id_of(text(elements(entry).first()?)?));
-        if first.is_some_and(|first| first <= read_up_to) {
+        if held.first.is_some_and(|first| first <= read_up_to) {
             return;
         }
         let num_removed = num_added.saturating_sub(len);
@@ -318,6 +333,28 @@ impl Member {
             });
         }
     }
+}
+
+/// What a stream holds, as far as the server says.
+#[derive(Default)]
+struct Held {
+    /// The number of entries that were ever added: since Redis 7.
+    num_added: Option<u64>,
+    len: Option<u64>,
+    /// The id of the first entry.
+    first: Option<Id>,
+}
+
+/// Reads the id of an entry, and passes over the rest; `None` if there is no entry.
+async fn first_id(reader: &mut Reader) -> Result<Option<Id>, Failure> {
+    let Head::List(len @ 1..) = reader.head().await? else {
+        return Ok(None);
+    };
+    let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
+    for _ in 1..len {
+        reader.skip().await?;
+    }
+    Ok(id_of(&id))
 }
 
 /// Returns the id of an entry, if it has one.

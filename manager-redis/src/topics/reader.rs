@@ -174,7 +174,7 @@ impl Reader {
     }
 
     /// Reads a number.
-    pub(super) async fn number(&mut self) -> Result<u64, Failure> {
+    pub(crate) async fn number(&mut self) -> Result<u64, Failure> {
         match self.head().await? {
             Head::Number(number) => Ok(number),
             _ => Err(self.connection.not_redis()),

@@ -72,6 +72,7 @@
 //! | [`id`] | names validated once: namespaces, rooms, events, clients, hosts |
 //! | [`doctor`], [`diagnosis`] | what keeps events from arriving, with evidence and remedy |
 //! | [`topics`] | the optional part of the contract: named topics and streams of a broker |
+//! | [`replay`] | another optional part: the log of a channel, from a place in the past on |
 //! | [`source`] | topics, queues and streams that a consumer group reads and acknowledges, record by record |
 //! | [`memory`] | the manager of one process, the reference implementation |
 //! | [`measure`], [`trace`] | measurements for metrics; traces of events from the emitter to the delivery |
@@ -99,6 +100,7 @@ pub mod measure;
 pub mod memory;
 pub mod message;
 pub mod payload;
+pub mod replay;
 mod retry;
 pub mod source;
 pub mod subscription;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::diagnosis::{Circumstances, Examination};
+use crate::replay::Replay;
 use crate::topics::Topics;
 use crate::{Error, HostId, Subscription};
 
@@ -112,6 +113,12 @@ pub trait ClientManager: Send + Sync + 'static {
         None
     }
 
+    /// Returns the log of the channel, for what begins in the past; `None` for a broker that keeps no messages. Default:
+    /// none.
+    fn replay(&self) -> Option<&dyn Replay> {
+        None
+    }
+
     /// Returns the longest that a publish may take; the retries of an event with a [key](crate::IdempotencyKey) end
     /// then, too. Default: that of [`ManagerOptions`], 10 s.
     fn deadline(&self) -> Duration {
@@ -175,6 +182,10 @@ macro_rules! forward {
                 (**self).topics()
             }
 
+            fn replay(&self) -> Option<&dyn Replay> {
+                (**self).replay()
+            }
+
             fn deadline(&self) -> Duration {
                 (**self).deadline()
             }
@@ -215,7 +226,8 @@ pub struct Health {
     pub num_publish_failures: u64,
     /// Messages the broker has accepted but could not route to any queue, where it reports that: RabbitMQ.
     pub num_unheard: u64,
-    /// Notifications of other programs on the channel, which were passed over: PostgreSQL.
+    /// What other programs have sent on the channel, and was passed over: notifications of PostgreSQL, entries of a stream of
+    /// Redis.
     pub num_foreign: u64,
     /// Messages received.
     pub num_received: u64,

@@ -1,11 +1,12 @@
 //! The reference manager: a broker inside this process, for tests, examples and programs of one process.
 
 mod counters;
+mod log;
 mod subscriber;
 mod topics;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
@@ -16,10 +17,13 @@ use tokio::time::timeout;
 
 use crate::backend::{check_size, closed};
 use crate::lock::Unpoisoned;
+use crate::replay::Replay;
 use crate::subscription::Measured;
 use crate::topics::Topics;
 use crate::{ClientManager, Error, ErrorKind, Health, ManagerOptions, Subscription};
 use counters::Counters;
+use log::Log;
+pub use log::MemoryLog;
 use subscriber::Subscriber;
 use topics::TopicTable;
 
@@ -35,14 +39,17 @@ pub struct MemoryBus {
 #[derive(Debug)]
 struct Shared {
     is_up: watch::Sender<bool>,
+    /// How much of each channel is kept, if anything.
+    log: Option<MemoryLog>,
     state: Mutex<State>,
     num_managers: AtomicU64,
 }
 
-/// The subscriptions to channels and topics, and the streams.
+/// The subscriptions to channels and topics, the logs of channels, and the streams.
 #[derive(Debug, Default)]
 struct State {
     channels: HashMap<String, Vec<Subscriber>>,
+    logs: HashMap<String, Log>,
     topics: TopicTable,
 }
 
@@ -53,10 +60,21 @@ impl Default for MemoryBus {
 }
 
 impl MemoryBus {
-    /// Creates a separate bus, which is running.
+    /// Creates a separate bus, which is running and keeps no message.
     pub fn new() -> Self {
+        Self::of(None)
+    }
+
+    /// Creates a separate bus, which is running and keeps the messages of each channel within these limits: its managers
+    /// have a [log](crate::replay).
+    pub fn with_log(limits: MemoryLog) -> Self {
+        Self::of(Some(limits))
+    }
+
+    fn of(log: Option<MemoryLog>) -> Self {
         let shared = Shared {
             is_up: watch::Sender::new(true),
+            log,
             state: Mutex::default(),
             num_managers: AtomicU64::new(0),
         };
@@ -80,7 +98,7 @@ impl MemoryBus {
             id: self.shared.num_managers.fetch_add(1, Ordering::Relaxed),
             options,
             turn: tokio::sync::Mutex::new(()),
-            is_closed: AtomicBool::new(false),
+            is_closed: watch::Sender::new(false),
             counters: Arc::default(),
         }
     }
@@ -105,11 +123,12 @@ impl MemoryBus {
         self.shared.is_up.send_replace(true);
     }
 
-    /// Counts the subscriptions on `channel`.
+    /// Counts the subscriptions on `channel`, and the readers of its log.
     pub fn num_subscribers(&self, channel: &str) -> usize {
         let state = self.state();
         let subscribers = state.channels.get(channel).into_iter().flatten();
-        subscribers.filter(|subscriber| !subscriber.is_closed()).count()
+        let num_readers = state.logs.get(channel).map_or(0, Log::num_readers);
+        subscribers.filter(|subscriber| !subscriber.is_closed()).count() + num_readers
     }
 
     /// Returns the state of a running bus; `None` while it is stopped.
@@ -131,8 +150,15 @@ impl MemoryBus {
 }
 
 impl State {
-    /// Delivers `message` to every subscriber of the channel.
-    fn deliver(&mut self, channel: &str, message: &Bytes) {
+    /// Delivers `message` to every subscriber of the channel, and keeps it if there is a log.
+    fn deliver(&mut self, channel: &str, message: &Bytes, limits: Option<&MemoryLog>) {
+        if let Some(limits) = limits {
+            let log = match self.logs.get_mut(channel) {
+                Some(log) => log,
+                None => self.logs.entry(channel.to_owned()).or_insert_with(Log::new),
+            };
+            log.append(message, limits);
+        }
         if let Some(subscribers) = self.channels.get_mut(channel) {
             subscribers.retain_mut(|subscriber| subscriber.offer(message.clone()));
             if subscribers.is_empty() {
@@ -159,14 +185,15 @@ pub struct MemoryManager {
     options: ManagerOptions,
     /// Acquired by publishes in the order of their first poll.
     turn: tokio::sync::Mutex<()>,
-    is_closed: AtomicBool,
+    is_closed: watch::Sender<bool>,
     counters: Arc<Counters>,
 }
 
 #[async_trait]
 impl ClientManager for MemoryManager {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
-        let deliver = |state: &mut State| state.deliver(&self.options.channel, &message);
+        let limits = self.bus.shared.log.as_ref();
+        let deliver = |state: &mut State| state.deliver(&self.options.channel, &message, limits);
         self.accept(message.len(), deliver).await
     }
 
@@ -180,7 +207,7 @@ impl ClientManager for MemoryManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.is_closed.store(true, Ordering::SeqCst);
+        self.is_closed.send_replace(true);
         // Before the flush, which may be cancelled.
         self.bus.state().release(self.id);
         // Earlier publishes precede this in the queue of the mutex.
@@ -192,6 +219,10 @@ impl ClientManager for MemoryManager {
         Some(self)
     }
 
+    fn replay(&self) -> Option<&dyn Replay> {
+        self.bus.shared.log.as_ref().map(|_| self as _)
+    }
+
     fn deadline(&self) -> Duration {
         self.options.deadline
     }
@@ -199,7 +230,7 @@ impl ClientManager for MemoryManager {
     fn health(&self) -> Health {
         let counters = &*self.counters;
         let last = counters.last().clone();
-        let is_up = *self.bus.shared.is_up.borrow() && !self.is_closed.load(Ordering::SeqCst);
+        let is_up = *self.bus.shared.is_up.borrow() && !*self.is_closed.borrow();
         Health {
             publishing_since: last.published_first.filter(|_| is_up),
             listening_since: last.subscribed.filter(|_| is_up),
@@ -245,9 +276,7 @@ impl MemoryManager {
         add: impl FnOnce(&mut State, Subscriber<M>) + Send,
     ) -> Result<Subscription<M>, Error> {
         self.check(0)?;
-        if timeout(self.options.deadline, self.bus.until_up()).await.is_err() {
-            return Err(self.down("subscribe"));
-        }
+        self.up_for("subscribe").await?;
         let (sender, subscription) = Subscription::channel_of(self.options.max_buffered_bytes);
         let mut state = self.bus.state();
         // Under the lock that `close` acquires, so that `close` removes this subscriber or is seen
@@ -258,9 +287,15 @@ impl MemoryManager {
         Ok(subscription)
     }
 
+    /// Waits for the bus, up to the deadline.
+    async fn up_for(&self, attempted: &str) -> Result<(), Error> {
+        let is_up = timeout(self.options.deadline, self.bus.until_up()).await;
+        is_up.map_err(|_| self.down(attempted))
+    }
+
     /// Checks that the manager is open, and permits a message of `len` bytes.
     fn check(&self, len: usize) -> Result<(), Error> {
-        if self.is_closed.load(Ordering::SeqCst) {
+        if *self.is_closed.borrow() {
             return Err(closed());
         }
         check_size(len, &self.options)

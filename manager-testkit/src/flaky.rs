@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::lock::Unpoisoned;
+use manager_api::replay::Replay;
 use manager_api::subscription::{SubscriptionSender, Unsubscribed};
 use manager_api::topics::{Delivery, Entry, Interest, InterestChanges, Stream, Topic, Topics};
 use manager_api::{ClientManager, Error, ErrorKind, Health, HostId, Incoming, Subscription};
@@ -193,6 +194,11 @@ impl<M: ClientManager> ClientManager for Flaky<M> {
     /// Returns those of the manager inside, with the faults of publishes.
     fn topics(&self) -> Option<&dyn Topics> {
         self.inner.topics().map(|_| self as _)
+    }
+
+    /// Returns that of the manager inside; reading it has no faults.
+    fn replay(&self) -> Option<&dyn Replay> {
+        self.inner.replay()
     }
 
     fn deadline(&self) -> Duration {

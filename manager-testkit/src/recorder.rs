@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use manager_api::replay::Replay;
 use manager_api::subscription::SubscriptionSender;
 use manager_api::topics::Topics;
 use manager_api::{ClientManager, Error, Health, HostId, Incoming, Subscription};
@@ -101,6 +102,11 @@ impl<M: ClientManager> ClientManager for Recorder<M> {
     /// What passes through topics is not recorded.
     fn topics(&self) -> Option<&dyn Topics> {
         self.inner.topics()
+    }
+
+    /// What is read from the log is not recorded.
+    fn replay(&self) -> Option<&dyn Replay> {
+        self.inner.replay()
     }
 
     fn deadline(&self) -> Duration {

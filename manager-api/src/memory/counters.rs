@@ -32,6 +32,16 @@ impl Counters {
         }
     }
 
+    /// Counts a message that a reader takes.
+    pub(super) fn received(&self) {
+        self.num_received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a gap.
+    pub(super) fn gap(&self) {
+        self.num_gaps.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn last(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unpoisoned()
     }

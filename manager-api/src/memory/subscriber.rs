@@ -1,7 +1,6 @@
 //! One subscription, as the bus holds it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -38,7 +37,7 @@ impl<M: Measured> Subscriber<M> {
         match self.sender.try_message(message) {
             Ok(true) => {
                 self.is_behind = false;
-                self.counters.num_received.fetch_add(1, Ordering::Relaxed);
+                self.counters.received();
                 true
             }
             Ok(false) if self.is_behind => true,
@@ -53,7 +52,7 @@ impl<M: Measured> Subscriber<M> {
 
     /// Queues a gap.
     pub(super) fn report_gap(&mut self, reason: &str) {
-        self.counters.num_gaps.fetch_add(1, Ordering::Relaxed);
+        self.counters.gap();
         // A subscriber that was dropped meanwhile is removed with the next message.
         let _ = self.sender.gap(reason);
     }

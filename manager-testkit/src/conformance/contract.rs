@@ -144,6 +144,37 @@ const TOPICS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Each bullet in the documentation of `Replay`, in its order, and the cases that show it.
+const REPLAY: &[(&str, &[&str])] = &[
+    (
+        "Every reader receives the same messages in the same order, each with the same position, and positions increase.",
+        &["readers_agree_about_order_and_positions"],
+    ),
+    (
+        "Yields the messages behind the start, then new ones: between the two nothing is missing, and nothing comes twice.",
+        &["a_reader_yields_the_past_then_what_is_new"],
+    ),
+    (
+        "A reader that is slower than the publishers, or begins far in the past, misses nothing that the broker keeps.",
+        &["a_slow_reader_misses_nothing"],
+    ),
+    (
+        "A position that the log does not have any more, or never had, is a gap, and then all that the log still has behind it.",
+        &["a_position_that_is_not_in_the_log_is_a_gap"],
+    ),
+    (
+        "After a lost connection or a restart of the broker it continues with the next message, without a gap if the broker has kept the log.",
+        &[
+            "a_log_is_read_on_after_a_restart",
+            "a_log_is_read_on_after_a_lost_connection",
+        ],
+    ),
+    (
+        "A reader that was dropped leaves no consumer on the broker.",
+        &["a_reader_ends_when_it_is_dropped_or_its_manager_closed"],
+    ),
+];
+
 /// The bullets in the documentation of a trait, each in one line. It ends before the type named `end`.
 fn bullets(source: &str, end: &str) -> Vec<String> {
     let contract = source.split(&format!("pub struct {end} ")).next().unwrap_or_default();
@@ -169,7 +200,12 @@ fn bullets(source: &str, end: &str) -> Vec<String> {
 fn every_sentence_of_the_contract_has_cases() {
     let manager = bullets(include_str!("../../../manager-api/src/manager.rs"), "Health");
     let topics = bullets(include_str!("../../../manager-api/src/topics.rs"), "Topic");
-    for (name, written, contract) in [("ClientManager", manager, CONTRACT), ("Topics", topics, TOPICS)] {
+    let replay = bullets(include_str!("../../../manager-api/src/replay.rs"), "Replayed");
+    for (name, written, contract) in [
+        ("ClientManager", manager, CONTRACT),
+        ("Topics", topics, TOPICS),
+        ("Replay", replay, REPLAY),
+    ] {
         let shown: Vec<_> = contract.iter().map(|(bullet, _)| *bullet).collect();
         assert_eq!(
             written, shown,
@@ -177,7 +213,7 @@ fn every_sentence_of_the_contract_has_cases() {
         );
     }
     let run = include_str!("mod.rs");
-    for (bullet, cases) in CONTRACT.iter().chain(TOPICS) {
+    for (bullet, cases) in CONTRACT.iter().chain(TOPICS).chain(REPLAY) {
         assert!(!cases.is_empty(), "nothing shows {bullet}");
         for case in *cases {
             assert!(run.lines().any(|line| line.trim() == *case), "{case} is not run");

@@ -1,4 +1,4 @@
-//! The conformance suite: one async function per sentence of the contract of `ClientManager` and `Topics`. The cases of
+//! The conformance suite: one async function per sentence of the contract of `ClientManager`, `Topics` and `Replay`. The cases of
 //! [`hub`](crate::hub) are built on it.
 
 mod changing;
@@ -9,6 +9,7 @@ mod delivery;
 mod link;
 mod outage;
 mod publish;
+mod replay;
 mod streams;
 mod subscribe;
 pub(crate) mod support;
@@ -28,6 +29,7 @@ pub use delivery::*;
 pub use link::{Link, OnLink};
 pub use outage::*;
 pub use publish::*;
+pub use replay::*;
 pub use streams::*;
 pub use subscribe::*;
 pub use topics::*;
@@ -86,6 +88,8 @@ pub enum Fault {
     LosesAnswers,
     /// None, but the [topics](ClientManager::topics) of a manager, which not every broker has.
     Topics,
+    /// None, but the [log](ClientManager::replay) of a channel, which not every broker keeps.
+    Replay,
 }
 
 /// Runs one case and fails it by name if it hangs. Used by [`conformance!`](crate::conformance!).
@@ -149,6 +153,11 @@ macro_rules! conformance {
                 entries_keep_their_order_and_their_fields
                 a_stream_yields_its_past_then_what_is_new
                 a_stream_is_trimmed
+                readers_agree_about_order_and_positions
+                a_reader_yields_the_past_then_what_is_new
+                a_slow_reader_misses_nothing
+                a_position_that_is_not_in_the_log_is_a_gap
+                a_reader_ends_when_it_is_dropped_or_its_manager_closed
             }
             $crate::conformance! { @cases $private;
                 a_broker_restart_yields_a_gap_then_messages
@@ -168,6 +177,8 @@ macro_rules! conformance {
                 a_broker_restart_keeps_the_topics_that_are_wanted_then
                 a_stream_continues_after_a_restart
                 a_stream_continues_after_a_lost_connection
+                a_log_is_read_on_after_a_restart
+                a_log_is_read_on_after_a_lost_connection
             }
 
             mod hub {
@@ -216,6 +227,7 @@ mod tests {
             include_str!("delivery.rs"),
             include_str!("outage.rs"),
             include_str!("publish.rs"),
+            include_str!("replay.rs"),
             include_str!("streams.rs"),
             include_str!("subscribe.rs"),
             include_str!("topics.rs"),

@@ -1,5 +1,4 @@
-//! The suite on topics that are broken on purpose: each case must notice.
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
+//! Topics that are broken on purpose.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,6 +22,9 @@ pub struct RedisOptions {
     /// The maximum number of publishes sent and not yet answered, on the one publishing connection.
     /// Default 16,384; zero counts as one.
     pub max_unanswered: usize,
+    /// The stream that carries the messages in place of publish/subscribe, so that they are kept for a while. Default none;
+    /// a URL with `+stream` in its scheme has the default one.
+    pub log: Option<StreamLog>,
     /// The files of TLS, for URLs with TLS.
     pub tls: TlsOptions,
     /// The login at the sentinels, for URLs that name sentinels; `user:password@` in the URL is for the data
@@ -37,8 +40,32 @@ impl Default for RedisOptions {
             keepalive_interval: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(10),
             max_unanswered: 16_384,
+            log: None,
             tls: TlsOptions::default(),
             sentinel: SentinelOptions::default(),
+        }
+    }
+}
+
+/// How much a stream keeps that carries the messages of a channel: see [`RedisManager::new`](crate::RedisManager::new).
+#[derive(Clone, Debug)]
+pub struct StreamLog {
+    /// The number of messages to which each publish trims the stream, approximately: Redis keeps up to a hundred more.
+    /// Default 100,000; zero counts as one.
+    pub max_len: u64,
+    /// The age beyond which subscribers trim it, by the clock of the server. Needs Redis 6.2. Default 10 min; zero never
+    /// trims by age.
+    pub max_age: Duration,
+    /// The interval at which a subscriber does so. Default 10 s.
+    pub trim_interval: Duration,
+}
+
+impl Default for StreamLog {
+    fn default() -> Self {
+        Self {
+            max_len: 100_000,
+            max_age: Duration::from_secs(600),
+            trim_interval: Duration::from_secs(10),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::connection::{Connection, Duplex, Purpose};
 use crate::error::Failure;
 use crate::probe::{DOUBT, is_plain, speaks_tls};
 use crate::refusal::Asked;
-use crate::url::{Login, Target, Topology};
+use crate::url::{Login, StreamParameters, Target, Topology};
 
 /// The addresses of Redis, the logins, and the TLS configuration.
 pub(crate) struct Connector {
@@ -73,6 +73,11 @@ impl Connector {
     /// Returns the number of the database that the URL names.
     pub(crate) fn database(&self) -> u32 {
         self.target.database
+    }
+
+    /// Returns what the URL says of the stream that carries the messages, if it names one.
+    pub(crate) fn stream(&self) -> Option<&StreamParameters> {
+        self.target.stream.as_ref()
     }
 
     /// Returns the address or addresses, human-readable.

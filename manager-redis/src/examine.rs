@@ -24,7 +24,12 @@ struct Examined<'a> {
 }
 
 /// Examines the server that a publisher would use. What the user may not ask for is not checked.
-pub(crate) async fn examine(connector: &Connector, channel: &str, known: &Circumstances) -> Examination {
+pub(crate) async fn examine(
+    connector: &Connector,
+    channel: &str,
+    is_stream: bool,
+    known: &Circumstances,
+) -> Examination {
     // The caller has reported before why it cannot connect.
     let Ok(connection) = connector.connect(Purpose::Publishing).await else {
         return Examination::default();
@@ -34,8 +39,13 @@ pub(crate) async fn examine(connector: &Connector, channel: &str, known: &Circum
         channel,
         examination: Examination::default(),
     };
-    examined.count_listeners(known.own_subscriptions).await;
-    examined.compare_limit(known.largest_message).await;
+    if is_stream {
+        let why = "Redis does not know who reads a stream";
+        examined.examination.not_checked("number of listeners", why);
+    } else {
+        examined.count_listeners(known.own_subscriptions).await;
+        examined.compare_limit(known.largest_message).await;
+    }
     if !known.has_servers {
         examined.find_channels().await;
     }

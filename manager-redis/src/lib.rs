@@ -14,6 +14,8 @@
 //! | `topics/head.rs`, `redirection.rs`, `routing.rs`, `router.rs`, `node.rs` | publishing to topics: the commands; the nodes of a Redis Cluster |
 //! | `topics/listener.rs`, `subscriber.rs`, `stream.rs`, `reader.rs` | subscribing to topics, and to streams |
 //! | `topics/counter.rs` | the count of subscribers |
+//! | `log.rs` | a stream that carries the messages in place of publish/subscribe, and can be read from the past on |
+//! | `log/epoch.rs`, `care.rs` | whether it is the same stream; what is done for it from time to time |
 //! | `source.rs` | a stream as a source of records, read by a consumer group |
 //! | `source/group.rs`, `entries.rs`, `link.rs` | the member of the group; entries as records; connections to the stream's node |
 //! | `examine.rs` | the examination of a server for a diagnosis |
@@ -30,6 +32,7 @@ mod examine;
 pub mod fuzzing;
 mod hello;
 mod listen;
+mod log;
 mod pipeline;
 mod probe;
 mod publish;
@@ -46,12 +49,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, Status, check_len};
 use manager_api::diagnosis::{Circumstances, Examination};
+use manager_api::replay::Replay;
 use manager_api::topics::Topics;
 use manager_api::{ClientManager, Error, Health, Subscription};
 
-pub use config::{RedisOptions, SentinelOptions};
+pub use config::{RedisOptions, SentinelOptions, StreamLog};
 use connect::Connector;
 use listen::RedisListener;
+use log::LogState;
 pub use manager_api::backend::TlsOptions;
 use publish::{Publisher, RedisLink};
 pub use source::{StreamSource, StreamSourceOptions, StreamStart};
@@ -70,6 +75,8 @@ pub struct RedisManager {
     publisher: Publisher,
     listeners: Listeners,
     topics: TopicState,
+    /// `None` if publish/subscribe carries the messages.
+    log: Option<LogState>,
 }
 
 impl RedisManager {
@@ -84,10 +91,14 @@ impl RedisManager {
     ///   sentinel is asked for the master on each connect; the service defaults to the channel's name
     /// - `redis+cluster://[user:password@]host[:port],…`, with TLS `rediss+cluster://`: any node is
     ///   suitable, and each reconnect tries the next one
+    /// - `redis+stream://[user:password@]host[:port]`, with TLS `rediss+stream://`; also `redis+unix+stream://`,
+    ///   `redis+sentinel+stream://`, `redis+cluster+stream://`: a stream named as the channel carries the messages in place
+    ///   of publish/subscribe. It keeps them for a while, so that a lost connection loses none, and they can be
+    ///   [replayed](ClientManager::replay). All processes of a fleet need the same; python-socketio has nothing like it
     ///
     /// Query parameters: `username`, `password`, `db`; `sentinel_username`, `sentinel_password`; with TLS
     /// `ca=/path/to/certificates.pem` (authorities, or the server's own certificate), `client_cert`,
-    /// `client_key` and `tls_server_name`. A database number is accepted and has no effect:
+    /// `client_key` and `tls_server_name`; with a stream `max_len` and `max_age` in seconds, as [`StreamLog`]. A database number is accepted and has no effect:
     /// publish/subscribe is independent of databases.
     ///
     /// # Errors
@@ -101,6 +112,7 @@ impl RedisManager {
             options: options.clone(),
             connector: connector.clone(),
         };
+        let log = LogState::new(&connector, &options)?;
         let topics = TopicState::new(connector.clone(), &options);
         let publisher = Publisher::new(link, &options.common, status.clone());
         let listeners = Listeners::new(&options.common, status.clone());
@@ -111,6 +123,7 @@ impl RedisManager {
             publisher,
             listeners,
             topics,
+            log,
         })
     }
 }
@@ -119,10 +132,16 @@ impl RedisManager {
 impl ClientManager for RedisManager {
     async fn publish(&self, message: Bytes) -> Result<(), Error> {
         check_len(&message, &self.options.common)?;
-        self.publisher.publish(message).await
+        match &self.log {
+            None => self.publisher.publish(message).await,
+            Some(log) => self.publisher.publish_with_head(log.head(), message).await,
+        }
     }
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
+        if let Some(log) = &self.log {
+            return self.subscribe_to_log(log).await;
+        }
         let listener = RedisListener::new(self.connector.clone(), &self.options);
         self.listeners.subscribe(listener).await
     }
@@ -137,6 +156,10 @@ impl ClientManager for RedisManager {
         Some(self)
     }
 
+    fn replay(&self) -> Option<&dyn Replay> {
+        self.log.as_ref().map(|_| self as _)
+    }
+
     fn deadline(&self) -> Duration {
         self.options.common.deadline
     }
@@ -146,6 +169,7 @@ impl ClientManager for RedisManager {
     }
 
     async fn examine(&self, known: Circumstances) -> Examination {
-        examine::examine(&self.connector, &self.options.common.channel, &known).await
+        let channel = &self.options.common.channel;
+        examine::examine(&self.connector, channel, self.log.is_some(), &known).await
     }
 }

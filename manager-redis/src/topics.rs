@@ -50,7 +50,7 @@ pub(crate) mod reader;
 pub(crate) mod redirection;
 pub(crate) mod router;
 pub(crate) mod routing;
-mod stream;
+pub(crate) mod stream;
 mod subscriber;
 mod table;
 mod wanted;

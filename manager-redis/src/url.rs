@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use manager_api::Error;
 use manager_api::backend::url::{self, Address, decoded};
@@ -24,10 +25,27 @@ pub(crate) const SCHEMES: &[&str] = &[
     "rediss+cluster",
     "valkey+cluster",
     "valkeys+cluster",
+    "redis+stream",
+    "rediss+stream",
+    "valkey+stream",
+    "valkeys+stream",
+    "redis+unix+stream",
+    "redis+sentinel+stream",
+    "rediss+sentinel+stream",
+    "redis+cluster+stream",
+    "rediss+cluster+stream",
 ];
 
 /// The parameters beside those of TLS.
-const KNOWN: [&str; 5] = ["username", "password", "db", "sentinel_username", "sentinel_password"];
+const KNOWN: [&str; 7] = [
+    "username",
+    "password",
+    "db",
+    "sentinel_username",
+    "sentinel_password",
+    "max_len",
+    "max_age",
+];
 
 /// A URL, parsed: addresses and logins.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +58,17 @@ pub(crate) struct Target {
     /// The login at the sentinels, as far as the URL has one.
     pub(crate) sentinel_login: Login,
     pub(crate) tls: TlsParameters,
+    /// The stream that carries the messages, if the scheme names one.
+    pub(crate) stream: Option<StreamParameters>,
+}
+
+/// What a URL says of the stream.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct StreamParameters {
+    /// The number of messages to which it is trimmed.
+    pub(crate) max_len: Option<u64>,
+    /// The age beyond which it is trimmed.
+    pub(crate) max_age: Option<Duration>,
 }
 
 /// The servers that a URL names.
@@ -85,6 +114,10 @@ impl Target {
             None if parts.scheme == "unix" => ("redis", "unix"),
             None => (parts.scheme, ""),
         };
+        let (kind, stream) = match kind.strip_suffix("stream") {
+            Some(rest) => (rest.trim_end_matches('+'), Some(StreamParameters::default())),
+            None => (kind, None),
+        };
         let (username, password) = parts.login()?;
         let given = |text: String| Some(text).filter(|text| !text.is_empty());
         let mut target = Self {
@@ -95,6 +128,7 @@ impl Target {
                 username: given(username),
                 password: given(password),
             },
+            stream,
             ..Self::default()
         };
         target.tls = parts.read_parameters(target.has_tls, "rediss", &KNOWN, |name, value| {
@@ -117,9 +151,24 @@ impl Target {
             }
             "sentinel_username" => self.sentinel_login.username = Some(value),
             "sentinel_password" => self.sentinel_login.password = Some(value),
+            "max_len" => self.stream_parameters(name)?.max_len = Some(number(name, &value)?),
+            "max_age" => {
+                let seconds = number(name, &value)?;
+                self.stream_parameters(name)?.max_age = Some(Duration::from_secs(seconds));
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Returns what the URL says of the stream, for the parameter `name`.
+    fn stream_parameters(&mut self, name: &str) -> Result<&mut StreamParameters, Error> {
+        let stream = self.stream.as_mut();
+        stream.ok_or_else(|| {
+            bad(format!(
+                "the parameter {name:?} needs a scheme of a stream, as redis+stream://"
+            ))
+        })
     }
 
     /// Returns the address or addresses, human-readable.
@@ -183,6 +232,12 @@ fn database_in(kind: &str, path: &str) -> Result<u32, Error> {
     }
 }
 
+/// Reads the number that a parameter has.
+fn number(name: &str, value: &str) -> Result<u64, Error> {
+    let number = value.parse();
+    number.map_err(|_| bad(format!("the parameter {name:?} is not a number")))
+}
+
 /// Reads the number of a database; 0 if there is none.
 fn database(number: &str) -> Result<u32, Error> {
     match number {
@@ -194,141 +249,4 @@ fn database(number: &str) -> Result<u32, Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use manager_api::ErrorKind;
-
-    use super::*;
-
-    fn parse(url: &str) -> Target {
-        Target::parse(url, "channel").unwrap()
-    }
-
-    fn refusal(url: &str) -> String {
-        let error = Target::parse(url, "channel").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Config);
-        let text = format!("{error} {error:?}");
-        assert!(!text.contains("secret"), "{text}");
-        text
-    }
-
-    fn node(host: &str, port: u16) -> Address {
-        let host = host.to_owned();
-        Address { host, port }
-    }
-
-    #[test]
-    fn plain_urls_name_one_node() {
-        for (url, expected, has_tls) in [
-            ("redis://", node("localhost", 6379), false),
-            ("redis://h", node("h", 6379), false),
-            ("REDIS://h:1/", node("h", 1), false),
-            ("redis://[::1]:7/3", node("::1", 7), false),
-            ("rediss://h:2/0?ca=/a%20b", node("h", 2), true),
-            ("valkey://h:3?db=1", node("h", 3), false),
-            ("valkeys://h", node("h", 6379), true),
-        ] {
-            let target = parse(url);
-            assert_eq!(target.topology, Topology::Nodes(vec![expected]), "{url}");
-            assert_eq!(target.has_tls, has_tls, "{url}");
-        }
-        assert_eq!(parse("rediss://h?ca=/a%20b").tls.ca, Some("/a b".into()));
-    }
-
-    #[test]
-    fn logins_are_decoded_and_never_shown() {
-        for url in [
-            "redis://me:s%40:%2Fecret@h",
-            "redis://h?username=me&password=s%40:/ecret",
-            "unix://me:s%40:%2Fecret@/run/r.sock",
-        ] {
-            let target = parse(url);
-            assert_eq!(target.login.username.as_deref(), Some("me"), "{url}");
-            assert_eq!(target.login.password.as_deref(), Some("s@:/ecret"), "{url}");
-            assert!(!format!("{target:?} {}", target.label()).contains("ecret"));
-        }
-        assert_eq!(parse("redis://:pw@h").login.username, None);
-    }
-
-    #[test]
-    fn sentinel_and_cluster_urls_name_several_nodes() {
-        let two = vec![node("a", 1), node("b", 26_379)];
-        for (url, service) in [
-            ("redis+sentinel://u:p@a:1,b/0/mymaster", "mymaster"),
-            ("valkey+sentinel://a:1,b/mymaster", "mymaster"),
-            ("rediss+sentinel://a:1,b/2", "channel"),
-            ("redis+sentinel://a:1,b", "channel"),
-        ] {
-            let sentinels = two.clone();
-            let service = service.to_owned();
-            assert_eq!(parse(url).topology, Topology::Sentinel { sentinels, service }, "{url}");
-        }
-        let target = parse("rediss+cluster://a:1,b:2");
-        assert_eq!(target.topology, Topology::Nodes(vec![node("a", 1), node("b", 2)]));
-        assert!(target.has_tls);
-    }
-
-    #[test]
-    fn sentinels_have_a_login_and_certificates_names_of_their_own() {
-        let target =
-            parse("rediss+sentinel://u:p@a/s?sentinel_username=me&sentinel_password=s%40ecret&tls_server_name=n");
-        assert_eq!(target.sentinel_login.username.as_deref(), Some("me"));
-        assert_eq!(target.sentinel_login.password.as_deref(), Some("s@ecret"));
-        assert_eq!(target.tls.server_name.as_deref(), Some("n"));
-        assert!(!format!("{target:?}").contains("ecret"));
-    }
-
-    #[test]
-    fn the_number_of_a_database_is_read_wherever_it_stands() {
-        for (url, database) in [
-            ("redis://h", 0),
-            ("redis://h/", 0),
-            ("redis://h/3", 3),
-            ("redis://h/3?db=4", 4),
-            ("redis+sentinel://a/5", 5),
-            ("redis+sentinel://a/5/service", 5),
-            ("redis+sentinel://a/service", 0),
-            ("unix:///run/1.sock?db=6", 6),
-        ] {
-            assert_eq!(parse(url).database, database, "{url}");
-        }
-    }
-
-    #[test]
-    fn unix_urls_name_a_path() {
-        for url in [
-            "unix:///run/r.sock?db=0",
-            "redis+unix:///run/r.sock",
-            "valkey+unix:///run/r.sock",
-        ] {
-            assert_eq!(parse(url).topology, Topology::Unix("/run/r.sock".into()), "{url}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_refused_without_repeating_it() {
-        let unknown = refusal("amqp://u:secret@h");
-        assert!(
-            unknown.contains("amqp") && unknown.contains("redis+sentinel"),
-            "{unknown}"
-        );
-        for url in [
-            "",
-            "secret",
-            "redis://u:secret@h:port",
-            "redis://u:sec/secret@h",
-            "redis://h:99999",
-            "redis://h/secret",
-            "redis://u:secret%4@h",
-            "redis://a,b",
-            "redis://h?ca=/secret",
-            "redis://h?client_cert=/secret",
-            "redis://h?tls_server_name=secret",
-            "redis://h?sentinel_password=secret",
-            "redis://h?nothing=secret",
-            "unix://",
-            "redis+sentinel://h/secret/x",
-        ] {
-            refusal(url);
-        }
-    }
-}
+mod tests;

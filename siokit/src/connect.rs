@@ -63,6 +63,7 @@ impl From<ManagerOptions> for ConnectOptions {
 /// | `redis://[user:password@]host[:port]`, with TLS `rediss://`; `unix:///path` | Redis | `redis` |
 /// | `valkey://`, with TLS `valkeys://` | Valkey | `redis` |
 /// | `redis+sentinel://host,…/service`, `redis+cluster://host,…` | Redis behind Sentinel, Redis Cluster | `redis` |
+/// | `redis+stream://host`, `redis+cluster+stream://host,…` | Redis with a stream in place of publish/subscribe | `redis` |
 /// | `amqp://[user:password@]host[:port][/vhost]`, with TLS `amqps://` | RabbitMQ | `amqp` |
 /// | `kafka://host[:port],…[?property=value…]` | Apache Kafka | `kafka` |
 /// | `postgres://[user:password@]host[:port],…[/database]`, with TLS `?sslmode=require` | PostgreSQL | `postgres` |

@@ -344,7 +344,7 @@ pub static ALL: &[Metric] = &[
     ),
     Metric::counter(
         "sio_broker_foreign_total",
-        "Notifications of other programs on PostgreSQL, which were passed over.",
+        "Notifications on PostgreSQL and entries of a stream of Redis that another program sent, which were passed over.",
         |view| view.manager.num_foreign,
     ),
     Metric::counter(

@@ -48,7 +48,7 @@ pub(crate) fn slot_of(head: &[u8]) -> Option<u16> {
 }
 
 /// Returns the slot of a name: that of the part in the first braces if there is one.
-pub(super) fn slot_of_name(name: &[u8]) -> u16 {
+pub(crate) fn slot_of_name(name: &[u8]) -> u16 {
     let tag = name.iter().position(|&byte| byte == b'{').and_then(|open| {
         let tagged = &name[open + 1..];
         let len = tagged.iter().position(|&byte| byte == b'}')?;

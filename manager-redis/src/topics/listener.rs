@@ -20,7 +20,7 @@ use manager_api::topics::{Delivery, Interest, InterestChanges};
 use super::changing::Changing;
 use super::reader::Reader;
 use super::redirection::MAX_REDIRECTIONS;
-use super::stream::StreamCursor;
+use super::stream::{Beginning, StreamCursor};
 use super::subscriber::Subscriber;
 use super::wanted::Wanted;
 use crate::config::RedisOptions;
@@ -72,7 +72,7 @@ impl TopicListener {
             if let Interest::Stream { name, past } = interest
                 && names.insert(name.clone())
             {
-                streams.push(StreamCursor::new(name, past));
+                streams.push(StreamCursor::new(name, Beginning::Past(past)));
             }
         }
         Self {
@@ -180,7 +180,12 @@ impl TopicListener {
             reading.push(Box::pin(subscriber.read(feed, &self.changing)));
         }
         for (stream, reader) in streams.iter_mut().zip(&mut connections.readers) {
-            reading.push(Box::pin(stream.read(reader, feed)));
+            let name = stream.name.clone();
+            let place = move |_, entry| {
+                let stream = name.clone();
+                Some(Delivery::Entry { stream, entry })
+            };
+            reading.push(Box::pin(async move { stream.read(reader, feed, &mut (), place).await }));
         }
         let mut num_nodes = self.changing.table().num_nodes();
         reading.push(Box::pin(async { Ok(self.changing.follow().await) }));

@@ -3,8 +3,8 @@
 /// The id of an entry: a time in milliseconds, and a number.
 pub(crate) type Id = (u64, u64);
 
-/// The last entry that was read.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// The last entry that was read. Default: none, and each that is there is new.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Position {
     pub(super) last: Id,
     /// The number of entries that were ever added up to it, as far as that is known.
@@ -20,6 +20,8 @@ pub(super) struct Info {
     pub(super) last: Id,
     /// The id of the oldest entry; `None` if the stream is empty.
     pub(super) first: Option<Id>,
+    /// The id of the newest entry; `None` if the stream is empty.
+    pub(super) last_entry: Option<Id>,
     /// Since Redis 7.
     pub(super) num_added: Option<u64>,
 }
@@ -44,7 +46,11 @@ impl Position {
         let Some(info) = info else {
             return (self.last != Id::default()).then_some("the stream was deleted: entries");
         };
-        if info.first.is_some_and(|first| first <= self.last) {
+        if info.last < self.last {
+            return Some("the stream has lost entries that were read, or is another one: entries");
+        }
+        // Nothing follows it, or it is still there.
+        if info.last == self.last || info.first.is_some_and(|first| first <= self.last) {
             return None;
         }
         // The last entry that was read is gone. Nothing else is if all up to it were removed, and no other.
@@ -72,6 +78,7 @@ mod tests {
             len,
             last: (100, 0),
             first: first.map(|time| (time, 0)),
+            last_entry: first.map(|_| (100, 0)),
             num_added,
         };
         let at = |last, num_added| Position {
@@ -90,6 +97,10 @@ mod tests {
             (at(5, None), Some(info(10, Some(6), Some(15))), true),
             (at(5, Some(5)), Some(info(10, Some(6), None)), true),
             (at(5, Some(5)), None, true),
+            // The last one that was read is the last that there was.
+            (at(100, None), Some(info(0, None, None)), false),
+            // A replica that had not received it has become the master.
+            (at(101, Some(5)), Some(info(10, Some(1), Some(10))), true),
             (at(0, Some(0)), None, false),
             (at(0, Some(0)), Some(info(3, Some(1), Some(3))), false),
         ] {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::backend::{End, Feed};
-use manager_api::topics::{Delivery, Entry};
+use manager_api::subscription::Measured;
+use manager_api::topics::Entry;
 use redis::{Cmd, FromRedisValue, cmd};
 use tokio::time::timeout;
 
@@ -31,27 +32,74 @@ const MAX_WORDS: usize = 16_384;
 /// The maximum length, in bytes, of a name in a reply.
 const MAX_NAME_LEN: usize = 64 << 10;
 
+/// What is to be done from time to time on the connection that reads.
+pub(crate) trait Tend: Send {
+    /// Does it if it is time to.
+    fn tend(&mut self, connection: &mut Connection) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Nothing is to be done.
+impl Tend for () {
+    async fn tend(&mut self, _: &mut Connection) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Where a cursor begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Beginning {
+    /// At the entries of the last so-and-so long; at the next entry if that is zero.
+    Past(Duration),
+    /// Behind an entry.
+    After(Id),
+}
+
 /// One stream, and how far it was read.
 #[derive(Debug)]
-pub(super) struct StreamCursor {
-    pub(super) name: Arc<str>,
-    past: Duration,
+pub(crate) struct StreamCursor {
+    pub(crate) name: Arc<str>,
+    beginning: Beginning,
     /// `None` until it was found for the first time.
     position: Option<Position>,
+    /// The bytes of each entry that do not count against the limit of a message: the name of its field.
+    num_free: usize,
+    /// The last entry of the stream when the position was found for the first time.
+    last_entry: Option<Id>,
 }
 
 impl StreamCursor {
-    /// Creates a cursor that begins `past` ago once it is opened.
-    pub(super) fn new(name: Arc<str>, past: Duration) -> Self {
+    /// Creates a cursor that begins there once it is opened.
+    pub(crate) fn new(name: Arc<str>, beginning: Beginning) -> Self {
         Self {
             name,
-            past,
+            beginning,
             position: None,
+            num_free: 0,
+            last_entry: None,
         }
     }
 
+    /// Creates a cursor of entries that have one field with this name: its length does not count.
+    pub(crate) fn of_field(name: Arc<str>, field: &str, beginning: Beginning) -> Self {
+        Self {
+            num_free: field.len(),
+            ..Self::new(name, beginning)
+        }
+    }
+
+    /// Returns the last entry that is behind the position and not new; `None` if all are new.
+    pub(crate) fn last_of_past(&self) -> Option<Id> {
+        let position = self.position.unwrap_or_default();
+        self.last_entry.filter(|last| *last > position.last)
+    }
+
+    /// Goes to the beginning of the stream, of which every entry is new.
+    pub(crate) fn rewind(&mut self) {
+        self.position = Some(Position::default());
+    }
+
     /// Connects to the stream's node and finds the position from which to read; returns the reason of a gap before it.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         &mut self,
         connector: &Connector,
         options: &Arc<RedisOptions>,
@@ -91,29 +139,52 @@ impl StreamCursor {
             Ok(info) => info,
             Err(redirection) => return Ok(Err(redirection)),
         };
-        if let Some(position) = self.position {
-            if info.is_none() {
-                // All entries of the next stream of this name are new.
-                self.position = Some(Position::of(None));
-            }
-            let gap = position.is_missing(info.as_ref());
-            return Ok(Ok(
-                gap.map(|what| format!("{what} of {} may have been missed", self.name))
-            ));
+        match self.position {
+            Some(position) => Ok(Ok(self.resume(position, info))),
+            None => self.begin(reader, info).await.map(Ok),
         }
-        self.position = Some(match (info, self.past.is_zero()) {
-            (Some(_), false) => {
+    }
+
+    /// Goes on where another connection has ended; returns the reason of a gap.
+    fn resume(&mut self, position: Position, info: Option<Info>) -> Option<String> {
+        let missing = position.is_missing(info.as_ref());
+        match info {
+            // All entries of the next stream of this name are new.
+            None => self.rewind(),
+            // Those of this stream were read before others of them were lost, or are none of those that were read.
+            Some(info) if info.last < position.last => self.position = Some(Position::of(Some(&info))),
+            Some(_) => {}
+        }
+        missing.map(|what| self.missed(what))
+    }
+
+    /// Finds the position for the first time; returns the reason of a gap.
+    async fn begin(&mut self, reader: &mut Reader, info: Option<Info>) -> Result<Option<String>, Failure> {
+        let mut missing = None;
+        let position = match (self.beginning, &info) {
+            (Beginning::Past(past), Some(_)) if !past.is_zero() => {
                 let now = now_of(&mut reader.connection).await?;
-                let past = u64::try_from(self.past.as_millis()).unwrap_or(u64::MAX);
-                let before = now.saturating_sub(past).saturating_sub(1);
+                let past = u64::try_from(past.as_millis()).unwrap_or(u64::MAX);
                 Position {
-                    last: (before, u64::MAX),
+                    last: (now.saturating_sub(past).saturating_sub(1), u64::MAX),
                     num_added: None,
                 }
             }
-            (info, _) => Position::of(info.as_ref()),
-        });
-        Ok(Ok(None))
+            (Beginning::Past(_), info) => Position::of(info.as_ref()),
+            (Beginning::After(last), info) => {
+                let position = Position { last, num_added: None };
+                missing = position.is_missing(info.as_ref());
+                let is_reached = info.as_ref().is_some_and(|info| info.last >= last);
+                if is_reached { position } else { Position::default() }
+            }
+        };
+        self.last_entry = info.and_then(|info| info.last_entry);
+        self.position = Some(position);
+        Ok(missing.map(|what| self.missed(what)))
+    }
+
+    fn missed(&self, what: &str) -> String {
+        format!("{what} of {} may have been missed", self.name)
     }
 
     /// Requests what the server knows of the stream; `None` if there is none.
@@ -143,22 +214,27 @@ impl StreamCursor {
                     let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
                     info.last = id_of(&id).ok_or_else(|| reader.connection.not_redis())?;
                 }
-                b"first-entry" => info.first = first_id(reader).await?,
+                b"first-entry" => info.first = id_of_entry(reader).await?,
+                b"last-entry" => info.last_entry = id_of_entry(reader).await?,
                 _ => reader.skip().await?,
             }
         }
         Ok(Ok(Some(info)))
     }
 
-    /// Delivers entries until the connection is lost, or the stream is moved to another node.
-    pub(super) async fn read(
+    /// Delivers what `place` makes of each entry, until the connection is lost or the stream is moved to another node.
+    /// `tend` is called before each command.
+    pub(crate) async fn read<M: Measured>(
         &mut self,
         reader: &mut Reader,
-        feed: &Feed<Delivery>,
+        feed: &Feed<M>,
+        tend: &mut impl Tend,
+        place: impl Fn(Id, Entry) -> Option<M> + Send + Sync,
     ) -> Result<Infallible, End<Failure>> {
         let block = block_of(&reader.options).as_millis();
         loop {
             check_role(reader).await?;
+            tend.tend(&mut reader.connection).await?;
             let (time, number) = self.position.map(|position| position.last).unwrap_or_default();
             let mut command = cmd("XREAD");
             command.arg("BLOCK").arg(block.to_string()).arg("COUNT").arg(COUNT);
@@ -179,13 +255,18 @@ impl StreamCursor {
                 return Err(reader.connection.not_redis().into());
             };
             for _ in 0..num_entries {
-                self.read_entry(reader, feed).await?;
+                self.read_entry(reader, feed, &place).await?;
             }
         }
     }
 
     /// Reads and delivers one entry.
-    async fn read_entry(&mut self, reader: &mut Reader, feed: &Feed<Delivery>) -> Result<(), End<Failure>> {
+    async fn read_entry<M: Measured>(
+        &mut self,
+        reader: &mut Reader,
+        feed: &Feed<M>,
+        place: &(impl Fn(Id, Entry) -> Option<M> + Sync),
+    ) -> Result<(), End<Failure>> {
         reader.expect_list(2).await?;
         let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
         let id = id_of(&id).ok_or_else(|| reader.connection.not_redis())?;
@@ -201,7 +282,8 @@ impl StreamCursor {
                 return Err(reader.connection.not_redis().into());
             };
             size += len;
-            match num_words <= MAX_WORDS && feed.accepts(size) {
+            let counted = size.saturating_sub(self.num_free);
+            match num_words <= MAX_WORDS && feed.accepts(counted) {
                 true => words.push(reader.bytes(len).await?),
                 false => {
                     words.clear();
@@ -213,13 +295,15 @@ impl StreamCursor {
             position.last = id;
             position.num_added = position.num_added.map(|count| count + 1);
         }
-        if num_words > MAX_WORDS || !feed.accepts(size) {
-            return Ok(feed.skip(size)?);
+        let counted = size.saturating_sub(self.num_free);
+        if num_words > MAX_WORDS || !feed.accepts(counted) {
+            return Ok(feed.skip(counted)?);
         }
         let fields = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-        let entry = Entry::from_iter(fields);
-        let stream = self.name.clone();
-        Ok(feed.message(Delivery::Entry { stream, entry }).await?)
+        match place(id, Entry::from_iter(fields)) {
+            Some(message) => Ok(feed.message(message).await?),
+            None => Ok(()),
+        }
     }
 
     /// Returns a command about this stream, for the explanation of its error.
@@ -246,8 +330,8 @@ fn reply_limit(options: &RedisOptions) -> Option<Duration> {
     (!options.keepalive_interval.is_zero()).then_some(limit)
 }
 
-/// Reads the first entry of a stream, of which only the id is kept; `None` if the stream is empty.
-async fn first_id(reader: &mut Reader) -> Result<Option<Id>, Failure> {
+/// Reads an entry, of which only the id is kept; `None` if there is none.
+async fn id_of_entry(reader: &mut Reader) -> Result<Option<Id>, Failure> {
     match reader.head().await? {
         Head::List(2) => {}
         Head::Nil => return Ok(None),
@@ -276,7 +360,7 @@ async fn check_role(reader: &mut Reader) -> Result<(), Failure> {
 }
 
 /// Requests the server's time, in milliseconds.
-async fn now_of(connection: &mut Connection) -> Result<u64, Failure> {
+pub(crate) async fn now_of(connection: &mut Connection) -> Result<u64, Failure> {
     let time = connection.request(&cmd("TIME")).await?;
     let asked = Asked::Topic {
         command: "TIME",

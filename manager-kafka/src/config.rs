@@ -58,7 +58,8 @@ impl fmt::Debug for KafkaOptions {
 pub struct TopicOptions {
     /// Whether a missing topic is created. Default true; otherwise it is an error.
     pub is_created: bool,
-    /// The number of partitions. Default none: that of the broker's configuration.
+    /// The number of partitions. Default none: that of the broker's configuration. With 1 the topic is also a
+    /// [log](manager_api::ClientManager::replay), which a topic of several partitions cannot be: they have no common order.
     pub num_partitions: Option<u16>,
     /// The number of replicas. Default none: that of the broker's configuration.
     pub num_replicas: Option<u16>,

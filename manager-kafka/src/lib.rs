@@ -10,7 +10,8 @@
 //! | `publish.rs`, `publish/producer.rs`, `publish/flight.rs` | publishing: order, capacity, deadlines; librdkafka's producer; publishes in flight |
 //! | `publish/start.rs` | the first connection |
 //! | `listen.rs` | the listening thread of a subscription |
-//! | `listen/place.rs`, `listen/partitions.rs` | its consumer; its position in each partition |
+//! | `listen/place.rs`, `begin.rs`, `partitions.rs` | its consumer; where it begins; its position in each partition |
+//! | `log.rs` | a topic of one partition, read from the past on |
 //! | `source.rs` | topics as a source of records, read by a consumer group |
 //! | `source/reading.rs`, `members.rs` | the thread that polls; what the group has assigned to this member |
 //! | `examine.rs` | the examination of the brokers for a diagnosis |
@@ -24,6 +25,7 @@ mod context;
 mod error;
 mod examine;
 mod listen;
+mod log;
 mod probe;
 mod properties;
 mod publish;
@@ -40,10 +42,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, check_len, closed};
 use manager_api::diagnosis::{Circumstances, Examination};
+use manager_api::replay::Replay;
 use manager_api::{ClientManager, Error, Health, HostId, Subscription};
 
 pub use config::{KafkaOptions, TopicOptions};
 use connect::Connector;
+use listen::Beginning;
 use publish::Publisher;
 pub use source::{TopicSource, TopicSourceOptions, TopicStart};
 use status::Status;
@@ -97,15 +101,27 @@ impl ClientManager for KafkaManager {
 
     async fn subscribe(&self) -> Result<Subscription, Error> {
         let mut is_closed = self.listeners.closing()?;
-        let subscribed = listen::subscribe(self.connector.clone(), self.status.clone(), is_closed.clone());
+        let subscribed = listen::subscribe(
+            self.connector.clone(),
+            self.status.clone(),
+            is_closed.clone(),
+            Beginning::End,
+            Box::new(|_, message| message),
+        );
         tokio::select! {
-            subscribed = subscribed => subscribed,
+            subscribed = subscribed => subscribed.map(|(subscription, _)| subscription),
             _ = is_closed.wait_for(|is_closed| *is_closed) => Err(closed()),
         }
     }
 
     async fn close(&self) -> Result<(), Error> {
         self.listeners.close(self.publisher.close()).await
+    }
+
+    /// Returns the topic as a log where it has one partition: where [`TopicOptions::num_partitions`] says so.
+    fn replay(&self) -> Option<&dyn Replay> {
+        let num_partitions = self.connector.options.topic.num_partitions;
+        (num_partitions == Some(1)).then_some(self as _)
     }
 
     fn host_id(&self) -> Option<HostId> {

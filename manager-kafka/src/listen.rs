@@ -5,19 +5,21 @@
 //! outage ends nothing, so that there is no connection to open again. A thread also needs no runtime that keeps
 //! running.
 
+mod begin;
+mod look;
 mod partitions;
 mod place;
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use manager_api::backend::{Attempts, Feed};
-use manager_api::subscription::Unsubscribed;
+use manager_api::subscription::{Measured, Unsubscribed};
 use manager_api::{Backoff, Error, Subscription, deadline};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
@@ -29,6 +31,8 @@ use crate::connect::Connector;
 use crate::error::{Failure, timed_out, unusable};
 use crate::refusal::{Right, is_about_rights, is_gone, is_lost_place, is_unreadable};
 use crate::status::{Role, Status};
+use begin::Begun;
+pub(crate) use begin::{Beginning, Mark};
 use partitions::{Positions, Step};
 use place::{Place, Seen};
 
@@ -39,19 +43,25 @@ const SLICE: Duration = Duration::from_secs(1);
 /// The pause between requests for a topic that is being created, which the broker does not announce.
 const PAUSE: Duration = Duration::from_millis(10);
 
-type Subscribed = Result<Subscription, Error>;
+/// Makes what is delivered of a message.
+pub(crate) type Make<M> = Box<dyn Fn(Mark, Bytes) -> M + Send>;
+/// A subscription, and the offset behind the last message of the past if there is any.
+type Subscribed<M> = Result<(Subscription<M>, Option<i64>), Error>;
 
-/// Subscribes on a thread of its own, which ends with the subscription.
-pub(crate) async fn subscribe(
+/// Subscribes on a thread of its own, which ends with the subscription. It begins there, and delivers what `make` makes of each
+/// message.
+pub(crate) async fn subscribe<M: Measured + Send + 'static>(
     connector: Arc<Connector>,
     status: Arc<Status>,
     is_closed: watch::Receiver<bool>,
-) -> Subscribed {
+    beginning: Beginning,
+    make: Make<M>,
+) -> Subscribed<M> {
     let (reply, subscribed) = oneshot::channel();
     let limit = connector.deadline();
     let label = connector.label().to_owned();
     let thread = std::thread::Builder::new().name("sio-kafka-listen".to_owned());
-    let started = thread.spawn(move || run(connector, status, is_closed, reply));
+    let started = thread.spawn(move || run(connector, status, is_closed, beginning, make, reply));
     if let Err(error) = started {
         return Err(Failure::other(format!("there is no thread: {error}")).unreachable(&label, limit));
     }
@@ -63,14 +73,16 @@ pub(crate) async fn subscribe(
 }
 
 /// The body of the thread: begins, reports to the caller, then listens.
-fn run(
+fn run<M: Measured + Send + 'static>(
     connector: Arc<Connector>,
     status: Arc<Status>,
     is_closed: watch::Receiver<bool>,
-    reply: oneshot::Sender<Subscribed>,
+    beginning: Beginning,
+    make: Make<M>,
+    reply: oneshot::Sender<Subscribed<M>>,
 ) {
-    let begun = begin(connector, status, || reply.is_closed() || is_over(&is_closed));
-    let (place, positions) = match begun {
+    let is_unwanted = || reply.is_closed() || is_over(&is_closed);
+    let (place, begun) = match begin(connector, status, beginning, is_unwanted) {
         Ok(Some(begun)) => begun,
         Ok(None) => return,
         Err(error) => return drop(reply.send(Err(error))),
@@ -85,13 +97,21 @@ fn run(
         }
     };
     let _up = place.status.begins_to_listen();
-    if reply.send(Ok(subscription)).is_err() {
+    if let Some(reason) = begun.gap
+        && feed.gap(reason).is_err()
+    {
+        return;
+    }
+    if reply.send(Ok((subscription, begun.end_of_past))).is_err() {
         return;
     }
     let next_look = deadline::after(place.connector.options.partition_refresh);
     let listener = KafkaListener {
         place,
-        positions,
+        positions: begun.positions,
+        expected: begun.expected,
+        is_log: beginning != Beginning::End,
+        make,
         feed,
         waiting,
         is_closed,
@@ -108,12 +128,13 @@ fn is_over(is_closed: &watch::Receiver<bool>) -> bool {
     *is_closed.borrow() || is_closed.has_changed().is_err()
 }
 
-/// Begins to read at the end of the topic, within the deadline; `None` once `is_over`.
+/// Begins to read, within the deadline; `None` once `is_over`.
 fn begin(
     connector: Arc<Connector>,
     status: Arc<Status>,
+    beginning: Beginning,
     is_over: impl Fn() -> bool,
-) -> Result<Option<(Place, Positions)>, Error> {
+) -> Result<Option<(Place, Begun)>, Error> {
     let place = Place::new(connector.clone(), status).map_err(unusable)?;
     let mut attempts = Attempts::new(&connector.options.common);
     while !is_over() {
@@ -121,8 +142,8 @@ fn begin(
         if left.is_zero() {
             return Err(attempts.overdue(|deadline| timed_out(connector.label(), deadline)));
         }
-        let pause = match attempt(&place, left.min(SLICE), |limit| place.begin(limit)) {
-            Ok(Some(positions)) => return Ok(Some((place, positions))),
+        let pause = match attempt(&place, left.min(SLICE), |limit| place.begin(beginning, limit)) {
+            Ok(Some(begun)) => return Ok(Some((place, begun))),
             Ok(None) => PAUSE,
             Err(failure) => attempts.failed(failure.unreachable(connector.label(), connector.deadline()))?,
         };
@@ -153,10 +174,15 @@ fn pause_unless(pause: Duration, is_over: impl Fn() -> bool) {
 }
 
 /// The state of the thread.
-struct KafkaListener {
+struct KafkaListener<M> {
     place: Place,
     positions: Positions,
-    feed: Feed,
+    /// The message behind which it is to begin, until that was seen.
+    expected: Option<Mark>,
+    /// Whether it reads a log, which has one partition.
+    is_log: bool,
+    make: Make<M>,
+    feed: Feed<M>,
     /// Waits for capacity in the subscription.
     waiting: Runtime,
     is_closed: watch::Receiver<bool>,
@@ -167,7 +193,7 @@ struct KafkaListener {
     last_gap: Option<String>,
 }
 
-impl KafkaListener {
+impl<M: Measured> KafkaListener<M> {
     /// Listens until the subscription ends.
     fn listen_for_ever(mut self) -> Result<Infallible, Unsubscribed> {
         loop {
@@ -179,7 +205,7 @@ impl KafkaListener {
                 None => {}
                 Some(Ok(message)) => {
                     let payload = message.payload().unwrap_or_default();
-                    self.take(message.partition(), message.offset(), payload)?;
+                    self.take(message.partition(), Mark::of(&message), payload)?;
                 }
                 Some(Err(error)) => self.failed(error)?,
             }
@@ -200,7 +226,13 @@ impl KafkaListener {
     }
 
     /// Handles one message.
-    fn take(&mut self, partition: i32, offset: i64, payload: &[u8]) -> Result<(), Unsubscribed> {
+    fn take(&mut self, partition: i32, mark: Mark, payload: &[u8]) -> Result<(), Unsubscribed> {
+        let offset = mark.offset;
+        if let Some(expected) = self.expected.take_if(|expected| expected.offset <= offset)
+            && expected.offset == offset
+        {
+            return self.begin_behind(partition, expected, mark);
+        }
         match self.positions.step(partition, offset) {
             Step::Old => return Ok(()),
             Step::Next => {}
@@ -216,11 +248,20 @@ impl KafkaListener {
             return self.feed.skip(payload.len());
         }
         self.place.status.up(Role::Listening);
-        self.deliver(Bytes::copy_from_slice(payload))
+        self.deliver((self.make)(mark, Bytes::copy_from_slice(payload)))
+    }
+
+    /// Handles the message behind which it is to begin: that is known, or there is another one in its place.
+    fn begin_behind(&mut self, partition: i32, expected: Mark, found: Mark) -> Result<(), Unsubscribed> {
+        if expected == found {
+            self.positions.step(partition, found.offset);
+            return Ok(());
+        }
+        self.resume(true, Some("the topic is another one than that of the position"))
     }
 
     /// Delivers a message. Reads nothing more until the subscriber has caught up; librdkafka then stops fetching.
-    fn deliver(&mut self, message: Bytes) -> Result<(), Unsubscribed> {
+    fn deliver(&mut self, message: M) -> Result<(), Unsubscribed> {
         let mut delivered = pin!(self.feed.message(message));
         // It rarely waits, and entering the runtime takes longer than this.
         if let Poll::Ready(delivered) = delivered.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -303,60 +344,6 @@ impl KafkaListener {
                 Err(_) => backoff.next_delay(),
             };
             pause_unless(pause, || self.is_over());
-        }
-    }
-
-    /// Handles new partitions, for which another thread looks from time to time, so that no message waits for it.
-    fn look_for_partitions(&mut self) -> Result<(), Unsubscribed> {
-        let Some(look) = &self.look else {
-            self.start_to_look();
-            return Ok(());
-        };
-        let answer = look.try_recv();
-        let seen = match answer {
-            Err(TryRecvError::Empty) => return Ok(()),
-            Err(TryRecvError::Disconnected) => Seen::Nothing,
-            Ok(seen) => seen,
-        };
-        self.look = None;
-        match seen {
-            Seen::Nothing => Ok(()),
-            Seen::Gone => self.resume(true, Some("the topic was gone")),
-            Seen::Refused(refusal) => self.refused(refusal),
-            Seen::Partitions(partitions) => self.see(&partitions),
-        }
-    }
-
-    /// Reads new partitions as well.
-    fn see(&mut self, partitions: &[i32]) -> Result<(), Unsubscribed> {
-        self.place.status.up(Role::Listening);
-        if !self.positions.add_new(partitions) {
-            return Ok(());
-        }
-        match attempt(&self.place, SLICE, |_| self.place.assign(&self.positions)) {
-            Ok(()) => Ok(()),
-            Err(_) => self.resume(false, Some("new partitions could not be read at once")),
-        }
-    }
-
-    /// Starts the thread that looks for partitions, if that is due.
-    fn start_to_look(&mut self) {
-        let now = Instant::now();
-        if !self.place.status.common.is_up(Role::Listening) {
-            // So that health reports soon that the brokers are back.
-            self.next_look = self.next_look.min(deadline::from(now, SLICE));
-        }
-        if now < self.next_look {
-            return;
-        }
-        self.next_look = deadline::from(now, self.place.connector.options.partition_refresh.max(LOOK));
-        let (answer, look) = sync_channel(1);
-        let place = self.place.clone();
-        let limit = place.connector.request_timeout().max(LOOK);
-        let thread = std::thread::Builder::new().name("sio-kafka-look".to_owned());
-        // Without a thread the next interval tries again.
-        if thread.spawn(move || answer.send(place.look(limit))).is_ok() {
-            self.look = Some(look);
         }
     }
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::partitions::Positions;
 use crate::connect::Connector;
@@ -28,7 +27,7 @@ const MAX_REPORTS: usize = 100;
 pub(crate) struct Place {
     pub(crate) connector: Arc<Connector>,
     pub(crate) status: Arc<Status>,
-    consumer: Arc<BaseConsumer<Context>>,
+    pub(super) consumer: Arc<BaseConsumer<Context>>,
 }
 
 impl Place {
@@ -51,33 +50,6 @@ impl Place {
     /// Waits for a message, or an error, for at most `limit`.
     pub(crate) fn poll(&self, limit: Duration) -> Option<Result<BorrowedMessage<'_>, KafkaError>> {
         self.consumer.poll(limit)
-    }
-
-    /// Begins at the end of every partition; `None` if they are not ready yet.
-    pub(crate) fn begin(&self, limit: Duration) -> Result<Option<Positions>, Failure> {
-        let Some(partitions) = self.connector.partitions(self.consumer.client(), limit)? else {
-            return Ok(None);
-        };
-        let failed = |error| self.refused(Right::Describe, "asking for the end of the topic", error);
-        let mut ends = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            let added = ends.add_partition_offset(self.connector.topic(), partition, Offset::End);
-            added.map_err(failed)?;
-        }
-        let ends = self.consumer.offsets_for_times(ends, limit).map_err(failed)?;
-        let mut positions = Positions::default();
-        for end in ends.elements() {
-            end.error().map_err(failed)?;
-            let Offset::Offset(next) = end.offset() else {
-                return Ok(None);
-            };
-            positions.set(end.partition(), next);
-        }
-        if !self.may_read(&positions, limit)? {
-            return Ok(None);
-        }
-        self.assign(&positions)?;
-        Ok(Some(positions))
     }
 
     /// Returns whether messages may be read; false without a response in time. Nothing is read until the next

@@ -31,6 +31,9 @@ pub(crate) struct ListenArgs {
     /// take 10s to accept the subscription, and listening has no end
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Begin with what was published in this time, as far as the broker keeps it: 10m. Needs a broker that keeps messages, as redis+stream://
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) since: Option<Duration>,
     /// The broker's URL; other users see it in `ps`, but not SIO_URL or the file named by SIO_URL_FILE. Default redis://127.0.0.1:7379
     #[arg(long)]
     pub(crate) url: Option<String>,
@@ -45,6 +48,7 @@ Examples:
   sio listen --json | head -1                       one line of JSON for each message
   sio listen -n /chat -r lobby --event news         only this event, into this room
   sio listen --event done --count 1 --timeout 30s   wait for an event in a script
+  sio listen --url redis+stream://host --since 5m   also what passed in the last five minutes
   sio listen --json > day.ndjson                    record, then play it again:
   grep '\"method\":\"emit\"' day.ndjson | sio emit --lines --rate 100
 

@@ -1,18 +1,20 @@
 //! `sio listen`: what passes on the channel, for people or as JSON.
 
+mod heard;
 mod show;
 
 use std::num::NonZeroU64;
 use std::time::Duration;
 
 use manager_api::log::Escaped;
-use manager_api::{Incoming, Subscription, deadline, wire};
+use manager_api::{Incoming, deadline, wire};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::failure::Failure;
 use crate::output;
 use crate::plan::ListenPlan;
 use crate::stop::{self, Signal};
+use heard::Heard;
 
 /// How long the reader of standard output may take for the last lines, once a signal has ended the command.
 const LAST_LINES_PATIENCE: Duration = Duration::from_secs(1);
@@ -35,7 +37,7 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
     // From before it says that it listens.
     let mut stop = std::pin::pin!(stop::requested());
     let subscribed = tokio::select! {
-        subscribed = backend.explaining(quiet, backend.manager.subscribe()) => subscribed,
+        subscribed = backend.explaining(quiet, Heard::subscribe(&*backend.manager, plan.since)) => subscribed,
         signal = &mut stop => return Err(Failure::signal(signal, "it was not listening yet")),
     };
     let subscription = subscribed.map_err(|error| backend.failure("listen", error))?;
@@ -64,7 +66,7 @@ pub(super) async fn run(plan: ListenPlan) -> Result<(), Failure> {
 /// A subscription of which some messages are shown.
 struct Listening<'a> {
     plan: &'a ListenPlan,
-    subscription: Subscription,
+    subscription: Heard,
     num_shown: u64,
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct ListenPlan {
     pub(crate) broker: BrokerPlan,
     pub(crate) json: bool,
     pub(crate) filter: Filter,
+    /// How far in the past it begins; at the next message if there is none.
+    pub(crate) since: Option<Duration>,
     /// It ends after so many messages.
     pub(crate) count: Option<NonZeroU64>,
     /// It ends after this time.
@@ -59,6 +61,7 @@ impl ListenPlan {
             broker: broker_plan(broker, quiet)?,
             json: args.json,
             filter,
+            since: args.since,
             count: args.count,
             limit: args.timeout,
         })

@@ -22,6 +22,7 @@ struct Amqp;
 
 #[async_trait]
 impl Managers for Amqp {
+    const NO_LOG: Option<&'static str> = Some("a queue keeps what one server has not read yet, and no more");
     const NO_TOPICS: Option<&'static str> = Some("the wires that need topics are not spoken over AMQP");
     fn manager(url: &str, mut common: ManagerOptions) -> Arc<dyn ClientManager> {
         // Cases that wait for the broker to come back mean a broker that does so within the deadline; this one boots for longer.

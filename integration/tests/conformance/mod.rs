@@ -19,6 +19,7 @@ mod amqp;
 mod kafka;
 mod postgres;
 mod redis;
+mod redis_stream;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -33,19 +34,42 @@ use tokio::sync::Mutex;
 /// The flavours that lack a fault, so that the cases which need it show nothing there: only these.
 #[test]
 fn what_a_flavour_cannot_show_is_on_this_list() {
-    let lacking: Vec<_> = [amqp::lacking(), kafka::lacking(), postgres::lacking(), redis::lacking()].concat();
+    let lacking: Vec<_> = [
+        amqp::lacking(),
+        kafka::lacking(),
+        postgres::lacking(),
+        redis::lacking(),
+        redis_stream::lacking(),
+    ]
+    .concat();
     let lacking: Vec<_> = lacking.iter().map(|(name, fault, _)| (*name, *fault)).collect();
     assert_eq!(
         lacking,
         [
             ("RabbitMQ", Fault::Topics),
+            ("RabbitMQ", Fault::Replay),
             ("RabbitMQ over TLS", Fault::Topics),
+            ("RabbitMQ over TLS", Fault::Replay),
             ("Kafka", Fault::Topics),
+            ("Kafka", Fault::Replay),
             ("Kafka with SASL/PLAIN", Fault::Topics),
+            ("Kafka with SASL/PLAIN", Fault::Replay),
             #[cfg(feature = "kafka-tls")]
             ("Kafka over TLS", Fault::Topics),
+            #[cfg(feature = "kafka-tls")]
+            ("Kafka over TLS", Fault::Replay),
             ("PostgreSQL", Fault::Topics),
+            ("PostgreSQL", Fault::Replay),
             ("PostgreSQL over TLS", Fault::Topics),
+            ("PostgreSQL over TLS", Fault::Replay),
+            ("Redis", Fault::Replay),
+            ("Redis over TLS", Fault::Replay),
+            ("Redis Sentinel", Fault::LosesAnswers),
+            ("Redis Sentinel", Fault::Replay),
+            ("Redis Cluster", Fault::StandsStill),
+            ("Redis Cluster", Fault::LosesAnswers),
+            ("Redis Cluster", Fault::Replay),
+            ("Valkey", Fault::Replay),
             ("Redis Sentinel", Fault::LosesAnswers),
             ("Redis Cluster", Fault::StandsStill),
             ("Redis Cluster", Fault::LosesAnswers),
@@ -57,6 +81,7 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
 fn why_not<M: Managers, F: Flavour>(fault: Fault) -> Option<&'static str> {
     match fault {
         Fault::Topics => M::NO_TOPICS,
+        Fault::Replay => M::NO_LOG,
         Fault::StandsStill => F::NO_FREEZE,
         Fault::LosesAnswers => F::NO_LINE,
     }
@@ -64,7 +89,7 @@ fn why_not<M: Managers, F: Flavour>(fault: Fault) -> Option<&'static str> {
 
 /// The faults that a flavour does not have, and why.
 fn lacking<M: Managers, F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
-    let faults = [Fault::StandsStill, Fault::LosesAnswers, Fault::Topics].into_iter();
+    let faults = [Fault::StandsStill, Fault::LosesAnswers, Fault::Topics, Fault::Replay].into_iter();
     faults
         .filter_map(|fault| Some((F::NAME, fault, why_not::<M, F>(fault)?)))
         .collect()
@@ -77,6 +102,8 @@ trait Managers: Send + Sync + 'static {
     const RESTART_LOSES_MESSAGES: bool = true;
     /// Why managers have no topics, if they have none.
     const NO_TOPICS: Option<&'static str> = None;
+    /// Why managers have no log, if they have none.
+    const NO_LOG: Option<&'static str> = None;
 
     /// Makes a manager for the broker of a URL.
     fn manager(url: &str, options: ManagerOptions) -> Arc<dyn ClientManager>;

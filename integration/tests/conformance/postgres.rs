@@ -15,6 +15,7 @@ struct Postgres;
 
 #[async_trait]
 impl Managers for Postgres {
+    const NO_LOG: Option<&'static str> = Some("the log table is not read from the past on yet");
     const NO_TOPICS: Option<&'static str> = Some("the wires that need topics are not spoken over PostgreSQL");
     const RESTART_LOSES_MESSAGES: bool = false;
 

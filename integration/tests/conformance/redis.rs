@@ -15,6 +15,7 @@ struct Redis;
 
 #[async_trait]
 impl Managers for Redis {
+    const NO_LOG: Option<&'static str> = Some("publish/subscribe keeps no messages: redis+stream:// does");
     fn manager(url: &str, common: ManagerOptions) -> Arc<dyn ClientManager> {
         let options = RedisOptions {
             common,

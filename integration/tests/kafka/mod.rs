@@ -2,6 +2,7 @@
 
 mod faults;
 mod limits;
+mod log;
 mod no_broker;
 mod outages;
 mod protocols;

@@ -13,12 +13,12 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::{manager, next, next_message, options, publish_at_last, until_gap};
 
-fn admin(kafka: &Shared) -> AdminClient<DefaultClientContext> {
+pub(super) fn admin(kafka: &Shared) -> AdminClient<DefaultClientContext> {
     let servers = kafka.url().trim_start_matches("kafka://");
     ClientConfig::new().set("bootstrap.servers", servers).create().unwrap()
 }
 
-fn with_partitions(count: u16) -> KafkaOptions {
+pub(super) fn with_partitions(count: u16) -> KafkaOptions {
     KafkaOptions {
         topic: TopicOptions {
             num_partitions: Some(count),

@@ -3,6 +3,7 @@
 mod faults;
 mod flavours;
 mod limits;
+mod log;
 mod refusals;
 mod replicas;
 pub(crate) mod server;

@@ -243,6 +243,9 @@ pub(crate) struct EmitArgs {
     /// With --lines: skip bad lines and refused events instead of stopping at the first
     #[arg(long, requires = "lines")]
     pub(crate) keep_going: bool,
+    /// With --lines: print what became of each line as soon as it is known, as a line of JSON with its number and key; not in order
+    #[arg(long, requires = "lines")]
+    pub(crate) results: bool,
     #[command(flatten)]
     pub(crate) broker: BrokerArgs,
     #[cfg(feature = "redis")]

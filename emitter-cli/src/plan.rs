@@ -104,6 +104,7 @@ pub(crate) struct LinesPlan {
     pub(crate) format: LineFormat,
     pub(crate) events_per_second: Option<f64>,
     pub(crate) keep_going: bool,
+    pub(crate) results: bool,
 }
 
 /// Something to do to a client or a room.
@@ -242,6 +243,7 @@ fn lines_plan(args: EmitArgs, quiet: bool) -> Result<LinesPlan, Failure> {
         format,
         events_per_second: args.rate,
         keep_going: args.keep_going,
+        results: args.results,
     })
 }
 

@@ -51,6 +51,9 @@ Examples:
       {\"event\":\"news\",\"args\":[1,2],\"room\":[\"a\",\"b\"],\"namespace\":\"/chat\",\"except\":\"ID\",\"volatile\":true}
     \"except_rooms\": names of rooms; \"key\": as --idempotency-key; \"attachments\": binary arguments in base64, in the order of their placeholders. What a line
     leaves out is taken from the options. The lines of `sio listen --json` can be emitted again; an unknown field is an error
+  sio emit --lines --keep-going --results          for a worker that keeps it open; each line is told:
+      {\"line\":1,\"key\":\"job-7\",\"accepted\":true}
+      {\"line\":2,\"key\":null,\"accepted\":false,\"retryable\":true,\"may_have_been_published\":false,\"error\":\"…\"}
 
 Exit code:
   0    all accepted, and all acknowledgements came that --ack waits for; with --receipt, a client was handed the event

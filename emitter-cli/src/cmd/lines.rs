@@ -5,6 +5,7 @@
 
 mod progress;
 mod reader;
+mod results;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -12,7 +13,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use manager_api::Error;
+use manager_api::{Error, IdempotencyKey};
 use tokio::time::Instant;
 
 use crate::backend::Backend;
@@ -22,6 +23,7 @@ use crate::plan::LinesPlan;
 use crate::stop::{Signal, Signals};
 use progress::Progress;
 use reader::{Input, Read};
+use results::{LineResult, Results};
 
 /// Events handed to the manager and not yet accepted: enough to fill its pipeline many times over.
 const MAX_IN_FLIGHT: usize = 4_096;
@@ -30,8 +32,13 @@ const MAX_IN_FLIGHT_BYTES: usize = 32 << 20;
 /// How far `--rate` may fall behind and still catch up, so that the clock's grain does not lower the rate.
 const MAX_CATCH_UP: Duration = Duration::from_millis(20);
 
-/// The number of an event's line, the bytes of its arguments, and whether the broker accepted it.
-type Outcome = (u64, usize, Result<(), Error>);
+/// An event that was started, and whether the broker accepted it.
+struct Outcome {
+    number: u64,
+    num_bytes: usize,
+    key: Option<IdempotencyKey>,
+    result: Result<(), Error>,
+}
 
 pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
     let backend = plan.broker.backend()?;
@@ -48,6 +55,7 @@ pub(super) async fn run(plan: LinesPlan) -> Result<(), Failure> {
         keep_going: plan.keep_going,
         first_failure: None,
         progress: Progress::start(&input, plan.broker.quiet),
+        results: Results::new(plan.results),
     };
     let signal = backend
         .explaining(plan.broker.quiet, pump.run(&mut input, signals))
@@ -73,6 +81,7 @@ struct Pump<'a> {
     /// The failure that decides the exit code: the broker's before the input's.
     first_failure: Option<Failure>,
     progress: Progress,
+    results: Results,
 }
 
 impl Pump<'_> {
@@ -87,7 +96,8 @@ impl Pump<'_> {
                 input.batches.close();
                 self.waiting.clear();
             }
-            if !reading && self.waiting.is_empty() && self.in_flight.is_empty() {
+            let landed = self.waiting.is_empty() && self.in_flight.is_empty();
+            if !reading && landed && self.results.is_done() {
                 return signal;
             }
             let wants_more = reading && self.waiting.is_empty();
@@ -99,6 +109,10 @@ impl Pump<'_> {
                     None => reading = false,
                 },
                 () = sleep_until(next_start), if next_start.is_some() => {}
+                printed = self.results.print() => if let Err(failure) = printed {
+                    self.progress.say(&format!("sio: {failure}"));
+                    self.fail(failure, "stopped because its results could not be printed; --keep-going would go on");
+                },
                 next = signals.next() => match signal {
                     None => {
                         signal = Some(next);
@@ -120,16 +134,24 @@ impl Pump<'_> {
                 Some(Read::Event {
                     number,
                     num_bytes,
+                    key,
                     publish,
                 }) => {
                     self.num_handled += 1;
                     self.in_flight_bytes += num_bytes;
-                    self.in_flight
-                        .push(Box::pin(async move { (number, num_bytes, publish.await) }));
+                    self.in_flight.push(Box::pin(async move {
+                        Outcome {
+                            number,
+                            num_bytes,
+                            key,
+                            result: publish.await,
+                        }
+                    }));
                 }
                 Some(Read::Bad { number, reason }) => {
                     self.num_handled += 1;
                     self.progress.bad(number, &reason);
+                    self.results.add(&LineResult::bad(number, &reason));
                     let failure = Failure::input(format!("line {number} cannot be used: {reason}"));
                     self.fail(failure, "stopped at a bad line; --keep-going would skip it");
                 }
@@ -142,15 +164,18 @@ impl Pump<'_> {
         }
     }
 
-    fn land(&mut self, (number, num_bytes, result): Outcome) {
-        self.in_flight_bytes -= num_bytes;
-        match result {
+    fn land(&mut self, outcome: Outcome) {
+        let Outcome { number, key, .. } = outcome;
+        self.in_flight_bytes -= outcome.num_bytes;
+        match outcome.result {
             Ok(()) => {
+                self.results.add(&LineResult::accepted(number, key.as_ref()));
                 if self.progress.accepted() == 1 {
                     log::with_managers();
                 }
             }
             Err(error) => {
+                self.results.add(&LineResult::refused(number, key.as_ref(), &error));
                 let failure = self.backend.failure("emit", error);
                 // Once it gives up, what is still in flight fails for the same reason: counted, not said again.
                 let is_news = !self.has_given_up();
@@ -199,7 +224,8 @@ impl Pump<'_> {
 
     /// A single event always has room, however large.
     fn has_room(&self) -> bool {
-        self.in_flight.len() < MAX_IN_FLIGHT && self.in_flight_bytes < MAX_IN_FLIGHT_BYTES
+        let is_read = self.results.has_room();
+        is_read && self.in_flight.len() < MAX_IN_FLIGHT && self.in_flight_bytes < MAX_IN_FLIGHT_BYTES
     }
 
     fn has_given_up(&self) -> bool {

@@ -30,6 +30,8 @@ pub(crate) struct ParsedLine {
     pub(crate) broadcast: Broadcast,
     pub(crate) event: EventName,
     pub(crate) payload: Payload,
+    /// That of the line, by which its result can be found.
+    pub(crate) key: Option<IdempotencyKey>,
 }
 
 impl LineFormat {
@@ -52,6 +54,7 @@ impl LineFormat {
                     broadcast: prepared.clone(),
                     event: event.clone(),
                     payload,
+                    key: None,
                 }))
             }
             LineFormat::Object { address } => object(line, address, &emitter),
@@ -86,6 +89,7 @@ fn object(line: &[u8], default: &Address, emitter: &Emitter) -> Result<Option<Pa
         broadcast: address.broadcast(emitter),
         event,
         payload,
+        key: address.key,
     }))
 }
 
@@ -111,9 +115,11 @@ pub(super) fn addressed(line: &[u8], default: &Address) -> Result<Option<(Addres
 const NOT_AN_OBJECT: &str =
     "not an object such as {\"event\":\"news\",\"data\":1}; with an event on the command line, lines are its data";
 
-/// Adds what makes a line of text an argument.
+/// Says what a line must be.
 fn or_text(error: String) -> String {
-    format!("not JSON: {error}; with --text lines are taken as text")
+    // Of text the parser says which letter of `true`, `false` or `null` it misses, which tells its author nothing.
+    let error = error.replace("expected ident at ", "at ");
+    format!("not a JSON value such as 7, \"text\" or {{\"a\":1}} ({error}); with --text lines are taken as text")
 }
 
 fn not_json(error: serde_json::Error) -> String {
@@ -366,7 +372,11 @@ mod tests {
         );
         assert!(json(b"").unwrap().is_none());
         assert!(json(b"1,2").unwrap_err().contains("column 2"));
-        assert!(json(b"hello there").unwrap_err().contains("with --text"));
+        for text in [&b"hello there"[..], b"true fact", b"tail"] {
+            let said = json(text).unwrap_err();
+            let says = said.starts_with("not a JSON value such as") && said.contains("with --text");
+            assert!(says && !said.contains("ident"), "{said}");
+        }
         let mut text = format(true).parser(&emitter);
         assert_eq!(
             text(b"say \"hi\"").unwrap().unwrap().payload.json(),

@@ -23,6 +23,7 @@ mod paused_output;
 #[cfg(all(target_os = "linux", feature = "serve"))]
 mod pipes;
 mod refusals;
+mod results;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]

@@ -29,7 +29,7 @@ impl IdempotencyKey {
             0 => "an idempotency key must not be empty".to_owned(),
             len if len > Self::MAX_LEN => {
                 let limit = Self::MAX_LEN;
-                format!("an idempotency key of {len} bytes is over the limit of {limit}")
+                format!("an idempotency key of {len} bytes is over the limit of {limit}; a hash of it fits")
             }
             _ if key.contains(char::is_control) => {
                 format!("idempotency key {key:?} must not contain control characters")

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use futures_util::future::BoxFuture;
-use manager_api::Error;
+use manager_api::{Error, IdempotencyKey};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
@@ -25,6 +25,7 @@ pub(super) enum Read {
         number: u64,
         /// Of its arguments.
         num_bytes: usize,
+        key: Option<IdempotencyKey>,
         publish: BoxFuture<'static, Result<(), Error>>,
     },
     /// A line that is not an event.
@@ -226,12 +227,14 @@ impl<P: FnMut(&[u8]) -> Result<Option<ParsedLine>, String>> Lines<P> {
                 broadcast,
                 event,
                 payload,
+                key,
             })) => {
                 let num_bytes = payload.size();
                 // Encoded here and now; published when it is awaited.
                 Some(Read::Event {
                     number,
                     num_bytes,
+                    key,
                     publish: broadcast.emit_payload(event.as_str(), payload),
                 })
             }

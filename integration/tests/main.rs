@@ -29,3 +29,4 @@ mod repeats;
 mod secrets;
 mod served;
 mod support;
+mod workers;

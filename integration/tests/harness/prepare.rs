@@ -45,7 +45,7 @@ name=${0##*/}
 case $name in
   apt-update | apt-install)
     echo "stub: $name" >&2
-    for command in openssl cc make redis-server rabbitmq-server postgres pgbouncer nginx haproxy caddy curl promtool systemd-analyze java mvn python3 node npm chromium; do
+    for command in openssl cc make redis-server rabbitmq-server postgres pgbouncer nginx haproxy caddy curl promtool systemd-analyze sidekiq java mvn python3 node npm chromium; do
       ln -sf "$STUBS/stub" "$STUBS/$command"
     done ;;
   python3) [ "$2" = venv ] && mkdir -p "$3/bin" && ln -s "$STUBS/stub" "$3/bin/python" ;;

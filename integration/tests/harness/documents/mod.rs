@@ -3,6 +3,7 @@
 mod links;
 mod logs;
 mod metrics;
+mod recipes;
 mod references;
 mod tests_named;
 

@@ -18,7 +18,7 @@ use crate::{form, output, stderr};
 /// The variable that replaces what `-q` and `-v` choose.
 const VARIABLE: &str = "RUST_LOG";
 /// Where lines of this project come from; all others are from client libraries.
-const OWN_TARGETS: [&str; 11] = [
+const OWN_TARGETS: [&str; 14] = [
     "emitter_cli",
     "gateway",
     "embedded_broker",
@@ -30,6 +30,9 @@ const OWN_TARGETS: [&str; 11] = [
     "manager_redis",
     "manager_amqp",
     "manager_kafka",
+    "manager_postgres",
+    "node_wire",
+    "relay",
 ];
 /// Where it is logged, and as what, that a broker cannot be used: of a manager, and of the listener of a server.
 const ABOUT_BROKERS: [(&str, Level); 2] = [("manager_api", Level::WARN), ("hub", Level::ERROR)];

@@ -55,6 +55,16 @@ pub enum Place {
         /// The delivery tag on it.
         tag: u64,
     },
+    /// A row of a table of PostgreSQL, by its number.
+    Row {
+        /// The value of the column by which rows are known.
+        id: i64,
+    },
+    /// A row of a table of PostgreSQL, by its UUID.
+    UuidRow {
+        /// The value of the column by which rows are known.
+        id: u128,
+    },
 }
 
 impl Position {
@@ -74,6 +84,8 @@ impl Position {
         match self.place {
             Place::Entry { time, number } => Some(format!("{name}/{time}-{number}")),
             Place::Offset { partition, offset } => Some(format!("{name}/{partition}/{offset}")),
+            Place::Row { id } => Some(format!("{name}/{id}")),
+            Place::UuidRow { id } => Some(format!("{name}/{}", Hyphenated(id))),
             Place::Line(_) | Place::Delivery { .. } => None,
         }
     }
@@ -91,7 +103,20 @@ impl fmt::Display for Position {
             Place::Delivery { connection, tag } => {
                 write!(f, "queue {name:?}, delivery {tag} of connection {connection}")
             }
+            Place::Row { id } => write!(f, "table {name:?}, row {id}"),
+            Place::UuidRow { id } => write!(f, "table {name:?}, row {}", Hyphenated(id)),
         }
+    }
+}
+
+/// A UUID in its usual form.
+struct Hyphenated(u128);
+
+impl fmt::Display for Hyphenated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = format!("{:032x}", self.0);
+        let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+        f.write_str(&parts.join("-"))
     }
 }
 
@@ -216,12 +241,26 @@ pub struct SourceStatus {
     /// The number of records that wait in the source, where it says so: those not read, of all partitions of this
     /// member.
     pub lag: Option<u64>,
+    /// The age of the oldest record in the source, where it says so; zero if there is none.
+    pub oldest: Option<Duration>,
 }
 
 impl SourceStatus {
     /// Creates a status.
     pub fn new(is_connected: bool, lag: Option<u64>) -> Self {
-        Self { is_connected, lag }
+        let oldest = None;
+        Self {
+            is_connected,
+            lag,
+            oldest,
+        }
+    }
+
+    /// Adds the age of the oldest record.
+    #[must_use]
+    pub fn with_oldest(mut self, oldest: Option<Duration>) -> Self {
+        self.oldest = oldest;
+        self
     }
 }
 
@@ -294,6 +333,14 @@ mod tests {
         let entry = at("s", Place::Entry { time: 7, number: 1 });
         assert_eq!(entry.to_string(), "stream \"s\", entry 7-1");
         assert_eq!(entry.stable_id().as_deref(), Some("s/7-1"));
+        let row = at("t", Place::Row { id: -7 });
+        assert_eq!(row.to_string(), "table \"t\", row -7");
+        assert_eq!(row.stable_id().as_deref(), Some("t/-7"));
+        let uuid = at("t", Place::UuidRow { id: 0xa1 << 120 | 0xb2 });
+        assert_eq!(
+            uuid.stable_id().as_deref(),
+            Some("t/a1000000-0000-0000-0000-0000000000b2")
+        );
         // A delivery tag means another message on the next connection.
         let delivery = at("q", Place::Delivery { connection: 1, tag: 5 });
         assert_eq!(delivery.stable_id(), None);

@@ -148,7 +148,7 @@ impl Connector {
             let text = format!("PostgreSQL {version} is too old: {MIN_SERVER_VERSION} or later is needed");
             return Err(Failure::wrong_url(&session.address, Code::Refused, text));
         }
-        if asked != Asked::Install {
+        if !matches!(asked, Asked::Install | Asked::Relay) {
             self.check_version(&session).await?;
         }
         Ok(session)
@@ -209,6 +209,7 @@ fn purpose(asked: Asked) -> &'static str {
         Asked::Publish => "publish",
         Asked::Listen => "listen",
         Asked::Install => "install",
+        Asked::Relay => "relay",
     }
 }
 

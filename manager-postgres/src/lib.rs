@@ -9,6 +9,7 @@
 //! | `pooler.rs`, `probe.rs` | the recognition of connection poolers, and of other services |
 //! | `publish.rs`, `pipeline.rs` | publishing: one connection, batches of messages |
 //! | `listen.rs`, `listen/read.rs`, `position.rs` | the listening side of a subscription; the statement that reads; what was read |
+//! | `source.rs`, `source/*.rs` | a table as a source of records |
 //! | `schema.rs`, `schema/*.sql` | the objects in the database |
 //! | `trim.rs` | the deletion of old messages |
 //! | `examine.rs` | the examination of a database for a diagnosis |
@@ -29,6 +30,7 @@ mod refusal;
 pub mod schema;
 mod session;
 mod socket;
+mod source;
 mod tls;
 mod trim;
 mod url;
@@ -47,6 +49,7 @@ use connect::Connector;
 use listen::PostgresListener;
 pub use manager_api::backend::TlsOptions;
 use publish::{PostgresLink, Publisher};
+pub use source::{TableSource, TableSourceOptions};
 
 /// A manager whose broker is PostgreSQL, 14 or later.
 ///

@@ -19,6 +19,8 @@ pub(crate) enum Asked {
     Listen,
     Examine,
     Install,
+    /// For a table of an application as a source.
+    Relay,
 }
 
 /// The meaning of an error.
@@ -70,6 +72,10 @@ pub(crate) fn judged(asked: Asked, error: &DbError, schema: &str) -> Verdict {
     if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         let what = format!("not permitted: {} ({text})", missing_right(asked, text, schema));
         return Verdict::refused(Code::MissingRight, what);
+    }
+    if is_not_installed(code) && asked == Asked::Relay {
+        let what = format!("the table, or a column of it, does not exist in this database ({text})");
+        return Verdict::wrong(Code::NotInstalled, what);
     }
     if is_not_installed(code) && asked != Asked::Login {
         let what =
@@ -132,6 +138,12 @@ fn missing_right(asked: Asked, text: &str, schema: &str) -> String {
         }
         () if text.contains("for database") => "GRANT CREATE ON DATABASE … TO user".to_owned(),
         () if text.contains("for schema") && asked == Asked::Install => "GRANT CREATE ON SCHEMA … TO user".to_owned(),
+        () if text.contains("for schema") && asked == Asked::Relay => {
+            "GRANT USAGE ON SCHEMA … TO user; to create the table of dead letters GRANT CREATE".to_owned()
+        }
+        () if text.contains("for table") && asked == Asked::Relay => {
+            "GRANT SELECT, UPDATE, DELETE ON … TO user; for the table of dead letters GRANT SELECT, INSERT".to_owned()
+        }
         () if text.contains("for schema") => format!("GRANT USAGE ON SCHEMA {schema} TO user"),
         () if text.contains("for table") => format!("GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO user"),
         () if text.contains("for function") => format!("GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {schema} TO user"),

@@ -86,6 +86,11 @@ pub static METRICS: &[Metric] = &[
         |n| n.lag,
     ),
     Metric::new(
+        "sio_relay_oldest_seconds",
+        "The age of the oldest record in the source, where it says so.",
+        |n| n.oldest_secs,
+    ),
+    Metric::new(
         "sio_relay_source_connected",
         "1 if the source is connected, else 0.",
         |n| Some(n.is_source_connected.into()),

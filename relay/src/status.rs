@@ -76,6 +76,8 @@ pub struct Numbers {
     pub is_broker_connected: bool,
     /// Records that wait in the source, where it says so.
     pub lag: Option<u64>,
+    /// The age of the oldest record in the source in seconds, where it says so.
+    pub oldest_secs: Option<u64>,
 }
 
 impl RelayStatus {
@@ -118,6 +120,7 @@ impl RelayStatus {
             is_source_connected: source.is_connected,
             is_broker_connected: self.is_broker_connected(),
             lag: source.lag,
+            oldest_secs: source.oldest.map(|age| age.as_secs()),
         }
     }
 

@@ -122,11 +122,12 @@ Examples:
   sio relay redis-stream redis://localhost --stream orders --event order --room 'user:{/user}'
   sio relay kafka kafka://k1,k2 --topic orders --group rooms --event '{header:type}' --room '{/rooms}'
   sio relay amqp amqp://localhost --queue jobs --event 'job done' --arg '{/id}' --key 'job-{/id}'
+  sio relay postgres postgres://localhost/shop --table outbox --event '{header:type}' --room 'order:{header:aggregateid}'
   sio relay --config /etc/sio/sio.toml --admin-listen 9101
   echo '{\"user\":7}' | sio relay stdin --event order --room 'user:{/user}' --check
 
-Templates: {/a/b} is what a JSON pointer leads to in the body, {header:NAME} a header or a field, {key} the record's own key, {source} the
-name of topic, queue or stream, {id} the record's place, {body} the body; {{ is a brace. A room that is only a pointer may be a list.
+Templates: {/a/b} is what a JSON pointer leads to in the body, {header:NAME} a header, a field or a column, {key} the record's own key, {source} the
+name of topic, queue, stream or table, {id} the record's place, {body} the body; {{ is a brace. A room that is only a pointer may be a list.
 
 Exit code:
   0    standard input ended; or SIGTERM or SIGINT ended it, and all that was read is acknowledged

@@ -60,8 +60,8 @@ pub(crate) struct RelayArgs {
 /// What is read.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct ReadingArgs {
-    /// The stream of redis-stream, the topic of kafka (may be repeated), the queue of amqp
-    #[arg(long = "from", visible_aliases = ["stream", "topic", "queue"], value_name = "NAME", env = "SIO_RELAY_FROM", hide_env = true)]
+    /// The stream of redis-stream, the topic of kafka (may be repeated), the queue of amqp, the table of postgres
+    #[arg(long = "from", visible_aliases = ["stream", "topic", "queue", "table"], value_name = "NAME", env = "SIO_RELAY_FROM", hide_env = true)]
     pub(crate) names: Vec<String>,
     /// The consumer group of redis-stream or kafka. Default sio
     #[arg(long, value_name = "NAME", env = "SIO_RELAY_GROUP", hide_env = true)]
@@ -72,16 +72,29 @@ pub(crate) struct ReadingArgs {
     /// Where a group begins that is new. Default beginning
     #[arg(long, value_name = "WHERE", env = "SIO_RELAY_START", hide_env = true)]
     pub(crate) start: Option<StartAt>,
-    /// The field of a redis-stream's entries that is the body. Default: the only one, or all as an object of JSON
+    /// What is the body: a field of a redis-stream's entries, by default the only one, or all as an object of JSON; a column of a postgres
+    /// table, by default payload
     #[arg(long, value_name = "NAME", env = "SIO_RELAY_FIELD", hide_env = true)]
     pub(crate) field: Option<String>,
-    /// Where dead letters go: a stream, a topic or a queue of the source's broker, by default its name with .dead; a file for stdin, by
-    /// default standard error
+    /// Where dead letters go: a stream, a topic or a queue of the source's broker, by default its name with .dead; a table, by default its
+    /// name with _dead; a file for stdin, by default standard error
     #[arg(long, value_name = "NAME", env = "SIO_RELAY_DEAD_LETTER", hide_env = true)]
     pub(crate) dead_letter: Option<String>,
     /// How long an entry of a redis-stream is pending with a member that is gone before another one claims it. Default 30s
     #[arg(long, value_name = "TIME", value_parser = duration, env = "SIO_RELAY_CLAIM_AFTER", hide_env = true)]
     pub(crate) claim_after: Option<Duration>,
+    /// The column of a postgres table by which rows are known and ordered, a number or a UUID. Default id
+    #[arg(long, value_name = "NAME", env = "SIO_RELAY_ID_COLUMN", hide_env = true)]
+    pub(crate) id_column: Option<String>,
+    /// How often a postgres table is read without a notification. Default 1s
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "SIO_RELAY_POLL", hide_env = true)]
+    pub(crate) poll: Option<Duration>,
+    /// How long rows of a postgres table are locked, and their transaction is open, while they are not acknowledged. Default 30s
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "SIO_RELAY_HOLD", hide_env = true)]
+    pub(crate) hold: Option<Duration>,
+    /// Let only one relay at a time read a postgres table, so that several relays keep the order of its ids
+    #[arg(long)]
+    pub(crate) ordered: bool,
     /// The largest record, in bytes; a larger one becomes a dead letter. Default 1048576
     #[arg(long, value_name = "BYTES", env = "SIO_RELAY_MAX_RECORD", hide_env = true)]
     pub(crate) max_record: Option<usize>,
@@ -127,6 +140,9 @@ pub(crate) enum SourceKind {
     /// A queue of RabbitMQ
     #[cfg(feature = "amqp")]
     Amqp,
+    /// A table of PostgreSQL, such as an outbox
+    #[cfg(feature = "postgres")]
+    Postgres,
 }
 
 /// Where a group begins.

@@ -9,6 +9,7 @@ use integration::process::Process;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
+use super::outbox::Table;
 use super::{Amqp, Kafka, Kind, Lines, RedisStream, Rig, setting};
 
 /// How long nothing may come: a member of Kafka's that was killed is missed after six seconds, and the group is
@@ -29,6 +30,11 @@ async fn nothing_of_kafka_topics_is_lost_when_relays_are_killed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_of_an_amqp_queue_is_lost_when_relays_are_killed() {
     kill_relays::<Amqp>(2_000, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_table_is_lost_when_relays_are_killed() {
+    kill_relays::<Table>(2_000, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! Records that cannot be mapped: dead letters with their reason, and `--strict`.
 
+use super::outbox::Table;
 use super::{Amqp, Kafka, Kind, Lines, RedisStream, Rig, acknowledged, ready};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,6 +19,12 @@ async fn bad_records_of_kafka_become_messages_of_another_topic() {
 async fn bad_messages_of_a_queue_go_to_another_queue() {
     bury::<Amqp>().await;
     refuse_strictly::<Amqp>("delivery 1 of connection 1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_rows_of_a_table_become_rows_of_another_one() {
+    bury::<Table>().await;
+    refuse_strictly::<Table>(", row 1").await;
 }
 
 /// Poison among good records: the good ones arrive, the bad ones are found with the reason, and all are acknowledged.
@@ -49,7 +56,11 @@ async fn bury<K: Kind>() {
     );
     relay.signal("TERM");
     let status = relay.wait(integration::DEADLINE).await;
-    assert!(status.success(), "{status}: {}", relay.stderr());
+    let said = relay.stderr();
+    assert!(
+        status.success() && said.contains("WARN dead letter: "),
+        "{status}: {said}"
+    );
 }
 
 async fn refuse_strictly<K: Kind>(place: &str) {

@@ -1,9 +1,12 @@
 //! `sio relay`: real sources, real relays that are killed, and a client that counts what it gets.
 
+mod flavours;
 mod kills;
 mod letters;
 mod outages;
+mod outbox;
 mod sources;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,7 +32,7 @@ struct Rig<K> {
     _server: Server,
     client: Client,
     /// How often each number came.
-    seen: BTreeMap<u64, u32>,
+    pub(crate) seen: BTreeMap<u64, u32>,
     num_started: u64,
 }
 

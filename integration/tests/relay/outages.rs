@@ -165,7 +165,7 @@ async fn next_record(source: &QueueSource) -> Record {
 }
 
 /// Waits until the relay is not ready, and returns why.
-async fn unready(address: &str) -> String {
+pub(super) async fn unready(address: &str) -> String {
     let mut reason = String::new();
     within("unreadiness", async {
         loop {

@@ -10,7 +10,7 @@ use crate::args::RelayArgs;
 use crate::failure::Failure;
 
 /// All keys of the table.
-pub(super) const KEYS: [&str; 22] = [
+pub(super) const KEYS: [&str; 26] = [
     "source.kind",
     "source.url",
     "source.url_file",
@@ -21,6 +21,10 @@ pub(super) const KEYS: [&str; 22] = [
     "source.field",
     "source.dead_letter",
     "source.claim_after",
+    "source.id_column",
+    "source.poll",
+    "source.hold",
+    "source.ordered",
     "source.max_record",
     "map.event",
     "map.namespace",
@@ -64,6 +68,10 @@ fn set(args: &mut RelayArgs, value: &RelayValue, folder: Option<&Path>) -> Resul
         "source.field" => fill(&mut reading.field, value, text),
         "source.dead_letter" => fill(&mut reading.dead_letter, value, text),
         "source.claim_after" => fill(&mut reading.claim_after, value, deadline::parse),
+        "source.id_column" => fill(&mut reading.id_column, value, text),
+        "source.poll" => fill(&mut reading.poll, value, deadline::parse),
+        "source.hold" => fill(&mut reading.hold, value, deadline::parse),
+        "source.ordered" => raise(&mut reading.ordered, value),
         "source.max_record" => fill(&mut reading.max_record, value, number),
         "map.event" => fill(&mut mapping.event, value, text),
         "map.namespace" => fill(&mut mapping.namespace, value, text),
@@ -72,12 +80,7 @@ fn set(args: &mut RelayArgs, value: &RelayValue, folder: Option<&Path>) -> Resul
         "map.args" => list(&mut mapping.arg, value),
         "map.body" => fill(&mut mapping.body, value, choice),
         "map.key" => fill(&mut mapping.key, value, text),
-        "strict" => {
-            args.strict |= one(value)?
-                .parse::<bool>()
-                .map_err(|_| "expected true or false".to_owned())?;
-            Ok(())
-        }
+        "strict" => raise(&mut args.strict, value),
         "in_flight" => fill(&mut args.in_flight, value, number),
         "drain" => fill(&mut args.drain, value, deadline::parse),
         "timeout" => fill(&mut args.timeout, value, deadline::parse),
@@ -93,6 +96,13 @@ fn fill<T>(
 ) -> Result<(), String> {
     let value = read(one(value)?)?;
     slot.get_or_insert(value);
+    Ok(())
+}
+
+/// Sets a flag, unless it is set.
+fn raise(slot: &mut bool, value: &RelayValue) -> Result<(), String> {
+    let is_set: bool = one(value)?.parse().map_err(|_| "expected true or false".to_owned())?;
+    *slot |= is_set;
     Ok(())
 }
 

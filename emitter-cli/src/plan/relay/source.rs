@@ -43,7 +43,7 @@ impl SourcePlan {
     pub(super) fn new(args: &RelayArgs) -> Result<SourcePlan, Failure> {
         let Some(kind) = args.source else {
             return Err(Failure::input(
-                "name a source: sio relay stdin, or redis-stream, kafka, amqp with a URL; or relay.source.kind in --config",
+                "name a source: sio relay stdin, or redis-stream, kafka, amqp, postgres with a URL; or relay.source.kind in --config",
             ));
         };
         let max_record = args.reading.max_record.unwrap_or(MAX_RECORD);
@@ -101,9 +101,7 @@ fn of_broker(
             if reading.start == Some(StartAt::End) {
                 options.start = StreamStart::End;
             }
-            if let Some(name) = &reading.dead_letter {
-                options.dead_letters.clone_from(name);
-            }
+            set(&mut options.dead_letters, &reading.dead_letter);
             let source = StreamSource::new(url, options).map_err(|error| unusable(url, error))?;
             Ok((Arc::new(source), format!("stream {stream:?}, group {group:?}")))
         }
@@ -118,9 +116,7 @@ fn of_broker(
             if reading.start == Some(StartAt::End) {
                 options.start = TopicStart::End;
             }
-            if let Some(name) = &reading.dead_letter {
-                options.dead_letters.clone_from(name);
-            }
+            set(&mut options.dead_letters, &reading.dead_letter);
             let source = TopicSource::new(url, options).map_err(|error| unusable(url, error))?;
             let topics = reading.names.join(", ");
             Ok((Arc::new(source), format!("topics {topics:?}, group {group:?}")))
@@ -131,17 +127,42 @@ fn of_broker(
             let queue = only_name(reading, "queue")?;
             let mut options = QueueSourceOptions::new(queue);
             options.amqp.common.max_message_bytes = max_record;
-            if let Some(name) = &reading.dead_letter {
-                options.dead_letters.clone_from(name);
-            }
+            set(&mut options.dead_letters, &reading.dead_letter);
             let source = QueueSource::new(url, options).map_err(|error| unusable(url, error))?;
             Ok((Arc::new(source), format!("queue {queue:?}")))
         }
+        #[cfg(feature = "postgres")]
+        SourceKind::Postgres => table(url, reading, max_record),
+    }
+}
+
+/// Makes a table a source.
+#[cfg(feature = "postgres")]
+fn table(url: &str, reading: &ReadingArgs, max_record: usize) -> Result<(Arc<dyn Source>, String), Failure> {
+    use siokit::postgres::{TableSource, TableSourceOptions};
+    let table = only_name(reading, "table")?;
+    let mut options = TableSourceOptions::new(table);
+    options.postgres.common.max_message_bytes = max_record;
+    set(&mut options.body_column, &reading.field);
+    set(&mut options.id_column, &reading.id_column);
+    set(&mut options.dead_letters, &reading.dead_letter);
+    options.poll_interval = reading.poll.unwrap_or(options.poll_interval);
+    options.hold = reading.hold.unwrap_or(options.hold);
+    options.is_ordered = reading.ordered;
+    let source = TableSource::new(url, options).map_err(|error| unusable(url, error))?;
+    Ok((Arc::new(source), format!("table {table:?}")))
+}
+
+/// Replaces a default by what was given.
+#[cfg(any(feature = "redis", feature = "kafka", feature = "amqp", feature = "postgres"))]
+fn set(slot: &mut String, given: &Option<String>) {
+    if let Some(given) = given {
+        slot.clone_from(given);
     }
 }
 
 /// Says that a source cannot be made.
-#[cfg(any(feature = "redis", feature = "kafka", feature = "amqp"))]
+#[cfg(any(feature = "redis", feature = "kafka", feature = "amqp", feature = "postgres"))]
 fn unusable(url: &str, error: manager_api::Error) -> Failure {
     Failure::of(error, format!("cannot use {}", manager_api::backend::url::shown(url)))
 }
@@ -180,6 +201,8 @@ pub(super) fn sample(args: &RelayArgs) -> Record {
             partition: 0,
             offset: 0,
         },
+        #[cfg(feature = "postgres")]
+        Some(SourceKind::Postgres) => Place::Row { id: 1 },
         _ => Place::Line(1),
     };
     Record::new(Position { name, place }, "")

@@ -57,6 +57,21 @@ fn the_file_says_what_flags_do_not() {
 }
 
 #[test]
+fn a_table_is_named_in_the_file_with_how_it_is_read() {
+    let text = "[relay.source]\nkind = \"postgres\"\nurl = \"postgres://me:hunter2@h/shop\"\nfrom = \"shop.outbox\"\nid_column = \"n\"\n\
+        field = \"body\"\npoll = \"50ms\"\nhold = \"5s\"\nordered = true\n[relay.map]\nevent = \"e\"\n";
+    let (_folder, path) = file(text);
+    let made = plan(&["--config", &path, "--check"]).unwrap();
+    let sample = made.check.unwrap();
+    assert_eq!(sample.lasting_id().as_deref(), Some("shop.outbox/1"));
+    let source = format!("{:?}", made.source);
+    assert_eq!(source, "table \"shop.outbox\" at postgres://h/shop");
+    let (_folder, path) = file(&text.replace("ordered = true", "ordered = \"perhaps\""));
+    let said = refused(&["--config", &path]);
+    assert!(said.contains("sio.toml:9: expected true or false"), "{said}");
+}
+
+#[test]
 fn without_an_event_records_are_objects_as_in_lines() {
     let made = plan(&["stdin", "-r", "lobby"]).unwrap();
     let mapped = made.map.map(&record("{\"event\":\"e\",\"data\":1}")).unwrap();
@@ -106,6 +121,11 @@ const REFUSED: &[(&[&str], &str)] = &[
             "e",
         ],
         "dead letters",
+    ),
+    (&["postgres", "postgres://h/d", "--event", "e"], "--table"),
+    (
+        &["postgres", "postgres://h/d", "--table", "a.", "--event", "e"],
+        "1 to 63 bytes",
     ),
     (&["stdin", "--event", "{a"], "at 1"),
     (&["stdin", "--event", "connect"], "reserved"),

@@ -22,6 +22,7 @@ class OpenRooms:
         """Returns a future, which is done once the broker has accepted the event."""
         line = json.dumps({"event": event, "room": room, "data": data, "key": key})
         future = Future()
+        future.set_running_or_notify_cancel()  # who stops waiting for it does not cancel it
         with self._lock:
             self._num_lines += 1
             self._waiting[self._num_lines] = future
@@ -37,6 +38,7 @@ class OpenRooms:
         """Returns once what was emitted is accepted or refused."""
         self._sio.stdin.close()
         self._reader.join()
+        self._sio.wait()
 
     def _read(self):  # without the lock: a thread that writes may hold it until results are read
         for text in self._sio.stdout:

@@ -11,7 +11,10 @@ class NotAccepted(Exception):
 def emit(key, room, event, data):
     """Returns once the broker has accepted the event. With the same key it may be called again."""
     command = ["sio", "emit", "-q", "--idempotency-key", key, "--room", room, event, "@-"]
-    done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, input=json.dumps(data), capture_output=True, text=True)
+    except OSError as error:  # it cannot be started now: it is being replaced, or memory is short
+        raise NotAccepted(str(error)) from error
     if done.returncode == 2:  # the key, the room, the event or the URL cannot be used: no retry helps
         raise ValueError(done.stderr.strip())
     if done.returncode != 0:

@@ -42,7 +42,7 @@ async fn a_task_of_apalis_that_is_retried_reaches_the_client_once() {
             .iter()
             .any(|key| key.contains("schedule"))
         {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     within("the first try has failed", waits_for_its_retry).await;

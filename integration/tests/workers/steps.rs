@@ -38,7 +38,12 @@ async fn a_cron_job_tells_how_it_ended_once() {
         let job = job.replace("/usr/local/bin/backup", program);
         let mut command = stage.command("/bin/sh", &["-c", &job]);
         command.env("SIO_URL_FILE", &url_file);
-        stage.run(command).await;
+        let status = Process::spawn("the job", command).wait(DEADLINE).await;
+        assert_eq!(
+            status.success(),
+            outcome == "done",
+            "the code of the job itself: {status}"
+        );
         stage.expect(name, json!(outcome)).await;
     }
     stage.ends_without_another().await;

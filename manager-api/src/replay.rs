@@ -68,6 +68,9 @@ pub struct Replayed {
     pub messages: Subscription<Placed>,
     /// The end of the past, at the time when the reading began: once a message there or behind it has arrived, all that
     /// follow are new. `None` if nothing is past.
+    ///
+    /// It is for comparing, not to begin at. The last message of the past may not arrive: if the reader passes it over, or it
+    /// is deleted before the reader comes to it.
     pub last: Option<Position>,
 }
 

@@ -328,9 +328,12 @@ impl<M: Measured> KafkaListener<M> {
     /// topic has changed.
     fn resume(&mut self, is_new: bool, reason: Option<&str>) -> Result<(), Unsubscribed> {
         let mut backoff = Backoff::from_options(&self.place.connector.options.common);
+        if is_new {
+            self.expected = None;
+        }
         loop {
             self.check_wanted()?;
-            let resume = |limit| self.place.resume(&self.positions, is_new, limit);
+            let resume = |limit| self.place.resume(&self.positions, is_new, self.is_log, limit);
             let pause = match attempt(&self.place, SLICE, resume) {
                 Ok(Some(positions)) => {
                     let is_elsewhere = positions != self.positions;

@@ -12,7 +12,7 @@
 //! | `resp.rs` | the length of a reply |
 //! | `topics.rs` | topics |
 //! | `topics/head.rs`, `redirection.rs`, `routing.rs`, `router.rs`, `node.rs` | publishing to topics: the commands; the nodes of a Redis Cluster |
-//! | `topics/listener.rs`, `subscriber.rs`, `stream.rs`, `reader.rs` | subscribing to topics, and to streams |
+//! | `topics/listener.rs`, `subscriber.rs`, `stream.rs`, `stream/finding.rs`, `reader.rs` | subscribing to topics, and to streams |
 //! | `topics/counter.rs` | the count of subscribers |
 //! | `log.rs` | a stream that carries the messages in place of publish/subscribe, and can be read from the past on |
 //! | `log/epoch.rs`, `care.rs` | whether it is the same stream; what is done for it from time to time |
@@ -98,8 +98,9 @@ impl RedisManager {
     ///
     /// Query parameters: `username`, `password`, `db`; `sentinel_username`, `sentinel_password`; with TLS
     /// `ca=/path/to/certificates.pem` (authorities, or the server's own certificate), `client_cert`,
-    /// `client_key` and `tls_server_name`; with a stream `max_len` and `max_age` in seconds, as [`StreamLog`]. A database number is accepted and has no effect:
-    /// publish/subscribe is independent of databases.
+    /// `client_key` and `tls_server_name`; with a stream `max_len`, and `max_age` in seconds, as [`StreamLog`]. A database
+    /// number is accepted and has no effect, because publish/subscribe is independent of databases; with a stream it is
+    /// refused.
     ///
     /// # Errors
     ///

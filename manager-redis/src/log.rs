@@ -6,6 +6,9 @@
 //! | `{channel}.epoch` | a key with the epoch of the stream: a random number, set by the first that reads |
 //! | a [`Position`] | the epoch and the id of the entry: a time in milliseconds, and a number |
 //!
+//! The epoch is compared when a reader connects, and every few seconds: what is read between the deletion of a stream and the
+//! gap that tells it has the old one.
+//!
 //! Each publish trims the stream by its length. Readers trim it by its age, with the clock of the server: publishers do not
 //! know it.
 
@@ -25,6 +28,7 @@ use manager_api::topics::{Entry, Stream};
 use manager_api::{Error, Subscription};
 use redis::cmd;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::RedisManager;
 use crate::config::{RedisOptions, StreamLog};
@@ -99,8 +103,6 @@ pub(crate) struct LogListener<M> {
 /// A connection that reads the stream.
 pub(crate) struct Reading {
     reader: Reader,
-    /// The reason why messages before those that it reads may be missing.
-    gap: Option<String>,
 }
 
 impl<M> LogListener<M> {
@@ -126,26 +128,26 @@ impl<M> LogListener<M> {
         }
     }
 
-    /// Compares the epoch of the log with that of the connection before, or else of the beginning; returns the reason of a
-    /// gap if it is another one.
-    fn follow(&mut self, epoch: Epoch) -> Option<String> {
+    /// Compares the epoch of the log with that of the connection before, or else of the beginning. If it is another one,
+    /// messages may be missing.
+    fn follow(&mut self, epoch: Epoch) {
         self.care.epoch = epoch;
         let before = self.epoch.replace(epoch);
         let expected = match (before, self.start) {
-            (None, Start::After(position)) => position.epoch,
-            (before, _) => before?,
+            (None, Start::After(position)) => Some(position.epoch),
+            (before, _) => before,
         };
-        if expected == epoch {
-            return None;
+        if expected.is_none_or(|expected| expected == epoch) {
+            return;
         }
         if before.is_none() {
             // The beginning is nowhere in it. Otherwise no id comes twice, and what follows the last one is new.
             self.cursor.rewind();
         }
-        Some(format!(
-            "{} is another stream, and messages of the old one may have been missed",
-            self.cursor.name
-        ))
+        let stream = &self.cursor.name;
+        self.cursor.miss(format!(
+            "{stream} is another stream, and messages of the old one may have been missed"
+        ));
     }
 }
 
@@ -156,22 +158,27 @@ impl<M: Measured + Send + 'static> ListenLink for LogListener<M> {
 
     /// Connects to the node of the stream, and finds the place in it.
     async fn open(&mut self) -> Result<Reading, Failure> {
-        let (mut reader, gap) = self.cursor.open(&self.connector, &self.options).await?;
-        let epoch = epoch::epoch_of(&mut reader.connection, &self.cursor.name).await?;
-        name_connection(&mut reader.connection, &self.cursor.name).await?;
-        let gap = self.follow(epoch).or(gap);
+        let mut reader = self.cursor.open(&self.connector, &self.options).await?;
+        let limit = self.options.connect_timeout;
+        let (connection, stream) = (&mut reader.connection, &*self.cursor.name);
+        let known = timeout(limit, async {
+            name_connection(connection, stream).await?;
+            epoch::epoch_of(connection, stream).await
+        });
+        let Ok(epoch) = known.await else {
+            return Err(reader.connection.silent(limit));
+        };
+        let epoch = epoch?;
+        self.follow(epoch);
         if let Some(begun) = self.begun.take() {
             let last = self.cursor.last_of_past().map(|id| position(epoch, id));
             // The caller may have given up.
             let _ = begun.send(last);
         }
-        Ok(Reading { reader, gap })
+        Ok(Reading { reader })
     }
 
     async fn read(&mut self, reading: &mut Reading, feed: &Feed<M>) -> Result<Infallible, End<Failure>> {
-        if let Some(reason) = reading.gap.take() {
-            feed.gap(reason)?;
-        }
         let (place, status, epoch) = (self.place, self.status.clone(), self.care.epoch);
         let placed = move |id: Id, entry: Entry| {
             let message = entry.get(FIELD).cloned();
@@ -185,7 +192,7 @@ impl<M: Measured + Send + 'static> ListenLink for LogListener<M> {
         cursor.read(&mut reading.reader, feed, care, placed).await
     }
 
-    /// What may be missing was found out by `open`, and is told before anything is read.
+    /// What may be missing is told when the stream is read.
     fn resumed(&mut self, _: &mut Reading, _: &Failure) -> Resumed {
         Resumed::Continues
     }

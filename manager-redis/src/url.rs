@@ -32,8 +32,13 @@ pub(crate) const SCHEMES: &[&str] = &[
     "redis+unix+stream",
     "redis+sentinel+stream",
     "rediss+sentinel+stream",
+    "valkey+unix+stream",
+    "valkey+sentinel+stream",
+    "valkeys+sentinel+stream",
     "redis+cluster+stream",
     "rediss+cluster+stream",
+    "valkey+cluster+stream",
+    "valkeys+cluster+stream",
 ];
 
 /// The parameters beside those of TLS.

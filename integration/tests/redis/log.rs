@@ -174,6 +174,70 @@ async fn a_database_that_is_emptied_under_a_reader_is_another_log() {
     assert_eq!(expect_placed(&mut behind_the_old, "b").await, new);
 }
 
+/// The stream is trimmed while the reader waits for its subscriber.
+#[tokio::test]
+async fn what_is_trimmed_before_a_slow_reader_comes_to_it_is_a_gap() {
+    const COUNT: usize = 2000;
+    let server = Server::start().await;
+    let log = StreamLog {
+        max_len: 100,
+        ..StreamLog::default()
+    };
+    let publisher = manager(&server, log.clone());
+    let mut slow = options(log);
+    slow.common.max_buffered_bytes = 1000;
+    let slow = RedisManager::new(&server.url(), slow).unwrap();
+    let mut messages = read(&slow, NEW).await;
+    for number in 0..COUNT {
+        publisher.publish(number.to_string().into()).await.unwrap();
+    }
+    let (mut expected, mut num_missing, mut has_gap) = (0, 0, false);
+    while expected < COUNT {
+        match next(&mut messages).await {
+            Incoming::Gap { .. } => has_gap = true,
+            Incoming::Message(Placed { message, .. }) => {
+                let number: usize = std::str::from_utf8(&message).unwrap().parse().unwrap();
+                assert!(
+                    number == expected || (has_gap && number > expected),
+                    "{number} for {expected}"
+                );
+                num_missing += number - expected;
+                (expected, has_gap) = (number + 1, false);
+            }
+            unexpected => panic!("{unexpected:?}"),
+        }
+    }
+    assert!(num_missing > 0, "the reader was slower than the stream is trimmed");
+}
+
+#[tokio::test]
+async fn a_reader_that_began_in_the_past_of_a_quiet_stream_goes_on_without_a_gap() {
+    let server = Server::start().await;
+    let manager = manager(&server, StreamLog::default());
+    manager.publish("old".into()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut reader = read(&manager, Start::Past(Duration::from_millis(1))).await;
+    let others = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").to_owned();
+    server.command::<redis::Value>(&others).await.unwrap();
+    super::faults::until_published(&manager, "new").await;
+    expect_placed(&mut reader, "new").await;
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_read_all_the_same() {
+    let server = Server::start().await;
+    let manager = manager(&server, StreamLog::default());
+    let _first = read(&manager, NEW).await;
+    manager.publish("a".into()).await.unwrap();
+    let full = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").to_owned();
+    server_ok(&server, &full).await;
+    let error = manager.publish("b".into()).await.unwrap_err();
+    assert!(error.to_string().contains("OOM"), "{error}");
+    let mut reader = read(&manager, Start::Past(Duration::from_secs(60))).await;
+    expect_placed(&mut reader, "a").await;
+    assert_eq!(manager.health().num_refusals, 0);
+}
+
 #[tokio::test]
 async fn an_entry_of_another_program_is_counted_and_passed_over() {
     let server = Server::start().await;

@@ -8,8 +8,8 @@ use crate::{Error, ErrorKind};
 
 /// The place of a message in a log: the epoch of the log, and the offset in it.
 ///
-/// Positions of one epoch are ordered as the messages are. Those of two are not ordered at all: a log that was made anew
-/// has another epoch, and a place in the old one is nowhere in it.
+/// Positions of one epoch are ordered as the messages are, as long as no [`Gap`](crate::Incoming::Gap) is between them. Those of
+/// two are not ordered at all: a place in the one log is nowhere in the other.
 ///
 /// Its text is short, because it may accompany each event to each client: `5rXg0aB2.1v2Zk9` is the epoch, a dot, and the offset;
 /// the numbers have 64 digits, those of URL-safe base64. Each position has one text, and each accepted text is that of one
@@ -23,7 +23,8 @@ pub struct Position {
     pub offset: Offset,
 }
 
-/// Which log it is: one that was deleted and made anew under the same name has another epoch.
+/// Which log it is. One that was deleted and made anew under the same name has another epoch, except with Kafka, where a
+/// message is told from another one at the same offset by its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs, reason = "it is a number")]
 pub struct Epoch(pub u64);

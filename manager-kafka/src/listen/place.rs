@@ -98,17 +98,22 @@ impl Place {
     }
 
     /// Continues from `positions` as far as they still exist: from the oldest message that is left if older ones
-    /// are gone, and from the end if the log is now shorter. A topic that `is_new` is read from its beginning.
+    /// are gone, and from the end if the log is now shorter. A topic that `is_new` is read from its beginning, and of one
+    /// that `is_log` the first partition only.
     /// `None` if the topic is not ready yet.
     pub(crate) fn resume(
         &self,
         positions: &Positions,
         is_new: bool,
+        is_log: bool,
         limit: Duration,
     ) -> Result<Option<Positions>, Failure> {
-        let Some(partitions) = self.connector.partitions(self.consumer.client(), limit)? else {
+        let Some(mut partitions) = self.connector.partitions(self.consumer.client(), limit)? else {
             return Ok(None);
         };
+        if is_log {
+            partitions.truncate(1);
+        }
         let mut resumed = Positions::default();
         for partition in partitions {
             let marks = self.consumer.fetch_watermarks(self.connector.topic(), partition, limit);

@@ -6,6 +6,7 @@ use redis::RedisError;
 
 use super::Pipeline;
 use crate::error::refused;
+use crate::topics::head::slot_of;
 use crate::topics::redirection::{MAX_REDIRECTIONS, Redirection};
 use crate::topics::routing::Routed;
 
@@ -14,7 +15,7 @@ impl Pipeline<'_> {
     pub(super) fn take_error(&mut self, job: Job, num_redirections: u8, error: RedisError) {
         let redirection = match job.head.is_empty() {
             true => None,
-            false => Redirection::of(&error, &self.connection.address),
+            false => Redirection::of(&error, &self.connection.address).or(later(&error, &job.head)),
         };
         let Some(redirection) = redirection else {
             let channel = &self.queue.link.options.common.channel;
@@ -48,9 +49,18 @@ impl Pipeline<'_> {
     fn refuse(&mut self, job: Job, error: impl FnOnce(&str, &[u8]) -> Error) {
         let error = error(&self.connection.address, &job.head);
         self.queue.status.failed(&error);
-        self.queue.status.refused();
+        if error.is_refusal() {
+            self.queue.status.refused();
+        }
         self.queue.fail(job, error);
     }
+}
+
+/// Returns whether the command is to be sent again later: the server is not ready for one that writes, and has executed
+/// nothing. If it was demoted, its role is noticed meanwhile.
+fn later(error: &RedisError, head: &[u8]) -> Option<Redirection> {
+    let is_not_ready = matches!(error.code(), Some("LOADING" | "MASTERDOWN" | "READONLY"));
+    (is_not_ready && slot_of(head).is_some()).then_some(Redirection::Later)
 }
 
 /// Returns the error of a message that was redirected too often.

@@ -48,8 +48,6 @@ pub(super) struct Connections {
     subscribers: Vec<Subscriber>,
     /// One for each stream, in their order.
     readers: Vec<Reader>,
-    /// The reason why entries of streams may have been missed.
-    gap: Option<String>,
     /// All addresses, human-readable.
     address: String,
 }
@@ -234,11 +232,8 @@ impl ListenLink for TopicListener {
         let subscribers = self.subscribed().await?;
         self.is_first = false;
         let mut readers = Vec::new();
-        let mut gap = None;
         for stream in &mut self.streams {
-            let (reader, missed) = stream.open(&self.connector, &self.options).await?;
-            readers.push(reader);
-            gap = gap.or(missed);
+            readers.push(stream.open(&self.connector, &self.options).await?);
         }
         let addresses = subscribers.iter().map(Subscriber::address);
         let addresses = addresses.chain(readers.iter().map(|reader| &*reader.connection.address));
@@ -249,7 +244,6 @@ impl ListenLink for TopicListener {
             address: addresses.join(", "),
             subscribers,
             readers,
-            gap,
         })
     }
 
@@ -261,12 +255,12 @@ impl ListenLink for TopicListener {
         ended
     }
 
-    /// Redis keeps the entries of streams, and no message.
-    fn resumed(&mut self, connections: &mut Connections, failure: &Failure) -> Resumed {
-        if self.has_topics {
-            return Resumed::Gap(format!("the connection was lost and is back ({failure})"));
+    /// Redis keeps the entries of streams, and no message. What is missing of a stream is told when it is read.
+    fn resumed(&mut self, _: &mut Connections, failure: &Failure) -> Resumed {
+        match self.has_topics {
+            true => Resumed::Gap(format!("the connection was lost and is back ({failure})")),
+            false => Resumed::Continues,
         }
-        connections.gap.take().map_or(Resumed::Continues, Resumed::Gap)
     }
 
     fn address(&self, connections: &Connections) -> String {

@@ -54,12 +54,19 @@ impl Position {
             return None;
         }
         // The last entry that was read is gone. Nothing else is if all up to it were removed, and no other.
-        let num_removed = info.num_added.map(|num_added| num_added.saturating_sub(info.len));
+        let num_removed = num_removed(Some(info));
         match num_removed.is_some() && num_removed == self.num_added {
             true => None,
             false => Some("the stream was trimmed: entries"),
         }
     }
+}
+
+/// Returns the number of entries that were removed from the beginning of a stream, where the server counts them. None was
+/// removed from one that does not exist.
+pub(super) fn num_removed(info: Option<&Info>) -> Option<u64> {
+    let Some(info) = info else { return Some(0) };
+    info.num_added.map(|num_added| num_added.saturating_sub(info.len))
 }
 
 /// Reads the id of an entry.

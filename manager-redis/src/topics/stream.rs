@@ -4,6 +4,8 @@
 //! the last one that the server has generated when the subscription begins, or one made of the server's time.
 //! A reply is read entry by entry, so that a hundred of the largest ones take the memory of one.
 
+mod finding;
+
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +14,19 @@ use manager_api::backend::{End, Feed};
 use manager_api::subscription::Measured;
 use manager_api::topics::Entry;
 use redis::{Cmd, FromRedisValue, cmd};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::position::{Id, Info, Position, id_of};
+use super::position::{Id, Position, id_of};
 use super::reader::{Head, Reader};
-use super::redirection::{MAX_REDIRECTIONS, Redirection};
 use crate::config::RedisOptions;
-use crate::connect::Connector;
-use crate::connection::{Connection, Purpose};
+use crate::connection::Connection;
 use crate::error::Failure;
 use crate::refusal::Asked;
 
 /// The entries that one command reads.
 const COUNT: usize = 100;
+/// The time for which a subscriber may take no entry until the stream is looked at again.
+const LONG: Duration = Duration::from_millis(100);
 /// The longest that the server waits for an entry before it replies with none.
 const MAX_BLOCK: Duration = Duration::from_secs(5);
 /// The maximum number of fields and values of an entry.
@@ -65,6 +67,10 @@ pub(crate) struct StreamCursor {
     num_free: usize,
     /// The last entry of the stream when the position was found for the first time.
     last_entry: Option<Id>,
+    /// The number of entries that were removed before the first one that is there, as far as that is known.
+    num_removed: Option<u64>,
+    /// Why entries before the next one may be missing: kept until a subscriber is told.
+    missed: Option<String>,
 }
 
 impl StreamCursor {
@@ -76,6 +82,8 @@ impl StreamCursor {
             position: None,
             num_free: 0,
             last_entry: None,
+            num_removed: None,
+            missed: None,
         }
     }
 
@@ -95,131 +103,15 @@ impl StreamCursor {
 
     /// Goes to the beginning of the stream, of which every entry is new.
     pub(crate) fn rewind(&mut self) {
-        self.position = Some(Position::default());
+        self.position = Some(Position {
+            last: Id::default(),
+            num_added: self.num_removed,
+        });
     }
 
-    /// Connects to the stream's node and finds the position from which to read; returns the reason of a gap before it.
-    pub(crate) async fn open(
-        &mut self,
-        connector: &Connector,
-        options: &Arc<RedisOptions>,
-    ) -> Result<(Reader, Option<String>), Failure> {
-        let mut connection = connector.connect(Purpose::Publishing).await?;
-        for _ in 0..=MAX_REDIRECTIONS {
-            let mut reader = Reader {
-                connection,
-                options: options.clone(),
-                reply_limit: Some(options.connect_timeout),
-            };
-            match self.find(&mut reader).await? {
-                Ok(gap) => {
-                    reader.reply_limit = reply_limit(options);
-                    return Ok((reader, gap));
-                }
-                Err(Redirection::Moved { to, .. } | Redirection::Ask { to }) => {
-                    connection = connector.connect_to(&to, Purpose::Publishing).await?;
-                }
-                Err(Redirection::Later) => {
-                    return Err(Failure::other(
-                        &reader.connection.address,
-                        "no node of Redis Cluster serves the stream",
-                    ));
-                }
-            }
-        }
-        Err(Failure::other(
-            connector.label(),
-            "the nodes of Redis Cluster disagree about the stream",
-        ))
-    }
-
-    /// Finds the position, or the node to be asked instead.
-    async fn find(&mut self, reader: &mut Reader) -> Result<Result<Option<String>, Redirection>, Failure> {
-        let info = match self.info(reader).await? {
-            Ok(info) => info,
-            Err(redirection) => return Ok(Err(redirection)),
-        };
-        match self.position {
-            Some(position) => Ok(Ok(self.resume(position, info))),
-            None => self.begin(reader, info).await.map(Ok),
-        }
-    }
-
-    /// Goes on where another connection has ended; returns the reason of a gap.
-    fn resume(&mut self, position: Position, info: Option<Info>) -> Option<String> {
-        let missing = position.is_missing(info.as_ref());
-        match info {
-            // All entries of the next stream of this name are new.
-            None => self.rewind(),
-            // Those of this stream were read before others of them were lost, or are none of those that were read.
-            Some(info) if info.last < position.last => self.position = Some(Position::of(Some(&info))),
-            Some(_) => {}
-        }
-        missing.map(|what| self.missed(what))
-    }
-
-    /// Finds the position for the first time; returns the reason of a gap.
-    async fn begin(&mut self, reader: &mut Reader, info: Option<Info>) -> Result<Option<String>, Failure> {
-        let mut missing = None;
-        let position = match (self.beginning, &info) {
-            (Beginning::Past(past), Some(_)) if !past.is_zero() => {
-                let now = now_of(&mut reader.connection).await?;
-                let past = u64::try_from(past.as_millis()).unwrap_or(u64::MAX);
-                Position {
-                    last: (now.saturating_sub(past).saturating_sub(1), u64::MAX),
-                    num_added: None,
-                }
-            }
-            (Beginning::Past(_), info) => Position::of(info.as_ref()),
-            (Beginning::After(last), info) => {
-                let position = Position { last, num_added: None };
-                missing = position.is_missing(info.as_ref());
-                let is_reached = info.as_ref().is_some_and(|info| info.last >= last);
-                if is_reached { position } else { Position::default() }
-            }
-        };
-        self.last_entry = info.and_then(|info| info.last_entry);
-        self.position = Some(position);
-        Ok(missing.map(|what| self.missed(what)))
-    }
-
-    fn missed(&self, what: &str) -> String {
-        format!("{what} of {} may have been missed", self.name)
-    }
-
-    /// Requests what the server knows of the stream; `None` if there is none.
-    async fn info(&self, reader: &mut Reader) -> Result<Result<Option<Info>, Redirection>, Failure> {
-        send(reader, cmd("XINFO").arg("STREAM").arg(&*self.name)).await?;
-        let num_words = match reader.head().await? {
-            Head::List(len) => len,
-            Head::Error(error) if error.detail().is_some_and(|detail| detail.contains("no such key")) => {
-                return Ok(Ok(None));
-            }
-            Head::Error(error) => {
-                let address = &reader.connection.address;
-                return match Redirection::of(&error, address) {
-                    Some(redirection) => Ok(Err(redirection)),
-                    None => Err(Failure::server(address, self.asked("XINFO"), error)),
-                };
-            }
-            _ => return Err(reader.connection.not_redis()),
-        };
-        let mut info = Info::default();
-        for _ in 0..num_words / 2 {
-            let field = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
-            match &*field {
-                b"length" => info.len = reader.number().await?,
-                b"entries-added" => info.num_added = Some(reader.number().await?),
-                b"last-generated-id" => {
-                    let id = reader.text(MAX_NAME_LEN).await?.unwrap_or_default();
-                    info.last = id_of(&id).ok_or_else(|| reader.connection.not_redis())?;
-                }
-                b"first-entry" => info.first = id_of_entry(reader).await?,
-                b"last-entry" => info.last_entry = id_of_entry(reader).await?,
-                _ => reader.skip().await?,
-            }
-        }
-        Ok(Ok(Some(info)))
+    /// Has the subscriber told that entries before the next one may be missing.
+    pub(crate) fn miss(&mut self, why: String) {
+        self.missed.get_or_insert(why);
     }
 
     /// Delivers what `place` makes of each entry, until the connection is lost or the stream is moved to another node.
@@ -232,9 +124,17 @@ impl StreamCursor {
         place: impl Fn(Id, Entry) -> Option<M> + Send + Sync,
     ) -> Result<Infallible, End<Failure>> {
         let block = block_of(&reader.options).as_millis();
+        let (mut may_be_behind, mut has_looked) = (false, false);
         loop {
             check_role(reader).await?;
-            tend.tend(&mut reader.connection).await?;
+            limited(reader, async |connection| tend.tend(connection).await).await?;
+            if may_be_behind {
+                has_looked = true;
+                self.look(reader).await?;
+            }
+            if let Some(reason) = self.missed.take() {
+                feed.gap(reason)?;
+            }
             let (time, number) = self.position.map(|position| position.last).unwrap_or_default();
             let mut command = cmd("XREAD");
             command.arg("BLOCK").arg(block.to_string()).arg("COUNT").arg(COUNT);
@@ -242,7 +142,11 @@ impl StreamCursor {
             send(reader, &command).await?;
             match reader.head().await? {
                 // None came within that time.
-                Head::Nil => continue,
+                Head::Nil => {
+                    // At the end it finds out how many entries there were, if it began where that is not known.
+                    may_be_behind = !has_looked && self.position.is_some_and(|position| position.num_added.is_none());
+                    continue;
+                }
                 Head::List(1) => {}
                 Head::Error(error) => {
                     return Err(Failure::server(&reader.connection.address, self.asked("XREAD"), error).into());
@@ -254,9 +158,12 @@ impl StreamCursor {
             let Head::List(num_entries) = reader.head().await? else {
                 return Err(reader.connection.not_redis().into());
             };
+            let since = Instant::now();
             for _ in 0..num_entries {
                 self.read_entry(reader, feed, &place).await?;
             }
+            // Others may trim what it has not read yet.
+            may_be_behind = num_entries >= COUNT || since.elapsed() >= LONG;
         }
     }
 
@@ -291,19 +198,21 @@ impl StreamCursor {
                 }
             }
         }
+        let counted = size.saturating_sub(self.num_free);
+        if num_words > MAX_WORDS || !feed.accepts(counted) {
+            feed.skip(counted)?;
+        } else {
+            let fields = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
+            if let Some(message) = place(id, Entry::from_iter(fields)) {
+                feed.message(message).await?;
+            }
+        }
+        // Not before it is delivered: what is given up here is read again.
         if let Some(position) = &mut self.position {
             position.last = id;
             position.num_added = position.num_added.map(|count| count + 1);
         }
-        let counted = size.saturating_sub(self.num_free);
-        if num_words > MAX_WORDS || !feed.accepts(counted) {
-            return Ok(feed.skip(counted)?);
-        }
-        let fields = words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone()));
-        match place(id, Entry::from_iter(fields)) {
-            Some(message) => Ok(feed.message(message).await?),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Returns a command about this stream, for the explanation of its error.
@@ -345,18 +254,25 @@ async fn id_of_entry(reader: &mut Reader) -> Result<Option<Id>, Failure> {
 /// Requests the server's role if the last time is long ago, so that one that was demoted is left.
 async fn check_role(reader: &mut Reader) -> Result<(), Failure> {
     let interval = reader.options.keepalive_interval;
-    let connection = &mut reader.connection;
-    if interval.is_zero() || connection.last_keepalive.elapsed() < interval {
+    if interval.is_zero() || reader.connection.last_keepalive.elapsed() < interval {
         return Ok(());
     }
-    let limit = reader.options.keepalive_timeout;
-    let answered = async {
+    let asked = async |connection: &mut Connection| {
         connection.send_keepalive().await?;
         connection.reply().await
     };
-    let answer = timeout(limit, answered).await;
-    let answer = answer.unwrap_or_else(|_| Err(reader.connection.silent(limit)))?;
+    let answer = limited(reader, asked).await?;
     reader.connection.check(answer)
+}
+
+/// Requests something, of which the reply may take as long as that to a keep-alive.
+async fn limited<T>(
+    reader: &mut Reader,
+    ask: impl AsyncFnOnce(&mut Connection) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let limit = reader.options.keepalive_timeout;
+    let answer = timeout(limit, ask(&mut reader.connection)).await;
+    answer.unwrap_or_else(|_| Err(reader.connection.silent(limit)))
 }
 
 /// Requests the server's time, in milliseconds.

@@ -119,6 +119,22 @@ pub trait Topics: Send + Sync {
     ///
     /// Dropping the future changes nothing.
     async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error>;
+
+    /// Returns names of sharded topics that have subscribers and match a glob-style pattern, on every node of the broker:
+    /// `max` at most, in no order. The broker looks at all of its sharded topics meanwhile.
+    ///
+    /// # Behaviour
+    ///
+    /// - A sharded topic is found as long as it [counts](Self::count_subscribers) subscribers.
+    ///
+    /// # Errors
+    ///
+    /// As [`count_subscribers`](Self::count_subscribers).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    async fn find_sharded(&self, pattern: &str, max: usize) -> Result<Vec<String>, Error>;
 }
 
 /// The name of a topic, and how a cluster of brokers distributes its messages.

@@ -89,7 +89,9 @@ pub(crate) fn needed_version(asked: Asked<'_>, error: &RedisError) -> Option<&'s
     let detail = error.detail().unwrap_or_default().to_lowercase();
     let is_unknown = detail.contains("unknown command") || detail.contains("unknown subcommand");
     let needed = match command {
-        "SPUBLISH" | "SSUBSCRIBE" | "PUBSUB SHARDNUMSUB" => "sharded publish/subscribe needs Redis 7",
+        "SPUBLISH" | "SSUBSCRIBE" | "PUBSUB SHARDNUMSUB" | "PUBSUB SHARDCHANNELS" => {
+            "sharded publish/subscribe needs Redis 7"
+        }
         "XAUTOCLAIM" => "groups of several consumers need Redis 6.2",
         _ => "streams need Redis 5",
     };

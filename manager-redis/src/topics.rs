@@ -66,7 +66,7 @@ use manager_api::{Error, Subscription};
 use crate::RedisManager;
 use crate::config::RedisOptions;
 use crate::connect::Connector;
-use counter::Counter;
+use counter::{Counter, Found, Query};
 use listener::TopicListener;
 
 /// The part of a manager that only topics need.
@@ -129,9 +129,21 @@ impl Topics for RedisManager {
 
     async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error> {
         check_name(&topic.name)?;
+        Ok(self.look(Query::Count(topic)).await?.count)
+    }
+
+    async fn find_sharded(&self, pattern: &str, max: usize) -> Result<Vec<String>, Error> {
+        check_name(pattern)?;
+        Ok(self.look(Query::Names { pattern, max }).await?.names)
+    }
+}
+
+impl RedisManager {
+    /// Looks at the subscribers, unless the manager is closed meanwhile.
+    async fn look(&self, query: Query<'_>) -> Result<Found, Error> {
         let mut is_closed = self.listeners.closing()?;
         tokio::select! {
-            counted = self.topics.counter.count(topic) => counted,
+            found = self.topics.counter.look(query) => found,
             _ = is_closed.wait_for(|is_closed| *is_closed) => Err(closed()),
         }
     }

@@ -232,6 +232,10 @@ impl<M: ClientManager> Topics for Flaky<M> {
     async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error> {
         self.inner_topics()?.count_subscribers(topic).await
     }
+
+    async fn find_sharded(&self, pattern: &str, max: usize) -> Result<Vec<String>, Error> {
+        self.inner_topics()?.find_sharded(pattern, max).await
+    }
 }
 
 /// Forwards a subscription, with faults.

@@ -1,6 +1,6 @@
 //! The topics of a bus: who subscribes to which, and the entries of streams.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -96,6 +96,20 @@ impl TopicTable {
         subscribers.filter(|other| other.interests.contains(&named)).count() as u64
     }
 
+    /// Returns names of sharded topics with subscribers that match a pattern.
+    fn find_sharded(&mut self, pattern: &str, max: usize) -> Vec<String> {
+        self.subscribers.retain(|other| !other.subscriber.is_closed());
+        let interests = self.subscribers.iter().flat_map(|other| other.interests.begin());
+        let names: BTreeSet<_> = interests
+            .filter_map(|interest| match interest {
+                Interest::Topic(topic) if topic.is_sharded => Some(topic.name),
+                _ => None,
+            })
+            .filter(|name| glob::matches(pattern.as_bytes(), name.as_bytes()))
+            .collect();
+        names.into_iter().take(max).map(|name| name.to_string()).collect()
+    }
+
     /// Reports a gap to each subscriber that has missed messages while the bus was stopped: entries of streams are kept.
     pub(super) fn report_gap(&mut self, reason: &str) {
         for TopicSubscriber { interests, subscriber } in &mut self.subscribers {
@@ -148,16 +162,28 @@ impl Topics for MemoryManager {
 
     async fn count_subscribers(&self, topic: &Topic) -> Result<u64, Error> {
         check_name(&topic.name)?;
+        self.examined(|topics| topics.count(topic)).await
+    }
+
+    async fn find_sharded(&self, pattern: &str, max: usize) -> Result<Vec<String>, Error> {
+        check_name(pattern)?;
+        self.examined(|topics| topics.find_sharded(pattern, max)).await
+    }
+}
+
+impl MemoryManager {
+    /// Looks at the topics, once the bus runs.
+    async fn examined<T>(&self, look: impl Fn(&mut TopicTable) -> T) -> Result<T, Error> {
         self.check(0)?;
-        let count = async {
+        let found = async {
             loop {
                 if let Some(mut state) = self.bus.state_if_up() {
-                    return state.topics.count(topic);
+                    return look(&mut state.topics);
                 }
                 self.bus.until_up().await;
             }
         };
-        let counted = tokio::time::timeout(self.options.deadline, count).await;
-        counted.map_err(|_| self.down("count subscribers"))
+        let found = tokio::time::timeout(self.options.deadline, found).await;
+        found.map_err(|_| self.down("look at subscribers"))
     }
 }

@@ -148,6 +148,21 @@ pub trait Messenger: Send + Sync + 'static {
     /// Ends what [`attend`](Self::attend) began. Default: nothing to do.
     fn leave(&self, _namespace: &NamespaceName) {}
 
+    /// Looks whether other servers send messages to topics on which a process without clients does not receive them.
+    /// Returns what is wrong, and how to mend it; `None` if nothing of that kind was found. Default: none, because all
+    /// messages are on topics that are known.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Topics::find_sharded`](crate::topics::Topics::find_sharded).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    fn find_unheard(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// Returns who is to be told which rooms have members on this server, on a wire with topics for rooms. Default: none,
     /// which costs nothing.
     fn room_watcher(&self) -> Option<Arc<dyn RoomWatcher>> {

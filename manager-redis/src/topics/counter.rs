@@ -1,4 +1,4 @@
-//! The count of subscribers: on the server, or on each node of a Redis Cluster.
+//! What is known about subscribers: on the server, or on each node of a Redis Cluster.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use redis::{Cmd, RedisError, Value, cmd};
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout_at};
 
+use super::reader::{Head, Reader};
 use super::redirection::target;
 use crate::config::RedisOptions;
 use crate::connect::Connector;
@@ -21,10 +22,28 @@ use crate::refusal::Asked;
 
 /// The maximum length, in bytes, of the list of nodes.
 const MAX_NODES_LEN: usize = 4 << 20;
+/// The maximum length, in bytes, of a name that is kept.
+const MAX_NAME_LEN: usize = 4 << 10;
+
+/// What is to be found out about subscribers.
+#[derive(Clone, Copy)]
+pub(super) enum Query<'a> {
+    /// The subscribers of a topic.
+    Count(&'a Topic),
+    /// Names of sharded topics, as many as `max`.
+    Names { pattern: &'a str, max: usize },
+}
+
+/// What was found out, of all nodes together.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) count: u64,
+    pub(super) names: Vec<String>,
+}
 
 /// Connections for counting, opened on first use and kept.
 pub(super) struct Counter {
-    options: RedisOptions,
+    options: Arc<RedisOptions>,
     connector: Arc<Connector>,
     kept: Mutex<Kept>,
 }
@@ -41,18 +60,18 @@ impl Counter {
     /// Creates a counter without connections.
     pub(super) fn new(connector: Arc<Connector>, options: &RedisOptions) -> Self {
         Self {
-            options: options.clone(),
+            options: Arc::new(options.clone()),
             connector,
             kept: Mutex::default(),
         }
     }
 
-    /// Counts the subscribers of a topic, within the deadline.
-    pub(super) async fn count(&self, topic: &Topic) -> Result<u64, Error> {
+    /// Looks at the subscribers on every node, within the deadline.
+    pub(super) async fn look(&self, query: Query<'_>) -> Result<Found, Error> {
         let mut attempts = Attempts::new(&self.options.common);
         loop {
-            let failure = match timeout_at(attempts.until(), self.attempt(topic)).await {
-                Ok(Ok(count)) => return Ok(count),
+            let failure = match timeout_at(attempts.until(), self.attempt(query)).await {
+                Ok(Ok(found)) => return Ok(found),
                 Ok(Err(failure)) => Arc::new(failure),
                 Err(_) => break,
             };
@@ -70,53 +89,77 @@ impl Counter {
         *self.kept.lock().await = Kept::default();
     }
 
-    /// Counts over the connections that are kept, or over new ones if those turn out to be lost.
-    async fn attempt(&self, topic: &Topic) -> Result<u64, Failure> {
+    /// Looks over the connections that are kept, or over new ones if those turn out to be lost.
+    async fn attempt(&self, query: Query<'_>) -> Result<Found, Failure> {
         let mut guard = self.kept.lock().await;
         // Dropped if this attempt fails or is given up: a reply may be outstanding.
         let mut kept = std::mem::take(&mut *guard);
         let was_kept = kept.first.is_some();
-        let mut counted = self.count_over(&mut kept, topic).await;
-        if was_kept && counted.as_ref().is_err_and(|failure| !failure.is_refused()) {
+        let mut found = self.look_over(&mut kept, query).await;
+        if was_kept && found.as_ref().is_err_and(|failure| !failure.is_refused()) {
             kept = Kept::default();
-            counted = self.count_over(&mut kept, topic).await;
+            found = self.look_over(&mut kept, query).await;
         }
-        if counted.is_ok() {
+        if found.is_ok() {
             *guard = kept;
         }
-        counted
+        found
     }
 
-    /// Counts over these connections, and opens those that are missing.
-    async fn count_over(&self, kept: &mut Kept, topic: &Topic) -> Result<u64, Failure> {
-        let (first, is_node) = match &mut kept.first {
-            Some((first, is_node)) => (first, *is_node),
-            none => {
+    /// Looks over these connections, and opens those that are missing.
+    async fn look_over(&self, kept: &mut Kept, query: Query<'_>) -> Result<Found, Failure> {
+        let (mut first, is_node) = match kept.first.take() {
+            Some(first) => first,
+            None => {
                 let mut first = self.connector.connect(Purpose::Publishing).await?;
                 let hello = first.request(cmd("HELLO").arg(2)).await?;
                 let is_node = hello.is_ok_and(|hello| is_of_cluster(&hello));
-                (&mut none.insert((first, is_node)).0, is_node)
+                (first, is_node)
             }
         };
+        let mut found = Found::default();
         if !is_node {
-            return count_on(first, topic).await;
+            first = self.look_on(first, query, &mut found).await?;
+            kept.first = Some((first, is_node));
+            return Ok(found);
         }
-        let nodes = nodes_of(first).await?;
+        let nodes = nodes_of(&mut first).await?;
+        kept.first = Some((first, is_node));
         kept.nodes.retain(|(address, _)| nodes.contains(address));
-        let mut sum = 0;
         for node in nodes {
             let at = kept.nodes.iter().position(|(address, _)| *address == node);
             let connection = match at {
-                Some(at) => &mut kept.nodes[at].1,
-                None => {
-                    let connection = self.connector.connect_to(&node, Purpose::Publishing).await?;
-                    kept.nodes.push((node, connection));
-                    &mut kept.nodes.last_mut().expect("it was just pushed").1
-                }
+                Some(at) => kept.nodes.swap_remove(at).1,
+                None => self.connector.connect_to(&node, Purpose::Publishing).await?,
             };
-            sum += count_on(connection, topic).await?;
+            let connection = self.look_on(connection, query, &mut found).await?;
+            kept.nodes.push((node, connection));
         }
-        Ok(sum)
+        Ok(found)
+    }
+
+    /// Looks at the subscribers on one server. Returns the connection, on which nothing is outstanding.
+    async fn look_on(
+        &self,
+        mut connection: Connection,
+        query: Query<'_>,
+        found: &mut Found,
+    ) -> Result<Connection, Failure> {
+        match query {
+            Query::Count(topic) => {
+                found.count += count_on(&mut connection, topic).await?;
+                Ok(connection)
+            }
+            Query::Names { pattern, max } => {
+                let mut reader = Reader {
+                    connection,
+                    options: self.options.clone(),
+                    reply_limit: Some(self.options.common.deadline),
+                };
+                read_names(&mut reader, pattern, max, &mut found.names).await?;
+                Ok(reader.connection)
+            }
+        }
     }
 }
 
@@ -139,6 +182,30 @@ async fn count_on(connection: &mut Connection, topic: &Topic) -> Result<u64, Fai
         [_, Value::Int(count)] => Ok(u64::try_from(*count).unwrap_or_default()),
         _ => Err(connection.not_redis()),
     }
+}
+
+/// Reads the names of the sharded topics that a server has subscribers of. The reply may be of any length: what is over
+/// `max` names is passed over.
+async fn read_names(reader: &mut Reader, pattern: &str, max: usize, names: &mut Vec<String>) -> Result<(), Failure> {
+    let question = cmd("PUBSUB").arg("SHARDCHANNELS").arg(pattern).to_owned();
+    reader.connection.send(&question.get_packed_command()).await?;
+    let len = match reader.head().await? {
+        Head::List(len) => len,
+        Head::Error(error) => {
+            let (command, name) = ("PUBSUB SHARDCHANNELS", pattern);
+            let asked = Asked::Topic { command, name };
+            return Err(Failure::server(&reader.connection.address, asked, error));
+        }
+        _ => return Err(reader.connection.not_redis()),
+    };
+    for _ in 0..len {
+        if names.len() >= max {
+            reader.skip().await?;
+        } else if let Ok(name) = reader.text(MAX_NAME_LEN).await? {
+            names.push(String::from_utf8_lossy(&name).into_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Returns the nodes of the cluster that are not known to have failed. Each counts its own subscribers, a replica too, and

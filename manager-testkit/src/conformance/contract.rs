@@ -142,6 +142,10 @@ const TOPICS: &[(&str, &[&str])] = &[
         "A subscription counts once it is established, and no longer than until it is dropped or its process ends.",
         &["subscribers_of_a_topic_are_counted"],
     ),
+    (
+        "A sharded topic is found as long as it [counts](Self::count_subscribers) subscribers.",
+        &["sharded_topics_with_subscribers_are_found"],
+    ),
 ];
 
 /// Each bullet in the documentation of `Replay`, in its order, and the cases that show it.

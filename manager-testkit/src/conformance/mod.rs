@@ -148,6 +148,7 @@ macro_rules! conformance {
                 a_publish_to_a_topic_is_limited_as_any_other
                 a_subscription_yields_all_its_topics_and_no_others
                 subscribers_of_a_topic_are_counted
+                sharded_topics_with_subscribers_are_found
                 topics_are_added_and_removed_while_a_subscription_runs
                 a_topic_ends_as_it_was_asked_for_last
                 entries_keep_their_order_and_their_fields

@@ -281,6 +281,48 @@ pub async fn subscribers_of_a_topic_are_counted(backend: &dyn Backend) {
     }
 }
 
+/// Sharded topics with subscribers are found by a pattern, as long as they have some, and others are not.
+///
+/// Others are topics that do not match the pattern, and those that are not sharded. Subscribers of any manager count, not
+/// only those of the one that is asked. Of more topics than were asked for, that many are returned, any of them; the next
+/// look is not disturbed by what was left out.
+///
+/// A topic ends with its last subscriber: when the subscription is dropped, and when the manager is closed.
+pub async fn sharded_topics_with_subscribers_are_found(backend: &dyn Backend) {
+    let options = options();
+    let managers = [
+        backend.manager(options.clone()).await,
+        backend.manager(options.clone()).await,
+    ];
+    let Some(topics) = topics_of(backend, &*managers[0]) else {
+        return;
+    };
+    let elsewhere = managers[1].topics().expect("each manager has topics");
+    let named = |suffix: &str| format!("{}{suffix}", options.channel);
+    let pattern = named("#/*");
+    let found = |max: usize| {
+        let pattern = &pattern;
+        async move {
+            let mut found = topics.find_sharded(pattern, max).await.expect("find");
+            found.sort();
+            found
+        }
+    };
+    assert_eq!(found(9).await, [""; 0]);
+    let [one, two, other] = ["#/one#", "#/two#", "#-other"].map(|suffix| Topic::sharded(named(suffix)));
+    let _plain = subscribed(topics, &[&Topic::new(named("#/plain#"))]).await;
+    let first = subscribed(topics, &[&one, &other]).await;
+    let _second = subscribed(elsewhere, &[&two, &one]).await;
+    let [all, both] = [found(9).await, vec![one.to_string(), two.to_string()]];
+    assert_eq!(all, both);
+    assert_eq!(found(1).await.len(), 1);
+    drop(first);
+    assert_eq!(found(9).await, both);
+    managers[1].close().await.expect("close");
+    let are_gone = || async { found(9).await.is_empty() };
+    eventually("topics without subscribers are not found", are_gone).await;
+}
+
 /// Returns the topics of a manager; `None` if the backend tells why there are none.
 pub(super) fn topics_of<'a>(backend: &dyn Backend, manager: &'a dyn ClientManager) -> Option<&'a dyn Topics> {
     let topics = manager.topics();

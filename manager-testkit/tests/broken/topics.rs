@@ -26,6 +26,7 @@ enum Fault {
     LosesTheSecond,
     KeepsWhatIsRemoved,
     IgnoresWhatIsAdded,
+    FindsEverything,
 }
 
 struct Broken(MemoryBus, Fault);
@@ -155,6 +156,13 @@ impl Topics for BrokenManager {
         let count = self.inner.count_subscribers(topic).await?;
         Ok(count + u64::from(self.fault == Fault::CountsOneTooMany))
     }
+
+    async fn find_sharded(&self, pattern: &str, max: usize) -> Result<Vec<String>, Error> {
+        match self.fault {
+            Fault::FindsEverything => self.inner.find_sharded("*", max).await,
+            _ => self.inner.find_sharded(pattern, max).await,
+        }
+    }
 }
 
 async fn pass_on(changes: InterestChanges, interests: Interests, fault: Fault) {
@@ -212,6 +220,7 @@ noticed! {
     MixesShardedAndOther by topics_are_isolated;
     Doubles by a_message_to_a_topic_arrives_once_and_in_order;
     CountsOneTooMany by a_publisher_to_topics_counts_as_no_subscriber subscribers_of_a_topic_are_counted;
+    FindsEverything by sharded_topics_with_subscribers_are_found;
     AcceptsEverything by a_publish_to_a_topic_is_limited_as_any_other topics_fail_within_the_deadline_while_the_broker_is_down;
     AcceptsBeforeTheAnswer by ok_of_a_topic_waits_for_the_answer_of_the_broker;
     ForgetsTheLastTopic by a_subscription_yields_all_its_topics_and_no_others;

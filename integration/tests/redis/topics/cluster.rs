@@ -96,6 +96,22 @@ async fn subscribers_on_every_node_are_counted() {
 }
 
 #[tokio::test]
+async fn sharded_topics_on_every_node_are_found() {
+    let cluster = ThreeNodes::start().await;
+    let [listener, other] = [0, 1].map(|node| RedisManager::new(&cluster.url_of(node), patient()).unwrap());
+    let topics: Vec<_> = names().into_iter().map(Topic::sharded).collect();
+    let _subscription = listener.subscribe_to(topics.iter().map(named).collect()).await.unwrap();
+    let mut found = other.find_sharded("name-*", 1_000).await.unwrap();
+    let mut expected = names();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert_eq!(other.find_sharded("name-*", 7).await.unwrap().len(), 7);
+    // The connections are as before.
+    assert_eq!(other.count_subscribers(&topics[0]).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn close_flushes_what_waits_for_other_nodes() {
     let cluster = ThreeNodes::start().await;
     let publisher = RedisManager::new(&cluster.url_of(0), patient()).unwrap();

@@ -14,6 +14,7 @@
 //! | `listener.rs`, `receiver.rs`, `retire.rs` | receiving, for each namespace; one subscription; the end of a server |
 //! | `rooms.rs` | the channels of rooms with members on this server |
 //! | `member.rs` | a server of ours among Node's: their messages, and its responses |
+//! | `unheard.rs` | the channels of rooms that a process without members does not receive |
 //! | `heartbeats.rs` | the servers of an adapter that knows them by their heartbeats |
 #![deny(missing_docs)]
 
@@ -33,6 +34,7 @@ mod request_id;
 mod response;
 mod retire;
 mod rooms;
+mod unheard;
 mod wire;
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::outgoing::{Outgoing, Sender, translate};
 use crate::plan::{Adapter, Plan};
 use crate::retire::Counted;
 use crate::rooms::Rooms;
-use crate::{classic, cluster, heartbeats, listener, retire};
+use crate::{classic, cluster, heartbeats, listener, retire, unheard};
 
 /// The messages of one process.
 pub(crate) struct NodeMessenger {
@@ -282,6 +282,12 @@ impl Messenger for NodeMessenger {
             .plan
             .has_room_channels()
             .then_some(rooms as Arc<dyn RoomWatcher>)
+    }
+
+    fn find_unheard(&self) -> BoxFuture<'_, Result<Option<String>, Error>> {
+        let shared = &self.shared;
+        let attended = shared.attended.lock().unpoisoned().iter().cloned().collect();
+        unheard::find(topics(&*shared.manager), &shared.plan, attended).boxed()
     }
 
     fn leave(&self, namespace: &NamespaceName) {

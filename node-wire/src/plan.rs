@@ -214,7 +214,7 @@ pub(crate) enum ClassicKind {
 }
 
 /// Escapes what has a meaning in patterns.
-fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for character in name.chars() {
         if matches!(character, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {

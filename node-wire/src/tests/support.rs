@@ -119,6 +119,10 @@ impl Topics for Broker {
     async fn count_subscribers(&self, _: &Topic) -> Result<u64, Error> {
         Ok(self.servers)
     }
+
+    async fn find_sharded(&self, _: &str, _: usize) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 /// Returns what is sent next.

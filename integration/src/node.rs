@@ -68,6 +68,9 @@ pub struct NodeOptions {
     pub stream_count: Option<u32>,
     /// `useShardedPubSub`; default no. [`NodeAdapter::Streams`] only.
     pub use_sharded_pub_sub: bool,
+    /// Whether the server outlives promises that its adapter leaves without a handler, as those of a publish that the end
+    /// of a connection rejects; default no.
+    pub outlives_rejections: bool,
     /// Further options, by the names that the adapter has for them; default none.
     pub more: Value,
 }
@@ -80,6 +83,7 @@ impl NodeOptions {
             prefix: prefix.to_owned(),
             stream_count: None,
             use_sharded_pub_sub: false,
+            outlives_rejections: false,
             more: json!({}),
         }
     }
@@ -165,7 +169,11 @@ impl NodeServer {
     pub async fn start(adapter: NodeAdapter, redis_url: &str, options: &NodeOptions) -> Self {
         let adapter_options = options.to_json().to_string();
         let arguments = [adapter.name(), redis_url, &options.prefix, &adapter_options];
-        let mut driven = Driven::node("node_server.js", &arguments);
+        let variables: &[_] = match options.outlives_rejections {
+            true => &[("NODE_OPTIONS", "--unhandled-rejections=warn")],
+            false => &[],
+        };
+        let mut driven = Driven::node_with("node_server.js", &arguments, variables);
         let listening = driven.until(DEADLINE, |event| event["event"] == "listening").await;
         Self {
             driven,

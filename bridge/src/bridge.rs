@@ -11,9 +11,9 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 use crate::shared::{Shared, defect};
-use crate::side::SideState;
+use crate::side::{SideState, of_side};
 use crate::status::Status;
-use crate::{BridgeOptions, Side, control, forward, receive};
+use crate::{BridgeOptions, Side, control, forward, receive, survey};
 
 /// Joins two or more fleets: see the [crate](crate).
 ///
@@ -124,6 +124,7 @@ impl Bridge {
         for side in 0..shared.sides.len() {
             tasks.spawn(receive::listen(shared.clone(), side));
             tasks.spawn(receive::confirm_presence(shared.clone(), side));
+            tasks.spawn(survey::survey(shared.clone(), side));
             let responding = shared.clone();
             tasks.spawn(async move { responding.sides[side].publish_responses().await });
         }
@@ -170,7 +171,8 @@ impl Bridge {
                 // If it is lost, the next request of the others waits for its timeout, once.
                 let _ = timeout(state.messenger.bye_patience(), state.messenger.publish(Message::Bye)).await;
             }
-            state.manager().close().await
+            let closed = state.manager().close().await;
+            closed.map_err(|error| of_side(&state.name, &error))
         };
         let closed = futures_util::future::join_all((0..self.shared.sides.len()).map(close)).await;
         if let Some(control) = &self.control {
@@ -186,6 +188,25 @@ impl Bridge {
             let (side, namespaces) = (Escaped(&side.name), Escaped(side.shown_namespaces()));
             quietly(|| tracing::info!(%bridge, %side, %namespaces, "a side of the bridge"));
         }
+    }
+
+    /// Looks at the brokers of the sides for events that the bridge would not receive, without joining the fleets. Returns
+    /// for each side its name and what is wrong there, or `None`.
+    ///
+    /// # Errors
+    ///
+    /// For each side: [`Connect`](ErrorKind::Connect) or [`Timeout`](ErrorKind::Timeout) if its broker cannot be reached
+    /// within the manager's deadline; a [refusal](Error::is_refusal) if the login lacks the right.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn find_unheard(&self) -> Vec<(String, Result<Option<String>, Error>)> {
+        let looks = self.shared.sides.iter().map(async |state| {
+            let found = state.messenger.find_unheard().await;
+            (state.name.clone(), found)
+        });
+        futures_util::future::join_all(looks).await
     }
 
     /// Returns what the bridge does at this moment, and its counters.

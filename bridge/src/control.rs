@@ -18,6 +18,7 @@ use crate::counters::count;
 use crate::election::{Beat, Condition, Duty, Election};
 use crate::given_up::Told;
 use crate::shared::{Role, Shared};
+use crate::takeover::{probe, take_over};
 
 /// Beats that are published at a time; further ones are left out.
 const BEATS_IN_FLIGHT: usize = 8;
@@ -79,28 +80,6 @@ pub(crate) async fn run(
 async fn flushed(shared: &Shared) {
     while !shared.is_flushed() {
         tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// Begins to forward with what waits; counts and logs what this bridge does not know about.
-fn take_over(shared: &Shared) {
-    let now = Instant::now();
-    let mut unknown = 0;
-    for pair in &shared.pairs {
-        let lost = pair.pending.lock().unpoisoned().take_over(now);
-        pair.counters.lost_unsettled.fetch_add(lost, Ordering::Relaxed);
-        pair.counters.is_stalled.store(false, Ordering::Relaxed);
-        pair.counters.is_proven.store(false, Ordering::Relaxed);
-        unknown += lost;
-    }
-    *shared.ailing_since.lock().unpoisoned() = None;
-    count(&shared.counters.takeovers);
-    let bridge = Escaped(&shared.name);
-    if unknown > 0 {
-        let text = "the bridge forwards now; of messages from before it was settled it does not know whether they were forwarded";
-        quietly(|| tracing::warn!(%bridge, unknown, "{text}"));
-    } else {
-        quietly(|| tracing::info!(%bridge, "the bridge forwards now"));
     }
 }
 
@@ -264,6 +243,7 @@ impl Control {
                     return;
                 }
                 take_over(shared);
+                probe(shared);
                 shared.role.send_replace(role);
                 shared.pairs.iter().for_each(|pair| pair.has_more.notify_one());
             }

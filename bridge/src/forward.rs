@@ -126,6 +126,11 @@ impl Forwarder {
             true => 1,
             false => self.shared.options.max_in_flight.max(1),
         };
+        let held_until = *self.shared.sides[self.pair().from].held_until.lock().unpoisoned();
+        if let Some(held_until) = held_until.filter(|until| Instant::now() < *until) {
+            self.retry_at = Some(held_until);
+            return;
+        }
         while self.has_capacity(max) {
             let taken = self.pair().pending.lock().unpoisoned().take();
             let Some((number, item, arrived)) = taken else {
@@ -145,7 +150,7 @@ impl Forwarder {
 
     fn has_capacity(&self, max: usize) -> bool {
         let is_free = self.unsent.is_empty() && self.retry_at.is_none() && self.num_publishes < max;
-        is_free && self.shared.may_forward()
+        is_free && self.shared.sides[self.pair().to].probes.are_back() && self.shared.may_forward()
     }
 
     /// Begins to publish a message: its place among the others is that of the first poll.
@@ -281,7 +286,10 @@ impl Forwarder {
         count(&counters.forwarded);
         let micros = u64::try_from(arrived.elapsed().as_micros()).unwrap_or(u64::MAX);
         counters.delay_micros.fetch_add(micros, Ordering::Relaxed);
-        counters.is_stalled.store(false, Ordering::Relaxed);
+        if counters.is_stalled.swap(false, Ordering::Relaxed) {
+            let (from, to) = self.names();
+            quietly(|| tracing::warn!(?from, ?to, "a side can be reached again; what waits is forwarded"));
+        }
         counters.is_proven.store(true, Ordering::Relaxed);
         self.remove(number);
         if !self.unsent.is_empty() {

@@ -65,6 +65,12 @@ metrics! {
     "sio_bridge_side_connected" "gauge"
         "1 if the messages of a side arrive, else 0."
         Read::Side(|side| flag(side.is_connected));
+    "sio_bridge_side_unheard" "gauge"
+        "1 if servers of a side publish events where no bridge receives them, else 0."
+        Read::Side(|side| flag(side.unheard.is_some()));
+    "sio_bridge_side_without_servers" "gauge"
+        "1 if no server was found on a side, else 0; 0 where servers of python-socketio may be, which do not announce themselves."
+        Read::Side(|side| flag(side.has_no_servers));
     "sio_bridge_received_total" "counter"
         "Messages received from a side."
         Read::Side(|side| side.received as f64);

@@ -38,6 +38,9 @@ pub struct BridgeOptions {
     /// How long a standby keeps a message that the active bridge no longer has and of which it has seen no mark. Default
     /// 30 s.
     pub forget: Duration,
+    /// The interval at which a bridge looks whether it is in the right place on each side: whether there are servers, and
+    /// whether it receives all that they publish. Default 60 s.
+    pub survey: Duration,
     /// How long a bridge that ends goes on to forward what waits, if no other takes over. Default 5 s.
     pub flush: Duration,
     /// The limits of a message.
@@ -58,6 +61,7 @@ impl Default for BridgeOptions {
             settle: Duration::from_secs(2),
             early: Duration::from_secs(5),
             forget: Duration::from_secs(30),
+            survey: Duration::from_secs(60),
             flush: Duration::from_secs(5),
             limits: DecodeLimits::default(),
         }

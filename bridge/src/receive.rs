@@ -21,11 +21,14 @@ use crate::collect;
 use crate::counters::count;
 use crate::item::{Item, namespace_of};
 use crate::shared::{Pair, Shared};
+use crate::side::of_side;
 use crate::{fingerprint, requests};
 
 /// The waits between attempts to subscribe.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The time in which it is found out whether another bridge has received what this one has missed, in beats.
+const BEATS_TO_RESIGN: u32 = 4;
 /// The delay of a presence message: one then serves all that request it within this time.
 const PRESENCE_DELAY: Duration = Duration::from_millis(50);
 
@@ -48,7 +51,7 @@ pub(crate) async fn listen(shared: Arc<Shared>, side: usize) {
             }
             Err(error) if error.kind() == ErrorKind::Closed => return,
             Err(error) if is_first && (error.is_refusal() || error.kind() == ErrorKind::Config) => {
-                return shared.fail(error);
+                return shared.fail(of_side(&state.name, &error));
             }
             Err(error) => {
                 let (side, error) = (Escaped(&state.name), Escaped(error));
@@ -116,6 +119,10 @@ fn note_gap(shared: &Shared, side: usize, reason: &str) {
     static GAP: LimitedLog = LimitedLog::new();
     let state = &shared.sides[side];
     count(&state.counters.gaps);
+    // First: what arrives behind the gap is not to overtake what only another bridge has received.
+    if shared.counters.others.load(Ordering::Relaxed) > 0 {
+        *state.held_until.lock().unpoisoned() = Some(Instant::now() + BEATS_TO_RESIGN * shared.options.beat);
+    }
     shared.unsettle(side);
     state.had_gap.notify_one();
     if let Some(suppressed) = GAP.pass() {
@@ -154,6 +161,7 @@ async fn receive(shared: &Arc<Shared>, side: usize, envelope: Envelope) {
         }
         (None, Message::Hello) => {}
         (_, Message::Seek) => state.presence_requested.notify_one(),
+        _ if mark.is_some_and(|mark| state.probes.see(mark)) => {}
         (host_id, message) => {
             count(&state.counters.received);
             match mark {

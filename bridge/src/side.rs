@@ -1,16 +1,18 @@
 //! One side of a bridge: a fleet, as a member of which the bridge acts there.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use manager_api::ack::{AckLimits, AckTable};
 use manager_api::cluster::{RequestLimits, Requester};
 use manager_api::wire::{Messenger, Process, Python, Role, Wire};
 use manager_api::{ClientManager, Error, ErrorKind, HostId, NamespaceName};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::BridgeOptions;
 use crate::counters::SideCounters;
+use crate::probes::Probes;
 use crate::responses::Outgoing;
 
 /// A fleet that a bridge joins with others: a channel of a broker, and what is spoken there.
@@ -57,7 +59,8 @@ impl Side {
     ///
     /// [`Config`](ErrorKind::Config) if the list is empty, or a name is not one of a namespace.
     pub fn namespaces<'a>(mut self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
-        let names: Vec<_> = names.into_iter().map(NamespaceName::new).collect::<Result<_, _>>()?;
+        let names: Result<Vec<_>, _> = names.into_iter().map(NamespaceName::new).collect();
+        let names = names.map_err(|error| of_side(&self.name, &error))?;
         if names.is_empty() {
             let text = format!(
                 "side {:?} has an empty list of namespaces: no message would pass",
@@ -87,10 +90,14 @@ impl Side {
             role: Role::Server,
             limits: options.limits,
         };
-        let messenger = match &self.wire {
-            None => Python::messenger(self.manager.clone(), process),
-            Some(wire) => wire.open(self.manager.clone(), process)?,
+        let open = |process| match &self.wire {
+            None => Ok(Python::messenger(self.manager.clone(), process)),
+            Some(wire) => {
+                let opened = wire.open(self.manager.clone(), process);
+                opened.map_err(|error| of_side(&self.name, &error))
+            }
         };
+        let (messenger, prober) = (open(process)?, open(Process::emitter())?);
         let namespaces = self
             .namespaces
             .or_else(|| (!is_python).then(|| vec![NamespaceName::root()]));
@@ -112,6 +119,10 @@ impl Side {
             outgoing: Outgoing::new(),
             presence_requested: Notify::new(),
             had_gap: Notify::new(),
+            probes: Probes::new(prober),
+            held_until: Mutex::default(),
+            unheard: Mutex::default(),
+            has_no_servers: AtomicBool::new(false),
             is_subscribed: AtomicBool::new(false),
             num_connections: AtomicUsize::new(0),
             counters: SideCounters::default(),
@@ -128,6 +139,11 @@ impl std::fmt::Debug for Side {
             .field("namespaces", &self.namespaces)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns an error that names the side.
+pub(crate) fn of_side(name: &str, error: &Error) -> Error {
+    Error::new(error.kind(), format!("side {name:?}: {error}")).refused_if(error.is_refusal())
 }
 
 /// The state of a side.
@@ -149,6 +165,13 @@ pub(crate) struct SideState {
     pub(crate) presence_requested: Notify,
     /// Presence messages may have been missed.
     pub(crate) had_gap: Notify,
+    pub(crate) probes: Probes,
+    /// Until when nothing that comes from here is forwarded, after a gap.
+    pub(crate) held_until: Mutex<Option<Instant>>,
+    /// What the bridge does not receive, as far as it has seen.
+    pub(crate) unheard: Mutex<Option<String>>,
+    /// No other server was found when it was last looked for.
+    pub(crate) has_no_servers: AtomicBool,
     pub(crate) is_subscribed: AtomicBool,
     /// The connections of its subscriptions, as they were when all of them were made.
     pub(crate) num_connections: AtomicUsize,
@@ -164,6 +187,11 @@ impl SideState {
     /// Returns whether the messages of a namespace pass.
     pub(crate) fn has(&self, namespace: &NamespaceName) -> bool {
         self.namespaces.as_ref().is_none_or(|names| names.contains(namespace))
+    }
+
+    /// Returns the namespaces that pass; `None` for all.
+    pub(crate) fn namespaces(&self) -> Option<&[NamespaceName]> {
+        self.namespaces.as_deref()
     }
 
     /// Returns the namespaces, for people.

@@ -68,6 +68,10 @@ pub struct SideStatus {
     pub is_connected: bool,
     /// The latest failure of its connections, without secrets.
     pub last_error: Option<String>,
+    /// Why the bridge does not receive all events that the servers of this side publish, and what is to be done about it.
+    pub unheard: Option<String>,
+    /// Whether no server was found, where servers can be counted.
+    pub has_no_servers: bool,
     /// Messages received that are for clients or servers.
     pub received: u64,
     /// Those of them that a bridge has brought.
@@ -164,6 +168,8 @@ impl SideStatus {
             name: side.name.clone(),
             is_connected: side.is_connected(),
             last_error: side.manager().health().last_error.map(|(_, text)| text),
+            unheard: side.unheard.lock().unpoisoned().clone(),
+            has_no_servers: side.has_no_servers.load(Ordering::Relaxed),
             received: read(&counters.received),
             marked: read(&counters.marked),
             undecodable: read(&counters.undecodable),

@@ -8,3 +8,4 @@ mod election;
 mod frozen;
 mod loops;
 mod support;
+mod survey;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use manager_api::memory::MemoryBus;
+use tokio::time::Instant;
 
 use super::support::{Member, Twin};
 use crate::BridgeDuty;
@@ -122,6 +123,64 @@ async fn a_bridge_that_has_missed_messages_lets_the_other_one_forward_them() {
     assert_eq!(standby.running.counted(), (10, 0));
     let gaps = active.running.bridge.status().sides[0].gaps;
     assert!(gaps > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_that_receives_marks_late_repeats_nothing_when_it_takes_over() {
+    let bus = MemoryBus::new();
+    let (active, standby) = Twin::pair(&bus).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    standby.b.delay(true);
+    for number in 1..=10 {
+        a.emit(number).await;
+    }
+    assert_eq!(b.numbers_up_to(10).await.len(), 10);
+    active.running.stop().await.unwrap();
+    a.emit(11).await;
+    wait(7_000).await;
+    assert!(standby.running.is(BridgeDuty::Active));
+    assert_eq!(
+        standby.running.counted(),
+        (0, 0),
+        "it does not know yet what was forwarded"
+    );
+    standby.b.delay(false);
+    assert_eq!(b.numbers_up_to(11).await, [11]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_the_other_bridge_has_received_is_not_overtaken() {
+    let bus = MemoryBus::new();
+    let (active, _standby) = Twin::pair(&bus).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    a.emit(0).await;
+    assert_eq!(b.numbers_up_to(0).await, [0]);
+    active.a.deafen(true);
+    for number in 1..=5 {
+        a.emit(number).await;
+    }
+    wait(10).await;
+    active.a.deafen(false);
+    for number in 6..=10 {
+        a.emit(number).await;
+    }
+    assert_eq!(b.numbers_up_to(10).await, (1..=10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bridge_without_others_goes_on_at_once_after_a_gap() {
+    let bus = MemoryBus::new();
+    let one = Twin::start(&bus);
+    one.running.until(BridgeDuty::Active).await;
+    let (a, mut b) = (Member::of(&bus, "a").await, Member::of(&bus, "b").await);
+    one.a.deafen(true);
+    a.emit(1).await;
+    wait(10).await;
+    one.a.deafen(false);
+    let began = Instant::now();
+    a.emit(2).await;
+    assert_eq!(b.numbers_up_to(2).await, [2]);
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

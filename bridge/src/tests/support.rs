@@ -16,6 +16,7 @@ use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::{JoinHandle, unconstrained};
 use tokio::time::timeout;
 
+use crate::probes::PROBE;
 use crate::{Bridge, BridgeDuty, Side};
 
 /// Longer than anything takes.
@@ -37,6 +38,8 @@ pub(super) struct Tap {
     is_forbidden: Arc<AtomicBool>,
     /// What arrives is thrown away, and a gap is reported for it.
     is_deaf: Arc<AtomicBool>,
+    /// What arrives waits while it is true.
+    is_late: Arc<watch::Sender<bool>>,
     /// The next publish panics, as a defect would.
     is_defective: Arc<AtomicBool>,
     /// How many publishes have begun.
@@ -55,6 +58,7 @@ impl Tap {
             is_unreachable: Arc::default(),
             is_forbidden: Arc::default(),
             is_deaf: Arc::default(),
+            is_late: Arc::new(watch::Sender::new(false)),
             is_defective: Arc::default(),
             num_publishes: Arc::default(),
             frozen: Arc::default(),
@@ -99,6 +103,11 @@ impl Tap {
         self.is_defective.store(true, Ordering::SeqCst);
     }
 
+    /// Lets what arrives wait.
+    pub(super) fn delay(&self, is_late: bool) {
+        self.is_late.send_replace(is_late);
+    }
+
     pub(super) fn deafen(&self, is_deaf: bool) {
         self.is_deaf.store(is_deaf, Ordering::SeqCst);
     }
@@ -137,9 +146,10 @@ impl ClientManager for Tap {
     async fn subscribe(&self) -> Result<Subscription, Error> {
         let mut inner = self.inner.subscribe().await?;
         let (sender, subscription) = Subscription::channel(1 << 20);
-        let is_deaf = self.is_deaf.clone();
+        let (is_deaf, mut is_late) = (self.is_deaf.clone(), self.is_late.subscribe());
         tokio::spawn(async move {
             while let Some(incoming) = inner.recv().await {
+                let _ = is_late.wait_for(|is_late| !*is_late).await;
                 let is_deaf = is_deaf.load(Ordering::SeqCst);
                 let passed = match incoming {
                     Incoming::Message(message) if !is_deaf => sender.message(message).await.is_ok(),
@@ -316,7 +326,8 @@ impl Member {
                 continue;
             };
             let envelope = python::decode(&bytes).unwrap();
-            if !envelope.message.is_presence() && envelope.host_id.as_ref() != Some(&self.host) {
+            let is_probe = matches!(&envelope.message, Message::Emit(emit) if emit.event.as_str() == PROBE);
+            if !is_probe && !envelope.message.is_presence() && envelope.host_id.as_ref() != Some(&self.host) {
                 return envelope;
             }
         }

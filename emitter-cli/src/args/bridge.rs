@@ -16,7 +16,7 @@ pub(crate) struct BridgeArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "side", conflicts_with = "side")]
     pub(crate) config: Option<PathBuf>,
     /// A side, in place of a file; to be given twice or more. Other users see its URL in `ps`: a file may name one with the URL
-    #[arg(long, value_name = "KEY=VALUE,…,url=URL", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "KEY=VALUE,…", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) side: Vec<String>,
     /// The name that bridges which stand in for each other share. Default bridge
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -24,7 +24,7 @@ pub(crate) struct BridgeArgs {
     /// The address of metrics and health: HOST:PORT, or a port of 127.0.0.1
     #[arg(long, value_name = "ADDR")]
     pub(crate) admin_listen: Option<Address>,
-    /// Only check the settings, and print what the bridge would join
+    /// Only check the settings, print what the bridge would join, and look whether it would receive all events; sends nothing
     #[arg(long)]
     pub(crate) check: bool,
 }
@@ -51,8 +51,8 @@ A file:
   namespaces = [\"/\", \"/chat\"]
 
 Further keys of a side: wire_prefix, wire_stream, wire_stream_count, wire_sharded_pub_sub, silent_servers. Further tables: [control] with url or
-url_file, channel, enabled; [limits] with waiting, requests; [times] with publish, request, beat, lease, takeover, settle, flush. All of
-it is described in docs/bridge.md. With --side a key is given once; `namespace` may be repeated, and url is the last.
+url_file, channel, enabled; [limits] with waiting, requests; [times] with publish, request, beat, lease, takeover, settle, survey, flush.
+All of it is described in docs/bridge.md. With --side a key is given once; `namespace` may be repeated.
 
 Start it twice or more for availability. SIGTERM hands over to another bridge, or forwards what waits; a second signal ends it at once.
 

@@ -14,7 +14,8 @@ pub(super) async fn run(plan: BridgePlan) -> Result<(), Failure> {
     let bridge = build(&plan)?;
     let described = describe(&plan);
     if plan.check {
-        return output::printed(format!("{described}the settings can be used\n")).await;
+        output::printed(format!("{described}the settings can be used\n")).await?;
+        return check_sides(&bridge).await;
     }
     let stopped = stop::requested();
     let operators = operators(plan.admin_listen.as_ref(), &bridge).await?;
@@ -32,6 +33,30 @@ pub(super) async fn run(plan: BridgePlan) -> Result<(), Failure> {
     ran.map_err(|error| Failure::of(error, "the bridge has ended"))
 }
 
+/// Looks at the brokers where events may go past a bridge. One that cannot be asked is no failure: the settings may be
+/// checked where it cannot be reached.
+async fn check_sides(bridge: &Bridge) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for (side, found) in bridge.find_unheard().await {
+        let side = output::printable(&side);
+        match found {
+            Ok(None) => {}
+            Ok(Some(why)) => wrong.push(format!("side {side:?}: {}", output::printable(&why))),
+            Err(error) => {
+                let error = output::printable(&error.to_string());
+                output::printed(format!(
+                    "side {side:?}: not known whether all events are received: {error}\n"
+                ))
+                .await?;
+            }
+        }
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::broker(wrong.join("\n"))),
+    }
+}
+
 /// Makes the bridge.
 fn build(plan: &BridgePlan) -> Result<Bridge, Failure> {
     let mut builder = Bridge::builder().name(&plan.name).options(plan.options.clone());
@@ -45,10 +70,12 @@ fn build(plan: &BridgePlan) -> Result<Bridge, Failure> {
 }
 
 fn build_side(plan: &SidePlan) -> Result<Side, Failure> {
-    let manager = plan.url.backend(plan.options.clone())?.manager;
+    let of_side = |why: String| Failure::input(format!("side {:?}: {why}", output::printable(&plan.name)));
+    let backend = plan.url.backend(plan.options.clone());
+    let manager = backend.map_err(|failure| of_side(failure.to_string()))?.manager;
     if let Some((_, wire)) = &plan.wire {
         let fits = wire.check(&*manager);
-        fits.map_err(|error| Failure::input(format!("side {:?}: {error}", output::printable(&plan.name))))?;
+        fits.map_err(|error| of_side(error.to_string()))?;
     }
     let mut side = Side::new(&plan.name, manager).silent_servers(plan.silent_servers);
     if let Some((_, wire)) = &plan.wire {
@@ -121,7 +148,7 @@ fn page(path: &str, bridge: &Bridge) -> Option<(bool, String)> {
 
 fn ready(status: &Status) -> (bool, String) {
     if status.is_ready {
-        return (true, format!("ready: {}\n", status.duty.as_str()));
+        return (true, format!("ready: {}\n{}", status.duty.as_str(), warnings(status)));
     }
     let cut_off = status.sides.iter().find(|side| !side.is_connected);
     let why = match cut_off {
@@ -132,5 +159,20 @@ fn ready(status: &Status) -> (bool, String) {
             status.duty.as_str()
         ),
     };
-    (false, format!("not ready: {why}\n"))
+    (false, format!("not ready: {why}\n{}", warnings(status)))
+}
+
+/// Says what is wrong with the sides although they are connected, a line for each.
+fn warnings(status: &Status) -> String {
+    let mut text = String::new();
+    for side in &status.sides {
+        let name = output::printable(&side.name);
+        if side.has_no_servers {
+            text.push_str(&format!("warning: side {name}: no server was found there\n"));
+        }
+        if let Some(why) = &side.unheard {
+            text.push_str(&format!("warning: side {name}: {}\n", output::printable(why)));
+        }
+    }
+    text
 }

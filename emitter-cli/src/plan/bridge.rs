@@ -15,6 +15,7 @@ use super::wire;
 use crate::args::{BridgeArgs, WireArgs, WireName};
 use crate::backend::BrokerUrl;
 use crate::failure::Failure;
+use crate::output::printable;
 use fields::Fields;
 
 /// The name of bridges that are not given one.
@@ -97,6 +98,7 @@ impl BridgePlan {
             .into_iter()
             .map(|side| SidePlan::new(side, publish))
             .collect::<Result<_, _>>()?;
+        check_different(&sides)?;
         let control = read_control(control, sides.first(), &name, publish)?;
         Ok(BridgePlan {
             name,
@@ -135,6 +137,24 @@ impl SidePlan {
             silent_servers: silent_servers.unwrap_or(true),
         })
     }
+}
+
+/// Refuses two sides that are the same fleet, as far as the settings tell.
+fn check_different(sides: &[SidePlan]) -> Result<(), Failure> {
+    let place = |side: &SidePlan| {
+        let channel = side.wire.is_none().then(|| side.options.channel.clone());
+        (side.url.to_string(), channel, format!("{:?}", side.wire))
+    };
+    for (at, side) in sides.iter().enumerate() {
+        let Some(other) = sides[..at].iter().find(|other| place(other) == place(side)) else {
+            continue;
+        };
+        let [one, two] = [other, side].map(|side| printable(&side.name));
+        return Err(Failure::input(format!(
+            "sides {one:?} and {two:?} are the same fleet: give them different channels or brokers"
+        )));
+    }
+    Ok(())
 }
 
 fn manager_options(channel: Option<String>, publish: Duration) -> ManagerOptions {
@@ -189,6 +209,7 @@ fn read_times(mut fields: Fields, options: &mut BridgeOptions) -> Result<Duratio
         ("lease", &mut options.lease),
         ("takeover", &mut options.takeover),
         ("settle", &mut options.settle),
+        ("survey", &mut options.survey),
         ("flush", &mut options.flush),
     ] {
         if let Some(given) = fields.parsed(key, deadline::parse)? {

@@ -51,19 +51,19 @@ impl Fields {
         Self::new(place.to_owned(), known, Vec::new())
     }
 
-    /// Reads `KEY=VALUE,…,url=URL`. A URL may hold commas, and is the last.
+    /// Reads `KEY=VALUE,…`. A URL may hold commas: it ends where another key begins.
     pub(super) fn of_flag(text: &str) -> Result<Self, Failure> {
         let mut fields = Self::none("--side", SIDE);
         let mut rest = text;
         while !rest.is_empty() {
             let Some((key, value)) = rest.split_once('=') else {
-                return Err(fields.problem("expected KEY=VALUE, with commas between them and url=URL at the end"));
+                return Err(fields.problem("expected KEY=VALUE, with commas between them"));
             };
             let (value, next) = match key {
-                "url" => (value, ""),
+                "url" => value.split_at(end_of_url(value)),
                 _ => value.split_once(',').unwrap_or((value, "")),
             };
-            rest = next;
+            rest = next.trim_start_matches(',');
             fields.add_flag(key, value)?;
         }
         Ok(fields)
@@ -147,7 +147,10 @@ impl Fields {
         let (url, file) = (self.text("url")?, self.text("url_file")?);
         match (url, file) {
             (Some(_), Some(_)) => Err(self.problem("url and url_file are both given")),
-            (None, Some(file)) => url_source::read("url_file", std::path::Path::new(&file)).map(Some),
+            (None, Some(file)) => {
+                let read = url_source::read("url_file", std::path::Path::new(&file));
+                read.map(Some).map_err(|failure| self.problem(failure))
+            }
             (url, None) => Ok(url),
         }
     }
@@ -166,4 +169,19 @@ impl Fields {
         let key = printable(key);
         Err(Failure::input(format!("{place}: unknown key {key:?}{proposal}")))
     }
+}
+
+/// Returns where a URL ends in a flag: before a comma and a key that is known, or looks like a misspelt one.
+fn end_of_url(text: &str) -> usize {
+    let is_key = |rest: &str| {
+        let key = rest.split_once('=').map(|(key, _)| key);
+        let known = SIDE.iter().chain(&["namespace"]);
+        key.is_some_and(|key| {
+            known
+                .clone()
+                .any(|known| strsim::levenshtein(known, key) <= known.len() / 4)
+        })
+    };
+    let mut commas = text.match_indices(',').map(|(at, _)| at);
+    commas.find(|at| is_key(&text[at + 1..])).unwrap_or(text.len())
 }

@@ -18,7 +18,9 @@ const MAX_BYTES: u64 = 1 << 20;
 pub(super) const TOP: &[&str] = &["name", "admin_listen", "side", "control", "limits", "times"];
 pub(super) const CONTROL: &[&str] = &["enabled", "url", "url_file", "channel"];
 pub(super) const LIMITS: &[&str] = &["waiting", "requests"];
-pub(super) const TIMES: &[&str] = &["publish", "request", "beat", "lease", "takeover", "settle", "flush"];
+pub(super) const TIMES: &[&str] = &[
+    "publish", "request", "beat", "lease", "takeover", "settle", "survey", "flush",
+];
 
 /// Reads a file.
 ///

@@ -86,6 +86,57 @@ fn flags_describe_sides_too_and_a_url_may_hold_commas() {
 }
 
 #[test]
+fn a_url_need_not_be_the_last_key_of_a_side() {
+    let plan = plan(&[
+        "--side",
+        "url=redis+cluster://h1:1,h2:2,name=a,channel=x",
+        "--side",
+        "name=b,url=kafka://h1:9092,h2:9092?acks=all,namespace=/,namespace=/chat",
+    ])
+    .unwrap();
+    let [a, b] = &plan.sides[..] else {
+        panic!("{:?}", plan.sides)
+    };
+    assert_eq!(
+        (&*a.name, &*a.options.channel, a.url.to_string()),
+        ("a", "x", "redis+cluster://h1:1,h2:2".to_owned())
+    );
+    assert!(b.url.to_string().starts_with("kafka://h1:9092,h2:9092"), "{}", b.url);
+    assert_eq!(b.namespaces, ["/", "/chat"]);
+}
+
+#[test]
+fn two_sides_that_are_the_same_fleet_are_refused_with_their_names() {
+    let refused = |one: &str, two: &str| {
+        let sides = plan(&["--side", &format!("name=a,{one}"), "--side", &format!("name=b,{two}")]);
+        sides
+            .err()
+            .filter(|said| said.contains("sides \"a\" and \"b\" are the same fleet"))
+    };
+    for (one, two, is_refused) in [
+        ("url=redis://h", "url=redis://h", true),
+        ("url=redis://:hunter2@h", "url=redis://:hunter3@h", true),
+        ("channel=x,url=redis://h", "channel=y,url=redis://h", false),
+        ("url=redis://h", "url=redis://i", false),
+        ("url=redis://h", "wire=node-classic,url=redis://h", false),
+        (
+            "wire=node-classic,url=redis://h",
+            "wire=node-classic,url=redis://h",
+            true,
+        ),
+        (
+            "wire=node-classic,wire_prefix=p,url=redis://h",
+            "wire=node-classic,url=redis://h",
+            false,
+        ),
+    ] {
+        let refused = refused(one, two);
+        assert_eq!(refused.is_some(), is_refused, "{one} {two}");
+        assert!(!refused.unwrap_or_default().contains("hunter"));
+    }
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_with_its_place_and_a_proposal() {
     for (from, to, expected) in [
         (
@@ -125,6 +176,11 @@ fn what_cannot_be_used_is_refused_with_its_place_and_a_proposal() {
         ("name=a,name=b,url=redis://h", "name is given twice"),
         ("redis://:hunter2@h", "expected KEY=VALUE"),
         ("name=a,chanel=x,url=redis://h", "did you mean channel?"),
+        ("name=a,url=redis://h,chanel=x", "did you mean channel?"),
+        (
+            "name=a,url_file=/nonexistent/url",
+            "side \"a\": url_file: /nonexistent/url",
+        ),
         (
             "name=a,wire=node-classic,silent_servers=true,url=redis://h",
             "silent_servers",

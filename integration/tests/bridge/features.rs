@@ -36,6 +36,7 @@ macro_rules! joined {
 joined! {
     RedisClassic as redis_classic,
     RabbitStreams as rabbit_streams,
+    KafkaSharded as kafka_sharded,
 }
 
 async fn receives(client: &mut RealClient, name: &str, args: Value) {

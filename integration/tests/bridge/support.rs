@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use integration::brokers::{RabbitBroker, RedisBroker, unique_channel};
+use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};
+use integration::managers::on_channel;
 use integration::node::{NodeAdapter, NodeOptions, NodeServer};
 use integration::process::Process;
 use integration::python::{PyManager, PyServer};
@@ -34,6 +35,12 @@ pub(super) enum Ends {
     RedisClassic,
     /// python-socketio over RabbitMQ, and the adapter for streams.
     RabbitStreams,
+    /// As the last one, with the manager of python-socketio that finds a broker again which was started again.
+    KombuStreams,
+    /// python-socketio over Kafka, and the sharded adapter in its static mode.
+    KafkaSharded,
+    /// As the last one, with the mode that the adapter has by default.
+    KafkaShardedDynamic,
 }
 
 impl Ends {
@@ -41,14 +48,25 @@ impl Ends {
         match self {
             Self::RedisClassic => PyManager::Redis,
             Self::RabbitStreams => PyManager::AioPika,
+            Self::KombuStreams => PyManager::Kombu,
+            Self::KafkaSharded | Self::KafkaShardedDynamic => PyManager::Kafka,
         }
     }
 
     fn node(self) -> (NodeAdapter, &'static str) {
         match self {
             Self::RedisClassic => (NodeAdapter::Classic, "node-classic"),
-            Self::RabbitStreams => (NodeAdapter::Streams, "node-streams"),
+            Self::RabbitStreams | Self::KombuStreams => (NodeAdapter::Streams, "node-streams"),
+            Self::KafkaSharded | Self::KafkaShardedDynamic => (NodeAdapter::Sharded, "node-sharded"),
         }
+    }
+
+    fn node_options(self, prefix: &str) -> NodeOptions {
+        let mut options = NodeOptions::on(prefix);
+        if self == Self::KafkaSharded {
+            options.more = json!({ "subscriptionMode": "static" });
+        }
+        options
     }
 }
 
@@ -65,20 +83,16 @@ pub(super) struct Places {
 impl Places {
     async fn find(ends: Ends) -> Self {
         let redis = RedisBroker::shared().await.url().to_owned();
-        let python_url = match ends {
-            Ends::RedisClassic => redis.clone(),
-            Ends::RabbitStreams => RabbitBroker::shared().await.url().to_owned(),
-        };
         Self {
             ends,
-            python_url,
+            python_url: ends.python().shared_url().await.to_owned(),
             node_url: redis,
             name: unique_channel(),
         }
     }
 
     /// Returns the settings of a bridge.
-    fn settings(&self, more_of_python: &str) -> String {
+    pub(super) fn settings(&self, more_of_python: &str) -> String {
         let Self {
             python_url,
             node_url,
@@ -136,19 +150,35 @@ impl BridgeProcess {
 
     /// Waits until it is ready to forward, or to take over.
     pub(super) async fn until(&self, duty: &str) {
-        let (end, wanted) = (Instant::now() + DEADLINE, format!("ready: {duty}\n"));
+        let wanted = format!("ready: {duty}\n");
+        self.until_ready(duty, |body| body.starts_with(&wanted)).await;
+    }
+
+    /// Waits until it is ready in any role.
+    pub(super) async fn until_ready_again(&self) {
+        self.until_ready("ready", |body| body.starts_with("ready: ")).await;
+    }
+
+    /// Waits until what its health says is as wanted, and returns it.
+    pub(super) async fn until_ready(&self, what: &str, is_wanted: impl Fn(&str) -> bool) -> String {
+        let end = Instant::now() + DEADLINE;
         loop {
             let (_, body) = self.page("/health/ready").await;
-            if body == wanted {
-                return;
+            if is_wanted(&body) {
+                return body;
             }
-            assert!(Instant::now() < end, "not {duty}: {body}{}", self.process.stderr());
+            assert!(Instant::now() < end, "not {what}: {body}{}", self.process.stderr());
             sleep(Duration::from_millis(20)).await;
         }
     }
 
+    /// Returns its diagnostics so far.
+    pub(super) fn stderr(&self) -> String {
+        self.process.stderr()
+    }
+
     pub(super) async fn is_active(&self) -> bool {
-        self.page("/health/ready").await.1 == "ready: active\n"
+        self.page("/health/ready").await.1.starts_with("ready: active\n")
     }
 
     /// Adds up the values of a metric.
@@ -189,9 +219,21 @@ pub(super) struct Fleets {
 
 impl Fleets {
     pub(super) async fn start(ends: Ends) -> Self {
-        let places = Places::find(ends).await;
+        Self::start_at(Places::find(ends).await).await
+    }
+
+    /// Starts them on brokers of a test.
+    pub(super) async fn start_at(places: Places) -> Self {
+        let ends = places.ends;
+        if ends.python() == PyManager::Kafka {
+            // Makes the topic.
+            let maker = on_channel(&places.python_url, &places.name);
+            drop(maker.subscribe().await.unwrap());
+            maker.close().await.unwrap();
+        }
         let python = PyServer::start(ends.python(), &places.python_url, &places.name).await;
-        let options = NodeOptions::on(&places.name);
+        let mut options = ends.node_options(&places.name);
+        options.outlives_rejections = true;
         let mut node = NodeServer::start(ends.node().0, &places.node_url, &options).await;
         node.until_server_count("/", 1).await;
         let (python_client, python_id) = connected(Kind::Python, python.url()).await;

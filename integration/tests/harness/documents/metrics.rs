@@ -13,6 +13,7 @@ const DOCUMENT: &str = "docs/observability.md";
 const BEGIN: &str = "<!-- metrics: table -->\n";
 const END: &str = "<!-- end of metrics -->\n";
 const ALERTS: &str = "docs/observability/alerts.yml";
+const BRIDGE_ALERTS: &str = "docs/observability/bridge-alerts.yml";
 const DASHBOARD: &str = "docs/observability/dashboard.json";
 
 #[test]
@@ -148,6 +149,36 @@ fn every_alert_of_the_table_is_a_rule_over_its_metric_and_every_rule_is_explaine
 #[test]
 fn promtool_accepts_the_rules() {
     promtool(&["check", "rules"], &root().join(ALERTS));
+}
+
+#[test]
+fn rules_and_dashboard_of_a_bridge_name_only_metrics_that_there_are_and_each_rule_is_explained() {
+    let all: BTreeSet<_> = bridge::metrics::ALL.iter().map(|metric| metric.name).collect();
+    for document in [BRIDGE_ALERTS, "docs/observability/bridge-dashboard.json"] {
+        let text = read(document);
+        let unknown: Vec<_> = named(&text).difference(&all).copied().collect();
+        assert!(unknown.is_empty(), "{document} names {unknown:?}");
+        assert!(named(&text).len() > 8, "{document} names {:?}", named(&text));
+    }
+    let text = read("docs/bridge.md");
+    let rules = read(BRIDGE_ALERTS);
+    for rule in rules.split("      - alert: ").skip(1) {
+        let alert = rule.lines().next().unwrap().trim();
+        assert!(
+            text.contains(&format!("`{alert}`")),
+            "docs/bridge.md does not explain {alert}"
+        );
+    }
+}
+
+#[test]
+fn alerts_of_a_bridge_fire_when_they_should_and_not_before() {
+    let rules = root().join(BRIDGE_ALERTS);
+    promtool(&["check", "rules"], &rules);
+    let cases = include_str!("bridge_alerts.yml").replace("RULES", rules.to_str().unwrap());
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    std::io::Write::write_all(&mut file, cases.as_bytes()).unwrap();
+    promtool(&["test", "rules"], file.path());
 }
 
 /// Runs promtool with a file.

@@ -3,6 +3,7 @@
 //! The wires of Node's adapters use a channel for each namespace, for each room and for responses, and streams.
 //! The channel of a [`ClientManager`](crate::ClientManager) is enough for every other wire.
 
+mod attachments;
 mod interests;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use crate::subscription::Measured;
 use crate::{Error, Subscription};
 
+pub use attachments::{Attachment, Attachments, RowOf};
 pub use interests::{InterestChanges, Interests};
 
 /// Publishes to named topics of a broker, subscribes to them, and counts their subscribers.
@@ -135,6 +137,14 @@ pub trait Topics: Send + Sync {
     ///
     /// Dropping the future changes nothing.
     async fn find_sharded(&self, pattern: &str, max: usize) -> Result<Vec<String>, Error>;
+
+    /// Returns the part for messages that a topic cannot carry; `None` where topics carry any message. Default `None`.
+    ///
+    /// A broker with this part is a database: it has plain topics only, by name, and nothing to count their subscribers.
+    /// The calls for all else fail with [`Config`](crate::ErrorKind::Config).
+    fn attachments(&self) -> Option<&dyn Attachments> {
+        None
+    }
 }
 
 /// The name of a topic, and how a cluster of brokers distributes its messages.

@@ -148,7 +148,8 @@ impl Connector {
             let text = format!("PostgreSQL {version} is too old: {MIN_SERVER_VERSION} or later is needed");
             return Err(Failure::wrong_url(&session.address, Code::Refused, text));
         }
-        if !matches!(asked, Asked::Install | Asked::Relay) {
+        let needs_schema = !matches!(asked, Asked::Install | Asked::Relay | Asked::Notify | Asked::Notices);
+        if needs_schema {
             self.check_version(&session).await?;
         }
         Ok(session)
@@ -206,8 +207,8 @@ impl Connector {
 fn purpose(asked: Asked) -> &'static str {
     match asked {
         Asked::Login | Asked::Examine => "examine",
-        Asked::Publish => "publish",
-        Asked::Listen => "listen",
+        Asked::Publish | Asked::Notify => "publish",
+        Asked::Listen | Asked::Notices => "listen",
         Asked::Install => "install",
         Asked::Relay => "relay",
     }

@@ -10,6 +10,7 @@
 //! | `publish.rs`, `pipeline.rs` | publishing: one connection, batches of messages |
 //! | `listen.rs`, `listen/read.rs`, `position.rs` | the listening side of a subscription; the statement that reads; what was read |
 //! | `source.rs`, `source/*.rs` | a table as a source of records |
+//! | `topics.rs`, `topics/*.rs` | notifications as topics, and a table for what is too long for one |
 //! | `schema.rs`, `schema/*.sql` | the objects in the database |
 //! | `trim.rs` | the deletion of old messages |
 //! | `examine.rs` | the examination of a database for a diagnosis |
@@ -32,6 +33,7 @@ mod session;
 mod socket;
 mod source;
 mod tls;
+mod topics;
 mod trim;
 mod url;
 
@@ -42,13 +44,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use manager_api::backend::{Listeners, Status, check_len};
 use manager_api::diagnosis::{Circumstances, Examination};
+use manager_api::topics::Topics;
 use manager_api::{ClientManager, Error, Health, Subscription};
 
 pub use config::PostgresOptions;
 use connect::Connector;
 use listen::PostgresListener;
 pub use manager_api::backend::TlsOptions;
-use publish::{PostgresLink, Publisher};
+use publish::{Carries, PostgresLink, Publisher};
 pub use source::{TableSource, TableSourceOptions};
 
 /// A manager whose broker is PostgreSQL, 14 or later.
@@ -65,6 +68,8 @@ pub struct PostgresManager {
     status: Arc<Status>,
     /// The queue of publishes, and their task.
     publisher: Publisher,
+    /// The same for topics, which need another connection: one without our objects.
+    notices: Publisher,
     /// The subscriptions.
     listeners: Listeners,
 }
@@ -92,17 +97,22 @@ impl PostgresManager {
         options.check()?;
         let connector = Arc::new(Connector::new(url, &options)?);
         let status = Arc::new(Status::new("PostgreSQL"));
-        let link = PostgresLink {
-            options: options.clone(),
-            connector: connector.clone(),
+        let publisher = |carries| {
+            let link = PostgresLink {
+                options: options.clone(),
+                connector: connector.clone(),
+                carries,
+            };
+            Publisher::new(link, &options.common, status.clone())
         };
-        let publisher = Publisher::new(link, &options.common, status.clone());
+        let (publisher, notices) = (publisher(Carries::Log), publisher(Carries::Notices));
         let listeners = Listeners::new(&options.common, status.clone());
         Ok(Self {
             options,
             connector,
             status,
             publisher,
+            notices,
             listeners,
         })
     }
@@ -121,7 +131,11 @@ impl ClientManager for PostgresManager {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.listeners.close(self.publisher.close()).await
+        let flush = async {
+            let (log, notices) = tokio::join!(self.publisher.close(), self.notices.close());
+            log.and(notices)
+        };
+        self.listeners.close(flush).await
     }
 
     fn deadline(&self) -> Duration {
@@ -130,6 +144,10 @@ impl ClientManager for PostgresManager {
 
     fn health(&self) -> Health {
         self.status.health()
+    }
+
+    fn topics(&self) -> Option<&dyn Topics> {
+        Some(self)
     }
 
     async fn examine(&self, known: Circumstances) -> Examination {

@@ -164,10 +164,10 @@ impl PostgresListener {
             channel: self.options.common.channel.clone(),
             log: LimitedLog::new(),
         };
-        Events::new(move |payload| {
-            let is_ours = payload == wake;
+        Events::new(move |notification| {
+            let is_ours = notification.payload() == wake;
             if !is_ours {
-                foreign.pass_over(payload);
+                foreign.pass_over(notification.payload());
             }
             is_ours
         })

@@ -15,6 +15,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -28,17 +29,18 @@ use tokio_postgres::types::Type;
 
 use crate::config::quoted;
 use crate::error::Failure;
-use crate::publish::Queue;
+use crate::publish::{Carries, Queue};
 use crate::session::Session;
+use crate::topics::batch;
 use crate::trim::Trim;
 
 /// The number of batches under way: one that the server commits, and one that it receives meanwhile.
 const MAX_FLIGHTS: usize = 2;
 /// The length of a batch, in bytes, after which no further message is added.
-const MAX_BATCH_BYTES: usize = 1 << 20;
+pub(crate) const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// The answer to a batch, or to a deletion.
-type Answer = BoxFuture<'static, Result<(), tokio_postgres::Error>>;
+pub(crate) type Answer = BoxFuture<'static, Result<(), tokio_postgres::Error>>;
 
 /// One connection in use, polled until it is lost.
 pub(crate) struct Pipeline<'a> {
@@ -83,7 +85,13 @@ impl<'a> Pipeline<'a> {
             session,
             statement: format!("SELECT {}.publish($1, $2)", quoted(schema)).into(),
             flights: VecDeque::new(),
-            trim: Trim::new(schema, link.options.trim_interval),
+            trim: Trim::new(
+                schema,
+                match link.carries {
+                    Carries::Log => link.options.trim_interval,
+                    Carries::Notices => Duration::ZERO,
+                },
+            ),
             trimming: None,
             ended: session.ended().boxed(),
             timer: Box::pin(sleep_until(Instant::now())),
@@ -146,6 +154,24 @@ impl<'a> Pipeline<'a> {
 
     /// Sends what is queued, up to the limits of a batch, as one transaction.
     fn send_batch(&mut self) {
+        let (jobs, mut answer) = match self.queue.link.carries {
+            Carries::Log => self.next_batch(),
+            Carries::Notices => batch::next(self.queue, &self.session.client),
+        };
+        // The first poll sends. The outcome is polled again when it is this batch's turn.
+        if let Poll::Ready(done) = answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
+            answer = std::future::ready(done).boxed();
+        }
+        self.flights.push_back(Flight {
+            answer,
+            jobs,
+            since: Instant::now(),
+            num_expired: 0,
+        });
+    }
+
+    /// Takes the next messages of the log.
+    fn next_batch(&self) -> (Vec<Job>, Answer) {
         let max_batch = self.queue.link.options.max_batch.max(1);
         let (mut jobs, mut messages, mut num_bytes) = (Vec::new(), Vec::new(), 0);
         while jobs.len() < max_batch && num_bytes < MAX_BATCH_BYTES {
@@ -157,17 +183,7 @@ impl<'a> Pipeline<'a> {
         }
         let channel = self.queue.link.options.common.channel.clone();
         let sent = publish(self.session.client.clone(), self.statement.clone(), channel, messages);
-        let mut answer: Answer = sent.boxed();
-        // The first poll sends. The outcome is polled again when it is this batch's turn.
-        if let Poll::Ready(done) = answer.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            answer = std::future::ready(done).boxed();
-        }
-        self.flights.push_back(Flight {
-            answer,
-            jobs,
-            since: Instant::now(),
-            num_expired: 0,
-        });
+        (jobs, sent.boxed())
     }
 
     /// Takes answers in the order of the batches; returns how many there were.
@@ -221,7 +237,7 @@ impl<'a> Pipeline<'a> {
         if self.trimming.is_none() && self.trim.is_due() {
             let link = &self.queue.link;
             let (session, limit) = (self.session, link.options.keepalive_timeout);
-            let idle = Trim::new(&link.connector.schema, std::time::Duration::ZERO);
+            let idle = Trim::new(&link.connector.schema, Duration::ZERO);
             let mut trim = std::mem::replace(&mut self.trim, idle);
             let trimming = async move { trim.run_if_due(session, limit).await.map(|()| trim) };
             self.trimming = Some(trimming.boxed());

@@ -12,7 +12,6 @@ use tokio::time::timeout;
 
 use crate::connect::Connector;
 use crate::error::Failure;
-use crate::refusal::Asked;
 use crate::session::{Events, Session};
 
 /// The number of connections of the server that are held at once.
@@ -40,7 +39,7 @@ pub(crate) async fn check(connector: &Connector, session: &Session) -> Result<()
     // On a busy pool another client may have taken the connection first, or returned one later.
     let mut held = Vec::new();
     for _ in 0..MAX_HELD {
-        let holding = connector.connect(Asked::Listen, Events::new(|_| false));
+        let holding = connector.connect(session.asked, Events::new(|_| false));
         let Ok(Ok(second)) = timeout(limit_of_second, holding).await else {
             return Ok(());
         };

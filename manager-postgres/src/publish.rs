@@ -19,6 +19,15 @@ pub(crate) type Publisher = manager_api::backend::Publisher<PostgresLink>;
 /// Its queue.
 pub(crate) type Queue = PublishQueue<PostgresLink>;
 
+/// What a publisher sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// Messages of the channel, which are rows of the log.
+    Log,
+    /// Messages of topics, which are notifications.
+    Notices,
+}
+
 /// The publishing link to PostgreSQL: one connection, which may lead through a pooler.
 #[derive(Debug)]
 pub(crate) struct PostgresLink {
@@ -26,6 +35,8 @@ pub(crate) struct PostgresLink {
     pub(crate) options: PostgresOptions,
     /// That of the manager.
     pub(crate) connector: Arc<Connector>,
+    /// What is sent over it.
+    pub(crate) carries: Carries,
 }
 
 impl PublishLink for PostgresLink {
@@ -33,7 +44,11 @@ impl PublishLink for PostgresLink {
     type Connection = Session;
 
     async fn connect(&self) -> Result<Session, Failure> {
-        self.connector.connect(Asked::Publish, Events::new(|_| false)).await
+        let asked = match self.carries {
+            Carries::Log => Asked::Publish,
+            Carries::Notices => Asked::Notify,
+        };
+        self.connector.connect(asked, Events::new(|_| false)).await
     }
 
     /// Drives a pipeline on the connection; its jobs fail with the connection, since the server

@@ -3,7 +3,7 @@
 //! | class of SQLSTATE | meaning |
 //! |---|---|
 //! | 28, 42501 | a login, a right: refused, with the statement that grants it |
-//! | 3D, 3F, 42P01, 42883, 42703 | the database or our objects are missing: refused, with what to run |
+//! | 3D, 3F, 42P01, 42883, 42703 | the database, our objects, or a table of attachments are missing: refused, with what to run |
 //! | 25006 | a standby: refused |
 //! | 08, 53, 54, 55, 57, 58 | resources, limits, shutdown, start: tried again |
 //! | others | tried again; the text says which |
@@ -14,13 +14,29 @@ use tokio_postgres::error::{DbError, SqlState};
 /// What a server answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
+    /// To be let in.
     Login,
+    /// Publishing to the log.
     Publish,
+    /// A subscription to the log.
     Listen,
+    /// A diagnosis.
     Examine,
+    /// To create our objects, or to remove them.
     Install,
     /// For a table of an application as a source.
     Relay,
+    /// Publishing to topics.
+    Notify,
+    /// A subscription to topics.
+    Notices,
+}
+
+impl Asked {
+    /// Returns whether it was about topics, which need none of our objects, and at most a table that others have made.
+    fn is_of_topics(self) -> bool {
+        matches!(self, Self::Notify | Self::Notices)
+    }
 }
 
 /// The meaning of an error.
@@ -75,6 +91,13 @@ pub(crate) fn judged(asked: Asked, error: &DbError, schema: &str) -> Verdict {
     }
     if is_not_installed(code) && asked == Asked::Relay {
         let what = format!("the table, or a column of it, does not exist in this database ({text})");
+        return Verdict::wrong(Code::NotInstalled, what);
+    }
+    if is_not_installed(code) && asked.is_of_topics() {
+        let what = format!(
+            "the table of attachments is missing: {text}; create it as the documentation of the servers' adapter says, or name it as \
+             they do"
+        );
         return Verdict::wrong(Code::NotInstalled, what);
     }
     if is_not_installed(code) && asked != Asked::Login {
@@ -132,7 +155,13 @@ fn is_unknown_to_pooler(code: &SqlState, text: &str) -> bool {
 /// Returns the statement that grants what is missing.
 fn missing_right(asked: Asked, text: &str, schema: &str) -> String {
     let schema = crate::config::quoted(schema);
+    let name = text.rsplit(' ').next().unwrap_or_default();
     let grant = match () {
+        () if text.contains("for table") && asked.is_of_topics() => {
+            format!("GRANT SELECT, INSERT, DELETE ON {name} TO user")
+        }
+        () if text.contains("for sequence") => format!("GRANT USAGE ON SEQUENCE {name} TO user"),
+        () if text.contains("for schema") && asked.is_of_topics() => format!("GRANT USAGE ON SCHEMA {name} TO user"),
         () if text.contains("for database") && asked == Asked::Login => {
             "GRANT CONNECT ON DATABASE … TO user".to_owned()
         }

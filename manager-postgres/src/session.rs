@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, Connection, Row, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Connection, Notification, Row, SimpleQueryMessage};
 
 use crate::error::Failure;
 use crate::refusal::Asked;
@@ -29,7 +29,7 @@ pub(crate) struct Session {
     /// The schema of our objects, for explanations of errors.
     schema: Arc<str>,
     /// The purpose, for explanations of errors.
-    asked: Asked,
+    pub(crate) asked: Asked,
     /// What the task of the connection tells.
     events: Arc<Events>,
     /// Dropped with the session, which ends the task after a moment.
@@ -38,8 +38,8 @@ pub(crate) struct Session {
 
 /// What the task of a connection tells.
 pub(crate) struct Events {
-    /// Whether a notification, of ours or another one, is passed on.
-    on_notification: Box<dyn Fn(&str) -> bool + Send + Sync>,
+    /// Takes a notification; returns whether it wakes.
+    on_notification: Box<dyn Fn(&Notification) -> bool + Send + Sync>,
     /// A notification of ours arrived.
     woken: Notify,
     /// The task has ended.
@@ -49,10 +49,10 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// Creates the events of a connection whose notifications wake if `is_ours` their payload.
-    pub(crate) fn new(is_ours: impl Fn(&str) -> bool + Send + Sync + 'static) -> Arc<Self> {
+    /// Creates the events of a connection whose notifications wake if `takes` says so.
+    pub(crate) fn new(takes: impl Fn(&Notification) -> bool + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            on_notification: Box::new(is_ours),
+            on_notification: Box::new(takes),
             woken: Notify::new(),
             ended: Notify::new(),
             cause: OnceLock::new(),
@@ -63,7 +63,7 @@ impl Events {
     fn is_last(&self, message: Result<AsyncMessage, tokio_postgres::Error>) -> bool {
         match message {
             Ok(AsyncMessage::Notification(notification)) => {
-                if (self.on_notification)(notification.payload()) {
+                if (self.on_notification)(&notification) {
                     self.woken.notify_one();
                 }
                 false

@@ -58,9 +58,9 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
             ("Kafka over TLS", Fault::Topics),
             #[cfg(feature = "kafka-tls")]
             ("Kafka over TLS", Fault::Replay),
-            ("PostgreSQL", Fault::Topics),
+            ("PostgreSQL", Fault::TopicKinds),
             ("PostgreSQL", Fault::Replay),
-            ("PostgreSQL over TLS", Fault::Topics),
+            ("PostgreSQL over TLS", Fault::TopicKinds),
             ("PostgreSQL over TLS", Fault::Replay),
             ("Redis", Fault::Replay),
             ("Redis over TLS", Fault::Replay),
@@ -70,9 +70,6 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
             ("Redis Cluster", Fault::LosesAnswers),
             ("Redis Cluster", Fault::Replay),
             ("Valkey", Fault::Replay),
-            ("Redis Sentinel", Fault::LosesAnswers),
-            ("Redis Cluster", Fault::StandsStill),
-            ("Redis Cluster", Fault::LosesAnswers),
         ]
     );
 }
@@ -82,6 +79,7 @@ fn why_not<M: Managers, F: Flavour>(fault: Fault) -> Option<&'static str> {
     match fault {
         Fault::Topics => M::NO_TOPICS,
         Fault::Replay => M::NO_LOG,
+        Fault::TopicKinds => M::NO_TOPIC_KINDS,
         Fault::StandsStill => F::NO_FREEZE,
         Fault::LosesAnswers => F::NO_LINE,
     }
@@ -89,7 +87,14 @@ fn why_not<M: Managers, F: Flavour>(fault: Fault) -> Option<&'static str> {
 
 /// The faults that a flavour does not have, and why.
 fn lacking<M: Managers, F: Flavour>() -> Vec<(&'static str, Fault, &'static str)> {
-    let faults = [Fault::StandsStill, Fault::LosesAnswers, Fault::Topics, Fault::Replay].into_iter();
+    let faults = [
+        Fault::StandsStill,
+        Fault::LosesAnswers,
+        Fault::Topics,
+        Fault::TopicKinds,
+        Fault::Replay,
+    ]
+    .into_iter();
     faults
         .filter_map(|fault| Some((F::NAME, fault, why_not::<M, F>(fault)?)))
         .collect()
@@ -104,6 +109,8 @@ trait Managers: Send + Sync + 'static {
     const NO_TOPICS: Option<&'static str> = None;
     /// Why managers have no log, if they have none.
     const NO_LOG: Option<&'static str> = None;
+    /// Why its topics are plain ones only, if they are.
+    const NO_TOPIC_KINDS: Option<&'static str> = None;
 
     /// Makes a manager for the broker of a URL.
     fn manager(url: &str, options: ManagerOptions) -> Arc<dyn ClientManager>;

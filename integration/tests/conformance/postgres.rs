@@ -16,7 +16,7 @@ struct Postgres;
 #[async_trait]
 impl Managers for Postgres {
     const NO_LOG: Option<&'static str> = Some("the log table is not read from the past on yet");
-    const NO_TOPICS: Option<&'static str> = Some("the wires that need topics are not spoken over PostgreSQL");
+    const NO_TOPIC_KINDS: Option<&'static str> = Some("notifications have names, and no one counts who listens");
     const RESTART_LOSES_MESSAGES: bool = false;
 
     fn manager(url: &str, common: ManagerOptions) -> Arc<dyn ClientManager> {

@@ -5,6 +5,7 @@ mod log;
 mod pooler;
 mod refusals;
 mod sizes;
+mod topics;
 mod transactions;
 
 use std::time::Duration;

@@ -13,7 +13,7 @@ use manager_api::{ErrorKind, Incoming, Subscription};
 
 use super::Backend;
 use super::support::*;
-use super::topics::{expect_on, topics_of};
+use super::topics::{all_topics_of, expect_on};
 
 /// The limit of a subscription's topics in these cases. It is reached in one of them, so that it is low.
 const MAX: usize = 1_000;
@@ -39,7 +39,7 @@ fn both_kinds(channel: &str, count: usize) -> Vec<Topic> {
 pub async fn topics_are_added_and_removed_while_a_subscription_runs(backend: &dyn Backend) {
     let options = options();
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let (interests, mut subscription) = changing(topics).await;
@@ -83,7 +83,7 @@ pub async fn a_topic_ends_as_it_was_asked_for_last(backend: &dyn Backend) {
     const COUNT: usize = 30;
     let options = options();
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let (interests, mut subscription) = changing(topics).await;
@@ -142,7 +142,7 @@ pub async fn a_topic_ends_as_it_was_asked_for_last(backend: &dyn Backend) {
 pub async fn a_broker_restart_keeps_the_topics_that_are_wanted_then(backend: &dyn Backend) {
     let options = options();
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let (interests, mut subscription) = changing(topics).await;

@@ -90,6 +90,10 @@ pub enum Fault {
     Topics,
     /// None, but the [log](ClientManager::replay) of a channel, which not every broker keeps.
     Replay,
+    /// None, but what topics may have beside names: sharded ones, patterns, streams, topics that change while a
+    /// subscription runs, and counts of subscribers. A manager with [attachments](manager_api::topics::Attachments) has none
+    /// of that.
+    TopicKinds,
 }
 
 /// Runs one case and fails it by name if it hangs. Used by [`conformance!`](crate::conformance!).

@@ -10,7 +10,7 @@ use manager_api::topics::{Delivery, Entry, Interest, Stream, Topics};
 use manager_api::{ErrorKind, Incoming, ManagerOptions, Subscription};
 
 use super::support::*;
-use super::topics::topics_of;
+use super::topics::all_topics_of;
 use super::{Backend, Fault};
 
 /// Entries of one publisher keep their order, and arrive with their fields unchanged, in the order of the fields.
@@ -21,7 +21,7 @@ pub async fn entries_keep_their_order_and_their_fields(backend: &dyn Backend) {
         ..options()
     };
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let stream = stream(&options);
@@ -55,7 +55,7 @@ pub async fn entries_keep_their_order_and_their_fields(backend: &dyn Backend) {
 pub async fn a_stream_yields_its_past_then_what_is_new(backend: &dyn Backend) {
     let options = options();
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let stream = stream(&options);
@@ -77,7 +77,7 @@ pub async fn a_stream_is_trimmed(backend: &dyn Backend) {
     const COUNT: usize = 3000;
     let options = options();
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let stream = Stream {
@@ -98,7 +98,7 @@ pub async fn a_stream_is_trimmed(backend: &dyn Backend) {
 pub async fn a_stream_continues_after_a_restart(backend: &dyn Backend) {
     let options = options();
     let manager = backend.manager(options.clone()).await;
-    let Some(topics) = topics_of(backend, &*manager) else {
+    let Some(topics) = all_topics_of(backend, &*manager) else {
         return;
     };
     let stream = stream(&options);
@@ -122,7 +122,7 @@ pub async fn a_stream_continues_after_a_restart(backend: &dyn Backend) {
 pub async fn a_stream_continues_after_a_lost_connection(backend: &dyn Backend) {
     let options = options();
     let publisher = backend.manager(options.clone()).await;
-    let Some(publishing) = topics_of(backend, &*publisher) else {
+    let Some(publishing) = all_topics_of(backend, &*publisher) else {
         return;
     };
     let on_a_line = backend.manager_on_link(options.clone()).await;

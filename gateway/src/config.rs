@@ -177,7 +177,7 @@ settings! {
     "url" "url" url: Option<Secret> = None, [Secret];
     /// The channel that servers and emitters share.
     "channel" "channel" channel: String = "socketio".to_owned(), [];
-    /// How the other servers write their messages: python for this project and python-socketio; node-classic, node-sharded, node-streams or node-streams-0.2 for servers on Node, by their adapter.
+    /// How the other servers write their messages: python for this project and python-socketio; node-classic, node-sharded, node-streams, node-streams-0.2 or node-postgres for servers on Node, by their adapter.
     "wire" "wire" wire: WireName = WireName::Python, [];
     /// With a wire of Node: the prefix of the adapter's channels, its option `key` or `channelPrefix`. The adapters have socket.io.
     "wire_prefix" "wire-prefix" wire_prefix: Option<String> = None, [];
@@ -189,6 +189,8 @@ settings! {
     "wire_sharded_pub_sub" "wire-sharded-pub-sub" wire_sharded_pub_sub: bool = false, [];
     /// With node-sharded: which rooms have channels of their own, `subscriptionMode`: static, dynamic or dynamic-private. The adapter has dynamic.
     "wire_subscription_mode" "wire-subscription-mode" wire_subscription_mode: Option<SubscriptionMode> = None, [];
+    /// With node-postgres: the table of attachments, `tableName`. The adapter has socket_io_attachments.
+    "wire_table" "wire-table" wire_table: Option<String> = None, [];
     /// Anybody may join any room. Needed on an address that is not of this machine alone, unless there are keys for tokens.
     "open" "open" open: bool = false, [];
     /// With open access: clients may also emit events into rooms. Without a value: only on an address of this machine.

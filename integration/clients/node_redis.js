@@ -1,5 +1,7 @@
-// Connections of Node.js to Redis, alone or a cluster, and the adapters of socket.io over them. See README.md.
+// Connections of Node.js to Redis, alone or a cluster, and the adapters of socket.io. See README.md.
 "use strict";
+
+const postgres = require("./node_postgres.js");
 
 const CLUSTER = "redis+cluster://";
 
@@ -63,6 +65,7 @@ const ADAPTERS = {
     const { createAdapter } = require("redis-streams-adapter-0.2");
     return createAdapter(connectByIoredis(url, name), { streamName: prefix, ...options });
   },
+  postgres: (pool, prefix, options) => postgres.adapter(pool, prefix, options),
 };
 
 // The number of connections by that name that wait for entries of a stream.

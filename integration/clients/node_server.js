@@ -1,10 +1,11 @@
-// socket.io's Server on Node.js, scaled by one of its adapters over Redis, driven by lines of JSON: see README.md.
+// socket.io's Server on Node.js, scaled by one of its adapters over Redis or PostgreSQL, driven by lines of JSON: see README.md.
 "use strict";
 
 const http = require("node:http");
 const { setTimeout: pause } = require("node:timers/promises");
 const { Server } = require("socket.io");
 const { ADAPTERS, connect, numReaders } = require("./node_redis.js");
+const postgres = require("./node_postgres.js");
 const { say, serve, target, toWire, fromWire } = require("./lines.js");
 
 const NAMESPACES = ["/", "/chat"];
@@ -14,12 +15,15 @@ async function start() {
   if (!Object.hasOwn(ADAPTERS, adapter)) throw new Error(`unknown adapter ${adapter}`);
   const name = `${prefix}-${process.pid}`;
   const adapterOptions = JSON.parse(options);
-  const client = await connect(url, name);
+  const client = postgres.URLS.test(url) ? postgres.connect(url, name) : await connect(url, name);
   const io = new Server({ adapter: await ADAPTERS[adapter](client, prefix, adapterOptions, url, name) });
   for (const namespace of NAMESPACES) register(io.of(namespace));
   const server = http.createServer();
   io.attach(server);
   server.listen(0, "127.0.0.1");
+  if (adapter === "postgres") {
+    await until(() => postgres.isListening(client, name, prefix, NAMESPACES.at(-1)));
+  }
   if (adapter.startsWith("streams")) {
     await until(async () => (await numReaders(client, name)) >= (adapterOptions.streamCount ?? 1));
   }

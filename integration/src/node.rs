@@ -1,6 +1,7 @@
-//! Servers and emitters of Node.js: socket.io with an adapter over Redis, each in a process of its
-//! own.
+//! Servers and emitters of Node.js: socket.io with an adapter over Redis or PostgreSQL, each in a
+//! process of its own.
 
+mod adapter;
 mod ours;
 mod target;
 
@@ -14,49 +15,12 @@ use tokio::time::Instant;
 use crate::DEADLINE;
 use crate::driven::Driven;
 
+pub use adapter::{NodeAdapter, attachments};
 pub use ours::{ours, wire};
 pub use target::Target;
 
 /// Between two requests of a server for the same, which keep it from its work.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// The adapters of socket.io over Redis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NodeAdapter {
-    /// `createAdapter` of `@socket.io/redis-adapter`: Pub/Sub.
-    Classic,
-    /// The same with `publishOnSpecificResponseChannel`.
-    ClassicSpecific,
-    /// `createShardedAdapter` of `@socket.io/redis-adapter`: sharded Pub/Sub, of Redis 7.
-    Sharded,
-    /// `@socket.io/redis-streams-adapter` 0.3: a stream for what is kept, Pub/Sub for requests.
-    Streams,
-    /// `@socket.io/redis-streams-adapter` 0.2: a stream for everything, and heartbeats.
-    Streams02,
-}
-
-impl NodeAdapter {
-    /// All of them.
-    pub const ALL: [Self; 5] = [
-        Self::Classic,
-        Self::ClassicSpecific,
-        Self::Sharded,
-        Self::Streams,
-        Self::Streams02,
-    ];
-
-    /// Its name in the scripts.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Classic => "classic",
-            Self::ClassicSpecific => "classic-specific",
-            Self::Sharded => "sharded",
-            Self::Streams => "streams",
-            Self::Streams02 => "streams-0.2",
-        }
-    }
-}
 
 /// Options of the adapter of a [`NodeServer`], created by [`NodeOptions::on`].
 #[derive(Clone, Debug)]
@@ -160,15 +124,15 @@ pub struct NodeServer {
 }
 
 impl NodeServer {
-    /// Starts a server over the Redis at `redis_url` (`redis://…`, or `redis+cluster://` with its
-    /// nodes); returns once it accepts clients and receives what others publish.
+    /// Starts a server over the broker at `url` (`redis://…`, `redis+cluster://` with its nodes, or
+    /// `postgres://…`); returns once it accepts clients and receives what others publish.
     ///
     /// # Panics
     ///
     /// When that takes longer than [`DEADLINE`].
-    pub async fn start(adapter: NodeAdapter, redis_url: &str, options: &NodeOptions) -> Self {
+    pub async fn start(adapter: NodeAdapter, url: &str, options: &NodeOptions) -> Self {
         let adapter_options = options.to_json().to_string();
-        let arguments = [adapter.name(), redis_url, &options.prefix, &adapter_options];
+        let arguments = [adapter.name(), url, &options.prefix, &adapter_options];
         let variables: &[_] = match options.outlives_rejections {
             true => &[("NODE_OPTIONS", "--unhandled-rejections=warn")],
             false => &[],

@@ -17,15 +17,15 @@ use crate::kinds::cluster::{
 use crate::outgoing::{Clients, Kind, Outgoing, Sender, except_of, rooms_of, timeout_of};
 use crate::request_id::RequestId;
 
-/// Writes a whole message.
-pub(crate) fn message<F: Format>(outgoing: &Outgoing, sender: Sender<'_>) -> Bytes {
+/// Writes a whole message, which names the process so.
+pub(crate) fn message<F: Format>(outgoing: &Outgoing, sender: Sender<'_>, name: &str) -> Bytes {
     let mut out = F::default();
     out.map(4 + u32::from(outgoing.mark.is_some()), |out| {
         out.member_mark(outgoing.mark);
         out.member_uint("type", type_of(&outgoing.kind));
         out.key("data");
         data(out, &outgoing.kind, sender.uid);
-        out.member_text("uid", sender.name(outgoing.expects_response()));
+        out.member_text("uid", name);
         out.member_text("nsp", outgoing.namespace.as_str());
     });
     out.into_vec().into()
@@ -64,7 +64,7 @@ fn data_of<F: Format>(outgoing: &Outgoing, uid: &str) -> Vec<u8> {
     out.into_vec()
 }
 
-fn type_of(kind: &Kind) -> u64 {
+pub(crate) fn type_of(kind: &Kind) -> u64 {
     match kind {
         Kind::Broadcast { .. } => BROADCAST,
         Kind::Join(..) => SOCKETS_JOIN,

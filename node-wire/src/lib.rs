@@ -10,12 +10,13 @@
 //! | `format.rs` | JSON and MessagePack behind one trait |
 //! | `kinds.rs` | the numbers of the kinds of messages, for encoding and decoding |
 //! | `request_id.rs`, `response.rs` | the ids of requests; decoding of the responses to them |
-//! | `messenger.rs` | sending for one process |
+//! | `messenger.rs`, `shipment.rs` | sending for one process; what is handed to the broker |
+//! | `notices.rs` | the form of messages with PostgreSQL: notifications and attachments |
 //! | `listener.rs`, `receiver.rs`, `retire.rs` | receiving, for each namespace; one subscription; the end of a server |
 //! | `rooms.rs` | the channels of rooms with members on this server |
 //! | `member.rs` | a server of ours among Node's: their messages, and its responses |
 //! | `unheard.rs` | the channels of rooms that a process without members does not receive |
-//! | `heartbeats.rs` | the servers of an adapter that knows them by their heartbeats |
+//! | `heartbeats.rs` | the servers of adapters that know them by their heartbeats |
 #![deny(missing_docs)]
 
 mod classic;
@@ -27,6 +28,7 @@ mod limits;
 mod listener;
 mod member;
 mod messenger;
+mod notices;
 mod outgoing;
 mod plan;
 mod receiver;
@@ -34,6 +36,7 @@ mod request_id;
 mod response;
 mod retire;
 mod rooms;
+mod shipment;
 mod unheard;
 mod wire;
 

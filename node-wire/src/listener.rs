@@ -8,15 +8,19 @@ use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use manager_api::lock::Unpoisoned;
 use manager_api::log::{Escaped, LimitedLog, quietly};
+use manager_api::topics::Delivery;
 use manager_api::wire::{Arrival, Arrivals};
-use manager_api::{Backoff, Error, ErrorKind, NamespaceName};
+use manager_api::{Backoff, Error, ErrorKind, NamespaceName, Subscription, deadline};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::heartbeats::{self, Live};
-use crate::messenger::{Shared, topics};
+use crate::kinds::cluster::INITIAL_HEARTBEAT;
+use crate::messenger::Shared;
+use crate::notices::{self, OldRows};
 use crate::plan::{Adapter, Reads};
 use crate::receiver::Receiver;
+use crate::shipment::{attachments, topics};
 
 /// The waits between attempts to subscribe to a namespace.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -58,6 +62,14 @@ pub(crate) async fn receive(shared: Arc<Shared>) -> Result<Arrivals, Error> {
                 Err(_) if shared.is_retired() => break,
                 listened => listened.map(drop)?,
             }
+        }
+        if shared.plan.adapter == Adapter::Postgres {
+            let rows = OldRows {
+                manager: shared.manager.clone(),
+                table: shared.plan.table.clone(),
+                age: shared.plan.cleanup_interval,
+            };
+            tokio::spawn(rows.delete(arrivals.clone(), shared.retired.subscribe()));
         }
         tokio::spawn(attend(shared, arrivals));
     }
@@ -205,39 +217,67 @@ impl Shared {
             let text = format!("messages about {max} namespaces are received already: raise the limit max_namespaces");
             return Err(Error::new(ErrorKind::Busy, text));
         }
-        let interests = self.plan.interests(reads, namespace, &self.uid);
-        let topics = topics(&*self.manager);
-        let subscription = match reads.is_member() && self.plan.has_room_channels() {
-            true => {
-                topics
-                    .subscribe_to_changing(self.rooms.begin(namespace, interests)?)
-                    .await?
-            }
-            false => topics.subscribe_to(interests).await?,
-        };
-        let (beats, mut live) = watch::channel(Live::default());
+        let subscription = self.receive_about(namespace, reads).await?;
+        let (beats, live) = watch::channel(Live::default());
         let receiver = Receiver {
             shared: self.clone(),
             namespace: namespace.clone(),
             reads,
             arrivals: listening.arrivals.clone(),
-            beats,
+            beats: beats.clone(),
             num_unnamed: 0,
         };
-        let has_heartbeats = self.plan.adapter == Adapter::OldStreams;
         let listener = Listener {
             task: tokio::spawn(receiver.run(subscription)),
             reads,
-            live: has_heartbeats.then(|| live.clone()),
+            live: self.plan.adapter.has_heartbeats().then_some(live),
         };
-        if has_heartbeats {
-            let stream = self.plan.stream(namespace);
-            topics.append(&stream, heartbeats::mark(namespace, &self.uid)).await?;
-            heartbeats::servers(&mut live).await?;
-        }
+        self.greet(namespace, &beats).await?;
         let live = listener.live.clone();
         let listeners = listening.namespaces.entry(namespace.clone()).or_default();
         listeners.push(listener);
         Ok(live)
+    }
+
+    /// Subscribes to what is read about a namespace.
+    async fn receive_about(&self, namespace: &NamespaceName, reads: Reads) -> Result<Subscription<Delivery>, Error> {
+        let topics = topics(&*self.manager);
+        if self.plan.adapter == Adapter::Postgres {
+            let (topic, table) = (self.plan.servers(namespace), self.plan.table.clone());
+            let attachments = attachments(&*self.manager);
+            return attachments
+                .subscribe_attached(vec![topic], table, notices::row_of)
+                .await;
+        }
+        let interests = self.plan.interests(reads, namespace, &self.uid);
+        match reads.is_member() && self.plan.has_room_channels() {
+            true => {
+                topics
+                    .subscribe_to_changing(self.rooms.begin(namespace, interests)?)
+                    .await
+            }
+            false => topics.subscribe_to(interests).await,
+        }
+    }
+
+    /// Makes this process know the servers that are known by their heartbeats, and a server known to them.
+    async fn greet(&self, namespace: &NamespaceName, beats: &watch::Sender<Live>) -> Result<(), Error> {
+        match self.plan.adapter {
+            Adapter::OldStreams => {
+                let stream = self.plan.stream(namespace);
+                let mark = heartbeats::mark(namespace, &self.uid);
+                topics(&*self.manager).append(&stream, mark).await?;
+                heartbeats::servers(&mut beats.subscribe()).await.map(drop)
+            }
+            Adapter::Postgres => {
+                self.heartbeat(namespace, INITIAL_HEARTBEAT)
+                    .send(&*self.manager)
+                    .await?;
+                let current_at = deadline::after(self.plan.discovery);
+                beats.send_modify(|live| live.current_at = Some(current_at));
+                Ok(())
+            }
+            Adapter::Classic | Adapter::Sharded | Adapter::Streams => Ok(()),
+        }
     }
 }

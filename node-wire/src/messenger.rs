@@ -5,13 +5,10 @@ use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use manager_api::lock::Unpoisoned;
-use manager_api::measure::{self, Quantity};
 use manager_api::message::{Envelope, Message};
-use manager_api::topics::{Entry, Stream, Topic, Topics};
 use manager_api::wire::{Arrivals, Encoded, Messenger, Process, Role, RoomWatcher, Servers};
 use manager_api::{ClientManager, Error, NamespaceName};
 use tokio::sync::{Notify, watch};
@@ -20,11 +17,13 @@ use crate::format::{Json, MsgPack};
 use crate::kinds::cluster::ADAPTER_CLOSE;
 use crate::listener::Listening;
 use crate::member::{PendingRequests, Responding};
-use crate::outgoing::{Outgoing, Sender, translate};
+use crate::notices::Outbound;
+use crate::outgoing::{EMITTER, Outgoing, Sender, translate};
 use crate::plan::{Adapter, Plan};
 use crate::retire::Counted;
 use crate::rooms::Rooms;
-use crate::{classic, cluster, heartbeats, listener, retire, unheard};
+use crate::shipment::{Shipment, encoded, topics};
+use crate::{classic, cluster, heartbeats, listener, notices, retire, unheard};
 
 /// The messages of one process.
 pub(crate) struct NodeMessenger {
@@ -52,44 +51,6 @@ pub(crate) struct Shared {
     pub(crate) pending: PendingRequests,
     /// The channels of the rooms with members on this server.
     pub(crate) rooms: Arc<Rooms>,
-}
-
-/// A message as it is handed to the broker.
-enum Shipment {
-    Publish(Topic, Bytes),
-    /// The first entry, and further ones.
-    Append(Vec<(Stream, Entry)>),
-}
-
-impl Shipment {
-    fn append(stream: Stream, entry: Entry) -> Self {
-        Self::Append(vec![(stream, entry)])
-    }
-
-    fn encoded(self, manager: Arc<dyn ClientManager>) -> Encoded {
-        let size = match &self {
-            Self::Publish(_, message) => message.len(),
-            Self::Append(entries) => entries.iter().map(|(_, entry)| entry.size()).sum(),
-        };
-        let publish = async move {
-            let topics = topics(&*manager);
-            match self {
-                Self::Publish(topic, message) => {
-                    measure::timed(Quantity::PublishTime, topics.publish_to(&topic, message)).await
-                }
-                Self::Append(entries) => {
-                    for (stream, entry) in entries {
-                        measure::timed(Quantity::PublishTime, topics.append(&stream, entry)).await?;
-                    }
-                    Ok(())
-                }
-            }
-        };
-        Encoded {
-            size,
-            publish: publish.boxed(),
-        }
-    }
 }
 
 /// What a message becomes of which nothing is sent.
@@ -142,20 +103,30 @@ impl Shared {
             is_server,
         };
         let servers = || plan.servers(&outgoing.namespace);
+        let name = sender.name(outgoing.expects_response());
         match plan.adapter {
             Adapter::Classic => {
                 let message = classic::encode(outgoing, sender);
                 Shipment::Publish(plan.classic_topic(outgoing), message.into())
             }
             Adapter::Sharded if !outgoing.has_binary() => {
-                Shipment::Publish(servers(), cluster::message::<Json>(outgoing, sender))
+                Shipment::Publish(servers(), cluster::message::<Json>(outgoing, sender, name))
             }
-            Adapter::Sharded => Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, sender)),
+            Adapter::Sharded => Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, sender, name)),
             Adapter::Streams if outgoing.expects_response() => {
-                Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, sender))
+                Shipment::Publish(servers(), cluster::message::<MsgPack>(outgoing, sender, name))
             }
             Adapter::Streams | Adapter::OldStreams => {
-                Shipment::append(plan.stream(&outgoing.namespace), cluster::entry(outgoing, sender))
+                Shipment::Append(plan.stream(&outgoing.namespace), cluster::entry(outgoing, sender))
+            }
+            Adapter::Postgres => {
+                // Servers would wait for responses of any other process that a message names.
+                let uid = sender.name(false);
+                let (topic, kind) = (servers(), cluster::type_of(&outgoing.kind));
+                let json = (!outgoing.has_binary()).then(|| cluster::message::<Json>(outgoing, sender, uid));
+                let msgpack = || cluster::message::<MsgPack>(outgoing, sender, uid);
+                let outbound = Outbound { topic, uid, kind };
+                notices::shipment(&*self.manager, &plan.table, outbound, json, msgpack)
             }
         }
     }
@@ -170,7 +141,25 @@ impl Shared {
                 Shipment::Publish(topic(), responding.cluster::<Json>(&self.uid))
             }
             Adapter::Sharded | Adapter::Streams => Shipment::Publish(topic(), responding.cluster::<MsgPack>(&self.uid)),
-            Adapter::OldStreams => Shipment::append(plan.stream(namespace), responding.entry(&self.uid)),
+            Adapter::OldStreams => Shipment::Append(plan.stream(namespace), responding.entry(&self.uid)),
+            Adapter::Postgres => {
+                let (topic, uid, kind) = (topic(), &*self.uid, responding.cluster_type());
+                let json = (!responding.has_binary()).then(|| responding.cluster::<Json>(uid));
+                let outbound = Outbound { topic, uid, kind };
+                let msgpack = || responding.cluster::<MsgPack>(uid);
+                notices::shipment(&*self.manager, &plan.table, outbound, json, msgpack)
+            }
+        }
+    }
+
+    /// Returns a heartbeat, of a server or as that of an emitter, which no server counts.
+    pub(crate) fn heartbeat(&self, namespace: &NamespaceName, kind: u64) -> Shipment {
+        let uid = if self.is_server() { &*self.uid } else { EMITTER };
+        match self.plan.adapter {
+            Adapter::Postgres => {
+                Shipment::Publish(self.plan.servers(namespace), notices::heartbeat(namespace, uid, kind))
+            }
+            _ => Shipment::Append(self.plan.stream(namespace), heartbeats::heartbeat(namespace, uid, kind)),
         }
     }
 
@@ -179,18 +168,17 @@ impl Shared {
         if !self.is_server() {
             return nothing(Ok(()));
         }
-        if self.plan.adapter != Adapter::OldStreams {
+        if !self.plan.adapter.has_heartbeats() {
             return Encoded {
                 size: 0,
                 publish: retire::retire(self.clone()).boxed(),
             };
         }
         let attended = self.attended.lock().unpoisoned();
-        let entries = attended.iter().map(|namespace| {
-            let close = heartbeats::heartbeat(namespace, &self.uid, ADAPTER_CLOSE);
-            (self.plan.stream(namespace), close)
-        });
-        let closes = Shipment::Append(entries.collect()).encoded(self.manager.clone());
+        let closes = attended
+            .iter()
+            .map(|namespace| self.heartbeat(namespace, ADAPTER_CLOSE));
+        let closes = encoded(closes.collect(), self.manager.clone());
         let (size, shared) = (closes.size, self.clone());
         // Any later message of this server would make the others count it again.
         let publish = async move {
@@ -219,7 +207,7 @@ impl Messenger for NodeMessenger {
 
     fn encode(&self, envelope: Envelope) -> Encoded {
         let shared = &self.shared;
-        if shared.is_retired() && shared.plan.adapter == Adapter::OldStreams {
+        if shared.is_retired() && shared.plan.adapter.has_heartbeats() {
             return nothing(Ok(()));
         }
         let shipment = match envelope.message {
@@ -236,7 +224,7 @@ impl Messenger for NodeMessenger {
             },
         };
         match shipment {
-            Some(shipment) => shipment.encoded(shared.manager.clone()),
+            Some(shipment) => encoded(vec![shipment], shared.manager.clone()),
             None => nothing(Ok(())),
         }
     }
@@ -294,11 +282,4 @@ impl Messenger for NodeMessenger {
         self.shared.attended.lock().unpoisoned().remove(namespace);
         self.shared.attended_changed.notify_one();
     }
-}
-
-/// Returns the topics of a manager that was checked to have some.
-pub(crate) fn topics(manager: &dyn ClientManager) -> &dyn Topics {
-    manager
-        .topics()
-        .expect("the wire was opened over a manager with topics")
 }

@@ -1,5 +1,6 @@
 //! The topics of each wire: where a message goes, where its responses come from, and whose subscribers are the servers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use manager_api::NamespaceName;
@@ -7,6 +8,7 @@ use manager_api::topics::{Interest, Stream, Topic};
 
 use crate::heartbeats;
 use crate::limits::NodeLimits;
+use crate::notices;
 use crate::outgoing::{Kind, Outgoing, rooms_of};
 use crate::rooms::SubscriptionMode;
 
@@ -18,6 +20,15 @@ pub(crate) enum Adapter {
     Streams,
     /// The adapter for streams before its version 0.3, which uses the stream for everything.
     OldStreams,
+    /// The adapter for PostgreSQL, whose notifications are for everything.
+    Postgres,
+}
+
+impl Adapter {
+    /// Returns whether servers are known by their heartbeats only, and all that is about a namespace comes by one way.
+    pub(crate) fn has_heartbeats(self) -> bool {
+        matches!(self, Self::OldStreams | Self::Postgres)
+    }
 }
 
 /// What of a namespace a subscription reads.
@@ -58,6 +69,12 @@ pub(crate) struct Plan {
     pub(crate) has_sharded_requests: bool,
     /// Which rooms have channels of their own, with the sharded adapter.
     pub(crate) subscription_mode: SubscriptionMode,
+    /// The table of attachments, with the adapter for PostgreSQL.
+    pub(crate) table: Arc<str>,
+    /// The age at which attachments are deleted; zero never does.
+    pub(crate) cleanup_interval: Duration,
+    /// The wait for the heartbeats of servers that were asked for them.
+    pub(crate) discovery: Duration,
     pub(crate) limits: NodeLimits,
 }
 
@@ -71,6 +88,9 @@ impl Plan {
             stream_max_len: 10_000,
             has_sharded_requests: false,
             subscription_mode: SubscriptionMode::Dynamic,
+            table: notices::TABLE.into(),
+            cleanup_interval: notices::CLEANUP,
+            discovery: notices::DISCOVERY,
             limits: NodeLimits::default(),
         }
     }
@@ -94,7 +114,10 @@ impl Plan {
     pub(crate) fn servers(&self, namespace: &NamespaceName) -> Topic {
         match self.adapter {
             Adapter::Classic => self.classic_requests(namespace),
-            _ => self.cluster_topic(format!("{}#{namespace}#", self.prefix)),
+            Adapter::Postgres => Topic::new(format!("{}#{namespace}", self.prefix)),
+            Adapter::Sharded | Adapter::Streams | Adapter::OldStreams => {
+                self.cluster_topic(format!("{}#{namespace}#", self.prefix))
+            }
         }
     }
 
@@ -110,6 +133,7 @@ impl Plan {
                 name: self.stream(namespace).name,
                 past: heartbeats::TIMEOUT,
             }],
+            Adapter::Postgres => vec![Interest::Topic(self.servers(namespace))],
             Adapter::Sharded | Adapter::Streams => vec![Interest::Topic(
                 self.cluster_topic(format!("{prefix}#{namespace}#{uid}#")),
             )],
@@ -120,10 +144,8 @@ impl Plan {
     pub(crate) fn interests(&self, reads: Reads, namespace: &NamespaceName, uid: &str) -> Vec<Interest> {
         match reads {
             Reads::Responses => self.responses(namespace, uid),
-            // The stream has both.
-            Reads::Everything | Reads::Requests if self.adapter == Adapter::OldStreams => {
-                self.responses(namespace, uid)
-            }
+            // The stream, or the topic, has both.
+            Reads::Everything | Reads::Requests if self.adapter.has_heartbeats() => self.responses(namespace, uid),
             Reads::Requests => self.requests(namespace),
             Reads::Everything => [self.responses(namespace, uid), self.requests(namespace)].concat(),
             Reads::Retiring => self.retiring(namespace).into_iter().collect(),
@@ -146,7 +168,7 @@ impl Plan {
                     past: Duration::ZERO,
                 },
             ],
-            Adapter::OldStreams => Vec::new(),
+            Adapter::OldStreams | Adapter::Postgres => Vec::new(),
         }
     }
 
@@ -154,7 +176,7 @@ impl Plan {
     /// `None` where it counts by other means, or patterns do not match.
     fn retiring(&self, namespace: &NamespaceName) -> Option<Interest> {
         let topic = self.servers(namespace);
-        let is_counted = self.adapter != Adapter::OldStreams && !topic.is_sharded;
+        let is_counted = !self.adapter.has_heartbeats() && !topic.is_sharded;
         is_counted.then(|| Interest::Pattern(escaped(&topic.name).into()))
     }
 
@@ -169,6 +191,7 @@ impl Plan {
         match self.adapter {
             // The default of the adapter: every server subscribes to it, in every version.
             Adapter::Classic => Topic::new(format!("{prefix}-response#{namespace}#")),
+            Adapter::Postgres => self.servers(namespace),
             _ => self.cluster_topic(format!("{prefix}#{namespace}#{uid}#")),
         }
     }

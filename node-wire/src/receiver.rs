@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, watch};
 use crate::heartbeats::{self, Live};
 use crate::kinds::cluster::{HEARTBEAT, INITIAL_HEARTBEAT};
 use crate::member::{self, Reader};
-use crate::messenger::{Shared, topics};
+use crate::messenger::Shared;
+use crate::outgoing::EMITTER;
 use crate::plan::{Adapter, ClassicKind, Reads};
 use crate::response::{self, Requester, ResponseLimits};
 use crate::retire::LateRequests;
@@ -98,6 +99,7 @@ impl Receiver {
         if self.reads != Reads::Responses
             && let Some(arrival) = self.read_as_member(delivery)
         {
+            self.note_alive(&arrival);
             return vec![arrival];
         }
         let shared = &self.shared;
@@ -117,6 +119,10 @@ impl Receiver {
                     HostId::from(&*format!("node-{}", self.num_unnamed))
                 })
             }
+            Delivery::Message { message, .. } if shared.plan.adapter == Adapter::Postgres => {
+                let max_servers = shared.plan.limits.max_servers;
+                heartbeats::read_message(message, &requester, &self.beats, max_servers)
+            }
             Delivery::Message { message, .. } => response::cluster(message, &requester),
             Delivery::Entry { entry, .. } if shared.plan.adapter == Adapter::OldStreams => {
                 let max_servers = shared.plan.limits.max_servers;
@@ -128,6 +134,20 @@ impl Receiver {
             return Vec::new();
         }
         envelopes.into_iter().map(Arrival::Message).collect()
+    }
+
+    /// Records that the server is alive that has sent a message: one that is busy sends no heartbeats beside it.
+    fn note_alive(&self, arrival: &Arrival) {
+        let plan = &self.shared.plan;
+        if let Arrival::Message(envelope) = arrival
+            && let Some(server) = envelope.host_id.as_ref().filter(|id| id.as_str() != EMITTER)
+            && plan.adapter.has_heartbeats()
+        {
+            self.beats.send_if_modified(|live| {
+                live.heard(server, plan.limits.max_servers);
+                false
+            });
+        }
     }
 
     /// Reads what is for servers; `None` if it is a response, or of another namespace.
@@ -150,7 +170,9 @@ impl Receiver {
             }
             Delivery::Message { message, .. } => (member::cluster_message(message, &reader), message),
             // Entries before the mark are of the time before this server has begun to listen.
-            Delivery::Entry { .. } if shared.plan.adapter == Adapter::OldStreams && !self.beats.borrow().is_current => {
+            Delivery::Entry { .. }
+                if shared.plan.adapter == Adapter::OldStreams && self.beats.borrow().current_at.is_none() =>
+            {
                 return None;
             }
             Delivery::Entry { entry, .. } => (member::cluster_entry(entry, &reader), entry.get("data")?),
@@ -185,21 +207,25 @@ fn note_failure(namespace: &NamespaceName, error: &Error) {
     static FAILED: LimitedLog = LimitedLog::new();
     if let Some(suppressed) = FAILED.pass() {
         let (namespace, error) = (Escaped(namespace), Escaped(error));
-        let text = "cannot append a heartbeat: other servers will not wait for the responses of this one; trying again";
+        let text = "cannot send a heartbeat: other servers will not wait for the responses of this one; trying again";
         quietly(|| tracing::warn!(suppressed, ?namespace, ?error, "{text}"));
     }
 }
 
 /// Sends the heartbeats of a server where the others know it by them; never completes.
 async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mut live: watch::Receiver<Live>) {
-    if shared.plan.adapter != Adapter::OldStreams || !is_member {
+    if !shared.plan.adapter.has_heartbeats() || !is_member {
         return std::future::pending().await;
     }
     // Those that know of it expect responses at once.
-    if live.wait_for(|live| live.is_current).await.is_err() {
+    if live.wait_for(|live| live.current_at.is_some()).await.is_err() {
         return std::future::pending().await;
     }
-    let (stream, mut kind) = (shared.plan.stream(&namespace), INITIAL_HEARTBEAT);
+    let mut kind = match shared.plan.adapter {
+        // It has greeted already.
+        Adapter::Postgres => HEARTBEAT,
+        _ => INITIAL_HEARTBEAT,
+    };
     let mut ticks = tokio::time::interval(heartbeats::INTERVAL);
     let mut num_answered = 0;
     loop {
@@ -208,9 +234,9 @@ async fn beat(shared: Arc<Shared>, namespace: NamespaceName, is_member: bool, mu
             // A server that has begun wants to know the others.
             num_hellos = next_hello(&mut live, num_answered) => num_answered = num_hellos,
         }
-        let beat = heartbeats::heartbeat(&namespace, &shared.uid, kind);
+        let beat = shared.heartbeat(&namespace, kind);
         kind = HEARTBEAT;
-        if let Err(error) = topics(&*shared.manager).append(&stream, beat).await {
+        if let Err(error) = beat.send(&*shared.manager).await {
             note_failure(&namespace, &error);
         }
     }

@@ -24,9 +24,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::heartbeats::Live;
 use crate::listener::Listener;
-use crate::messenger::{Shared, topics};
+use crate::messenger::Shared;
 use crate::plan::Reads;
 use crate::receiver::Receiver;
+use crate::shipment::topics;
 
 /// How long a server that closes responds to those that have counted it just before they could see that.
 const RETIRING: Duration = Duration::from_millis(500);

@@ -1,6 +1,7 @@
 //! The wires of Node's adapters, as values.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use manager_api::wire::{Messenger, Process, Wire};
 use manager_api::{ClientManager, Error, ErrorKind};
@@ -41,6 +42,12 @@ impl NodeWire {
     /// through the stream, too. Events, changes of rooms and disconnects are the same in both versions.
     pub fn streams_before_0_3() -> Self {
         Self::of(Adapter::OldStreams)
+    }
+
+    /// Creates the wire of the adapter for PostgreSQL, `@socket.io/postgres-adapter`. It needs a manager over PostgreSQL,
+    /// whose schema need not be installed.
+    pub fn postgres() -> Self {
+        Self::of(Adapter::Postgres)
     }
 
     /// Sets the prefix of the channels: the option `key` of the classic adapter, `channelPrefix` of the others. Default
@@ -91,11 +98,44 @@ impl NodeWire {
         self
     }
 
+    /// Sets the table of attachments, `tableName` of the adapter for PostgreSQL. Default `socket_io_attachments`.
+    ///
+    /// The name is read as the adapter's statements have it: what is not in quotes is in lower case, and a schema may
+    /// stand before it.
+    #[must_use]
+    pub fn table(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.plan.table = name.into();
+        self
+    }
+
+    /// Sets the age at which a server deletes attachments, its own and those of others: `cleanupInterval` of the adapter
+    /// for PostgreSQL. Default 30 s; zero never deletes. Emitters delete none.
+    #[must_use]
+    pub fn cleanup_interval(mut self, interval: Duration) -> Self {
+        self.plan.cleanup_interval = interval;
+        self
+    }
+
+    /// Sets how long a process waits for the heartbeats that it has asked all servers for, before its first request about
+    /// a namespace, with the adapter for PostgreSQL. Default 1 s.
+    ///
+    /// A server that takes longer is not waited for. Later requests wait for it, too: its heartbeats come every 5 s.
+    #[must_use]
+    pub fn discovery(mut self, time: Duration) -> Self {
+        self.plan.discovery = time;
+        self
+    }
+
     /// Sets the limits of the process.
     #[must_use]
     pub fn limits(mut self, limits: NodeLimits) -> Self {
         self.plan.limits = limits;
         self
+    }
+
+    /// Returns whether the wire is for a database.
+    pub(crate) fn needs_attachments(&self) -> bool {
+        self.plan.adapter == Adapter::Postgres
     }
 
     fn of(adapter: Adapter) -> Self {
@@ -107,15 +147,24 @@ impl NodeWire {
 
 impl Wire for NodeWire {
     fn check(&self, manager: &dyn ClientManager) -> Result<(), Error> {
-        if manager.topics().is_none() {
-            let text = "the wires of Node's adapters need a broker with topics: Redis";
-            return Err(Error::new(ErrorKind::Config, text));
+        let has_attachments = manager.topics().map(|topics| topics.attachments().is_some());
+        match (has_attachments, self.needs_attachments()) {
+            (Some(has), needs) if has == needs => Ok(()),
+            (_, true) => Err(needed(
+                "the wire of Node's adapter for PostgreSQL needs PostgreSQL as the broker",
+            )),
+            (_, false) => Err(needed(
+                "the wires of Node's adapters for Redis need a broker with topics: Redis",
+            )),
         }
-        Ok(())
     }
 
     fn open(&self, manager: Arc<dyn ClientManager>, process: Process) -> Result<Arc<dyn Messenger>, Error> {
         self.check(&*manager)?;
         Ok(Arc::new(NodeMessenger::new(manager, process, self.plan.clone())))
     }
+}
+
+fn needed(text: &str) -> Error {
+    Error::new(ErrorKind::Config, text)
 }

@@ -1,9 +1,11 @@
-// Records what the official emitter and adapters hand to Redis, one line of JSON per message, for the tests of this crate:
+// Records what the official emitter and adapters hand to Redis and PostgreSQL, one line of JSON per message, for the tests of this crate:
 //   NODE_PATH=.test-env/node/node_modules node node-wire/tests/record.js > node-wire/tests/vectors/node.jsonl
-// Each line: the wire, the case, the topic or stream, and the bytes in hexadecimal or the fields of the entry.
+// Each line: the wire, the case, the topic or stream, and the bytes in hexadecimal or the fields of the entry; of an attachment
+// also its table and its notice.
 const { Emitter } = require("@socket.io/redis-emitter");
 const { createAdapter, createShardedAdapter } = require("@socket.io/redis-adapter");
 const { createAdapter: createStreamsAdapter } = require("@socket.io/redis-streams-adapter");
+const { createAdapter: createPostgresAdapter } = require("@socket.io/postgres-adapter");
 const { Server } = require("socket.io");
 
 let wire, name;
@@ -36,6 +38,23 @@ const redis = {
   disconnect: () => {},
   on: () => {},
   options: {},
+};
+
+// A pool of the package `pg` that reaches no server, whose next row has the number 7.
+let attached;
+const pool = {
+  connect: async () => ({ on: () => {}, query: async () => {}, removeAllListeners: () => {}, release: () => {} }),
+  query: async (statement, values) => {
+    const insert = /^INSERT INTO (\S+) \(payload\)/.exec(statement);
+    if (insert) {
+      attached = { table: insert[1], hex: Buffer.from(values[0]).toString("hex") };
+      return { rows: [{ id: "7" }] };
+    }
+    const [topic, notice] = values;
+    if (attached) record({ topic, ...attached, notice });
+    else published(topic, notice);
+    attached = undefined;
+  },
 };
 
 const binary = Buffer.from([1, 2, 255]);
@@ -86,13 +105,20 @@ async function main() {
     "sharded": createShardedAdapter(redis, redis, { subscriptionMode: "static" }),
     "streams": createStreamsAdapter(redis, {}),
   };
+  adapters.postgres = createPostgresAdapter(pool, { errorHandler: (error) => { throw error; } });
   for (const [kind, adapter] of Object.entries(adapters)) {
     wire = kind;
+    name = "hello";
     const io = new Server({ adapter });
     await new Promise((resolve) => setTimeout(resolve, 20));
+    // Another server, so that requests are sent.
+    if (kind === "postgres") io.of("/").adapter.onMessage({ uid: "0123456789abcdef", nsp: "/", type: 2 });
     await run(io.of("/"), { ...cases, ...requests });
+    name = "hello, namespace";
+    const chat = io.of("/chat");
+    await new Promise((resolve) => setTimeout(resolve, 5));
     name = "namespace";
-    io.of("/chat").to("r1").emit("ev", 1);
+    chat.to("r1").emit("ev", 1);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   process.exit(0);

@@ -47,11 +47,11 @@ A file:
   [[side]]
   name = \"node\"
   url = \"redis://two\"
-  wire = \"node-classic\"               or node-sharded, node-streams, node-streams-0.2
+  wire = \"node-classic\"               or node-sharded, node-streams, node-streams-0.2, node-postgres
   namespaces = [\"/\", \"/chat\"]
 
-Further keys of a side: wire_prefix, wire_stream, wire_stream_count, wire_sharded_pub_sub, silent_servers. Further tables: [control] with url or
-url_file, channel, enabled; [limits] with waiting, requests; [times] with publish, request, beat, lease, takeover, settle, survey, flush.
+Further keys of a side: wire_prefix, wire_stream, wire_stream_count, wire_sharded_pub_sub, wire_table, silent_servers. Further tables: [control] with
+url or url_file, channel, enabled; [limits] with waiting, requests; [times] with publish, request, beat, lease, takeover, settle, survey, flush.
 All of it is described in docs/bridge.md. With --side a key is given once; `namespace` may be repeated.
 
 Start it twice or more for availability. SIGTERM hands over to another bridge, or forwards what waits; a second signal ends it at once.

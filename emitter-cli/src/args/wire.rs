@@ -20,6 +20,9 @@ pub(crate) struct WireArgs {
     /// The servers have the option `useShardedPubSub`, for requests beside their streams
     #[arg(long, help_heading = "Servers on Node")]
     pub(crate) wire_sharded_pub_sub: bool,
+    /// The adapter's table of attachments in PostgreSQL, `tableName`. Default socket_io_attachments
+    #[arg(long, value_name = "TABLE", help_heading = "Servers on Node", value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) wire_table: Option<String>,
 }
 
 /// The wires, by the names of their adapters.
@@ -36,4 +39,6 @@ pub(crate) enum WireName {
     /// @socket.io/redis-streams-adapter up to version 0.2
     #[value(name = "node-streams-0.2")]
     NodeStreams02,
+    /// @socket.io/postgres-adapter
+    NodePostgres,
 }

@@ -187,6 +187,7 @@ fn read_wire(fields: &mut Fields, channel: Option<&str>) -> Result<Option<(WireN
         wire_stream: fields.text("wire_stream")?,
         wire_stream_count: fields.parsed("wire_stream_count", parse_count)?,
         wire_sharded_pub_sub: fields.parsed("wire_sharded_pub_sub", parse_bool)?.unwrap_or(false),
+        wire_table: fields.text("wire_table")?,
     };
     let wire = wire::find(args, channel).map_err(|failure| fields.problem(failure))?;
     Ok(wire.map(|wire| (name, wire)))

@@ -124,7 +124,11 @@ fn check_embedded(config: &Config) -> Result<(), Problem> {
         return Ok(());
     }
     let name = config.wire.name();
-    let text = format!("{name} needs Redis, and the embedded broker is none: name one with --url");
+    let needed = match config.wire {
+        WireName::NodePostgres => "PostgreSQL",
+        _ => "Redis",
+    };
+    let text = format!("{name} needs {needed}, and the embedded broker is none: name one with --url");
     Err(Problem::of("wire", text))
 }
 

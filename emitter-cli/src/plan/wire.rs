@@ -31,6 +31,9 @@ pub(super) fn find(args: WireArgs, channel: Option<&str>) -> Result<Option<NodeW
     if name != WireName::NodeStreams && args.wire_sharded_pub_sub {
         return Err(Failure::input("--wire-sharded-pub-sub needs --wire node-streams"));
     }
+    if name != WireName::NodePostgres && args.wire_table.is_some() {
+        return Err(Failure::input("--wire-table needs --wire node-postgres"));
+    }
     let wire = match name {
         WireName::Python if args.wire_prefix.is_some() => {
             return Err(Failure::input(
@@ -42,6 +45,7 @@ pub(super) fn find(args: WireArgs, channel: Option<&str>) -> Result<Option<NodeW
         WireName::NodeSharded => NodeWire::sharded(),
         WireName::NodeStreams => NodeWire::streams().sharded_pub_sub(args.wire_sharded_pub_sub),
         WireName::NodeStreams02 => NodeWire::streams_before_0_3(),
+        WireName::NodePostgres => NodeWire::postgres(),
     };
     if channel.is_some() {
         return Err(Failure::input(
@@ -49,6 +53,7 @@ pub(super) fn find(args: WireArgs, channel: Option<&str>) -> Result<Option<NodeW
         ));
     }
     let wire = args.wire_prefix.into_iter().fold(wire, NodeWire::prefix);
+    let wire = args.wire_table.into_iter().fold(wire, NodeWire::table);
     let wire = args.wire_stream.into_iter().fold(wire, NodeWire::stream);
     Ok(Some(
         args.wire_stream_count.into_iter().fold(wire, NodeWire::stream_count),

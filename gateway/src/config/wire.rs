@@ -7,8 +7,9 @@
 //! | `node-sharded` | on Node, with `createShardedAdapter` of `@socket.io/redis-adapter` |
 //! | `node-streams` | on Node, with `@socket.io/redis-streams-adapter` since 0.3 |
 //! | `node-streams-0.2` | on Node, with the same up to 0.2 |
+//! | `node-postgres` | on Node, with `@socket.io/postgres-adapter` |
 //!
-//! A server with a wire of Node needs a manager over Redis, and has the options of the adapter of its fleet. The names of
+//! A server with a wire of Node needs a manager over Redis, or PostgreSQL for the last one, and has the options of the adapter of its fleet. The names of
 //! the settings are those of the flags of `sio emit`, so that what works for one works for the other:
 //!
 //! ```
@@ -48,14 +49,17 @@ pub enum WireName {
     NodeStreams,
     /// As @socket.io/redis-streams-adapter up to version 0.2.
     NodeStreams02,
+    /// As @socket.io/postgres-adapter.
+    NodePostgres,
 }
 
-const WIRES: [(&str, WireName); 5] = [
+const WIRES: [(&str, WireName); 6] = [
     ("python", WireName::Python),
     ("node-classic", WireName::NodeClassic),
     ("node-sharded", WireName::NodeSharded),
     ("node-streams", WireName::NodeStreams),
     ("node-streams-0.2", WireName::NodeStreams02),
+    ("node-postgres", WireName::NodePostgres),
 ];
 
 const MODES: [(&str, SubscriptionMode); 3] = [
@@ -148,6 +152,12 @@ impl Config {
                 wire == WireName::NodeSharded,
                 "node-sharded",
             ),
+            (
+                "wire_table",
+                self.wire_table.is_some(),
+                wire == WireName::NodePostgres,
+                "node-postgres",
+            ),
         ] {
             if is_set && !has_effect {
                 return Err(Problem::of(key, format!("needs {needed} as the wire")));
@@ -159,6 +169,7 @@ impl Config {
             WireName::NodeSharded => NodeWire::sharded(),
             WireName::NodeStreams => NodeWire::streams().sharded_pub_sub(self.wire_sharded_pub_sub),
             WireName::NodeStreams02 => NodeWire::streams_before_0_3(),
+            WireName::NodePostgres => NodeWire::postgres(),
         };
         if self.channel != Self::default().channel {
             let text = "has no effect on a wire of Node, whose channels are named by wire_prefix";
@@ -167,6 +178,7 @@ impl Config {
         let node = self.wire_prefix.iter().fold(node, NodeWire::prefix);
         let node = self.wire_stream.iter().fold(node, NodeWire::stream);
         let node = self.wire_stream_count.into_iter().fold(node, NodeWire::stream_count);
+        let node = self.wire_table.iter().map(String::as_str).fold(node, NodeWire::table);
         let mode = self.wire_subscription_mode.into_iter();
         Ok(Some(mode.fold(node, NodeWire::subscription_mode)))
     }
@@ -183,6 +195,7 @@ impl Config {
         let names = [
             ("--wire-prefix", &self.wire_prefix),
             ("--wire-stream", &self.wire_stream),
+            ("--wire-table", &self.wire_table),
         ];
         let names = names
             .into_iter()
@@ -255,6 +268,9 @@ mod tests {
         let mode = |config: &mut Config| config.wire_subscription_mode = Some(SubscriptionMode::Static);
         assert_eq!(with(streams, mode), Err(Some("wire_subscription_mode")));
         assert_eq!(with(WireName::NodeSharded, mode), Ok(true));
+        let table = |config: &mut Config| config.wire_table = Some("t".into());
+        assert_eq!(with(streams, table), Err(Some("wire_table")));
+        assert_eq!(with(WireName::NodePostgres, table), Ok(true));
         assert_eq!(
             with(classic, |config| config.channel = "c".into()),
             Err(Some("channel"))

@@ -1,11 +1,11 @@
 //! A server of ours among servers of Node.js, in this process or in one of its own (`src/bin/sio-test-member.rs`).
 
-use manager_redis::{RedisManager, RedisOptions};
 use node_wire::NodeWire;
 use socket_io::manager_api::cluster::ServerEvent;
 use socket_io::{Data, Socket, SocketIo};
 
 use super::NodeAdapter;
+use crate::managers;
 
 /// Returns the wire of servers with that adapter.
 #[must_use]
@@ -15,6 +15,7 @@ pub fn wire(adapter: NodeAdapter, prefix: &str) -> NodeWire {
         NodeAdapter::Sharded => NodeWire::sharded(),
         NodeAdapter::Streams => NodeWire::streams(),
         NodeAdapter::Streams02 => NodeWire::streams_before_0_3(),
+        NodeAdapter::Postgres => NodeWire::postgres(),
     };
     wire.prefix(prefix).stream(prefix)
 }
@@ -25,10 +26,10 @@ pub fn wire(adapter: NodeAdapter, prefix: &str) -> NodeWire {
 ///
 /// When the URL or the wire cannot be used.
 #[must_use]
-pub fn ours(redis_url: &str, wire: NodeWire) -> SocketIo {
-    let manager = RedisManager::new(redis_url, RedisOptions::default()).expect("the URL is one of Redis");
+pub fn ours(url: &str, wire: NodeWire) -> SocketIo {
+    let manager = managers::on_channel(url, "unused");
     let builder = SocketIo::builder().manager_with_wire(manager, wire);
-    let io = builder.expect("the wire is one for servers over Redis").build();
+    let io = builder.expect("the wire is one for this broker").build();
     for namespace in ["/", "/chat"] {
         io.namespace(namespace)
             .on("join", async |socket: Socket, Data(room): Data<String>| {

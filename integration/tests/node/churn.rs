@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use integration::brokers::{RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target, wire};
 use serde_json::json;
 use tokio::sync::watch;
@@ -15,7 +15,7 @@ const ROUNDS: usize = 8;
 
 async fn requests_complete_while_servers_of_ours_come_and_go(adapter: NodeAdapter) {
     let prefix = unique_channel();
-    let url = RedisBroker::shared().await.url();
+    let url = adapter.shared_url().await;
     let options = NodeOptions::on(&prefix);
     let mut one = NodeServer::start(adapter, url, &options).await;
     let mut two = NodeServer::start(adapter, url, &options).await;
@@ -62,4 +62,9 @@ async fn by_streams_requests_complete_while_servers_of_ours_come_and_go() {
 #[tokio::test]
 async fn by_heartbeats_requests_complete_while_servers_of_ours_come_and_go() {
     requests_complete_while_servers_of_ours_come_and_go(NodeAdapter::Streams02).await;
+}
+
+#[tokio::test]
+async fn by_notifications_requests_complete_while_servers_of_ours_come_and_go() {
+    requests_complete_while_servers_of_ours_come_and_go(NodeAdapter::Postgres).await;
 }

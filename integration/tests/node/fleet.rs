@@ -1,6 +1,8 @@
-//! A fleet: two servers of Node.js on one Redis, a client of each, and an emitter of ours.
+//! A fleet: two servers of Node.js on one broker, a client of each, and an emitter of ours.
 
-use integration::brokers::{RedisBroker, unique_channel};
+use std::time::Duration;
+
+use integration::brokers::unique_channel;
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::node::{NodeAdapter, NodeOptions, NodeServer};
 use integration::{DEADLINE, managers};
@@ -22,10 +24,11 @@ pub(super) enum Wire {
     StreamsTwo,
     /// Before version 0.3.
     StreamsOld,
+    Postgres,
 }
 
 impl Wire {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Classic,
         Self::ClassicSpecific,
         Self::Sharded,
@@ -33,15 +36,17 @@ impl Wire {
         Self::StreamsSharded,
         Self::StreamsTwo,
         Self::StreamsOld,
+        Self::Postgres,
     ];
 
-    fn adapter(self) -> NodeAdapter {
+    pub(super) fn adapter(self) -> NodeAdapter {
         match self {
             Self::Classic => NodeAdapter::Classic,
             Self::ClassicSpecific => NodeAdapter::ClassicSpecific,
             Self::Sharded => NodeAdapter::Sharded,
             Self::Streams | Self::StreamsSharded | Self::StreamsTwo => NodeAdapter::Streams,
             Self::StreamsOld => NodeAdapter::Streams02,
+            Self::Postgres => NodeAdapter::Postgres,
         }
     }
 
@@ -53,6 +58,12 @@ impl Wire {
         }
     }
 
+    /// Returns whether servers on Node hand on events in their order. With PostgreSQL they read each attachment by itself,
+    /// and events behind it may overtake it.
+    pub(super) fn keeps_order(self) -> bool {
+        self != Self::Postgres
+    }
+
     /// That of an emitter.
     fn wire(self, prefix: &str) -> NodeWire {
         let wire = match self {
@@ -62,6 +73,8 @@ impl Wire {
             Self::StreamsSharded => NodeWire::streams().sharded_pub_sub(true),
             Self::StreamsTwo => NodeWire::streams().stream_count(2),
             Self::StreamsOld => NodeWire::streams_before_0_3(),
+            // A machine may be busy.
+            Self::Postgres => NodeWire::postgres().discovery(Duration::from_secs(3)),
         };
         wire.prefix(prefix).stream(prefix)
     }
@@ -80,9 +93,9 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// Starts a fleet on the Redis that all tests share.
+    /// Starts a fleet on the broker that all tests share.
     pub(super) async fn start(wire: Wire) -> Self {
-        Self::start_on(RedisBroker::shared().await.url(), wire).await
+        Self::start_on(wire.adapter().shared_url().await, wire).await
     }
 
     pub(super) async fn start_on(url: &str, wire: Wire) -> Self {

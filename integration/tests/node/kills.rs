@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use integration::brokers::{RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::driven::Driven;
 use integration::node::{NodeAdapter, NodeOptions, NodeOutcome, NodeRequests, NodeServer};
 use integration::process::Process;
@@ -103,7 +103,7 @@ impl Surroundings {
                 options.more = json!({ "requestsTimeout": TIMEOUT.as_millis() });
             }
             // Servers of ours are heard of every few milliseconds here, by their responses.
-            NodeAdapter::Streams02 if !is_long => {
+            NodeAdapter::Streams02 | NodeAdapter::Postgres if !is_long => {
                 options.more = json!({ "heartbeatInterval": 500, "heartbeatTimeout": 2_500 });
             }
             _ => {}
@@ -194,6 +194,7 @@ impl Surroundings {
             NodeAdapter::Sharded => "node-sharded",
             NodeAdapter::Streams => "node-streams",
             NodeAdapter::Streams02 => "node-streams-0.2",
+            NodeAdapter::Postgres => "node-postgres",
         }
     }
 }
@@ -260,7 +261,7 @@ async fn acknowledge(address: SocketAddr) -> String {
 /// Servers of one kind come, go and are killed while another one sends requests. Returns figures.
 async fn only_requests_under_way_fail(adapter: NodeAdapter, kind: Kind, kills: u64, is_long: bool) -> String {
     let mut surroundings = Surroundings::new(adapter, is_long);
-    surroundings.url = RedisBroker::shared().await.url().to_owned();
+    surroundings.url = adapter.shared_url().await.to_owned();
     let (mut one, two) = tokio::join!(surroundings.node(), surroundings.node());
     one.until_server_count("/", 2).await;
     let address = |server: &NodeServer| server.url().trim_start_matches("http://").parse().unwrap();
@@ -349,7 +350,7 @@ async fn kill(surroundings: &Surroundings, rounds: &mut watch::Receiver<Rounds>,
     until_counted(rounds, 2).await;
     let again = at.elapsed();
     surroundings.phase.send_replace(Phase::Steady);
-    if surroundings.adapter != NodeAdapter::Streams02 {
+    if !matches!(surroundings.adapter, NodeAdapter::Streams02 | NodeAdapter::Postgres) {
         assert!(again < AGAIN_WITHIN, "requests fail for {again:?}");
         // The one under way, and on a busy machine one that is sent before Redis sees the end.
         assert_failed(&before, &rounds.borrow(), 2, "was killed");
@@ -384,4 +385,5 @@ on_wires! {
     Sharded as by_sharded_pub_sub_only_requests_under_way_to_a_server_that_is_killed_fail,
     Streams as by_streams_only_requests_under_way_to_a_server_that_is_killed_fail,
     Streams02 as by_heartbeats_only_requests_under_way_to_a_server_that_is_killed_fail,
+    Postgres as by_notifications_only_requests_under_way_to_a_server_that_is_killed_fail,
 }

@@ -61,6 +61,7 @@ members! {
     Sharded(Static) as sharded_static,
     Streams as streams,
     Streams02 as streams_before_0_3,
+    Postgres as postgres,
 }
 
 /// A server of Node and one of ours, with a client on each, in the room `room` of `/chat`.
@@ -78,7 +79,7 @@ impl Fleet {
     /// Starts them; the mode of the sharded adapter is the default if it is `None`.
     async fn start(adapter: NodeAdapter, mode: Option<SubscriptionMode>) -> Self {
         let prefix = unique_channel();
-        let url = RedisBroker::shared().await.url();
+        let url = adapter.shared_url().await;
         let (mut wire, mut options) = (wire(adapter, &prefix), NodeOptions::on(&prefix));
         if let Some(mode) = mode {
             wire = wire.subscription_mode(mode);
@@ -135,8 +136,8 @@ impl Fleet {
 }
 
 /// Starts a server of ours, with the events and namespaces of the scripts' servers.
-pub(super) async fn start(redis_url: &str, wire: NodeWire) -> (SocketIo, String) {
-    let io = ours(redis_url, wire);
+pub(super) async fn start(url: &str, wire: NodeWire) -> (SocketIo, String) {
+    let io = ours(url, wire);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(socket_io::serve(listener, io.clone(), std::future::pending()));

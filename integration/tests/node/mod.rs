@@ -1,4 +1,4 @@
-//! Servers of Node.js: socket.io with each of its adapters over Redis.
+//! Servers of Node.js: socket.io with each of its adapters over Redis, and with that over PostgreSQL.
 
 mod churn;
 mod closing;
@@ -8,6 +8,7 @@ mod fleet;
 mod kills;
 mod member;
 mod peers;
+mod postgres;
 mod rights;
 mod rooms;
 mod served;

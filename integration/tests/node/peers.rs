@@ -24,11 +24,12 @@ clusters! {
     Sharded as two_servers_by_sharded_pub_sub_are_a_cluster,
     Streams as two_servers_by_streams_are_a_cluster,
     Streams02 as two_servers_by_streams_and_heartbeats_are_a_cluster,
+    Postgres as two_servers_by_notifications_are_a_cluster,
 }
 
 async fn two_servers_are_a_cluster(adapter: NodeAdapter) {
     let options = NodeOptions::on(&unique_channel());
-    let url = RedisBroker::shared().await.url();
+    let url = adapter.shared_url().await;
     let mut one = NodeServer::start(adapter, url, &options).await;
     let mut two = NodeServer::start(adapter, url, &options).await;
     let mut clients = Vec::new();

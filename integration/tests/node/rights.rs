@@ -23,6 +23,7 @@ fn rights(wire: Wire, prefix: &str) -> (Vec<String>, Vec<String>) {
         Wire::StreamsTwo => ("+xadd ~P-*", "+publish +subscribe +pubsub|numsub &P#*"),
         Wire::StreamsSharded => ("+xadd ~P", "+spublish +ssubscribe +pubsub|shardnumsub &P#*"),
         Wire::StreamsOld => ("+xadd ~P", "+xread +xinfo +time"),
+        Wire::Postgres => panic!("its rights are those of another broker"),
     };
     let words = |text: &str| text.split(' ').map(|word| word.replace('P', prefix)).collect();
     (words(emits), words(requests))

@@ -1,7 +1,7 @@
 //! `sio serve` as a server of a fleet on Node.
 
 use embedded_broker::EmbeddedBroker;
-use integration::brokers::{RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::node::{NodeAdapter, NodeOptions, NodeServer, Target};
 use integration::process::Process;
@@ -44,13 +44,14 @@ impl Gateway {
     }
 
     /// Does what it proposes.
-    async fn try_it(&self) {
+    async fn try_it(&self, variables: &[(&str, &str)]) {
         let script = format!("\"$0\" {}", self.proposal);
         let mut command = Command::new("sh");
         command
             .args(["-c", &script])
             .arg(tools::sio())
-            .env_remove("SIO_CHANNEL");
+            .env_remove("SIO_CHANNEL")
+            .envs(variables.iter().copied());
         let done = command.output().await.unwrap();
         let stderr = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{}: {stderr}", self.proposal);
@@ -66,7 +67,7 @@ async fn in_lobby(url: &str) -> RealClient {
 }
 
 async fn it_is_a_server_of_the_fleet(adapter: NodeAdapter, wire: &str) {
-    let (url, prefix) = (RedisBroker::shared().await.url(), unique_channel());
+    let (url, prefix) = (adapter.shared_url().await, unique_channel());
     let mut options = vec!["--url", url, "--wire-prefix", &prefix];
     if adapter == NodeAdapter::Streams {
         options.extend(["--wire-stream", &prefix]);
@@ -80,7 +81,8 @@ async fn it_is_a_server_of_the_fleet(adapter: NodeAdapter, wire: &str) {
     }
     let lobby = Target::room("/", "lobby");
     node.emit(&lobby, "of node", json!([1])).await;
-    gateway.try_it().await;
+    // The URL of PostgreSQL has a login, and is not shown.
+    gateway.try_it(&[("SIO_URL", url)]).await;
     for client in &mut clients {
         let mut names = [
             client.next_message(DEADLINE).await.name,
@@ -108,12 +110,17 @@ async fn sio_serve_is_a_server_of_a_fleet_with_streams() {
 }
 
 #[tokio::test]
+async fn sio_serve_is_a_server_of_a_fleet_with_the_adapter_for_postgresql() {
+    it_is_a_server_of_the_fleet(NodeAdapter::Postgres, "node-postgres").await;
+}
+
+#[tokio::test]
 async fn the_embedded_broker_carries_the_classic_wire() {
     let broker = EmbeddedBroker::start("127.0.0.1:0").await.unwrap();
     let options = ["--wire=node-classic", "--url", broker.url()];
     let [one, two] = [Gateway::start(&options, &[]).await, Gateway::start(&options, &[]).await];
     let mut clients = [in_lobby(&one.url).await, in_lobby(&two.url).await];
-    one.try_it().await;
+    one.try_it(&[]).await;
     for client in &mut clients {
         assert_eq!(client.next_message(DEADLINE).await.name, "news");
     }

@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use manager_api::cluster::{ClusterRequest, RequestKind, Selection};
 use manager_api::memory::MemoryBus;
 use manager_api::message::{Message, Target};
-use manager_api::topics::{Delivery, Interest, Topic, Topics};
+use manager_api::topics::{Delivery, Entry, Interest, Stream, Topic, Topics};
 use manager_api::wire::{Arrival, Arrivals, DecodeLimits, Messenger, Process, Role, Servers, Wire};
 use manager_api::{Emitter, HostId, Incoming, NamespaceName, Subscription};
 use tokio::time::{sleep, timeout};
@@ -140,6 +140,32 @@ async fn a_server_that_asked_about_a_namespace_before_it_had_it_receives_its_eve
         member.messenger.attend(&chat);
         member.receives_events_of("/chat").await;
     }
+}
+
+/// Node's servers send heartbeats only while they send nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_sends_events_instead_of_heartbeats_is_waited_for() {
+    let mut member = Member::start(NodeWire::streams_before_0_3()).await;
+    let root = name("/");
+    member.messenger.attend(&root);
+    member.messenger.servers(&root).await.unwrap();
+    let manager = member.bus.manager("unused");
+    let stream = Stream {
+        name: "socket.io".into(),
+        max_len: 100,
+    };
+    let data = r#"{"packet":{"type":2,"data":["ev"]},"opts":{"rooms":[],"except":[],"flags":{}}}"#;
+    let event = Entry::from_iter([("uid", "busy"), ("nsp", "/"), ("type", "3"), ("data", data)]);
+    for _ in 0..5 {
+        manager.append(&stream, event.clone()).await.unwrap();
+        next(&mut member.arrivals, |message| {
+            matches!(message, Message::Emit(_)).then_some(())
+        })
+        .await;
+        sleep(Duration::from_secs(3)).await;
+    }
+    let servers = member.messenger.servers(&root).await.unwrap();
+    assert_eq!(servers, Servers::Named(vec![HostId::from("busy")]));
 }
 
 #[tokio::test]

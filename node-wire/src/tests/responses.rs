@@ -7,6 +7,7 @@ use manager_api::topics::{Delivery, Entry, Interest, Topic};
 use manager_api::{Broadcast, Error, ErrorKind};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::support::{Sent, emitter, ids, next};
 use crate::NodeWire;
@@ -241,6 +242,62 @@ async fn servers_with_a_heartbeat_are_waited_for_once_the_stream_was_read_up_to_
     let gathered = counted.await.unwrap().unwrap();
     assert_eq!((gathered.found, gathered.num_servers), (1, 1));
     assert_eq!(gathered.missing_servers, ["cc"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn servers_that_announce_themselves_within_a_second_are_waited_for() {
+    let (emitter, broker, mut sent) = emitter(&NodeWire::postgres(), 0);
+    let began = Instant::now();
+    let counted = tokio::spawn(emitter.to("r").timeout(LONG).count_sockets());
+    let message = |sent| match sent {
+        Sent::Message { topic, bytes, .. } => (topic, serde_json::from_slice::<Value>(&bytes).unwrap()),
+        other => panic!("{other:?}"),
+    };
+    let (topic, hello) = message(next(&mut sent).await);
+    assert_eq!(topic, "socket.io#/");
+    assert_eq!(hello, json!({ "type": 1, "uid": "emitter", "nsp": "/" }));
+    for (uid, kind, nsp) in [
+        ("aa", 2, "/"),
+        ("bb", 2, "/"),
+        ("cc", 3, "/"),
+        ("bb", 13, "/"),
+        ("dd", 2, "/chat"),
+    ] {
+        let heard = json!({ "type": kind, "uid": uid, "nsp": nsp, "data": {} });
+        broker.respond(heard.to_string()).await;
+    }
+    let (topic, request) = message(next(&mut sent).await);
+    assert_eq!(began.elapsed().as_millis() / 100, 10, "it gives them a second");
+    assert_eq!((&*topic, &request["uid"]), ("socket.io#/", &json!("emitter")));
+    let id = request["data"]["requestId"].as_str().unwrap();
+    broker.respond(response(false, "aa", 8, sockets(id, &["a1"]))).await;
+    broker.respond(response(false, "cc", 8, sockets(id, &[]))).await;
+    let gathered = counted.await.unwrap().unwrap();
+    assert_eq!(
+        (gathered.found, gathered.num_servers, gathered.missing_servers.len()),
+        (1, 2, 0)
+    );
+}
+
+#[tokio::test]
+async fn what_is_longer_than_a_notification_is_an_attachment() {
+    let (emitter, _, mut sent) = emitter(&NodeWire::postgres().table("t"), 0);
+    emitter.emit("ev", &"").await.unwrap();
+    let Sent::Message { bytes, .. } = next(&mut sent).await else {
+        panic!()
+    };
+    for (len, is_attached) in [(7_998, false), (7_999, false), (8_000, true), (8_001, true)] {
+        emitter.emit("ev", &"x".repeat(len - bytes.len())).await.unwrap();
+        match next(&mut sent).await {
+            Sent::Message { bytes, .. } => assert_eq!((bytes.len(), false), (len, is_attached)),
+            Sent::Attached { table, notice, .. } => {
+                assert!(is_attached, "{len}");
+                let expected = r#"{"uid":"emitter","type":3,"attachmentId":"7"}"#;
+                assert_eq!((&*table, &*notice), ("t", expected));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

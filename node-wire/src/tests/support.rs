@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use manager_api::subscription::SubscriptionSender;
-use manager_api::topics::{Delivery, Entry, Interest, InterestChanges, Stream, Topic, Topics};
+use manager_api::topics::{
+    Attachment, Attachments, Delivery, Entry, Interest, InterestChanges, RowOf, Stream, Topic, Topics,
+};
 use manager_api::{ClientManager, Emitter, Error, Subscription, async_trait};
 use tokio::sync::mpsc;
 
@@ -19,6 +21,13 @@ pub(super) enum Sent {
         is_sharded: bool,
         bytes: Bytes,
     },
+    Attached {
+        topic: String,
+        table: String,
+        /// With the number 7.
+        notice: String,
+        bytes: Bytes,
+    },
     Entry {
         stream: String,
         max_len: u64,
@@ -30,6 +39,8 @@ pub(super) enum Sent {
 pub(super) struct Broker {
     sent: mpsc::UnboundedSender<Sent>,
     servers: u64,
+    /// Whether it is a database.
+    has_attachments: bool,
     subscriptions: Mutex<Vec<(Vec<Interest>, SubscriptionSender<Delivery>)>>,
 }
 
@@ -39,6 +50,7 @@ pub(super) fn emitter(wire: &NodeWire, servers: u64) -> (Emitter, Arc<Broker>, m
     let broker = Arc::new(Broker {
         sent,
         servers,
+        has_attachments: wire.needs_attachments(),
         subscriptions: Mutex::default(),
     });
     let emitter = Emitter::with_wire(broker.clone(), wire).unwrap();
@@ -123,6 +135,43 @@ impl Topics for Broker {
     async fn find_sharded(&self, _: &str, _: usize) -> Result<Vec<String>, Error> {
         Ok(Vec::new())
     }
+
+    fn attachments(&self) -> Option<&dyn Attachments> {
+        self.has_attachments.then_some(self as &dyn Attachments)
+    }
+}
+
+#[async_trait]
+impl Attachments for Broker {
+    fn max_message_len(&self) -> usize {
+        7_999
+    }
+
+    async fn publish_attached(&self, topic: &Topic, attachment: Attachment, bytes: Bytes) -> Result<(), Error> {
+        let Attachment { table, before, after } = attachment;
+        let sent = Sent::Attached {
+            topic: topic.name.to_string(),
+            table: table.to_string(),
+            notice: format!("{before}7{after}"),
+            bytes,
+        };
+        self.sent.send(sent).unwrap();
+        Ok(())
+    }
+
+    async fn subscribe_attached(
+        &self,
+        topics: Vec<Topic>,
+        _: Arc<str>,
+        _: RowOf,
+    ) -> Result<Subscription<Delivery>, Error> {
+        self.subscribe_to(topics.into_iter().map(Interest::Topic).collect())
+            .await
+    }
+
+    async fn delete_attached(&self, _: Arc<str>, _: Duration) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Returns what is sent next.
@@ -135,7 +184,7 @@ pub(super) async fn next(sent: &mut mpsc::UnboundedReceiver<Sent>) -> Sent {
 
 /// Returns the ids of the sender and of the request.
 pub(super) fn ids(sent: &Sent) -> (String, String) {
-    let Sent::Message { bytes, .. } = sent else {
+    let (Sent::Message { bytes, .. } | Sent::Attached { bytes, .. }) = sent else {
         panic!("{sent:?}")
     };
     let json = match bytes[0] {

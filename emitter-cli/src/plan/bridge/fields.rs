@@ -20,6 +20,7 @@ pub(super) const SIDE: &[&str] = &[
     "wire_stream",
     "wire_stream_count",
     "wire_sharded_pub_sub",
+    "wire_table",
     "namespaces",
     "silent_servers",
 ];

@@ -20,6 +20,7 @@ macro_rules! on_every_wire {
             StreamsSharded as streams_sharded,
             StreamsTwo as streams_two,
             StreamsOld as streams_old,
+            Postgres as postgres,
         }
     };
     (@on $cases:tt $($wire:ident as $module:ident,)*) => {

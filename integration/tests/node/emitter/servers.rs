@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use integration::DEADLINE;
-use integration::brokers::{RedisBroker, unique_channel};
+use integration::brokers::unique_channel;
 use integration::driven::binary;
 use manager_api::ErrorKind;
 use serde_json::{Value, json};
@@ -51,8 +51,8 @@ async fn servers_get_events_and_respond(mut fleet: Fleet) {
 
 #[tokio::test]
 async fn servers_and_rooms_cannot_be_listed() {
-    let url = RedisBroker::shared().await.url();
     for wire in Wire::ALL {
+        let url = wire.adapter().shared_url().await;
         let emitter = emitter_on(url, wire, &unique_channel());
         let servers = emitter.servers(DEADLINE).await.unwrap_err();
         let rooms = emitter.rooms("/", "", DEADLINE).await.unwrap_err();
@@ -65,8 +65,8 @@ async fn servers_and_rooms_cannot_be_listed() {
 
 #[tokio::test]
 async fn without_servers_requests_end_at_once() {
-    let url = RedisBroker::shared().await.url();
     for wire in Wire::ALL {
+        let url = wire.adapter().shared_url().await;
         let emitter = emitter_on(url, wire, &unique_channel());
         let counted = emitter.broadcast().timeout(DEADLINE).count_sockets().await.unwrap();
         assert_eq!(

@@ -6,7 +6,7 @@
 //! | wire | fleet | where |
 //! |---|---|---|
 //! | [`Python`] | our servers and emitters, python-socketio, Flask-SocketIO | this module, over every manager; the default |
-//! | `node-classic`, `node-sharded`, `node-streams` | Socket.IO servers of Node with the adapters of the same names | the crate `node-wire`, over managers with [topics](crate::topics): Redis |
+//! | `node-classic`, `node-sharded`, `node-streams`, `node-postgres` | Socket.IO servers of Node with the adapters of the same names | the crate `node-wire`, over managers with [topics](crate::topics): Redis, PostgreSQL |
 //!
 //! [`Messenger`] is what a wire makes of a manager for one process.
 

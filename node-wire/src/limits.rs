@@ -8,15 +8,16 @@
 #[non_exhaustive]
 pub struct NodeLimits {
     /// Namespaces of which messages are received at a time: those of a server, and those that it or an emitter has sent
-    /// requests about. Each has one connection to Redis, two with streams, and with sharded publish/subscribe on a Redis
-    /// Cluster one to each node. Default 256, so that 30 servers stay below the 10,000 clients that Redis accepts by
+    /// requests about. Each has one connection to the broker, two with streams, and with sharded publish/subscribe on a
+    /// Redis Cluster one to each node. Default 256, so that 30 servers stay below the 10,000 clients that Redis accepts by
     /// default. Further namespaces are tried again, and the error names the limit; with zero nothing is received.
     pub max_namespaces: usize,
     /// Channels of rooms that a server subscribes to in each namespace, with the sharded adapter. Default 1,000,000: a
     /// channel takes some 300 bytes here, and about as much in Redis. Further rooms receive only what other servers do
     /// not send to that room alone, and a gap says so; with zero all of them.
     pub max_rooms: usize,
-    /// Servers that are known by their heartbeats in each namespace, with the adapter for streams before 0.3. Default
+    /// Servers that are known by their heartbeats in each namespace, with the adapters for streams before 0.3 and for
+    /// PostgreSQL. Default
     /// 1,024. Further ones are not waited for; with zero none is.
     pub max_servers: usize,
     /// Requests of other servers that a server has not responded to. Default 65,536, of some 300 bytes each. Further ones

@@ -245,6 +245,17 @@ async fn each_missing_right_to_attachments_is_named() {
     assert_eq!(next(&mut subscription).await.unwrap(), "x");
     grant(&format!("DELETE ON {table}")).await;
     delete().await.unwrap();
+    // What an emitter needs, and no more.
+    let rights =
+        format!("GRANT INSERT, SELECT (id) ON {table} TO emitter; GRANT USAGE ON SEQUENCE {sequence} TO emitter");
+    ask(&url, &format!("CREATE ROLE emitter LOGIN; {rights}"))
+        .await
+        .unwrap();
+    let as_emitter = url.replacen("postgres@", "emitter@", 1);
+    let emitter = PostgresManager::new(&as_emitter, PostgresOptions::default()).unwrap();
+    let emitted = of(&emitter).publish_attached(&topic, attachment(&table), "y".into());
+    emitted.await.unwrap();
+    assert_eq!(next(&mut subscription).await.unwrap(), "y");
     let missing = of(&manager).subscribe_attached(vec![topic.clone()], "no_such_table".into(), row_of);
     let missing = missing.await.map(drop).unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::Config);

@@ -70,6 +70,9 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
             ("Redis Cluster", Fault::LosesAnswers),
             ("Redis Cluster", Fault::Replay),
             ("Valkey", Fault::Replay),
+            ("Redis Sentinel", Fault::LosesAnswers),
+            ("Redis Cluster", Fault::StandsStill),
+            ("Redis Cluster", Fault::LosesAnswers),
         ]
     );
 }

@@ -175,7 +175,7 @@ impl TableSource {
     }
 
     /// Waits until there is something to do. Nothing is under way on the connection meanwhile.
-    async fn wait(&self, reader: &Reader) -> Result<(), Failure> {
+    async fn wait(&self, reader: &mut Reader) -> Result<(), Failure> {
         let soon = Instant::now() + self.options.poll_interval.max(MIN_POLL);
         if reader.is_idle {
             return tokio::select! {
@@ -187,10 +187,13 @@ impl TableSource {
         // Without locks what is acknowledged is deleted soon.
         let until = reader.held_until.unwrap_or(soon);
         while self.progress.has_under_way() {
+            // The lag matters most while nothing is acknowledged; and it shows that the server is there.
+            let look_at = reader.looked.map_or_else(Instant::now, |then| then + LOOK);
             tokio::select! {
                 () = self.progress.finished() => {}
                 failure = reader.session.ended() => return Err(failure),
                 () = sleep_until(until) => break,
+                () = sleep_until(look_at) => self.look(reader).await?,
             }
         }
         Ok(())
@@ -200,10 +203,10 @@ impl TableSource {
     async fn turn(&self, reader: &mut Reader) -> Result<Vec<Record>, Failure> {
         reader.is_idle = false;
         self.store(reader).await?;
+        self.look(reader).await?;
         if self.progress.has_under_way() {
             return Ok(Vec::new());
         }
-        self.look(reader).await?;
         let records = self.take(reader).await?;
         reader.is_idle = records.is_empty();
         Ok(records)
@@ -302,7 +305,7 @@ impl Source for TableSource {
             return Err(closed());
         }
         let mut slot = self.slot.lock().await;
-        let Some(reader) = slot.as_ref() else {
+        let Some(reader) = slot.as_mut() else {
             let opened = timeout(self.connector.connect_timeout + self.limit(), self.open()).await;
             let opened = opened.unwrap_or_else(|_| Err(Failure::silent(self.connector.label(), self.limit())));
             *slot = Some(opened.map_err(|failure| self.error(failure))?);

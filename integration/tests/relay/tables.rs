@@ -5,6 +5,8 @@ use std::time::Duration;
 use integration::brokers::{PostgresBroker, RedisBroker};
 use integration::process::Process;
 use integration::tools;
+use manager_api::source::{Reading, Source};
+use manager_postgres::{TableSource, TableSourceOptions};
 use tokio::process::Command;
 
 use super::outbox::{Table, end};
@@ -115,15 +117,43 @@ async fn the_lag_is_the_number_of_rows_and_the_age_of_the_oldest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_tells_its_lag_also_while_its_rows_are_not_acknowledged() {
+    let url = PostgresBroker::shared().await.url();
+    let table = Table::with(url, "id bigint PRIMARY KEY, payload text", &[]).await;
+    let mut options = TableSourceOptions::new(&*table.name);
+    options.hold = Duration::from_secs(3_600);
+    let source = TableSource::new(url, options).unwrap();
+    table.ask("INSERT INTO TABLE_ VALUES (1, 'a')").await;
+    let mut num_read = 0;
+    while num_read == 0 {
+        if let Reading::Records(records) = within("a reading", source.next()).await.unwrap() {
+            num_read = records.len();
+        }
+    }
+    table.ask("INSERT INTO TABLE_ SELECT generate_series(2, 5), 'b'").await;
+    let looking = async {
+        while source.status().lag != Some(5) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        reading = source.next() => panic!("nothing is acknowledged: {reading:?}"),
+        () = within("the lag", looking) => {}
+    }
+    assert_eq!(source.status().oldest, None, "no column tells when a row was made");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_that_cannot_be_relayed_is_refused_with_what_is_missing() {
     let url = PostgresBroker::shared().await.url();
-    let table = Table::with(url, "id text PRIMARY KEY, payload text", &[]).await;
+    let table = Table::with(url, "id text PRIMARY KEY, payload text, n bigint", &[]).await;
     for (arguments, expected) in [
         (vec!["--table", "no_such"], "there is no table \"no_such\""),
         (
             vec!["--table", &table.name],
             "ids are smallint, integer, bigint or uuid",
         ),
+        (vec!["--table", &table.name, "--id-column", "n"], "has no unique index"),
         (vec!["--table", &table.name, "--id-column", "m"], "has no column \"m\""),
     ] {
         let mut relay = relay_of(url, &arguments).await;

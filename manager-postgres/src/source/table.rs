@@ -27,6 +27,14 @@ const MAX_BYTES: usize = 1 << 20;
 /// The most rows that are counted.
 const MAX_COUNTED: usize = 100_000;
 
+/// Returns the columns of the table `$1`, with their types, and whether one alone is unique. A unique index of a
+/// partitioned table has further columns, by which its rows are distributed.
+const COLUMNS: &str = "SELECT attname::text, atttypid::regtype::text, EXISTS (SELECT FROM pg_index \
+    WHERE indrelid = attrelid AND indisunique AND indisvalid AND indpred IS NULL \
+    AND (indnkeyatts = 1 AND indkey[0] = attnum OR relkind = 'p' AND attnum = ANY (indkey::int2[]))) \
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid \
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
+
 /// The name of a table, quoted.
 pub(super) struct Table(String);
 
@@ -117,13 +125,15 @@ impl Columns {
         body: &str,
         limit: Duration,
     ) -> Result<Self, Failure> {
-        let question = "SELECT attname::text, atttypid::regtype::text FROM pg_attribute \
-                        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum";
-        let rows = session.rows(question, &[(&table.0, Type::TEXT)], limit).await?;
+        let rows = session.rows(COLUMNS, &[(&table.0, Type::TEXT)], limit).await?;
         let all: Vec<(String, String)> = rows
             .iter()
             .filter_map(|row| Some((row.try_get(0).ok()?, row.try_get(1).ok()?)))
             .collect();
+        let unique = rows.iter().filter(|row| row.try_get(2).unwrap_or(false));
+        let is_unique = unique
+            .filter_map(|row| row.try_get(0).ok())
+            .any(|name: &str| name == id);
         let refused = |what: String| Failure::wrong_url(&session.address, Code::NotInstalled, what);
         if all.is_empty() {
             let name = &table.0;
@@ -143,6 +153,12 @@ impl Columns {
                 table.0
             ))
         })?;
+        if !is_unique {
+            let name = &table.0;
+            return Err(refused(format!(
+                "the column {id:?} of the table {name} has no unique index of its own: rows with the same id would be deleted together"
+            )));
+        }
         let is_binary = type_of(body)? == "bytea";
         let others = all.iter().filter(|(name, _)| name != id && name != body);
         let is_time =
@@ -205,7 +221,7 @@ impl Columns {
         let (id, table) = (&self.id, &table.0);
         let oldest = match &self.created {
             Some(created) => format!(
-                "coalesce((SELECT greatest(0, extract(epoch FROM now() - {created}))::int8 FROM {table} ORDER BY {id} LIMIT 1), 0)"
+                "coalesce((SELECT greatest(0, extract(epoch FROM clock_timestamp() - {created}))::int8 FROM {table} ORDER BY {id} LIMIT 1), 0)"
             ),
             None => "NULL".to_owned(),
         };

@@ -72,6 +72,10 @@ impl Topics for PostgresManager {
         Err(cannot("a count of subscribers"))
     }
 
+    async fn find_sharded(&self, _: &str, _: usize) -> Result<Vec<String>, Error> {
+        Err(cannot("sharded topics"))
+    }
+
     fn attachments(&self) -> Option<&dyn Attachments> {
         Some(self)
     }

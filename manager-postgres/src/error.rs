@@ -8,6 +8,7 @@ use std::time::Duration;
 use manager_api::backend::{self, may_be_published, seconds, tls};
 use manager_api::diagnosis::Code;
 use manager_api::{Error, ErrorKind};
+use tokio_postgres::error::Severity;
 
 use crate::refusal::{Asked, judged};
 
@@ -39,6 +40,12 @@ impl Failure {
             cause: if is_refused { Code::Tls } else { Code::Unreachable },
             ..Self::other(address, what)
         }
+    }
+
+    /// Returns whether the server has answered a statement with an error, and the connection can be used on.
+    pub(crate) fn is_of_statement(&self) -> bool {
+        let answer = self.source.as_ref().and_then(|error| error.as_db_error());
+        answer.is_some_and(|answer| answer.parsed_severity() == Some(Severity::Error))
     }
 
     /// Creates the failure of a statement or a login.

@@ -13,22 +13,26 @@
 //! Nothing new is read before all of a batch is acknowledged. There is no position, so that rows of transactions that
 //! commit late are found, although their ids are lower than those that were read.
 
+mod lag;
 mod letters;
 mod options;
 mod progress;
 mod table;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use manager_api::Error;
 use manager_api::backend::{Failure as _, closed};
+use manager_api::deadline;
 use manager_api::source::{Position, Reading, Record, Source, SourceStatus};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_postgres::Row;
 
 use crate::connect::Connector;
 use crate::error::Failure;
@@ -41,8 +45,6 @@ use table::{Columns, Table};
 
 /// The channel of notifications that rows were inserted.
 const WAKE: &str = "sio_outbox";
-/// How often the number of rows, and the age of the oldest, are looked up.
-const LOOK: Duration = Duration::from_secs(5);
 /// The shortest interval of reading.
 const MIN_POLL: Duration = Duration::from_millis(10);
 /// The most ids of one statement.
@@ -84,8 +86,12 @@ pub struct TableSource {
     slot: Mutex<Option<Reader>>,
     /// What is under way, and what is to be deleted.
     progress: Progress,
+    /// The most rows of the next batch: fewer where rows are large, so that few are locked that are not handed out.
+    batch: AtomicUsize,
     /// The connection that stores dead letters.
     letters: Mutex<Letters>,
+    /// When the lag is to be looked up next.
+    looked: std::sync::Mutex<Option<Instant>>,
     /// Whether the last call of `next` worked.
     is_connected: AtomicBool,
     /// Whether further calls fail.
@@ -106,8 +112,6 @@ struct Reader {
     held_until: Option<Instant>,
     /// Whether there was nothing to read.
     is_idle: bool,
-    /// When the lag was looked up last.
-    looked: Option<Instant>,
 }
 
 impl TableSource {
@@ -127,6 +131,8 @@ impl TableSource {
             name: options.table.as_str().into(),
             slot: Mutex::new(None),
             progress: Progress::default(),
+            batch: AtomicUsize::new(options.max_batch.max(1)),
+            looked: std::sync::Mutex::new(None),
             letters: Mutex::new(Letters::new(dead)),
             is_connected: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
@@ -151,32 +157,35 @@ impl TableSource {
     async fn open(&self) -> Result<Reader, Failure> {
         let session = self.connector.connect(Asked::Relay, Events::new(|_| true)).await?;
         let columns = self.columns(&session).await?;
+        self.limit_statements(&session).await?;
         session.run(&format!("LISTEN {WAKE}"), self.limit()).await?;
         Ok(Reader {
             session,
             columns,
             held_until: None,
             is_idle: false,
-            looked: None,
         })
+    }
+
+    /// Has the server end a statement shortly before it would be given up here: a connection that is given up leaves a
+    /// statement that waits for a lock, and keeps its own.
+    async fn limit_statements(&self, session: &Session) -> Result<(), Failure> {
+        let limit = self.limit().mul_f32(0.9).as_millis().max(1);
+        session
+            .run(&format!("SET statement_timeout = {limit}"), self.limit())
+            .await
     }
 
     /// Looks up the columns of the table; refuses it if it is not as the options say.
     async fn columns(&self, session: &Session) -> Result<Columns, Failure> {
         let options = &self.options;
-        Columns::of(
-            session,
-            &self.table,
-            &options.id_column,
-            &options.body_column,
-            self.limit(),
-        )
-        .await
+        let (id, body) = (&options.id_column, &options.body_column);
+        Columns::of(session, &self.table, id, body, self.limit()).await
     }
 
     /// Waits until there is something to do. Nothing is under way on the connection meanwhile.
     async fn wait(&self, reader: &mut Reader) -> Result<(), Failure> {
-        let soon = Instant::now() + self.options.poll_interval.max(MIN_POLL);
+        let soon = deadline::after(self.options.poll_interval.max(MIN_POLL));
         if reader.is_idle {
             return tokio::select! {
                 () = reader.session.woken() => Ok(()),
@@ -188,7 +197,7 @@ impl TableSource {
         let until = reader.held_until.unwrap_or(soon);
         while self.progress.has_under_way() {
             // The lag matters most while nothing is acknowledged; and it shows that the server is there.
-            let look_at = reader.looked.map_or_else(Instant::now, |then| then + LOOK);
+            let look_at = self.next_look();
             tokio::select! {
                 () = self.progress.finished() => {}
                 failure = reader.session.ended() => return Err(failure),
@@ -217,15 +226,24 @@ impl TableSource {
     async fn store(&self, reader: &mut Reader) -> Result<(), Failure> {
         let acknowledged = self.progress.acknowledged();
         let (session, limit) = (&reader.session, self.limit());
+        let mut kept = HashSet::new();
         for chunk in acknowledged.chunks(MAX_IDS) {
             let statement = reader.columns.delete(&self.table);
             let ids = reader.columns.ids(chunk);
             session.rows(&statement, &[(&ids, table::ID_LIST)], limit).await?;
+            if reader.held_until.is_none() {
+                // Locked by another member, or still by a connection of this one that was lost.
+                let statement = reader.columns.existing(&self.table);
+                let rows = session.rows(&statement, &[(&ids, table::ID_LIST)], limit).await?;
+                kept.extend(rows.iter().filter_map(|row| reader.columns.place(row.try_get(0).ok()?)));
+            }
         }
         if reader.held_until.take().is_some() {
             session.run("COMMIT", limit).await?;
         }
-        self.progress.stored(&acknowledged);
+        let mut stored = acknowledged;
+        stored.retain(|place| !kept.contains(place));
+        self.progress.stored(&stored);
         Ok(())
     }
 
@@ -241,22 +259,42 @@ impl TableSource {
         let rows = match self.is_next(session).await? {
             true => {
                 let max = i64::try_from(self.options.postgres.common.max_message_bytes).unwrap_or(i64::MAX);
-                let statement = reader.columns.select(&self.table, self.options.max_batch.max(1));
-                session.rows(&statement, &[(&max, table::MAX)], limit).await?
+                let max_rows = self.batch.load(Ordering::Relaxed);
+                let statement = reader.columns.select(&self.table, max_rows);
+                let selected = session.rows(&statement, &[(&max, table::MAX)], limit).await;
+                self.adapt(max_rows, selected.as_deref().ok());
+                selected?
             }
             false => Vec::new(),
         };
         let records = rows.iter().map(|row| reader.columns.record(row, &self.name));
         let records: Option<Vec<Record>> = records.collect();
         let unreadable = || Failure::other(&session.address, "the table has a row that cannot be read");
-        let records = records.ok_or_else(unreadable)?;
+        let mut records = records.ok_or_else(unreadable)?;
         if records.is_empty() {
             session.run("ROLLBACK", limit).await?;
         } else {
-            reader.held_until = Some(Instant::now() + self.options.hold);
+            reader.held_until = Some(deadline::after(self.options.hold));
+            // Those that a lost connection had kept from being deleted are deleted with this batch.
+            records.retain(|record| !self.progress.is_acknowledged(record.position.place));
             self.progress.handed_out(&records);
         }
         Ok(records)
+    }
+
+    /// Chooses the most rows of the next batch, by what became of one of `max_rows`: none of its rows if it failed.
+    fn adapt(&self, max_rows: usize, rows: Option<&[Row]>) {
+        let num_read = rows.map_or(0, <[_]>::len);
+        let num_locked = rows.and_then(|rows| rows.first()?.try_get::<_, i64>(4).ok());
+        let num_locked = num_locked.and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
+        let next = match rows {
+            None => max_rows / 8,
+            Some(_) if num_read < num_locked => num_read.saturating_mul(2),
+            Some(_) if num_locked >= max_rows => max_rows.saturating_mul(2),
+            Some(_) => max_rows,
+        };
+        let next = next.clamp(1, self.options.max_batch.max(1));
+        self.batch.store(next, Ordering::Relaxed);
     }
 
     /// Returns whether this member may read: of members that keep the order, one at a time.
@@ -266,22 +304,6 @@ impl TableSource {
         }
         let row = session.text_row(&self.table.try_lock(), self.limit()).await?;
         Ok(row.first().cloned().flatten().as_deref() == Some("t"))
-    }
-
-    /// Looks up from time to time how much waits.
-    async fn look(&self, reader: &mut Reader) -> Result<(), Failure> {
-        if reader.looked.is_some_and(|then| then.elapsed() < LOOK) {
-            return Ok(());
-        }
-        reader.looked = Some(Instant::now());
-        let row = reader
-            .session
-            .text_row(&reader.columns.lag(&self.table), self.limit())
-            .await?;
-        let number = |index: usize| row.get(index).cloned().flatten().and_then(|text| text.parse().ok());
-        self.lag.store(number(0).unwrap_or(UNKNOWN), Ordering::Relaxed);
-        self.oldest.store(number(1).unwrap_or(UNKNOWN), Ordering::Relaxed);
-        Ok(())
     }
 
     /// Deletes what was acknowledged, if need be on a new connection.
@@ -305,16 +327,17 @@ impl Source for TableSource {
             return Err(closed());
         }
         let mut slot = self.slot.lock().await;
-        let Some(reader) = slot.as_mut() else {
-            let opened = timeout(self.connector.connect_timeout + self.limit(), self.open()).await;
-            let opened = opened.unwrap_or_else(|_| Err(Failure::silent(self.connector.label(), self.limit())));
-            *slot = Some(opened.map_err(|failure| self.error(failure))?);
-            self.is_connected.store(true, Ordering::Relaxed);
-            // So that the caller knows that it is connected.
-            return Ok(Reading::Records(Vec::new()));
+        let waited = match slot.as_mut() {
+            // It stays in its place: when the caller gives up, the locks are kept until what is under way is acknowledged.
+            Some(reader) => self.wait(reader).await,
+            None => {
+                let opened = timeout(self.connector.connect_timeout + self.limit(), self.open()).await;
+                let opened = opened.unwrap_or_else(|_| Err(Failure::silent(self.connector.label(), self.limit())));
+                // It reads at once: a connection alone shows nothing of the rights on the table.
+                *slot = Some(opened.map_err(|failure| self.error(failure))?);
+                Ok(())
+            }
         };
-        // It stays in its place: when the caller gives up, the locks are kept until what is under way is acknowledged.
-        let waited = self.wait(reader).await;
         // Taken, so that a call that is given up leaves no result behind that the next one would take for its own.
         let reader = slot.take();
         let turned = match (waited, reader) {
@@ -325,6 +348,7 @@ impl Source for TableSource {
         match turned {
             Ok((reader, records)) => {
                 *slot = Some(reader);
+                self.is_connected.store(true, Ordering::Relaxed);
                 Ok(Reading::Records(records))
             }
             Err(failure) => {

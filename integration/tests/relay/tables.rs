@@ -164,21 +164,91 @@ async fn a_table_that_cannot_be_relayed_is_refused_with_what_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_right_that_is_missing_for_a_table_is_named_while_the_relay_waits() {
+async fn a_right_that_is_missing_for_a_table_is_named_and_ends_the_relay() {
     let url = PostgresBroker::shared().await.url();
     let table = Table::with(url, "id bigint PRIMARY KEY, payload text", &[]).await;
     table
         .ask("CREATE ROLE TABLE_ LOGIN; GRANT SELECT ON TABLE_ TO TABLE_; INSERT INTO TABLE_ VALUES (1, '5')")
         .await;
     let limited = url.replace("postgres@", &format!("{}@", table.name));
-    let relay = relay_of(&limited, &["--table", &table.name]).await;
-    within("a line of the log", async {
-        while !relay.stderr().contains("GRANT SELECT, UPDATE, DELETE") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut relay = relay_of(&limited, &["--table", &table.name]).await;
+    let status = relay.wait(integration::DEADLINE).await;
+    let said = relay.stderr();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("GRANT SELECT, UPDATE, DELETE"), "{said}");
+}
+
+/// Two tables with the same ids share a table of dead letters, and a mended row that fails again is a letter again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_row_with_the_id_of_a_dead_letter_is_a_letter_of_its_own() {
+    let url = PostgresBroker::shared().await.url();
+    let table = Table::with(url, "id bigint PRIMARY KEY, payload text", &[]).await;
+    let options = TableSourceOptions::new(&*table.name);
+    let source = TableSource::new(url, options).unwrap();
+    for payload in ["first", "first", "second"] {
+        table
+            .ask(&format!(
+                "DELETE FROM TABLE_; INSERT INTO TABLE_ VALUES (1, '{payload}')"
+            ))
+            .await;
+        let record = next_row(&source).await;
+        // As it is tried again where the answer was lost.
+        for _ in 0..2 {
+            within("a letter", source.dead_letter(&record, "it is bad"))
+                .await
+                .unwrap();
+        }
+        source.acknowledge(&[record.position]).await.unwrap();
+        within("it is deleted", async {
+            while table.ask("SELECT FROM TABLE_").await.len() == 1 {
+                let _ = tokio::time::timeout(Duration::from_millis(20), source.next()).await;
+            }
+        })
+        .await;
+    }
+    let letters = table
+        .ask("SELECT record ->> 'payload' FROM TABLE__dead ORDER BY stored_at")
+        .await;
+    assert_eq!(letters, [["first"], ["second"]]);
+}
+
+/// Few rows are locked that are not handed out with the batch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_rows_are_taken_in_small_batches() {
+    let url = PostgresBroker::shared().await.url();
+    let table = Table::with(url, "id bigint PRIMARY KEY, payload text", &[]).await;
+    table
+        .ask("INSERT INTO TABLE_ SELECT n, repeat('x', 400000) FROM generate_series(1, 40) AS n")
+        .await;
+    let source = TableSource::new(url, TableSourceOptions::new(&*table.name)).unwrap();
+    let first = next_row(&source).await;
+    assert_eq!(first.body.len(), 400_000);
+    let locked = "SELECT count(*) FROM (SELECT FROM TABLE_ FOR UPDATE SKIP LOCKED) AS free";
+    assert_eq!(table.ask(locked).await, [["0"]], "the first batch does not know yet");
+    let mut taken = vec![first.position];
+    while taken.len() < 40 {
+        source.acknowledge(&taken).await.unwrap();
+        if let Reading::Records(records) = within("a reading", source.next()).await.unwrap() {
+            taken.extend(records.into_iter().map(|record| record.position));
+        }
+        let free: usize = table.ask(locked).await[0][0].parse().unwrap();
+        let left: usize = table.ask("SELECT count(*) FROM TABLE_").await[0][0].parse().unwrap();
+        assert!(left - free <= 12, "{} of {left} rows are locked", left - free);
+    }
+}
+
+/// Reads until there is a row.
+async fn next_row(source: &TableSource) -> manager_api::source::Record {
+    within("a row", async {
+        loop {
+            if let Reading::Records(records) = source.next().await.unwrap()
+                && let Some(record) = records.into_iter().next()
+            {
+                return record;
+            }
         }
     })
-    .await;
-    end(relay).await;
+    .await
 }
 
 async fn relay_of(url: &str, arguments: &[&str]) -> Process {

@@ -46,6 +46,7 @@ impl Letters {
     /// Connects, and creates the table if there is none.
     async fn connect(&self, source: &TableSource, limit: Duration) -> Result<(Session, Columns), Failure> {
         let session = source.connector.connect(Asked::Relay, Events::new(|_| false)).await?;
+        source.limit_statements(&session).await?;
         let columns = source.columns(&session).await?;
         let row = session.text_row(&self.dead.is_missing(), limit).await?;
         // Even where the table exists, the statement would need the right to create one.

@@ -61,6 +61,11 @@ impl Progress {
         self.rows.lock().unpoisoned().acknowledged.iter().copied().collect()
     }
 
+    /// Returns whether a row was acknowledged and is not deleted for certain.
+    pub(super) fn is_acknowledged(&self, place: Place) -> bool {
+        self.rows.lock().unpoisoned().acknowledged.contains(&place)
+    }
+
     /// Forgets what was deleted.
     pub(super) fn stored(&self, places: &[Place]) {
         let mut rows = self.rows.lock().unpoisoned();

@@ -63,7 +63,7 @@ impl Table {
     /// Creates the table as one of dead letters.
     pub(super) fn create(&self) -> String {
         format!(
-            "CREATE TABLE IF NOT EXISTS {} (id text PRIMARY KEY, reason text NOT NULL, \
+            "CREATE TABLE IF NOT EXISTS {} (id text NOT NULL, reason text NOT NULL, \
              stored_at timestamptz NOT NULL DEFAULT now(), record json NOT NULL)",
             self.0
         )
@@ -191,9 +191,15 @@ impl Columns {
              measured AS (SELECT *, (coalesce(octet_length(body), 0) \
                 + (SELECT coalesce(sum(octet_length(one)), 0) FROM unnest(headers) AS one))::int8 AS len FROM taken), \
              summed AS (SELECT *, sum(least(len, $1)) OVER (ORDER BY id) - least(len, $1) AS before FROM measured) \
-             SELECT id::text, len, CASE WHEN len <= $1 THEN body END, CASE WHEN len <= $1 THEN headers END \
-             FROM summed WHERE before < {MAX_BYTES} ORDER BY summed.id"
+             SELECT id::text, len, CASE WHEN len <= $1 THEN body END, CASE WHEN len <= $1 THEN headers END, \
+             (SELECT count(*) FROM taken) FROM summed WHERE before < {MAX_BYTES} ORDER BY summed.id"
         )
+    }
+
+    /// Returns which of the ids in `$1` there are, as text.
+    pub(super) fn existing(&self, table: &Table) -> String {
+        let (id, table, id_type) = (&self.id, &table.0, self.id_type.name());
+        format!("SELECT {id}::text FROM {table} WHERE {id} = ANY ($1::text[]::{id_type}[])")
     }
 
     /// Deletes rows by their ids in `$1`: those that no other transaction has locked.
@@ -206,22 +212,27 @@ impl Columns {
     }
 
     /// Copies the row with the id `$1` into a table of dead letters, with the reason `$2`. Nothing happens if another
-    /// member has handled it meanwhile, or if it was stored before.
+    /// member has handled it meanwhile, or if the same row was stored before. Another row with the same id, of another table
+    /// or from before the ids began anew, is another letter.
     pub(super) fn bury(&self, table: &Table, dead: &Table) -> String {
         let (id, id_type) = (&self.id, self.id_type.name());
         format!(
-            "INSERT INTO {} (id, reason, record) SELECT $1, $2, to_json(whole) FROM {} AS whole \
-             WHERE {id} = ($1::text)::{id_type} ON CONFLICT DO NOTHING",
-            dead.0, table.0
+            "INSERT INTO {dead} (id, reason, record) SELECT $1, $2, buried.record FROM \
+             (SELECT to_json(sio_row.*) AS record FROM {table} AS sio_row WHERE sio_row.{id} = ($1::text)::{id_type}) AS buried \
+             WHERE NOT EXISTS (SELECT FROM {dead} AS known WHERE known.id = $1 AND known.record::text = buried.record::text)",
+            dead = dead.0,
+            table = table.0
         )
     }
 
-    /// Returns the number of rows, and the age of the one with the lowest id in seconds. Neither reads the whole table.
+    /// Returns the number of rows, and the age of the one with the lowest id in seconds. Neither looks at more rows than are
+    /// counted; where vacuum has not removed deleted ones, the server passes over all of them.
     pub(super) fn lag(&self, table: &Table) -> String {
         let (id, table) = (&self.id, &table.0);
         let oldest = match &self.created {
             Some(created) => format!(
-                "coalesce((SELECT greatest(0, extract(epoch FROM clock_timestamp() - {created}))::int8 FROM {table} ORDER BY {id} LIMIT 1), 0)"
+                "coalesce((SELECT CASE WHEN isfinite({created}) THEN greatest(0, extract(epoch FROM clock_timestamp() - {created}))::int8 END \
+                 FROM {table} ORDER BY {id} LIMIT 1), 0)"
             ),
             None => "NULL".to_owned(),
         };
@@ -257,7 +268,7 @@ impl Columns {
     }
 
     /// Reads an id; `None` if it does not have the form of its type.
-    fn place(&self, id: &str) -> Option<Place> {
+    pub(super) fn place(&self, id: &str) -> Option<Place> {
         match self.id_type {
             IdType::Number(_) => Some(Place::Row { id: id.parse().ok()? }),
             IdType::Uuid => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use integration::brokers::{PostgresBroker, RedisBroker};
 use integration::process::Process;
 use integration::tools;
-use manager_api::source::{Reading, Source};
+use manager_api::source::{Reading, Record, Source};
 use manager_postgres::{TableSource, TableSourceOptions};
 use tokio::process::Command;
 
@@ -221,11 +221,13 @@ async fn large_rows_are_taken_in_small_batches() {
         .ask("INSERT INTO TABLE_ SELECT n, repeat('x', 400000) FROM generate_series(1, 40) AS n")
         .await;
     let source = TableSource::new(url, TableSourceOptions::new(&*table.name)).unwrap();
-    let first = next_row(&source).await;
-    assert_eq!(first.body.len(), 400_000);
+    let mut taken: Vec<_> = next_rows(&source)
+        .await
+        .into_iter()
+        .map(|record| record.position)
+        .collect();
     let locked = "SELECT count(*) FROM (SELECT FROM TABLE_ FOR UPDATE SKIP LOCKED) AS free";
     assert_eq!(table.ask(locked).await, [["0"]], "the first batch does not know yet");
-    let mut taken = vec![first.position];
     while taken.len() < 40 {
         source.acknowledge(&taken).await.unwrap();
         if let Reading::Records(records) = within("a reading", source.next()).await.unwrap() {
@@ -237,24 +239,21 @@ async fn large_rows_are_taken_in_small_batches() {
     }
 }
 
-/// Reads until there is a row.
-async fn next_row(source: &TableSource) -> manager_api::source::Record {
+/// Reads until there is a row, and returns the first one.
+async fn next_row(source: &TableSource) -> Record {
+    next_rows(source).await.swap_remove(0)
+}
+
+/// Reads until there are rows.
+async fn next_rows(source: &TableSource) -> Vec<Record> {
     within("a row", async {
         loop {
             if let Reading::Records(records) = source.next().await.unwrap()
-                && let Some(record) = records.into_iter().next()
+                && !records.is_empty()
             {
-                return record;
+                return records;
             }
         }
     })
     .await
-}
-
-async fn relay_of(url: &str, arguments: &[&str]) -> Process {
-    let mut command = Command::new(tools::sio());
-    command.args(["relay", "postgres", url]).args(arguments);
-    command.args(["--event", "e", "--channel", "unheard", "--url"]);
-    command.arg(RedisBroker::shared().await.url());
-    Process::spawn("sio relay", command)
 }

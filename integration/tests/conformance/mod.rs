@@ -60,8 +60,6 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
             ("Kafka over TLS", Fault::Replay),
             ("PostgreSQL", Fault::TopicKinds),
             ("PostgreSQL", Fault::Replay),
-            ("PostgreSQL over TLS", Fault::TopicKinds),
-            ("PostgreSQL over TLS", Fault::Replay),
             ("Redis", Fault::Replay),
             ("Redis over TLS", Fault::Replay),
             ("Redis Sentinel", Fault::LosesAnswers),
@@ -70,9 +68,6 @@ fn what_a_flavour_cannot_show_is_on_this_list() {
             ("Redis Cluster", Fault::LosesAnswers),
             ("Redis Cluster", Fault::Replay),
             ("Valkey", Fault::Replay),
-            ("Redis Sentinel", Fault::LosesAnswers),
-            ("Redis Cluster", Fault::StandsStill),
-            ("Redis Cluster", Fault::LosesAnswers),
         ]
     );
 }

@@ -41,5 +41,21 @@ impl Managers for Postgres {
 flavours! {
     Postgres:
     plain: PostgresBroker,
-    tls: PostgresTls,
+}
+
+/// What TLS could change: buffers, sizes, the end of a connection. The whole suite takes a minute.
+mod tls {
+    use super::*;
+
+    manager_testkit::conformance! { @cases Broker::<Postgres, PostgresTls>::shared().await;
+        a_message_reaches_every_subscriber_once
+        bytes_arrive_exactly
+        many_publishes_in_flight_keep_order
+        a_slow_subscriber_is_bounded_and_loses_nothing_silently
+        close_flushes_then_ends_the_stream
+    }
+    manager_testkit::conformance! { @cases Broker::<Postgres, PostgresTls>::private().await;
+        a_restart_under_load_loses_nothing_silently
+        a_publish_whose_answer_was_lost_reaches_subscribers_at_most_once
+    }
 }

@@ -39,6 +39,31 @@ impl Managers for Stream {
 flavours! {
     Stream:
     plain: RedisBroker,
+}
+
+/// Makes a module with what finding the node of a stream could change.
+macro_rules! elsewhere {
+    ($($module:ident: $flavour:ty),* $(,)?) => {$(
+        mod $module {
+            use super::*;
+
+            manager_testkit::conformance! { @cases Broker::<Stream, $flavour>::shared().await;
+                a_message_reaches_every_subscriber_once
+                many_publishes_in_flight_keep_order
+                readers_agree_about_order_and_positions
+                a_reader_yields_the_past_then_what_is_new
+                a_position_that_is_not_in_the_log_is_a_gap
+                a_reader_ends_when_it_is_dropped_or_its_manager_closed
+            }
+            manager_testkit::conformance! { @cases Broker::<Stream, $flavour>::private().await;
+                a_restart_under_load_loses_nothing_silently
+                a_log_is_read_on_after_a_restart
+            }
+        }
+    )*};
+}
+
+elsewhere! {
     sentinel: RedisSentinel,
     cluster: RedisCluster,
 }

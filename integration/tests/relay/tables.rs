@@ -257,3 +257,11 @@ async fn next_rows(source: &TableSource) -> Vec<Record> {
     })
     .await
 }
+
+async fn relay_of(url: &str, arguments: &[&str]) -> Process {
+    let mut command = Command::new(tools::sio());
+    command.args(["relay", "postgres", url]).args(arguments);
+    command.args(["--event", "e", "--channel", "unheard", "--url"]);
+    command.arg(RedisBroker::shared().await.url());
+    Process::spawn("sio relay", command)
+}

@@ -295,7 +295,7 @@ pub async fn sharded_topics_with_subscribers_are_found(backend: &dyn Backend) {
         backend.manager(options.clone()).await,
         backend.manager(options.clone()).await,
     ];
-    let Some(topics) = topics_of(backend, &*managers[0]) else {
+    let Some(topics) = all_topics_of(backend, &*managers[0]) else {
         return;
     };
     let elsewhere = managers[1].topics().expect("each manager has topics");

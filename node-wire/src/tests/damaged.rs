@@ -50,7 +50,8 @@ async fn no_damaged_message_makes_a_reader_panic() {
     let mut num_whole = 0;
     for message in recorded_bytes() {
         num_whole += read(&Bytes::from(message.clone()), &pending, &root);
-        for at in 0..message.len() {
+        // Each byte of a message, or of a long one about a thousand: most of it is filled with the same.
+        for at in (0..message.len()).step_by(1 + message.len() / 1_000) {
             read(&Bytes::copy_from_slice(&message[..at]), &pending, &root);
             for byte in [0, 1, 0x7f, 0x80, 0xc1, 0xdf, 0xff, b'"', b'{', b'-'] {
                 let mut damaged = message.clone();

@@ -88,7 +88,9 @@ impl StreamCursor {
                 ..position
             },
             Some(_) => {
-                if missing.is_none() && position.last != Id::default() && !self.has(reader, position.last).await? {
+                // A time in the past, at which it began, is no entry.
+                let was_read = position.last != Id::default() && position.last.1 != u64::MAX;
+                if missing.is_none() && was_read && !self.has(reader, position.last).await? {
                     missing = Some("the stream has lost an entry that was read last, and others with it: entries");
                 }
                 position

@@ -111,7 +111,7 @@ impl StreamCursor {
 
     /// Has the subscriber told that entries before the next one may be missing.
     pub(crate) fn miss(&mut self, why: String) {
-        self.missed.get_or_insert(why);
+        self.missed = Some(why);
     }
 
     /// Delivers what `place` makes of each entry, until the connection is lost or the stream is moved to another node.

@@ -67,7 +67,7 @@ async fn a_side_on_which_there_is_no_server_is_told_of_until_there_is_one() {
         for running in &two {
             let status = running.bridge.status();
             let found: Vec<_> = status.sides.iter().map(|side| side.has_no_servers).collect();
-            assert_eq!(found, [false, true], "{wire:?}: the other bridge is no server");
+            assert_eq!(found, [false, true], "{wire:?}: the other bridge is not a server");
         }
         let _server = node_server(&bus, &wire).await;
         tokio::time::sleep(Duration::from_secs(61)).await;

@@ -88,7 +88,7 @@ impl StreamCursor {
                 ..position
             },
             Some(_) => {
-                // A time in the past, at which it began, is no entry.
+                // A time in the past, at which it began, is not an entry.
                 let was_read = position.last != Id::default() && position.last.1 != u64::MAX;
                 if missing.is_none() && was_read && !self.has(reader, position.last).await? {
                     missing = Some("the stream has lost an entry that was read last, and others with it: entries");

@@ -232,7 +232,7 @@ impl Shared {
             reads,
             live: self.plan.adapter.has_heartbeats().then_some(live),
         };
-        self.greet(namespace, &beats).await?;
+        self.greet(namespace, beats).await?;
         let live = listener.live.clone();
         let listeners = listening.namespaces.entry(namespace.clone()).or_default();
         listeners.push(listener);
@@ -261,13 +261,16 @@ impl Shared {
     }
 
     /// Makes this process know the servers that are known by their heartbeats, and a server known to them.
-    async fn greet(&self, namespace: &NamespaceName, beats: &watch::Sender<Live>) -> Result<(), Error> {
+    async fn greet(&self, namespace: &NamespaceName, beats: watch::Sender<Live>) -> Result<(), Error> {
         match self.plan.adapter {
             Adapter::OldStreams => {
                 let stream = self.plan.stream(namespace);
                 let mark = heartbeats::mark(namespace, &self.uid);
+                let mut live = beats.subscribe();
+                // So that the wait ends with the receiver: a server that closes meanwhile waits for this.
+                drop(beats);
                 topics(&*self.manager).append(&stream, mark).await?;
-                heartbeats::servers(&mut beats.subscribe()).await.map(drop)
+                heartbeats::servers(&mut live).await.map(drop)
             }
             Adapter::Postgres => {
                 self.heartbeat(namespace, INITIAL_HEARTBEAT)

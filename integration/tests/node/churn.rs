@@ -60,7 +60,6 @@ async fn by_streams_requests_complete_while_servers_of_ours_come_and_go() {
 }
 
 #[tokio::test]
-#[ignore = "a request of Node times out since a160e70: the next thing to mend"]
 async fn by_heartbeats_requests_complete_while_servers_of_ours_come_and_go() {
     requests_complete_while_servers_of_ours_come_and_go(NodeAdapter::Streams02).await;
 }

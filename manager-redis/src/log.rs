@@ -88,9 +88,13 @@ impl LogState {
 pub(crate) struct LogListener<M> {
     options: Arc<RedisOptions>,
     connector: Arc<Connector>,
+    /// Counts the entries of other programs.
     status: Arc<Status>,
+    /// Where the reader was asked to begin.
     start: Start,
+    /// Where it is.
     cursor: StreamCursor,
+    /// What is to be done for the stream meanwhile.
     care: Care,
     /// The epoch that the connection before has found.
     epoch: Option<Epoch>,
@@ -214,7 +218,7 @@ async fn name_connection(connection: &mut Connection, stream: &str) -> Result<()
     Ok(())
 }
 
-/// Returns the position of an entry.
+/// Returns the position of an entry: its time and its number, in the log of that epoch.
 fn position(epoch: Epoch, (time, number): Id) -> Position {
     Position::new(epoch, time, number)
 }

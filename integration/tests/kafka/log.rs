@@ -1,43 +1,16 @@
 //! A topic of one partition that is read from a position on.
 
 use integration::brokers::{KafkaBroker, Shared};
-use manager_api::replay::{Placed, Position, Start};
-use manager_api::{ClientManager, ErrorKind, Incoming, Subscription};
+use manager_api::replay::Start;
+use manager_api::{ClientManager, ErrorKind};
 use manager_kafka::{KafkaManager, KafkaOptions};
 use rdkafka::admin::AdminOptions;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use tokio::time::timeout;
 
 use super::topics::{admin, with_partitions};
 use super::{manager, publish_at_last};
+use crate::support::placed::{NEW, expect_gap, expect_placed, read};
 use crate::support::within;
-
-async fn read(manager: &KafkaManager, start: Start) -> Subscription<Placed> {
-    let replay = manager.replay().expect("it has a log");
-    within("the beginning", replay.read_from(start)).await.unwrap().messages
-}
-
-async fn next(messages: &mut Subscription<Placed>) -> Incoming<Placed> {
-    let incoming = timeout(2 * integration::DEADLINE, messages.recv()).await;
-    incoming.expect("something comes").expect("the reader goes on")
-}
-
-async fn expect_placed(messages: &mut Subscription<Placed>, expected: &str) -> Position {
-    match next(messages).await {
-        Incoming::Message(Placed { position, message }) => {
-            assert_eq!(message, expected.as_bytes());
-            position
-        }
-        unexpected => panic!("expected {expected}, got {unexpected:?}"),
-    }
-}
-
-async fn expect_gap(messages: &mut Subscription<Placed>) -> String {
-    match next(messages).await {
-        Incoming::Gap { reason } => reason,
-        unexpected => panic!("expected a gap, got {unexpected:?}"),
-    }
-}
 
 async fn start() -> (&'static Shared, KafkaOptions, KafkaManager) {
     let (kafka, options) = (KafkaBroker::shared().await, with_partitions(1));
@@ -49,7 +22,7 @@ async fn start() -> (&'static Shared, KafkaOptions, KafkaManager) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_position_of_a_topic_that_was_made_anew_is_a_gap() {
     let (kafka, options, old) = start().await;
-    let mut reader = read(&old, Start::Past(std::time::Duration::ZERO)).await;
+    let mut reader = read(&old, NEW).await;
     publish_at_last(&old, "old").await;
     let position = expect_placed(&mut reader, "old").await;
     drop(reader);
@@ -70,7 +43,7 @@ async fn a_position_of_a_topic_that_was_made_anew_is_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_position_that_retention_has_deleted_is_a_gap() {
     let (kafka, options, manager) = start().await;
-    let mut reader = read(&manager, Start::Past(std::time::Duration::ZERO)).await;
+    let mut reader = read(&manager, NEW).await;
     let mut positions = Vec::new();
     for message in ["a", "b", "c"] {
         publish_at_last(&manager, message).await;
@@ -98,10 +71,7 @@ async fn a_topic_of_several_partitions_is_no_log() {
     let other = super::manager(kafka.url(), &several);
     assert!(other.replay().is_none(), "its options say so");
     publish_at_last(&other, "a").await;
-    let read = manager
-        .replay()
-        .unwrap()
-        .read_from(Start::Past(std::time::Duration::ZERO));
+    let read = manager.replay().unwrap().read_from(NEW);
     let error = within("it is refused", read).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("has 3 partitions"), "{error}");

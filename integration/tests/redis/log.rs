@@ -6,20 +6,17 @@ use integration::brokers::{RedisBroker, unique_channel};
 use integration::client::{ConnectOptions, Kind, RealClient};
 use integration::process::Process;
 use integration::{managers, tools};
-use manager_api::replay::{Placed, Position, Start};
-use manager_api::{ClientManager, Emitter, ErrorKind, Incoming, Subscription};
+use manager_api::replay::{Placed, Start};
+use manager_api::{ClientManager, Emitter, ErrorKind, Incoming};
 use manager_redis::{RedisManager, RedisOptions, StreamLog};
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::faults::{PATIENCE, expect_message, hasty};
 use super::flavours::server_ok;
 use super::server::Server;
 use crate::served::Served;
+use crate::support::placed::{NEW, expect_gap, expect_placed, next, read};
 use crate::support::within;
-
-/// What is published from now on.
-const NEW: Start = Start::Past(Duration::ZERO);
 
 /// Options with which every fault is noticed soon, and a stream that is looked at all the time.
 fn options(log: StreamLog) -> RedisOptions {
@@ -34,33 +31,6 @@ fn options(log: StreamLog) -> RedisOptions {
 
 fn manager(server: &Server, log: StreamLog) -> RedisManager {
     RedisManager::new(&server.url(), options(log)).unwrap()
-}
-
-async fn read(manager: &RedisManager, start: Start) -> Subscription<Placed> {
-    let replay = manager.replay().expect("it has a log");
-    within("the beginning", replay.read_from(start)).await.unwrap().messages
-}
-
-async fn next(messages: &mut Subscription<Placed>) -> Incoming<Placed> {
-    let incoming = timeout(PATIENCE, messages.recv()).await;
-    incoming.expect("something comes").expect("the reader goes on")
-}
-
-async fn expect_placed(messages: &mut Subscription<Placed>, expected: &str) -> Position {
-    match next(messages).await {
-        Incoming::Message(Placed { position, message }) => {
-            assert_eq!(message, expected.as_bytes());
-            position
-        }
-        unexpected => panic!("expected {expected}, got {unexpected:?}"),
-    }
-}
-
-async fn expect_gap(messages: &mut Subscription<Placed>) -> String {
-    match next(messages).await {
-        Incoming::Gap { reason } => reason,
-        unexpected => panic!("expected a gap, got {unexpected:?}"),
-    }
 }
 
 /// Waits until the stream has at most so many entries.

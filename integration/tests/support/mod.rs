@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod http;
 pub(crate) mod node;
+pub(crate) mod placed;
 pub(crate) mod program;
 
 use std::future::Future;

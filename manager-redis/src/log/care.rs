@@ -20,9 +20,13 @@ use crate::topics::stream::{Tend, now_of};
 /// What is to be done, and when.
 #[derive(Debug)]
 pub(super) struct Care {
+    /// The name of the stream.
     stream: Arc<str>,
+    /// The age beyond which entries are deleted; zero deletes none.
     max_age: Duration,
+    /// The time between two looks.
     interval: Duration,
+    /// When the next one is due.
     next: Instant,
     /// The epoch that the connection has found.
     pub(super) epoch: Epoch,
